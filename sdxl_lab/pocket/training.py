@@ -1,0 +1,76 @@
+"""A training loop that loses minutes, not hours, when it is killed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm.auto import tqdm
+
+SAVE_EVERY_S = 120
+EMA_DECAY = 0.999
+
+Model = TypeVar("Model", bound=torch.nn.Module)
+
+
+def device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fit(name: str, model: Model, loss: Callable[[Model, int], torch.Tensor], *, steps: int, learning_rate: float, folder: Path) -> Model:
+    """Train a model and return the moving average of its weights.
+
+    Model, average, optimizer and step are saved to `folder/name.pt` every two minutes and at the end; a later call goes
+    on from there. Randomness needs no saving: each step seeds it with its own number.
+
+    Args:
+        name: Name of the stage, shown in its progress bar.
+        model: What to train; parameters that need no gradient stay as they are.
+        loss: From model and step number to a scalar.
+        steps: Steps in all.
+        learning_rate: Peak of a schedule that rises over 2% of the steps and falls to nothing along a cosine.
+        folder: Where the training state is kept.
+    """
+    model.to(device()).train()
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True)
+    optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, steps, pct_start=0.02, cycle_momentum=False)
+    parts = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
+    state_file, step = folder / f"{name}.pt", 0
+    if state_file.exists():
+        state = torch.load(state_file, map_location=device(), weights_only=True)
+        step = state["step"]
+        for key, part in parts.items():
+            part.load_state_dict(state[key])
+    saved_at, shown = time.monotonic(), 0.0
+    with tqdm(total=steps, initial=step, desc=name, mininterval=2) as bar:
+        while step < steps:
+            torch.manual_seed(step)
+            value = loss(model, step)
+            optimizer.zero_grad()
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            average.update_parameters(model)
+            step += 1
+            shown = 0.98 * shown + 0.02 * value.item() if shown else value.item()
+            bar.set_postfix_str(f"loss {shown:.4f}", refresh=False)
+            bar.update()
+            if step == steps or time.monotonic() - saved_at > SAVE_EVERY_S:
+                _save({key: part.state_dict() for key, part in parts.items()} | {"step": step}, state_file)
+                saved_at = time.monotonic()
+    return average.module.eval()
+
+
+def _save(state: dict, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    torch.save(state, unfinished)
+    os.replace(unfinished, path)
