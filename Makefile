@@ -1,0 +1,40 @@
+# make demo: the whole lab in two minutes. make test, make check: what CI runs. make lab: JupyterLab.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# One thread: bits depend on the thread count, and small models gain nothing from a second one.
+export OMP_NUM_THREADS := 1
+
+.PHONY: demo lab check format test test-slow clean
+.DEFAULT_GOAL := demo
+
+demo: $(INSTALLED)
+	@$(BIN)/sdxl-lab demo
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab notebooks/inpaint_outpaint.ipynb
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+test-slow: $(INSTALLED)
+	$(BIN)/pytest -m slow
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sdxl_lab needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache
