@@ -1,0 +1,244 @@
+"""From parameters as people and papermill write them to plain values, and from pydantic's errors to lines a person can act on."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from sdxl_lab.hyperparams import closest, unknown_key
+from sdxl_lab.settings import Hyperparameters, InpaintHyperparameters, OutpaintHyperparameters
+
+NULLS = ("null", "Null", "NULL", "None", "~")
+ELSEWHERE = {
+    "steps": "denoising.num_inference_steps",
+    "num_steps": "denoising.num_inference_steps",
+    "cfg": "denoising.guidance_scale",
+    "cfg_scale": "denoising.guidance_scale",
+    "denoising_strength": "denoising.strength",
+    "sampler": "denoising.scheduler",
+    "denoising_end": "denoising.high_noise_frac",
+    "denoising_start": "denoising.high_noise_frac",
+    "dilation": "mask.kernel_size",
+    "mask_blur": "mask.feather_px",
+    "blur": "mask.feather_px",
+    "torch_dtype": "compute.dtype",
+}
+"""What other tools and diffusers call our settings."""
+
+REASONS = {
+    ("scheduler", "pndm"): "PNDM cannot be split at the hand-over from base to refiner",
+    ("scheduler", "dpmpp_sde"): "DPM++ SDE takes its noise from the global generator, not from the seed; dpmpp_2m_sde does not",
+    ("dtype", "fp16"): "write float16",
+    ("dtype", "bf16"): "write bfloat16",
+    ("dtype", "fp32"): "write float32",
+}
+
+
+def plain(value: Any) -> Any:
+    """Bring parameters from a notebook to the types of JSON.
+
+    Args:
+        value: Nested dictionaries, lists and tuples of anything; numpy's numbers become Python's, paths become texts, -0.0
+            becomes 0.0, and what has no counterpart stays for validation to refuse.
+
+    Returns:
+        A copy that shares no list and no dictionary with `value`.
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(below) for key, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value) + 0.0
+    return value
+
+
+def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Write what pydantic refused as one line a setting.
+
+    Args:
+        error: What it raised.
+        model: The model that was validated.
+
+    Returns:
+        Lines that start with the dotted path and say what was got, what is allowed and, where known, what was meant.
+    """
+    lines: dict[str, str] = {}
+    for found in error.errors(include_url=False, include_context=False):
+        path, field = _locate(found["loc"], model)
+        lines.setdefault(path, _line(path, field, found, model))
+    return list(lines.values())
+
+
+def nulls(values: Any, path: str = "") -> list[str]:
+    """Find the texts that were meant to be None.
+
+    Args:
+        values: Nested plain parameters.
+        path: Their dotted path.
+
+    Returns:
+        The dotted path of each text that is "null" or "None".
+    """
+    if isinstance(values, Mapping):
+        return [found for key, below in values.items() for found in nulls(below, f"{path}.{key}" if path else str(key))]
+    return [path] if isinstance(values, str) and values.strip() in NULLS else []
+
+
+def null_problem(path: str, text: Any) -> str:
+    """Say that a text was meant to be None, and how to write None in YAML.
+
+    Args:
+        path: Dotted path of the text.
+        text: The text.
+
+    Returns:
+        One line.
+    """
+    keys = path.split(".")
+    yaml = f"{{{keys[-1]}: null}}" if len(keys) > 1 else f"{keys[-1]}: null"
+    for key in reversed(keys[1:-1]):
+        yaml = f"{{{key}: {yaml}}}"
+    yaml = f"{keys[0]}: {yaml}" if len(keys) > 1 else yaml
+    return f"{path}: got the text {text!r}, which is not None; write None in Python, or give it as YAML: -y '{yaml}'"
+
+
+def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, Any]:
+    """Dotted path of an error, and the field or model it is about."""
+    path, field, level = "", None, model
+    for key in loc:
+        if isinstance(key, int):
+            path += f"[{key}]"
+            continue
+        path = f"{path}.{key}" if path else key
+        if level is not None:
+            field = level.model_fields.get(key)
+            level = _model(key, field)
+    return path, field
+
+
+def _model(key: str, field: Any) -> type[BaseModel] | None:
+    if key == "hyperparameters":
+        return Hyperparameters
+    annotation = field.annotation if field is not None else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
+    value = found.get("input")
+    key = path.rpartition(".")[2]
+    if found["type"] == "extra_forbidden":
+        return _unknown(path, found["loc"], model)
+    section = _model(key, field)
+    if section is not None:
+        return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(section.model_fields)}{_hint(key, value, None)}"
+    allowed = field.description if field is not None and field.description else "a value of another type"
+    if found["type"] == "missing" and not isinstance(found["loc"][-1], int):
+        return f"{path}: missing; allowed is {allowed}"
+    reason = found["msg"].removeprefix("Value error, ") if found["type"] == "value_error" else None
+    return f"{path}: got {_shown(value)}; allowed is {allowed}" + (f". {_sentence(reason)}" if reason else _hint(key, value, field))
+
+
+def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    key = str(loc[-1])
+    valid = _valid(loc[:-1], model)
+    task = loc[1] if len(loc) > 2 and loc[1] in ("inpaint", "outpaint") else None
+    if task and key == "compute":
+        return f"{path}: compute cannot differ by task, since a run loads its checkpoint once: move it to hyperparameters.compute"
+    if task == "inpaint" and key in ("canvas", "mode"):
+        return f"{path}: unknown key; inpainting never leaves the picture: move it to hyperparameters.outpaint.{key}"
+    if "." in key:
+        return f"{path}: unknown key; dictionaries here are nested, not dotted: write {_nested(key)}"
+    home = _home(key, model)
+    if home and home != path:
+        return f"{path}: unknown key; valid here are {', '.join(valid)}. Did you mean {home}?"
+    return unknown_key(path, valid)
+
+
+def _valid(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    level: type[BaseModel] | None = model
+    for key in loc:
+        level = _model(str(key), level.model_fields.get(str(key)) if level else None)
+    return list(level.model_fields) if level else []
+
+
+def _home(key: str, model: type[BaseModel]) -> str | None:
+    """Full path of a setting that was written on the wrong level, or under the name another tool gives it."""
+    if key in ELSEWHERE:
+        return f"hyperparameters.{ELSEWHERE[key]}"
+    if key in model.model_fields:
+        return key
+    homes = [f"hyperparameters.{path}" for path in _paths(Hyperparameters) if path.rpartition(".")[2] == key]
+    return homes[0] if homes else None
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
+    paths: list[str] = []
+    for name, field in model.model_fields.items():
+        below = _model(name, field)
+        inherited = below in (InpaintHyperparameters, OutpaintHyperparameters)
+        paths += [f"{prefix}{name}"]
+        if below and not inherited:
+            paths += _paths(below, f"{prefix}{name}.")
+    return [*paths, "outpaint.mode"] if model is Hyperparameters else paths
+
+
+def _hint(key: str, value: Any, field: Any) -> str:
+    if isinstance(value, str):
+        reason = REASONS.get((key, value.casefold()))
+        if reason:
+            return f". {_sentence(reason)}"
+        meant = closest(value, _choices(field.annotation)) if field is not None else None
+        if meant:
+            return f". Did you mean {meant}?"
+        held = _held(value)
+        if held is not None:
+            return f". The text holds {held}: papermill hands tuples, and -p hands whatever it cannot read, over as texts; give it as YAML with -y"
+        if key == "tasks" or key == "samples":
+            return f". Write [{value!r}]"
+    if key == "high_noise_frac" and isinstance(value, int | float) and value in (0, 1):
+        return ". diffusers ignores 0 and 1; None runs the base alone"
+    if isinstance(value, float) and value.is_integer() and field is not None and "whole" in (field.description or ""):
+        return f". Write {int(value)}"
+    return ""
+
+
+def _choices(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return [choice for choice in get_args(annotation) if isinstance(choice, str)]
+    return [choice for part in get_args(annotation) for choice in _choices(part)]
+
+
+def _held(text: str) -> str | None:
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    kinds = {tuple: "a tuple", list: "a list", dict: "a dictionary", int: "a number", float: "a number", bool: "a yes or no"}
+    return kinds.get(type(value))
+
+
+def _nested(dotted: str) -> str:
+    *above, last = dotted.split(".")
+    written = f"{last!r}: ..."
+    for key in reversed(above):
+        written = f"{key!r}: {{{written}}}"
+    return f"{{{written}}}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,219 @@
+"""What a run is asked to do (`RunSpec`) and what it will do exactly (`ResolvedSpec`, whose hash is `run_id`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import cached_property
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from sdxl_lab.hyperparams import replace
+from sdxl_lab.parameters import plain, problems
+from sdxl_lab.run_spec import RUNS_FOLDER, TASKS, RunSpec, SpecError
+from sdxl_lab.settings import (
+    Canvas,
+    Compute,
+    Conditioning,
+    Denoising,
+    Edit,
+    EditSettings,
+    Mask,
+    Mode,
+    Refiner,
+    Scheduler,
+    Settings,
+    Task,
+    Text,
+)
+
+__all__ = [
+    "RUNS_FOLDER",
+    "TASKS",
+    "Canvas",
+    "CheckpointIdentity",
+    "Compute",
+    "Conditioning",
+    "DatasetIdentity",
+    "Denoising",
+    "Edit",
+    "EditSettings",
+    "Mask",
+    "Mode",
+    "Refiner",
+    "ResolvedSpec",
+    "RunSpec",
+    "Scheduler",
+    "Settings",
+    "SpecError",
+    "Task",
+    "as_parameters",
+]
+
+FORMAT = 1
+
+
+class DatasetIdentity(Settings):
+    """Which dataset, by content.
+
+    Attributes:
+        name: Its name, for people.
+        version: Its version, if it has one.
+        digest: sha256 over its files, hex.
+    """
+
+    name: Text
+    version: Text | None = None
+    digest: Text
+
+
+class CheckpointIdentity(Settings):
+    """Which checkpoint, by content.
+
+    Attributes:
+        name: Its name, for people.
+        digest: Over its files, or its commits on the hub, hex.
+        revision: The hub's commit, or None for local files.
+        family: `sdxl` for the real ones, `pocket` for the built-in one, `custom` for any other size.
+    """
+
+    name: Text
+    digest: Text
+    revision: Text | None = None
+    family: Literal["sdxl", "pocket", "custom"]
+
+
+class ResolvedSpec(Settings):
+    """What a run will do exactly: every picture, every setting, the content of dataset and checkpoint.
+
+    Attributes:
+        spec: What was asked for.
+        dataset: What it found.
+        checkpoint: What it found.
+        edits: The pictures to make, in order.
+        dtype: The type the UNet computes in, such as `float32`.
+        threads: CPU threads of torch.
+        device: Such as `cpu` or `cuda:0`.
+    """
+
+    spec: RunSpec
+    dataset: DatasetIdentity
+    checkpoint: CheckpointIdentity
+    edits: tuple[Edit, ...]
+    dtype: Text
+    threads: Annotated[int, Field(strict=True, ge=1)]
+    device: Text
+
+    @cached_property
+    def run_id(self) -> str:
+        """sha256, hex, over what changes pixels: digests, pictures in any order, dtype, threads, and another VAE if one is asked for.
+
+        Name, tracking, device, offload and paths do not change it.
+        """
+        edits = sorted((edit.model_dump(mode="json") for edit in self.edits), key=_canonical)
+        content = {"dataset": self.dataset.digest, "checkpoint": self.checkpoint.digest, "edits": edits, "dtype": self.dtype, "threads": self.threads}
+        vae = self.spec.compute.vae
+        return hashlib.sha256(_canonical(content | ({"vae": vae} if vae else {})).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Write it as JSON, its `run_id` included, for `from_json` and for people.
+
+        Returns:
+            Indented JSON text.
+        """
+        return _indented({"format": FORMAT, "run_id": self.run_id, **self.model_dump(mode="json")})
+
+    def portable(self) -> dict[str, Any]:
+        """Describe it without local paths: dataset and checkpoint by name, no runs folder.
+
+        Returns:
+            What `to_json` writes, as plain values; `from_json` reads it too, and its `run_id` is the same.
+        """
+        dataset, checkpoint = _public_dataset(self.dataset), _public_checkpoint(self.checkpoint)
+        version = f":{dataset.version}" if dataset.version and "/" in dataset.name and ":" not in dataset.name else ""
+        spec = self.spec.model_copy(update={"dataset": dataset.name + version, "checkpoint": checkpoint.name, "runs_folder": RUNS_FOLDER})
+        return json.loads(self.model_copy(update={"spec": spec, "dataset": dataset, "checkpoint": checkpoint}).to_json())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Args:
+            text: JSON.
+
+        Returns:
+            An equal spec.
+
+        Raises:
+            SpecError: The text is no JSON, of another format, not valid, or its content is not the one its `run_id` names.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise SpecError([f"not JSON ({error}); it was cut off or changed: make the run again"], "the resolved spec") from None
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+            raise SpecError([f"format: allowed is {FORMAT}; read it with the version of sdxl_lab that wrote it"], "the resolved spec")
+        run_id = values.pop("run_id", None)
+        try:
+            resolved = cls.model_validate(values)
+        except ValidationError as error:
+            raise SpecError(problems(error, cls), "the resolved spec") from None
+        if resolved.run_id != run_id:
+            line = f"run_id: got {run_id}, but its content is {resolved.run_id}; it was changed by hand or by a fault: make the run again"
+            raise SpecError([line], "the resolved spec")
+        return resolved
+
+
+def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
+    """Write the parameters that continue from one picture: its sample, task, prompt and seed, and the settings that were chosen.
+
+    Args:
+        edit: The picture.
+        resolved: The run it belongs to.
+
+    Returns:
+        Nested plain values for YAML and for `RunSpec.from_parameters`, which plans exactly this picture from them.
+    """
+    spec = resolved.spec
+    given = spec.given(edit.task)
+    mode = given.pop("mode", None)
+    if edit.settings.mode != "canvas":
+        given.pop("canvas", None)
+    given = {key: value for key, value in given.items() if key not in ("prompt", "negative_prompt", "seed") and value != {}}
+    words = {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
+    given |= {key: value for key, value in words.items() if value is not None}
+    if mode == "canvas":
+        given = replace(given, "outpaint.mode", mode)
+    parameters: dict[str, Any] = {
+        "name": spec.name,
+        "dataset": spec.dataset,
+        "checkpoint": spec.checkpoint,
+        "samples": [edit.sample],
+        "tasks": [edit.task],
+        "hyperparameters": plain(given),
+    }
+    if spec.tracking != "auto":
+        parameters["tracking"] = spec.tracking
+    if spec.runs_folder != RUNS_FOLDER:
+        parameters["runs_folder"] = spec.runs_folder
+    return parameters
+
+
+def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
+    named = re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", dataset.name) if dataset.version else None
+    return dataset if named else dataset.model_copy(update={"name": PurePath(dataset.name).name or "dataset"})
+
+
+def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
+    return checkpoint if checkpoint.revision else checkpoint.model_copy(update={"name": PurePath(checkpoint.name).name or "checkpoint"})
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _indented(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
