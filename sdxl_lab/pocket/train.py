@@ -1,58 +1,97 @@
-"""Train the pocket checkpoint from nothing: `python -m sdxl_lab.pocket.train`."""
+"""Train the pocket checkpoint from nothing: `python -m sdxl_lab.pocket.train`.
+
+Everything is kept in the user's cache folder: training pictures, latents, and each stage's state every two minutes.
+A later call goes on where an earlier one stopped, so a killed process loses minutes. Stages whose inputs are ready
+can run at the same time, a process each, with `--stage` and `--threads 1`.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from diffusers import AutoencoderKL
+import argparse
+import os
 from pathlib import Path
 
-from sdxl_lab.pocket.architecture import build_vae
-from sdxl_lab.pocket.pool import Pool
-from sdxl_lab.pocket.training import device, fit
+import torch
+from diffusers import AutoencoderKL, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline
+from safetensors.torch import save_file
+from torch import nn
+from transformers import CLIPTokenizer
 
-SQUARE = Pool("square", 0, 40_000)
-WIDE = Pool("wide", 1_000_000, 5_000, width=192)
-TALL = Pool("tall", 2_000_000, 5_000, height=192)
-PATCH_PX = 64
+from sdxl_lab.pocket.architecture import build_scheduler, build_tokenizer
+from sdxl_lab.pocket.autoencoder import train_decoder, train_vae
+from sdxl_lab.pocket.diffusion import build_text_model, train_base, train_refiner, train_text_encoders
+from sdxl_lab.pocket.judge import Judge, train_judge
 
-
-def train_vae(folder: Path) -> AutoencoderKL:
-    """Train the autoencoder on patches, then set its scaling factor so that latents have unit variance."""
-    pictures = SQUARE.pictures(folder)
-
-    def loss(vae: AutoencoderKL, step: int) -> torch.Tensor:
-        target = _patches(pictures, step, 16)
-        latents = vae.encode(target).latent_dist
-        return _reconstruction_loss(vae.decode(latents.sample()).sample, target) + 1e-3 * latents.kl().mean() / latents.mean[0].numel()
-
-    vae = fit("vae", build_vae(), loss, steps=3000, learning_rate=2e-3, folder=folder)
-    with torch.no_grad():
-        latents = torch.cat([vae.encode(_patches(pictures, step, 32)).latent_dist.mean for step in range(8)])
-    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
-    return vae
+WEIGHTS = Path(__file__).parent / "weights"
+STAGES = ("vae", "text", "base", "refiner", "decoder", "judge", "weights")
+BASE_STEPS = 6000
+REFINER_STEPS = 1200
 
 
-def _patches(pictures: np.ndarray, step: int, count: int) -> torch.Tensor:
-    rng = np.random.RandomState(step)
-    corners = zip(rng.randint(len(pictures), size=count), *rng.randint(SQUARE.width - PATCH_PX + 1, size=(2, count)), strict=True)
-    patches = np.stack([pictures[i, y : y + PATCH_PX, x : x + PATCH_PX] for i, y, x in corners])
-    return to_tensor(patches).to(device())
+def main() -> None:
+    """Run the stages asked for; a stage that is done already is only loaded."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=default_folder(), help="training state (default: %(default)s)")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the finished checkpoint goes (default: the package)")
+    parser.add_argument("--stage", choices=STAGES, default="weights", help="the last stage to run (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: %(default)s)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    train(arguments.folder, arguments.weights, arguments.stage)
 
 
-def to_tensor(pictures: np.ndarray) -> torch.Tensor:
-    """From uint8 of shape (N, H, W, 3) to float32 of shape (N, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+def default_folder() -> Path:
+    """`sdxl_lab/pocket-training` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sdxl_lab" / "pocket-training"
 
 
-def _reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """L1 and L2, edges at three scales, and colour over 4 by 4 pixels, without which red drifts to orange."""
-    error = output - target
-    pooled = torch.nn.functional.avg_pool2d
-    edges = sum((scale.diff(dim=2).abs().mean() + scale.diff(dim=3).abs().mean()) for scale in (error, pooled(error, 2), pooled(error, 4)))
-    return error.abs().mean() + error.square().mean() + 0.6 * edges + 1.5 * pooled(error, 4).abs().mean()
+def train(folder: Path, weights: Path, stage: str = "weights") -> None:
+    """Train what a stage needs, then the stage.
+
+    Args:
+        folder: Where pictures, latents and training states are kept.
+        weights: Where the last stage writes the checkpoint.
+        stage: One of `STAGES`.
+    """
+    if stage == "judge":
+        train_judge(folder)
+        return
+    tokenizer = build_tokenizer()
+    torch.manual_seed(0)
+    text = build_text_model(tokenizer)
+    if stage != "vae":
+        text = train_text_encoders(text, tokenizer, folder)
+    if stage == "text":
+        return
+    vae = train_vae(folder)
+    if stage in ("vae", "decoder"):
+        if stage == "decoder":
+            train_decoder(vae, folder)
+        return
+    base = train_base(text, vae, tokenizer, folder, steps=BASE_STEPS)
+    if stage == "base":
+        return
+    refiner = train_refiner(base, vae, tokenizer, folder, steps=REFINER_STEPS)
+    if stage == "weights":
+        write_weights(weights, tokenizer, train_decoder(vae, folder), base, refiner, train_judge(folder))
+
+
+def write_weights(folder: Path, tokenizer: CLIPTokenizer, vae: AutoencoderKL, base: nn.ModuleDict, refiner: nn.Module, judge: Judge) -> None:
+    """Write base and refiner as diffusers lays them out, in fp16, and the judge beside them.
+
+    Args:
+        folder: Gets `base/`, `refiner/` and `judge.safetensors`.
+    """
+    shared = {"vae": vae, "text_encoder_2": base["text_encoder_2"], "tokenizer_2": tokenizer, "scheduler": build_scheduler()}
+    StableDiffusionXLInpaintPipeline(
+        **shared, text_encoder=base["text_encoder"], tokenizer=tokenizer, unet=base["unet"], add_watermarker=False
+    ).to(torch.float16).save_pretrained(folder / "base")  # fmt: skip
+    StableDiffusionXLImg2ImgPipeline(
+        **shared, text_encoder=None, tokenizer=None, unet=refiner,
+        requires_aesthetics_score=True, force_zeros_for_empty_prompt=False, add_watermarker=False,
+    ).to(torch.float16).save_pretrained(folder / "refiner")  # fmt: skip
+    save_file({name: weight.half().contiguous() for name, weight in judge.state_dict().items()}, folder / "judge.safetensors")
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
-    train_vae(Path.home() / ".cache/sdxl_lab/pocket")
+    main()

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 SAVE_EVERY_S = 120
-EMA_DECAY = 0.999
+EMA_DECAY = 0.995
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 
@@ -33,15 +33,14 @@ def fit(name: str, model: Model, loss: Callable[[Model, int], torch.Tensor], *, 
         name: Name of the stage, shown in its progress bar.
         model: What to train; parameters that need no gradient stay as they are.
         loss: From model and step number to a scalar.
-        steps: Steps in all.
-        learning_rate: Peak of a schedule that rises over 2% of the steps and falls to nothing along a cosine.
+        steps: Steps in all. A finished stage that is given more steps goes on from where it stood.
+        learning_rate: Peak of a schedule that rises over the first 100 steps, stays, and falls to nothing over the last 30%.
         folder: Where the training state is kept.
     """
     model.to(device()).train()
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True)
     optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, steps, pct_start=0.02, cycle_momentum=False)
-    parts = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
+    parts = {"model": model, "average": average, "optimizer": optimizer}
     state_file, step = folder / f"{name}.pt", 0
     if state_file.exists():
         state = torch.load(state_file, map_location=device(), weights_only=True)
@@ -56,8 +55,9 @@ def fit(name: str, model: Model, loss: Callable[[Model, int], torch.Tensor], *, 
             optimizer.zero_grad()
             value.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * _share_of_peak(step, steps)
             optimizer.step()
-            schedule.step()
             average.update_parameters(model)
             step += 1
             shown = 0.98 * shown + 0.02 * value.item() if shown else value.item()
@@ -67,6 +67,10 @@ def fit(name: str, model: Model, loss: Callable[[Model, int], torch.Tensor], *, 
                 _save({key: part.state_dict() for key, part in parts.items()} | {"step": step}, state_file)
                 saved_at = time.monotonic()
     return average.module.eval()
+
+
+def _share_of_peak(step: int, steps: int) -> float:
+    return min(1, (step + 1) / 100, (steps - step) / (0.3 * steps))
 
 
 def _save(state: dict, path: Path) -> None:

@@ -1,0 +1,95 @@
+"""The synthetic world and the dataset drawn from it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdxl_lab.pocket import dataset
+from sdxl_lab.pocket.examples import example
+from sdxl_lab.pocket.world import COLOURS, HELD_OUT, PLACES, SHAPES, caption, draw, object_mask, sample_scene
+
+SEEDS = range(40)
+
+
+def test_the_world_still_draws_the_built_in_dataset():
+    """
+    The committed pictures, masks and metadata are what the world draws today, pixel by pixel.
+    """
+    for scene, *_ in dataset.EDITS:
+        image, mask = dataset.pictures(scene)
+        name = dataset.name_of(scene)
+        with Image.open(dataset.FOLDER / "images" / f"{name}.png") as kept:
+            assert np.array_equal(np.asarray(kept), np.asarray(image))
+        with Image.open(dataset.FOLDER / "masks" / f"{name}.png") as kept:
+            assert np.array_equal(np.asarray(kept), np.asarray(mask))
+    assert json.loads((dataset.FOLDER / "metadata.json").read_text()) == dataset.metadata()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_mask_is_where_the_object_is(seed):
+    """
+    Emptying a scene changes its picture inside the mask and in the shadow around it, and nowhere else.
+    """
+    scene = sample_scene(seed)
+    empty = sample_scene(seed, empty_frac=1)
+    changed = np.abs(np.asarray(draw(scene), int) - np.asarray(draw(empty), int)).max(axis=2) > 0
+    mask = np.asarray(object_mask(scene))
+    assert changed[mask == 255].mean() > 0.98
+    y, x = np.nonzero(changed)
+    assert np.hypot(x - scene.x_px, y - scene.y_px).max() < 1.3 * scene.radius_px + 20
+
+
+def test_the_object_has_the_color_of_its_name():
+    """
+    The median pixel of every object is nearer to its own color than to any other.
+    """
+    for seed in SEEDS:
+        scene = sample_scene(seed)
+        median = np.median(np.asarray(draw(scene))[np.asarray(object_mask(scene)) == 255], axis=0)
+        distances = {name: np.linalg.norm(median / max(median) - np.array(rgb) / max(rgb)) for name, rgb in COLOURS.items()}
+        assert min(distances, key=lambda name: distances[name]) == scene.colour
+
+
+def test_held_out_pairs_stay_out():
+    """
+    Training examples never show a held-out pair of color and shape, and asking for held-out scenes gives nothing else.
+    """
+    assert len(HELD_OUT) == len(SHAPES)
+    assert not {(example(seed).scene.colour, example(seed).scene.shape) for seed in range(3000)} & HELD_OUT
+    assert {(s.colour, s.shape) for s in (sample_scene(seed, held_out=True) for seed in SEEDS)} <= HELD_OUT
+
+
+@pytest.mark.parametrize(("width", "height"), [(128, 128), (192, 128), (128, 192)])
+def test_an_example_is_a_view_of_its_scene(width, height):
+    """
+    An example has the size asked for, and its crop lies inside its original size or enlarges a smaller one.
+    """
+    for seed in SEEDS:
+        view = example(seed, width, height)
+        assert view.draw().size == (width, height)
+        (top, left), (tall, wide) = view.crop, view.original_size
+        assert (top + height <= tall and left + width <= wide) or (top == left == 0 and tall < height and wide < width)
+        assert (view.aesthetic_score < 6) == (np.asarray(view.draw()).tolist() != np.asarray(_clean(view)).tolist())
+
+
+def _clean(view):
+    picture = draw(view.scene)
+    if picture.width < view.width:
+        picture = picture.resize((view.width, view.height), Image.Resampling.BICUBIC)
+    top, left = view.crop
+    return picture.crop((left, top, left + view.width, top + view.height))
+
+
+def test_captions_say_what_the_scene_shows():
+    """
+    A caption names color, shape and place, and the size where asked, in the field's plain words.
+    """
+    scene = sample_scene(3)
+    words = caption(scene, say_size=True)
+    assert words.split()[1:4] == [scene.size, scene.colour, scene.shape]
+    assert words.endswith(PLACES[scene.background])
+    assert caption(sample_scene(3, empty_frac=1)) != words
