@@ -1,0 +1,55 @@
+"""Pictures in a notebook: small WebP images beside each other, so that a saved notebook stays small."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_SIDE_PX = 256
+WEBP_QUALITY = 80
+
+
+def webp(image: Image.Image, max_side_px: int = MAX_SIDE_PX) -> bytes:
+    """Encode a picture for the screen, no larger than it needs to be.
+
+    Args:
+        image: A picture of any size, mode "RGB" or "L".
+        max_side_px: Longest side of the result in pixels; smaller pictures keep their size.
+
+    Returns:
+        A WebP file.
+    """
+    small = image.convert("RGB")
+    small.thumbnail((max_side_px, max_side_px))
+    file = io.BytesIO()
+    small.save(file, "WEBP", quality=WEBP_QUALITY)
+    return file.getvalue()
+
+
+def show(pictures: Mapping[str, Image.Image], max_side_px: int = MAX_SIDE_PX) -> None:
+    """Show labelled pictures beside each other in a notebook.
+
+    The notebook holds explicit WebP bytes. A bare PIL image as a cell's value would be stored as PNG and as JPEG.
+
+    Args:
+        pictures: Label to picture.
+        max_side_px: Longest side of each in pixels.
+    """
+    from IPython.display import HTML, display
+
+    display(HTML("".join(_figure(label, webp(image, max_side_px)) for label, image in pictures.items())))
+
+
+def _figure(label: str, file: bytes) -> str:
+    source = f"data:image/webp;base64,{base64.b64encode(file).decode()}"
+    text = html.escape(label)
+    return (
+        '<figure style="display:inline-block;margin:4px;text-align:center">'
+        f'<img src="{source}" alt="{text}"><figcaption style="font-size:smaller">{text}</figcaption></figure>'
+    )

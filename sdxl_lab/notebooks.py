@@ -1,0 +1,177 @@
+"""Notebooks: find one, read its parameters, run it through papermill until it is whole."""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sdxl_lab.errors import LabError
+
+BUILT_IN = "inpaint_outpaint"
+FAILED = "failed.ipynb"
+
+
+class NotebookError(LabError):
+    """A notebook cannot be found or read, or one of its cells failed."""
+
+
+def find(notebook: str) -> Path:
+    """Locate a notebook.
+
+    Args:
+        notebook: A path, or `inpaint_outpaint` for the notebook that comes with sdxl_lab.
+
+    Returns:
+        The path of an existing file.
+
+    Raises:
+        NotebookError: There is no such file.
+    """
+    if Path(notebook).is_file():
+        return Path(notebook)
+    if notebook == BUILT_IN:
+        package = Path(str(resources.files("sdxl_lab")))
+        # A wheel carries it inside the package; in a clone it lies beside the package, where people open it.
+        for folder in (package.parent / "notebooks", package / "notebooks"):
+            if (folder / f"{BUILT_IN}.ipynb").is_file():
+                return folder / f"{BUILT_IN}.ipynb"
+    raise NotebookError(
+        f"got the notebook {notebook!r}, and there is no such file; give the path of an .ipynb file, or {BUILT_IN!r} for the built-in one"
+    )
+
+
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """Read the defaults that a notebook's parameters cell assigns.
+
+    Args:
+        notebook: A notebook with one code cell tagged `parameters` that assigns literals to names.
+
+    Returns:
+        Name to value.
+
+    Raises:
+        NotebookError: The file is not a notebook, no cell is tagged, or the cell assigns something else than literals.
+    """
+    try:
+        cells = json.loads(notebook.read_text("utf-8"))["cells"]
+        tagged = ["".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotebookError(f"{notebook} cannot be read as a notebook: {error}; save it again from JupyterLab") from error
+    if len(tagged) != 1:
+        raise NotebookError(
+            f"{notebook} has {len(tagged)} cells tagged 'parameters'; exactly one is allowed: tag the cell that assigns the parameters"
+        )
+    return dict(_assignments(tagged[0], notebook))
+
+
+def run(notebook: Path, parameters: Mapping[str, Any], output: Path) -> None:
+    """Run a notebook in a fresh kernel; the output appears only if every cell succeeded.
+
+    Args:
+        notebook: What to run.
+        parameters: Values for its parameters cell: None, numbers, texts, lists and dictionaries.
+        output: Path of the executed notebook. A notebook that failed lies beside it as `failed.ipynb`.
+
+    Raises:
+        NotebookError: A cell failed or the kernel died. The message is that of the error in the cell.
+    """
+    unfinished = output.with_name(f".{output.stem}-{os.getpid()}.ipynb")
+    failed = output.with_name(FAILED)
+    try:
+        with _quiet():
+            _papermill(notebook, parameters, unfinished, failed)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(output)
+        failed.unlink(missing_ok=True)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def is_whole(executed: Path) -> bool:
+    """Whether a file is a notebook in which every code cell ran and none failed."""
+    try:
+        cells = [cell for cell in json.loads(executed.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    errors = [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+    return not errors and all(cell["execution_count"] for cell in cells if "".join(cell["source"]).strip())
+
+
+def _assignments(source: str, notebook: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError as error:
+        raise NotebookError(f"{notebook}: the parameters cell is not Python: {error.msg} in line {error.lineno}") from None
+    for statement in statements:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                try:
+                    yield name, ast.literal_eval(value)
+                except ValueError:
+                    allowed = "a number, a text, None, a list or a dictionary of such"
+                    raise NotebookError(f"{notebook}: the parameters cell has {ast.unparse(statement)!r}; allowed is {allowed}") from None
+
+
+def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, failed: Path) -> None:
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    try:
+        with TemporaryDirectory(prefix="sdxl-") as private:
+            # Over TCP other users of the machine can listen in; a socket's path has 107 bytes at most.
+            config = Config(KernelManager={"transport": "ipc", "connection_file": str(Path(private, "kernel.json"))})
+            papermill.execute_notebook(
+                str(notebook),
+                str(unfinished),
+                dict(parameters),
+                kernel_name="python3",  # kernels of other names may be another Python
+                language="python",
+                progress_bar=False,
+                request_save_on_cell_execute=False,  # else each cell writes every picture so far again
+                config=config,
+            )
+    except PapermillExecutionError as error:
+        unfinished.replace(failed)
+        if error.ename in _lab_errors():
+            raise NotebookError(error.evalue) from error
+        raise NotebookError(
+            f"cell [{error.exec_count}] of {notebook} failed with {error.ename}: {error.evalue}; see the traceback in {failed}"
+        ) from error
+    except DeadKernelError as error:
+        raise NotebookError(
+            f"the kernel that ran {notebook} died, perhaps for want of memory; pictures made so far are kept: run the same command again to go on"
+        ) from error
+
+
+def _lab_errors() -> set[str]:
+    names, classes = set(), [LabError]
+    while classes:
+        found = classes.pop()
+        names.add(found.__name__)
+        classes += found.__subclasses__()
+    return names
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # papermill and the kernel's client log what the one message at the end says better.
+    loggers = [logging.getLogger(name) for name in ("papermill", "traitlets")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,159 @@
+"""The built-in notebook, and running notebooks through papermill."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from sdxl_lab import notebooks
+from sdxl_lab.notebooks import NotebookError
+
+PARAMETERS = ["name", "dataset", "checkpoint", "samples", "tasks", "hyperparameters", "tracking", "runs_folder"]
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a notebook whose first cell is tagged `parameters`."""
+
+    def write(*sources: str) -> Path:
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        cells[0].metadata["tags"] = ["parameters"]
+        path = tmp_path / "notebook.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def built_in() -> nbformat.NotebookNode:
+    """The notebook that comes with sdxl_lab."""
+    return nbformat.read(notebooks.find("inpaint_outpaint"), as_version=4)
+
+
+def test_the_parameters_cell_holds_exactly_the_eight_names():
+    """
+    The built-in notebook assigns the eight parameters of a run, in the order people read them, and nothing else.
+    """
+    assert list(notebooks.parameters_of(notebooks.find("inpaint_outpaint"))) == PARAMETERS
+
+
+def test_the_notebook_is_committed_without_outputs(built_in):
+    """
+    The notebook in the repository carries no output and no execution count, so that a diff shows what was written.
+    """
+    code = [cell for cell in built_in.cells if cell.cell_type == "code"]
+    assert [cell.outputs for cell in code] == [[]] * len(code)
+    assert {cell.execution_count for cell in code} == {None}
+
+
+def test_the_notebook_is_thin(built_in):
+    """
+    The notebook has about eight code cells of at most ten lines, none of which defines a function or a class.
+    """
+    code = [cell.source for cell in built_in.cells if cell.cell_type == "code"]
+    defined = [node for source in code for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    assert len(code) <= 10
+    assert max(len(source.splitlines()) for source in code) <= 10
+    assert not defined
+
+
+def test_parameters_reach_the_cells(write, tmp_path):
+    """
+    Given parameters win over the parameters cell, whatever of JSON's types they have.
+    """
+    notebook = write("a = 1\nb = 'kept'", "print([a, b])")
+    output = tmp_path / "executed.ipynb"
+    notebooks.run(notebook, {"a": {"x": [None, -7, 0.5, "null"]}}, output)
+    [printed] = [out for cell in json.loads(output.read_text())["cells"] for out in cell["outputs"]]
+    assert ast.literal_eval("".join(printed["text"])) == [{"x": [None, -7, 0.5, "null"]}, "kept"]
+
+
+def test_an_executed_notebook_is_whole_or_absent(write, tmp_path):
+    """
+    A notebook that failed never stands where an executed one is looked for, and a later success leaves nothing else behind.
+    """
+    output = tmp_path / "executed.ipynb"
+    with pytest.raises(NotebookError):
+        notebooks.run(write("a = 1", "1 / 0"), {}, output)
+    assert not output.exists()
+    notebooks.run(write("a = 1", "a"), {}, output)
+    assert notebooks.is_whole(output)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["executed.ipynb", "notebook.ipynb"]
+
+
+def test_a_lab_error_in_a_cell_arrives_as_its_message(write, tmp_path):
+    """
+    An error that the user can put right reaches the caller of a notebook as the same message, without papermill's frame.
+    """
+    notebook = write("a = 1", "from sdxl_lab.errors import LabError", "raise LabError('got 1, allowed is 2: write 2')")
+    with pytest.raises(NotebookError) as caught:
+        notebooks.run(notebook, {}, tmp_path / "executed.ipynb")
+    assert str(caught.value) == "got 1, allowed is 2: write 2"
+
+
+def test_another_error_in_a_cell_says_which_cell_and_keeps_the_notebook(write, tmp_path):
+    """
+    A fault in a notebook's own code names the cell and the error, and the notebook with its traceback is kept.
+    """
+    with pytest.raises(NotebookError, match=r"cell \[2\] .* ZeroDivisionError: division by zero") as caught:
+        notebooks.run(write("a = 1", "1 / 0"), {}, tmp_path / "executed.ipynb")
+    assert str(tmp_path / "failed.ipynb") in str(caught.value)
+    assert (tmp_path / "failed.ipynb").is_file()
+
+
+def test_a_kernel_that_dies_is_an_error(write, tmp_path):
+    """
+    A kernel that dies in a cell ends the run with an error and without an executed notebook, although papermill calls its cells completed.
+    """
+    with pytest.raises(NotebookError, match="died"):
+        notebooks.run(write("a = 1", "import os; os._exit(9)"), {}, tmp_path / "executed.ipynb")
+    assert not (tmp_path / "executed.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "cannot be read as a notebook"),
+        ("[]", "cannot be read as a notebook"),
+        ('{"cells": []}', "has 0 cells tagged 'parameters'"),
+        ('{"cells": [{"metadata": {"tags": ["parameters"]}, "source": "seed = random()"}]}', r"has 'seed = random\(\)'; allowed is"),
+        ('{"cells": [{"metadata": {"tags": ["parameters"]}, "source": "seed = ("}]}', "is not Python"),
+    ],
+)
+def test_a_notebook_without_readable_parameters_is_refused(tmp_path, text, message):
+    """
+    A file that is no notebook, or whose parameters cannot be read, is refused with the reason.
+    """
+    path = tmp_path / "notebook.ipynb"
+    path.write_text(text)
+    with pytest.raises(NotebookError, match=message):
+        notebooks.parameters_of(path)
+
+
+def test_a_notebook_that_is_not_there_is_refused():
+    """
+    A path without a file is answered with the name of the built-in notebook.
+    """
+    with pytest.raises(NotebookError, match="'inpaint_outpaint' for the built-in one"):
+        notebooks.find("no/such.ipynb")
+
+
+def test_a_notebook_cut_short_is_not_whole(tmp_path, write):
+    """
+    A notebook with a cell that never ran, an error, or half a file is not taken for an executed one.
+    """
+    notebooks.run(write("a = 1", "a"), {}, tmp_path / "executed.ipynb")
+    text = (tmp_path / "executed.ipynb").read_text()
+    torn = tmp_path / "torn.ipynb"
+    torn.write_text(text[: len(text) // 2])
+    assert not notebooks.is_whole(torn)
+    assert not notebooks.is_whole(write("a = 1"))
+    assert not notebooks.is_whole(tmp_path / "absent.ipynb")
