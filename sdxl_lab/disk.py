@@ -1,0 +1,136 @@
+"""Files that appear whole or not at all, and lines that are there once they are said to be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from sdxl_lab.errors import LabError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+TEMPORARY = ".unfinished-"
+"""Start of the names under which files are written before they are whole."""
+
+
+class DiskError(LabError):
+    """A file could not be written: the disk is full, or the folder may not be written to. Nothing half-written is left."""
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name in its own folder, and rename it once it is on the disk.
+
+    Args:
+        path: Its final name; replaced if it exists. Its folder is made if needed.
+        content: All of it.
+
+    Raises:
+        DiskError: The disk is full or not writable; `path` is as it was before.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name[-100:]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _disk_error(path, len(content), error) from error
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add one line to a file, and return once it is on the disk.
+
+    What a killed process left after the last newline is cut off first.
+
+    Args:
+        path: The file; made if needed.
+        line: The line, without its newline.
+
+    Raises:
+        DiskError: The disk is full or not writable; the file holds the whole lines it held before.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644), "r+b") as file:
+            end = _end_of_whole_lines(file.read())
+            try:
+                file.truncate(end)
+                file.seek(end)
+                file.write(line + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                os.truncate(file.fileno(), end)
+                raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _disk_error(path, len(line) + 1, error) from error
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Read the lines of a file that end in a newline.
+
+    Args:
+        path: The file; need not exist.
+
+    Returns:
+        Its lines without newlines; what follows the last newline was never finished and is left out.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    return content[: _end_of_whole_lines(content)].split(b"\n")[:-1]
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left under temporary names, anywhere below a folder that nobody else writes to.
+
+    Args:
+        folder: Folder to clear.
+    """
+    for leftover in sorted(folder.rglob(f"{TEMPORARY}*"), reverse=True):
+        if leftover.is_dir() and not leftover.is_symlink():
+            for inside in sorted(leftover.rglob("*"), reverse=True):
+                inside.rmdir() if inside.is_dir() and not inside.is_symlink() else inside.unlink(missing_ok=True)
+            leftover.rmdir()
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's list of names to the disk, where the system can.
+
+    Args:
+        folder: The folder.
+    """
+    if os.name == "nt":  # Windows opens no folders, and keeps their lists in a journal of its own.
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no such call
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _end_of_whole_lines(content: bytes) -> int:
+    return content.rfind(b"\n") + 1
+
+
+def _disk_error(path: Path, size_bytes: int, error: OSError) -> DiskError:
+    if error.errno in FULL:
+        advice = "the disk, a quota or a size limit is full; free some space and run again: what was finished is kept"
+    else:
+        advice = f"{error.strerror or error}; choose a folder that can be written to, or put its permissions right, and run again"
+    return DiskError(f"could not write {path} ({size_bytes} bytes): {advice}")

@@ -1,0 +1,77 @@
+"""One writer a folder: the operating system's own lock, which ends with its holder however that ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sdxl_lab.errors import LabError
+
+NAME = ".lock"
+
+
+class LockError(LabError):
+    """Somebody else holds the lock of a folder."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder.
+
+    Args:
+        folder: An existing folder that can be written to. Its file `.lock` stays behind, unlocked, when the block ends.
+
+    Yields:
+        Nothing; the lock is held inside the block.
+
+    Raises:
+        LockError: Another process, or another block of this one, holds it.
+    """
+    path = folder / NAME
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not _try_lock(descriptor):
+            raise LockError(
+                f"{folder} is being written by {_holder(descriptor)}; a run folder has one writer at a time: wait until it is done, "
+                "or end that process (the lock ends with it) and run again"
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+        # The file stays: removing it would let a third process lock a file of the same name beside one that a second just opened.
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    if not text.isdecimal():
+        return "another process"
+    return "another block of this process" if int(text) == os.getpid() else f"process {text}"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        # Far behind the process id, which others read: msvcrt's locks forbid reading what they cover.
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,79 @@
+"""What made a picture: library versions and machine facts. Nothing here imports the libraries it names."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = {
+    "sdxl_lab": "sdxl-lab",
+    "torch": "torch",
+    "diffusers": "diffusers",
+    "transformers": "transformers",
+    "numpy": "numpy",
+    "pillow": "pillow",
+    "opencv": "opencv-python",
+}
+"""The libraries whose code decides pixels, by the name records give them, and the distribution that holds each."""
+
+
+@cache
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Look up the versions that decide pixels.
+
+    Returns:
+        Python's version and those of the installed libraries, such as `{"python": "3.11.9", "torch": "2.6.0+cpu"}`.
+    """
+    found = {name: _version(distribution) for name, distribution in LIBRARIES.items()}
+    return {"python": platform.python_version()} | {name: version for name, version in found.items() if version}
+
+
+def instruction_set() -> str | None:
+    """Name the CPU instructions torch computes with, which change the last bits of pictures made on the CPU.
+
+    Returns:
+        Such as `AVX2` or `AVX512`; None as long as torch is not imported.
+    """
+    torch = sys.modules.get("torch")
+    return torch.backends.cpu.get_cpu_capability() if torch else None
+
+
+def facts() -> dict[str, Any]:
+    """Describe this machine, for its owner: the description is written to `local.json` and sent nowhere.
+
+    Returns:
+        Processor, cores, operating system, versions, and, once torch is imported, its instruction set, threads and GPUs.
+    """
+    torch = sys.modules.get("torch")
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] if torch and torch.cuda.is_available() else []
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": sys.executable,
+        "instruction_set": instruction_set(),
+        "threads": torch.get_num_threads() if torch else None,
+        "gpus": gpus,
+        "versions": versions(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()

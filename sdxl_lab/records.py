@@ -1,0 +1,498 @@
+"""The run folder: who writes what and when, and how it is read back. The one owner of its file names."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, Self
+from urllib.parse import quote
+
+from PIL import Image
+
+from sdxl_lab import machine
+from sdxl_lab.disk import append_line, remove_unfinished, whole_lines, write_whole
+from sdxl_lab.errors import LabError
+from sdxl_lab.hyperparams import flatten
+from sdxl_lab.locks import locked
+from sdxl_lab.spec import Edit, ResolvedSpec, Task
+from sdxl_lab.stamps import digest_of_pixels, png, stamp_of, stamped_png
+
+FORMAT = 1
+
+
+class RecordError(LabError):
+    """A run folder does not hold what it should, or is used before it is opened."""
+
+
+class Made(Protocol):
+    """What was made for one edit, as `generate` returns it.
+
+    Attributes:
+        image: The result at the input's size plus any extension.
+        input_image: What it started from, at the same size.
+        mask_image: The mask as really used, at the same size.
+        working_size: (width, height) in pixels the checkpoint worked at.
+        base_steps: Denoising steps the base really ran.
+        refiner_steps: Denoising steps the refiner really ran.
+        seconds: Wall time.
+    """
+
+    @property
+    def image(self) -> Image.Image: ...  # noqa: D102 - described above, as are those below
+    @property
+    def input_image(self) -> Image.Image: ...  # noqa: D102
+    @property
+    def mask_image(self) -> Image.Image: ...  # noqa: D102
+    @property
+    def working_size(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def base_steps(self) -> int: ...  # noqa: D102
+    @property
+    def refiner_steps(self) -> int: ...  # noqa: D102
+    @property
+    def seconds(self) -> float: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One line of `images.jsonl`: a picture that is whole on the disk.
+
+    Attributes:
+        sample: Name of the sample it starts from.
+        task: `inpaint` or `outpaint`.
+        step: Index of the sample among those of the run, from 0; Comet steps through pictures by it.
+        prompt: The text that was painted.
+        negative_prompt: The text it was led away from, or None.
+        seed: As given, perhaps negative.
+        image: Path of the result's PNG.
+        input_image: Path of what it started from.
+        mask_image: Path of the mask as really used.
+        width: Pixels of the result.
+        height: Pixels of the result.
+        working_width: Pixels the checkpoint worked at.
+        working_height: Pixels the checkpoint worked at.
+        base_steps: Denoising steps the base really ran.
+        refiner_steps: Denoising steps the refiner really ran.
+        seconds: Wall time it took.
+        sha256: Of its pixels, as `digest_of_pixels` takes it.
+        metrics: Name to number.
+    """
+
+    sample: str
+    task: Task
+    step: int
+    prompt: str
+    negative_prompt: str | None
+    seed: int
+    image: Path
+    input_image: Path
+    mask_image: Path
+    width: int
+    height: int
+    working_width: int
+    working_height: int
+    base_steps: int
+    refiner_steps: int
+    seconds: float
+    sha256: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Sample and task, which name a picture within its run."""
+        return self.sample, self.task
+
+
+class RunFolder:
+    """One run on disk. Reading needs no lock; writing happens inside `open`.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._is_open = False
+
+    @classmethod
+    def of(cls, resolved: ResolvedSpec) -> Self:
+        """Locate the folder of a run, which need not exist yet.
+
+        Args:
+            resolved: The run.
+
+        Returns:
+            `<runs_folder>/<name>-<first 10 digits of run_id>`.
+        """
+        return cls(Path(resolved.spec.runs_folder) / f"{resolved.spec.name}-{resolved.run_id[:10]}")
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    @property
+    def spec_file(self) -> Path:
+        """The resolved spec, without local paths."""
+        return self.path / "spec.json"
+
+    @property
+    def local_file(self) -> Path:
+        """Local paths and machine facts; never sent anywhere."""
+        return self.path / "local.json"
+
+    @property
+    def images_folder(self) -> Path:
+        """One folder a sample."""
+        return self.path / "images"
+
+    @property
+    def lines_file(self) -> Path:
+        """One line of JSON a picture."""
+        return self.path / "images.jsonl"
+
+    @property
+    def prompts_file(self) -> Path:
+        """The table that Comet's Data panel joins."""
+        return self.path / "prompts.csv"
+
+    @property
+    def comet_folder(self) -> Path:
+        """The experiment's key and its offline archive."""
+        return self.path / "comet"
+
+    @property
+    def executed_notebook(self) -> Path:
+        """The notebook, when papermill ran it."""
+        return self.path / "executed.ipynb"
+
+    @property
+    def record_file(self) -> Path:
+        """Written last."""
+        return self.path / "record.json"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every picture was made and recorded."""
+        return self.record_file.is_file()
+
+    @cached_property
+    def resolved(self) -> ResolvedSpec:
+        """The run this folder holds, by names; `local` has the paths they had here.
+
+        Raises:
+            RecordError: There is no whole spec.json in the folder.
+        """
+        try:
+            text = self.spec_file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordError(
+                f"{self.path} is not a run folder: {self.spec_file.name} cannot be read ({error}); give a folder that a run made"
+            ) from error
+        return ResolvedSpec.from_json(text)
+
+    @property
+    def local(self) -> dict[str, Any]:
+        """Local paths (`dataset`, `checkpoint`, `runs_folder`) and machine facts (`machine`); empty where they were not copied along."""
+        return _json_or_empty(self.local_file)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `finish` wrote; empty as long as the run is not done."""
+        return _json_or_empty(self.record_file)
+
+    @contextmanager
+    def open(self, resolved: ResolvedSpec) -> Iterator[Self]:
+        """Lock the folder for writing, clear away what a killed run left half-written, and write what is known before the first picture.
+
+        Args:
+            resolved: The run, with this machine's paths.
+
+        Yields:
+            This run folder, ready for `add_picture` and `finish`.
+
+        Raises:
+            LockError: Somebody else is writing to it.
+            RecordError: It holds another run.
+            DiskError: The disk is full or not writable.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordError(f"cannot make the folder {self.path}: {error.strerror or error}; choose another runs_folder") from error
+        with locked(self.path):
+            remove_unfinished(self.path)
+            self._begin(resolved)
+            self._is_open = True
+            try:
+                yield self
+            finally:
+                self._is_open = False
+
+    def pictures(self) -> tuple[Picture, ...]:
+        """Read the pictures that are whole: recorded, still there, and with the pixels that were recorded.
+
+        Returns:
+            In the order of the run's edits.
+        """
+        recorded: dict[tuple[str, str], Picture] = {}
+        for line in whole_lines(self.lines_file):
+            picture = self._parse(line)
+            if picture:
+                recorded[picture.key] = picture
+        wanted = [recorded.get((edit.sample, edit.task)) for edit in self.resolved.edits]
+        return tuple(picture for picture in wanted if picture and _is_whole(picture))
+
+    def pending(self) -> tuple[Edit, ...]:
+        """Find what is still to be made.
+
+        Returns:
+            The run's edits that have no whole picture, in order.
+        """
+        whole = {picture.key for picture in self.pictures()}
+        return tuple(edit for edit in self.resolved.edits if (edit.sample, edit.task) not in whole)
+
+    def add_picture(self, edit: Edit, made: Made, metrics: Mapping[str, float] | None = None) -> Picture:
+        """Keep one picture: its PNG first, then its line.
+
+        Args:
+            edit: One of the run's edits.
+            made: What was made for it.
+            metrics: Name to number.
+
+        Returns:
+            The picture as recorded.
+
+        Raises:
+            RecordError: The folder is not open, or the edit is not one of this run's.
+            DiskError: The disk is full or not writable; the pictures before this one are kept.
+        """
+        self._require_open()
+        if edit not in self.resolved.edits:
+            raise RecordError(f"{edit.sample} ({edit.task}) is not one of the edits of {self.path.name}; give an edit of the run that was opened")
+        folder = self.images_folder / file_name(edit.sample)
+        digest = digest_of_pixels(made.image)
+        picture = Picture(
+            sample=edit.sample,
+            task=edit.task,
+            step=_step(self.resolved, edit.sample),
+            prompt=edit.prompt,
+            negative_prompt=edit.negative_prompt,
+            seed=edit.seed,
+            image=folder / f"{edit.task}.png",
+            input_image=folder / ("input.png" if not edit.settings.canvas.extends else f"{edit.task}-input.png"),
+            mask_image=folder / f"{edit.task}-mask.png",
+            width=made.image.width,
+            height=made.image.height,
+            working_width=made.working_size[0],
+            working_height=made.working_size[1],
+            base_steps=int(made.base_steps),
+            refiner_steps=int(made.refiner_steps),
+            seconds=round(float(made.seconds), 6),
+            sha256=digest,
+            metrics={name: float(number) for name, number in (metrics or {}).items()},
+        )
+        instruction_set = machine.instruction_set() if self.resolved.device == "cpu" else None
+        stamp = stamp_of(self.resolved, edit, versions=machine.versions(), instruction_set=instruction_set, sha256=digest)
+        self._keep_input(edit, made.input_image, picture)
+        write_whole(picture.mask_image, png(made.mask_image))
+        write_whole(picture.image, stamped_png(made.image, stamp))
+        append_line(self.lines_file, self._line(picture))
+        return picture
+
+    def finish(self) -> Path:
+        """Write `record.json`, which says that the run is done.
+
+        Returns:
+            Its path.
+
+        Raises:
+            RecordError: The folder is not open, or pictures are missing.
+            DiskError: The disk is full or not writable.
+        """
+        self._require_open()
+        missing = self.pending()
+        if missing:
+            names = ", ".join(f"{edit.sample} ({edit.task})" for edit in missing[:5]) + (", ..." if len(missing) > 5 else "")
+            raise RecordError(f"{self.path} lacks {len(missing)} of {len(self.resolved.edits)} pictures: {names}; run it again to make them")
+        if self.is_done:
+            return self.record_file
+        write_whole(self.local_file, _json(self.local | {"machine": machine.facts()}))
+        pictures = self.pictures()
+        content = {
+            "format": FORMAT,
+            "run_id": self.resolved.run_id,
+            "name": self.resolved.spec.name,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "pictures": len(pictures),
+            "seconds": round(sum(picture.seconds for picture in pictures), 3),
+            "versions": machine.versions(),
+            "instruction_set": machine.instruction_set(),
+        }
+        write_whole(self.record_file, _json(content))
+        return self.record_file
+
+    def comet_key(self) -> str:
+        """Read the experiment's key, after drawing it at random if this is the first time.
+
+        Returns:
+            32 hexadecimal digits, the same ever after. Keys are unique for everybody, so none is derived from the run.
+
+        Raises:
+            DiskError: The disk is full or not writable.
+        """
+        path = self.comet_folder / "key"
+        if not path.is_file():
+            fresh = path.with_name(f"key-{secrets.token_hex(4)}")
+            write_whole(fresh, secrets.token_hex(16).encode() + b"\n")
+            try:
+                os.link(fresh, path)  # unlike a rename, it leaves a key alone that another process drew meanwhile
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without links
+                fresh.replace(path)
+            fresh.unlink(missing_ok=True)
+        key = path.read_text("ascii", "replace").strip()
+        if not re.fullmatch(r"[0-9a-f]{32}", key):
+            raise RecordError(
+                f"{path} holds {key[:40]!r}; allowed is a key of 32 hexadecimal digits: remove the file to draw another, for a new experiment"
+            )
+        return key
+
+    def _begin(self, resolved: ResolvedSpec) -> None:
+        if self.spec_file.is_file() and self.resolved.run_id != resolved.run_id:
+            raise RecordError(f"{self.path} holds run {self.resolved.run_id}, not {resolved.run_id}; choose another name or runs_folder")
+        spec = _json(resolved.portable())
+        if not self.spec_file.is_file() or self.spec_file.read_bytes() != spec:
+            write_whole(self.spec_file, spec)
+        self.__dict__.pop("resolved", None)
+        if self.is_done and self.pending():
+            self.record_file.unlink()
+        paths = {"dataset": resolved.spec.dataset, "checkpoint": resolved.spec.checkpoint, "runs_folder": resolved.spec.runs_folder}
+        if not self.is_done:
+            write_whole(self.local_file, _json(paths | {"folder": str(self.path.resolve()), "machine": machine.facts()}))
+            write_whole(self.prompts_file, prompts_table(self.resolved))
+
+    def _keep_input(self, edit: Edit, input_image: Image.Image, picture: Picture) -> None:
+        """Write what the picture started from; an extended canvas beside the picture it extends."""
+        canvas = edit.settings.canvas
+        if canvas.extends:
+            write_whole(picture.input_image, png(input_image))
+            width, height = input_image.size
+            input_image = input_image.crop((canvas.left_px, canvas.top_px, width - canvas.right_px, height - canvas.bottom_px))
+        original = picture.image.with_name("input.png")
+        if not original.is_file():
+            write_whole(original, png(input_image))
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise RecordError(f"{self.path} is not open for writing; write inside `with run.open(resolved):`")
+
+    def _line(self, picture: Picture) -> bytes:
+        values = asdict(picture) | {name: getattr(picture, name).relative_to(self.path).as_posix() for name in ("image", "input_image", "mask_image")}
+        return json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
+
+    def _parse(self, line: bytes) -> Picture | None:
+        try:
+            values = json.loads(line)
+            paths = {name: self.path / values[name] for name in ("image", "input_image", "mask_image")}
+            return Picture(**(values | paths))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None  # a power cut can leave a line of zeros; its picture is made again
+
+
+def find_runs(folder: Path) -> tuple[RunFolder, ...]:
+    """Find the runs below a folder.
+
+    Args:
+        folder: A runs folder, or any folder above some.
+
+    Returns:
+        The run folders, done or not, sorted by path.
+    """
+    return tuple(RunFolder(spec.parent) for spec in sorted(folder.rglob("spec.json")) if not spec.parent.name.startswith("."))
+
+
+def prompts_table(resolved: ResolvedSpec) -> bytes:
+    """Write every picture of a run as one row: step, sample, task, prompts, seed, then each setting by its dotted path.
+
+    Args:
+        resolved: The run.
+
+    Returns:
+        CSV in UTF-8. None is an empty cell.
+    """
+    rows = [_row(resolved, edit) for edit in resolved.edits]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def file_name(sample: str) -> str:
+    """Turn a sample's name into a name any file system takes.
+
+    Args:
+        sample: Any text.
+
+    Returns:
+        The text itself where it is a plain name; elsewhere with `%` and a code for each character that is not, so that
+        different samples keep different names.
+    """
+    if re.fullmatch(r"[\w-][\w. -]{0,60}", sample) and sample[-1] not in ". ":
+        return sample
+    coded = quote(sample, safe="").replace(".", "%2E")
+    return coded if 0 < len(coded) <= 180 else f"{coded[:100]}%{digest_of_text(sample)}"
+
+
+def digest_of_text(text: str) -> str:
+    """Identify a text.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The first 16 hexadecimal digits of its sha256.
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _row(resolved: ResolvedSpec, edit: Edit) -> dict[str, Any]:
+    words = {"step": _step(resolved, edit.sample), **edit.model_dump(mode="json", exclude={"settings"})}
+    return words | flatten(edit.settings.model_dump(mode="json"))
+
+
+def _step(resolved: ResolvedSpec, sample: str) -> int:
+    return list(dict.fromkeys(edit.sample for edit in resolved.edits)).index(sample)
+
+
+def _is_whole(picture: Picture) -> bool:
+    if not (picture.input_image.is_file() and picture.mask_image.is_file()):
+        return False
+    try:
+        with Image.open(picture.image) as image:
+            return image.size == (picture.width, picture.height) and digest_of_pixels(image) == picture.sha256
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def _json(values: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _json_or_empty(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
