@@ -53,7 +53,10 @@ def build_text_encoders(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, CLIPTe
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    encoders = CLIPTextModel(CLIPTextConfig(**sizes, hidden_act="quick_gelu")), CLIPTextModelWithProjection(CLIPTextConfig(**sizes, hidden_act="gelu"))
+    encoders = (
+        CLIPTextModel(CLIPTextConfig(**sizes, hidden_act="quick_gelu")),
+        CLIPTextModelWithProjection(CLIPTextConfig(**sizes, hidden_act="gelu")),
+    )
     for encoder in encoders:
         for name, weight in encoder.named_parameters():
             # CLIP's own 0.02 suits its width; at this width the hidden states would all but vanish.

@@ -73,7 +73,7 @@ def _patches(pictures: np.ndarray, step: int, count: int) -> torch.Tensor:
 
 def to_tensor(pictures: np.ndarray) -> torch.Tensor:
     """From uint8 of shape (N, H, W, 3) to float32 of shape (N, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.tensor(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

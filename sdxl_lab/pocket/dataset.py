@@ -49,7 +49,10 @@ def metadata() -> dict:
     """The dataset's metadata.json: prompts, seeds, and the colour, shape and background that each edit asks for."""
     samples = []
     for scene, (colour, shape), background, (inpaint_seed, outpaint_seed) in EDITS:
-        edited = {"inpaint": (replace(scene, colour=colour, shape=shape), inpaint_seed), "outpaint": (replace(scene, background=background), outpaint_seed)}
+        edited = {
+            "inpaint": (replace(scene, colour=colour, shape=shape), inpaint_seed),
+            "outpaint": (replace(scene, background=background), outpaint_seed),
+        }
         tasks = {
             task: {
                 "prompt": caption(wanted),

@@ -23,10 +23,12 @@ class Example:
     Attributes:
         scene: What it shows, at the size it was "taken".
         caption: What it is called.
-        width, height: Size of the picture in pixels.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
         original_size: (height, width) of the scene before cropping or enlarging.
         crop: (top, left) of the picture in a larger scene.
-        aesthetic_score: 6 to 7 for a clean picture, 2 to 5.5 the more it is degraded.
+        aesthetic_score: 6 to 7 for a clean picture, from 5.5 down to 2 the more it is degraded.
+        blurred: Whether a degraded picture is blurred; else it is noisy.
         noise_seed: Seed of the grain of a noisy picture.
     """
 
@@ -67,17 +69,15 @@ def example(seed: int, width: int = SIZE_PX, height: int = SIZE_PX) -> Example:
 
     Args:
         seed: Any integer from 0 to 2**32 - 1.
-        width, height: Size of the picture in pixels.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
     """
     rng = np.random.RandomState(seed)
     kind = rng.choice(("whole", "crop", "small", "blurred", "noisy"), p=(0.66, 0.14, 0.08, 0.06, 0.06))
     scale = {"crop": rng.uniform(1.1, 1.6), "small": rng.uniform(0.8, 0.95)}.get(kind, 1.0)
     scene_width, scene_height = round(width * scale), round(height * scale)
     scene = sample_scene(int(rng.randint(2**31)), scene_width, scene_height, empty_frac=EMPTY_FRAC)
-    if kind == "crop":
-        crop = int(rng.randint(scene_height - height + 1)), int(rng.randint(scene_width - width + 1))
-    else:
-        crop = 0, 0
+    crop = (int(rng.randint(scene_height - height + 1)), int(rng.randint(scene_width - width + 1))) if kind == "crop" else (0, 0)
     spoken = rng.choice(("place", "size and place", "shape"), p=(0.56, 0.36, 0.08))
     score = rng.uniform(2, 5.5) if kind in ("blurred", "noisy") else rng.uniform(6, 7)
     return Example(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
 from sdxl_lab.pocket.autoencoder import to_tensor
@@ -16,6 +18,7 @@ from sdxl_lab.pocket.pool import kept
 from sdxl_lab.pocket.training import device, fit
 from sdxl_lab.pocket.world import COLOURS, PLACES, SHAPES, SIZE_PX, Scene, draw, sample_scene
 
+WEIGHTS = Path(__file__).parent / "weights" / "judge.safetensors"
 FIRST_SEED = 3_000_000
 COUNT = 12_000
 KINDS: dict[str, tuple[str, ...]] = {"colour": tuple(COLOURS), "shape": tuple(SHAPES), "background": tuple(PLACES)}
@@ -37,7 +40,7 @@ class Judge(nn.Module):
         super().__init__()
         widths = (3, 24, 48, 96, 128)
         layers: list[nn.Module] = [nn.AvgPool2d(2)]
-        for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+        for narrow, wide in pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1), nn.GroupNorm(8, wide), nn.SiLU()]
             layers += [nn.Conv2d(wide, wide, 3, padding=1), nn.GroupNorm(8, wide), nn.SiLU()]
         self.features = nn.Sequential(*layers)
@@ -55,6 +58,17 @@ class Judge(nn.Module):
         scores = self(to_tensor(np.stack([np.asarray(picture) for picture in pictures])))
         best = {kind: [(*KINDS[kind], None)[i] for i in score.argmax(dim=1).tolist()] for kind, score in scores.items()}
         return [Verdict(colour=c, shape=s, background=b or "") for c, s, b in zip(best["colour"], best["shape"], best["background"], strict=True)]
+
+
+def load_judge(path: Path = WEIGHTS) -> Judge:
+    """The built-in judge, in float32.
+
+    Args:
+        path: Its safetensors file.
+    """
+    judge = Judge()
+    judge.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
+    return judge.eval()
 
 
 def scene(index: int) -> Scene:

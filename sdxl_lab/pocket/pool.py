@@ -58,5 +58,5 @@ def kept(path: Path, shape: tuple[int, ...], dtype: type, rows: Callable[[], Ite
         for i, row in enumerate(tqdm(rows(), total=shape[0], desc=path.stem, mininterval=2)):
             array[i] = row
         array.flush()
-        os.replace(unfinished, path)
+        unfinished.replace(path)
     return np.load(path, mmap_mode="r")

@@ -81,6 +81,11 @@ def write_weights(folder: Path, tokenizer: CLIPTokenizer, vae: AutoencoderKL, ba
 
     Args:
         folder: Gets `base/`, `refiner/` and `judge.safetensors`.
+        tokenizer: Of both text encoders.
+        vae: The autoencoder, its scaling factor set.
+        base: `unet`, `text_encoder` and `text_encoder_2`.
+        refiner: The refiner's UNet.
+        judge: The judge.
     """
     shared = {"vae": vae, "text_encoder_2": base["text_encoder_2"], "tokenizer_2": tokenizer, "scheduler": build_scheduler()}
     StableDiffusionXLInpaintPipeline(

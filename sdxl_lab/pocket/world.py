@@ -67,7 +67,7 @@ def _heart() -> np.ndarray:
     t = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     x = 16 * np.sin(t) ** 3
     y = -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
-    return np.stack([x, y], axis=1) / 16.5 - (0, 0.12)
+    return np.stack([x, y], axis=1) / 16.5 - np.array((0, 0.12))
 
 
 def _cross(arm: float = 0.34) -> np.ndarray:
@@ -78,7 +78,7 @@ def _cross(arm: float = 0.34) -> np.ndarray:
 SHAPES: dict[str, tuple[np.ndarray, ...]] = {
     "circle": (_ring(64, 0.95),),
     "square": (_ring(4, 1.16, -45),),
-    "triangle": (_ring(3, 1.15) + (0, 0.2),),
+    "triangle": (_ring(3, 1.15) + np.array((0, 0.2)),),
     "star": (_star(),),
     "heart": (_heart(),),
     "diamond": (_ring(4, 1.12) * (0.78, 1.0),),
@@ -88,9 +88,18 @@ SHAPES: dict[str, tuple[np.ndarray, ...]] = {
 """Polygons in units of the object's radius, y downwards; a second polygon is a hole."""
 
 HELD_OUT: frozenset[tuple[str, str]] = frozenset(
-    zip(("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink"), ("heart", "star", "ring", "diamond", "circle", "cross", "square", "triangle"), strict=True)
+    {
+        ("red", "heart"),
+        ("orange", "star"),
+        ("yellow", "ring"),
+        ("green", "diamond"),
+        ("cyan", "circle"),
+        ("blue", "cross"),
+        ("purple", "square"),
+        ("pink", "triangle"),
+    }
 )
-"""Colour and shape pairs that training never shows, to see whether the model composes."""
+"""Pairs of color and shape that training never shows, to see whether the model composes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +111,10 @@ class Scene:
         colour: A key of `COLOURS`, or None for an empty scene.
         shape: A key of `SHAPES`, or None for an empty scene.
         size: A key of `RADII_PX`.
-        width, height: Size of the picture in pixels.
-        x_px, y_px: The object's centre.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
+        x_px: Where the object's center is, from the left.
+        y_px: Where the object's center is, from the top.
         radius_px: The object's radius.
         tilt_deg: The object's rotation, clockwise.
         texture_seed: Seed of the background's clouds, grain and bricks.
@@ -129,7 +140,8 @@ def sample_scene(seed: int, width: int = SIZE_PX, height: int = SIZE_PX, *, held
 
     Args:
         seed: Any integer from 0 to 2**32 - 1.
-        width, height: Size of the picture in pixels, large enough for the largest object (100 or more).
+        width: Width of the picture in pixels, 100 or more, so that the largest object fits.
+        height: Height of the picture in pixels, 100 or more.
         held_out: Draw the colour and shape from the held-out pairs instead of from the others.
         empty_frac: Share of scenes without an object, in [0, 1].
     """
@@ -185,7 +197,7 @@ def _with_object(pixels: np.ndarray, scene: Scene) -> np.ndarray:
     mask = object_mask(scene)
     alpha = np.asarray(mask, np.float64)[..., None] / 255
     blurred = np.asarray(mask.filter(ImageFilter.GaussianBlur(3)), np.float64)[..., None] / 255
-    shadow = np.roll(blurred, (3, 3), axis=(0, 1))
+    shadow = np.pad(blurred, ((3, 0), (3, 0), (0, 0)))[:-3, :-3]
     y, x = np.mgrid[: scene.height, : scene.width]
     lit = 1 - 0.14 * ((x - scene.x_px) + (y - scene.y_px))[..., None] / (2 * scene.radius_px)
     rim = np.clip(2 * blurred - 1, 0, 1) ** 0.5
