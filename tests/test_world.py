@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sdxl_lab.pocket import dataset
 from sdxl_lab.pocket.examples import example
 from sdxl_lab.pocket.world import COLOURS, HELD_OUT, PLACES, SHAPES, caption, draw, object_mask, sample_scene
 
-SEEDS = range(40)
+SEEDS = range(12)
 
 
 def test_the_world_still_draws_the_built_in_dataset():
@@ -29,7 +30,7 @@ def test_the_world_still_draws_the_built_in_dataset():
     assert json.loads((dataset.FOLDER / "metadata.json").read_text()) == dataset.metadata()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(40))
 def test_the_mask_is_where_the_object_is(seed):
     """
     Emptying a scene changes its picture inside the mask and in the shadow around it, and nowhere else.
@@ -73,15 +74,15 @@ def test_an_example_is_a_view_of_its_scene(width, height):
         assert view.draw().size == (width, height)
         (top, left), (tall, wide) = view.crop, view.original_size
         assert (top + height <= tall and left + width <= wide) or (top == left == 0 and tall < height and wide < width)
-        assert (view.aesthetic_score < 6) == (np.asarray(view.draw()).tolist() != np.asarray(_clean(view)).tolist())
 
 
-def _clean(view):
-    picture = draw(view.scene)
-    if picture.width < view.width:
-        picture = picture.resize((view.width, view.height), Image.Resampling.BICUBIC)
-    top, left = view.crop
-    return picture.crop((left, top, left + view.width, top + view.height))
+def test_a_low_aesthetic_score_means_a_degraded_picture():
+    """
+    An example scored below 6 is blurrier or noisier than the same view drawn clean, and one above is that view.
+    """
+    for view in map(example, range(60)):
+        same = np.array_equal(np.asarray(view.draw()), np.asarray(replace(view, aesthetic_score=6.5).draw()))
+        assert same == (view.aesthetic_score >= 6)
 
 
 def test_captions_say_what_the_scene_shows():

@@ -155,9 +155,8 @@ def inpaint_figures(checkpoint: Checkpoint, judge: Judge, edits: Sequence[Asked]
             agree = [hue == verdict.colour for hue, verdict in zip(hues, verdicts, strict=True)]
             figures.append(share("hue rule and judge agree on color", agree, ">= 97%"))
             others = wanted[1:] + wanted[:1]
-            figures += [
-                share(f"inpaint, scored against another's prompt: {kind}", right(verdicts, others, kind), "chance") for kind in ("colour", "shape")
-            ]
+            shuffled = "inpaint, scored against another's prompt"
+            figures += [share(f"{shuffled}: {kind}", right(verdicts, others, kind), "chance") for kind in ("colour", "shape")]
     return figures
 
 
