@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_origin
 
@@ -55,6 +56,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, Real) and not isinstance(value, bool):
@@ -76,40 +79,33 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
     for found in error.errors(include_url=False, include_context=False):
         path, field = _locate(found["loc"], model)
         lines.setdefault(path, _line(path, field, found, model))
-    return list(lines.values())
+    # A list with a bad item is also called too short: the item says it all.
+    return [line for path, line in lines.items() if not any(other.startswith(f"{path}[") for other in lines)]
 
 
-def nulls(values: Any, path: str = "") -> list[str]:
-    """Find the texts that were meant to be None.
+def without_nulls(values: Mapping[Any, Any], above: tuple[str, ...] = ()) -> tuple[dict[Any, Any], list[str]]:
+    """Put None for the texts that were meant to be None, such as those papermill makes of `-p samples null`.
 
     Args:
         values: Nested plain parameters.
-        path: Their dotted path.
+        above: The keys that lead to `values`.
 
     Returns:
-        The dotted path of each text that is "null" or "None".
+        A copy with None in their places, and one line for each that says how to write None.
     """
-    if isinstance(values, Mapping):
-        return [found for key, below in values.items() for found in nulls(below, f"{path}.{key}" if path else str(key))]
-    return [path] if isinstance(values, str) and values.strip() in NULLS else []
-
-
-def null_problem(path: str, text: Any) -> str:
-    """Say that a text was meant to be None, and how to write None in YAML.
-
-    Args:
-        path: Dotted path of the text.
-        text: The text.
-
-    Returns:
-        One line.
-    """
-    keys = path.split(".")
-    yaml = f"{{{keys[-1]}: null}}" if len(keys) > 1 else f"{keys[-1]}: null"
-    for key in reversed(keys[1:-1]):
-        yaml = f"{{{key}: {yaml}}}"
-    yaml = f"{keys[0]}: {yaml}" if len(keys) > 1 else yaml
-    return f"{path}: got the text {text!r}, which is not None; write None in Python, or give it as YAML: -y '{yaml}'"
+    kept: dict[Any, Any] = {}
+    found: list[str] = []
+    for key, value in values.items():
+        keys = (*above, str(key))
+        if isinstance(value, Mapping):
+            kept[key], below = without_nulls(value, keys)
+            found += below
+        elif isinstance(value, str) and value.strip() in NULLS:
+            kept[key] = None
+            found.append(f"{'.'.join(keys)}: got the text {value!r}, which is not None; write None in Python, or as YAML: -y '{_yaml(keys, 'null')}'")
+        else:
+            kept[key] = value
+    return kept, found
 
 
 def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, Any]:
@@ -136,6 +132,8 @@ def _model(key: str, field: Any) -> type[BaseModel] | None:
 def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
     value = found.get("input")
     key = path.rpartition(".")[2]
+    if found["type"] == "invalid_key":
+        return f"{path}: got a key that is no text; allowed are texts, as in unquoted YAML or quoted Python"
     if found["type"] == "extra_forbidden":
         return _unknown(path, found["loc"], model)
     section = _model(key, field)
@@ -157,7 +155,7 @@ def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> s
     if task == "inpaint" and key in ("canvas", "mode"):
         return f"{path}: unknown key; inpainting never leaves the picture: move it to hyperparameters.outpaint.{key}"
     if "." in key:
-        return f"{path}: unknown key; dictionaries here are nested, not dotted: write {_nested(key)}"
+        return f"{path}: unknown key; dictionaries here are nested, not dotted: write {{{_yaml(key.split('.'), '...')}}}"
     home = _home(key, model)
     if home and home != path:
         return f"{path}: unknown key; valid here are {', '.join(valid)}. Did you mean {home}?"
@@ -197,14 +195,16 @@ def _hint(key: str, value: Any, field: Any) -> str:
         reason = REASONS.get((key, value.casefold()))
         if reason:
             return f". {_sentence(reason)}"
+        held = _held(value)
+        if held == "a number":
+            return f". Write {value.strip()}, without quotes"
+        if held:
+            return f". The text holds {held}; papermill makes texts of tuples and of what -p cannot read: give it as YAML with -y"
+        if key in ("tasks", "samples"):
+            return f". Write [{value!r}]"
         meant = closest(value, _choices(field.annotation)) if field is not None else None
         if meant:
             return f". Did you mean {meant}?"
-        held = _held(value)
-        if held is not None:
-            return f". The text holds {held}: papermill hands tuples, and -p hands whatever it cannot read, over as texts; give it as YAML with -y"
-        if key == "tasks" or key == "samples":
-            return f". Write [{value!r}]"
     if key == "high_noise_frac" and isinstance(value, int | float) and value in (0, 1):
         return ". diffusers ignores 0 and 1; None runs the base alone"
     if isinstance(value, float) and value.is_integer() and field is not None and "whole" in (field.description or ""):
@@ -220,19 +220,20 @@ def _choices(annotation: Any) -> list[str]:
 
 def _held(text: str) -> str | None:
     try:
-        value = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            value = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
     kinds = {tuple: "a tuple", list: "a list", dict: "a dictionary", int: "a number", float: "a number", bool: "a yes or no"}
     return kinds.get(type(value))
 
 
-def _nested(dotted: str) -> str:
-    *above, last = dotted.split(".")
-    written = f"{last!r}: ..."
-    for key in reversed(above):
-        written = f"{key!r}: {{{written}}}"
-    return f"{{{written}}}"
+def _yaml(keys: Sequence[str], leaf: str) -> str:
+    """Write a nested dictionary with one leaf as a line of YAML."""
+    first, *rest = keys
+    return f"{first}: {{{_yaml(rest, leaf)}}}" if rest else f"{first}: {leaf}"
 
 
 def _shown(value: Any) -> str:

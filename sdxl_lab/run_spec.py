@@ -10,13 +10,18 @@ from pydantic_core import CoreSchema, core_schema
 
 from sdxl_lab.credentials import without_credentials
 from sdxl_lab.errors import LabError
-from sdxl_lab.hyperparams import get, merge
-from sdxl_lab.parameters import null_problem, nulls, plain, problems
+from sdxl_lab.hyperparams import merge
+from sdxl_lab.parameters import plain, problems, without_nulls
 from sdxl_lab.settings import Canvas, Compute, Edit, EditSettings, Hyperparameters, Settings, Task
 
 TASKS: tuple[Task, ...] = ("inpaint", "outpaint")
 RUNS_FOLDER = "artifacts/runs/single"
 NAME = "letters, digits, dots, dashes and underscores, at most 80, starting with a letter or digit (it becomes a folder's name)"
+
+SECRET = (
+    "looks like an API key or a password, and parameters are saved and shared; "
+    "remove it, and set it as an environment variable instead (COMET_API_KEY, HF_TOKEN)"
+)
 
 
 class SpecError(LabError):
@@ -100,25 +105,16 @@ class RunSpec(Settings):
             SpecError: Something is not allowed, or looks like an API key. Lists every problem; repeats no key.
         """
         clean, secrets = without_credentials(parameters)
-        found = [
-            f"{path}: looks like an API key or a password, and parameters are saved and shared; "
-            "remove it, and set it as an environment variable instead (COMET_API_KEY, HF_TOKEN)"
-            for path in secrets
-        ]
-        values = plain(clean)
-        for path in nulls(values):
-            found.append(null_problem(path, get(values, path)))
-            values = _without(values, path)
-        mistaken_none = {path.partition(".")[0] for path in nulls(plain(clean))} | set(secrets)
+        values, nulls = without_nulls(plain(clean))
+        found = {path: f"{path}: {SECRET}" for path in secrets} | {_path(line): line for line in nulls}
         try:
             spec = cls.model_validate(values)
         except ValidationError as error:
-            found += [line for line in problems(error, cls) if line.partition(":")[0] not in mistaken_none]
-            raise SpecError(found) from None
-        if not found:
-            found = spec._contradictions()
-        if found:
-            raise SpecError(found)
+            found |= {_path(line): line for line in problems(error, cls) if _path(line) not in found or "unknown key" in line}
+            raise SpecError(list(found.values())) from None
+        contradictions = list(found.values()) or spec._contradictions()
+        if contradictions:
+            raise SpecError(contradictions)
         return spec
 
     @property
@@ -131,7 +127,8 @@ class RunSpec(Settings):
 
         Args:
             task: The task, which need not be one of `tasks`.
-            defaults: The checkpoint's defaults: nested, sparse, with the keys of `EditSettings`.
+            defaults: The checkpoint's defaults: nested, sparse, with the keys of `EditSettings`. A `compute` among them is
+                passed over: it is no setting of a picture.
 
         Returns:
             The complete settings. `canvas` is 0 on every side where it is not used.
@@ -142,7 +139,8 @@ class RunSpec(Settings):
         given = self.given(task)
         chosen = {key: given[key] for key in EditSettings.model_fields if key in given}
         mode = given.get("mode", "background") if task == "outpaint" else None
-        values = merge(merge(defaults, chosen), {"mode": mode})
+        brought = {key: value for key, value in defaults.items() if key != "compute"}
+        values = merge(merge(brought, chosen), {"mode": mode})
         if mode != "canvas":
             values.pop("canvas", None)
         try:
@@ -213,7 +211,5 @@ class RunSpec(Settings):
         return []
 
 
-def _without(values: dict[str, Any], path: str) -> dict[str, Any]:
-    first, _, rest = path.partition(".")
-    below = {first: _without(values[first], rest)} if rest else {}
-    return {key: value for key, value in values.items() if key != first} | below
+def _path(line: str) -> str:
+    return line.partition(": ")[0]

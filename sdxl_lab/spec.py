@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from functools import cached_property
-from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError
@@ -107,7 +105,7 @@ class ResolvedSpec(Settings):
     threads: Annotated[int, Field(strict=True, ge=1)]
     device: Text
 
-    @cached_property
+    @property
     def run_id(self) -> str:
         """sha256, hex, over what changes pixels: digests, pictures in any order, dtype, threads, and another VAE if one is asked for.
 
@@ -203,12 +201,18 @@ def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
 
 
 def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
-    named = re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", dataset.name) if dataset.version else None
-    return dataset if named else dataset.model_copy(update={"name": PurePath(dataset.name).name or "dataset"})
+    artifact = dataset.version and re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", dataset.name)
+    return dataset if artifact else dataset.model_copy(update={"name": _last(dataset.name)})
 
 
 def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
-    return checkpoint if checkpoint.revision else checkpoint.model_copy(update={"name": PurePath(checkpoint.name).name or "checkpoint"})
+    hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+", checkpoint.name)
+    return checkpoint if hub_id else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
+
+
+def _last(path: str) -> str:
+    """The last part of a path, whichever system wrote it."""
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or "unnamed"
 
 
 def _canonical(value: Any) -> str:

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sdxl_lab.hyperparams import get, merge, replace
+from sdxl_lab.spec import Denoising, Edit, EditSettings, RunSpec, SpecError
+
+PARAMETERS: dict[str, Any] = {"name": "octopus", "dataset": "pocket-scenes", "checkpoint": "pocket"}
+DEFAULTS = {"denoising": {"num_inference_steps": 30, "strength": 0.99}}
+WORDS: dict[str, Any] = {"prompt": "a red star", "negative_prompt": None, "seed": -732}
+
+OTHER_VALUES: dict[str, Any] = {
+    "denoising.num_inference_steps": 31,
+    "denoising.guidance_scale": 7.0,
+    "denoising.strength": 1.0,
+    "denoising.scheduler": "heun",
+    "denoising.high_noise_frac": 0.8,
+    "refiner.guidance_scale": 5.0,
+    "refiner.aesthetic_score": 7.0,
+    "mask.kernel_size": 7,
+    "mask.latent_mask": "cover",
+    "conditioning.target_size": [128, 192],
+}
+"""For some settings, a value that is not the default."""
+
+
+def _spec(hyperparameters: dict[str, Any] | None = None, **others: Any) -> RunSpec:
+    return RunSpec.from_parameters(**{**PARAMETERS, "hyperparameters": hyperparameters or {}, **others})
+
+
+def _plan(run: RunSpec) -> tuple[Edit, ...]:
+    return tuple(run.edit("star", task, defaults=DEFAULTS, **WORDS) for task in run.tasks)
+
+
+@pytest.mark.parametrize(
+    "empty", [{"denoising": None}, {"outpaint": None}, {"denoising": {"num_inference_steps": None, "strength": None}}, {"seed": None}]
+)
+def test_none_says_nothing_where_it_is_no_value(empty):
+    """
+    An empty key of YAML leaves the default, the checkpoint's included, in force.
+    """
+    assert _plan(_spec(empty)) == _plan(_spec())
+
+
+LAYERS = ["checkpoint", "common", "task"]
+
+
+@pytest.mark.parametrize("path", OTHER_VALUES)
+@pytest.mark.parametrize("present", [set(), {"checkpoint"}, {"common"}, {"checkpoint", "common"}, {"task"}, {"common", "task"}, set(LAYERS)])
+def test_the_closer_layer_wins(path, present):
+    """
+    The library's default yields to the checkpoint's, that to the common parameter, that to the task's own; the other task is untouched.
+    """
+    default = get(EditSettings().model_dump(mode="json"), path)
+    value = OTHER_VALUES[path]
+    layers: dict[str, Any] = {layer: {} for layer in LAYERS}
+    expected = default
+    # Every layer but the closest one present repeats the default, so that only precedence can bring the value through.
+    for layer in LAYERS:
+        if layer in present:
+            closest_layer = layer == [name for name in LAYERS if name in present][-1]
+            layers[layer] = replace({}, path, value if closest_layer else default)
+            expected = value if closest_layer else expected
+    run = _spec(merge(layers["common"], {"outpaint": layers["task"]}))
+    assert get(run.settings("outpaint", layers["checkpoint"]).model_dump(mode="json"), path) == expected
+    for_inpaint = value if present and "task" not in present else default
+    assert get(run.settings("inpaint", layers["checkpoint"]).model_dump(mode="json"), path) == for_inpaint
+
+
+def test_a_task_can_go_back_to_no_refiner():
+    """
+    None given for a task overrides a common hand-over.
+    """
+    run = _spec({"denoising": {"high_noise_frac": 0.8}, "outpaint": {"denoising": {"high_noise_frac": None}}})
+    assert run.settings("inpaint", {}).denoising.high_noise_frac == 0.8
+    assert run.settings("outpaint", {}).denoising.high_noise_frac is None
+
+
+@pytest.mark.parametrize("key", ["prompt", "negative_prompt", "seed"])
+def test_the_parameters_words_win_over_the_datasets(key):
+    """
+    Prompt, negative prompt and seed come from the task's parameters, else the common ones, else the dataset.
+    """
+    common, own = (1, 2) if key == "seed" else ("", "own")
+    run = _spec({key: common, "inpaint": {key: own}})
+    inpaint, outpaint = _plan(run)
+    assert (getattr(inpaint, key), getattr(outpaint, key)) == (own, common)
+    assert getattr(_plan(_spec())[0], key) == WORDS[key]
+
+
+def test_a_picture_without_prompt_or_seed_is_refused():
+    """
+    What neither dataset nor parameters give is asked for, all at once.
+    """
+    with pytest.raises(SpecError) as caught:
+        _spec().edit("star", "inpaint", prompt=None, negative_prompt=None, seed=None, defaults={})
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["hyperparameters.inpaint.prompt", "hyperparameters.inpaint.seed"]
+
+
+def test_a_checkpoints_bad_defaults_are_not_blamed_on_the_parameters():
+    """
+    An error in a checkpoint's defaults says whose it is, and its compute is passed over.
+    """
+    with pytest.raises(SpecError, match=r"1 problem in the checkpoint's defaults:\n  - denoising\.strength: got 2"):
+        _spec().settings("inpaint", {"denoising": {"strength": 2}})
+    assert _spec().settings("inpaint", {"compute": {"threads": 1}}) == EditSettings()
+
+
+def test_canvas_is_only_kept_where_it_is_used():
+    """
+    A common canvas reaches outpainting in mode canvas alone, so that it cannot change what inpainting is.
+    """
+    run = _spec({"canvas": {"left_px": 8, "fill": "noise"}, "outpaint": {"mode": "canvas"}})
+    assert run.settings("inpaint", {}) == EditSettings()
+    assert run.settings("outpaint", {}).canvas.left_px == 8
+    assert run.settings("outpaint", {}).mode == "canvas"
+
+
+def test_settings_are_frozen_and_closed():
+    """
+    Settings made in Python are held to the same ranges, cannot be changed and take no unknown key.
+    """
+    settings = Denoising()
+    with pytest.raises(ValidationError):
+        settings.strength = 0.5  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ValidationError):
+        Denoising(strength=0)
+    with pytest.raises(ValidationError):
+        Denoising.model_validate({"steps": 3})
