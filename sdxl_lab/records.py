@@ -43,6 +43,7 @@ class Made(Protocol):
         input_image: What it started from, at the same size.
         mask_image: The mask as really used, at the same size.
         working_size: (width, height) in pixels the checkpoint worked at.
+        stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
         base_steps: Denoising steps the base really ran.
         refiner_steps: Denoising steps the refiner really ran.
         seconds: Wall time.
@@ -56,6 +57,8 @@ class Made(Protocol):
     def mask_image(self) -> Image.Image: ...  # noqa: D102
     @property
     def working_size(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def stretch(self) -> float: ...  # noqa: D102
     @property
     def base_steps(self) -> int: ...  # noqa: D102
     @property
@@ -82,6 +85,7 @@ class Picture:
         height: Pixels of the result.
         working_width: Pixels the checkpoint worked at.
         working_height: Pixels the checkpoint worked at.
+        stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
         base_steps: Denoising steps the base really ran.
         refiner_steps: Denoising steps the refiner really ran.
         seconds: Wall time it took.
@@ -102,6 +106,7 @@ class Picture:
     height: int
     working_width: int
     working_height: int
+    stretch: float
     base_steps: int
     refiner_steps: int
     seconds: float
@@ -295,6 +300,7 @@ class RunFolder:
             height=made.image.height,
             working_width=made.working_size[0],
             working_height=made.working_size[1],
+            stretch=float(made.stretch),
             base_steps=int(made.base_steps),
             refiner_steps=int(made.refiner_steps),
             seconds=round(float(made.seconds), 6),

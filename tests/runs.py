@@ -19,6 +19,7 @@ class Made:
     input_image: Image.Image
     mask_image: Image.Image
     working_size: tuple[int, int] = (16, 16)
+    stretch: float = 1.0
     base_steps: int = 24
     refiner_steps: int = 6
     seconds: float = 0.25
