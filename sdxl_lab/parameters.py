@@ -138,7 +138,7 @@ def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
         return _unknown(path, found["loc"], model)
     section = _model(key, field)
     if section is not None:
-        return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(section.model_fields)}{_hint(key, value, None)}"
+        return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(_keys(section))}{_hint(key, value, None)}"
     allowed = field.description if field is not None and field.description else "a value of another type"
     if found["type"] == "missing" and not isinstance(found["loc"][-1], int):
         return f"{path}: missing; allowed is {allowed}"
@@ -166,7 +166,14 @@ def _valid(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
     level: type[BaseModel] | None = model
     for key in loc:
         level = _model(str(key), level.model_fields.get(str(key)) if level else None)
-    return list(level.model_fields) if level else []
+    return _keys(level) if level else []
+
+
+def _keys(section: type[BaseModel]) -> list[str]:
+    """The keys of a section; in `hyperparameters`, where words stand beside dictionaries, the dictionaries first."""
+    if not issubclass(section, Hyperparameters | InpaintHyperparameters):
+        return list(section.model_fields)
+    return sorted(section.model_fields, key=lambda key: _model(key, section.model_fields[key]) is None)
 
 
 def _home(key: str, model: type[BaseModel]) -> str | None:

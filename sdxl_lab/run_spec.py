@@ -29,6 +29,7 @@ class SpecError(LabError):
 
     Attributes:
         problems: One line each, starting with the dotted path it is about.
+        subject: Where they were found.
     """
 
     def __init__(self, problems: list[str], subject: str = "the parameters") -> None:
@@ -39,8 +40,13 @@ class SpecError(LabError):
             subject: Where they were found.
         """
         self.problems = tuple(problems)
+        self.subject = subject
         count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in {subject}"
         super().__init__("\n  - ".join([f"{count}:", *problems]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is pickled by its message alone, which is not what this one is made from.
+        return type(self), (list(self.problems), self.subject)
 
 
 class _Sparse:

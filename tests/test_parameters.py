@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,16 @@ def test_every_problem_is_in_one_message():
         RunSpec.from_parameters(**wrong)
     assert sorted(problem.partition(": ")[0] for problem in caught.value.problems) == sorted(expected)
     assert str(caught.value).startswith(f"{len(expected)} problems in the parameters:")
+
+
+def test_an_error_survives_the_way_between_processes():
+    """
+    A pickled error comes back with its message and its problems.
+    """
+    with pytest.raises(SpecError) as caught:
+        _spec(_hyper("mask.kernel_size", 4)["hyperparameters"], name="a b")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.problems) == (str(caught.value), caught.value.problems)
 
 
 SECRETS = ["hf_" + "a1B2" * 8, "sk-" + "abcd1234" * 4, "AKIA" + "IOSFODNN7EXAMPLE", "ghp_" + "x9Y" * 12, "Lq8Xv2Zb0TnR4kWmP7cYdE1sA"]
