@@ -6,10 +6,9 @@ import base64
 import html
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from PIL import Image
+from PIL import Image
 
 MAX_SIDE_PX = 256
 WEBP_QUALITY = 80
@@ -32,18 +31,25 @@ def webp(image: Image.Image, max_side_px: int = MAX_SIDE_PX) -> bytes:
     return file.getvalue()
 
 
-def show(pictures: Mapping[str, Image.Image], max_side_px: int = MAX_SIDE_PX) -> None:
+def show(pictures: Mapping[str, Image.Image | Path], max_side_px: int = MAX_SIDE_PX) -> None:
     """Show labelled pictures beside each other in a notebook.
 
     The notebook holds explicit WebP bytes. A bare PIL image as a cell's value would be stored as PNG and as JPEG.
 
     Args:
-        pictures: Label to picture.
+        pictures: Label to picture, or to the file that holds it.
         max_side_px: Longest side of each in pixels.
     """
     from IPython.display import HTML, display
 
-    display(HTML("".join(_figure(label, webp(image, max_side_px)) for label, image in pictures.items())))
+    display(HTML("".join(_figure(label, _webp(picture, max_side_px)) for label, picture in pictures.items())))
+
+
+def _webp(picture: Image.Image | Path, max_side_px: int) -> bytes:
+    if isinstance(picture, Image.Image):
+        return webp(picture, max_side_px)
+    with Image.open(picture) as image:
+        return webp(image, max_side_px)
 
 
 def _figure(label: str, file: bytes) -> str:

@@ -83,6 +83,8 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path) -> None:
     Raises:
         NotebookError: A cell failed or the kernel died. The message is that of the error in the cell.
     """
+    for leftover in output.parent.glob(f".{output.stem}-*.ipynb"):
+        leftover.unlink(missing_ok=True)
     unfinished = output.with_name(f".{output.stem}-{os.getpid()}.ipynb")
     failed = output.with_name(FAILED)
     try:

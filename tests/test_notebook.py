@@ -56,12 +56,12 @@ def test_the_notebook_is_committed_without_outputs(built_in):
 
 def test_the_notebook_is_thin(built_in):
     """
-    The notebook has about eight code cells of at most ten lines, none of which defines a function or a class.
+    The notebook has about eight code cells of at most 16 lines, none of which defines a function or a class.
     """
     code = [cell.source for cell in built_in.cells if cell.cell_type == "code"]
     defined = [node for source in code for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     assert len(code) <= 10
-    assert max(len(source.splitlines()) for source in code) <= 10
+    assert max(len(source.splitlines()) for source in code) <= 16
     assert not defined
 
 

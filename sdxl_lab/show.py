@@ -1,0 +1,129 @@
+"""What a dataset, a run or a picture holds, as text; and the parameters that continue from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sdxl_lab.artifacts import Dataset
+from sdxl_lab.errors import LabError
+from sdxl_lab.hyperparams import flatten
+from sdxl_lab.records import RunFolder
+from sdxl_lab.spec import as_parameters
+from sdxl_lab.stamps import Stamp, read_stamp
+
+
+class ShowError(LabError):
+    """There is nothing to show at a path."""
+
+
+def print_dataset(dataset: Dataset, console: Console | None = None) -> None:
+    """Print what a dataset holds: one row a sample, its size and its prompts.
+
+    Args:
+        dataset: A fetched dataset.
+        console: Where to print; the terminal when left out.
+    """
+    console = console or Console()
+    table = Table("sample", "size", "mask", "inpaint", "outpaint")
+    for sample in dataset.samples:
+        width, height = sample.image().size
+        prompts = [sample.tasks[task].prompt or "" if task in sample.tasks else "" for task in ("inpaint", "outpaint")]
+        table.add_row(sample.name, f"{width}x{height}", "yes" if sample.mask_path else "no", *prompts)
+    console.print(table)
+    version = f":{dataset.version}" if dataset.version else ""
+    _print_lines(console, {"dataset": f"{dataset.name}{version}", "folder": str(dataset.folder), "digest": dataset.digest})
+
+
+def print_path(path: Path, console: Console | None = None) -> None:
+    """Print what a run holds, or how a picture was made.
+
+    Args:
+        path: A run's folder, or a PNG that sdxl_lab made.
+        console: Where to print; the terminal when left out.
+
+    Raises:
+        LabError: It is neither.
+    """
+    console = console or Console()
+    if path.is_dir():
+        _print_run(RunFolder(path), console)
+    else:
+        _print_picture(_stamp(path), console)
+
+
+def parameters_of(path: Path) -> dict[str, Any]:
+    """Write the parameters that continue from a run or a picture.
+
+    Args:
+        path: A run's folder, or a PNG that sdxl_lab made.
+
+    Returns:
+        Nested plain values for YAML. A run's plan the same run; a picture's plan that one picture, its prompt and seed included.
+
+    Raises:
+        LabError: It is neither.
+    """
+    if path.is_dir():
+        folder = RunFolder(path)
+        spec = folder.resolved.spec.model_dump(mode="json")
+        # The record names no paths of the machine it was made on; on that machine they are known.
+        return spec | {key: folder.local[key] for key in ("dataset", "checkpoint") if key in folder.local}
+    stamp = _stamp(path)
+    parameters = as_parameters(stamp.edit, stamp.resolved)
+    local = _run_of(path).local
+    return parameters | {key: local[key] for key in ("dataset", "checkpoint") if key in local}
+
+
+def _print_run(folder: RunFolder, console: Console) -> None:
+    resolved, pictures = folder.resolved, folder.pictures()
+    names = sorted({name for picture in pictures for name in picture.metrics})
+    table = Table("sample", "task", "seed", "steps", "seconds", *names, "prompt")
+    for picture in pictures:
+        steps = f"{picture.base_steps}+{picture.refiner_steps}" if picture.refiner_steps else str(picture.base_steps)
+        metrics = [f"{picture.metrics[name]:.3g}" if name in picture.metrics else "" for name in names]
+        table.add_row(picture.sample, picture.task, str(picture.seed), steps, f"{picture.seconds:.2f}", *metrics, picture.prompt)
+    console.print(table)
+    state = "done" if folder.is_done else "not done: run it again to go on"
+    _print_lines(
+        console,
+        {
+            "run": f"{resolved.spec.name} {resolved.run_id[:10]}, {len(pictures)} of {len(resolved.edits)} pictures, {state}",
+            "dataset": resolved.dataset.name,
+            "checkpoint": resolved.checkpoint.name,
+            **_flat(resolved.spec.hyperparameters),
+        },
+    )
+
+
+def _print_picture(stamp: Stamp, console: Console) -> None:
+    edit, resolved = stamp.edit, stamp.resolved
+    words = {"sample": edit.sample, "task": edit.task, "prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
+    sources = {"run": stamp.run_id[:10], "dataset": resolved.dataset.name, "checkpoint": resolved.checkpoint.name}
+    _print_lines(console, words | sources | _flat(edit.settings.model_dump(mode="json")))
+
+
+def _print_lines(console: Console, values: Mapping[str, Any]) -> None:
+    width = max(map(len, values))
+    for name, value in values.items():
+        console.print(f"{name:<{width}}  {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
+    return {path: value for path, value in flatten(nested).items() if value != {}}
+
+
+def _stamp(path: Path) -> Stamp:
+    if not path.exists():
+        raise ShowError(f"{path} is not there; give a run's folder, or a picture that sdxl_lab made")
+    return read_stamp(path)
+
+
+def _run_of(picture: Path) -> RunFolder:
+    # <run>/images/<sample>/<task>.png, unless it was moved
+    parents = picture.resolve().parents
+    return RunFolder(parents[2] if len(parents) > 2 else picture.parent)
