@@ -7,7 +7,7 @@ import importlib.resources
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -82,7 +82,7 @@ class Sample:
         Raises:
             ArtifactError: The file can't be read, or has changed since it was fetched.
         """
-        return _read_image(self.image_path, self.image_sha256)[0]
+        return _read(self.image_path, pictures.rgb, self.image_sha256)[0]
 
     def mask(self) -> Image.Image | None:
         """Read the mask upright, mode "L", holding only 0 and 255; None if the sample has none.
@@ -90,7 +90,7 @@ class Sample:
         Raises:
             ArtifactError: The file can't be read, or has changed since it was fetched.
         """
-        return None if self.mask_path is None else _read_mask(self.mask_path, self.mask_sha256)[0]
+        return None if self.mask_path is None else _read(self.mask_path, masks.binarize, self.mask_sha256)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +182,8 @@ def _locate(source: str | Path, datasets_folder: Path) -> tuple[Path, str, str |
         return folder, f"{artifact['workspace']}/{artifact['name']}", artifact["version"]
     kind = "a file" if folder.exists() else "not there"
     raise ArtifactError(
-        f"the dataset {str(source)!r} is {kind}; give a folder that holds a metadata.json, {BUILT_IN!r}, or a Comet artifact as 'workspace/name:version'"
+        f"the dataset {str(source)!r} is {kind}; give a folder that holds a metadata.json, {BUILT_IN!r}, "
+        "or a Comet artifact as 'workspace/name:version'"
     )
 
 
@@ -216,11 +217,11 @@ def _read_sample(folder: Path, entry: object) -> Sample:
         raise ArtifactError(f'a sample must be an object with at least "name" and "image", got {_kind(entry)}')
     name = _check_name(entry.get("name"))
     image_path = _resolve_inside(folder, entry.get("image"), "image")
-    image, image_sha256 = _read_image(image_path)
+    image, image_sha256 = _read(image_path, pictures.rgb)
     mask_path = mask_sha256 = None
     if entry.get("mask") is not None:
         mask_path = _resolve_inside(folder, entry["mask"], "mask")
-        mask, mask_sha256 = _read_mask(mask_path)
+        mask, mask_sha256 = _read(mask_path, masks.binarize)
         _check_mask(mask, image, mask_path)
     tasks = {task: _read_task(entry[task], task) for task in TASKS if task in entry}
     known = {"name", "image", "mask", *TASKS}
@@ -292,18 +293,10 @@ def _check_mask(mask: Image.Image, image: Image.Image, path: Path) -> None:
         )
 
 
-def _read_image(path: Path, expected: str | None = None) -> tuple[Image.Image, str]:
+def _read(path: Path, bring: Callable[[Image.Image], Image.Image], expected: str | None = None) -> tuple[Image.Image, str]:
     content, sha256 = _read_file(path, expected)
     try:
-        return pictures.rgb(pictures.decode(content)), sha256
-    except pictures.PictureError as error:
-        raise ArtifactError(f"{path}: {error}") from None
-
-
-def _read_mask(path: Path, expected: str | None = None) -> tuple[Image.Image, str]:
-    content, sha256 = _read_file(path, expected)
-    try:
-        return masks.binarize(pictures.decode(content)), sha256
+        return bring(pictures.decode(content)), sha256
     except pictures.PictureError as error:
         raise ArtifactError(f"{path}: {error}") from None
 

@@ -60,7 +60,7 @@ def digest_of_file(path: Path) -> str:
     """
     path = path.resolve()
     before = _state(path)
-    if before["size"] < REMEMBERED_FROM_BYTES:
+    if path.stat().st_size < REMEMBERED_FROM_BYTES:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     memory = cache_folder() / "digests" / f"{hashlib.sha256(str(path).encode()).hexdigest()}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
@@ -70,7 +70,7 @@ def digest_of_file(path: Path) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     # A file written this very moment can change again without its time moving: its digest isn't kept yet.
-    if _state(path) == before and time.time() - before["changed_ns"] / 1e9 > _SETTLED_S:
+    if _state(path) == before and time.time() - path.stat().st_ctime > _SETTLED_S:
         with contextlib.suppress(OSError):
             _write_whole(memory, json.dumps({**before, "sha256": digest}))
     return digest

@@ -75,7 +75,7 @@ def dilate(mask_image: Image.Image, kernel_size: int, iterations: int = 1) -> Im
     if reach == 0:
         return Image.fromarray(grown)
     cv2 = _opencv()
-    # A square applied n times is one square of n times the reach, and a square is a row of columns: the time grows with the reach, not with its square.
+    # A square applied n times is one larger square, and a square is a row of columns: time grows with the reach, not with its square.
     for shape in ((1, 2 * reach + 1), (2 * reach + 1, 1)):
         grown = cv2.dilate(grown, np.ones(shape, np.uint8))
     return Image.fromarray(grown)
@@ -156,9 +156,10 @@ def extend_canvas(
 ) -> tuple[Image.Image, Image.Image]:
     """Put a picture on a larger canvas, with the mask of what is to be painted around it.
 
-    With `overlap_px` 0 the mask ends where the picture begins, and a composite keeps every pixel of the picture. Above 0 the
-    mask reaches that far into the picture, on the extended sides only, so that the seam can be healed: those pixels are repainted,
-    all others stay as they are. The returned canvas holds the whole picture in its place either way.
+    With `overlap_px` 0 the mask ends where the picture begins. Above 0 it reaches that far into the picture, on the extended sides
+    only, so that what is painted grows out of the picture. Composited with this mask the overlap is replaced too, which heals the seam;
+    composited with the mask of overlap 0, every pixel of the picture stays. The returned canvas holds the whole picture in its place
+    either way.
 
     Args:
         image: Picture of size (W, H), mode "RGB".
@@ -216,9 +217,8 @@ def composite(input_image: Image.Image, output_image: Image.Image, mask_image: I
         MaskError: The sizes differ, a picture isn't RGB, or `feather_px` is negative.
     """
     if not input_image.size == output_image.size == mask_image.size:
-        sizes = ", ".join(
-            f"{name} {image.width}x{image.height}" for name, image in (("input", input_image), ("output", output_image), ("mask", mask_image))
-        )
+        named = {"input": input_image, "output": output_image, "mask": mask_image}
+        sizes = ", ".join(f"{name} {image.width}x{image.height}" for name, image in named.items())
         raise MaskError(f"a composite needs one size, got {sizes}; resize the output and the mask to the input's size")
     under, over = np.asarray(_rgb_only(input_image, "input_image")), np.asarray(_rgb_only(output_image, "output_image"))
     alpha = np.asarray(feather(mask_image, feather_px))
@@ -247,8 +247,8 @@ def _refuse_vanishing(white: np.ndarray, factor: int) -> None:
         return
     left, top, width, height = (int(stats[lost[0], key]) for key in (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
     raise MaskError(
-        f"{len(lost)} of the mask's {count - 1} white regions would vanish, the first {width}x{height} pixels at ({left}, {top}): latent_mask 'nearest' looks at "
-        f"one pixel in {factor}x{factor} only. Use latent_mask 'cover', dilate the mask, or clean it of specks"
+        f"{len(lost)} of the mask's {count - 1} white regions would vanish, the first {width}x{height} pixels at ({left}, {top}): "
+        f"latent_mask 'nearest' looks at one pixel in {factor}x{factor} only. Use latent_mask 'cover', dilate the mask, or clean it of specks"
     )
 
 
