@@ -121,6 +121,48 @@ def test_a_bad_parameter_gets_one_clear_error(parameters, path, words):
         assert word in problem
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("denoising.num_inference_steps", 1),
+        ("denoising.num_inference_steps", 1000),
+        ("denoising.guidance_scale", 0),
+        ("denoising.guidance_scale", 100.5),
+        ("denoising.strength", 1),
+        ("denoising.strength", 1e-3),
+        ("denoising.high_noise_frac", None),
+        ("denoising.high_noise_frac", 0.999),
+        *(("denoising.scheduler", name) for name in ["euler", "euler_a", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "unipc", "heun", "lcm"]),
+        ("refiner.guidance_scale", None),
+        ("refiner.aesthetic_score", 10),
+        ("mask.kernel_size", 1),
+        ("mask.kernel_size", 31),
+        ("mask.iterations", 0),
+        ("mask.feather_px", 0),
+        ("conditioning.original_size", [1, 4096]),
+        ("conditioning.crops_coords_top_left", (0, 0)),
+        ("canvas.overlap_px", 0),
+        ("compute.device", "cuda:3"),
+        ("compute.device", "mps"),
+        ("compute.dtype", "bfloat16"),
+        ("compute.threads", None),
+        ("compute.offload", "sequential"),
+        ("outpaint.mode", "background"),
+        ("seed", -(2**63)),
+        ("seed", 2**64 - 1),
+        ("inpaint.seed", 0),
+        ("prompt", ""),
+        ("negative_prompt", "none, nothing"),
+    ],
+)
+def test_the_ends_of_a_range_are_allowed(path, value):
+    """
+    Every range includes what it says it includes, and the value arrives as it was given.
+    """
+    expected = tuple(value) if isinstance(value, list) else value
+    assert flatten(_spec(replace({}, path, value)).hyperparameters) == {path: expected}
+
+
 def test_every_problem_is_in_one_message():
     """
     A parameters cell that is wrong in every line is told so in every line, and nothing else.
