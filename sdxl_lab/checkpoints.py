@@ -1,0 +1,238 @@
+"""Checkpoints: a name, folder, single file or hub id becomes a base and a refiner, on the right device in the right dtype."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from sdxl_lab.checkpoint_files import MODELS, SHARED, CheckpointError, Part, PipelineFolder, SingleFile, digest_of_parts
+from sdxl_lab.hub import Repository
+from sdxl_lab.offload import Residence
+from sdxl_lab.spec import CheckpointIdentity, Compute
+
+__all__ = ["Checkpoint", "CheckpointError", "defaults", "identify", "load", "settle"]
+
+BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
+INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
+NAMED = {"sdxl": BASE, "sdxl-inpaint": INPAINT}
+POCKET = Path(__file__).parent / "pocket" / "weights"
+HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
+
+SMALL_SIDE_PX = 512
+"""Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
+
+REFINER_FROM = {"pocket": 0.7, "sdxl": 0.8}
+"""Share of the training timesteps above which a family's refiner was trained. SDXL's model card: the last 200 of 1000."""
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+MACHINE_THREADS = torch.get_num_threads()
+FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
+
+_loaded: dict[Hashable, Checkpoint] = {}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """Loaded models, and what they were trained for.
+
+    Attributes:
+        base: The base's pipeline.
+        identity: Which checkpoint this is, by content.
+        device: Where it computes.
+        dtype: What the UNets and text encoders compute in. The VAE may be wider.
+        area: Pixels it was trained at.
+        max_area: Pixels it can make.
+        multiple: Of which the working size's sides are multiples, in pixels.
+        refiner_from: The smallest `high_noise_frac` its refiner was trained for, or None if unknown.
+        scope: Names the models, and what else changes their bits.
+    """
+
+    base: Any = field(repr=False)
+    identity: CheckpointIdentity
+    device: torch.device
+    dtype: torch.dtype
+    area: int
+    max_area: int
+    multiple: int
+    refiner_from: float | None
+    scope: Hashable
+    _load_refiner: Callable[[], Any] = field(repr=False)
+
+    @cached_property
+    def refiner(self) -> Any:
+        """The refiner's pipeline, loaded when first asked for, sharing VAE and text_encoder_2 with the base; None if there is none."""
+        return self._load_refiner()
+
+
+def identify(checkpoint: str) -> CheckpointIdentity:
+    """Find out which checkpoint a name stands for, by content, with no weights in memory.
+
+    Args:
+        checkpoint: `pocket`, `sdxl`, `sdxl-inpaint`, a folder, a hub id (`owner/name`, with `@revision` if pinned) or a .safetensors file.
+
+    Raises:
+        CheckpointError: There is no such checkpoint, something of it is missing, or the hub cannot be reached and its cache has no copy.
+    """
+    return _locate(checkpoint).identity
+
+
+def defaults(identity: CheckpointIdentity) -> dict[str, Any]:
+    """The hyperparameters that suit a checkpoint, nested and sparse, over the library's."""
+    steps = 30 if identity.family == "pocket" else 70
+    return {"denoising": {"num_inference_steps": steps, "strength": 0.99, "guidance_scale": 7.5}}
+
+
+def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
+    """Choose what `compute` leaves to checkpoint and machine: device, dtype and threads.
+
+    Half precision on a GPU (the pocket checkpoint is too small to gain from it), float32 on a CPU. The thread count changes the bits on a CPU:
+    1 for the pocket checkpoint, else the machine's own.
+
+    Raises:
+        CheckpointError: The machine has no such device, or offloading is asked for without a GPU.
+    """
+    device = compute.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = torch.device(device).type
+    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
+        raise CheckpointError(f"compute.device is {device!r}, which this machine or this build of torch does not have; choose auto or cpu.")
+    if compute.offload != "none" and kind == "cpu":
+        raise CheckpointError(f"compute.offload is {compute.offload!r}, but there is no GPU to offload from; choose none.")
+    dtype = compute.dtype
+    if dtype == "auto":
+        dtype = "float32" if kind == "cpu" or identity.family == "pocket" else "float16"
+    threads = compute.threads or (1 if identity.family == "pocket" else MACHINE_THREADS)
+    return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads})
+
+
+def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -> Checkpoint:
+    """Load a checkpoint, once per process for each way to compute. Sets torch's thread count.
+
+    Args:
+        checkpoint: A name as in `identify`, or what `identify` made of one, whose content is then required.
+        compute: Where and how, `auto` where left out.
+
+    Raises:
+        CheckpointError: As in `identify`; or the content has changed since.
+    """
+    name, revision = (checkpoint, None) if isinstance(checkpoint, str) else (checkpoint.name, checkpoint.revision)
+    source = _locate(name, revision)
+    identity = source.identity
+    if not isinstance(checkpoint, str) and identity.digest != checkpoint.digest:
+        raise CheckpointError(
+            f"checkpoint {name!r} has changed: its digest was {checkpoint.digest[:12]} and is now {identity.digest[:12]}. "
+            "Resolve the run again, or put the old files back."
+        )
+    compute = settle(compute or Compute(), identity)
+    torch.set_num_threads(compute.threads or 1)
+    key = (identity.digest, compute.device, compute.dtype, compute.offload, compute.vae)
+    if key not in _loaded:
+        _loaded[key] = _load(source, compute)
+    return _loaded[key]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """A checkpoint found, not loaded."""
+
+    name: str
+    base: Part | Repository
+    refiner: Part | Repository | None
+    family: Literal["sdxl", "pocket", "custom"]
+
+    @cached_property
+    def identity(self) -> CheckpointIdentity:
+        parts = [self.base, self.refiner]
+        for part in parts:
+            if part is not None:
+                part.check()
+        commits = [part.commit for part in parts if isinstance(part, Repository)]
+        digest = digest_of_parts([part and (f"{part.name}@{part.commit}" if isinstance(part, Repository) else part.digest()) for part in parts])
+        return CheckpointIdentity(name=self.name, digest=digest, revision="+".join(commits) or None, family=self.family)
+
+
+def _locate(checkpoint: str, revision: str | None = None) -> _Source:
+    """Find a checkpoint by name; `revision` is an identity's, the commits of base and refiner."""
+    base_commit, _, refiner_commit = (revision or "").partition("+")
+    if checkpoint == "pocket":
+        return _Source(name=checkpoint, base=PipelineFolder(POCKET / "base"), refiner=_refiner_beside(POCKET / "base"), family="pocket")
+    if checkpoint in NAMED:
+        base = Repository(NAMED[checkpoint], base_commit or "main")
+        return _Source(name=checkpoint, base=base, refiner=Repository(REFINER, refiner_commit or "main", is_refiner=True), family="sdxl")
+    path = Path(checkpoint).expanduser()
+    if path.is_file() and path.suffix == ".safetensors":
+        return _Source(name=checkpoint, base=SingleFile(path), refiner=_refiner_beside(path), family="custom")
+    if path.is_dir():
+        base = path / "base" if (path / "base").is_dir() else path
+        return _Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family="custom")
+    if path.is_file():
+        raise CheckpointError(
+            f"checkpoint {checkpoint!r} is a {path.suffix or 'plain'} file; allowed are .safetensors files and folders, never pickles."
+        )
+    if match := HUB_ID.fullmatch(checkpoint):
+        name, pinned = match.groups()
+        return _Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family="custom")
+    raise CheckpointError(
+        f"there is no checkpoint {checkpoint!r}: no such folder or file, and no hub id. Allowed are pocket, {', '.join(NAMED)}, a folder, "
+        "a .safetensors file, or a hub id such as owner/name."
+    )
+
+
+def _refiner_beside(base: Path) -> Part | None:
+    """`refiner/` or `refiner.safetensors` beside the base."""
+    folder, file = base.parent / "refiner", base.parent / "refiner.safetensors"
+    if folder.is_dir() and folder != base:
+        return PipelineFolder(folder, is_refiner=True)
+    return SingleFile(file, is_refiner=True) if file.is_file() and file != base else None
+
+
+def _load(source: _Source, compute: Compute) -> Checkpoint:
+    device, dtype = torch.device(compute.device), DTYPES[compute.dtype]
+    base = _load_part(source.base, dtype, {"vae": _fixed_vae(dtype)} if compute.vae == "fp16-fix" else {})
+    residence = Residence(device, compute.offload)
+    residence.admit(base, MODELS)
+
+    def load_refiner() -> Any:
+        if source.refiner is None:
+            return None
+        refiner = _load_part(source.refiner, dtype, {name: getattr(base, name) for name in SHARED})
+        residence.admit(refiner, ("unet",))
+        return refiner
+
+    side_px = base.unet.config.sample_size * base.vae_scale_factor
+    small = side_px < SMALL_SIDE_PX
+    return Checkpoint(
+        base=base,
+        identity=source.identity,
+        device=device,
+        dtype=dtype,
+        area=side_px**2,
+        max_area=side_px**2 * 3 // 2 if small else side_px**2,
+        multiple=8 if small else 64,
+        refiner_from=REFINER_FROM.get(source.identity.family),
+        scope=(source.identity.digest, str(device), compute.dtype, compute.vae),
+        _load_refiner=load_refiner,
+    )
+
+
+def _load_part(part: Part | Repository, dtype: torch.dtype, shared: dict[str, Any]) -> Any:
+    if isinstance(part, Repository):
+        part = part.fetch()
+    if isinstance(part, SingleFile):
+        published = REFINER if part.is_refiner else INPAINT if part.in_channels == 9 else BASE
+        return part.load(dtype, shared, configuration=Repository(published).fetch_configuration())
+    return part.load(dtype, shared)
+
+
+def _fixed_vae(dtype: torch.dtype) -> Any:
+    """The VAE that decodes in half precision."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL.from_pretrained(Repository(FIXED_VAE).fetch_component(), dtype=dtype, use_safetensors=True)

@@ -1,0 +1,272 @@
+"""One picture: an edit, an image and a mask go in, the repainted image comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+import warnings
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sdxl_lab import masks, pictures
+from sdxl_lab.checkpoints import Checkpoint, CheckpointError
+from sdxl_lab.spec import Edit
+from sdxl_lab.stage import Stage
+from sdxl_lab.trajectory import Trajectory, TrajectoryCache, build_scheduler, window
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Generated:
+    """One finished picture and how it came about.
+
+    Attributes:
+        image: The result at the input's size plus the extension; outside the feathered mask it is the input, exactly.
+        raw: The decoded picture at the working size, before compositing.
+        input_image: The input as edited, RGB, extended where the canvas was.
+        mask_image: What was repainted, mode "L", 0 and 255, of `image`'s size.
+        working_size: (width, height) in pixels at which the UNets saw the picture.
+        stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
+        base_steps: UNet evaluations by the base that this picture is made of.
+        refiner_steps: The same by the refiner, 0 without one.
+        seconds: Wall time of this call, less whatever was remembered.
+    """
+
+    image: Image.Image
+    raw: Image.Image
+    input_image: Image.Image
+    mask_image: Image.Image
+    working_size: tuple[int, int]
+    stretch: float
+    base_steps: int
+    refiner_steps: int
+    seconds: float
+
+
+def generate(
+    edit: Edit, image: Image.Image, mask: Image.Image | None, checkpoint: Checkpoint, *, trajectories: TrajectoryCache | None = None
+) -> Generated:
+    """Repaint one picture.
+
+    Args:
+        edit: What to paint, and every setting.
+        image: The sample's image, any size.
+        mask: The sample's mask of that size, white is the object; None only for outpainting with mode `canvas`.
+        checkpoint: The loaded models.
+        trajectories: What earlier pictures left to build on; None remembers nothing beyond this picture. The result is the same.
+
+    Raises:
+        MaskError: There is no mask, or nothing of it would be repainted.
+        TrajectoryError: A stage would run no step.
+        CheckpointError: A refiner is asked for and the checkpoint has none.
+
+    Warns:
+        UserWarning: The refiner is given more of the noise than it was trained on.
+    """
+    began = time.perf_counter()
+    settings = edit.settings
+    input_image, mask_image, seam_image = prepare(edit, image, mask)
+    size = working_size(input_image.size, at_scale_of=image.size, area=checkpoint.area, max_area=checkpoint.max_area, multiple=checkpoint.multiple)
+    picture = _Picture(
+        edit=edit,
+        image=input_image.resize(size, Image.Resampling.LANCZOS),
+        mask_image=masks.binarize(mask_image.resize(size, Image.Resampling.LANCZOS)),
+        checkpoint=checkpoint,
+        cache=TrajectoryCache() if trajectories is None else trajectories,
+    )
+    raw, base_steps, refiner_steps = picture.denoise()
+    output_image = raw.resize(input_image.size, Image.Resampling.LANCZOS)
+    return Generated(
+        image=masks.composite(input_image, output_image, seam_image, feather_px=settings.mask.feather_px),
+        raw=raw,
+        input_image=input_image,
+        mask_image=mask_image,
+        working_size=size,
+        stretch=(size[0] * input_image.height) / (size[1] * input_image.width),
+        base_steps=base_steps,
+        refiner_steps=refiner_steps,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def working_size(size: tuple[int, int], *, at_scale_of: tuple[int, int], area: int, max_area: int, multiple: int) -> tuple[int, int]:
+    """The size at which the UNets see a picture: about the area they were trained at, at the picture's aspect.
+
+    A picture between `area` and `max_area` keeps its scale. So does an extended one, as far as `max_area` allows: a model that has seen one
+    scale of texture alone fails on a shrunk picture, but not on a wider one.
+
+    Args:
+        size: (width, height) of the picture as edited, in pixels.
+        at_scale_of: (width, height) of the picture before its canvas was extended.
+        area: Pixels the checkpoint was trained at.
+        max_area: Pixels it can make.
+        multiple: Of which both sides must be multiples, in pixels.
+
+    Returns:
+        (width, height) in pixels.
+    """
+    pixels = at_scale_of[0] * at_scale_of[1]
+    scale = 1.0 if area <= pixels <= max_area else math.sqrt(area / pixels)
+    scale = min(scale, math.sqrt(max_area / (size[0] * size[1])))
+    width, height = (max(round(side * scale / multiple), 1) * multiple for side in size)
+    return width, height
+
+
+def prepare(edit: Edit, image: Image.Image, mask: Image.Image | None) -> tuple[Image.Image, Image.Image, Image.Image]:
+    """Extend the canvas, invert and dilate the mask: all that comes before a model, in the pixels of the input.
+
+    Args:
+        edit: What to paint, and every setting.
+        image: The sample's image, any size.
+        mask: The sample's mask of that size, white is the object; None only for outpainting with mode `canvas`.
+
+    Returns:
+        The image to edit, RGB; what is repainted of it; and what of that is composited. The masks are of the image's size, mode "L", 0 and 255.
+
+    Raises:
+        MaskError: There is no mask, or nothing of it would be repainted.
+    """
+    image, settings = pictures.rgb(image), edit.settings
+    if settings.mode == "canvas":
+        sides = {name: getattr(settings.canvas, name) for name in ("left_px", "right_px", "top_px", "bottom_px", "fill")}
+        extended, repainted = masks.extend_canvas(image, **sides, overlap_px=settings.canvas.overlap_px, seed=edit.seed)
+        _, added = masks.extend_canvas(image, **sides, overlap_px=0, seed=edit.seed)
+        return extended, masks.dilate(repainted, settings.mask.kernel_size, settings.mask.iterations), added
+    if mask is None:
+        raise masks.MaskError(
+            f"sample {edit.sample!r} has no mask, and {edit.task} repaints by mask; add one to its metadata, or outpaint with mode canvas."
+        )
+    if mask.size != image.size:
+        sizes = f"{mask.width}x{mask.height} and the image {image.width}x{image.height}"
+        raise masks.MaskError(f"the mask of sample {edit.sample!r} is {sizes}; they must have one size: redraw or resize the mask.")
+    if settings.mode == "background":
+        mask = masks.invert(mask)
+    repainted = masks.dilate(mask, settings.mask.kernel_size, settings.mask.iterations)
+    return image, repainted, repainted
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Picture:
+    """One picture at its working size, on its way through base and refiner."""
+
+    edit: Edit
+    image: Image.Image
+    mask_image: Image.Image
+    checkpoint: Checkpoint
+    cache: TrajectoryCache
+
+    def denoise(self) -> tuple[Image.Image, int, int]:
+        """The decoded picture, and the evaluations by base and refiner."""
+        denoising = self.edit.settings.denoising
+        steps = window(
+            self._scheduler(self.checkpoint.base),
+            num_inference_steps=denoising.num_inference_steps,
+            strength=denoising.strength,
+            high_noise_frac=denoising.high_noise_frac,
+            handover=denoising.handover,
+        )
+        if denoising.high_noise_frac is None:
+            finished, raw = self._base(stop=steps.base, output_type="pil")
+            return raw, finished.steps, 0
+        self._check_refiner()
+        head, _ = self._base(stop=steps.base, output_type="latent")
+        key = (self._key, denoising.high_noise_frac, denoising.handover, self.edit.settings.refiner.model_dump_json())
+        if denoising.handover == "consistent":
+            start = self.cache.get(key) or head
+            stop, call, done = steps.base + steps.refiner, self._refiner_call, head.steps
+        else:
+            start = self.cache.get(key)
+            stop, done = steps.refiner, 0
+            call = self._refiner_call | {"image": self._blended(head), "denoising_start": denoising.high_noise_frac}
+        scheduler = self._scheduler(self.checkpoint.base if denoising.handover == "consistent" else self.checkpoint.refiner)
+        finished, raw = self._stage(self.checkpoint.refiner, scheduler).run(start, seed=self.edit.seed, stop=stop, output_type="pil", **call)
+        self.cache.put(key, finished.end())
+        return raw, head.steps, finished.steps - done
+
+    def _base(self, *, stop: int, output_type: str) -> tuple[Trajectory, Any]:
+        """The base's trajectory up to a step, from the cache as far as it goes."""
+        known = self.cache.get(self._key)
+        if known is not None and known.steps >= stop and output_type == "latent":
+            return known.until(stop), None
+        stage = self._stage(self.checkpoint.base, self._scheduler(self.checkpoint.base))
+        trajectory, output = stage.run(known, seed=self.edit.seed, stop=stop, output_type=output_type, **self._call)
+        self.cache.put(self._key, trajectory)
+        return trajectory, output
+
+    def _blended(self, head: Trajectory) -> torch.Tensor:
+        """What a truncated call of diffusers returns: the last latents in the mask, clean ones around it."""
+        latents = head.states[-1].latents
+        if head.image_latents is None:
+            return latents
+        return torch.where(self._latent_mask.to(latents.device) > 0, latents, head.image_latents)
+
+    def _check_refiner(self) -> None:
+        checkpoint, denoising = self.checkpoint, self.edit.settings.denoising
+        frac, trained = denoising.high_noise_frac or 0.0, checkpoint.refiner_from
+        if checkpoint.refiner is None:
+            raise CheckpointError(
+                f"high_noise_frac is {frac}, but checkpoint {checkpoint.identity.name!r} has no refiner; put one into a folder `refiner` beside "
+                "the base, or set high_noise_frac to null."
+            )
+        if trained is not None and frac < trained:
+            message = f"high_noise_frac is {frac}, but this refiner was trained from {trained} on; expect it to repaint more than to refine."
+            warnings.warn(message, stacklevel=4)
+        if denoising.handover == "stock" and checkpoint.base.unet.config.in_channels == 9:
+            message = "The stock hand-over of a 9-channel base leaves unfinished noise around the mask; choose handover consistent."
+            warnings.warn(message, stacklevel=4)
+
+    def _scheduler(self, pipeline: Any) -> Any:
+        return build_scheduler(self.edit.settings.denoising.scheduler, pipeline.scheduler.config)
+
+    def _stage(self, pipeline: Any, scheduler: Any) -> Stage:
+        return Stage.of(pipeline, scheduler=scheduler, latent_mask=self._latent_mask, cache=self.cache, scope=self._scope)
+
+    @cached_property
+    def _scope(self) -> Hashable:
+        """The models, and what else changes their bits."""
+        return (self.checkpoint.scope, torch.get_num_threads())
+
+    @cached_property
+    def _latent_mask(self) -> torch.Tensor:
+        latent_mask = masks.latent_mask(self.mask_image, mode=self.edit.settings.mask.latent_mask)
+        return torch.from_numpy(np.asarray(latent_mask) > 0).float()[None, None]
+
+    @cached_property
+    def _call(self) -> dict[str, Any]:
+        """What the base is called with."""
+        denoising = self.edit.settings.denoising
+        conditioning = {name: value for name, value in self.edit.settings.conditioning.model_dump().items() if value is not None}
+        return {
+            "prompt": self.edit.prompt,
+            "negative_prompt": self.edit.negative_prompt,
+            "image": self.image,
+            "mask_image": self.mask_image,
+            "width": self.image.width,
+            "height": self.image.height,
+            "strength": denoising.strength,
+            "num_inference_steps": denoising.num_inference_steps,
+            "guidance_scale": denoising.guidance_scale,
+            **conditioning,
+        }
+
+    @cached_property
+    def _refiner_call(self) -> dict[str, Any]:
+        """What the refiner is called with."""
+        refiner = self.edit.settings.refiner
+        scores = {"aesthetic_score": refiner.aesthetic_score, "negative_aesthetic_score": refiner.negative_aesthetic_score}
+        guidance = {} if refiner.guidance_scale is None else {"guidance_scale": refiner.guidance_scale}
+        return self._call | scores | guidance
+
+    @cached_property
+    def _key(self) -> Hashable:
+        """Everything that changes the base's trajectory."""
+        pixels = [hashlib.sha256(image.tobytes()).hexdigest() for image in (self.image, self.mask_image)]
+        settings = {name: value for name, value in self._call.items() if name not in ("image", "mask_image")}
+        denoising, mask = self.edit.settings.denoising, self.edit.settings.mask
+        return (self._scope, *pixels, self.edit.seed, denoising.scheduler, mask.latent_mask, *sorted(settings.items()))

@@ -1,0 +1,61 @@
+"""Where a checkpoint's models wait and where they compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+class Residence:
+    """The device of a checkpoint's models, shared by base and refiner.
+
+    Args:
+        device: Where they compute.
+        offload: `none` keeps all of them there, `model` one at a time, `sequential` one layer at a time.
+    """
+
+    def __init__(self, device: torch.device, offload: str) -> None:
+        self.device = device
+        self.offload = offload
+        self._models: list[torch.nn.Module] = []
+        self._resident: torch.nn.Module | None = None
+
+    def admit(self, pipeline: Any, names: tuple[str, ...]) -> None:
+        """Take over some of a pipeline's models."""
+        for model in (getattr(pipeline, name) for name in names):
+            if model is None:
+                continue
+            if self.offload == "none":
+                model.to(self.device)
+            elif self.offload == "model":
+                self._alternate(model)
+            else:
+                from accelerate import cpu_offload
+
+                cpu_offload(model, self.device, offload_buffers=len(model._parameters) > 0)
+
+    def _alternate(self, model: torch.nn.Module) -> None:
+        from accelerate.hooks import ModelHook, add_hook_to_module
+        from accelerate.utils import send_to_device
+
+        residence = self
+
+        class MoveIn(ModelHook):
+            execution_device = residence.device
+
+            def pre_forward(self, module: torch.nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+                residence.move_in(module)
+                return send_to_device(args, residence.device), send_to_device(kwargs, residence.device)
+
+        model.to("cpu")
+        add_hook_to_module(model, MoveIn())
+
+    def move_in(self, model: torch.nn.Module) -> None:
+        """Bring a model to the device, and the one that was there back."""
+        if model is self._resident:
+            return
+        if self._resident is not None:
+            self._resident.to("cpu")
+        model.to(self.device)
+        self._resident = model

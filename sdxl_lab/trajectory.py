@@ -1,0 +1,228 @@
+"""Denoising trajectories: run one once, remember every step, and go on from any of them, with the same UNet or another."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LCMScheduler,
+    UniPCMultistepScheduler,
+)
+
+from sdxl_lab.errors import LabError
+
+SCHEDULERS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
+    "euler": (EulerDiscreteScheduler, {}),
+    "euler_a": (EulerAncestralDiscreteScheduler, {}),
+    # Its defaults, meant for pixels, would clip latents to [-1, 1]; these two are SDXL's own configuration.
+    "ddim": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False}),
+    "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
+    "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+    "dpmpp_2m_sde": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
+    "unipc": (UniPCMultistepScheduler, {}),
+    "heun": (HeunDiscreteScheduler, {}),
+    "lcm": (LCMScheduler, {}),
+}
+
+
+class TrajectoryError(LabError):
+    """The noise schedule cannot be spent as asked."""
+
+
+def build_scheduler(name: str, config: Mapping[str, Any]) -> Any:
+    """A fresh scheduler of a checkpoint's noise schedule.
+
+    Args:
+        name: One of `SCHEDULERS`.
+        config: The configuration of the checkpoint's own scheduler.
+
+    Raises:
+        TrajectoryError: No such scheduler. PNDM is refused: its warm-up cannot be split between two UNets.
+    """
+    if name not in SCHEDULERS:
+        reason = " PNDM cannot be handed over in the middle." if name == "pndm" else ""
+        raise TrajectoryError(f"scheduler is {name!r}, allowed are {', '.join(SCHEDULERS)}.{reason} Choose one of them.")
+    scheduler, overrides = SCHEDULERS[name]
+    return scheduler.from_config(config, **overrides)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """How the UNet evaluations of one picture fall to base and refiner.
+
+    A second-order sampler (heun) evaluates the UNet twice for nearly every step of `num_inference_steps`; each counts.
+
+    Attributes:
+        base: Evaluations by the base, 1 or more.
+        refiner: Evaluations by the refiner, 0 without one.
+    """
+
+    base: int
+    refiner: int = 0
+
+
+def window(scheduler: Any, *, num_inference_steps: int, strength: float, high_noise_frac: float | None, handover: str) -> Window:
+    """Which evaluations of a schedule are the base's and which the refiner's.
+
+    `high_noise_frac` is a share of the training timesteps, not of the steps: the base keeps every timestep at or above
+    `round(T * (1 - high_noise_frac))`. `consistent` hands over at the start of a whole step; `stock` counts as diffusers does when its
+    pipeline is called twice, where a second-order sampler evaluates the step at the cut with both.
+
+    Args:
+        scheduler: A scheduler of the checkpoint; its timesteps are set.
+        num_inference_steps: Steps of the full schedule, 1 or more.
+        strength: Share of the schedule that is run, in (0, 1].
+        high_noise_frac: The base's share of the training timesteps, in (0, 1), or None for no refiner.
+        handover: `consistent` or `stock`.
+
+    Raises:
+        TrajectoryError: A stage would run no step, or the scheduler cannot make so many steps.
+    """
+    try:
+        scheduler.set_timesteps(num_inference_steps)
+    except ValueError as error:
+        raise TrajectoryError(f"num_inference_steps is {num_inference_steps}, which {type(scheduler).__name__} refuses: {error}") from error
+    order, training_timesteps = scheduler.order, scheduler.config.num_train_timesteps
+    steps = min(int(num_inference_steps * strength), num_inference_steps)
+    if steps < 1:
+        raise TrajectoryError(
+            f"strength {strength} of num_inference_steps {num_inference_steps} leaves no step to run; raise strength to at least "
+            f"{1 / num_inference_steps:.3g}, or num_inference_steps to at least {int(1 / strength) + 1}."
+        )
+    timesteps = scheduler.timesteps[(num_inference_steps - steps) * order :]
+    if high_noise_frac is None:
+        return Window(base=len(timesteps))
+    cutoff = round(training_timesteps - high_noise_frac * training_timesteps)
+    base = int((timesteps >= cutoff).sum())
+    if handover == "consistent":
+        base -= base % order
+        refiner = len(timesteps) - base
+    else:
+        refiner = int((scheduler.timesteps < cutoff).sum())
+        refiner += order == 2 and refiner % 2 == 0
+    if base < 1 or refiner < 1:
+        idle, busy = ("base", "refiner") if base < 1 else ("refiner", "base")
+        first, last = float(timesteps[0]), float(timesteps[-1])
+        raise TrajectoryError(
+            f"high_noise_frac {high_noise_frac} leaves the {idle} no step and the {busy} all {len(timesteps)}: the cut is at timestep {cutoff}, and "
+            f"{num_inference_steps} steps at strength {strength} run from timestep {first:.0f} to {last:.0f} of {training_timesteps}. Choose it "
+            f"between {max(1 - first / training_timesteps, 0):.3f} and {1 - last / training_timesteps:.3f}, or more steps, or null for no refiner."
+        )
+    return Window(base=base, refiner=refiner)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class State:
+    """All that the next step depends on.
+
+    Attributes:
+        latents: After the step's blend with the surroundings of the mask, (1, 4, H/8, W/8).
+        generator_state: Of the picture's CPU generator, for samplers that draw noise at each step.
+        scheduler_state: The scheduler's attributes, the history of multistep solvers among them.
+    """
+
+    latents: torch.Tensor
+    generator_state: torch.Tensor
+    scheduler_state: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trajectory:
+    """A denoising run, finished or not.
+
+    Attributes:
+        noise: What the image was noised with.
+        image_latents: The image's clean latents, which keep the surroundings of the mask; None where the UNet does without.
+        masked_image_latents: Of a 9-channel UNet, else None.
+        states: One after each UNet evaluation, the latest last.
+        forgotten: How many states before the first of these are no longer held.
+    """
+
+    noise: torch.Tensor
+    image_latents: torch.Tensor | None
+    masked_image_latents: torch.Tensor | None
+    states: tuple[State, ...]
+    forgotten: int = 0
+
+    @property
+    def steps(self) -> int:
+        """UNet evaluations made so far."""
+        return self.forgotten + len(self.states)
+
+    def until(self, steps: int) -> Trajectory:
+        """The same run as it stood after so many evaluations."""
+        return replace(self, states=self.states[: steps - self.forgotten])
+
+    def end(self) -> Trajectory:
+        """The same run, holding its last state alone."""
+        return replace(self, states=self.states[-1:], forgotten=self.steps - 1)
+
+
+class TrajectoryCache:
+    """What denoising has computed already: prompt embeddings, image encodings, trajectories. Least recently used goes first.
+
+    Keys name everything that a value depends on, so that a hit is exact. One for each thread.
+
+    Args:
+        max_bytes: Upper bound on the tensors held, in bytes; a value larger than this is not kept.
+    """
+
+    def __init__(self, *, max_bytes: int = 2**30) -> None:
+        self.max_bytes = max_bytes
+        self.used_bytes = 0
+        self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Hashable) -> Any:
+        """The value under a key, or None."""
+        if key not in self._values:
+            return None
+        self._values.move_to_end(key)
+        return self._values[key][0]
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Keep a value, replacing the one under that key, and forget what no longer fits."""
+        self.used_bytes -= self._values.pop(key, (None, 0))[1]
+        size_bytes = sum({tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors_of(value)}.values())
+        if size_bytes > self.max_bytes:
+            return
+        self._values[key] = value, size_bytes
+        self.used_bytes += size_bytes
+        while self.used_bytes > self.max_bytes:
+            self.used_bytes -= self._values.popitem(last=False)[1][1]
+
+    def recall(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The value under a key, made and kept if it is not there yet."""
+        value = self.get(key)
+        if value is None:
+            value = make()
+            self.put(key, value)
+        return value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._values.clear()
+        self.used_bytes = 0
+
+
+def tensors_of(value: Any) -> Iterator[torch.Tensor]:
+    """Every tensor inside nested dataclasses, mappings, lists and tuples."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from tensors_of(getattr(value, field.name))
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors_of(item)

@@ -1,0 +1,107 @@
+"""Checkpoints of random weights, in diffusers' layout, for the tests that need models and not pictures worth looking at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+OTHER_SIZES = dict(
+    block_out_channels=(32, 64),
+    layers_per_block=2,
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+    up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    attention_head_dim=(2, 4),
+    transformer_layers_per_block=(1, 2),
+    use_linear_projection=True,
+    norm_num_groups=8,
+    addition_embed_type="text_time",
+    addition_time_embed_dim=8,
+    sample_size=8,
+)
+"""A UNet for 64x64 pixels that shares no size with the pocket checkpoint's."""
+
+
+def write_checkpoint(folder: Path, *, in_channels: int = 4, refiner: str | None = "refiner", seed: int = 0) -> Path:
+    """
+    Write `base/` of 64x64 pixels, and beside it a refiner: `refiner` as SDXL's, `twin` with the base's own UNet, or None.
+    """
+    import torch
+    from diffusers import StableDiffusionXLInpaintPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    from sdxl_lab.pocket import architecture
+
+    torch.manual_seed(seed)
+    tokenizer = architecture.build_tokenizer()
+    widths = dict(vocab_size=len(tokenizer), max_position_embeddings=architecture.MAX_TOKENS, intermediate_size=64, projection_dim=24)
+    widths |= dict(num_hidden_layers=2, num_attention_heads=2)
+    widths |= {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    first = CLIPTextModel(CLIPTextConfig(hidden_size=16, hidden_act="quick_gelu", **widths)).eval()
+    second = CLIPTextModelWithProjection(CLIPTextConfig(hidden_size=24, hidden_act="gelu", **widths)).eval()
+    for encoder in (first, second):
+        for weight in encoder.parameters():
+            torch.nn.init.normal_(weight, std=0.3)
+    vae, scheduler = architecture.build_vae().eval(), architecture.build_scheduler()
+    unet = UNet2DConditionModel(
+        in_channels=in_channels, cross_attention_dim=40, projection_class_embeddings_input_dim=6 * 8 + 24, **OTHER_SIZES
+    ).eval()
+    base: Any = dict(vae=vae, text_encoder=first, text_encoder_2=second, tokenizer=tokenizer, tokenizer_2=tokenizer, unet=unet, scheduler=scheduler)
+    StableDiffusionXLInpaintPipeline(**base, add_watermarker=False).save_pretrained(folder / "base")
+    if refiner == "twin":
+        StableDiffusionXLInpaintPipeline(**base, add_watermarker=False).save_pretrained(folder / "refiner")
+    elif refiner is not None:
+        unet = UNet2DConditionModel(in_channels=4, cross_attention_dim=24, projection_class_embeddings_input_dim=5 * 8 + 24, **OTHER_SIZES).eval()
+        parts = base | dict(text_encoder=None, tokenizer=None, unet=unet)
+        pipeline = StableDiffusionXLInpaintPipeline(
+            **parts, requires_aesthetics_score=True, force_zeros_for_empty_prompt=False, add_watermarker=False
+        )
+        pipeline.save_pretrained(folder / "refiner")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """
+    Bits depend on the thread count; one thread is also the kindest to whoever shares the machine.
+    """
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def random_pair(tmp_path_factory) -> Path:
+    """
+    A folder with a random base and refiner of other sizes than the pocket checkpoint's.
+    """
+    return write_checkpoint(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="session")
+def random_inpaint_pair(tmp_path_factory) -> Path:
+    """
+    The same with a 9-channel base.
+    """
+    return write_checkpoint(tmp_path_factory.mktemp("inpaint-pair"), in_channels=9)
+
+
+@pytest.fixture(scope="session")
+def twin_pair(tmp_path_factory) -> Path:
+    """
+    A folder whose refiner has the base's own UNet and text encoders.
+    """
+    return write_checkpoint(tmp_path_factory.mktemp("twins"), refiner="twin")
+
+
+@pytest.fixture(scope="session")
+def scene() -> tuple[Image.Image, Image.Image]:
+    """
+    A picture of 64x64 pixels and its mask, a disc off the latents' grid.
+    """
+    rows, columns = np.mgrid[:64, :64]
+    pixels = np.stack([rows * 4, columns * 4, (rows * columns) % 256], axis=-1).astype(np.uint8)
+    disc = ((rows - 29) ** 2 + (columns - 37) ** 2 < 17**2).astype(np.uint8) * 255
+    return Image.fromarray(pixels), Image.fromarray(disc)
