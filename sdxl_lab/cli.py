@@ -67,9 +67,10 @@ def run(
     from sdxl_lab.hyperparams import merge, replace
     from sdxl_lab.progress import following
 
+    given = _pairs(parameter or [])
     path = notebooks.find(notebook)
     parameters = merge(notebooks.parameters_of(path), _yaml_parameters(yaml_file))
-    for name, value in _pairs(parameter or []):
+    for name, value in given:
         parameters = merge(parameters, replace({}, name, value))
     with following() as follow:
         resolved = execute(path, parameters, follow)

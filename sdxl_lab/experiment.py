@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import artifacts, notebooks
 from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
-from sdxl_lab.disk import whole_lines
+from sdxl_lab.disk import whole_lines, write_whole
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError
 from sdxl_lab.progress import Follow
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError
+from sdxl_lab.stamps import png
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -112,11 +113,13 @@ def resolve(spec: RunSpec) -> Resolved:
         CheckpointError: The checkpoint is not there, or cannot run here as asked.
         CometError: Comet cannot be used as asked.
     """
-    from sdxl_lab import checkpoints, comet
+    from sdxl_lab import comet
 
     comet.check(spec.tracking)
     dataset = fetch(spec.dataset)
     samples = _chosen(spec, dataset)
+    from sdxl_lab import checkpoints  # slow: after the mistakes that show without it
+
     identity = checkpoints.identify(spec.checkpoint)
     compute = checkpoints.settle(spec.compute, identity)
     resolved = ResolvedSpec(
@@ -245,8 +248,15 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
 
 def _project(resolved: Resolved) -> Path | None:
     from sdxl_lab import comet
+    from sdxl_lab.grid import contact_sheet
 
-    return None if resolved.spec.spec.tracking == "off" else comet.archive(resolved.folder)
+    if resolved.spec.spec.tracking == "off":
+        return None
+    pictures = resolved.folder.pictures()
+    cells = [[_read(path) for path in (picture.input_image, picture.mask_image, picture.image)] for picture in pictures]
+    sheet = contact_sheet(rows=[f"{title(picture)}: {picture.prompt}" for picture in pictures], columns=["input", "mask", "result"], cells=cells)
+    write_whole(resolved.folder.contact_sheet, png(sheet))
+    return comet.archive(resolved.folder, contact_sheet=resolved.folder.contact_sheet)
 
 
 def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
@@ -299,6 +309,13 @@ def _opened(resolved: Resolved) -> Iterator[RunFolder]:
                     raise
                 time.sleep(0.2)
         yield folder
+
+
+def _read(path: Path) -> Image.Image:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.convert("RGB")
 
 
 @cache

@@ -181,6 +181,11 @@ class RunFolder:
         return self.path / "executed.ipynb"
 
     @property
+    def contact_sheet(self) -> Path:
+        """Inputs, masks and results on one sheet."""
+        return self.path / "contact-sheet.png"
+
+    @property
     def record_file(self) -> Path:
         """Written last."""
         return self.path / "record.json"
