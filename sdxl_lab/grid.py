@@ -204,5 +204,7 @@ def _wrap(label: str, width_px: int) -> str:
 
 
 def _text_height(text: str) -> int:
+    """Measure lines of equal height, so that labels stand on one line whichever letters they hold."""
+    lines = "\n".join("Ag" for _ in text.split("\n"))
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    return math.ceil(draw.multiline_textbbox((0, 0), text or "x", font=_font(), spacing=_spacing())[3])
+    return math.ceil(draw.multiline_textbbox((0, 0), lines, font=_font(), spacing=_spacing())[3])
