@@ -72,8 +72,8 @@ class PipelineFolder:
         unet = _read_json(self.path / "unet" / "config.json")
         if unet.get("in_channels") not in (4, 9) or unet.get("addition_embed_type") != "text_time":
             raise CheckpointError(
-                f"{self.path / 'unet'} takes {unet.get('in_channels')} channels and {unet.get('addition_embed_type')!r} conditioning; allowed are 4 or 9 "
-                "channels and 'text_time', as Stable Diffusion XL has."
+                f"{self.path / 'unet'} takes {unet.get('in_channels')} channels and {unet.get('addition_embed_type')!r} conditioning; allowed are "
+                "4 or 9 channels and 'text_time', as Stable Diffusion XL has."
             )
 
     def digest(self) -> str:
@@ -116,8 +116,8 @@ class PipelineFolder:
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
         if pickled:
             raise CheckpointError(
-                f"{folder} holds pickled weights alone ({', '.join(pickled)}), which can run code when they are loaded; only .safetensors are read. Take "
-                "the checkpoint's .safetensors files, or convert it on a machine you trust with diffusers' save_pretrained."
+                f"{folder} holds pickled weights alone ({', '.join(pickled)}), which can run code when they are loaded; only .safetensors are read. "
+                "Take the checkpoint's .safetensors files, or convert it on a machine you trust with diffusers' save_pretrained."
             )
         raise CheckpointError(f"{folder / stem}.safetensors is missing; copy or download the checkpoint again.")
 

@@ -227,7 +227,7 @@ def _load_part(part: Part | Repository, dtype: torch.dtype, shared: dict[str, An
         part = part.fetch()
     if isinstance(part, SingleFile):
         published = REFINER if part.is_refiner else INPAINT if part.in_channels == 9 else BASE
-        return part.load(dtype, shared, configuration=Repository(published).fetch_configuration())
+        return part.load(dtype, shared, configuration=Repository(published).fetch_files("*.json", "*.txt"))
     return part.load(dtype, shared)
 
 
@@ -235,4 +235,4 @@ def _fixed_vae(dtype: torch.dtype) -> Any:
     """The VAE that decodes in half precision."""
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL.from_pretrained(Repository(FIXED_VAE).fetch_component(), dtype=dtype, use_safetensors=True)
+    return AutoencoderKL.from_pretrained(Repository(FIXED_VAE).fetch_files("config.json", "diffusion_pytorch_model.safetensors"), dtype=dtype)

@@ -72,18 +72,15 @@ class Repository:
         part.check()
         return part
 
-    def fetch_configuration(self) -> Path:
-        """Its files less the weights.
+    def fetch_files(self, *patterns: str) -> Path:
+        """Some of its files: a folder in the local cache.
 
         Raises:
-            CheckpointError: They are neither in the local cache nor to be had.
+            CheckpointError: They are neither there nor to be had.
         """
         from huggingface_hub import snapshot_download
 
-        patterns = ["*.json", "*.txt"]
-        return self._downloaded(
-            lambda: snapshot_download(self.name, revision=self.commit, allow_patterns=patterns, ignore_patterns=["*.index*.json"])
-        )
+        return self._downloaded(lambda: snapshot_download(self.name, revision=self.commit, allow_patterns=list(patterns)))
 
     def _downloaded(self, download: Callable[[], Any]) -> Path:
         try:
@@ -92,8 +89,7 @@ class Repository:
             raise self._missing(error) from error
 
     def _listing(self) -> list[str]:
-        from huggingface_hub import HfApi
-        from huggingface_hub import constants
+        from huggingface_hub import HfApi, constants
         from huggingface_hub.file_download import repo_folder_name
 
         try:
@@ -107,9 +103,9 @@ class Repository:
 
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
         return CheckpointError(
-            f"{self.name} at revision {self.revision!r} is not wholly in the local cache ({constants.HF_HUB_CACHE}), and {constants.ENDPOINT} gave no "
-            f"answer ({reason}). Connect and run again, or run `hf download {self.name}` on a machine that is connected and copy its cache here, or name "
-            "a folder as checkpoint. HF_ENDPOINT names a mirror; unset HF_HUB_OFFLINE if it is set."
+            f"{self.name} at revision {self.revision!r} is not wholly in the local cache ({constants.HF_HUB_CACHE}), and {constants.ENDPOINT} gave "
+            f"no answer ({reason}). Connect and run again, or run `hf download {self.name}` on a machine that is connected and copy its cache here, "
+            "or name a folder as checkpoint. HF_ENDPOINT names a mirror; unset HF_HUB_OFFLINE if it is set."
         )
 
 

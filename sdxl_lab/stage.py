@@ -71,11 +71,12 @@ class Stage(StableDiffusionXLInpaintPipeline):
             return {"latents": latents.to(self.vae.dtype)} if self._interrupt and output_type != "latent" else {}
 
         self._start = start
-        output = self(generator=generator, output_type=output_type, callback_on_step_end=remember, **call).images[0]
+        pipeline: Any = self
+        output = pipeline(generator=generator, output_type=output_type, callback_on_step_end=remember, **call).images[0]
         return Trajectory(**self._origin, states=tuple(states), forgotten=forgotten), output
 
     def get_timesteps(self, num_inference_steps: int, strength: float, device: Any, denoising_start: float | None = None) -> Any:
-        """diffusers' own, less the steps already made."""
+        """The pipeline's own, less the steps already made."""
         timesteps, count = super().get_timesteps(num_inference_steps, strength, device, denoising_start)
         if self._start is None:
             return timesteps, count
@@ -84,11 +85,11 @@ class Stage(StableDiffusionXLInpaintPipeline):
         self._finished = len(remaining) == 0
         return remaining, max(len(remaining), 1)
 
-    def prepare_latents(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
-        """diffusers' own at the beginning of a run, the remembered ones later."""
+    def prepare_latents(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """The pipeline's own at the beginning of a run, the remembered ones later."""
         wants_image = kwargs["return_image_latents"]
         if self._start is None:
-            outputs = super().prepare_latents(*args, **kwargs)
+            outputs: tuple[Any, ...] = super().prepare_latents(*args, **kwargs)
             self._origin = {"noise": outputs[1], "image_latents": outputs[2] if wants_image else None}
             return outputs
         latents, noise, image_latents = self._start.states[-1].latents, self._start.noise, self._start.image_latents
@@ -100,8 +101,8 @@ class Stage(StableDiffusionXLInpaintPipeline):
             latents = latents.to(self.vae.dtype)
         return (latents, noise, image_latents) if wants_image else (latents, noise)
 
-    def prepare_mask_latents(self, mask: torch.Tensor, masked_image: torch.Tensor | None, *args: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """diffusers' own, with this stage's mask for latents, and without the encoding that only a 9-channel UNet reads."""
+    def prepare_mask_latents(self, mask: Any, masked_image: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """The pipeline's own, with this stage's mask for latents, and without the encoding that only a 9-channel UNet reads."""
         batch_size, height, width, _, device, generator, guided = args
         if self._start is not None:
             masked_image = self._start.masked_image_latents
@@ -109,20 +110,19 @@ class Stage(StableDiffusionXLInpaintPipeline):
             shape = (batch_size, self.vae.config.latent_channels, height // self.vae_scale_factor, width // self.vae_scale_factor)
             randn_tensor(shape, generator=generator, device=device, dtype=self.vae.dtype)
             masked_image = None
-        mask, masked_image_latents = super().prepare_mask_latents(self._latent_mask, masked_image, *args)
-        self._origin["masked_image_latents"] = masked_image_latents.chunk(2)[0] if guided and masked_image is not None else masked_image_latents
+        mask, masked_image_latents = super().prepare_mask_latents(self._latent_mask, masked_image, *args, **kwargs)
+        once = masked_image_latents.chunk(2)[0] if guided and masked_image_latents is not None else masked_image_latents
+        self._origin["masked_image_latents"] = once
         return mask, masked_image_latents
 
-    def encode_prompt(
-        self, prompt: str, *, negative_prompt: str | None = None, do_classifier_free_guidance: bool = True, **_: Any
-    ) -> tuple[Any, ...]:
-        """diffusers' own, each text once."""
+    def encode_prompt(self, prompt: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """The pipeline's own, each text once."""
         embeds, pooled = self._embed(prompt)
-        if not do_classifier_free_guidance:
+        if not kwargs["do_classifier_free_guidance"]:
             return embeds, None, pooled, None
-        if negative_prompt is None and self.config.force_zeros_for_empty_prompt:
+        if kwargs["negative_prompt"] is None and self.config["force_zeros_for_empty_prompt"]:
             return embeds, torch.zeros_like(embeds), pooled, torch.zeros_like(pooled)
-        negative_embeds, negative_pooled = self._embed(negative_prompt or "")
+        negative_embeds, negative_pooled = self._embed(kwargs["negative_prompt"] or "")
         return embeds, negative_embeds, pooled, negative_pooled
 
     def _embed(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -150,7 +150,7 @@ class Stage(StableDiffusionXLInpaintPipeline):
                 self.vae.to(dtype=torch.float32)
             return self.vae.encode(image.to(self.vae.dtype)).latent_dist.parameters
 
-        digest = hashlib.sha256(image.float().cpu().contiguous().numpy()).hexdigest()
+        digest = hashlib.sha256(image.float().cpu().contiguous().numpy().data).hexdigest()
         return DiagonalGaussianDistribution(self._cache.recall(("image", self._scope, tuple(image.shape), digest), encode))
 
 

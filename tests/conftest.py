@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-OTHER_SIZES = dict(
+OTHER_SIZES: dict[str, Any] = dict(
     block_out_channels=(32, 64),
     layers_per_block=2,
     down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
@@ -37,7 +37,7 @@ def write_checkpoint(folder: Path, *, in_channels: int = 4, refiner: str | None 
 
     torch.manual_seed(seed)
     tokenizer = architecture.build_tokenizer()
-    widths = dict(vocab_size=len(tokenizer), max_position_embeddings=architecture.MAX_TOKENS, intermediate_size=64, projection_dim=24)
+    widths: dict[str, Any] = dict(vocab_size=len(tokenizer), max_position_embeddings=architecture.MAX_TOKENS, intermediate_size=64, projection_dim=24)
     widths |= dict(num_hidden_layers=2, num_attention_heads=2)
     widths |= {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     first = CLIPTextModel(CLIPTextConfig(hidden_size=16, hidden_act="quick_gelu", **widths)).eval()
