@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from sdxl_lab import disk
 
 REMEMBERED_FROM_BYTES = 1 << 20
 """Smaller files are hashed each time: that is as fast as looking them up."""
@@ -71,8 +72,8 @@ def digest_of_file(path: Path) -> str:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     # A file written this very moment can change again without its time moving: its digest isn't kept yet.
     if _state(path) == before and time.time() - path.stat().st_ctime > _SETTLED_S:
-        with contextlib.suppress(OSError):
-            _write_whole(memory, json.dumps({**before, "sha256": digest}))
+        with contextlib.suppress(disk.DiskError):
+            disk.write_whole(memory, json.dumps({**before, "sha256": digest}).encode())
     return digest
 
 
@@ -99,15 +100,3 @@ def _files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator
             yield from _files_below(entry, above | {here})
         else:
             yield entry
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
