@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
     from sdxl_lab.checkpoints import Checkpoint
     from sdxl_lab.trajectory import TrajectoryCache
+
+# Said at every import in a notebook: that tqdm has no widgets (its text will do), and that transformers resizes pictures, which the lab
+# never asks of it, without torchvision.
+warnings.filterwarnings("ignore", message="IProgress not found")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 LOCK_WAIT_S = 10.0
 """A kernel notices within seconds that its parent was killed; until then it holds the lock."""

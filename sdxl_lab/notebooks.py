@@ -141,6 +141,7 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
                 language="python",
                 progress_bar=False,
                 request_save_on_cell_execute=False,  # else each cell writes every picture so far again
+                coalesce_streams=True,  # a progress bar is one line in the end
                 config=config,
             )
     except PapermillExecutionError as error:
