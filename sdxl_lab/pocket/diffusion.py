@@ -40,7 +40,7 @@ def inputs_of(pool: Pool, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: 
     """Latents, tokens and micro-conditioning of a pool."""
     examples = [pool.example(i) for i in range(pool.count)]
     return Inputs(
-        latents=latents_of(pool, vae, folder),
+        latents=np.array(latents_of(pool, vae, folder)),
         tokens=tokenize(tokenizer, [e.caption for e in examples]),
         time_ids=torch.tensor([e.time_ids for e in examples], dtype=torch.float32),
         aesthetic_scores=torch.tensor([e.aesthetic_score for e in examples]),
