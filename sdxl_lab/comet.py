@@ -41,6 +41,8 @@ ENVIRONMENT = {
     "COMET_AUTO_LOG_GIT_PATCH": "0",
     "COMET_AUTO_LOG_CODE": "0",
     "COMET_AUTO_LOG_CLI_ARGUMENTS": "0",
+    "COMET_LOGGING_PARAMETERS_IGNORE": "curr_step",
+    "COMET_LOGGING_METRICS_IGNORE": "process duration",
 }
 INHERITED = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
 
@@ -226,7 +228,7 @@ def _digest(job: Mapping[str, Any]) -> str:
     """Identify what an archive will hold, wherever its files lie."""
     paths = [image["path"] for image in job["images"]] + list(job["assets"].values())
     files = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
-    portable = job | {"images": [image | {"path": None} for image in job["images"]], "assets": list(job["assets"])}
+    portable = dict(job) | {"images": [image | {"path": None} for image in job["images"]], "assets": list(job["assets"])}
     return hashlib.sha256(json.dumps([portable, files], sort_keys=True).encode()).hexdigest()
 
 
@@ -285,7 +287,7 @@ def _replay(request: str) -> None:
     import comet_ml
 
     job = json.loads(Path(request).read_text("utf-8"))
-    silent = dict.fromkeys(SILENT, False)
+    silent: dict[str, Any] = dict.fromkeys(SILENT, False)
     experiment = comet_ml.start(
         online=False,
         mode="create",
@@ -298,10 +300,11 @@ def _replay(request: str) -> None:
     )
     experiment.log_parameters(job["parameters"])
     experiment.log_others(job["others"])
+    # A step sticks to all that follows, so what has none comes first.
+    for name, path in job["assets"].items():
+        experiment.log_asset(path, file_name=name)
+    for image in sorted(job["images"], key=lambda image: -1 if image["step"] is None else image["step"]):
+        experiment.log_image(image["path"], name=image["name"], step=image["step"], metadata=image["metadata"])
     for metric in job["metrics"]:
         experiment.log_metric(metric["name"], metric["value"], step=metric["step"])
-    for image in job["images"]:
-        experiment.log_image(image["path"], name=image["name"], step=image["step"], metadata=image["metadata"])
-    for name, path in job["assets"].items():
-        experiment.log_asset(path, file_name=name, step=None)
     experiment.end()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
 from pathlib import Path
+from typing import BinaryIO
 
 from sdxl_lab.errors import LabError
 
@@ -60,15 +62,18 @@ def append_line(path: Path, line: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644), "r+b") as file:
-            end = _end_of_whole_lines(file.read())
+            size = file.seek(0, os.SEEK_END)
+            end = _end_of_last_line(file, size)
             try:
-                file.truncate(end)
+                if end != size:
+                    file.truncate(end)
                 file.seek(end)
                 file.write(line + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             except BaseException:
-                os.truncate(file.fileno(), end)
+                with contextlib.suppress(OSError):
+                    os.truncate(file.fileno(), end)
                 raise
         sync_folder(path.parent)
     except OSError as error:
@@ -88,7 +93,7 @@ def whole_lines(path: Path) -> list[bytes]:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    return content[: _end_of_whole_lines(content)].split(b"\n")[:-1]
+    return content.split(b"\n")[:-1]
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -124,8 +129,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _end_of_whole_lines(content: bytes) -> int:
-    return content.rfind(b"\n") + 1
+def _end_of_last_line(file: BinaryIO, size: int) -> int:
+    """Where the last newline ends, found from the end, since a file may have grown long."""
+    end = size
+    while end:
+        start = max(0, end - 4096)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
 
 
 def _disk_error(path: Path, size_bytes: int, error: OSError) -> DiskError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec
+from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, Task
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Made:
     """What `generate` returns, as far as records care."""
 
     image: Image.Image
+    raw: Image.Image
     input_image: Image.Image
     mask_image: Image.Image
     working_size: tuple[int, int] = (16, 16)
@@ -35,7 +36,7 @@ def resolved_run(runs_folder: Path, dataset: str = "pocket-scenes", **hyperparam
         tracking="offline",
         runs_folder=str(runs_folder),
     )
-    words = [("octopus", "inpaint", -732), ("octopus", "outpaint", 5), ("café au lait", "inpaint", 2**63)]
+    words: list[tuple[str, Task, int]] = [("octopus", "inpaint", -732), ("octopus", "outpaint", 5), ("café au lait", "inpaint", 2**63)]
     edits = tuple(
         Edit(sample=sample, task=task, prompt=f"a red {sample}, on “sand”", negative_prompt=None, seed=seed, settings=spec.settings(task, {}))
         for sample, task, seed in words
@@ -58,4 +59,6 @@ def made_for(edit: Edit, size: tuple[int, int] = (24, 16)) -> Made:
     pixels = generator.randint(0, 256, (2, height, width, 3)).astype(np.uint8)
     mask = np.zeros((height, width), np.uint8)
     mask[4:12, 6:18] = 255
-    return Made(image=Image.fromarray(pixels[0]), input_image=Image.fromarray(pixels[1]), mask_image=Image.fromarray(mask))
+    return Made(
+        image=Image.fromarray(pixels[0]), raw=Image.fromarray(pixels[0]), input_image=Image.fromarray(pixels[1]), mask_image=Image.fromarray(mask)
+    )
