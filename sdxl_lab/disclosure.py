@@ -15,6 +15,7 @@ from typing import Any
 KEPT_METADATA = {"kernelspec": {"name", "display_name", "language"}, "language_info": {"name", "version", "file_extension", "mimetype"}}
 KEPT_CELL_METADATA = {"tags"}
 ABSOLUTE = re.compile(r"""(?<![\w.:/~\\-])(?:/(?!/)(?:[^\s/"'<>|:*?\\,;()\[\]{}]+/)+|[A-Za-z]:\\{1,2}(?:[^\s\\/"'<>|:*?]+\\{1,2})+)""")
+COLOR = re.compile(r"(\x1b\[[0-9;]*[A-Za-z])")
 FILE_URL = re.compile(r"""file://[^\s"'<>)]*/""")
 
 
@@ -27,13 +28,9 @@ def without_paths(text: str) -> str:
     Returns:
         The text with `/home/ann/lab/run.py` written as `…/run.py`, and no host name, user name or home folder.
     """
-    for personal in _folders():
-        text = re.sub(re.escape(personal) + r"(?![\w.-])", "…", text)
-    text = FILE_URL.sub("…/", text)
-    text = ABSOLUTE.sub("…/", text)
-    for name in _names():
-        text = re.sub(rf"(?<![\w]){re.escape(name)}(?![\w])", "…", text)
-    return text
+    # Color codes end in a letter, which would hide where a path begins.
+    pieces = COLOR.split(text)
+    return "".join(piece if index % 2 else _without_paths(piece) for index, piece in enumerate(pieces))
 
 
 def public_notebook(notebook: bytes) -> bytes:
@@ -63,6 +60,16 @@ def public_notebook(notebook: bytes) -> bytes:
         "nbformat_minor": content.get("nbformat_minor", 5),
     }
     return (json.dumps(copy, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+
+
+def _without_paths(text: str) -> str:
+    for personal in _folders():
+        text = re.sub(re.escape(personal) + r"(?![\w.-])", "…", text)
+    text = FILE_URL.sub("…/", text)
+    text = ABSOLUTE.sub("…/", text)
+    for name in _names():
+        text = re.sub(rf"(?<![\w]){re.escape(name)}(?![\w])", "…", text)
+    return text
 
 
 def _cell(cell: dict[str, Any]) -> dict[str, Any]:
