@@ -1,0 +1,387 @@
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LCMScheduler,
+    StableDiffusionXLInpaintPipeline,
+    UniPCMultistepScheduler,
+)
+from PIL import Image
+
+from sdxl_lab.checkpoints import CheckpointError, load
+from sdxl_lab.generate import generate, working_size
+from sdxl_lab.masks import MaskError
+from sdxl_lab.spec import Canvas, Compute, Denoising, Edit, EditSettings, Mask, Refiner
+from sdxl_lab.trajectory import TrajectoryCache
+
+PROMPT, NEGATIVE, SEED, STEPS = "a red star on grass", "blurry", -732, 6
+
+REFERENCE_SCHEDULERS = {
+    "euler": lambda config: EulerDiscreteScheduler.from_config(config),
+    "euler_a": lambda config: EulerAncestralDiscreteScheduler.from_config(config),
+    "ddim": lambda config: DDIMScheduler.from_config(config, clip_sample=False, set_alpha_to_one=False),
+    "dpmpp_2m": lambda config: DPMSolverMultistepScheduler.from_config(config),
+    "dpmpp_2m_karras": lambda config: DPMSolverMultistepScheduler.from_config(config, use_karras_sigmas=True),
+    "dpmpp_2m_sde": lambda config: DPMSolverMultistepScheduler.from_config(config, algorithm_type="sde-dpmsolver++"),
+    "unipc": lambda config: UniPCMultistepScheduler.from_config(config),
+    "heun": lambda config: HeunDiscreteScheduler.from_config(config),
+    "lcm": lambda config: LCMScheduler.from_config(config),
+}
+
+
+def plain(folder, scheduler, **arguments):
+    """
+    What diffusers makes of the same picture; this lab has no part in it.
+    """
+    pipeline = StableDiffusionXLInpaintPipeline.from_pretrained(folder, add_watermarker=False)
+    pipeline.scheduler = REFERENCE_SCHEDULERS[scheduler](pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    arguments = dict(prompt=PROMPT, negative_prompt=NEGATIVE, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(SEED)) | arguments
+    return pipeline(**arguments).images[0]
+
+
+def make_edit(task="inpaint", *, seed=SEED, negative_prompt=NEGATIVE, mode=None, mask=None, canvas=None, refiner=None, **denoising):
+    """
+    An edit of the scene, with settings as few as the law at hand is about.
+    """
+    settings = EditSettings(
+        denoising=Denoising(**(dict(num_inference_steps=STEPS) | denoising)),
+        mask=mask or Mask(),
+        canvas=canvas or Canvas(),
+        refiner=refiner or Refiner(),
+        mode=mode,
+    )
+    return Edit(sample="disc", task=task, prompt=PROMPT, negative_prompt=negative_prompt, seed=seed, settings=settings)
+
+
+@contextmanager
+def calls(*modules):
+    """
+    How often each module's forward runs.
+    """
+    counts = [0] * len(modules)
+
+    def count(index):
+        def hook(*_):
+            counts[index] += 1
+
+        return hook
+
+    handles = [module.register_forward_hook(count(index)) for index, module in enumerate(modules)]
+    yield counts
+    for handle in handles:
+        handle.remove()
+
+
+def cpu(folder):
+    """
+    The checkpoint in a folder, on one thread.
+    """
+    return load(str(folder), Compute(device="cpu", threads=1))
+
+
+@pytest.mark.parametrize("channels", [4, 9])
+@pytest.mark.parametrize("strength", [0.99, 1.0])
+@pytest.mark.parametrize("scheduler", REFERENCE_SCHEDULERS)
+def test_base_alone_equals_the_plain_pipeline(random_pair, random_inpaint_pair, scene, scheduler, strength, channels):
+    """
+    With the same seed, a base without refiner decodes the very picture that diffusers' own pipeline does.
+    """
+    image, mask = scene
+    folder = random_pair if channels == 4 else random_inpaint_pair
+    size = dict(width=64, height=64)
+    expected = plain(folder / "base", scheduler, image=image, mask_image=mask, strength=strength, guidance_scale=5.0, **size)
+    actual = generate(make_edit(scheduler=scheduler, strength=strength, guidance_scale=5.0), image, mask, cpu(folder)).raw
+    assert np.array_equal(expected, actual)
+    assert not np.array_equal(actual, image)
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
+@pytest.mark.parametrize("negative_prompt", [None, "", "snow"])
+def test_words_and_guidance_are_the_pipelines_own(random_pair, scene, guidance_scale, negative_prompt):
+    """
+    No negative prompt, an empty one and any other mean what they mean to diffusers, with and without guidance.
+    """
+    image, mask = scene
+    arguments = dict(image=image, mask_image=mask, width=64, height=64, strength=0.99, guidance_scale=guidance_scale, negative_prompt=negative_prompt)
+    expected = plain(random_pair / "base", "euler", **arguments)
+    actual = generate(make_edit(guidance_scale=guidance_scale, negative_prompt=negative_prompt), image, mask, cpu(random_pair)).raw
+    assert np.array_equal(expected, actual)
+
+
+@pytest.mark.parametrize("size", [(90, 50), (40, 101), (64, 64)])
+def test_a_picture_of_any_size_is_resized_as_the_plain_pipeline_does(random_pair, scene, size):
+    """
+    Given the working size, diffusers makes the same picture from the sample as it is.
+    """
+    image, mask = (picture.resize(size, Image.Resampling.NEAREST) for picture in scene)
+    actual = generate(make_edit(), image, mask, cpu(random_pair))
+    width, height = actual.working_size
+    expected = plain(random_pair / "base", "euler", image=image, mask_image=mask, width=width, height=height, strength=0.99)
+    assert np.array_equal(expected, actual.raw)
+    assert actual.image.size == size
+    assert actual.stretch == pytest.approx((width / size[0]) / (height / size[1]))
+
+
+@pytest.mark.parametrize("scheduler", REFERENCE_SCHEDULERS)
+def test_stock_hand_over_equals_two_plain_calls(random_pair, scene, scheduler):
+    """
+    Stock hands over what diffusers does when it is called twice, each time with a generator fresh from the seed.
+    """
+    image, mask = scene
+    shared = dict(mask_image=mask, width=64, height=64, strength=0.99, num_inference_steps=10)
+    latents = plain(random_pair / "base", scheduler, image=image, denoising_end=0.6, output_type="latent", **shared)
+    scores = dict(aesthetic_score=7.0, negative_aesthetic_score=2.0)
+    expected = plain(random_pair / "refiner", scheduler, image=latents[None], denoising_start=0.6, **shared, **scores)
+    settings = dict(num_inference_steps=10, high_noise_frac=0.6, handover="stock", scheduler=scheduler, refiner=Refiner(**scores))
+    actual = generate(make_edit(**settings), image, mask, cpu(random_pair)).raw
+    assert np.array_equal(expected, actual)
+
+
+@pytest.mark.parametrize("scheduler", REFERENCE_SCHEDULERS)
+@pytest.mark.parametrize("strength", [0.8, 1.0])
+def test_consistent_hand_over_to_the_same_unet_is_no_hand_over(twin_pair, scene, scheduler, strength):
+    """
+    Split in two with the same UNet, a run ends bit for bit where the unsplit one does: multistep solvers keep their history too.
+    """
+    image, mask = scene
+    expected = plain(twin_pair / "base", scheduler, image=image, mask_image=mask, width=64, height=64, strength=strength, num_inference_steps=10)
+    split = generate(make_edit(scheduler=scheduler, strength=strength, num_inference_steps=10, high_noise_frac=0.6), image, mask, cpu(twin_pair))
+    assert np.array_equal(expected, split.raw)
+    assert min(split.base_steps, split.refiner_steps) >= 2
+
+
+def test_a_nine_channel_base_hands_over_to_a_four_channel_refiner(random_inpaint_pair, scene):
+    """
+    Around the mask the decoder is given the image's own encoding, not unfinished noise; in the mask something else.
+    """
+    image, mask = scene
+    checkpoint, decoded = cpu(random_inpaint_pair), []
+    vae = checkpoint.base.vae
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        expected = vae.encode(pixels).latent_dist.mode()
+    handle = vae.post_quant_conv.register_forward_pre_hook(lambda _, arguments: decoded.append(arguments[0]))
+    generate(make_edit(high_noise_frac=0.6), image, mask, checkpoint)
+    handle.remove()
+    outside = torch.from_numpy(np.array(mask)[::8, ::8] == 0)
+    difference = (expected - decoded[0])[0].abs().amax(dim=0)
+    assert difference[outside].max() < 1e-5
+    assert difference[~outside].min() > 1e-3
+
+
+def test_a_trajectory_serves_every_hand_over(random_pair, scene):
+    """
+    Refined pictures from one captured trajectory equal those of separate runs bit for bit, for N base steps plus the refiner's tails.
+    """
+    image, mask = scene
+    checkpoint, shared = cpu(random_pair), TrajectoryCache()
+    fractions = (None, 0.5, 0.6, 0.7, 0.8, 0.9)
+    edits = [make_edit(num_inference_steps=20, strength=1.0, high_noise_frac=fraction) for fraction in fractions]
+    separate = [generate(one, image, mask, checkpoint) for one in edits]
+    with calls(checkpoint.base.unet, checkpoint.refiner.unet) as counts:
+        together = [generate(one, image, mask, checkpoint, trajectories=shared) for one in edits]
+    assert counts == [20, 10 + 8 + 6 + 4 + 2]
+    assert [(picture.base_steps, picture.refiner_steps) for picture in together] == [(20, 0), (10, 10), (12, 8), (14, 6), (16, 4), (18, 2)]
+    with calls(checkpoint.base.unet, checkpoint.refiner.unet) as counts:
+        again = [generate(one, image, mask, checkpoint, trajectories=shared) for one in edits]
+    assert counts == [0, 0]
+    for expected, first, second in zip(separate, together, again, strict=True):
+        assert np.array_equal(expected.raw, first.raw)
+        assert np.array_equal(expected.image, second.image)
+    assert len({picture.raw.tobytes() for picture in together}) == len(fractions)
+
+
+@pytest.mark.parametrize("scheduler", ["dpmpp_2m_sde", "heun", "unipc", "euler_a"])
+def test_a_trajectory_grows_in_any_order(random_pair, scene, scheduler):
+    """
+    A base run that stopped early is continued, not repeated, when a later stop is asked for, and its pictures stay the same.
+    """
+    image, mask = scene
+    checkpoint, shared = cpu(random_pair), TrajectoryCache()
+    edits = [make_edit(num_inference_steps=10, scheduler=scheduler, high_noise_frac=fraction) for fraction in (0.5, 0.8, None)]
+    separate = [generate(one, image, mask, checkpoint) for one in edits]
+    with calls(checkpoint.base.unet) as counts:
+        together = [generate(one, image, mask, checkpoint, trajectories=shared) for one in edits]
+    assert counts == [separate[-1].base_steps]
+    for expected, actual in zip(separate, together, strict=True):
+        assert np.array_equal(expected.raw, actual.raw)
+
+
+def test_another_process_makes_the_same_pictures(random_pair, scene, tmp_path):
+    """
+    What is remembered leaves no trace in a picture: a process that starts with nothing makes the same ones.
+    """
+    image, mask = scene
+    image.save(tmp_path / "image.png")
+    mask.save(tmp_path / "mask.png")
+    shared, checkpoint = TrajectoryCache(), cpu(random_pair)
+    edits = [make_edit(high_noise_frac=fraction) for fraction in (None, 0.6, 0.7)]
+    program = f"""
+from PIL import Image
+from sdxl_lab.checkpoints import load
+from sdxl_lab.generate import generate
+from sdxl_lab.spec import Compute, Edit
+checkpoint = load({str(random_pair)!r}, Compute(device="cpu", threads=1))
+for index, text in enumerate({[one.model_dump_json() for one in edits]!r}):
+    generate(Edit.model_validate_json(text), Image.open("image.png"), Image.open("mask.png"), checkpoint).raw.save(f"{{index}}.png")
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, timeout=150)
+    for index, one in enumerate(edits):
+        expected = generate(one, image, mask, checkpoint, trajectories=shared).raw
+        assert np.array_equal(expected, Image.open(tmp_path / f"{index}.png"))
+
+
+def test_a_full_cache_changes_no_picture(random_pair, scene):
+    """
+    A cache too small for a trajectory forgets, and what it forgot is made again, the same.
+    """
+    image, mask = scene
+    checkpoint = cpu(random_pair)
+    edits = [make_edit(high_noise_frac=fraction, seed=seed) for seed in (1, 2) for fraction in (None, 0.6)]
+    tight = TrajectoryCache(max_bytes=20_000)
+    for one in [*edits, *edits]:
+        assert np.array_equal(generate(one, image, mask, checkpoint).raw, generate(one, image, mask, checkpoint, trajectories=tight).raw)
+        assert tight.used_bytes <= 20_000
+
+
+def test_nothing_is_encoded_twice(random_pair, scene):
+    """
+    Over seeds and hand-overs each text passes each text encoder once, and the image passes the autoencoder once, but every seed draws its own sample.
+    """
+    image, mask = scene
+    checkpoint, shared = cpu(random_pair), TrajectoryCache()
+    base = checkpoint.base
+    with calls(base.text_encoder, base.text_encoder_2, base.vae.encoder, base.vae.decoder) as counts:
+        for seed in (1, 2):
+            for fraction in (None, 0.6):
+                actual = generate(make_edit(seed=seed, high_noise_frac=fraction), image, mask, checkpoint, trajectories=shared)
+    assert counts == [2, 2, 1, 4]
+    assert np.array_equal(actual.raw, generate(make_edit(seed=2, high_noise_frac=0.6), image, mask, checkpoint).raw)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        make_edit(seed=7),
+        make_edit(negative_prompt=None),
+        make_edit(negative_prompt=""),
+        make_edit(guidance_scale=4.0),
+        make_edit(strength=0.8),
+        make_edit(strength=1.0),
+        make_edit(scheduler="ddim"),
+        make_edit(num_inference_steps=7),
+        make_edit(mask=Mask(latent_mask="cover")),
+        make_edit(mask=Mask(kernel_size=9)),
+        make_edit("outpaint", mode="background"),
+    ],
+)
+def test_trajectories_are_told_apart_by_all_that_changes_them(random_pair, scene, other):
+    """
+    A picture made after another one with a setting changed is the picture it would have been alone.
+    """
+    image, mask = scene
+    checkpoint, shared = cpu(random_pair), TrajectoryCache()
+    generate(make_edit(), image, mask, checkpoint, trajectories=shared)
+    expected = generate(other, image, mask, checkpoint).raw
+    assert np.array_equal(expected, generate(other, image, mask, checkpoint, trajectories=shared).raw)
+
+
+def test_the_refiner_is_told_apart_by_its_own_settings(random_pair, scene):
+    """
+    Refined pictures of other scores, guidance or hand-over are not taken for each other.
+    """
+    image, mask = scene
+    checkpoint, shared = cpu(random_pair), TrajectoryCache()
+    variants = [dict(), dict(refiner=Refiner(aesthetic_score=1.0)), dict(refiner=Refiner(guidance_scale=1.0)), dict(handover="stock")]
+    edits = [make_edit(high_noise_frac=0.6, **variant) for variant in variants]
+    together = [generate(one, image, mask, checkpoint, trajectories=shared).raw for one in edits]
+    for one, actual in zip(edits, together, strict=True):
+        assert np.array_equal(generate(one, image, mask, checkpoint).raw, actual)
+    assert len({picture.tobytes() for picture in together}) == len(variants)
+
+
+@pytest.mark.parametrize("task", ["inpaint", "outpaint"])
+@pytest.mark.parametrize("feather_px", [0, 5])
+def test_outside_the_mask_nothing_changes(random_pair, scene, task, feather_px):
+    """
+    Farther from the mask than the feather reaches, the result is the input.
+    """
+    image, mask = (picture.resize((81, 70), Image.Resampling.NEAREST) for picture in scene)
+    settings = make_edit(task, mode="background" if task == "outpaint" else None, mask=Mask(feather_px=feather_px))
+    result = generate(settings, image, mask, cpu(random_pair))
+    repainted = np.asarray(mask) > 127
+    repainted = ~repainted if task == "outpaint" else repainted
+    rows, columns = np.nonzero(repainted)
+    far = np.array([[np.hypot(rows - y, columns - x).min() > feather_px for x in range(81)] for y in range(70)])
+    assert np.array_equal(np.asarray(result.image)[far], np.asarray(image)[far])
+    assert not np.array_equal(np.asarray(result.image)[repainted], np.asarray(image)[repainted])
+
+
+@pytest.mark.parametrize("overlap_px", [0, 9])
+def test_an_extended_canvas_keeps_the_picture_in_its_place(random_pair, scene, overlap_px):
+    """
+    The result is exactly the extension larger than the input, at any side, and holds the input's pixels where they were.
+    """
+    image, _ = scene
+    canvas = Canvas(left_px=21, top_px=3, fill="noise", overlap_px=overlap_px)
+    result = generate(make_edit("outpaint", mode="canvas", canvas=canvas), image, None, cpu(random_pair))
+    assert result.image.size == result.mask_image.size == result.input_image.size == (85, 67)
+    assert np.array_equal(result.image.crop((21, 3, 85, 67)), image)
+
+
+def test_an_extended_picture_is_not_shrunk_needlessly():
+    """
+    A model of one scale sees an extended picture at the scale of the picture, up to half its area again; others at their area.
+    """
+    pocket = dict(area=128**2, max_area=192 * 128, multiple=8)
+    assert working_size((192, 128), at_scale_of=(128, 128), **pocket) == (192, 128)
+    assert working_size((384, 256), at_scale_of=(256, 256), **pocket) == (192, 128)
+    assert working_size((192, 128), at_scale_of=(192, 128), **pocket) == (192, 128)
+    assert working_size((256, 256), at_scale_of=(256, 256), **pocket) == (128, 128)
+    assert working_size((60, 60), at_scale_of=(60, 60), **pocket) == (128, 128)
+    sdxl = dict(area=1024**2, max_area=1024**2, multiple=64)
+    assert working_size((4000, 3000), at_scale_of=(4000, 3000), **sdxl) == (1152, 896)
+    assert working_size((1536, 1024), at_scale_of=(1024, 1024), **sdxl) == (1280, 832)
+    assert working_size((10, 4000), at_scale_of=(10, 4000), **sdxl)[0] == 64
+
+
+def test_a_refiner_that_is_not_there_is_asked_for_in_vain(tmp_path, random_pair, scene):
+    """
+    A hand-over without a refiner is refused, and the error says where to put one.
+    """
+    (tmp_path / "base").symlink_to(random_pair / "base")
+    with pytest.raises(CheckpointError, match="has no refiner; put one into a folder `refiner`"):
+        generate(make_edit(high_noise_frac=0.8), *scene, cpu(tmp_path))
+
+
+def test_a_refiner_given_more_noise_than_it_was_trained_on_warns_once(random_pair, scene):
+    """
+    Below the fraction that a refiner was trained from, a run goes on with one warning that names both.
+    """
+    trained = replace(cpu(random_pair), refiner_from=0.8)
+    with pytest.warns(UserWarning, match=r"0\.6.*trained from 0\.8") as caught:
+        generate(make_edit(high_noise_frac=0.6), *scene, trained)
+    assert [warning.category for warning in caught].count(UserWarning) == 1
+    generate(make_edit(num_inference_steps=20, high_noise_frac=0.8), *scene, trained)
+
+
+def test_masks_that_do_not_fit_are_refused(random_pair, scene):
+    """
+    A missing mask, or one of another size than the image, is an error that names the sample.
+    """
+    image, mask = scene
+    with pytest.raises(MaskError, match="'disc' has no mask"):
+        generate(make_edit(), image, None, cpu(random_pair))
+    with pytest.raises(MaskError, match="'disc' is 32x32 and the image 64x64"):
+        generate(make_edit(), image, mask.resize((32, 32)), cpu(random_pair))
