@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sdxl_lab.disk import DiskError
 from sdxl_lab.errors import LabError
 
 NAME = ".lock"
@@ -29,11 +30,18 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises:
         LockError: Another process, or another block of this one, holds it.
+        DiskError: The folder cannot be written to, or its file system has no locks.
     """
-    path = folder / NAME
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if not _try_lock(descriptor):
+        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _disk_error(folder, error) from error
+    try:
+        try:
+            free = _try_lock(descriptor)
+        except OSError as error:
+            raise _disk_error(folder, error) from error
+        if not free:
             raise LockError(
                 f"{folder} is being written by {_holder(descriptor)}; a run folder has one writer at a time: wait until it is done, "
                 "or end that process (the lock ends with it) and run again"
@@ -45,6 +53,10 @@ def locked(folder: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _disk_error(folder: Path, error: OSError) -> DiskError:
+    return DiskError(f"could not lock {folder}: {error.strerror or error}; choose a folder on a local disk that can be written to, and run again")
 
 
 def _holder(descriptor: int) -> str:

@@ -216,6 +216,12 @@ class RunFolder:
         return _json_or_empty(self.local_file)
 
     @property
+    def resolved_here(self) -> ResolvedSpec:
+        """The run with the paths of dataset, checkpoint and runs folder that this machine knows; as `resolved` where it knows none."""
+        paths = {name: self.local[name] for name in ("dataset", "checkpoint", "runs_folder") if name in self.local}
+        return self.resolved.model_copy(update={"spec": self.resolved.spec.model_copy(update=paths)})
+
+    @property
     def record(self) -> dict[str, Any]:
         """What `finish` wrote; empty as long as the run is not done."""
         return _json_or_empty(self.record_file)

@@ -89,6 +89,8 @@ def test_local_paths_stay_in_one_file(tmp_path):
     holding = [path.name for path in run.path.rglob("*") if path.is_file() and str(tmp_path).encode() in path.read_bytes()]
     assert holding == ["local.json"]
     assert run.local["dataset"] == str(tmp_path / "secret" / "pictures")
+    assert run.resolved_here.spec.dataset == str(tmp_path / "secret" / "pictures")
+    assert run.resolved_here.run_id == run.resolved.run_id
 
 
 @pytest.mark.parametrize("damage", ["torn line", "png without line", "line without png", "leftover", "zeros", "other pixels", "no mask"])
@@ -211,6 +213,19 @@ def test_a_block_inside_a_block_is_refused(tmp_path):
     with run.open(resolved), pytest.raises(LockError, match="this process"), RunFolder.of(resolved).open(resolved):
         pass
     with run.open(resolved):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
+    """
+    A file where the folder should be, and a lock that cannot be made, say so.
+    """
+    resolved = resolved_run(tmp_path / "file")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RecordError, match="another runs_folder"), RunFolder.of(resolved).open(resolved):
+        pass
+    (tmp_path / "run" / ".lock").mkdir(parents=True)
+    with pytest.raises(DiskError, match="could not lock"), RunFolder(tmp_path / "run").open(resolved):
         pass
 
 
