@@ -24,8 +24,8 @@ from sdxl_lab.pocket.judge import Judge, train_judge
 
 WEIGHTS = Path(__file__).parent / "weights"
 STAGES = ("vae", "text", "base", "refiner", "decoder", "judge", "weights")
-BASE_STEPS = 6000
-REFINER_STEPS = 1200
+BASE_STEPS = 4200
+REFINER_STEPS = 900
 
 
 def main() -> None:
