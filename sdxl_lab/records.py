@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import json
 import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
-from urllib.parse import quote
+from typing import Any, Self
 
 from PIL import Image
 
 from sdxl_lab import machine
 from sdxl_lab.disk import append_line, remove_unfinished, whole_lines, write_whole
 from sdxl_lab.errors import LabError
-from sdxl_lab.hyperparams import flatten
 from sdxl_lab.locks import locked
-from sdxl_lab.spec import Edit, ResolvedSpec, Task
+from sdxl_lab.prompts import prompts_table, step_of
+from sdxl_lab.recorded import Made, Picture, file_name, from_line, is_whole, to_line
+from sdxl_lab.spec import Edit, ResolvedSpec
 from sdxl_lab.stamps import digest_of_pixels, png, stamp_of, stamped_png
 
 FORMAT = 1
@@ -33,90 +29,6 @@ FORMAT = 1
 
 class RecordError(LabError):
     """A run folder does not hold what it should, or is used before it is opened."""
-
-
-class Made(Protocol):
-    """What was made for one edit, as `generate` returns it.
-
-    Attributes:
-        image: The result at the input's size plus any extension.
-        input_image: What it started from, at the same size.
-        mask_image: The mask as really used, at the same size.
-        working_size: (width, height) in pixels the checkpoint worked at.
-        stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
-        base_steps: Denoising steps the base really ran.
-        refiner_steps: Denoising steps the refiner really ran.
-        seconds: Wall time.
-    """
-
-    @property
-    def image(self) -> Image.Image: ...  # noqa: D102 - described above, as are those below
-    @property
-    def input_image(self) -> Image.Image: ...  # noqa: D102
-    @property
-    def mask_image(self) -> Image.Image: ...  # noqa: D102
-    @property
-    def working_size(self) -> tuple[int, int]: ...  # noqa: D102
-    @property
-    def stretch(self) -> float: ...  # noqa: D102
-    @property
-    def base_steps(self) -> int: ...  # noqa: D102
-    @property
-    def refiner_steps(self) -> int: ...  # noqa: D102
-    @property
-    def seconds(self) -> float: ...  # noqa: D102
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """One line of `images.jsonl`: a picture that is whole on the disk.
-
-    Attributes:
-        sample: Name of the sample it starts from.
-        task: `inpaint` or `outpaint`.
-        step: Index of the sample among those of the run, from 0; Comet steps through pictures by it.
-        prompt: The text that was painted.
-        negative_prompt: The text it was led away from, or None.
-        seed: As given, perhaps negative.
-        image: Path of the result's PNG.
-        input_image: Path of what it started from.
-        mask_image: Path of the mask as really used.
-        width: Pixels of the result.
-        height: Pixels of the result.
-        working_width: Pixels the checkpoint worked at.
-        working_height: Pixels the checkpoint worked at.
-        stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
-        base_steps: Denoising steps the base really ran.
-        refiner_steps: Denoising steps the refiner really ran.
-        seconds: Wall time it took.
-        sha256: Of its pixels, as `digest_of_pixels` takes it.
-        metrics: Name to number.
-    """
-
-    sample: str
-    task: Task
-    step: int
-    prompt: str
-    negative_prompt: str | None
-    seed: int
-    image: Path
-    input_image: Path
-    mask_image: Path
-    width: int
-    height: int
-    working_width: int
-    working_height: int
-    stretch: float
-    base_steps: int
-    refiner_steps: int
-    seconds: float
-    sha256: str
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Sample and task, which name a picture within its run."""
-        return self.sample, self.task
 
 
 class RunFolder:
@@ -141,9 +53,6 @@ class RunFolder:
             `<runs_folder>/<name>-<first 10 digits of run_id>`.
         """
         return cls(Path(resolved.spec.runs_folder) / f"{resolved.spec.name}-{resolved.run_id[:10]}")
-
-    def __repr__(self) -> str:
-        return f"RunFolder({str(self.path)!r})"
 
     @property
     def spec_file(self) -> Path:
@@ -262,11 +171,11 @@ class RunFolder:
         """
         recorded: dict[tuple[str, str], Picture] = {}
         for line in whole_lines(self.lines_file):
-            picture = self._parse(line)
+            picture = from_line(line, self.path)
             if picture:
                 recorded[picture.key] = picture
         wanted = [recorded.get((edit.sample, edit.task)) for edit in self.resolved.edits]
-        return tuple(picture for picture in wanted if picture and _is_whole(picture))
+        return tuple(picture for picture in wanted if picture and is_whole(picture))
 
     def pending(self) -> tuple[Edit, ...]:
         """Find what is still to be made.
@@ -300,7 +209,7 @@ class RunFolder:
         picture = Picture(
             sample=edit.sample,
             task=edit.task,
-            step=_step(self.resolved, edit.sample),
+            step=step_of(self.resolved, edit.sample),
             prompt=edit.prompt,
             negative_prompt=edit.negative_prompt,
             seed=edit.seed,
@@ -323,7 +232,7 @@ class RunFolder:
         self._keep_input(edit, made.input_image, picture)
         write_whole(picture.mask_image, png(made.mask_image))
         write_whole(picture.image, stamped_png(made.image, stamp))
-        append_line(self.lines_file, self._line(picture))
+        append_line(self.lines_file, to_line(picture, self.path))
         return picture
 
     def finish(self) -> Path:
@@ -414,18 +323,6 @@ class RunFolder:
         if not self._is_open:
             raise RecordError(f"{self.path} is not open for writing; write inside `with run.open(resolved):`")
 
-    def _line(self, picture: Picture) -> bytes:
-        values = asdict(picture) | {name: getattr(picture, name).relative_to(self.path).as_posix() for name in ("image", "input_image", "mask_image")}
-        return json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
-
-    def _parse(self, line: bytes) -> Picture | None:
-        try:
-            values = json.loads(line)
-            paths = {name: self.path / values[name] for name in ("image", "input_image", "mask_image")}
-            return Picture(**(values | paths))
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return None  # a power cut can leave a line of zeros; its picture is made again
-
 
 def find_runs(folder: Path) -> tuple[RunFolder, ...]:
     """Find the runs below a folder.
@@ -437,70 +334,6 @@ def find_runs(folder: Path) -> tuple[RunFolder, ...]:
         The run folders, done or not, sorted by path.
     """
     return tuple(RunFolder(spec.parent) for spec in sorted(folder.rglob("spec.json")) if not spec.parent.name.startswith("."))
-
-
-def prompts_table(resolved: ResolvedSpec) -> bytes:
-    """Write every picture of a run as one row: step, sample, task, prompts, seed, then each setting by its dotted path.
-
-    Args:
-        resolved: The run.
-
-    Returns:
-        CSV in UTF-8. None is an empty cell.
-    """
-    rows = [_row(resolved, edit) for edit in resolved.edits]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def file_name(sample: str) -> str:
-    """Turn a sample's name into a name any file system takes.
-
-    Args:
-        sample: Any text.
-
-    Returns:
-        The text itself where it is a plain name; elsewhere with `%` and a code for each character that is not, so that
-        different samples keep different names.
-    """
-    if re.fullmatch(r"[\w-][\w. -]{0,60}", sample) and sample[-1] not in ". ":
-        return sample
-    coded = quote(sample, safe="").replace(".", "%2E")
-    return coded if 0 < len(coded) <= 180 else f"{coded[:100]}%{digest_of_text(sample)}"
-
-
-def digest_of_text(text: str) -> str:
-    """Identify a text.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        The first 16 hexadecimal digits of its sha256.
-    """
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _row(resolved: ResolvedSpec, edit: Edit) -> dict[str, Any]:
-    words = {"step": _step(resolved, edit.sample), **edit.model_dump(mode="json", exclude={"settings"})}
-    return words | flatten(edit.settings.model_dump(mode="json"))
-
-
-def _step(resolved: ResolvedSpec, sample: str) -> int:
-    return list(dict.fromkeys(edit.sample for edit in resolved.edits)).index(sample)
-
-
-def _is_whole(picture: Picture) -> bool:
-    if not (picture.input_image.is_file() and picture.mask_image.is_file()):
-        return False
-    try:
-        with Image.open(picture.image) as image:
-            return image.size == (picture.width, picture.height) and digest_of_pixels(image) == picture.sha256
-    except (OSError, SyntaxError, ValueError):
-        return False
 
 
 def _json(values: Mapping[str, Any] | Sequence[Any]) -> bytes:

@@ -17,7 +17,8 @@ from runs import made_for, resolved_run
 
 from sdxl_lab.disk import DiskError, append_line, write_whole
 from sdxl_lab.locks import LockError
-from sdxl_lab.records import RecordError, RunFolder, file_name, find_runs
+from sdxl_lab.recorded import file_name
+from sdxl_lab.records import RecordError, RunFolder, find_runs
 from sdxl_lab.spec import ResolvedSpec
 
 TESTS = str(Path(__file__).parent)

@@ -1,0 +1,45 @@
+"""The table of a run's pictures, `prompts.csv`, which Comet's Data panel joins across runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from sdxl_lab.hyperparams import flatten
+from sdxl_lab.spec import Edit, ResolvedSpec
+
+
+def prompts_table(resolved: ResolvedSpec) -> bytes:
+    """Write every picture of a run as one row: step, sample, task, prompts, seed, then each setting by its dotted path.
+
+    Args:
+        resolved: The run.
+
+    Returns:
+        CSV in UTF-8. None is an empty cell.
+    """
+    rows = [_row(resolved, edit) for edit in resolved.edits]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _row(resolved: ResolvedSpec, edit: Edit) -> dict[str, Any]:
+    words = {"step": step_of(resolved, edit.sample), **edit.model_dump(mode="json", exclude={"settings"})}
+    return words | flatten(edit.settings.model_dump(mode="json"))
+
+
+def step_of(resolved: ResolvedSpec, sample: str) -> int:
+    """Number a sample: Comet steps through pictures by it.
+
+    Args:
+        resolved: The run.
+        sample: Name of one of its samples.
+
+    Returns:
+        Its index among the run's samples, from 0.
+    """
+    return list(dict.fromkeys(edit.sample for edit in resolved.edits)).index(sample)
