@@ -2,6 +2,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,19 +44,28 @@ def plain(folder, scheduler, **arguments):
     """
     What diffusers makes of the same picture; this lab has no part in it.
     """
-    pipeline = StableDiffusionXLInpaintPipeline.from_pretrained(folder, add_watermarker=False)
+    pipeline: Any = StableDiffusionXLInpaintPipeline.from_pretrained(folder, add_watermarker=False)
     pipeline.scheduler = REFERENCE_SCHEDULERS[scheduler](pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
-    arguments = dict(prompt=PROMPT, negative_prompt=NEGATIVE, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(SEED)) | arguments
-    return pipeline(**arguments).images[0]
+    defaults = dict(prompt=PROMPT, negative_prompt=NEGATIVE, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(SEED))
+    return pipeline(**defaults | arguments).images[0]
 
 
-def make_edit(task="inpaint", *, seed=SEED, negative_prompt=NEGATIVE, mode=None, mask=None, canvas=None, refiner=None, **denoising):
+def same(expected, actual):
+    """
+    Whether two pictures agree in every pixel.
+    """
+    return np.array_equal(np.asarray(expected), np.asarray(actual))
+
+
+def make_edit(
+    task: Any = "inpaint", *, seed=SEED, negative_prompt: Any = NEGATIVE, mode=None, mask=None, canvas=None, refiner=None, **denoising: Any
+):
     """
     An edit of the scene, with settings as few as the law at hand is about.
     """
     settings = EditSettings(
-        denoising=Denoising(**(dict(num_inference_steps=STEPS) | denoising)),
+        denoising=Denoising(**{"num_inference_steps": STEPS, **denoising}),
         mask=mask or Mask(),
         canvas=canvas or Canvas(),
         refiner=refiner or Refiner(),
@@ -102,8 +112,8 @@ def test_base_alone_equals_the_plain_pipeline(random_pair, random_inpaint_pair, 
     size = dict(width=64, height=64)
     expected = plain(folder / "base", scheduler, image=image, mask_image=mask, strength=strength, guidance_scale=5.0, **size)
     actual = generate(make_edit(scheduler=scheduler, strength=strength, guidance_scale=5.0), image, mask, cpu(folder)).raw
-    assert np.array_equal(expected, actual)
-    assert not np.array_equal(actual, image)
+    assert same(expected, actual)
+    assert not same(actual, image)
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
@@ -113,10 +123,12 @@ def test_words_and_guidance_are_the_pipelines_own(random_pair, scene, guidance_s
     No negative prompt, an empty one and any other mean what they mean to diffusers, with and without guidance.
     """
     image, mask = scene
-    arguments = dict(image=image, mask_image=mask, width=64, height=64, strength=0.99, guidance_scale=guidance_scale, negative_prompt=negative_prompt)
+    arguments: dict[str, Any] = dict(
+        image=image, mask_image=mask, width=64, height=64, strength=0.99, guidance_scale=guidance_scale, negative_prompt=negative_prompt
+    )
     expected = plain(random_pair / "base", "euler", **arguments)
     actual = generate(make_edit(guidance_scale=guidance_scale, negative_prompt=negative_prompt), image, mask, cpu(random_pair)).raw
-    assert np.array_equal(expected, actual)
+    assert same(expected, actual)
 
 
 @pytest.mark.parametrize("size", [(90, 50), (40, 101), (64, 64)])
@@ -128,7 +140,7 @@ def test_a_picture_of_any_size_is_resized_as_the_plain_pipeline_does(random_pair
     actual = generate(make_edit(), image, mask, cpu(random_pair))
     width, height = actual.working_size
     expected = plain(random_pair / "base", "euler", image=image, mask_image=mask, width=width, height=height, strength=0.99)
-    assert np.array_equal(expected, actual.raw)
+    assert same(expected, actual.raw)
     assert actual.image.size == size
     assert actual.stretch == pytest.approx((width / size[0]) / (height / size[1]))
 
@@ -141,11 +153,11 @@ def test_stock_hand_over_equals_two_plain_calls(random_pair, scene, scheduler):
     image, mask = scene
     shared = dict(mask_image=mask, width=64, height=64, strength=0.99, num_inference_steps=10)
     latents = plain(random_pair / "base", scheduler, image=image, denoising_end=0.6, output_type="latent", **shared)
-    scores = dict(aesthetic_score=7.0, negative_aesthetic_score=2.0)
+    scores: dict[str, Any] = dict(aesthetic_score=7.0, negative_aesthetic_score=2.0)
     expected = plain(random_pair / "refiner", scheduler, image=latents[None], denoising_start=0.6, **shared, **scores)
-    settings = dict(num_inference_steps=10, high_noise_frac=0.6, handover="stock", scheduler=scheduler, refiner=Refiner(**scores))
+    settings: dict[str, Any] = dict(num_inference_steps=10, high_noise_frac=0.6, handover="stock", scheduler=scheduler, refiner=Refiner(**scores))
     actual = generate(make_edit(**settings), image, mask, cpu(random_pair)).raw
-    assert np.array_equal(expected, actual)
+    assert same(expected, actual)
 
 
 @pytest.mark.parametrize("scheduler", REFERENCE_SCHEDULERS)
@@ -157,7 +169,7 @@ def test_consistent_hand_over_to_the_same_unet_is_no_hand_over(twin_pair, scene,
     image, mask = scene
     expected = plain(twin_pair / "base", scheduler, image=image, mask_image=mask, width=64, height=64, strength=strength, num_inference_steps=10)
     split = generate(make_edit(scheduler=scheduler, strength=strength, num_inference_steps=10, high_noise_frac=0.6), image, mask, cpu(twin_pair))
-    assert np.array_equal(expected, split.raw)
+    assert same(expected, split.raw)
     assert min(split.base_steps, split.refiner_steps) >= 2
 
 
@@ -197,8 +209,8 @@ def test_a_trajectory_serves_every_hand_over(random_pair, scene):
         again = [generate(one, image, mask, checkpoint, trajectories=shared) for one in edits]
     assert counts == [0, 0]
     for expected, first, second in zip(separate, together, again, strict=True):
-        assert np.array_equal(expected.raw, first.raw)
-        assert np.array_equal(expected.image, second.image)
+        assert same(expected.raw, first.raw)
+        assert same(expected.image, second.image)
     assert len({picture.raw.tobytes() for picture in together}) == len(fractions)
 
 
@@ -215,7 +227,7 @@ def test_a_trajectory_grows_in_any_order(random_pair, scene, scheduler):
         together = [generate(one, image, mask, checkpoint, trajectories=shared) for one in edits]
     assert counts == [separate[-1].base_steps]
     for expected, actual in zip(separate, together, strict=True):
-        assert np.array_equal(expected.raw, actual.raw)
+        assert same(expected.raw, actual.raw)
 
 
 def test_another_process_makes_the_same_pictures(random_pair, scene, tmp_path):
@@ -239,7 +251,7 @@ for index, text in enumerate({[one.model_dump_json() for one in edits]!r}):
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, timeout=150)
     for index, one in enumerate(edits):
         expected = generate(one, image, mask, checkpoint, trajectories=shared).raw
-        assert np.array_equal(expected, Image.open(tmp_path / f"{index}.png"))
+        assert same(expected, Image.open(tmp_path / f"{index}.png"))
 
 
 def test_a_full_cache_changes_no_picture(random_pair, scene):
@@ -251,7 +263,7 @@ def test_a_full_cache_changes_no_picture(random_pair, scene):
     edits = [make_edit(high_noise_frac=fraction, seed=seed) for seed in (1, 2) for fraction in (None, 0.6)]
     tight = TrajectoryCache(max_bytes=20_000)
     for one in [*edits, *edits]:
-        assert np.array_equal(generate(one, image, mask, checkpoint).raw, generate(one, image, mask, checkpoint, trajectories=tight).raw)
+        assert same(generate(one, image, mask, checkpoint).raw, generate(one, image, mask, checkpoint, trajectories=tight).raw)
         assert tight.used_bytes <= 20_000
 
 
@@ -267,7 +279,7 @@ def test_nothing_is_encoded_twice(random_pair, scene):
             for fraction in (None, 0.6):
                 actual = generate(make_edit(seed=seed, high_noise_frac=fraction), image, mask, checkpoint, trajectories=shared)
     assert counts == [2, 2, 1, 4]
-    assert np.array_equal(actual.raw, generate(make_edit(seed=2, high_noise_frac=0.6), image, mask, checkpoint).raw)
+    assert same(actual.raw, generate(make_edit(seed=2, high_noise_frac=0.6), image, mask, checkpoint).raw)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +306,7 @@ def test_trajectories_are_told_apart_by_all_that_changes_them(random_pair, scene
     checkpoint, shared = cpu(random_pair), TrajectoryCache()
     generate(make_edit(), image, mask, checkpoint, trajectories=shared)
     expected = generate(other, image, mask, checkpoint).raw
-    assert np.array_equal(expected, generate(other, image, mask, checkpoint, trajectories=shared).raw)
+    assert same(expected, generate(other, image, mask, checkpoint, trajectories=shared).raw)
 
 
 def test_the_refiner_is_told_apart_by_its_own_settings(random_pair, scene):
@@ -303,11 +315,16 @@ def test_the_refiner_is_told_apart_by_its_own_settings(random_pair, scene):
     """
     image, mask = scene
     checkpoint, shared = cpu(random_pair), TrajectoryCache()
-    variants = [dict(), dict(refiner=Refiner(aesthetic_score=1.0)), dict(refiner=Refiner(guidance_scale=1.0)), dict(handover="stock")]
+    variants: list[dict[str, Any]] = [
+        dict(),
+        dict(refiner=Refiner(aesthetic_score=1.0)),
+        dict(refiner=Refiner(guidance_scale=1.0)),
+        dict(handover="stock"),
+    ]
     edits = [make_edit(high_noise_frac=0.6, **variant) for variant in variants]
     together = [generate(one, image, mask, checkpoint, trajectories=shared).raw for one in edits]
     for one, actual in zip(edits, together, strict=True):
-        assert np.array_equal(generate(one, image, mask, checkpoint).raw, actual)
+        assert same(generate(one, image, mask, checkpoint).raw, actual)
     assert len({picture.tobytes() for picture in together}) == len(variants)
 
 
@@ -324,8 +341,8 @@ def test_outside_the_mask_nothing_changes(random_pair, scene, task, feather_px):
     repainted = ~repainted if task == "outpaint" else repainted
     rows, columns = np.nonzero(repainted)
     far = np.array([[np.hypot(rows - y, columns - x).min() > feather_px for x in range(81)] for y in range(70)])
-    assert np.array_equal(np.asarray(result.image)[far], np.asarray(image)[far])
-    assert not np.array_equal(np.asarray(result.image)[repainted], np.asarray(image)[repainted])
+    assert same(np.asarray(result.image)[far], np.asarray(image)[far])
+    assert not same(np.asarray(result.image)[repainted], np.asarray(image)[repainted])
 
 
 @pytest.mark.parametrize("overlap_px", [0, 9])
@@ -337,20 +354,20 @@ def test_an_extended_canvas_keeps_the_picture_in_its_place(random_pair, scene, o
     canvas = Canvas(left_px=21, top_px=3, fill="noise", overlap_px=overlap_px)
     result = generate(make_edit("outpaint", mode="canvas", canvas=canvas), image, None, cpu(random_pair))
     assert result.image.size == result.mask_image.size == result.input_image.size == (85, 67)
-    assert np.array_equal(result.image.crop((21, 3, 85, 67)), image)
+    assert same(result.image.crop((21, 3, 85, 67)), image)
 
 
 def test_an_extended_picture_is_not_shrunk_needlessly():
     """
     A model of one scale sees an extended picture at the scale of the picture, up to half its area again; others at their area.
     """
-    pocket = dict(area=128**2, max_area=192 * 128, multiple=8)
+    pocket: dict[str, Any] = dict(area=128**2, max_area=192 * 128, multiple=8)
     assert working_size((192, 128), at_scale_of=(128, 128), **pocket) == (192, 128)
     assert working_size((384, 256), at_scale_of=(256, 256), **pocket) == (192, 128)
     assert working_size((192, 128), at_scale_of=(192, 128), **pocket) == (192, 128)
     assert working_size((256, 256), at_scale_of=(256, 256), **pocket) == (128, 128)
     assert working_size((60, 60), at_scale_of=(60, 60), **pocket) == (128, 128)
-    sdxl = dict(area=1024**2, max_area=1024**2, multiple=64)
+    sdxl: dict[str, Any] = dict(area=1024**2, max_area=1024**2, multiple=64)
     assert working_size((4000, 3000), at_scale_of=(4000, 3000), **sdxl) == (1152, 896)
     assert working_size((1536, 1024), at_scale_of=(1024, 1024), **sdxl) == (1280, 832)
     assert working_size((10, 4000), at_scale_of=(10, 4000), **sdxl)[0] == 64
@@ -360,20 +377,22 @@ def test_a_refiner_that_is_not_there_is_asked_for_in_vain(tmp_path, random_pair,
     """
     A hand-over without a refiner is refused, and the error says where to put one.
     """
+    image, mask = scene
     (tmp_path / "base").symlink_to(random_pair / "base")
     with pytest.raises(CheckpointError, match="has no refiner; put one into a folder `refiner`"):
-        generate(make_edit(high_noise_frac=0.8), *scene, cpu(tmp_path))
+        generate(make_edit(high_noise_frac=0.8), image, mask, cpu(tmp_path))
 
 
 def test_a_refiner_given_more_noise_than_it_was_trained_on_warns_once(random_pair, scene):
     """
     Below the fraction that a refiner was trained from, a run goes on with one warning that names both.
     """
+    image, mask = scene
     trained = replace(cpu(random_pair), refiner_from=0.8)
     with pytest.warns(UserWarning, match=r"0\.6.*trained from 0\.8") as caught:
-        generate(make_edit(high_noise_frac=0.6), *scene, trained)
+        generate(make_edit(high_noise_frac=0.6), image, mask, trained)
     assert [warning.category for warning in caught].count(UserWarning) == 1
-    generate(make_edit(num_inference_steps=20, high_noise_frac=0.8), *scene, trained)
+    generate(make_edit(num_inference_steps=20, high_noise_frac=0.8), image, mask, trained)
 
 
 def test_masks_that_do_not_fit_are_refused(random_pair, scene):

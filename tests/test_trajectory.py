@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ def steps(name="euler", *, num_inference_steps=50, strength=1.0, high_noise_frac
     """
     The window of a schedule such as SDXL's.
     """
-    arguments = dict(num_inference_steps=num_inference_steps, strength=strength, high_noise_frac=high_noise_frac, handover=handover)
+    arguments: dict[str, Any] = dict(num_inference_steps=num_inference_steps, strength=strength, high_noise_frac=high_noise_frac, handover=handover)
     return window(build_scheduler(name, CONFIG), **arguments)
 
 
@@ -34,11 +36,11 @@ def test_windows_are_what_the_plain_pipeline_runs(random_pair, scene, name, stre
     """
     image, mask = scene
     count = [0]
-    pipeline = StableDiffusionXLInpaintPipeline.from_pretrained(random_pair / "base", add_watermarker=False)
+    pipeline: Any = StableDiffusionXLInpaintPipeline.from_pretrained(random_pair / "base", add_watermarker=False)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.scheduler = scheduler = build_scheduler(name, pipeline.scheduler.config)
     pipeline.unet.register_forward_hook(lambda *_: count.__setitem__(0, count[0] + 1))
-    arguments = dict(prompt="", mask_image=mask, width=64, height=64, strength=strength, num_inference_steps=10, guidance_scale=1.0)
+    arguments: dict[str, Any] = dict(prompt="", mask_image=mask, width=64, height=64, strength=strength, num_inference_steps=10, guidance_scale=1.0)
     latents = pipeline(image=image, denoising_end=0.7, output_type="latent", **arguments).images
     base, count[0] = count[0], 0
     pipeline(image=latents, denoising_start=0.7, output_type="latent", **arguments)
