@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import argparse
 import colorsys
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
+from multiprocessing import get_context
 
 import numpy as np
 import torch
@@ -23,6 +27,7 @@ from sdxl_lab.masks import dilate
 from sdxl_lab.pocket.card import Figure, mean, rewrite, share
 from sdxl_lab.pocket.fidelity import noise_errors, peak_signal_to_noise
 from sdxl_lab.pocket.judge import Judge, Verdict, load_judge
+from sdxl_lab.pocket.sheet import SHEET, draw_sheet
 from sdxl_lab.pocket.world import COLOURS, Scene, caption, draw, object_mask, paint_background, sample_scene
 from sdxl_lab.spec import Compute, Denoising, Edit, EditSettings, Mask, Refiner
 from sdxl_lab.trajectory import TrajectoryCache
@@ -128,8 +133,9 @@ def sharpness(picture: Image.Image, mask: Image.Image) -> float:
     return float(laplacian[np.asarray(mask) > 0].var())
 
 
-def text_figures(checkpoint: Checkpoint, judge: Judge, count: int) -> list[Figure]:
+def text_figures(count: int) -> list[Figure]:
     """Text to image: is the color, the background and the shape there, also for pairs that training never showed?"""
+    checkpoint, judge = _models()
     figures = []
     for held_out, pairs, aim in ((False, "", ">= 80%"), (True, ", pairs held out of training", ">= 65%")):
         scenes = [sample_scene(FIRST_SEED + 50_000 + i, held_out=held_out) for i in range(count)]
@@ -139,8 +145,10 @@ def text_figures(checkpoint: Checkpoint, judge: Judge, count: int) -> list[Figur
     return figures
 
 
-def inpaint_figures(checkpoint: Checkpoint, judge: Judge, edits: Sequence[Asked]) -> list[Figure]:
+def inpaint_figures(count: int) -> list[Figure]:
     """Inpainting with dilated and undilated masks, and what the figures are worth: a second rule, and shuffled prompts."""
+    checkpoint, judge = _models()
+    edits = [asked(i) for i in range(count)]
     wanted, figures = [a.wanted for a in edits], []
     aims = {"colour": ">= 95%", "shape": ">= 75%", "background": ">= 97%"}
     for masks, kernel_size in (("dilated", 2 * DILATION_PX + 1), ("undilated", 1)):
@@ -160,16 +168,19 @@ def inpaint_figures(checkpoint: Checkpoint, judge: Judge, edits: Sequence[Asked]
     return figures
 
 
-def color_word_figures(checkpoint: Checkpoint, judge: Judge, count: int) -> list[Figure]:
+def color_word_figures(count: int) -> list[Figure]:
     """The same picture, mask and seed under each of the nine color words."""
-    shapes = [asked(10_000 + i) for i in range(count)]
-    edits = [replace(a, wanted=replace(a.wanted, colour=colour)) for a in shapes for colour in COLOURS]
+    checkpoint, judge = _models()
+    objects = [asked(10_000 + i) for i in range(-(-count // len(COLOURS)))]
+    edits = [replace(a, wanted=replace(a.wanted, colour=colour)) for a in objects for colour in COLOURS]
     verdicts = judge.judge(inpaint(edits, checkpoint, 2 * DILATION_PX + 1, "nine color words"))
     return [share("same picture, mask and seed, nine color words: color", right(verdicts, [a.wanted for a in edits], "colour"), ">= 90%")]
 
 
-def refiner_figures(checkpoint: Checkpoint, judge: Judge, edits: Sequence[Asked]) -> list[Figure]:
+def refiner_figures(count: int) -> list[Figure]:
     """What the refiner adds and what it costs, at three hand-overs and at a low and a high aesthetic score."""
+    checkpoint, judge = _models()
+    edits = [asked(i) for i in range(count)]
     wanted = [a.wanted for a in edits]
     settings = {"base alone": ({}, 6.0)}
     settings |= {f"refiner at {frac}": ({"high_noise_frac": frac}, 6.0) for frac in HAND_OVERS}
@@ -191,47 +202,46 @@ def refiner_figures(checkpoint: Checkpoint, judge: Judge, edits: Sequence[Asked]
     return figures
 
 
-def judge_figures(judge: Judge, scenes: Sequence[Scene], decoded: np.ndarray) -> list[Figure]:
-    """The judge on true unseen scenes and on what the autoencoder makes of them."""
-    figures = []
+def part_figures(count: int) -> list[Figure]:
+    """The autoencoder, the UNets' noise errors, and the judge on true unseen scenes and on what the autoencoder makes of them."""
+    checkpoint, judge = _models()
+    scenes = [sample_scene(FIRST_SEED + 200_000 + i) for i in range(count)]
+    fidelity, decoded = peak_signal_to_noise(checkpoint.base.vae, scenes)
+    figures = [fidelity, *noise_errors(checkpoint.base, checkpoint.refiner, scenes)]
     for name, pictures in (("true scenes", [draw(scene) for scene in scenes]), ("autoencoded scenes", [Image.fromarray(p) for p in decoded])):
         verdicts = judge.judge(pictures)
         figures += [share(f"judge on {name}: {kind}", right(verdicts, scenes, kind)) for kind in ("colour", "shape", "background")]
     return figures
 
 
+SECTIONS = (text_figures, inpaint_figures, color_word_figures, refiner_figures, part_figures)
+
+
 def measure(count: int) -> list[Figure]:
-    """Measure everything.
+    """Measure everything, a process a core.
 
     Args:
         count: Pictures, or edits, a figure rests on.
     """
-    checkpoint, judge = load("pocket", Compute()), load_judge()
-    if checkpoint.refiner is None:
-        raise ValueError("the pocket checkpoint has lost its refiner: reinstall sdxl-lab")
-    edits = [asked(i) for i in range(count)]
-    scenes = [sample_scene(FIRST_SEED + 200_000 + i) for i in range(count)]
-    fidelity, decoded = peak_signal_to_noise(checkpoint.base.vae, scenes)
-    return [
-        *text_figures(checkpoint, judge, count),
-        *inpaint_figures(checkpoint, judge, edits),
-        *color_word_figures(checkpoint, judge, -(-count // len(COLOURS))),
-        fidelity,
-        *noise_errors(checkpoint.base, checkpoint.refiner, scenes),
-        *refiner_figures(checkpoint, judge, edits),
-        *judge_figures(judge, scenes, decoded),
-    ]
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as workers:
+        sections = [workers.submit(section, count) for section in SECTIONS]
+        return [figure for section in sections for figure in section.result()]
+
+
+@cache
+def _models() -> tuple[Checkpoint, Judge]:
+    return load("pocket", Compute()), load_judge()
 
 
 def main() -> None:
-    """Measure, print, and rewrite the model card."""
+    """Measure, print, and rewrite the model card and its contact sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=216, help="pictures a figure rests on (default: %(default)s)")
-    count = parser.parse_args().count
-    figures = measure(count)
+    figures = measure(parser.parse_args().count)
     for figure in figures:
         print(figure.row())
     rewrite(figures)
+    draw_sheet(load("pocket", Compute())).save(SHEET, optimize=True)
 
 
 if __name__ == "__main__":

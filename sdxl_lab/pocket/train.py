@@ -24,7 +24,7 @@ from sdxl_lab.pocket.judge import Judge, train_judge
 
 WEIGHTS = Path(__file__).parent / "weights"
 STAGES = ("vae", "text", "base", "refiner", "decoder", "judge", "weights")
-BASE_STEPS = 4200
+BASE_STEPS = 3700
 REFINER_STEPS = 900
 
 
