@@ -20,10 +20,12 @@ def following() -> Iterator[Follow]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TextColumn("pictures"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    progress = Progress(*columns, console=Console(stderr=True))
+    try:
 
         @contextmanager
         def follow(label: str, total: int, count: Callable[[], int]) -> Iterator[None]:
+            progress.start()
             task, ended = progress.add_task(label, total=total, completed=count()), Event()
 
             def poll() -> None:
@@ -40,3 +42,6 @@ def following() -> Iterator[Follow]:
                 progress.update(task, completed=count())
 
         yield follow
+    finally:
+        if progress.live.is_started:
+            progress.stop()

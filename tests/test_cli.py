@@ -1,0 +1,223 @@
+"""The `sdxl-lab` command, run as people run it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.datasets import write_dataset
+
+COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
+
+
+def call(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=150, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory, random_pair) -> list[str]:
+    """Arguments of a run of four quick pictures."""
+    dataset = write_dataset(tmp_path_factory.mktemp("data") / "scenes")
+    given = {"dataset": dataset, "checkpoint": random_pair, "tracking": "off"}
+    given |= {"hyperparameters.denoising.num_inference_steps": 4, "hyperparameters.compute.threads": 1, "hyperparameters.outpaint.seed": -77}
+    return ["run", "inpaint_outpaint", *(text for name, value in given.items() for text in ("-p", name, str(value)))]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, quick) -> Path:
+    """A runs folder with that run, undisturbed."""
+    runs = tmp_path_factory.mktemp("made")
+    said = call(*quick, "-p", "runs_folder", runs)
+    assert (said.returncode, said.stdout.count("4 pictures in")) == (0, 1), said.stderr
+    return runs
+
+
+@pytest.fixture
+def copied(made, tmp_path) -> Path:
+    """A copy of it, to be changed."""
+    return shutil.copytree(made, tmp_path / "runs")
+
+
+def pixels_of(runs: Path) -> dict[str, np.ndarray]:
+    """Every result below a folder, by sample and task."""
+    return {"/".join(path.parts[-2:]): np.asarray(Image.open(path)) for path in sorted(runs.glob("*/images/*/*paint.png"))}
+
+
+def test_the_light_rooms_stay_light():
+    """
+    Importing the package, its settings, its records and its command brings in no heavy library.
+    """
+    rooms = "sdxl_lab, sdxl_lab.spec, sdxl_lab.hyperparams, sdxl_lab.records, sdxl_lab.artifacts, sdxl_lab.experiment, sdxl_lab.cli"
+    heavy = "{'torch', 'diffusers', 'transformers', 'comet_ml', 'cv2', 'papermill'}"
+    code = f"import sys\nimport {rooms}\nprint(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_help_is_there_at_once():
+    """
+    `sdxl-lab --help` names every command in under half a second of the processor.
+    """
+    times = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        said = call("--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert said.returncode == 0
+        assert all(command in said.stdout for command in ("demo", "run", "fetch", "show"))
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("arguments", [["paint"], ["run"], ["run", "--fast"], ["fetch"], ["show"], ["run", "inpaint_outpaint", "-p", "seed"]])
+def test_wrong_usage_leaves_with_2(arguments):
+    """
+    A command line that cannot be understood leaves with 2 and points to the help.
+    """
+    said = call(*arguments)
+    assert said.returncode == 2
+    assert "Usage: sdxl-lab" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "absent.ipynb"], "got the notebook 'absent.ipynb', and there is no such file"),
+        (["run", "inpaint_outpaint", "-p", "hyperparameters.denoising.guidance", "5"], "Did you mean guidance_scale?"),
+        (["run", "inpaint_outpaint", "-p", "hyperparameters.mask.kernel_size", "4"], "hyperparameters.mask.kernel_size: got 4"),
+        (["run", "inpaint_outpaint", "-p", "hyperparameters.mask.kernel_size", "[4"], "cannot be read as YAML"),
+        (["run", "inpaint_outpaint", "-p", "colour", "red"], "colour: unknown key; valid here are name, dataset, checkpoint"),
+        (["run", "inpaint_outpaint", "-p", "a..b", "red"], "got the path 'a..b'"),
+        (["run", "inpaint_outpaint", "-p", "dataset", "nowhere"], "the dataset 'nowhere' is not there"),
+        (["run", "inpaint_outpaint", "-p", "tracking", "online"], "tracking: got online"),
+        (["run", "inpaint_outpaint", "-y", "absent.yaml"], "absent.yaml cannot be read"),
+        (["run", "inpaint_outpaint", "-y", "list.yaml"], "list.yaml holds a list"),
+        (["run", "inpaint_outpaint", "-y", "torn.yaml"], "torn.yaml is not YAML"),
+        (["fetch", "nowhere"], "the dataset 'nowhere' is not there"),
+        (["show", "nowhere"], "nowhere is not there"),
+        (["show", "."], "is not a run folder"),
+        (["show", "list.yaml"], "is not a PNG"),
+    ],
+)
+def test_an_error_is_one_message(arguments, message, tmp_path):
+    """
+    What the user can put right is said in one message on stderr, with exit code 1, nothing on stdout and no traceback.
+    """
+    (tmp_path / "list.yaml").write_text("- a\n- b\n")
+    (tmp_path / "torn.yaml").write_text("a: [1\n")
+    said = call(*arguments, cwd=tmp_path)
+    assert said.returncode == 1
+    assert said.stdout == ""
+    assert message in said.stderr
+    assert said.stderr.startswith("sdxl-lab: ")
+    assert "Traceback" not in said.stderr
+
+
+def test_a_dataset_is_listed(tmp_path):
+    """
+    `fetch` lists every sample of a dataset, with its size, and the dataset's digest.
+    """
+    said = call("fetch", write_dataset(tmp_path / "scenes", count=3))
+    assert said.returncode == 0
+    assert all(f"scene-{number}" in said.stdout for number in range(3))
+    assert "128x128" in said.stdout
+
+
+def test_a_picture_is_made_again_from_its_parameters(made, tmp_path):
+    """
+    The parameters that `show --as-parameters` prints of a picture make that one picture again, bit for bit, in a folder outside the repository.
+    """
+    [run] = made.iterdir()
+    assert call("show", run).stdout.count("scene-") >= 4
+    picture = run / "images" / "scene-1" / "outpaint.png"
+    assert "-77" in call("show", picture).stdout
+    (tmp_path / "good.yaml").write_text(call("show", picture, "--as-parameters").stdout)
+    again = call("run", "inpaint_outpaint", "-y", "good.yaml", "-p", "runs_folder", "again", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    [(name, pixels)] = pixels_of(tmp_path / "again").items()
+    assert name == "scene-1/outpaint.png"
+    assert np.array_equal(pixels, np.asarray(Image.open(picture)))
+
+
+def test_a_done_run_is_seen_at_once(quick, copied):
+    """
+    The same command again starts no kernel and changes no file.
+    """
+    before = {path: path.stat().st_mtime_ns for path in copied.rglob("*")}
+    assert call(*quick, "-p", "runs_folder", copied).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in copied.rglob("*")} == before
+
+
+def test_a_recorded_run_without_its_notebook_is_run_again(quick, copied):
+    """
+    A run whose executed notebook is torn is run again, and finds every picture there.
+    """
+    [notebook] = copied.glob("*/executed.ipynb")
+    pictures = {path: path.stat().st_mtime_ns for path in copied.rglob("*.png") if "images" in path.parts}
+    notebook.write_text(notebook.read_text()[:1000])
+    assert call(*quick, "-p", "runs_folder", copied).returncode == 0
+    assert notebook.read_text().rstrip().endswith("}")
+    assert {path: path.stat().st_mtime_ns for path in pictures} == pictures
+
+
+def interrupted(arguments: Sequence[str], runs: Path, how: signal.Signals) -> tuple[int, str]:
+    """Run the command until one picture is there, then send a signal; exit code and what it said."""
+    with subprocess.Popen([COMMAND, *arguments, "-p", "runs_folder", str(runs)], stderr=subprocess.PIPE, text=True) as process:
+        while not any(path.read_bytes() for path in runs.glob("*/images.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(process.pid, how)
+        _, said = process.communicate()
+    return process.returncode, said
+
+
+def test_a_killed_run_goes_on(quick, made, tmp_path):
+    """
+    After kill -9 in the middle of a run, the same command makes the rest, and all pictures equal those of an undisturbed run.
+    """
+    assert interrupted(quick, tmp_path, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert not list(tmp_path.glob("*/executed.ipynb"))
+    again = call(*quick, "-p", "runs_folder", tmp_path)
+    assert again.returncode == 0, again.stderr
+    one, other = pixels_of(tmp_path), pixels_of(made)
+    assert len(one) == 4
+    assert all(np.array_equal(one[name], other[name]) for name in other)
+    assert not list(tmp_path.glob("*/.executed*"))
+
+
+def test_an_interrupted_run_says_that_it_can_go_on(quick, tmp_path):
+    """
+    Ctrl-C ends a run with one message and exit code 1, and leaves its whole pictures but no executed notebook.
+    """
+    code, said = interrupted(quick, tmp_path, signal.SIGINT)
+    assert code == 1
+    assert "interrupted; pictures made so far are kept" in said
+    assert "Traceback" not in said
+    assert pixels_of(tmp_path)
+    assert not list(tmp_path.glob("*/executed.ipynb"))
+
+
+def test_an_error_in_a_cell_is_one_message(quick, tmp_path):
+    """
+    An error that only shows while pictures are made arrives from the notebook as its own text.
+    """
+    outpaint: dict[str, Any] = {"denoising": {"strength": 0.01}}
+    said = call(*quick, "-p", "runs_folder", tmp_path, "-p", "hyperparameters.outpaint", json.dumps(outpaint))
+    assert said.returncode == 1
+    assert "Traceback" not in said.stderr
+    assert "sdxl-lab: " in said.stderr
+    assert "strength" in said.stderr
