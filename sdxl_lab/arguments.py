@@ -23,6 +23,10 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2's plain values: `off` is a text and 1e-3 a number; PyYAML reads 1.1, where they are False and a text."""
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that YAML 1.1 or 1.2 would read as something else."""
+
+
 def _integer(_: yaml.SafeLoader, node: Any) -> int:
     return int(node.value)  # PyYAML's own takes 010 for an octal number
 
@@ -32,9 +36,10 @@ _NUMBER = r"^([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|In
 _Loader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag in _KEPT] for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_NUMBER), list("-+0123456789."))
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+    _kind.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_NUMBER), list("-+0123456789."))
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
@@ -115,7 +120,7 @@ def written(parameters: dict[str, Any]) -> str:
     Returns:
         YAML text.
     """
-    return yaml.safe_dump(parameters, sort_keys=False, allow_unicode=True, width=150)
+    return yaml.dump(parameters, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=150)
 
 
 def _one_line(error: Exception) -> str:

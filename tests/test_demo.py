@@ -1,0 +1,118 @@
+"""The demo: three runs, a contact sheet, details."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdxl_lab import demo
+from sdxl_lab.experiment import Resolved, resolve, run
+from sdxl_lab.hyperparams import merge
+from sdxl_lab.masks import dilate, invert
+from sdxl_lab.spec import RunSpec
+from tests.datasets import write_dataset
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    """Two scenes, both tasks."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
+
+
+@pytest.fixture(scope="module")
+def runs(dataset, random_pair, tmp_path_factory) -> dict[str, Resolved]:
+    """The demo's three runs with few steps, without papermill."""
+    folder = tmp_path_factory.mktemp("runs")
+    few = {"denoising": {"num_inference_steps": 6}, "compute": {"threads": 1}}
+    resolved = {}
+    for name, hyperparameters in demo.RUNS.items():
+        parameters = {"name": name, "dataset": str(dataset), "checkpoint": str(random_pair), "runs_folder": str(folder), "tracking": "off"}
+        resolved[name] = resolve(RunSpec.from_parameters(**parameters, hyperparameters=merge(few, hyperparameters)))
+        run(resolved[name])
+    return resolved
+
+
+def holds(sheet: Image.Image, part: Image.Image) -> bool:
+    """Whether a picture appears somewhere in a sheet, pixel by pixel."""
+    whole, wanted = np.asarray(sheet.convert("RGB")), np.asarray(part.convert("RGB"))
+    height, width = wanted.shape[:2]
+    corners = np.argwhere((whole[: 1 - height or None, : 1 - width or None] == wanted[0, 0]).all(axis=2))
+    return any(np.array_equal(whole[top : top + height, left : left + width], wanted) for top, left in corners)
+
+
+def test_the_three_runs_differ_as_they_are_called(runs):
+    """
+    The first run has no refiner and the masks as given, the second a refiner, the third both a refiner and wider masks, in both tasks.
+    """
+    for base, refined, dilated in zip(*(resolved.spec.edits for resolved in runs.values()), strict=True):
+        assert (base.settings.denoising.high_noise_frac, base.settings.mask.kernel_size) == (None, 1)
+        assert (refined.settings.denoising.high_noise_frac, refined.settings.mask.kernel_size) == (0.8, 1)
+        assert dilated.settings.denoising.high_noise_frac == 0.8
+        assert dilated.settings.mask.kernel_size > 1
+        assert base.seed == refined.seed == dilated.seed
+
+
+def test_the_sheet_shows_every_picture(runs):
+    """
+    The contact sheet holds each input, both of its masks and each result, none of them scaled or cropped.
+    """
+    sheet = demo.sheet(runs)
+    for resolved in runs.values():
+        for picture in resolved.folder.pictures():
+            assert all(holds(sheet, Image.open(path)) for path in (picture.input_image, picture.mask_image, picture.image))
+
+
+def test_the_dilated_mask_grows_what_is_repainted(runs):
+    """
+    The masks of the third run are those of the first, dilated: for the object in one task, for its surroundings in the other.
+    """
+    pairs = zip(*(runs[name].folder.pictures() for name in ("base", "refined-dilated")), runs["refined-dilated"].spec.edits, strict=True)
+    for base, dilated, edit in pairs:
+        object_mask = runs["base"].dataset.sample(base.sample).mask()
+        assert object_mask is not None
+        expected = object_mask if base.task == "inpaint" else invert(object_mask)
+        assert np.array_equal(np.asarray(Image.open(base.mask_image)), np.asarray(expected))
+        wider = dilate(expected, edit.settings.mask.kernel_size)
+        assert np.array_equal(np.asarray(Image.open(dilated.mask_image)), np.asarray(wider))
+        assert np.asarray(wider).sum() > np.asarray(expected).sum()
+
+
+def test_details_show_the_object_and_scale_nothing_down(runs):
+    """
+    Details hold the object's box with 15% around it, of each result, each pixel as a square of whole pixels.
+    """
+    sheet = demo.details(runs)
+    sample = runs["base"].samples[0]
+    mask = sample.mask()
+    assert mask is not None
+    rows, columns = np.nonzero(np.asarray(mask))
+    middle = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+    for resolved in runs.values():
+        crop = Image.open(resolved.folder.pictures()[0].image).crop(middle)
+        assert any(holds(sheet, crop.resize((crop.width * scale, crop.height * scale), Image.Resampling.NEAREST)) for scale in (1, 2, 3, 4, 5))
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_runs_through_papermill_once(random_pair, tmp_path):
+    """
+    Three notebooks are executed and archived for Comet, whole; a second call starts nothing and changes no file of a run.
+    """
+    dataset, folder = str(write_dataset(tmp_path / "scenes", count=1)), tmp_path / "demo"
+    made = demo.make_runs(folder, dataset, str(random_pair))
+    assert sorted(path.name.rpartition("-")[0] for path in folder.iterdir()) == sorted(demo.RUNS)
+    for resolved in made.values():
+        notebook = json.loads(resolved.folder.executed_notebook.read_text())
+        shown = json.dumps([output for cell in notebook["cells"] for output in cell.get("outputs", [])])
+        assert "image/webp" in shown
+        assert not any(kind in shown for kind in ("image/png", "image/jpeg"))
+        [archive] = resolved.folder.comet_folder.glob("*.zip")
+        with zipfile.ZipFile(archive) as opened:
+            assert "executed.ipynb" in opened.read("messages.json").decode()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    demo.make_runs(folder, dataset, str(random_pair))
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
