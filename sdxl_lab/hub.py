@@ -64,10 +64,10 @@ class Repository:
         from diffusers import StableDiffusionXLInpaintPipeline
 
         shared: dict[str, Any] = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")) if self.is_refiner else {}
-        variant = VARIANT if any(f".{VARIANT}." in name for name in self._listing()) else None
-        folder = self._downloaded(
-            lambda: StableDiffusionXLInpaintPipeline.download(self.name, revision=self.commit, variant=variant, use_safetensors=True, **shared)
-        )
+        names, offline = self._listing()
+        variant = VARIANT if any(f".{VARIANT}." in name for name in names) else None
+        choice: dict[str, Any] = {"revision": self.commit, "variant": variant, "use_safetensors": True, "local_files_only": offline, **shared}
+        folder = self._downloaded(lambda: StableDiffusionXLInpaintPipeline.download(self.name, **choice))
         part = PipelineFolder(folder, self.is_refiner)
         part.check()
         return part
@@ -88,15 +88,16 @@ class Repository:
         except (*_unreachable(), OSError, ValueError) as error:
             raise self._missing(error) from error
 
-    def _listing(self) -> list[str]:
+    def _listing(self) -> tuple[list[str], bool]:
+        """Names of its files, and whether only the local cache could tell."""
         from huggingface_hub import HfApi, constants
         from huggingface_hub.file_download import repo_folder_name
 
         try:
-            return HfApi().list_repo_files(self.name, revision=self.commit)
+            return HfApi().list_repo_files(self.name, revision=self.commit), False
         except _unreachable():
             snapshot = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.name, repo_type="model") / "snapshots" / self.commit
-            return [path.name for path in snapshot.rglob("*")]
+            return [path.name for path in snapshot.rglob("*")], True
 
     def _missing(self, error: Exception) -> CheckpointError:
         from huggingface_hub import constants
@@ -111,7 +112,7 @@ class Repository:
 
 def _unreachable() -> tuple[type[Exception], ...]:
     """What the hub's client raises when there is no answer."""
-    import httpx
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    return (OfflineModeIsEnabled, HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, ConnectionError)
+    # The base of the client's own errors is its HTTP library's, httpx or a fork of it.
+    return (OfflineModeIsEnabled, HfHubHTTPError, *HfHubHTTPError.__bases__, LocalEntryNotFoundError, ConnectionError)

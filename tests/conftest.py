@@ -25,9 +25,13 @@ OTHER_SIZES: dict[str, Any] = dict(
 """A UNet for 64x64 pixels that shares no size with the pocket checkpoint's."""
 
 
-def write_checkpoint(folder: Path, *, in_channels: int = 4, refiner: str | None = "refiner", seed: int = 0) -> Path:
+def write_checkpoint(
+    folder: Path, *, in_channels: int = 4, refiner: str | None = "refiner", variant: str | None = None, force_upcast: bool = False, seed: int = 0
+) -> Path:
     """
     Write `base/` of 64x64 pixels, and beside it a refiner: `refiner` as SDXL's, `twin` with the base's own UNet, or None.
+
+    With the variant `fp16` the weights are halved and named as the hub's repositories name them.
     """
     import torch
     from diffusers import StableDiffusionXLInpaintPipeline, UNet2DConditionModel
@@ -46,20 +50,26 @@ def write_checkpoint(folder: Path, *, in_channels: int = 4, refiner: str | None 
         for weight in encoder.parameters():
             torch.nn.init.normal_(weight, std=0.3)
     vae, scheduler = architecture.build_vae().eval(), architecture.build_scheduler()
+    vae.register_to_config(force_upcast=force_upcast)
     unet = UNet2DConditionModel(
         in_channels=in_channels, cross_attention_dim=40, projection_class_embeddings_input_dim=6 * 8 + 24, **OTHER_SIZES
     ).eval()
     base: Any = dict(vae=vae, text_encoder=first, text_encoder_2=second, tokenizer=tokenizer, tokenizer_2=tokenizer, unet=unet, scheduler=scheduler)
-    StableDiffusionXLInpaintPipeline(**base, add_watermarker=False).save_pretrained(folder / "base")
+
+    def save(pipeline: Any, name: str) -> None:
+        pipeline.to(torch.float16 if variant == "fp16" else torch.float32, silence_dtype_warnings=True)
+        pipeline.save_pretrained(folder / name, variant=variant)
+
+    save(StableDiffusionXLInpaintPipeline(**base, add_watermarker=False), "base")
     if refiner == "twin":
-        StableDiffusionXLInpaintPipeline(**base, add_watermarker=False).save_pretrained(folder / "refiner")
+        save(StableDiffusionXLInpaintPipeline(**base, add_watermarker=False), "refiner")
     elif refiner is not None:
         unet = UNet2DConditionModel(in_channels=4, cross_attention_dim=24, projection_class_embeddings_input_dim=5 * 8 + 24, **OTHER_SIZES).eval()
         parts = base | dict(text_encoder=None, tokenizer=None, unet=unet)
         pipeline = StableDiffusionXLInpaintPipeline(
             **parts, requires_aesthetics_score=True, force_zeros_for_empty_prompt=False, add_watermarker=False
         )
-        pipeline.save_pretrained(folder / "refiner")
+        save(pipeline, "refiner")
     return folder
 
 
