@@ -25,7 +25,7 @@ COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 
 def call(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=150, cwd=cwd, check=False)
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=600, cwd=cwd, check=False)
 
 
 @pytest.fixture(scope="module")
