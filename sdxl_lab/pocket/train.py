@@ -24,8 +24,8 @@ from sdxl_lab.pocket.judge import Judge, train_judge
 
 WEIGHTS = Path(__file__).parent / "weights"
 STAGES = ("vae", "text", "base", "refiner", "decoder", "judge", "weights")
-BASE_STEPS = 3700
-REFINER_STEPS = 900
+BASE_STEPS = 3500
+REFINER_STEPS = 600
 
 
 def main() -> None:
