@@ -14,19 +14,17 @@ from sdxl_lab.pocket.examples import example
 from sdxl_lab.pocket.pool import Pool
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for a process that ends in the middle of training."""
 
 
 def _fit(folder, *, steps=12, dies_at=None):
-    torch.manual_seed(0)
-
     def loss(model, step):
         if step == dies_at:
-            raise Killed
+            raise KilledError
         return (model(torch.randn(8, 3)) - 1).square().mean()
 
-    return training.fit("line", torch.nn.Linear(3, 1), loss, steps=steps, learning_rate=0.05, folder=folder)
+    return training.fit("line", lambda: torch.nn.Linear(3, 1), loss, steps=steps, learning_rate=0.05, folder=folder)
 
 
 def test_a_killed_training_goes_on_where_it_was_saved(tmp_path, monkeypatch):
@@ -35,7 +33,7 @@ def test_a_killed_training_goes_on_where_it_was_saved(tmp_path, monkeypatch):
     """
     alone = _fit(tmp_path / "alone")
     monkeypatch.setattr(training, "SAVE_EVERY_S", 0)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         _fit(tmp_path / "killed", dies_at=7)
     resumed = _fit(tmp_path / "killed")
     assert torch.equal(alone.weight, resumed.weight)

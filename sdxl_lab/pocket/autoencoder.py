@@ -28,7 +28,7 @@ def train_vae(folder: Path) -> AutoencoderKL:
         latents = vae.encode(target).latent_dist
         return _reconstruction_loss(vae.decode(latents.sample()).sample, target) + 1e-3 * latents.kl().mean() / latents.mean[0].numel()
 
-    vae = fit("vae", build_vae(), loss, steps=3000, learning_rate=2e-3, folder=folder)
+    vae = fit("vae", build_vae, loss, steps=3000, learning_rate=2e-3, folder=folder)
     with torch.no_grad():
         latents = torch.cat([vae.encode(_patches(pictures, step, 32)).latent_dist.mean for step in range(8)])
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
@@ -48,7 +48,7 @@ def train_decoder(vae: AutoencoderKL, folder: Path) -> AutoencoderKL:
             latents += 0.06 / vae.config.scaling_factor * torch.randn_like(latents) * torch.rand(len(latents), 1, 1, 1, device=latents.device)
         return _reconstruction_loss(vae.decode(latents).sample, target)
 
-    return fit("decoder", vae, loss, steps=2500, learning_rate=1e-3, folder=folder)
+    return fit("decoder", lambda: vae, loss, steps=2500, learning_rate=1e-3, folder=folder)
 
 
 def latents_of(pool: Pool, vae: AutoencoderKL, folder: Path, batch: int = 50) -> np.ndarray:

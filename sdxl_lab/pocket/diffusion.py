@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTokenizer
 
@@ -57,14 +57,17 @@ def build_text_model(tokenizer: CLIPTokenizer) -> nn.ModuleDict:
     return nn.ModuleDict(dict(zip(("text_encoder", "text_encoder_2"), build_text_encoders(tokenizer), strict=True)))
 
 
-def train_text_encoders(text: nn.ModuleDict, tokenizer: CLIPTokenizer, folder: Path) -> nn.ModuleDict:
+def train_text_encoders(tokenizer: CLIPTokenizer, folder: Path) -> nn.ModuleDict:
     """Teach the text encoders which colour, shape, size and place a caption names, before the base needs to know."""
     kinds = [list(COLOURS), list(SHAPES), list(RADII_PX), list(PLACES)]
     examples = [SQUARE.example(i) for i in range(20_000)]
     tokens = tokenize(tokenizer, [e.caption for e in examples])
     answers = torch.tensor([_attributes(e, kinds) for e in examples])
     answer_count = sum(len(kind) + 1 for kind in kinds)
-    model = nn.ModuleDict({"text": text, "of_pooled": nn.Linear(TEXT_WIDTH, answer_count), "of_tokens": nn.Linear(2 * TEXT_WIDTH, answer_count)})
+
+    def build() -> nn.ModuleDict:
+        heads = {"of_pooled": nn.Linear(TEXT_WIDTH, answer_count), "of_tokens": nn.Linear(2 * TEXT_WIDTH, answer_count)}
+        return nn.ModuleDict({"text": build_text_model(tokenizer), **heads})
 
     def loss(model: nn.ModuleDict, step: int) -> torch.Tensor:
         rows = torch.randint(len(tokens), (128,))
@@ -75,7 +78,7 @@ def train_text_encoders(text: nn.ModuleDict, tokenizer: CLIPTokenizer, folder: P
             total = total + sum(nn.functional.cross_entropy(part, wanted[:, i]) for i, part in enumerate(parts))
         return total
 
-    return fit("text", model, loss, steps=800, learning_rate=1e-3, folder=folder)["text"]
+    return fit("text", build, loss, steps=800, learning_rate=1e-3, folder=folder)["text"]
 
 
 def _attributes(example: Example, kinds: Sequence[Sequence[str]]) -> list[int]:
@@ -105,7 +108,9 @@ def train_base(text: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer
     """Train the base and, with it, both text encoders."""
     pools = {pool: inputs_of(pool, vae, tokenizer, folder) for pool in POOL_SHARES}
     empty = tokenize(tokenizer, [""])
-    model = nn.ModuleDict({"unet": build_unet(text_width=2 * TEXT_WIDTH, time_ids=6), **text})
+
+    def build() -> nn.ModuleDict:
+        return nn.ModuleDict({"unet": build_unet(text_width=2 * TEXT_WIDTH, time_ids=6), **text})
 
     def loss(model: nn.ModuleDict, step: int) -> torch.Tensor:
         inputs, rows = _batch(pools)
@@ -119,7 +124,7 @@ def train_base(text: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer
         errors = noise_prediction_errors(model["unet"], inputs.latents, rows, timesteps, hidden * kept[..., None], conditioning)
         return (errors * _min_snr_weights(timesteps)).mean()
 
-    return fit("base", model, loss, steps=steps, learning_rate=1.5e-3, folder=folder)
+    return fit("base", build, loss, steps=steps, learning_rate=1.5e-3, folder=folder)
 
 
 def train_refiner(base: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path, *, steps: int) -> nn.Module:
@@ -127,8 +132,11 @@ def train_refiner(base: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokeni
     pools = {pool: inputs_of(pool, vae, tokenizer, folder) for pool in POOL_SHARES}
     empty = tokenize(tokenizer, [""])
     encoder = base["text_encoder_2"].requires_grad_(False)
-    unet = build_unet(text_width=TEXT_WIDTH, time_ids=5)
-    unet.load_state_dict(_narrowed(base["unet"].state_dict(), unet.state_dict()))
+
+    def build() -> UNet2DConditionModel:
+        unet = build_unet(text_width=TEXT_WIDTH, time_ids=5)
+        unet.load_state_dict(_narrowed(base["unet"].state_dict(), unet.state_dict()))
+        return unet
 
     def loss(unet: nn.Module, step: int) -> torch.Tensor:
         inputs, rows = _batch(pools)
@@ -140,7 +148,7 @@ def train_refiner(base: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokeni
         timesteps = torch.randint(REFINER_TIMESTEPS, (len(rows),))
         return noise_prediction_errors(unet, inputs.latents, rows, timesteps, encoded.hidden_states[-2], conditioning).mean()
 
-    return fit("refiner", unet, loss, steps=steps, learning_rate=5e-4, folder=folder)
+    return fit("refiner", build, loss, steps=steps, learning_rate=5e-4, folder=folder)
 
 
 def _batch(pools: dict[Pool, Inputs]) -> tuple[Inputs, torch.Tensor]:

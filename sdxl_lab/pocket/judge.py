@@ -88,7 +88,7 @@ def train_judge(folder: Path) -> Judge:
         scores = judge(_spoiled(to_tensor(pictures[rows.numpy()])).to(device()))
         return sum((nn.functional.cross_entropy(scores[kind], answers[kind][rows].to(device())) for kind in KINDS), torch.zeros((), device=device()))
 
-    return fit("judge", Judge(), loss, steps=2500, learning_rate=2e-3, folder=folder)
+    return fit("judge", Judge, loss, steps=2500, learning_rate=2e-3, folder=folder)
 
 
 def _answer(scene: Scene, kind: str) -> int:

@@ -19,7 +19,7 @@ from transformers import CLIPTokenizer
 
 from sdxl_lab.pocket.architecture import build_scheduler, build_tokenizer
 from sdxl_lab.pocket.autoencoder import train_decoder, train_vae
-from sdxl_lab.pocket.diffusion import build_text_model, train_base, train_refiner, train_text_encoders
+from sdxl_lab.pocket.diffusion import train_base, train_refiner, train_text_encoders
 from sdxl_lab.pocket.judge import Judge, train_judge
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -57,18 +57,15 @@ def train(folder: Path, weights: Path, stage: str = "weights") -> None:
         train_judge(folder)
         return
     tokenizer = build_tokenizer()
-    torch.manual_seed(0)
-    text = build_text_model(tokenizer)
-    if stage != "vae":
-        text = train_text_encoders(text, tokenizer, folder)
     if stage == "text":
+        train_text_encoders(tokenizer, folder)
         return
     vae = train_vae(folder)
+    if stage == "decoder":
+        train_decoder(vae, folder)
     if stage in ("vae", "decoder"):
-        if stage == "decoder":
-            train_decoder(vae, folder)
         return
-    base = train_base(text, vae, tokenizer, folder, steps=BASE_STEPS)
+    base = train_base(train_text_encoders(tokenizer, folder), vae, tokenizer, folder, steps=BASE_STEPS)
     if stage == "base":
         return
     refiner = train_refiner(base, vae, tokenizer, folder, steps=REFINER_STEPS)

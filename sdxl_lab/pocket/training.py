@@ -22,21 +22,24 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def fit(name: str, model: Model, loss: Callable[[Model, int], torch.Tensor], *, steps: int, learning_rate: float, folder: Path) -> Model:
+def fit(
+    name: str, build: Callable[[], Model], loss: Callable[[Model, int], torch.Tensor], *, steps: int, learning_rate: float, folder: Path
+) -> Model:
     """Train a model and return the moving average of its weights.
 
     Model, average, optimizer and step are saved to `folder/name.pt` every two minutes and at the end; a later call goes
-    on from there. Randomness needs no saving: each step seeds it with its own number.
+    on from there. Randomness needs no saving: the weights' beginning and each step have a seed of their own.
 
     Args:
         name: Name of the stage, shown in its progress bar.
-        model: What to train; parameters that need no gradient stay as they are.
+        build: Makes what to train; parameters that need no gradient stay as they are.
         loss: From model and step number to a scalar.
         steps: Steps in all. A finished stage that is given more steps goes on from where it stood.
         learning_rate: Peak of a schedule that rises over the first 100 steps, stays, and falls to nothing over the last 30%.
         folder: Where the training state is kept.
     """
-    model.to(device()).train()
+    torch.manual_seed(0)
+    model = build().to(device()).train()
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True)
     optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
     parts = {"model": model, "average": average, "optimizer": optimizer}
