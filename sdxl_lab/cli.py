@@ -11,6 +11,9 @@ import typer
 
 from sdxl_lab.errors import LabError
 
+INTERRUPTED = 130
+"""How typer leaves after ctrl-C."""
+
 app = typer.Typer(
     help="A lab bench for Stable Diffusion XL image editing: inpaint and outpaint a dataset, keep every picture.",
     no_args_is_help=True,
@@ -30,7 +33,9 @@ def main() -> None:
     except LabError as error:
         print(f"sdxl-lab: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except SystemExit as ended:
+        if ended.code != INTERRUPTED:
+            raise
         print("sdxl-lab: interrupted; pictures made so far are kept: the same command goes on from there", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:

@@ -152,8 +152,10 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             f"cell [{error.exec_count}] of {notebook} failed with {error.ename}: {error.evalue}; see the traceback in {failed}"
         ) from error
     except DeadKernelError as error:
+        # After ctrl-C nbclient ends the kernel, and then finds it dead.
         raise NotebookError(
-            f"the kernel that ran {notebook} died, perhaps for want of memory; pictures made so far are kept: run the same command again to go on"
+            f"the kernel that ran {notebook} ended in the middle: interrupted, or died for want of memory; pictures made so far are kept: "
+            "the same command goes on from there"
         ) from error
 
 
