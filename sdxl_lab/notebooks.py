@@ -142,6 +142,7 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
                 progress_bar=False,
                 request_save_on_cell_execute=False,  # else each cell writes every picture so far again
                 coalesce_streams=True,  # a progress bar is one line in the end
+                extra_arguments=["--IPKernelApp.log_level=60"],  # what a kernel logs while it is being ended
                 config=config,
             )
     except PapermillExecutionError as error:
@@ -171,7 +172,7 @@ def _lab_errors() -> set[str]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     # papermill and the kernel's client log what the one message at the end says better.
-    loggers = [logging.getLogger(name) for name in ("papermill", "traitlets")]
+    loggers = [logging.getLogger(name) for name in ("papermill", "traitlets", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
