@@ -142,7 +142,7 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
                 progress_bar=False,
                 request_save_on_cell_execute=False,  # else each cell writes every picture so far again
                 coalesce_streams=True,  # a progress bar is one line in the end
-                extra_arguments=["--IPKernelApp.log_level=60"],  # what a kernel logs while it is being ended
+                extra_arguments=["--IPKernelApp.log_level=50"],  # what a kernel logs while it is being ended
                 config=config,
             )
     except PapermillExecutionError as error:
