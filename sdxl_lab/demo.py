@@ -17,7 +17,7 @@ from sdxl_lab.records import Picture
 from sdxl_lab.stamps import png
 
 REFINED = {"denoising": {"high_noise_frac": 0.8}}
-DILATED = {"mask": {"kernel_size": 25}, "outpaint": {"mask": {"kernel_size": 9}}}
+DILATED = {"mask": {"kernel_size": 25}, "outpaint": {"mask": {"kernel_size": 5}}}
 RUNS: Mapping[str, Mapping[str, Any]] = {"base": {}, "refined": REFINED, "refined-dilated": REFINED | DILATED}
 TITLES = {"base": "base", "refined": "base + refiner", "refined-dilated": "base + refiner, dilated mask"}
 DETAIL_PX = 256

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.table import Table
 from sdxl_lab.artifacts import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import flatten
-from sdxl_lab.records import RunFolder
+from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import as_parameters
 from sdxl_lab.stamps import Stamp, read_stamp
 
@@ -81,12 +82,10 @@ def parameters_of(path: Path) -> dict[str, Any]:
 
 def _print_run(folder: RunFolder, console: Console) -> None:
     resolved, pictures = folder.resolved, folder.pictures()
-    names = sorted({name for picture in pictures for name in picture.metrics})
-    table = Table("sample", "task", "seed", "steps", "seconds", *names, "prompt")
+    table = Table("sample", "task", "seed", "steps", "seconds", "prompt")
     for picture in pictures:
         steps = f"{picture.base_steps}+{picture.refiner_steps}" if picture.refiner_steps else str(picture.base_steps)
-        metrics = [f"{picture.metrics[name]:.3g}" if name in picture.metrics else "" for name in names]
-        table.add_row(picture.sample, picture.task, str(picture.seed), steps, f"{picture.seconds:.2f}", *metrics, picture.prompt)
+        table.add_row(picture.sample, picture.task, str(picture.seed), steps, f"{picture.seconds:.2f}", picture.prompt)
     console.print(table)
     state = "done" if folder.is_done else "not done: run it again to go on"
     _print_lines(
@@ -96,8 +95,14 @@ def _print_run(folder: RunFolder, console: Console) -> None:
             "dataset": resolved.dataset.name,
             "checkpoint": resolved.checkpoint.name,
             **_flat(resolved.spec.hyperparameters),
+            **{f"{name}, mean": f"{value:.3g}" for name, value in _means(pictures).items()},
         },
     )
+
+
+def _means(pictures: Sequence[Picture]) -> dict[str, float]:
+    names = sorted({name for picture in pictures for name in picture.metrics})
+    return {name: fmean(picture.metrics[name] for picture in pictures if name in picture.metrics) for name in names}
 
 
 def _print_picture(stamp: Stamp, console: Console) -> None:
