@@ -1,0 +1,111 @@
+import json
+import shutil
+
+import pytest
+
+from sdxl_lab.checkpoints import CheckpointError, defaults, identify, load, settle
+from sdxl_lab.spec import CheckpointIdentity, Compute
+
+UNET = "base/unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def pair(tmp_path, random_pair):
+    """
+    A copy of the random pair, to break.
+    """
+    return shutil.copytree(random_pair, tmp_path / "pair")
+
+
+def write(path, **changes):
+    """
+    Change keys of a JSON file.
+    """
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+BROKEN = {
+    "no weights": (lambda pair: (pair / UNET).unlink(), "diffusion_pytorch_model.safetensors is missing"),
+    "pickle only": (lambda pair: (pair / UNET).rename(pair / "base/unet/diffusion_pytorch_model.bin"), "pickled weights alone"),
+    "pointer of Git LFS": (lambda pair: (pair / UNET).write_text("version https://git-lfs"), "no whole .safetensors file"),
+    "cut off": (lambda pair: (pair / UNET).write_bytes((pair / UNET).read_bytes()[:-9]), "no whole .safetensors file"),
+    "no index": (lambda pair: (pair / "base/model_index.json").unlink(), "model_index.json is missing"),
+    "broken index": (lambda pair: (pair / "base/model_index.json").write_text("{"), "is no JSON"),
+    "no folder": (lambda pair: shutil.rmtree(pair / "base/vae"), "vae/config.json is missing"),
+    "not SDXL": (lambda pair: write(pair / "base/unet/config.json", addition_embed_type=None), "'text_time', as Stable Diffusion XL has"),
+    "other channels": (lambda pair: write(pair / "base/unet/config.json", in_channels=8), "takes 8 channels"),
+    "no UNet": (lambda pair: write(pair / "base/model_index.json", unet=[None, None]), "names no unet"),
+    "refiner without weights": (
+        lambda pair: (pair / UNET.replace("base", "refiner")).unlink(),
+        "refiner/unet/diffusion_pytorch_model.safetensors is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_folder_is_one_error_before_anything_is_loaded(pair, case):
+    """
+    What is missing or broken is named by `identify`, which holds no weights in memory.
+    """
+    destroy, message = BROKEN[case]
+    destroy(pair)
+    with pytest.raises(CheckpointError, match=message):
+        identify(str(pair))
+
+
+@pytest.mark.parametrize("name", ["nothing-here", "./no/such/folder", "file.ckpt", ""])
+def test_a_name_that_means_nothing_lists_what_is_allowed(name, tmp_path, monkeypatch):
+    """
+    A name that is no checkpoint is an error that says what would be one.
+    """
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="pocket, sdxl, sdxl-inpaint, a folder"):
+        identify(name or "?")
+
+
+def test_a_digest_is_of_content_not_of_place(pair, random_pair):
+    """
+    A copy has the digest of the original; another byte of weights, or a refiner less, has another.
+    """
+    original = identify(str(random_pair)).digest
+    assert identify(str(pair)).digest == original
+    shutil.rmtree(pair / "refiner")
+    assert identify(str(pair)).digest != original
+
+
+def test_a_bare_pipeline_folder_finds_the_refiner_beside_it(pair):
+    """
+    The folder above, and the base's own folder, are the same checkpoint.
+    """
+    assert identify(str(pair / "base")).digest == identify(str(pair)).digest
+
+
+def test_a_checkpoint_is_loaded_once_and_its_parts_are_shared(random_pair):
+    """
+    The second time it is the same object; the refiner has the base's own VAE and text_encoder_2.
+    """
+    checkpoint = load(str(random_pair), Compute(device="cpu", threads=1))
+    assert load(identify(str(random_pair)), Compute(device="cpu", threads=1)) is checkpoint
+    assert checkpoint.refiner.vae is checkpoint.base.vae
+    assert checkpoint.refiner.text_encoder_2 is checkpoint.base.text_encoder_2
+    assert checkpoint.refiner.config.requires_aesthetics_score
+
+
+def test_a_checkpoint_that_changed_since_is_refused(random_pair):
+    """
+    Loading by identity is loading that content.
+    """
+    stale = identify(str(random_pair)).model_copy(update={"digest": "0" * 64})
+    with pytest.raises(CheckpointError, match="has changed: its digest was 000000000000"):
+        load(stale, Compute(device="cpu", threads=1))
+
+
+def test_what_is_left_open_is_chosen_for_checkpoint_and_machine():
+    """
+    The pocket checkpoint computes on one thread and takes 30 steps, SDXL 70; offloading without a GPU is refused.
+    """
+    pocket, sdxl = (CheckpointIdentity(name=family, digest="0", family=family) for family in ("pocket", "sdxl"))
+    assert settle(Compute(device="cpu"), pocket) == Compute(device="cpu", dtype="float32", threads=1)
+    assert [defaults(identity)["denoising"]["num_inference_steps"] for identity in (pocket, sdxl)] == [30, 70]
+    with pytest.raises(CheckpointError, match="no GPU to offload from"):
+        settle(Compute(device="cpu", offload="model"), sdxl)
