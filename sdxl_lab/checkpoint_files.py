@@ -21,8 +21,12 @@ MODELS = ("unet", "vae", "text_encoder", "text_encoder_2")
 SHARED = ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 """What a refiner takes from its base, as far as its index names it at all."""
 
+CONFIGURATION = (INDEX, "scheduler/*.json", "tokenizer/*", "tokenizer_2/*", *(f"{model}/config.json" for model in MODELS))
+"""Patterns of the files that say what a pipeline is like, without its weights."""
+
 VARIANT = "fp16"
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
+INDEX_ENDINGS = (".index.json", f".index.{VARIANT}.json")
 FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
 
 
@@ -82,8 +86,25 @@ class PipelineFolder:
         for component in self._needed(self.components):
             inside = sorted(path for path in (self.path / component).iterdir() if path.is_file() and not path.name.startswith("."))
             weights = self._weights(component) if component in MODELS else []
-            files += [path for path in inside if path.suffix in (".json", ".txt") and not path.name.endswith(".index.json")] + weights
+            files += [path for path in inside if path.suffix in (".json", ".txt") and not path.name.endswith(INDEX_ENDINGS)] + weights
         return digests.digest_of(files, root=self.path)
+
+    def choose(self, names: list[str]) -> list[str]:
+        """Which files of a repository are read, once its index is here.
+
+        Args:
+            names: All of its files, as paths inside it.
+
+        Raises:
+            CheckpointError: There are no .safetensors weights for a component.
+        """
+        chosen = [INDEX]
+        for component in self._needed(self.components):
+            inside = [name for name in names if name.rpartition("/")[0] == component]
+            chosen += [name for name in inside if name.endswith((".json", ".txt")) and not name.endswith(INDEX_ENDINGS)]
+            if component in MODELS:
+                chosen += self._choose_weights(component, inside)
+        return chosen
 
     def load(self, dtype: torch.dtype, shared: Mapping[str, Any]) -> Any:
         """The pipeline, its VAE in float32 wherever it needs that to stay exact.
@@ -105,9 +126,21 @@ class PipelineFolder:
     def _needed(self, names: tuple[str, ...]) -> list[str]:
         return [name for name in names if name in self.components and not (self.is_refiner and name in SHARED)]
 
+    def _choose_weights(self, component: str, names: list[str]) -> list[str]:
+        """The weight files of a component: one, or shards and their index."""
+        stem = f"{component}/{_stem(component)}"
+        for middle in (f".{VARIANT}", ""):
+            if (single := f"{stem}{middle}.safetensors") in names:
+                return [single]
+            if (index := f"{stem}.safetensors.index{middle}.json") in names:
+                return [index, *(name for name in names if name.startswith(f"{stem}{middle}-") and name.endswith(".safetensors"))]
+        raise CheckpointError(
+            f"{component} has no .safetensors weights there, only {', '.join(names) or 'nothing'}; take a checkpoint that has them."
+        )
+
     def _weights(self, component: str) -> list[Path]:
         """The weight files of a component: one, or the shards that its index names."""
-        folder, stem = self.path / component, "model" if component.startswith("text") else "diffusion_pytorch_model"
+        folder, stem = self.path / component, _stem(component)
         for middle in (f".{VARIANT}", ""):
             if (single := folder / f"{stem}{middle}.safetensors").is_file():
                 return [single]
@@ -203,6 +236,11 @@ def safe_file(path: Path) -> Iterator[Any]:
         raise CheckpointError(
             f"{path} ({size_bytes} bytes) is no whole .safetensors file: {error}. Download it again (with `git lfs pull` if it came by git)."
         ) from error
+
+
+def _stem(component: str) -> str:
+    """What a component's weight files are called, as transformers and diffusers save them."""
+    return "model" if component.startswith("text") else "diffusion_pytorch_model"
 
 
 def _check_weights(path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from sdxl_lab.checkpoint_files import MODELS, SHARED, CheckpointError, Part, PipelineFolder, SingleFile, digest_of_parts
+from sdxl_lab.checkpoint_files import CONFIGURATION, MODELS, SHARED, CheckpointError, Part, PipelineFolder, SingleFile, digest_of_parts
 from sdxl_lab.hub import Repository
 from sdxl_lab.offload import Residence
 from sdxl_lab.spec import CheckpointIdentity, Compute
@@ -227,7 +227,7 @@ def _load_part(part: Part | Repository, dtype: torch.dtype, shared: dict[str, An
         part = part.fetch()
     if isinstance(part, SingleFile):
         published = REFINER if part.is_refiner else INPAINT if part.in_channels == 9 else BASE
-        return part.load(dtype, shared, configuration=Repository(published).fetch_files("*.json", "*.txt"))
+        return part.load(dtype, shared, configuration=Repository(published).fetch_files(*CONFIGURATION))
     return part.load(dtype, shared)
 
 

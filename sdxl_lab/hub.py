@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from sdxl_lab.checkpoint_files import INDEX, VARIANT, CheckpointError, PipelineFolder
+from sdxl_lab import disk
+from sdxl_lab.checkpoint_files import INDEX, CheckpointError, PipelineFolder
 
 TIMEOUT_S = 10.0
 
@@ -34,11 +34,11 @@ class Repository:
         Raises:
             CheckpointError: There is no such repository or revision, or neither hub nor cache has an answer.
         """
-        from huggingface_hub import HfApi, try_to_load_from_cache
+        from huggingface_hub import HfApi
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
         try:
-            return str(HfApi().model_info(self.name, revision=self.revision, timeout=TIMEOUT_S).sha)
+            commit = str(HfApi().model_info(self.name, revision=self.revision, timeout=TIMEOUT_S).sha)
         except GatedRepoError as error:
             raise CheckpointError(f"{self.name} is gated: accept its terms on the hub, then log in with `hf auth login`.") from error
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
@@ -46,10 +46,12 @@ class Repository:
                 f"the hub has no {self.name} at revision {self.revision!r}, or it is private; check the name, or log in with `hf auth login`."
             ) from error
         except _unreachable() as error:
-            cached = try_to_load_from_cache(self.name, INDEX, revision=self.revision)
-            if isinstance(cached, str):
-                return Path(cached).parent.name
+            commit = self._reference.read_text() if self._reference.is_file() else self.revision
+            if (self._cache / "snapshots" / commit).is_dir():
+                return commit
             raise self._missing(error) from error
+        self._remember(commit)
+        return commit
 
     def check(self) -> None:
         """See that the commit can be found out."""
@@ -61,14 +63,19 @@ class Repository:
         Raises:
             CheckpointError: They are neither there nor to be had.
         """
-        from diffusers import StableDiffusionXLInpaintPipeline
-
-        shared: dict[str, Any] = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")) if self.is_refiner else {}
-        names, offline = self._listing()
-        variant = VARIANT if any(f".{VARIANT}." in name for name in names) else None
-        choice: dict[str, Any] = {"revision": self.commit, "variant": variant, "use_safetensors": True, "local_files_only": offline, **shared}
-        folder = self._downloaded(lambda: StableDiffusionXLInpaintPipeline.download(self.name, **choice))
-        part = PipelineFolder(folder, self.is_refiner)
+        try:
+            names = self._listing()
+        except _unreachable() as error:
+            part = PipelineFolder(self._cache / "snapshots" / self.commit, self.is_refiner)
+            try:
+                part.check()
+            except CheckpointError:
+                raise self._missing(error) from error
+            return part
+        if INDEX not in names:
+            raise CheckpointError(f"{self.name} has no {INDEX}; a repository in diffusers' layout is needed, or download its .safetensors file.")
+        part = PipelineFolder(self._download([INDEX]), self.is_refiner)
+        self._download(part.choose(names))
         part.check()
         return part
 
@@ -78,26 +85,41 @@ class Repository:
         Raises:
             CheckpointError: They are neither there nor to be had.
         """
+        return self._download(list(patterns))
+
+    def _download(self, patterns: list[str]) -> Path:
         from huggingface_hub import snapshot_download
 
-        return self._downloaded(lambda: snapshot_download(self.name, revision=self.commit, allow_patterns=list(patterns)))
-
-    def _downloaded(self, download: Callable[[], Any]) -> Path:
         try:
-            return Path(download())
+            return Path(snapshot_download(self.name, revision=self.commit, allow_patterns=patterns))
         except (*_unreachable(), OSError, ValueError) as error:
             raise self._missing(error) from error
 
-    def _listing(self) -> tuple[list[str], bool]:
-        """Names of its files, and whether only the local cache could tell."""
-        from huggingface_hub import HfApi, constants
+    def _listing(self) -> list[str]:
+        from huggingface_hub import HfApi
+
+        return HfApi().list_repo_files(self.name, revision=self.commit)
+
+    def _remember(self, commit: str) -> None:
+        """Let the cache know which commit the revision stands for, as the client does only when it downloads by branch or tag."""
+        if commit == self.revision:
+            return
+        # A cache that may only be read serves all the same.
+        with contextlib.suppress(disk.DiskError):
+            disk.write_whole(self._reference, commit.encode())
+
+    @property
+    def _cache(self) -> Path:
+        """Where the client keeps this repository."""
+        from huggingface_hub import constants
         from huggingface_hub.file_download import repo_folder_name
 
-        try:
-            return HfApi().list_repo_files(self.name, revision=self.commit), False
-        except _unreachable():
-            snapshot = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.name, repo_type="model") / "snapshots" / self.commit
-            return [path.name for path in snapshot.rglob("*")], True
+        return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.name, repo_type="model")
+
+    @property
+    def _reference(self) -> Path:
+        """Where the client's cache keeps the commit of the revision."""
+        return self._cache / "refs" / self.revision
 
     def _missing(self, error: Exception) -> CheckpointError:
         from huggingface_hub import constants
