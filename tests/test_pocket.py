@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from sdxl_lab.checkpoints import load
 from sdxl_lab.generate import generate
-from sdxl_lab.pocket.evaluate import asked, hue_rule, right
+from sdxl_lab.pocket.evaluate import asked, hue_rule, measure, right
 from sdxl_lab.pocket.fidelity import peak_signal_to_noise
 from sdxl_lab.pocket.judge import load_judge
 from sdxl_lab.pocket.train import WEIGHTS
@@ -116,3 +116,12 @@ def test_the_same_seed_gives_the_same_bits_in_another_process(pocket):
     a = asked(3)
     here = generate(a.edit(denoising={"high_noise_frac": 0.8}), a.image, a.mask, pocket).image
     assert there.stdout.strip() == hashlib.sha256(here.tobytes()).hexdigest()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_measuring_twice_gives_the_same_figures():
+    """
+    The model card's figures do not depend on the run that measured them.
+    """
+    assert measure(9) == measure(9)

@@ -1,0 +1,54 @@
+"""How long the pocket checkpoint takes on one core: loading base and refiner, and a 30-step inpaint with and without the refiner.
+
+Use: python benchmarks/pocket.py [--runs 10]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+LOAD = """
+import time, torch, diffusers, transformers
+from sdxl_lab.checkpoints import load
+from sdxl_lab.spec import Compute
+began = time.perf_counter()
+load("pocket", Compute(threads=1)).refiner
+print(time.perf_counter() - began)
+"""
+
+
+def main() -> None:
+    """Print medians over the runs: loading in fresh processes, torch and diffusers imported before; inpainting in this one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10, help="measurements of each (default: %(default)s)")
+    runs = parser.parse_args().runs
+    print_median("load base and refiner", [float(subprocess.check_output([sys.executable, "-c", LOAD]).split()[-1]) for _ in range(runs)])
+
+    from sdxl_lab.checkpoints import load
+    from sdxl_lab.generate import generate
+    from sdxl_lab.pocket.evaluate import asked
+    from sdxl_lab.spec import Compute
+
+    checkpoint = load("pocket", Compute(threads=1))
+    for name, denoising in (("inpaint, 30 steps", {}), ("inpaint, 30 steps, the last fifth by the refiner", {"high_noise_frac": 0.8})):
+        seconds = []
+        for index in range(runs + 1):
+            a = asked(index)
+            image, mask, edit = a.image, a.mask, a.edit(denoising=denoising)
+            began = time.perf_counter()
+            generate(edit, image, mask, checkpoint)
+            seconds.append(time.perf_counter() - began)
+        print_median(name, seconds[1:])
+
+
+def print_median(what: str, seconds: list[float]) -> None:
+    """Print a median and the range around it."""
+    print(f"{what}: {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+
+
+if __name__ == "__main__":
+    main()
