@@ -7,12 +7,37 @@ import sys
 import pytest
 from conftest import write_checkpoint
 from loopback_hub import Hub, serving
+from single_file import write_single_file
 
 pytestmark = pytest.mark.timeout(600)
 
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
-DECOYS = ("sd_xl_base_1.0.safetensors", "unet/diffusion_pytorch_model.bin", "unet/model.onnx")
+DECOYS = (
+    "README.md",
+    "comparison.png",
+    "sd_xl_base_1.0.safetensors",
+    "sd_xl_base_1.0_0.9vae.safetensors",
+    "sd_xl_offset_example-lora_1.0.safetensors",
+    "text_encoder/flax_model.msgpack",
+    "text_encoder/model.onnx",
+    "text_encoder_2/model.onnx_data",
+    "text_encoder_2/model.safetensors",
+    "unet/diffusion_flax_model.msgpack",
+    "unet/diffusion_pytorch_model.bin",
+    "unet/diffusion_pytorch_model.safetensors",
+    "unet/model.onnx",
+    "unet/openvino_model.bin",
+    "unet/openvino_model.xml",
+    "vae/diffusion_pytorch_model.safetensors",
+    "vae_1_0/config.json",
+    "vae_1_0/diffusion_pytorch_model.fp16.safetensors",
+    "vae_1_0/diffusion_pytorch_model.safetensors",
+    "vae_decoder/config.json",
+    "vae_decoder/model.onnx",
+    "vae_encoder/openvino_model.xml",
+)
+"""What SDXL's repositories hold besides the half-precision pipeline: other precisions, frameworks and autoencoders."""
 
 PROGRAM = """
 import hashlib, json, sys, warnings
@@ -59,13 +84,17 @@ def hub(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def somewhere(tmp_path_factory, scene):
+def somewhere(tmp_path_factory, scene, hub):
     """
-    A folder to run in, with a picture, a mask and an empty cache of the hub.
+    A folder to run in, with a picture, a mask, the hub's base as a single file, and an empty cache of the hub.
     """
+    from diffusers import StableDiffusionXLPipeline
+
     folder = tmp_path_factory.mktemp("somewhere")
     scene[0].save(folder / "image.png")
     scene[1].save(folder / "mask.png")
+    base = StableDiffusionXLPipeline.from_pretrained(hub.root / BASE, variant="fp16", use_safetensors=True, add_watermarker=False)
+    write_single_file(base, folder / "single.safetensors")
     return folder
 
 
@@ -86,8 +115,9 @@ def online(hub, somewhere):
     """
     What a process gets while the hub is up.
     """
+    names = ["sdxl", "sdxl-inpaint", f"{BASE}@{hub.commit(BASE)}", "single.safetensors", "nobody/nothing", f"{BASE}@v9"]
     with serving(hub):
-        return run(somewhere, ["sdxl", "sdxl-inpaint", f"{BASE}@{hub.commit(BASE)}", "nobody/nothing", f"{BASE}@v9"], endpoint=hub.url)
+        return run(somewhere, names, endpoint=hub.url)
 
 
 def test_names_load_the_right_repositories(hub, online):
@@ -108,11 +138,19 @@ def test_a_hub_id_may_be_pinned(hub, online):
     assert online[f"{BASE}@{hub.commit(BASE)}"][0] == hub.commit(BASE)
 
 
+def test_a_single_file_is_the_pipeline_it_was_written_from(hub, online):
+    """
+    In the layout SDXL was published in, with the configuration of SDXL's own repository, it makes the same picture to the bit.
+    """
+    assert online["single.safetensors"][1:] == ["custom", *online[f"{BASE}@{hub.commit(BASE)}"][2:]]
+
+
 def test_only_what_is_needed_is_fetched(hub, online):
     """
     Half-precision .safetensors by commit, no pickles, no single files, and of the refiner its UNet alone; nothing twice.
     """
     assert len(hub.fetched) == len(set(hub.fetched))
+    assert not {name for _, _, name in hub.fetched} & set(DECOYS)
     weights = {(repository, name) for repository, _, name in hub.fetched if not name.endswith((".json", ".txt"))}
     parts = ("text_encoder/model", "text_encoder_2/model", "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model")
     expected = {(repository, f"{part}.fp16.safetensors") for repository in (BASE, INPAINT) for part in parts}
@@ -133,7 +171,7 @@ def test_offline_the_cache_serves_the_same(online, somewhere, environment):
     """
     Without the hub, by choice or not, what was loaded once is loaded again, with the same commit and the same picture.
     """
-    names = ["sdxl", "sdxl-inpaint"]
+    names = ["sdxl", "sdxl-inpaint", "single.safetensors"]
     assert run(somewhere, names, endpoint="http://127.0.0.1:9", **environment) == {name: online[name] for name in names}
 
 
