@@ -12,7 +12,9 @@ import sys
 import time
 
 LOAD = """
-import time, torch, diffusers, transformers
+import time
+from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from sdxl_lab.checkpoints import load
 from sdxl_lab.spec import Compute
 began = time.perf_counter()
@@ -22,7 +24,7 @@ print(time.perf_counter() - began)
 
 
 def main() -> None:
-    """Print medians over the runs: loading in fresh processes, torch and diffusers imported before; inpainting in this one."""
+    """Print medians over the runs: loading in fresh processes, the libraries imported before; inpainting in this one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10, help="measurements of each (default: %(default)s)")
     runs = parser.parse_args().runs
