@@ -250,7 +250,7 @@ def test_the_key_of_the_environment_is_known_whatever_its_shape(monkeypatch):
 @pytest.mark.parametrize(
     "innocent",
     [
-        "/root/.cache/huggingface/hub/models--stabilityai--stable-diffusion-xl-base-1.0/snapshots/462165984030d82259a11f4367a4eed129e94a7b",
+        "/home/ada/.cache/huggingface/hub/models--stabilityai--stable-diffusion-xl-base-1.0/snapshots/462165984030d82259a11f4367a4eed129e94a7b",
         "stabilityai/stable-diffusion-xl-base-1.0",
         "/data/StableDiffusionXLInpaint10",
         "/tmp/pytest-of-somebody/pytest-12/test_a_key_is_refused_wherever0/checkpoint",
