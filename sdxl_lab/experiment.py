@@ -263,7 +263,7 @@ def _project(resolved: Resolved) -> Path | None:
     cells = [[_read(path) for path in (picture.input_image, picture.mask_image, picture.image)] for picture in pictures]
     sheet = contact_sheet(rows=[f"{title(picture)}: {picture.prompt}" for picture in pictures], columns=["input", "mask", "result"], cells=cells)
     write_whole(resolved.folder.contact_sheet, png(sheet))
-    return comet.archive(resolved.folder, contact_sheet=resolved.folder.contact_sheet)
+    return comet.archive(resolved.folder)
 
 
 def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:

@@ -56,14 +56,13 @@ def archived(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Path]
     folder = tmp_path_factory.mktemp("comet")
     run = finished(folder)
     run.executed_notebook.write_text(notebook(folder), "utf-8")
-    sheet = folder / PERSONAL / "contact-sheet.png"
-    Image.new("RGB", (8, 8)).save(sheet)
+    Image.new("RGB", (8, 8)).save(run.contact_sheet)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))
         patch.setenv("COMET_API_KEY", "k" * 25)
         patch.setenv("MY_SECRET", PERSONAL)
         (folder / ".comet.config").write_text(f"[comet]\nworkspace = {PERSONAL}\n")
-        return run, comet.archive(run, contact_sheet=sheet)
+        return run, comet.archive(run)
 
 
 def members(archive: Path) -> dict[str, bytes]:
@@ -201,17 +200,15 @@ def test_the_same_content_is_not_built_again(archived, tmp_path, monkeypatch):
     """
     run, archive = archived
     monkeypatch.setenv("HOME", str(tmp_path.parent / "comet0"))
-    sheet = tmp_path / "sheet.png"
-    Image.new("RGB", (8, 8)).save(sheet)
     before = archive.stat()
-    assert comet.archive(run, contact_sheet=sheet) == archive
+    assert comet.archive(run) == archive
     assert (archive.stat().st_ino, archive.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    Image.new("RGB", (9, 9)).save(sheet)
-    assert comet.archive(run, contact_sheet=sheet) == archive
+    Image.new("RGB", (9, 9)).save(run.contact_sheet)
+    assert comet.archive(run) == archive
     assert archive.stat().st_mtime_ns != before.st_mtime_ns
     assert len(list(run.comet_folder.iterdir())) == 3
     images = {upload["additional_params"]["figName"]: upload["file_path"] for upload in uploads(archive, "visualization")}
-    assert hashlib.sha256(members(archive)[images["contact-sheet"]]).digest() == hashlib.sha256(sheet.read_bytes()).digest()
+    assert hashlib.sha256(members(archive)[images["contact-sheet"]]).digest() == hashlib.sha256(run.contact_sheet.read_bytes()).digest()
 
 
 def test_only_a_finished_run_is_archived(tmp_path):

@@ -1,0 +1,9 @@
+"""The one error of this package."""
+
+from __future__ import annotations
+
+from sdxl_lab.errors import LabError
+
+
+class CometError(LabError):
+    """Comet cannot be used as asked, or what it holds could not be brought up to the record."""

@@ -1,0 +1,216 @@
+"""A record, finished or not, as one Comet experiment shows it: plain values and the paths of files. No SDK here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdxl_lab.comet.errors import CometError
+from sdxl_lab.digests import digest_of_file
+from sdxl_lab.disclosure import public_notebook
+from sdxl_lab.hyperparams import flatten
+from sdxl_lab.records import Picture, RunFolder
+
+NAME_LIMIT = 100
+"""Comet cuts names at 100 characters."""
+VALUE_LIMIT = 1000
+"""Comet cuts parameters and others at 1000 characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A picture or a file of an experiment.
+
+    Attributes:
+        name: As Comet lists it; the same in every run.
+        step: Index of the sample, from 0; None for what belongs to the whole run.
+        path: Where it lies here.
+        sha256: Of its bytes. It goes along as metadata, so that what Comet holds can be compared without a download.
+        metadata: What else goes along.
+    """
+
+    name: str
+    step: int | None
+    path: Path
+    sha256: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projection:
+    """All that an experiment holds, of a run as far as it has come.
+
+    Attributes:
+        key: The experiment's, drawn once for the run's folder.
+        name: The run's.
+        tags: Tasks, and the group of runs it belongs to.
+        parameters: Flat, with Comet's separator `|`; one value a key for the whole run.
+        others: What identifies the run.
+        metrics: (name, step) to number.
+        images: Inputs, masks, results and, once it is written, the contact sheet.
+        assets: prompts.csv and, once it is written, the executed notebook.
+    """
+
+    key: str
+    name: str
+    tags: tuple[str, ...]
+    parameters: Mapping[str, Any]
+    others: Mapping[str, Any]
+    metrics: Mapping[tuple[str, int], float]
+    images: tuple[File, ...]
+    assets: tuple[File, ...]
+
+
+def project(run: RunFolder, scratch: Path) -> Projection:
+    """Read a run's record as an experiment.
+
+    Args:
+        run: A run, done or not.
+        scratch: An existing folder for copies that are made to be sent.
+
+    Returns:
+        The experiment, the same for the same record wherever it lies.
+
+    Raises:
+        CometError: The executed notebook is torn.
+        RecordError: The folder holds no run.
+        DiskError: The key cannot be written.
+    """
+    pictures = run.pictures()
+    images = [*_images(run, pictures)]
+    if run.contact_sheet.is_file():
+        images.append(_file("contact-sheet", None, run.contact_sheet))
+    assets = [_file("prompts.csv", None, run.prompts_file)] if run.prompts_file.is_file() else []
+    if run.executed_notebook.is_file():
+        assets.append(_file("executed.ipynb", None, _public_copy(run.executed_notebook, scratch)))
+    return Projection(
+        key=run.comet_key(),
+        name=run.resolved.spec.name,
+        tags=tuple(_tags(run)),
+        parameters=_parameters(run),
+        others=_others(run),
+        metrics=dict(_metrics(pictures)),
+        images=tuple(images),
+        assets=tuple(assets),
+    )
+
+
+def _public_copy(notebook: Path, scratch: Path) -> Path:
+    copy = scratch / "executed.ipynb"
+    try:
+        copy.write_bytes(public_notebook(notebook.read_bytes()))
+    except ValueError as error:
+        raise CometError(f"{notebook} is no whole notebook ({error}); remove it and run again") from error
+    return copy
+
+
+def _file(name: str, step: int | None, path: Path, metadata: Mapping[str, Any] | None = None) -> File:
+    sha256 = digest_of_file(path)
+    return File(name=name, step=step, path=path, sha256=sha256, metadata={**(metadata or {}), "file_sha256": sha256})
+
+
+def _images(run: RunFolder, pictures: Sequence[Picture]) -> Iterator[File]:
+    edits = {(edit.sample, edit.task): edit for edit in run.resolved.edits}
+    seen: set[Path] = set()
+    for picture in pictures:
+        settings = edits[picture.key].settings.model_dump(mode="json")
+        words = {"sample": picture.sample, "task": picture.task}
+        made = words | {
+            "prompt": picture.prompt,
+            "negative_prompt": picture.negative_prompt,
+            "seed": picture.seed,
+            "sha256": picture.sha256,
+            "base_steps": picture.base_steps,
+            "refiner_steps": picture.refiner_steps,
+            "steps": picture.base_steps + picture.refiner_steps,
+            "settings": settings,
+        }
+        original = picture.image.with_name("input.png")
+        files = [
+            ("input", original, {"sample": picture.sample}),
+            (f"{picture.task}-input", picture.input_image, words),
+            (f"{picture.task}-mask", picture.mask_image, words),
+            (picture.task, picture.image, made),
+        ]
+        for name, path, metadata in files:
+            if path not in seen:
+                yield _file(name, picture.step, path, metadata)
+            seen.add(path)
+
+
+def _parameters(run: RunFolder) -> dict[str, Any]:
+    """One value a key for the whole run; the keys are the same in every run with these tasks, so that runs can be compared."""
+    resolved = run.resolved
+    samples = tuple(dict.fromkeys(edit.sample for edit in resolved.edits))
+    parameters: dict[str, Any] = {
+        "dataset": resolved.dataset.name,
+        "checkpoint": resolved.checkpoint.name,
+        "samples": _short(", ".join(samples)),
+        "dtype": resolved.dtype,
+        "threads": resolved.threads,
+        "device": resolved.device,
+    }
+    for task in dict.fromkeys(edit.task for edit in resolved.edits):
+        edits = [edit for edit in resolved.edits if edit.task == task]
+        settings = edits[0].settings.model_dump(mode="json")
+        words = {name: _common([getattr(edit, name) for edit in edits]) for name in ("prompt", "negative_prompt", "seed")}
+        every = json.dumps([[edit.sample, edit.prompt, edit.negative_prompt] for edit in edits]).encode()
+        parameters |= flatten({task: settings | words | {"prompts_sha256": hashlib.sha256(every).hexdigest()}})
+    return {short_name(path.replace(".", "|")): value for path, value in parameters.items()}
+
+
+def _others(run: RunFolder) -> dict[str, Any]:
+    resolved, record = run.resolved, run.record
+    version = f":{resolved.dataset.version}" if resolved.dataset.version and ":" not in resolved.dataset.name else ""
+    others = {
+        "run_id": resolved.run_id,
+        "dataset": resolved.dataset.name + version,
+        "dataset_digest": resolved.dataset.digest,
+        "checkpoint": resolved.checkpoint.name,
+        "checkpoint_revision": resolved.checkpoint.revision,
+        "checkpoint_digest": resolved.checkpoint.digest,
+        "finished": record.get("finished"),
+        "instruction_set": record.get("instruction_set"),
+    }
+    versions = {f"version.{name}": version for name, version in record.get("versions", {}).items()}
+    return {short_name(name): _short(value) for name, value in (others | versions).items() if value is not None}
+
+
+def _tags(run: RunFolder) -> list[str]:
+    tasks = list(dict.fromkeys(edit.task for edit in run.resolved.edits))
+    runs_folder = run.path.resolve().parent
+    # Only the lab's own layout names a group; any other folder's name is the user's business.
+    return [*tasks, short_name(runs_folder.name)] if runs_folder.parent.name == "runs" else tasks
+
+
+def _metrics(pictures: Sequence[Picture]) -> Iterator[tuple[tuple[str, int], float]]:
+    for picture in pictures:
+        numbers = {"seconds": picture.seconds, "base_steps": picture.base_steps, "refiner_steps": picture.refiner_steps, **picture.metrics}
+        for name, number in numbers.items():
+            yield (short_name(f"{picture.task}/{name}"), picture.step), number
+
+
+def short_name(name: str) -> str:
+    """Shorten a name as Comet would, but so that different names stay different.
+
+    Args:
+        name: Of any length.
+
+    Returns:
+        At most 100 characters: the name itself, or its beginning and eight digits of its SHA-256.
+    """
+    if len(name) <= NAME_LIMIT:
+        return name
+    return f"{name[: NAME_LIMIT - 9]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _common(values: list[Any]) -> Any:
+    return _short(values[0]) if all(value == values[0] for value in values) else "one for each sample"
+
+
+def _short(value: Any) -> Any:
+    return value if not isinstance(value, str) or len(value) <= VALUE_LIMIT else value[: VALUE_LIMIT - 1] + "…"

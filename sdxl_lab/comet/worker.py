@@ -1,0 +1,112 @@
+"""Processes in which the SDK works: what they may know, and how they are ended.
+
+The SDK never runs in a notebook's or the command's own process. There it would see arguments, output and cells, and a server that hangs would
+hang them too; a process of its own knows what it is given, and can be killed.
+
+What the SDK collects by itself is turned off: host name, user, address, arguments, repository and diff, installed packages, system
+metrics, output, code, and reports of its errors to others. Each of Comet's own environment variables turns its part on again, such as
+`COMET_AUTO_LOG_GIT_METADATA=1`, `COMET_AUTO_LOG_ENV_DETAILS=1` or `COMET_ERROR_TRACKING_ENABLE=1`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SWITCHES = {
+    "log_code": "COMET_AUTO_LOG_CODE",
+    "log_graph": "COMET_AUTO_LOG_GRAPH",
+    "parse_args": "COMET_AUTO_LOG_CLI_ARGUMENTS",
+    "log_git_metadata": "COMET_AUTO_LOG_GIT_METADATA",
+    "log_git_patch": "COMET_AUTO_LOG_GIT_PATCH",
+    "log_env_details": "COMET_AUTO_LOG_ENV_DETAILS",
+    "log_env_gpu": "COMET_AUTO_LOG_ENV_GPU",
+    "log_env_host": "COMET_AUTO_LOG_ENV_HOST",
+    "log_env_cpu": "COMET_AUTO_LOG_ENV_CPU",
+    "log_env_network": "COMET_AUTO_LOG_ENV_NETWORK",
+    "log_env_disk": "COMET_AUTO_LOG_ENV_DISK",
+    "auto_log_co2": "COMET_AUTO_LOG_CO2",
+}
+"""What the SDK would collect by itself, and the variable that turns each on."""
+
+NEVER = ("auto_output_logging", "auto_param_logging", "auto_metric_logging", "auto_histogram_tensorboard_logging")
+"""What in a process that makes no pictures has nothing to find."""
+
+DEFAULTS = {
+    **dict.fromkeys(SWITCHES.values(), "0"),
+    "COMET_ERROR_TRACKING_ENABLE": "0",
+    "COMET_INTERNAL_REPORTING": "0",
+    "COMET_LOGGING_CONSOLE": "error",
+    "COMET_LOGGING_PARAMETERS_IGNORE": "comet:curr_step",
+}
+FIXED = {"COMET_DISABLE_AUTO_LOGGING": "1", "COMET_DISABLE_ANNOUNCEMENT": "1", "COMET_RICH_OUTPUT": "0"}
+INHERITED = (
+    "PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+)  # fmt: skip
+UNFIT = ("COMET_API_KEY", "COMET_CONFIG", "COMET_INI", "COMET_EXPERIMENT_KEY", "COMET_OFFLINE", "COMET_OFFLINE_DIRECTORY", "COMET_RESUME_STRATEGY")
+"""What the user may have set for other programs and would lead a worker astray; the key is given apart."""
+
+
+def environment(folder: Path, account: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Make the environment of a worker.
+
+    Args:
+        folder: An existing folder that is the worker's own: home, temporary and working folder.
+        account: Variables such as the API key; a worker without them reaches no account.
+
+    Returns:
+        Name to value: what programs need to run, Comet's variables with the lab's defaults, and nothing else of the user's.
+    """
+    for name in ("home", "tmp"):
+        (folder / name).mkdir(exist_ok=True)
+    mine = {
+        name: value
+        for name, value in os.environ.items()
+        if name in INHERITED or (name.startswith("COMET_") and name not in UNFIT and not name.startswith("COMET_START_"))
+    }
+    private = {name: str(folder / "home") for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
+    private |= {name: str(folder / "tmp") for name in ("TMPDIR", "TEMP", "TMP")}
+    private |= {"COMET_OFFLINE_DIRECTORY": str(folder / "tmp")}
+    package = str(Path(__file__).resolve().parent.parent.parent)
+    python = {"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+    return DEFAULTS | mine | FIXED | private | python | dict(account or {})
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Write the command that runs the `main` of one of this package's modules, with texts as its arguments."""
+    return [sys.executable, "-c", f"import sys; from sdxl_lab.comet.{module} import main; main(*sys.argv[1:])", *arguments]
+
+
+def run(module: str, arguments: Sequence[str], folder: Path, timeout_s: float, account: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Run a worker to its end.
+
+    Args:
+        module: Name of the module of this package whose `main` it runs.
+        arguments: Of `main`.
+        folder: The worker's own.
+        timeout_s: Seconds after which it is killed.
+        account: As in `environment`.
+
+    Returns:
+        Its exit code, and the last line it wrote.
+
+    Raises:
+        TimeoutExpired: It took longer.
+    """
+    environ = environment(folder, account)
+    done = subprocess.run(
+        command(module, *arguments), env=environ, cwd=folder / "home", capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+    said = done.stderr.strip() or done.stdout.strip() or "it said nothing"
+    return done.returncode, said.splitlines()[-1]
+
+
+def switches() -> dict[str, Any]:
+    """Read, inside a worker, what the SDK may collect by itself: the arguments of its `ExperimentConfig`."""
+    chosen = {name: os.environ.get(variable, "0").strip().lower() in ("1", "true", "yes", "on", "y", "t") for name, variable in SWITCHES.items()}
+    return {**chosen, **dict.fromkeys(NEVER, False), "display_summary_level": 0}
