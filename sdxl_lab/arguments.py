@@ -20,7 +20,18 @@ class ArgumentError(LabError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain values: `off` is a text and 1e-3 a number; PyYAML reads 1.1, where they are False and a text."""
+    """YAML 1.2's plain values: `off` is a text and 1e-3 a number; PyYAML reads 1.1, where they are False and a text.
+
+    A key given twice is refused, as YAML demands; PyYAML takes the last one in silence.
+    """
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's own signature
+        """Its own, unless a key comes twice."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):

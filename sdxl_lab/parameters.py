@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import os
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -106,6 +107,35 @@ def without_nulls(values: Mapping[Any, Any], above: tuple[str, ...] = ()) -> tup
         else:
             kept[key] = value
     return kept, found
+
+
+def takes_numbers(path: str) -> type | None:
+    """Find out whether a setting takes numbers.
+
+    Args:
+        path: The dotted path of a parameter, such as `hyperparameters.denoising.guidance_scale`; it need not exist.
+
+    Returns:
+        `int` for whole numbers, `float` for any, None for anything else.
+    """
+    first, *keys = path.split(".")
+    annotation: Any = Hyperparameters if first == "hyperparameters" and keys else None
+    for key in keys:
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)) or key not in annotation.model_fields:
+            return None
+        annotation = annotation.model_fields[key].annotation
+    return next((kind for kind in _members(annotation) if kind in (int, float)), None)
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """What a union is made of, without what annotates it; any other type alone."""
+    if get_origin(annotation) is Annotated:
+        yield from _members(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
 
 
 def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, Any]:

@@ -17,6 +17,7 @@ from sdxl_lab.settings import Canvas, Compute, Edit, EditSettings, Hyperparamete
 TASKS: tuple[Task, ...] = ("inpaint", "outpaint")
 RUNS_FOLDER = "artifacts/runs/single"
 NAME = "letters, digits, dots, dashes and underscores, at most 80, starting with a letter or digit (it becomes a folder's name)"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 
 SECRET = (
     "looks like an API key or a password, and parameters are saved and shared; "
@@ -81,7 +82,7 @@ class RunSpec(Settings):
         runs_folder: Folder in which the run's folder is made.
     """
 
-    name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")] = Field(description=NAME)
+    name: Annotated[str, Field(strict=True, pattern=NAME_PATTERN)] = Field(description=NAME)
     dataset: Annotated[str, Field(strict=True, min_length=1)] = Field(description="a folder, pocket-scenes, or workspace/name:version")
     checkpoint: Annotated[str, Field(strict=True, min_length=1)] = Field(
         description="pocket, sdxl, sdxl-inpaint, a folder, a hub id or a .safetensors file"

@@ -93,6 +93,18 @@ def test_an_empty_file_gives_nothing(tmp_path):
     assert read_file(path) == {}
 
 
+def test_a_key_given_twice_is_refused(tmp_path):
+    """
+    A file in which one of two values would be dropped in silence is refused, and a merged dictionary may still be laid over.
+    """
+    path = tmp_path / "twice.yaml"
+    path.write_text("a: {seed: 1, seed: 2}\n")
+    with pytest.raises(ArgumentError, match="the key seed is given twice"):
+        read_file(path)
+    path.write_text("a: &a {seed: 1, steps: 3}\nb: {<<: *a, seed: 2}\n")
+    assert read_file(path)["b"] == {"seed": 2, "steps": 3}
+
+
 def test_yaml_makes_no_objects(tmp_path):
     """
     A YAML tag that would build a Python object is refused.
