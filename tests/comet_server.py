@@ -33,7 +33,7 @@ NEVER_EPHEMERAL = range(20_000, 30_000)
 """Ports that no client gets as its own, so that nobody moves in (or connects to itself) while the server is down."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, repr=False)
 class Backend(State):
     """
     The state, the port, and the ways to make it fail.

@@ -67,7 +67,7 @@ class Asset:
     step: int | None = None
     context: str | None = None
     metadata: dict[str, Any] | None = None
-    content: bytes = b""
+    content: bytes = field(default=b"", repr=False)
     link: str | None = None
     claimed_bytes: int | None = None
     created_ms: int = field(default_factory=now_ms)
@@ -197,7 +197,7 @@ class Artifact:
         version.aliases += [alias for alias in aliases if alias not in version.aliases]
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, repr=False)
 class State:
     """
     Everything there is. `lock` is held while a request changes or reads it.
