@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.comet.errors import CometError
 from sdxl_lab.digests import digest_of_file
 from sdxl_lab.disclosure import public_notebook
 from sdxl_lab.hyperparams import flatten
@@ -76,7 +75,6 @@ def project(run: RunFolder, scratch: Path) -> Projection:
         The experiment, the same for the same record wherever it lies.
 
     Raises:
-        CometError: The executed notebook is torn.
         RecordError: The folder holds no run.
         DiskError: The key cannot be written.
     """
@@ -85,8 +83,8 @@ def project(run: RunFolder, scratch: Path) -> Projection:
     if run.contact_sheet.is_file():
         images.append(_file("contact-sheet", None, run.contact_sheet))
     assets = [_file("prompts.csv", None, run.prompts_file)] if run.prompts_file.is_file() else []
-    if run.executed_notebook.is_file():
-        assets.append(_file("executed.ipynb", None, _public_copy(run.executed_notebook, scratch)))
+    if copy := _public_copy(run.executed_notebook, scratch):
+        assets.append(_file("executed.ipynb", None, copy))
     return Projection(
         key=run.comet_key(),
         name=run.resolved.spec.name,
@@ -99,12 +97,13 @@ def project(run: RunFolder, scratch: Path) -> Projection:
     )
 
 
-def _public_copy(notebook: Path, scratch: Path) -> Path:
+def _public_copy(notebook: Path, scratch: Path) -> Path | None:
+    """A copy without paths; none as long as the notebook is absent or torn, since then it is run again."""
     copy = scratch / "executed.ipynb"
     try:
         copy.write_bytes(public_notebook(notebook.read_bytes()))
-    except ValueError as error:
-        raise CometError(f"{notebook} is no whole notebook ({error}); remove it and run again") from error
+    except (FileNotFoundError, ValueError):
+        return None
     return copy
 
 
