@@ -47,7 +47,7 @@ def bare(checkpoint: Checkpoint, edit: Edit, image: Image.Image, mask: Image.Ima
 def main(name: str = "pocket", pairs: str = "30", steps: str = "30") -> None:
     """Print the median ratio of both times, for the base alone and for both hand-overs."""
     checkpoint = load(name, Compute(device="cpu", dtype="float32", threads=1))
-    image, mask = scene(round(checkpoint.area**0.5))
+    image, mask = scene(round(checkpoint.sizes.area**0.5))
     plans: dict[str, dict[str, Any]] = {"base alone": dict(), "base and refiner, stock": dict(high_noise_frac=0.8, handover="stock")}
     plans["base and refiner, consistent"] = dict(high_noise_frac=0.8)
     for plan, choice in plans.items():

@@ -24,7 +24,7 @@ def main(name: str = "pocket", steps: str = "30") -> None:
     """Print UNet evaluations and wall time, separate against shared, and whether the pictures agree."""
     warnings.simplefilter("ignore")
     checkpoint = load(name, Compute(device="cpu", dtype="float32", threads=1))
-    image, mask = scene(round(checkpoint.area**0.5))
+    image, mask = scene(round(checkpoint.sizes.area**0.5))
     evaluations = [0]
     for pipeline in (checkpoint.base, checkpoint.refiner):
         pipeline.unet.register_forward_hook(lambda *_: evaluations.__setitem__(0, evaluations[0] + 1))

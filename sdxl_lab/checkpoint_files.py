@@ -51,7 +51,7 @@ class PipelineFolder:
     @cached_property
     def components(self) -> tuple[str, ...]:
         """Names of the components that the index says are there."""
-        index = _read_json(self.path / INDEX)
+        index = read_json(self.path / INDEX)
         return tuple(name for name, value in index.items() if isinstance(value, list) and value[0] is not None)
 
     @cached_property
@@ -73,7 +73,7 @@ class PipelineFolder:
                 raise CheckpointError(f"{self.path / component}/config.json is missing, though {INDEX} names {component}; copy it from the source.")
             for file in self._weights(component):
                 _check_weights(file)
-        unet = _read_json(self.path / "unet" / "config.json")
+        unet = read_json(self.path / "unet" / "config.json")
         if unet.get("in_channels") not in (4, 9) or unet.get("addition_embed_type") != "text_time":
             raise CheckpointError(
                 f"{self.path / 'unet'} takes {unet.get('in_channels')} channels and {unet.get('addition_embed_type')!r} conditioning; allowed are "
@@ -116,7 +116,7 @@ class PipelineFolder:
         from diffusers import StableDiffusionXLInpaintPipeline
 
         given = {name: model for name, model in shared.items() if name in self.components}
-        wide_vae = "vae" not in given and _needs_float32(_read_json(self.path / "vae" / "config.json"), dtype)
+        wide_vae = "vae" not in given and _needs_float32(read_json(self.path / "vae" / "config.json"), dtype)
         dtypes = {"default": dtype, "vae": torch.float32 if wide_vae else dtype}
         with _failures_named(self.path):
             return StableDiffusionXLInpaintPipeline.from_pretrained(
@@ -145,7 +145,7 @@ class PipelineFolder:
             if (single := folder / f"{stem}{middle}.safetensors").is_file():
                 return [single]
             if (index := folder / f"{stem}.safetensors.index{middle}.json").is_file():
-                return [folder / name for name in sorted(set(_read_json(index)["weight_map"].values()))]
+                return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
         if pickled:
             raise CheckpointError(
@@ -253,7 +253,12 @@ def _needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype) -> bool:
     return dtype == torch.bfloat16 or bool(vae_config.get("force_upcast", True))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a configuration file.
+
+    Raises:
+        CheckpointError: It is missing, or no JSON.
+    """
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import torch
 
-from sdxl_lab.checkpoint_files import CONFIGURATION, MODELS, SHARED, CheckpointError, Part, PipelineFolder, SingleFile, digest_of_parts
+from sdxl_lab.checkpoint_files import CONFIGURATION, MODELS, SHARED, CheckpointError, Part, PipelineFolder, SingleFile, digest_of_parts, read_json
 from sdxl_lab.hub import Repository
 from sdxl_lab.offload import Residence
 from sdxl_lab.spec import CheckpointIdentity, Compute
 
-__all__ = ["Checkpoint", "CheckpointError", "defaults", "identify", "load", "settle"]
+__all__ = ["Checkpoint", "CheckpointError", "Outline", "Sizes", "defaults", "identify", "load", "outline", "settle"]
 
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
@@ -37,6 +37,45 @@ FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
 _loaded: dict[Hashable, Checkpoint] = {}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the pictures are that a checkpoint was made for.
+
+    Attributes:
+        area: Pixels it was trained at.
+        max_area: Pixels it can make.
+        multiple: Of which the working size's sides are multiples, in pixels.
+    """
+
+    area: int
+    max_area: int
+    multiple: int
+
+    @classmethod
+    def of(cls, unet_config: Mapping[str, Any], vae_config: Mapping[str, Any]) -> Sizes:
+        """Those of a base, by the configurations of its UNet and VAE."""
+        side_px = unet_config["sample_size"] * 2 ** (len(vae_config["block_out_channels"]) - 1)
+        small = side_px < SMALL_SIDE_PX
+        return cls(area=side_px**2, max_area=side_px**2 * 3 // 2 if small else side_px**2, multiple=8 if small else 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What is known of a checkpoint before its weights are loaded: as much as planning needs.
+
+    Attributes:
+        sizes: As `Checkpoint` has them; likewise `scope`.
+        scope: The same that `Checkpoint` would have.
+        base_scheduler: The configuration of the base's own scheduler.
+        refiner_scheduler: The same of the refiner; None if there is no refiner.
+    """
+
+    sizes: Sizes
+    scope: Hashable
+    base_scheduler: Mapping[str, Any]
+    refiner_scheduler: Mapping[str, Any] | None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
     """Loaded models, and what they were trained for.
@@ -46,9 +85,7 @@ class Checkpoint:
         identity: Which checkpoint this is, by content.
         device: Where it computes.
         dtype: What the UNets and text encoders compute in. The VAE may be wider.
-        area: Pixels it was trained at.
-        max_area: Pixels it can make.
-        multiple: Of which the working size's sides are multiples, in pixels.
+        sizes: How large the pictures are that it was made for.
         refiner_from: The smallest `high_noise_frac` its refiner was trained for, or None if unknown.
         scope: Names the models, and what else changes their bits.
     """
@@ -57,9 +94,7 @@ class Checkpoint:
     identity: CheckpointIdentity
     device: torch.device
     dtype: torch.dtype
-    area: int
-    max_area: int
-    multiple: int
+    sizes: Sizes
     refiner_from: float | None
     scope: Hashable
     _load_refiner: Callable[[], Any] = field(repr=False)
@@ -138,6 +173,26 @@ def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -
     return _loaded[key]
 
 
+def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
+    """Describe a checkpoint without loading its weights.
+
+    Args:
+        identity: What `identify` made of its name.
+        compute: Where and how, settled.
+
+    Raises:
+        CheckpointError: Its configuration is not there.
+    """
+    source = _locate(identity.name, identity.revision)
+    base = _configuration(source.base)
+    return Outline(
+        sizes=Sizes.of(read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")),
+        scope=_scope(identity, compute),
+        base_scheduler=_scheduler_config(base),
+        refiner_scheduler=_scheduler_config(_configuration(source.refiner)) if source.refiner else None,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Source:
     """A checkpoint found, not loaded."""
@@ -206,28 +261,47 @@ def _load(source: _Source, compute: Compute) -> Checkpoint:
         residence.admit(refiner, ("unet",))
         return refiner
 
-    side_px = base.unet.config.sample_size * base.vae_scale_factor
-    small = side_px < SMALL_SIDE_PX
     return Checkpoint(
         base=base,
         identity=source.identity,
         device=device,
         dtype=dtype,
-        area=side_px**2,
-        max_area=side_px**2 * 3 // 2 if small else side_px**2,
-        multiple=8 if small else 64,
+        sizes=Sizes.of(base.unet.config, base.vae.config),
         refiner_from=REFINER_FROM.get(source.identity.family),
-        scope=(source.identity.digest, str(device), compute.dtype, compute.vae),
+        scope=_scope(source.identity, compute),
         _load_refiner=load_refiner,
     )
+
+
+def _scope(identity: CheckpointIdentity, compute: Compute) -> Hashable:
+    return (identity.digest, str(torch.device(compute.device)), compute.dtype, compute.vae)
+
+
+def _configuration(part: Part | Repository) -> Path:
+    """A folder in diffusers' layout that says what a part is like, with or without its weights."""
+    if isinstance(part, PipelineFolder):
+        return part.path
+    return (part if isinstance(part, Repository) else _published(part)).fetch_files(*CONFIGURATION)
+
+
+def _published(file: SingleFile) -> Repository:
+    """The repository whose configuration a single file shares."""
+    return Repository(REFINER if file.is_refiner else INPAINT if file.in_channels == 9 else BASE)
+
+
+def _scheduler_config(configuration: Path) -> Mapping[str, Any]:
+    """As a loaded pipeline has it: with what its class adds to the file."""
+    import diffusers
+
+    written = read_json(configuration / "scheduler" / "scheduler_config.json")
+    return getattr(diffusers, written["_class_name"]).from_config(written).config
 
 
 def _load_part(part: Part | Repository, dtype: torch.dtype, shared: dict[str, Any]) -> Any:
     if isinstance(part, Repository):
         part = part.fetch()
     if isinstance(part, SingleFile):
-        published = REFINER if part.is_refiner else INPAINT if part.in_channels == 9 else BASE
-        return part.load(dtype, shared, configuration=Repository(published).fetch_files(*CONFIGURATION))
+        return part.load(dtype, shared, configuration=_configuration(part))
     return part.load(dtype, shared)
 
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from sdxl_lab import masks, pictures
-from sdxl_lab.checkpoints import Checkpoint, CheckpointError
+from sdxl_lab.checkpoints import Checkpoint, CheckpointError, Sizes
 from sdxl_lab.spec import Edit
 from sdxl_lab.stage import Stage
 from sdxl_lab.trajectory import Trajectory, TrajectoryCache, build_scheduler, window
@@ -72,11 +72,12 @@ def generate(
     began = time.perf_counter()
     settings = edit.settings
     input_image, mask_image, seam_image = prepare(edit, image, mask)
-    size = working_size(input_image.size, at_scale_of=image.size, area=checkpoint.area, max_area=checkpoint.max_area, multiple=checkpoint.multiple)
+    scaled_image, scaled_mask = at_working_size(input_image, mask_image, at_scale_of=image.size, sizes=checkpoint.sizes)
+    size = scaled_image.size
     picture = _Picture(
         edit=edit,
-        image=input_image.resize(size, Image.Resampling.LANCZOS),
-        mask_image=masks.binarize(mask_image.resize(size, Image.Resampling.LANCZOS)),
+        image=scaled_image,
+        mask_image=scaled_mask,
         checkpoint=checkpoint,
         cache=TrajectoryCache() if trajectories is None else trajectories,
     )
@@ -151,6 +152,76 @@ def prepare(edit: Edit, image: Image.Image, mask: Image.Image | None) -> tuple[I
     return image, repainted, repainted
 
 
+def at_working_size(image: Image.Image, mask_image: Image.Image, *, at_scale_of: tuple[int, int], sizes: Sizes) -> tuple[Image.Image, Image.Image]:
+    """Scale a prepared picture and its mask to what the UNets see.
+
+    Args:
+        image: As `prepare` returns it.
+        mask_image: What is repainted of it.
+        at_scale_of: (width, height) of the picture before its canvas was extended.
+        sizes: What the checkpoint was made for.
+
+    Returns:
+        Both at the working size; the mask holds only 0 and 255.
+    """
+    size = working_size(image.size, at_scale_of=at_scale_of, area=sizes.area, max_area=sizes.max_area, multiple=sizes.multiple)
+    return image.resize(size, Image.Resampling.LANCZOS), masks.binarize(mask_image.resize(size, Image.Resampling.LANCZOS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixels:
+    """What of an input's pixels a trajectory depends on.
+
+    Attributes:
+        size: (width, height) at which the UNets see it.
+        image_sha256: Of the image's bytes at that size, hex; likewise `mask_sha256`.
+    """
+
+    size: tuple[int, int]
+    image_sha256: str
+    mask_sha256: str
+
+    @classmethod
+    def of(cls, image: Image.Image, mask_image: Image.Image) -> Pixels:
+        """Those of an image and its mask, both at the working size."""
+        image_sha256, mask_sha256 = (hashlib.sha256(picture.tobytes()).hexdigest() for picture in (image, mask_image))
+        return cls(size=image.size, image_sha256=image_sha256, mask_sha256=mask_sha256)
+
+
+def trajectory_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:
+    """Everything that changes the base's trajectory: pictures with one key share one, each as far as its hand-over.
+
+    Args:
+        edit: The picture to make.
+        pixels: What it starts from.
+        scope: Names the models, and what else changes their bits: the checkpoint's `scope`, and the thread count.
+    """
+    denoising, mask = edit.settings.denoising, edit.settings.mask
+    return (scope, pixels, edit.seed, denoising.scheduler, mask.latent_mask, *sorted(_base_call(edit, pixels.size).items()))
+
+
+def refined_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:
+    """Everything that changes the refiner's tail: pictures with one key share all of it. The arguments are those of `trajectory_key`."""
+    denoising = edit.settings.denoising
+    return (trajectory_key(edit, pixels, scope), denoising.high_noise_frac, denoising.handover, edit.settings.refiner.model_dump_json())
+
+
+def _base_call(edit: Edit, size: tuple[int, int]) -> dict[str, Any]:
+    """What the base is called with, beside image and mask."""
+    denoising = edit.settings.denoising
+    conditioning = {name: value for name, value in edit.settings.conditioning.model_dump().items() if value is not None}
+    return {
+        "prompt": edit.prompt,
+        "negative_prompt": edit.negative_prompt,
+        "width": size[0],
+        "height": size[1],
+        "strength": denoising.strength,
+        "num_inference_steps": denoising.num_inference_steps,
+        "guidance_scale": denoising.guidance_scale,
+        **conditioning,
+    }
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Picture:
     """One picture at its working size, on its way through base and refiner."""
@@ -176,7 +247,7 @@ class _Picture:
             return raw, finished.steps, 0
         self._check_refiner()
         head, _ = self._base(stop=steps.base, output_type="latent")
-        key = (self._key, denoising.high_noise_frac, denoising.handover, self.edit.settings.refiner.model_dump_json())
+        key = refined_key(self.edit, self._pixels, self._scope)
         if denoising.handover == "consistent":
             start = self.cache.get(key) or head
             stop, call, done = steps.base + steps.refiner, self._refiner_call, head.steps
@@ -240,20 +311,7 @@ class _Picture:
     @cached_property
     def _call(self) -> dict[str, Any]:
         """What the base is called with."""
-        denoising = self.edit.settings.denoising
-        conditioning = {name: value for name, value in self.edit.settings.conditioning.model_dump().items() if value is not None}
-        return {
-            "prompt": self.edit.prompt,
-            "negative_prompt": self.edit.negative_prompt,
-            "image": self.image,
-            "mask_image": self.mask_image,
-            "width": self.image.width,
-            "height": self.image.height,
-            "strength": denoising.strength,
-            "num_inference_steps": denoising.num_inference_steps,
-            "guidance_scale": denoising.guidance_scale,
-            **conditioning,
-        }
+        return _base_call(self.edit, self.image.size) | {"image": self.image, "mask_image": self.mask_image}
 
     @cached_property
     def _refiner_call(self) -> dict[str, Any]:
@@ -264,9 +322,9 @@ class _Picture:
         return self._call | scores | guidance
 
     @cached_property
+    def _pixels(self) -> Pixels:
+        return Pixels.of(self.image, self.mask_image)
+
+    @cached_property
     def _key(self) -> Hashable:
-        """Everything that changes the base's trajectory."""
-        pixels = [hashlib.sha256(image.tobytes()).hexdigest() for image in (self.image, self.mask_image)]
-        settings = {name: value for name, value in self._call.items() if name not in ("image", "mask_image")}
-        denoising, mask = self.edit.settings.denoising, self.edit.settings.mask
-        return (self._scope, *pixels, self.edit.seed, denoising.scheduler, mask.latent_mask, *sorted(settings.items()))
+        return trajectory_key(self.edit, self._pixels, self._scope)
