@@ -228,7 +228,8 @@ class RunFolder:
             metrics={name: float(number) for name, number in (metrics or {}).items()},
         )
         instruction_set = machine.instruction_set() if self.resolved.device == "cpu" else None
-        stamp = stamp_of(self.resolved, edit, versions=machine.versions(), instruction_set=instruction_set, sha256=digest)
+        hardware = machine.hardware(self.resolved.device)
+        stamp = stamp_of(self.resolved, edit, versions=machine.versions(), hardware=hardware, instruction_set=instruction_set, sha256=digest)
         self._keep_input(edit, made.input_image, picture)
         write_whole(picture.mask_image, png(made.mask_image))
         write_whole(picture.image, stamped_png(made.image, stamp))

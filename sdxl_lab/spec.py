@@ -102,7 +102,7 @@ class ResolvedSpec(Settings):
     checkpoint: CheckpointIdentity
     edits: tuple[Edit, ...]
     dtype: Text
-    threads: Annotated[int, Field(strict=True, ge=1)]
+    threads: Annotated[int, Field(strict=True, ge=1, le=1024)]
     device: Text
 
     @property
@@ -148,6 +148,25 @@ class ResolvedSpec(Settings):
         Raises:
             SpecError: The text is no JSON, of another format, not valid, or its content is not the one its `run_id` names.
         """
+        resolved, run_id = cls.as_stated(text)
+        if resolved.run_id != run_id:
+            line = f"run_id: got {run_id}, but its content is {resolved.run_id}; it was changed by hand or by a fault: make the run again"
+            raise SpecError([line], "the resolved spec")
+        return resolved
+
+    @classmethod
+    def as_stated(cls, text: str) -> tuple[Self, Any]:
+        """Read what `to_json` wrote, perhaps changed since, but valid.
+
+        Args:
+            text: JSON.
+
+        Returns:
+            The spec, and the `run_id` the text states, which is the spec's own unless something was changed.
+
+        Raises:
+            SpecError: The text is no JSON, of another format, or not valid.
+        """
         try:
             values = json.loads(text)
         except ValueError as error:
@@ -159,10 +178,7 @@ class ResolvedSpec(Settings):
             resolved = cls.model_validate(values)
         except ValidationError as error:
             raise SpecError(problems(error, cls), "the resolved spec") from None
-        if resolved.run_id != run_id:
-            line = f"run_id: got {run_id}, but its content is {resolved.run_id}; it was changed by hand or by a fault: make the run again"
-            raise SpecError([line], "the resolved spec")
-        return resolved
+        return resolved, run_id
 
 
 def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
@@ -206,7 +222,7 @@ def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
 
 
 def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
-    hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+", checkpoint.name)
+    hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", checkpoint.name)
     return checkpoint if hub_id else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
 
 

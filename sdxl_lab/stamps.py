@@ -1,10 +1,11 @@
-"""The text chunk `sdxl_lab` of a PNG: all that is needed to make the picture again, and no local path."""
+"""The text chunk `sdxl_lab` of a PNG: all that is needed to make the picture again, and no local path. Beside it `parameters`, for other tools."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, PngImagePlugin
 
+from sdxl_lab import infotext, machine
 from sdxl_lab.errors import LabError
 from sdxl_lab.spec import Edit, ResolvedSpec, SpecError
 
@@ -24,9 +26,17 @@ LIMIT_BYTES = 1 << 20
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
+_KEYS = {"format", "run_id", "resolved", "versions", "hardware", "instruction_set", "sha256"}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,300}")
+
 
 class StampError(LabError):
     """A picture has no stamp, or one that cannot be trusted to say how the picture was made."""
+
+
+class _StrangeError(ValueError):
+    """A value in a stamp that sdxl_lab would not write."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,29 +47,53 @@ class Stamp:
         run_id: The run it was made in, which may have made others too.
         resolved: That run cut down to this one picture: dataset and checkpoint by digest, names instead of local paths.
         versions: Library name to version.
+        hardware: Model of the processor or GPU that computed it; None in pictures that do not say.
         instruction_set: The CPU instructions torch used, or None where it does not matter.
         sha256: Of the pixels, as `digest_of_pixels` takes it.
+        stated_id: The `run_id` that the picture states for `resolved`, whose own it is unless the description was changed.
     """
 
     run_id: str
     resolved: ResolvedSpec
     versions: dict[str, str]
+    hardware: str | None
     instruction_set: str | None
     sha256: str
+    stated_id: str
 
     @property
     def edit(self) -> Edit:
         """The picture that was made: sample, task, prompts, seed, settings."""
         return self.resolved.edits[0]
 
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the description is the one its `run_id` was computed from."""
+        return self.stated_id == self.resolved.run_id
 
-def stamp_of(resolved: ResolvedSpec, edit: Edit, *, versions: dict[str, str], instruction_set: str | None, sha256: str) -> Stamp:
+    def parameters(self, size: tuple[int, int]) -> str:
+        """Write the text that other tools read.
+
+        Args:
+            size: (width, height) of the picture in pixels.
+
+        Returns:
+            The content of the text chunk `parameters`.
+        """
+        version = self.versions.get("sdxl_lab", "")
+        return infotext.write(self.edit, self.resolved.checkpoint, size=size, version=version)
+
+
+def stamp_of(
+    resolved: ResolvedSpec, edit: Edit, *, versions: dict[str, str], hardware: str | None, instruction_set: str | None, sha256: str
+) -> Stamp:
     """Cut a run down to one of its pictures.
 
     Args:
         resolved: The run.
         edit: One of its edits.
         versions: Library name to version.
+        hardware: Model of the processor or GPU.
         instruction_set: The CPU instructions torch used, or None.
         sha256: Of the picture's pixels.
 
@@ -78,7 +112,15 @@ def stamp_of(resolved: ResolvedSpec, edit: Edit, *, versions: dict[str, str], in
         device=resolved.device,
     )
     portable = ResolvedSpec.from_json(json.dumps(one.portable()))
-    return Stamp(run_id=resolved.run_id, resolved=portable, versions=versions, instruction_set=instruction_set, sha256=sha256)
+    return Stamp(
+        run_id=resolved.run_id,
+        resolved=portable,
+        versions=versions,
+        hardware=hardware,
+        instruction_set=instruction_set,
+        sha256=sha256,
+        stated_id=portable.run_id,
+    )
 
 
 def stamped_png(image: Image.Image, stamp: Stamp) -> bytes:
@@ -100,6 +142,7 @@ def stamped_png(image: Image.Image, stamp: Stamp) -> bytes:
             "run_id": stamp.run_id,
             "resolved": json.loads(stamp.resolved.to_json()),
             "versions": stamp.versions,
+            "hardware": stamp.hardware,
             "instruction_set": stamp.instruction_set,
             "sha256": stamp.sha256,
         }
@@ -110,6 +153,7 @@ def stamped_png(image: Image.Image, stamp: Stamp) -> bytes:
         )
     chunks = PngImagePlugin.PngInfo()
     chunks.add_text(KEYWORD, text)
+    chunks.add_text(infotext.KEYWORD, stamp.parameters(image.size))
     return png(image, chunks)
 
 
@@ -152,6 +196,27 @@ def read_stamp(picture: Path) -> Stamp:
         Its stamp. That the pixels are the ones it names is for the caller to check.
 
     Raises:
+        StampError: No file, no PNG, no stamp, or one that is damaged, too long, of another version, or changed by hand.
+    """
+    stamp = read_stated(picture)
+    if not stamp.is_unchanged:
+        raise StampError(
+            f"{picture} does not say how it was made: its description was changed afterwards (it states run_id {stamp.stated_id[:10]}, and has "
+            f"{stamp.resolved.run_id[:10]}); give the file from the run's images folder, or see with `sdxl-lab reproduce` what it describes now"
+        )
+    return stamp
+
+
+def read_stated(picture: Path) -> Stamp:
+    """Read what a picture says of itself, as `read_stamp` does, even where that was changed after the picture was made.
+
+    Args:
+        picture: A PNG.
+
+    Returns:
+        Its stamp; `is_unchanged` says whether it can be trusted.
+
+    Raises:
         StampError: No file, no PNG, no stamp, or one that is damaged, too long, or of another version.
     """
     try:
@@ -167,8 +232,14 @@ def read_stamp(picture: Path) -> Stamp:
     try:
         return _parse(json.loads(text))
     except (ValueError, RecursionError, KeyError, TypeError, SpecError) as error:
-        reason = str(error) if isinstance(error, SpecError) else f"its text chunk {KEYWORD!r} is not what sdxl_lab {FORMAT}.x writes"
-        raise StampError(f"{picture} does not say how it was made: {reason}; give the file from the run's images folder") from error
+        reason = (
+            _printable(str(error)) if isinstance(error, (SpecError, _StrangeError)) else f"its text chunk {KEYWORD!r} is not what sdxl_lab writes"
+        )
+        version = machine.versions().get("sdxl_lab", "unknown")
+        raise StampError(
+            f"{picture} does not say how it was made: {reason}; give the file from the run's images folder, and if a later version made it "
+            f"than this {version}, update sdxl_lab"
+        ) from error
 
 
 def _stamp_text(file: BinaryIO, picture: Path) -> bytes | None:
@@ -203,22 +274,39 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 def _parse(values: Any) -> Stamp:
     if values["format"] != FORMAT:
-        raise ValueError("another format")
-    texts = {str(name): str(version)[:100] for name, version in dict(values["versions"]).items()}
-    resolved = ResolvedSpec.from_json(json.dumps(values["resolved"]))
+        raise _StrangeError(f"format: allowed is {FORMAT}")
+    unknown = sorted(set(values) - _KEYS)
+    if unknown:
+        raise _StrangeError(f"{unknown[0][:50]}: unknown key; valid here are {', '.join(sorted(_KEYS))}")
+    versions = dict(values["versions"])
+    if len(versions) > 100:
+        raise _StrangeError(f"versions: got {len(versions)}, at most 100 are read")
+    resolved, stated_id = ResolvedSpec.as_stated(json.dumps(values["resolved"]))
     if len(resolved.edits) != 1:
-        raise ValueError("not one edit")
-    instruction_set = values["instruction_set"]
+        raise _StrangeError(f"resolved.edits: a picture has one edit, not {len(resolved.edits)}")
+    for name, identity in (("dataset", resolved.dataset), ("checkpoint", resolved.checkpoint)):
+        _matching(f"resolved.{name}.digest", identity.digest, _DIGEST)
+        _matching(f"resolved.{name}.name", identity.name, _NAME)
+    _matching("resolved.device", resolved.device, _NAME)
+    hardware, instruction_set = values.get("hardware"), values["instruction_set"]
     return Stamp(
-        run_id=_text(values["run_id"]),
+        run_id=_matching("run_id", values["run_id"], _DIGEST),
         resolved=resolved,
-        versions=texts,
-        instruction_set=None if instruction_set is None else _text(instruction_set),
-        sha256=_text(values["sha256"]),
+        versions={_matching("versions", name, _NAME): _matching("versions", version, _NAME) for name, version in versions.items()},
+        hardware=None if hardware is None else _matching("hardware", hardware, _NAME),
+        instruction_set=None if instruction_set is None else _matching("instruction_set", instruction_set, _NAME),
+        sha256=_matching("sha256", values["sha256"], _DIGEST),
+        stated_id=_matching("resolved.run_id", stated_id, _DIGEST),
     )
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a text")
-    return value
+def _matching(path: str, value: Any, pattern: re.Pattern[str]) -> str:
+    if isinstance(value, str) and pattern.fullmatch(value):
+        return value
+    allowed = "64 hexadecimal digits" if pattern is _DIGEST else "a text of at most 300 characters on one line"
+    raise _StrangeError(f"{path}: allowed is {allowed}")
+
+
+def _printable(text: str) -> str:
+    """The text, shortened, with nothing in it that moves a terminal's cursor."""
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text[:2000])

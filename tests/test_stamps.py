@@ -17,7 +17,7 @@ def stamped(tmp_path, index: int = 0, **hyperparameters) -> bytes:
     resolved = resolved_run(tmp_path, **hyperparameters)
     edit = resolved.edits[index]
     image = made_for(edit).image
-    stamp = stamp_of(resolved, edit, versions={"torch": "2"}, instruction_set="AVX2", sha256=digest_of_pixels(image))
+    stamp = stamp_of(resolved, edit, versions={"torch": "2"}, hardware="a CPU", instruction_set="AVX2", sha256=digest_of_pixels(image))
     return stamped_png(image, stamp)
 
 
@@ -127,6 +127,6 @@ def test_a_prompt_too_long_for_its_picture_is_refused(tmp_path):
     """
     resolved = resolved_run(tmp_path)
     edit = resolved.edits[0].model_copy(update={"prompt": "x" * LIMIT_BYTES})
-    stamp = stamp_of(resolved, edit, versions={}, instruction_set=None, sha256="")
+    stamp = stamp_of(resolved, edit, versions={}, hardware=None, instruction_set=None, sha256="")
     with pytest.raises(StampError, match="shorten"):
         stamped_png(made_for(edit).image, stamp)
