@@ -113,3 +113,27 @@ def show(
         print(written(parameters_of(path)), end="")
     else:
         print_path(path)
+
+
+@app.command()
+def push(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, or folders of runs; all that Comet lacks if left out.", metavar="[RUN ...]")
+    ] = None,
+) -> None:
+    """Bring Comet up to the records on this disk, and read back that it is; twice changes nothing."""
+    from sdxl_lab import tracked
+    from sdxl_lab.experiment import home
+
+    tracked.push(runs or [], home())
+
+
+@app.command()
+def status(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders, or folders of runs; all if left out.", metavar="[RUN ...]")] = None,
+) -> None:
+    """List runs: how many pictures are made, and what Comet lacks. Offline."""
+    from sdxl_lab.experiment import home
+    from sdxl_lab.tracked import print_status
+
+    print_status(runs or [], home())

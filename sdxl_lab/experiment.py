@@ -13,14 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab import artifacts, notebooks
+from sdxl_lab import artifacts, comet, notebooks
 from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
 from sdxl_lab.disk import whole_lines, write_whole
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError
 from sdxl_lab.progress import Follow
 from sdxl_lab.records import Picture, RunFolder
-from sdxl_lab.spec import DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError
+from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError
 from sdxl_lab.stamps import png
 
 if TYPE_CHECKING:
@@ -105,11 +105,13 @@ def home() -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / "artifacts" / "README.md").is_file()), here)
 
 
-def resolve(spec: RunSpec) -> Resolved:
+def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: CheckpointIdentity | None = None) -> Resolved:
     """Tie a spec to the content of its dataset and checkpoint, before anything runs; no weights are loaded.
 
     Args:
         spec: What was asked for.
+        dataset: What `fetch` found for the spec's dataset, to spare finding it again; likewise `identity`, what `checkpoints.identify` found.
+        identity: Of the spec's checkpoint.
 
     Returns:
         Every picture that will be made, and where it is recorded.
@@ -120,14 +122,12 @@ def resolve(spec: RunSpec) -> Resolved:
         CheckpointError: The checkpoint is not there, or cannot run here as asked.
         CometError: Comet cannot be used as asked.
     """
-    from sdxl_lab import comet
-
     comet.check(spec.tracking)
-    dataset = fetch(spec.dataset)
+    dataset = dataset or fetch(spec.dataset)
     samples = _chosen(spec, dataset)
     from sdxl_lab import checkpoints  # slow: after the mistakes that show without it
 
-    identity = checkpoints.identify(spec.checkpoint)
+    identity = identity or checkpoints.identify(spec.checkpoint)
     compute = checkpoints.settle(spec.compute, identity)
     resolved = ResolvedSpec(
         spec=spec.model_copy(update={"runs_folder": str(_runs_folder(spec.runs_folder))}),
@@ -175,6 +175,8 @@ def run(resolved: Resolved, checkpoint: Checkpoint | None = None, *, trajectorie
     from tqdm import tqdm
 
     with _opened(resolved) as folder:
+        if _way(resolved) == "online":
+            comet.follow(folder)
         pending = folder.pending()
         checkpoint = checkpoint if checkpoint or not pending else load(resolved)
         done = len(resolved.spec.edits) - len(pending)
@@ -204,7 +206,12 @@ def finish(resolved: Resolved) -> str:
     with _opened(resolved) as folder:
         folder.finish()
         archive = _project(resolved)
-    return f"run {resolved.spec.run_id[:10]} is done: {folder.path}" + (f"\nfor Comet: {archive}" if archive else "")
+    lines = [f"run {resolved.spec.run_id[:10]} is done: {folder.path}"]
+    if archive:
+        lines.append(f"for Comet: {archive}")
+    if _way(resolved) == "online" and comet.finish(folder):
+        lines.append(f"in Comet: {comet.standing(folder).url}")
+    return "\n".join(lines)
 
 
 def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None = None) -> Resolved:
@@ -241,6 +248,8 @@ def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None
             )
         with _opened(resolved):
             _project(resolved)  # once more: now with the executed notebook
+    if _way(resolved) == "online":
+        comet.add_notebook(folder)
     return resolved
 
 
@@ -253,17 +262,22 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
     folder.add_picture(edit, made, measure(made))
 
 
+def _way(resolved: Resolved) -> str:
+    return comet.way(resolved.spec.spec.tracking)
+
+
 def _project(resolved: Resolved) -> Path | None:
-    from sdxl_lab import comet
+    """Write what only Comet asks for: the contact sheet, and without an account the archive that is sent by hand."""
     from sdxl_lab.grid import contact_sheet
 
-    if resolved.spec.spec.tracking == "off":
+    way = _way(resolved)
+    if way == "off":
         return None
     pictures = resolved.folder.pictures()
     cells = [[_read(path) for path in (picture.input_image, picture.mask_image, picture.image)] for picture in pictures]
     sheet = contact_sheet(rows=[f"{title(picture)}: {picture.prompt}" for picture in pictures], columns=["input", "mask", "result"], cells=cells)
     write_whole(resolved.folder.contact_sheet, png(sheet))
-    return comet.archive(resolved.folder)
+    return comet.archive(resolved.folder) if way == "offline" else None
 
 
 def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:

@@ -1,14 +1,29 @@
 """A run in Comet: a projection of its record, built by the SDK in processes of its own, so that nothing of it can reach or stop a run."""
 
 from sdxl_lab.comet.account import check as check
+from sdxl_lab.comet.account import require_key as require_key
 from sdxl_lab.comet.account import way as way
 from sdxl_lab.comet.archive import archive as archive
 from sdxl_lab.comet.confirmed import Standing as Standing
 from sdxl_lab.comet.confirmed import standing as standing
 from sdxl_lab.comet.errors import CometError as CometError
+from sdxl_lab.comet.errors import KeyRefusedError as KeyRefusedError
 from sdxl_lab.comet.live import add_notebook as add_notebook
 from sdxl_lab.comet.live import finish as finish
 from sdxl_lab.comet.live import follow as follow
 from sdxl_lab.comet.sender import push as push
 
-__all__ = ["CometError", "Standing", "add_notebook", "archive", "check", "finish", "follow", "push", "standing", "way"]
+__all__ = [
+    "CometError",
+    "KeyRefusedError",
+    "Standing",
+    "add_notebook",
+    "archive",
+    "check",
+    "finish",
+    "follow",
+    "push",
+    "require_key",
+    "standing",
+    "way",
+]

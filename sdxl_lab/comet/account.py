@@ -37,6 +37,15 @@ def account() -> dict[str, str]:
     return settings
 
 
+def require_key() -> None:
+    """Make sure that there is an API key.
+
+    Raises:
+        CometError: There is none.
+    """
+    account()
+
+
 def server() -> str:
     """Name the server that runs are sent to, without sending anything."""
     return _settings().get("COMET_URL_OVERRIDE", CLOUD).rstrip("/")

@@ -1,4 +1,4 @@
-"""The one error of this package."""
+"""The errors of this package."""
 
 from __future__ import annotations
 
@@ -7,3 +7,7 @@ from sdxl_lab.errors import LabError
 
 class CometError(LabError):
     """Comet cannot be used as asked, or what it holds could not be brought up to the record."""
+
+
+class KeyRefusedError(CometError):
+    """Comet does not accept the API key, for this run or any other."""

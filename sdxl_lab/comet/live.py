@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -97,10 +98,15 @@ def later(run: RunFolder) -> str:
     return f"`sdxl-lab push {run.path}` sends what is missing"
 
 
+def on_stderr(line: str) -> None:
+    """Show a line."""
+    print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
+
+
 _following: dict[str, Live] = {}
 
 
-def follow(run: RunFolder, notice: Notice) -> None:
+def follow(run: RunFolder, notice: Notice = on_stderr) -> None:
     """Begin to send a run while it is made. One run is followed at a time; the one before is let go.
 
     Args:
@@ -118,7 +124,7 @@ def follow(run: RunFolder, notice: Notice) -> None:
     _following[here] = Live(run, notice)
 
 
-def finish(run: RunFolder, notice: Notice) -> bool:
+def finish(run: RunFolder, notice: Notice = on_stderr) -> bool:
     """Send what is left of a run, whether it was followed or not, and wait for it a little.
 
     Args:
@@ -138,7 +144,7 @@ def finish(run: RunFolder, notice: Notice) -> bool:
     return arrived
 
 
-def add_notebook(run: RunFolder, notice: Notice) -> bool:
+def add_notebook(run: RunFolder, notice: Notice = on_stderr) -> bool:
     """Send what was written after the end of a run, the executed notebook; if Comet was not reached at the end, do not try again.
 
     Args:

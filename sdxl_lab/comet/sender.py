@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from sdxl_lab.comet import worker
 from sdxl_lab.comet.account import WAYS_TO_GIVE_A_KEY, account, server
-from sdxl_lab.comet.errors import CometError
+from sdxl_lab.comet.errors import CometError, KeyRefusedError
 from sdxl_lab.records import RunFolder
 
 SILENCE_S = 90.0
@@ -119,7 +119,8 @@ def push(run: RunFolder, progress: Progress | None = None) -> None:
         progress: Told how many of how many files have been sent.
 
     Raises:
-        CometError: Something is not there in the end; the message says why and what to do.
+        KeyRefusedError: Comet does not accept the API key.
+        CometError: There is none, or something is not there in the end; the message says why and what to do.
         RecordError: The folder holds no run.
     """
     variables = account()
@@ -137,7 +138,8 @@ def push(run: RunFolder, progress: Progress | None = None) -> None:
         "busy": "wait until it is done",
         "record": "put that right",
     }.get(news["kind"], f"see that {server()} can be reached")
-    raise CometError(f"{run.path.name} is not all in Comet: {news['reason']}; {advice}, and push again: what has arrived is not sent twice")
+    kind = KeyRefusedError if news["kind"] == "key" else CometError
+    raise kind(f"{run.path.name} is not all in Comet: {news['reason']}; {advice}, and push again: what has arrived is not sent twice")
 
 
 def _attempt(run: RunFolder, variables: Mapping[str, str], progress: Progress | None) -> News:

@@ -1,0 +1,133 @@
+"""Runs and Comet, for people: what it lacks of them, and bringing it up to them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdxl_lab import comet
+from sdxl_lab.comet import Standing
+from sdxl_lab.errors import LabError
+from sdxl_lab.records import RunFolder, find_runs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class TrackedError(LabError):
+    """A path holds no run, or something of a run did not reach Comet."""
+
+
+def runs_of(paths: Sequence[Path], home: Path) -> list[RunFolder]:
+    """Find runs.
+
+    Args:
+        paths: Run folders, or folders above some; none of them means all runs of the lab.
+        home: The folder whose `artifacts/runs` are the lab's.
+
+    Returns:
+        The runs, each once.
+
+    Raises:
+        TrackedError: A path holds no run.
+    """
+    found: dict[Path, RunFolder] = {}
+    for path in paths or [home / "artifacts" / "runs"]:
+        below = find_runs(path)
+        if paths and not below:
+            kind = "holds no run" if path.exists() else "is not there"
+            raise TrackedError(f"{path} {kind}; give the folder of a run (it holds a spec.json), or a folder of runs")
+        found |= {run.path.resolve(): run for run in below}
+    return list(found.values())
+
+
+def push(paths: Sequence[Path], home: Path) -> None:
+    """Bring Comet up to the records of runs, one after the other, with a progress bar on stderr.
+
+    Args:
+        paths: As for `runs_of`. Runs that are named are compared with Comet in any case; without names, those that it lacks something of
+            and whose tracking is not `off`.
+        home: As for `runs_of`.
+
+    Raises:
+        TrackedError: Something is not there in the end. What went wrong with each run was said on stderr, one line each.
+        CometError: There is no API key, or Comet does not accept it.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    comet.require_key()
+    runs = [run for run in runs_of(paths, home) if paths or _is_due(run)]
+    failed = 0
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        for run in runs:
+            bar = bars.add_task(run.path.name, total=None)
+            try:
+                comet.push(run, lambda sent, total, bar=bar: bars.update(bar, completed=sent, total=total))
+                bars.update(bar, total=bars.tasks[bar].completed)
+            except comet.KeyRefusedError:
+                raise
+            except LabError as error:
+                failed += 1
+                bars.console.print(f"sdxl-lab: {error}", markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise TrackedError(f"{failed} of {len(runs)} runs are not all in Comet; the lines above say why")
+    for run in runs:
+        print(f"{run.path.name} is in Comet: {comet.standing(run).url}")
+    if not runs:
+        print("Comet lacks nothing of the runs here")
+
+
+def print_status(paths: Sequence[Path], home: Path, console: Console | None = None) -> None:
+    """Print a table of runs: how far they are, and what Comet lacks of them. Offline and quick.
+
+    Args:
+        paths: As for `runs_of`.
+        home: As for `runs_of`.
+        console: Where to print; stdout when left out.
+
+    Raises:
+        TrackedError: A path holds no run.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "pictures", "done", "Comet"):
+        table.add_column(column, overflow="fold")
+    for cells in _rows(runs_of(paths, home), Path.cwd()):
+        table.add_row(*cells)
+    (console or Console(highlight=False, width=None if sys.stdout.isatty() else 120)).print(table)
+
+
+def _rows(runs: Sequence[RunFolder], here: Path) -> Iterator[tuple[str, str, str, str]]:
+    for run in runs:
+        path = run.path.resolve()
+        name = str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+        try:
+            found = comet.standing(run)
+        except LabError as error:
+            yield name, "?", "?", str(error)
+            continue
+        yield name, f"{found.made} of {found.planned}", "yes" if run.is_done else "no", _lacks(run, found)
+
+
+def _lacks(run: RunFolder, found: Standing) -> str:
+    if found.is_whole:
+        return "has all of it"
+    if run.resolved.spec.tracking == "off" and not found.url:
+        return "off"
+    if not found.url:
+        return "has nothing"
+    missing = found.made - found.confirmed
+    return f"lacks {missing} pictures" if missing > 0 else "lacks the newest files"
+
+
+def _is_due(run: RunFolder) -> bool:
+    try:
+        return run.resolved.spec.tracking != "off" and not comet.standing(run).is_whole
+    except LabError:
+        return True  # its error is said when it is pushed
