@@ -214,7 +214,7 @@ def finish(resolved: Resolved) -> str:
     return "\n".join(lines)
 
 
-def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None = None) -> Resolved:
+def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None = None, *, warm: bool = False) -> Resolved:
     """Run a notebook through papermill, unless its run is done already.
 
     The parameters are resolved first, so that mistakes show before a kernel starts.
@@ -223,6 +223,7 @@ def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None
         notebook: A notebook that resolves, runs and finishes the spec of its parameters, as the built-in one does.
         parameters: All eight.
         follow: Shows the progress; nothing is shown when left out.
+        warm: Use this thread's warm kernel, and keep it for the next run.
 
     Returns:
         The run, done: recorded, with a whole executed notebook.
@@ -241,7 +242,8 @@ def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None
         if resolved.is_done and notebooks.is_whole(folder.executed_notebook):
             return resolved
         folder.path.mkdir(parents=True, exist_ok=True)
-        notebooks.run(notebook, dict(parameters) | {"runs_folder": resolved.spec.spec.runs_folder}, folder.executed_notebook)
+        given = dict(parameters) | {"runs_folder": resolved.spec.spec.runs_folder}
+        notebooks.run(notebook, given, folder.executed_notebook, warm=warm)
         if not resolved.is_done:
             raise ExperimentError(
                 f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters it was given"

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sdxl_lab.errors import LabError
@@ -19,8 +18,16 @@ BUILT_IN = "inpaint_outpaint"
 FAILED = "failed.ipynb"
 
 
+PRELOAD = ("sdxl_lab.experiment", "sdxl_lab.checkpoints", "sdxl_lab.generate", "sdxl_lab.metrics")
+"""Imported by a warm kernel before its first notebook: what these set at import is not a notebook's doing."""
+
+
 class NotebookError(LabError):
     """A notebook cannot be found or read, or one of its cells failed."""
+
+
+class MachineError(NotebookError):
+    """The machine failed, not the notebook: its kernel died, or there was not enough memory. The same again may succeed."""
 
 
 def find(notebook: str) -> Path:
@@ -72,16 +79,19 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     return dict(_assignments(tagged[0], notebook))
 
 
-def run(notebook: Path, parameters: Mapping[str, Any], output: Path) -> None:
-    """Run a notebook in a fresh kernel; the output appears only if every cell succeeded.
+def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bool = False) -> None:
+    """Run a notebook; the output appears only if every cell succeeded.
 
     Args:
         notebook: What to run.
         parameters: Values for its parameters cell: None, numbers, texts, lists and dictionaries.
-        output: Path of the executed notebook. A notebook that failed lies beside it as `failed.ipynb`.
+        output: Path of the executed notebook. A notebook that did not succeed lies beside it as `failed.ipynb`, with the cells that ran.
+        warm: Use this thread's warm kernel (`sdxl_lab.engine`) and keep it for the next notebook, instead of a new one that ends with this one.
 
     Raises:
-        NotebookError: A cell failed or the kernel died. The message is that of the error in the cell.
+        MachineError: The kernel died, or there was not enough memory.
+        NotebookError: A cell failed. The message is that of the error in the cell.
+        KeyboardInterrupt: By ctrl-C.
     """
     for leftover in output.parent.glob(f".{output.stem}-*.ipynb"):
         leftover.unlink(missing_ok=True)
@@ -89,13 +99,16 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path) -> None:
     failed = output.with_name(FAILED)
     try:
         with _quiet():
-            _papermill(notebook, parameters, unfinished, failed)
+            _papermill(notebook, parameters, unfinished, failed, isolated=not warm)
+        if not is_whole(unfinished):
+            raise NotebookError(f"{notebook} left with exit() before its end; see {failed}, and let the last cell end it")
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
         unfinished.replace(output)
         failed.unlink(missing_ok=True)
     finally:
-        unfinished.unlink(missing_ok=True)
+        if unfinished.exists():
+            unfinished.replace(failed)
 
 
 def is_whole(executed: Path) -> bool:
@@ -123,38 +136,37 @@ def _assignments(source: str, notebook: Path) -> Iterator[tuple[str, Any]]:
                     raise NotebookError(f"{notebook}: the parameters cell has {ast.unparse(statement)!r}; allowed is {allowed}") from None
 
 
-def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, failed: Path) -> None:
+def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, failed: Path, *, isolated: bool) -> None:
     import papermill
     from nbclient.exceptions import DeadKernelError
+    from papermill.engines import papermill_engines
     from papermill.exceptions import PapermillExecutionError
-    from traitlets.config import Config
 
+    from sdxl_lab.engine import UNFIT, WarmEngine
+
+    papermill_engines.register("warm", WarmEngine)  # also where the package is not installed
     try:
-        with TemporaryDirectory(prefix="sdxl-") as private:
-            # Over TCP other users of the machine can listen in; a socket's path has 107 bytes at most.
-            config = Config(KernelManager={"transport": "ipc", "connection_file": str(Path(private, "kernel.json"))})
-            papermill.execute_notebook(
-                str(notebook),
-                str(unfinished),
-                dict(parameters),
-                kernel_name="python3",  # kernels of other names may be another Python
-                language="python",
-                progress_bar=False,
-                request_save_on_cell_execute=False,  # else each cell writes every picture so far again
-                coalesce_streams=True,  # a progress bar is one line in the end
-                extra_arguments=["--IPKernelApp.log_level=50"],  # what a kernel logs while it is being ended
-                config=config,
-            )
+        papermill.execute_notebook(
+            str(notebook),
+            str(unfinished),
+            dict(parameters),
+            engine_name="warm",
+            kernel_name="python3",  # kernels of other names may be another Python
+            language="python",
+            progress_bar=False,
+            request_save_on_cell_execute=False,  # else each cell writes every picture so far again
+            coalesce_streams=True,  # a progress bar is one line in the end
+            extra_arguments=["--IPKernelApp.log_level=50"],  # what a kernel logs while it is being ended
+            isolated=isolated,
+            preload=PRELOAD,
+        )
     except PapermillExecutionError as error:
-        unfinished.replace(failed)
         if error.ename in _lab_errors():
             raise NotebookError(error.evalue) from error
-        raise NotebookError(
-            f"cell [{error.exec_count}] of {notebook} failed with {error.ename}: {error.evalue}; see the traceback in {failed}"
-        ) from error
+        kind = MachineError if UNFIT.search(f"{error.ename}: {error.evalue}") else NotebookError
+        raise kind(f"cell [{error.exec_count}] of {notebook} failed with {error.ename}: {error.evalue}; see the traceback in {failed}") from error
     except DeadKernelError as error:
-        # After ctrl-C nbclient ends the kernel, and then finds it dead.
-        raise NotebookError(
+        raise MachineError(
             f"the kernel that ran {notebook} ended in the middle: interrupted, or died for want of memory; pictures made so far are kept: "
             "the same command goes on from there"
         ) from error

@@ -1,0 +1,319 @@
+"""The clean slate on which a notebook starts in a kernel that others used before: taken once, restored after each notebook.
+
+Runs inside the kernel. What is restored: variables, history and outputs of the shell; working folder, environment, `sys.path`, `sys.argv` and
+other parts of `sys`, `builtins`, signal handlers, warning filters, log handlers and levels; the state of random numbers; torch's default dtype
+and device, threads, grad mode, autocast and the switches of its arithmetic; printing options. What is ended or closed: a running Comet
+experiment, figures, widgets. Modules that a notebook found in its own folder are imported anew by the next. `exit()` ends the notebook only.
+
+What makes a kernel unfit: a function, class, thread or task of the notebook that lives on (in a hook, a patch, a registry), hooks on all of
+torch's modules, modes of torch that were entered and not left, and a change to whatever is watched (`watch`), such as loaded checkpoints.
+
+What is not undone: attributes of libraries set to a value that is not the notebook's own code, weights written through `.data` or numpy, and
+what an imported library remembers, such as environment variables it read at import. For those there is `isolated` in a notebook's metadata.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeAlias
+
+CLEAN = "clean"
+
+Restore: TypeAlias = Callable[[], None]
+
+_restorers: list[Restore] = []
+_watched: list[tuple[Callable[[], Hashable], Hashable]] = []
+_modules: set[str] = set()
+
+
+def watch(fingerprint: Callable[[], Hashable]) -> None:
+    """Have the kernel replaced, between notebooks, once this answers otherwise than now."""
+    _watched.append((fingerprint, fingerprint()))
+
+
+def begin(preload: Sequence[str]) -> str:
+    """Import what should be there before the first notebook, and remember how things are.
+
+    Args:
+        preload: Names of modules; those that are not installed are left out.
+    """
+    for name in preload:
+        if find_spec(name.partition(".")[0]):
+            import_module(name)
+    shell = _shell()
+    _let_exit_end_the_notebook(shell)
+    _restorers[:] = [*_of_system(), *_of_logging(), *_of_shell(shell)]
+    if "torch" in sys.modules:
+        _restorers.extend(_of_torch())
+    gc.collect()
+    gc.freeze()
+    _modules.update(sys.modules)
+    return CLEAN
+
+
+def enter(folder: str) -> str:
+    """Start a notebook in a folder.
+
+    Args:
+        folder: Where relative paths begin.
+    """
+    os.chdir(folder)
+    return CLEAN
+
+
+def wipe() -> str:
+    """Undo what a notebook left behind.
+
+    Returns:
+        `clean`, or what remains of the notebook, which only a new kernel is without.
+    """
+    shell = _shell()
+    _close_what_is_open()
+    names = [name for name in ("last_exc", "last_type", "last_value", "last_traceback") if hasattr(sys, name)]
+    for name in names:  # they hold the frames of the last error, and all tensors in them
+        delattr(sys, name)
+    shell._last_traceback = None
+    shell.InteractiveTB.tb = shell.InteractiveTB.etype = shell.InteractiveTB.value = None
+    if left := _what_runs(shell.user_ns):
+        return left
+    shell.reset(new_session=True, aggressive=False)
+    for restore in _restorers:
+        restore()
+    _reseed()
+    dropped = _forget_local_modules()
+    fresh = sys.modules.keys() - _modules
+    _modules.update(fresh)
+    gc.collect()
+    if left := _what_lives_on([shell.user_ns, *dropped]):
+        return left
+    if fresh:
+        gc.freeze()  # else each later collection walks through all that the libraries hold
+    if "torch" in sys.modules:
+        torch: Any = sys.modules["torch"]
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        if torch.nn.modules.module._has_any_global_hook():
+            return "hooks on all of torch's modules"
+    for fingerprint, value in _watched:
+        if fingerprint() != value:
+            return f"a change to what {fingerprint.__qualname__} watches"
+    return CLEAN
+
+
+def _shell() -> Any:
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()
+
+
+def _let_exit_end_the_notebook(shell: Any) -> None:
+    """Replace ipykernel's own `exit`, which ends the kernel, in the middle of the next notebook."""
+
+    class Leave(type(shell.exiter)):
+        def __call__(self, code: Any = None) -> None:
+            raise SystemExit(*([] if code is None else [code]))
+
+    shell.exiter = Leave(shell)
+    shell.user_ns.update(exit=shell.exiter, quit=shell.exiter)
+
+
+def _close_what_is_open() -> None:
+    if comet := sys.modules.get("comet_ml"):
+        experiment = comet.get_running_experiment()
+        if experiment is not None:
+            experiment.end()
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+    if widgets := sys.modules.get("ipywidgets"):
+        widgets.Widget.close_all()
+
+
+def _what_runs(namespace: dict[str, Any]) -> str:
+    """Name a thread or a task that runs code of the notebook."""
+    import asyncio
+
+    frames = sys._current_frames()
+    for thread in threading.enumerate():
+        frame = frames.get(thread.ident or 0) if thread is not threading.main_thread() else None
+        while frame is not None:
+            if frame.f_globals is namespace:
+                return f"thread {thread.name}"
+            frame = frame.f_back
+    for task in asyncio.all_tasks():
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        if frame is not None and frame.f_globals is namespace:
+            return f"task {task.get_name()}"
+    return ""
+
+
+def _what_lives_on(namespaces: list[dict[str, Any]]) -> str:
+    """Name a function of the notebook that something outside of it holds."""
+    ids = {id(namespace) for namespace in namespaces}
+    for found in gc.get_objects():
+        # IPython keeps the body of the last cell, as a function <module>.
+        if type(found) is types.FunctionType and id(found.__globals__) in ids and found.__name__ != "<module>":
+            return f"function {found.__qualname__}"
+    return ""
+
+
+def _forget_local_modules() -> list[dict[str, Any]]:
+    """Forget modules found in the notebook's own folder, or where it said to look; return what was in them."""
+    dropped = []
+    for name in sys.modules.keys() - _modules:
+        origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None)
+        if origin and Path(origin).is_absolute() and not any(origin.startswith(folder + os.sep) for folder in sys.path if folder):
+            dropped.append(vars(sys.modules.pop(name)))
+    return dropped
+
+
+def _reseed() -> None:
+    """Random numbers as in a new process: torch's are always the same there, the others never."""
+    random.seed()
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(torch.Generator().initial_seed())
+
+
+def _of_system() -> Iterator[Restore]:
+    environment = dict(os.environ)
+
+    def restore_environment() -> None:
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        for name, value in environment.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+
+    yield restore_environment
+    for values in (sys.path, sys.argv, sys.meta_path, sys.path_hooks):
+        yield _list_restorer(values)
+    for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook", "unraisablehook", "path", "argv", "meta_path", "path_hooks"):
+        yield _attribute_restorer(sys, name)
+    yield _attribute_restorer(threading, "excepthook")
+    own: Any = vars(builtins)
+    known = dict(own)
+
+    def restore_builtins() -> None:
+        for name in own.keys() - known.keys():
+            del own[name]
+        own.update(known)
+
+    yield restore_builtins
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+    def restore_signals() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+    yield restore_signals
+    for get, put in ((sys.getrecursionlimit, sys.setrecursionlimit), (sys.getswitchinterval, sys.setswitchinterval)):
+        yield _value_restorer(get, put)
+    mask = os.umask(0)
+    os.umask(mask)
+    yield lambda: (os.umask(mask), None)[1]
+    if numpy := sys.modules.get("numpy"):
+        printing, errors = numpy.get_printoptions(), numpy.geterr()
+        yield lambda: (numpy.set_printoptions(**printing), numpy.seterr(**errors), None)[-1]
+
+
+def _of_logging() -> Iterator[Restore]:
+    active: Any = warnings.filters
+    filters, show = list(active), warnings.showwarning
+
+    def restore_warnings() -> None:
+        if warnings.filters is not active or active != filters:
+            warnings.filters = active
+            warnings.resetwarnings()
+            active[:] = filters
+        warnings.showwarning = show
+
+    yield restore_warnings
+    loggers = [logging.getLogger(), *(logger for logger in logging.Logger.manager.loggerDict.values() if isinstance(logger, logging.Logger))]
+    states = [(logger, logger.level, logger.handlers, list(logger.handlers), logger.propagate, logger.disabled) for logger in loggers]
+    disabled = logging.root.manager.disable
+
+    def restore_loggers() -> None:
+        logging.disable(disabled)
+        for logger, level, own, handlers, logger.propagate, logger.disabled in states:
+            if logger.level != level:
+                logger.setLevel(level)
+            own[:] = handlers
+            logger.handlers = own
+
+    yield restore_loggers
+
+
+def _of_shell(shell: Any) -> Iterator[Restore]:
+    yield _attribute_restorer(shell, "custom_exceptions")
+    yield _attribute_restorer(shell, "exiter")
+    yield _attribute_restorer(shell, "showtraceback")
+    for name in ("input_transformers_post", "ast_transformers"):
+        yield _list_restorer(getattr(shell, name))
+
+
+def _of_torch() -> Iterator[Restore]:
+    torch: Any = sys.modules["torch"]
+    settings: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
+        (torch.get_default_dtype, torch.set_default_dtype),
+        (torch.get_num_threads, torch.set_num_threads),
+        (torch.is_grad_enabled, torch.set_grad_enabled),
+        (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+        (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    ]
+    for get, put in settings:
+        yield _value_restorer(get, put)
+    switches = [(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic", "allow_tf32")]
+    switches += [(torch.backends.cuda.matmul, name) for name in ("allow_tf32", "allow_fp16_reduced_precision_reduction")]
+    for owner, name in switches:
+        yield _attribute_restorer(owner, name)
+    yield lambda: torch.set_default_device(None)
+    yield lambda: (torch.set_flush_denormal(False), None)[1]
+    yield lambda: torch.set_printoptions(profile="default")
+    for device in ("cpu", "cuda"):
+        yield _value_restorer(
+            lambda device=device: torch.is_autocast_enabled(device), lambda on, device=device: torch.set_autocast_enabled(device, on)
+        )
+
+
+def _value_restorer(get: Callable[[], Any], put: Callable[[Any], Any]) -> Restore:
+    value = get()
+    return lambda: None if get() == value else put(value)
+
+
+def _attribute_restorer(owner: Any, name: str) -> Restore:
+    value = getattr(owner, name)
+
+    def restore() -> None:
+        with suppress(AttributeError):
+            if getattr(owner, name) is value:
+                return
+        setattr(owner, name, value)
+
+    return restore
+
+
+def _list_restorer(values: list[Any]) -> Restore:
+    known = list(values)
+
+    def restore() -> None:
+        values[:] = known
+
+    return restore
