@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,8 +50,16 @@ class Backend(State):
     unknown: list[str] = field(default_factory=list)
     faults: Faults = field(default_factory=Faults)
     expired: bool = False
+    rest_status: int = 401
     port: int = 0
     server: Server | None = None
+
+    @property
+    def alive(self) -> bool:
+        """
+        Whether anybody listens.
+        """
+        return self.server is not None
 
     def environment(self) -> dict[str, str]:
         """
@@ -68,6 +77,7 @@ class Backend(State):
         delay_s: float = 0.0,
         drop: Drop | None = None,
         truncate: int | None = None,
+        stall: int | None = None,
         shorten: int | None = None,
         corrupt: bool = False,
         times: int | None = None,
@@ -77,8 +87,9 @@ class Backend(State):
         From now on, requests go wrong as `Fault` describes; its `hits` tells how many did.
         """
         when = dict(method=method, times=times, after=after)
-        how = dict(status=status, body=body, delay_s=delay_s, drop=drop, truncate=truncate, shorten=shorten, corrupt=corrupt)
-        fault = Fault(path_contains=path_contains, **when, **how)
+        how = dict(status=status, body=body, delay_s=delay_s, drop=drop)
+        reply = dict(truncate=truncate, stall=stall, shorten=shorten, corrupt=corrupt)
+        fault = Fault(path_contains=path_contains, **when, **how, **reply)
         self.faults.add(fault)
         return fault
 
@@ -89,23 +100,24 @@ class Backend(State):
         self.expired = False
         self.faults.clear()
 
-    def expire_key(self) -> None:
+    def expire_key(self, *, rest_status: int = 401) -> None:
         """
-        From now on the key is refused as one that nobody knows.
+        From now on the key is refused as one that nobody knows; the SDK takes 401 and 400 for it where `comet_ml.API` reads.
         """
-        self.expired = True
+        self.expired, self.rest_status = True, rest_status
 
     def start(self) -> None:
         """
         Listen; after a stop on the same port as before.
         """
-        ports = [self.port] if self.port else random.SystemRandom().sample(NEVER_EPHEMERAL, 50)
-        for port in ports:
+        ports = [self.port] * 100 if self.port else random.SystemRandom().sample(NEVER_EPHEMERAL, 100)
+        for attempt, port in enumerate(ports, 1):
             try:
                 server = Server(self, port)
             except OSError:
-                if port == ports[-1]:
+                if attempt == len(ports):
                     raise
+                time.sleep(0.05)  # the life before may still be closing
                 continue
             self.server, self.port, self.url = server, port, f"http://127.0.0.1:{port}/"
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -125,7 +137,7 @@ class Backend(State):
         Do what a request asks for.
         """
         if request.path not in OPEN_TO_ALL and (self.expired or request.headers.get("authorization") != self.api_key):
-            status = 400 if request.path.startswith(CLIENT) else 401
+            status = 400 if request.path.startswith(CLIENT) else self.rest_status
             return Refused("this API key is not registered", code=BAD_KEY, status=status).reply
         route = ROUTES.get((request.method, request.path))
         if route is None:
@@ -200,6 +212,7 @@ def handler(backend: Backend) -> type[BaseHTTPRequestHandler]:
     """
 
     class Handler(BaseHTTPRequestHandler):
+        server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
@@ -229,14 +242,22 @@ def handler(backend: Backend) -> type[BaseHTTPRequestHandler]:
         def is_late(self) -> bool:
             return backend.server is not self.server
 
+        def kill(self) -> None:
+            with backend.lock:
+                if not self.is_late():
+                    backend.server = None
+                    threading.Thread(target=self.server.die).start()  # not from here: it waits for this handler
+
         def serve(self) -> None:
             backend.requests.append((self.command, self.path.partition("?")[0]))
             fault = backend.faults.pick(self.command, self.path) or Fault(path_contains="")
             if fault.drop == "unread":
                 return self.reset()
             length = int(self.headers.get("Content-Length") or 0)
-            if fault.drop == "reading":
+            if fault.drop in ("reading", "death"):
                 self.read(length // 2)
+                if fault.drop == "death":
+                    self.kill()
                 return self.reset()
             body = self.read(length)
             if len(body) < length or not backend.faults.wait(fault.delay_s, unless=self.is_late):
@@ -261,10 +282,13 @@ def handler(backend: Backend) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", reply.content_type)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            if fault.truncate is not None:
+            limits = [limit for limit in (fault.truncate, fault.stall) if limit is not None]
+            if limits:
                 self.close_connection = True
-                content = content[: min(fault.truncate, len(content) - 1)]
+                content = content[: min(*limits, len(content) - 1)]
             self.wfile.write(content)
+            if fault.stall is not None and not backend.faults.wait(float("inf"), unless=self.is_late):
+                self.reset()
 
     return Handler
 

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -130,23 +131,23 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def run(backend: Backend, folder: Path, *command: object) -> str:
+def run(backend: Backend, folder: Path, *command: object, status: int = 0) -> str:
     """
-    A process that knows nothing but the backend; what it printed.
+    A process that knows nothing but the backend, and ends with that status; what it printed.
     """
     quiet = {"COMET_ERROR_TRACKING_ENABLE": "0", "COMET_DISABLE_AUTO_LOGGING": "1", "COMET_AUTO_LOG_GPU": "0"}
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)} | quiet | backend.environment()
     done = subprocess.run(
         [str(part) for part in command], env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == status, done.stdout
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Backend, Path, dict[str, Any]]]:
     """
-    One experiment written online by the plain SDK, one sent by `comet upload`, and what `comet_ml.API` tells of both.
+    One experiment written online by the plain SDK, one sent by `comet upload`, which is refused a second time, and what `comet_ml.API` tells of both.
     """
     folder = tmp_path_factory.mktemp("plain")
     (folder / "sent.json").write_text(json.dumps(SENT))
@@ -158,7 +159,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Backend, P
         (folder / "dataset" / name).write_bytes(content)
     with serving(Backend()) as backend:
         run(backend, folder, sys.executable, "-c", WRITE, folder / "sent.json", folder, ONLINE, OFFLINE)
-        run(backend, folder, Path(sys.executable).parent / "comet", "upload", folder / f"{OFFLINE}.zip")
+        shutil.copy(folder / f"{OFFLINE}.zip", folder / "again.zip")
+        twice = (folder / f"{OFFLINE}.zip", folder / "again.zip")
+        said = run(backend, folder, Path(sys.executable).parent / "comet", "upload", *twice, status=1)
+        assert "Number of uploaded experiments: 1" in said
+        assert "Number of failed experiment uploads: 1" in said
         run(backend, folder, sys.executable, "-c", READ, folder, ONLINE, OFFLINE)
         yield backend, folder, json.loads((folder / "told.json").read_text())
 
@@ -377,6 +382,21 @@ def test_an_answer_breaks_off(backend):
     assert sum(one != other for one, other in zip(wrong, whole, strict=True)) == 1
 
 
+def test_an_answer_stops_in_the_middle(backend):
+    """
+    What was sent is there, more does not come, and the connection stays as long as the fault.
+    """
+    backend.fail("tags", stall=3)
+    connection = http.client.HTTPConnection("127.0.0.1", backend.port, timeout=0.3)
+    connection.request("GET", "/api/rest/v2/experiment/tags?experimentKey=e", headers={"Authorization": backend.api_key})
+    answer = connection.getresponse()
+    assert answer.read(3) == b'{"t'
+    with pytest.raises(TimeoutError):
+        answer.read(1)
+    connection.close()
+    answer.close()
+
+
 def test_an_upload_that_is_not_whole_is_not_stored(backend):
     """
     A client that goes away in the middle, and a body without its end, leave nothing.
@@ -419,6 +439,8 @@ def test_an_expired_key_is_a_bad_key(backend):
     status, answer = ask(backend, "POST", "/clientlib/logger/get/run", {"previousExperiment": "e"})
     assert (status, json.loads(answer)["sdk_error_code"]) == (400, 90212)
     assert ask(backend, "GET", "/clientlib/health/ping")[0] == 200
+    backend.expire_key(rest_status=400)
+    assert log(backend, 2)[0] == 400
     backend.clear()
     assert log(backend, 3)[0] == 200
     assert [value for _, value, _ in backend.experiments["e"].metrics] == [1, 3]
@@ -451,6 +473,23 @@ def test_death_and_return(backend):
         assert ask_again()
     connection.close()
     assert [value for _, value, _ in backend.experiments["e"].metrics] == [1, 3, 3]
+
+
+def test_a_request_kills_the_server(backend):
+    """
+    The n-th request finds its end and the server's; nothing of it is done, and nobody is answered until the server is started again.
+    """
+    backend.fail("metric", drop="death", after=2, times=1)
+    assert [log(backend, value)[0] for value in range(2)] == [200, 200]
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        log(backend, 2)
+    assert not backend.alive
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        log(backend, 3)
+    backend.start()
+    assert backend.alive
+    assert log(backend, 4)[0] == 200
+    assert [value for _, value, _ in backend.experiments["e"].metrics] == [0, 1, 4]
 
 
 def test_an_unknown_request_is_told(backend):

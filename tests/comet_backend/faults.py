@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Drop = Literal["unread", "reading", "unanswered"]
+Drop = Literal["unread", "reading", "unanswered", "death"]
 
 
 @dataclass(kw_only=True)
@@ -22,8 +22,10 @@ class Fault:
         status: Answer this status and do nothing.
         body: The whole body of that answer; None for a JSON message.
         delay_s: Seconds between reading the request and doing it; infinity hangs until faults are cleared or the server stops.
-        drop: Reset the connection: before the body is read, in its middle, or once the request is done and only the answer missing.
+        drop: Reset the connection: before the body is read, in its middle, once the request is done and only the answer missing, or,
+            undone, because the whole server dies of it.
         truncate: The answer breaks off after so many bytes of its body, though it promised all.
+        stall: The answer stops after so many bytes of its body, and the connection stays until faults are cleared or the server stops.
         shorten: The answer is only the first so many bytes, and says so.
         corrupt: One byte of the answer is another one.
         times: How many requests it befalls; None for all from then on.
@@ -37,6 +39,7 @@ class Fault:
     delay_s: float = 0.0
     drop: Drop | None = None
     truncate: int | None = None
+    stall: int | None = None
     shorten: int | None = None
     corrupt: bool = False
     times: int | None = None

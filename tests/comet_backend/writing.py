@@ -87,9 +87,9 @@ def get_run(state: State, request: Request) -> Reply:
 @route("POST", f"{CLIENT}asset/3d-limits")
 def tell_limits(state: State, request: Request) -> Reply:
     """
-    As many points and boxes as the SDK takes when nobody answers.
+    Points and boxes of a cloud.
     """
-    return Reply.of({"maxPointsPerCloud": 1_000_000, "maxBoxesPerCloud": 1_000_000})
+    return Reply.of({"maxPoints": 1_000_000, "maxBoxes": 1_000})
 
 
 @route("POST", f"{CLIENT}status-report/update")
