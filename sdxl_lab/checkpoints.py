@@ -21,6 +21,7 @@ __all__ = ["Checkpoint", "CheckpointError", "Outline", "Sizes", "defaults", "ide
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 NAMED = {"sdxl": BASE, "sdxl-inpaint": INPAINT}
+NAMES = ("pocket", *NAMED)
 POCKET = Path(__file__).parent / "pocket" / "weights"
 HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
 
@@ -221,7 +222,19 @@ def _locate(checkpoint: str, revision: str | None = None) -> _Source:
     if checkpoint in NAMED:
         base = Repository(NAMED[checkpoint], base_commit or "main")
         return _Source(name=checkpoint, base=base, refiner=Repository(REFINER, refiner_commit or "main", is_refiner=True), family="sdxl")
-    path = Path(checkpoint).expanduser()
+    # What has a commit came from the hub: a folder that happens to have its name is another checkpoint.
+    if revision is None and (found := _locate_file(checkpoint, Path(checkpoint).expanduser())):
+        return found
+    if match := HUB_ID.fullmatch(checkpoint):
+        name, pinned = match.groups()
+        return _Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family="custom")
+    raise CheckpointError(
+        f"there is no checkpoint {checkpoint!r}: no such folder or file, and no hub id. Allowed are pocket, {', '.join(NAMED)}, a folder, "
+        "a .safetensors file, or a hub id such as owner/name."
+    )
+
+
+def _locate_file(checkpoint: str, path: Path) -> _Source | None:
     if path.is_file() and path.suffix == ".safetensors":
         return _Source(name=checkpoint, base=SingleFile(path), refiner=_refiner_beside(path), family="custom")
     if path.is_dir():
@@ -231,13 +244,7 @@ def _locate(checkpoint: str, revision: str | None = None) -> _Source:
         raise CheckpointError(
             f"checkpoint {checkpoint!r} is a {path.suffix or 'plain'} file; allowed are .safetensors files and folders, never pickles."
         )
-    if match := HUB_ID.fullmatch(checkpoint):
-        name, pinned = match.groups()
-        return _Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family="custom")
-    raise CheckpointError(
-        f"there is no checkpoint {checkpoint!r}: no such folder or file, and no hub id. Allowed are pocket, {', '.join(NAMED)}, a folder, "
-        "a .safetensors file, or a hub id such as owner/name."
-    )
+    return None
 
 
 def _refiner_beside(base: Path) -> Part | None:

@@ -137,3 +137,27 @@ def status(
     from sdxl_lab.tracked import print_status
 
     print_status(runs or [], home())
+
+
+@app.command()
+def reproduce(
+    picture: Annotated[Path, typer.Argument(help="A PNG that sdxl_lab made.", metavar="PICTURE")],
+    dataset: Annotated[str | None, typer.Option(help="Its dataset, where it is not found by itself.", metavar="DATASET")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Its checkpoint, where it is not found by itself.", metavar="CHECKPOINT")] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Allow to download the dataset or checkpoint that the picture names.")] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads, instead of as many as it was made with.", min=1, max=1024)] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Where to write what was made; else only if it differs, <name>-again.png here.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Make a picture again from its own description, and say whether it is identical; leave with 1 if not."""
+    from sdxl_lab.reproduce import output_for, reproduce
+
+    path = output_for(picture, output)
+    made = reproduce(picture, dataset=dataset, checkpoint=checkpoint, threads=threads, fetch=fetch)
+    print(made)
+    if output or not made.is_identical:
+        print(f"written: {made.save(path)}")
+    if not made.is_identical:
+        raise typer.Exit(1)

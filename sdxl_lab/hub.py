@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +13,22 @@ from sdxl_lab import disk
 from sdxl_lab.checkpoint_files import INDEX, CheckpointError, PipelineFolder
 
 TIMEOUT_S = 10.0
+
+_only_cached = ContextVar("only_cached", default=False)
+
+
+class NotCachedError(CheckpointError):
+    """Files of the hub that the local cache lacks, and that could not or were not to be downloaded."""
+
+
+@contextlib.contextmanager
+def only_cached() -> Iterator[None]:
+    """While the block runs, let the local cache alone answer: nothing is asked of the hub."""
+    token = _only_cached.set(True)
+    try:
+        yield
+    finally:
+        _only_cached.reset(token)
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,7 @@ class Repository:
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
         try:
+            _require_permission()
             commit = str(HfApi().model_info(self.name, revision=self.revision, timeout=TIMEOUT_S).sha)
         except GatedRepoError as error:
             raise CheckpointError(f"{self.name} is gated: accept its terms on the hub, then log in with `hf auth login`.") from error
@@ -91,13 +110,14 @@ class Repository:
         from huggingface_hub import snapshot_download
 
         try:
-            return Path(snapshot_download(self.name, revision=self.commit, allow_patterns=patterns))
+            return Path(snapshot_download(self.name, revision=self.commit, allow_patterns=patterns, local_files_only=_only_cached.get()))
         except (*_unreachable(), OSError, ValueError) as error:
             raise self._missing(error) from error
 
     def _listing(self) -> list[str]:
         from huggingface_hub import HfApi
 
+        _require_permission()
         return HfApi().list_repo_files(self.name, revision=self.commit)
 
     def _remember(self, commit: str) -> None:
@@ -125,11 +145,18 @@ class Repository:
         from huggingface_hub import constants
 
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-        return CheckpointError(
+        return NotCachedError(
             f"{self.name} at revision {self.revision!r} is not wholly in the local cache ({constants.HF_HUB_CACHE}), and {constants.ENDPOINT} gave "
             f"no answer ({reason}). Connect and run again, or run `hf download {self.name}` on a machine that is connected and copy its cache here, "
             "or name a folder as checkpoint. HF_ENDPOINT names a mirror; unset HF_HUB_OFFLINE if it is set."
         )
+
+
+def _require_permission() -> None:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    if _only_cached.get():
+        raise OfflineModeIsEnabled("it was not to be asked")
 
 
 def _unreachable() -> tuple[type[Exception], ...]:

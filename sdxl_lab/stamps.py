@@ -232,9 +232,7 @@ def read_stated(picture: Path) -> Stamp:
     try:
         return _parse(json.loads(text))
     except (ValueError, RecursionError, KeyError, TypeError, SpecError) as error:
-        reason = (
-            _printable(str(error)) if isinstance(error, (SpecError, _StrangeError)) else f"its text chunk {KEYWORD!r} is not what sdxl_lab writes"
-        )
+        reason = printable(str(error)) if isinstance(error, (SpecError, _StrangeError)) else f"its text chunk {KEYWORD!r} is not what sdxl_lab writes"
         version = machine.versions().get("sdxl_lab", "unknown")
         raise StampError(
             f"{picture} does not say how it was made: {reason}; give the file from the run's images folder, and if a later version made it "
@@ -307,6 +305,13 @@ def _matching(path: str, value: Any, pattern: re.Pattern[str]) -> str:
     raise _StrangeError(f"{path}: allowed is {allowed}")
 
 
-def _printable(text: str) -> str:
-    """The text, shortened, with nothing in it that moves a terminal's cursor."""
+def printable(text: str) -> str:
+    """Make a text of unknown origin fit for a terminal.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        Its first 2,000 characters, with a question mark in place of each that does not show, line breaks aside.
+    """
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text[:2000])

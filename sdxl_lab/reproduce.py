@@ -1,0 +1,250 @@
+"""A picture made again from nothing but its own text chunk, or why it comes out differently. The picture may come from anybody."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from pydantic import ValidationError
+
+from sdxl_lab import experiment, infotext, pictures
+from sdxl_lab.artifacts import BUILT_IN, ArtifactError, Dataset
+from sdxl_lab.errors import LabError
+from sdxl_lab.parameters import problems
+from sdxl_lab.records import RunFolder
+from sdxl_lab.reproduction import Conditions, Difference, Reproduction
+from sdxl_lab.spec import CheckpointIdentity, Compute, Edit
+from sdxl_lab.stamps import Stamp, digest_of_pixels, printable, read_stated
+
+if TYPE_CHECKING:
+    from sdxl_lab.checkpoints import Checkpoint
+
+LIMIT_BYTES = 512 << 20
+"""Largest file that is read, 512 MiB: more than 89 megapixels, Pillow's limit, take in 8-bit RGB."""
+
+ARTIFACT = re.compile(r"(?!\.+/)[\w.-]+/(?!\.+$)[\w.-]+")
+VERSION = re.compile(r"(?!\.+$)[\w.-]+")
+COMMITS = re.compile(r"[0-9a-f]{40}(\+[0-9a-f]{40})?")
+
+
+class ReproduceError(LabError):
+    """A picture that cannot be made again here."""
+
+
+def reproduce(
+    picture: Path, *, dataset: str | None = None, checkpoint: str | None = None, threads: int | None = None, fetch: bool = False
+) -> Reproduction:
+    """Make a picture again from its own description, as `generate` made it, and compare.
+
+    What the description names is looked up by digest: the built-in dataset and checkpoint, the datasets in `artifacts/datasets`, checkpoints
+    in the hub's cache. It is never followed as a path, and nothing is downloaded without `fetch`.
+
+    Args:
+        picture: A PNG that sdxl_lab made.
+        dataset: A dataset as in `RunSpec`, where it is not found by itself; its digest must be the picture's.
+        checkpoint: A checkpoint as in `RunSpec`, likewise.
+        threads: CPU threads, 1 to 1024, instead of as many as it was made with.
+        fetch: Whether a Comet artifact or a checkpoint of the hub that is not here may be downloaded.
+
+    Returns:
+        What was made, and how it differs.
+
+    Raises:
+        StampError: The picture does not say how it was made.
+        ReproduceError: Dataset or checkpoint are not here, are others, or cannot make such a picture.
+        LabError: A dataset or checkpoint that was given cannot be used.
+    """
+    stamp = read_stated(picture)
+    original = _pixels(picture)
+    source = _dataset(stamp, picture, dataset, fetch=fetch)
+    sample = source.sample(stamp.edit.sample)
+    image, mask = sample.image(), sample.mask()
+    _check_size(stamp.edit, image.size, original.size)
+
+    from sdxl_lab import hub
+
+    with nullcontext() if fetch else hub.only_cached():
+        loaded = _checkpoint(stamp, checkpoint, threads)
+        began = time.perf_counter()
+        made = _made(stamp.edit, image, mask, loaded)
+    here = Conditions.here(str(loaded.device))
+    stated = _text(original)
+    return Reproduction(
+        stamp=stamp,
+        image=made,
+        difference=Difference.between(original, made),
+        is_as_recorded=digest_of_pixels(made) == stamp.sha256,
+        is_retouched=digest_of_pixels(original) != stamp.sha256,
+        contradictions=infotext.differing(stated, stamp.parameters(original.size)) if stated else {},
+        changed=Conditions.of(stamp).changes(here),
+        made_with=here,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def output_for(picture: Path, output: Path | None) -> Path:
+    """Choose where what was made is written.
+
+    Args:
+        picture: The original.
+        output: What was asked for, if anything.
+
+    Returns:
+        It, or `<name>-again.png` in the working folder.
+
+    Raises:
+        ReproduceError: It would replace the original, or its folder is not there.
+    """
+    chosen = output or Path(f"{picture.stem}-again.png")
+    if chosen.exists() and picture.exists() and chosen.samefile(picture):
+        raise ReproduceError(f"the output {chosen} is the picture itself; choose another --output")
+    if not chosen.parent.is_dir() or chosen.is_dir():
+        raise ReproduceError(f"the output {chosen} cannot be written: {chosen.parent} must be a folder, and {chosen.name} a file in it")
+    return chosen
+
+
+def _pixels(picture: Path) -> Image.Image:
+    try:
+        size_bytes = picture.stat().st_size
+        if size_bytes > LIMIT_BYTES:
+            raise ReproduceError(f"{picture} has {size_bytes:,} bytes; at most {LIMIT_BYTES:,} are read: give a PNG as sdxl_lab wrote it")
+        image = pictures.decode(picture.read_bytes())
+    except OSError as error:
+        raise ReproduceError(f"{picture} cannot be read: {error.strerror or error}") from error
+    except pictures.PictureError as error:
+        raise ReproduceError(f"{picture}: {error}") from error
+    flat = pictures.rgb(image)
+    flat.info = image.info
+    return flat
+
+
+def _text(image: Image.Image) -> str:
+    text = image.info.get(infotext.KEYWORD)
+    return text[: 1 << 20] if isinstance(text, str) else ""
+
+
+def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> Dataset:
+    wanted = stamp.resolved.dataset
+    artifact = f"{wanted.name}:{wanted.version}"
+    is_artifact = bool(ARTIFACT.fullmatch(wanted.name) and VERSION.fullmatch(wanted.version or ""))
+    if given is not None:
+        found = experiment.fetch(given)
+        if found.digest == wanted.digest:
+            return found
+        raise ReproduceError(
+            f"dataset {given} is not the one {picture} was made from: its digest is {found.digest[:12]}, that of {wanted.name} was "
+            f"{wanted.digest[:12]}; give the dataset as it was, or make new pictures with this one"
+        )
+    others = []
+    for candidate in _datasets_here(wanted.name, wanted.version):
+        try:
+            found = experiment.fetch(candidate)
+        except ArtifactError:
+            continue
+        if found.digest == wanted.digest:
+            return found
+        if found.name == wanted.name.rpartition("/")[2]:
+            others.append(f"; {candidate} is another, of digest {found.digest[:12]}")
+    if fetch and is_artifact:
+        return _dataset(stamp, picture, artifact, fetch=False)
+    advice = f"give its folder with --dataset{_hint(picture, 'dataset')}" + (f", or let --fetch download {artifact}" if is_artifact else "")
+    raise ReproduceError(
+        f"dataset {wanted.name} of digest {wanted.digest[:12]}, which {picture} was made from, is not here{''.join(others[:3])}; {advice}"
+    )
+
+
+def _datasets_here(name: str, version: str | None) -> list[str]:
+    """What can be fetched without a download, most likely first; the names only sort them."""
+    folder = experiment.home() / "artifacts" / "datasets"
+    found = [metadata.parent for depth in ("*", "*/*", "*/*/*") for metadata in sorted(folder.glob(f"{depth}/metadata.json"))]
+    parts = {*name.split("/"), version}
+    return [BUILT_IN, *map(str, sorted(found, key=lambda path: -len(parts & set(path.relative_to(folder).parts))))]
+
+
+def _check_size(edit: Edit, size: tuple[int, int], expected: tuple[int, int]) -> None:
+    canvas = edit.settings.canvas
+    width, height = size
+    if edit.settings.mode == "canvas":
+        width, height = width + canvas.left_px + canvas.right_px, height + canvas.top_px + canvas.bottom_px
+    if (width, height) != expected:
+        raise ReproduceError(
+            f"the picture is {expected[0]}x{expected[1]}, and its description makes one of {width}x{height}: it was scaled or cropped, or its "
+            "description was changed; give the file from the run's images folder"
+        )
+
+
+def _checkpoint(stamp: Stamp, given: str | None, threads: int | None) -> Checkpoint:
+    from sdxl_lab import checkpoints, hub
+
+    wanted = stamp.resolved.checkpoint
+    try:
+        identity = checkpoints.identify(given) if given is not None else _checkpoint_here(wanted)
+        if identity.digest != wanted.digest:
+            raise ReproduceError(
+                f"checkpoint {identity.name} is not the one the picture was made with: its digest is {identity.digest[:12]}, that of {wanted.name} "
+                f"was {wanted.digest[:12]}; give that one with --checkpoint"
+            )
+        return checkpoints.load(identity, _compute(stamp, threads))
+    except hub.NotCachedError as error:
+        raise ReproduceError(
+            f"checkpoint {given or wanted.name} is not wholly here; let --fetch download it, or give it with --checkpoint ({error})"
+        ) from error
+
+
+def _checkpoint_here(wanted: CheckpointIdentity) -> CheckpointIdentity:
+    """What the description's checkpoint is on this machine: the built-in one, or one of the hub at the commit it names."""
+    from sdxl_lab import checkpoints
+
+    pocket = checkpoints.identify("pocket")
+    if wanted.digest == pocket.digest or wanted.name == "pocket":
+        return pocket
+    of_hub = wanted.name in checkpoints.NAMED or checkpoints.HUB_ID.fullmatch(wanted.name)
+    if of_hub and COMMITS.fullmatch(wanted.revision or ""):
+        return wanted
+    raise ReproduceError(
+        f"checkpoint {wanted.name} of digest {wanted.digest[:12]} is neither the built-in one nor one of the hub; give its folder or file with "
+        "--checkpoint"
+    )
+
+
+def _compute(stamp: Stamp, threads: int | None) -> Compute:
+    """As the picture was computed, on the same kind of device if there is one."""
+    import torch
+
+    resolved = stamp.resolved
+    kind, _, index = resolved.device.partition(":")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    asked: dict[str, Any] = {"device": resolved.device, "dtype": resolved.dtype, "threads": threads or resolved.threads}
+    try:
+        compute = Compute.model_validate(resolved.spec.compute.model_dump() | asked)
+    except ValidationError as error:
+        raise ReproduceError(f"the picture cannot be made again: {'; '.join(problems(error, Compute))}") from None
+    if not there.get(kind):
+        device = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+        return compute.model_copy(update={"device": device} | ({"offload": "none"} if device == "cpu" else {}))
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        return compute.model_copy(update={"device": "cuda"})
+    return compute
+
+
+def _made(edit: Edit, image: Image.Image, mask: Image.Image | None, checkpoint: Checkpoint) -> Image.Image:
+    from sdxl_lab.generate import generate
+
+    try:
+        return generate(edit, image, mask, checkpoint).image
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        # Settings that pass the gate one by one may still be more than torch can compute.
+        raise ReproduceError(
+            f"the picture cannot be made again: {printable(str(error) or type(error).__name__)}; see `sdxl-lab show` for its settings"
+        ) from error
+
+
+def _hint(picture: Path, key: str) -> str:
+    """Where the run beside a picture found its dataset; for people to judge, not followed."""
+    parents = picture.resolve().parents
+    path = RunFolder(parents[2]).local.get(key) if len(parents) > 2 else None
+    return f" (its run's local.json names {printable(path[:200])})" if isinstance(path, str) else ""
