@@ -24,6 +24,18 @@ SILENCE_S = 90.0
 PAUSES_S = (1.0, 4.0, 10.0)
 """Between attempts. Each begins with what Comet lists, so that nothing is sent twice."""
 
+LIMITS = {
+    "COMET_TIMEOUT_HTTP": "10",
+    "COMET_TIMEOUT_API": "10",
+    "COMET_TIMEOUT_FILE_UPLOAD": "60",
+    "COMET_HTTP_SESSION_RETRY_TOTAL": "0",
+    "COMET_GET_OR_ADD_EXPERIMENT_RETRY_TOTAL": "0",
+    "COMET_FALLBACK_STREAMER_FALLBACK_TO_OFFLINE_MIN_BACKEND_VERSION": "9999.0.0",
+    "COMET_FALLBACK_STREAMER_CONNECTION_CHECK_INTERVAL": "86400",
+}
+"""The SDK neither tries again nor replays by itself: a request whose answer was lost would be done twice, and two points of a metric stay.
+Here every new attempt begins with what Comet lists."""
+
 News = Mapping[str, Any]
 Progress = Callable[[int, int], None]
 
@@ -43,7 +55,7 @@ class Sender:
     def __init__(self, run: RunFolder, mode: str, variables: Mapping[str, str]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="sdxl-lab-comet-")).resolve()
         self._lines: Queue[str | None] = Queue()
-        environment = worker.environment(self._folder, variables)
+        environment = worker.environment(self._folder, LIMITS | dict(variables))
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         try:
             self._process = subprocess.Popen(

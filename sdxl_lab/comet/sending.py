@@ -84,8 +84,7 @@ def _serve(run: RunFolder, *, follow: bool, say: Say, closing: threading.Event) 
         if last:
             break
         closing.wait(POLL_S)
-    if experiment:
-        experiment.end()
+    _end(run, api)
 
 
 def _begin(comet_ml: Any, key: str, *, is_new: bool) -> Any:
@@ -154,6 +153,13 @@ def _listed(api: Any, projection: Projection) -> Holdings:
         if time.monotonic() > until:
             raise Trouble(f"Comet does not list {left} that were sent")
         time.sleep(0.5)
+
+
+def _end(run: RunFolder, api: Any) -> None:
+    """Say how it ended. The SDK's own `end` would add a metric of its own, and wait for what is known to be there."""
+    experiment = api.get_experiment_by_key(run.comet_key())
+    if experiment.get_state() == "running":
+        experiment.set_state("finished" if run.is_done else "crashed")
 
 
 def explain(error: BaseException) -> tuple[str, str]:
