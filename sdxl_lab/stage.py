@@ -146,8 +146,6 @@ class Stage(StableDiffusionXLInpaintPipeline):
         """What the autoencoder makes of an image: a distribution, from which each picture samples with its own generator."""
 
         def encode() -> torch.Tensor:
-            if self.vae.config.force_upcast:
-                self.vae.to(dtype=torch.float32)
             return self.vae.encode(image.to(self.vae.dtype)).latent_dist.parameters
 
         digest = hashlib.sha256(image.float().cpu().contiguous().numpy().data).hexdigest()

@@ -25,15 +25,16 @@ CLIP_LAYER = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc
 
 def write_single_file(pipeline: Any, path: Path) -> Path:
     """
-    All weights of a base in one file.
+    All weights of a base or a refiner in one file.
     """
     from safetensors.torch import save_file
 
     tensors = {f"model.diffusion_model.{unet_name(pipeline.unet, name)}": value for name, value in pipeline.unet.state_dict().items()}
     tensors |= {f"first_stage_model.{name}": value for name, value in (vae_tensor(*item) for item in pipeline.vae.state_dict().items())}
-    for name, value in pipeline.text_encoder.state_dict().items():
+    for name, value in pipeline.text_encoder.state_dict().items() if pipeline.text_encoder else ():
         tensors[f"conditioner.embedders.0.transformer.text_model.{name.removeprefix('text_model.')}"] = value
-    tensors |= {f"conditioner.embedders.1.model.{name}": value for name, value in open_clip(pipeline.text_encoder_2.state_dict()).items()}
+    second = f"conditioner.embedders.{1 if pipeline.text_encoder else 0}.model"
+    tensors |= {f"{second}.{name}": value for name, value in open_clip(pipeline.text_encoder_2.state_dict()).items()}
     save_file({name: value.contiguous().clone() for name, value in tensors.items()}, path)
     return path
 
