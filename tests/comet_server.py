@@ -7,29 +7,26 @@ with serving(Backend()) as backend:
 
 from __future__ import annotations
 
+import copy
 import random
-import socket
-import struct
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from comet_backend import artifacts, reading, uploads, writing
 from comet_backend.faults import Drop, Fault, Faults
+from comet_backend.server import Server
 from comet_backend.state import Artifact, Asset, Experiment, State, Version
-from comet_backend.wire import BAD_KEY, CLIENT, ROUTES, Refused, Reply, Request
+from comet_backend.wire import BAD_KEY, CLIENT, REST, ROUTES, Refused, Reply, Request
 
 __all__ = ["Artifact", "Asset", "Backend", "Experiment", "Version", "serving"]
 
 ROOMS = (artifacts, reading, uploads, writing)  # importing them is what fills ROUTES
+LAGGING = f"{REST}experiment/"
+IMMEDIATE = (f"{REST}experiment/metadata", f"{REST}experiment/asset/get-asset")
 OPEN_TO_ALL = (f"{CLIENT}isAlive/ver", f"{CLIENT}health/ping")
-CHUNK_BYTES = 1 << 20
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 NEVER_EPHEMERAL = range(20_000, 30_000)
 """Ports that no client gets as its own, so that nobody moves in (or connects to itself) while the server is down."""
 
@@ -51,6 +48,8 @@ class Backend(State):
     faults: Faults = field(default_factory=Faults)
     expired: bool = False
     rest_status: int = 401
+    lag_s: float = 0.0
+    past: list[tuple[float, dict[str, Experiment]]] = field(default_factory=list)
     port: int = 0
     server: Server | None = None
 
@@ -95,9 +94,9 @@ class Backend(State):
 
     def clear(self) -> None:
         """
-        No fault any more, and the key is good again; requests that a delay still holds are dropped undone.
+        No fault any more, no lag, and the key is good again; requests that a delay still holds are dropped undone.
         """
-        self.expired = False
+        self.expired, self.lag_s = False, 0.0
         self.faults.clear()
 
     def expire_key(self, *, rest_status: int = 401) -> None:
@@ -105,6 +104,28 @@ class Backend(State):
         From now on the key is refused as one that nobody knows; the SDK takes 401 and 400 for it where `comet_ml.API` reads.
         """
         self.expired, self.rest_status = True, rest_status
+
+    def lag(self, seconds: float) -> None:
+        """
+        From now on readers see what an experiment held so many seconds ago; the real backend answers a write before readers see it.
+        """
+        with self.lock:
+            self.lag_s, self.past = seconds, [(time.monotonic() - seconds, copy.deepcopy(self.experiments))]
+
+    def seen_by_readers(self) -> State:
+        """
+        The state as it was before the lag. That an experiment exists is known at once.
+        """
+        _, experiments = [moment for moment in self.past if moment[0] <= time.monotonic() - self.lag_s][-1]
+        told = {key: experiments.get(key) or self.empty(experiment) for key, experiment in self.experiments.items()}
+        place = dict(workspaces=self.workspaces, artifacts=self.artifacts, metadata_as_text=self.metadata_as_text, url=self.url)
+        return State(experiments=told, **place)
+
+    def empty(self, experiment: Experiment) -> Experiment:
+        """
+        The experiment with nothing in it.
+        """
+        return Experiment(key=experiment.key, name=experiment.name, workspace=experiment.workspace, project=experiment.project)
 
     def start(self) -> None:
         """
@@ -144,164 +165,18 @@ class Backend(State):
             self.unknown.append(f"{request.method} {request.target}")
             return Reply.of({"msg": "no such endpoint", "code": 404}, status=404)
         try:
-            return route(self, request)
+            if not self.lag_s:
+                return route(self, request)
+            if request.path.startswith(LAGGING) and request.path not in IMMEDIATE:
+                return route(self.seen_by_readers(), request)
+            reply = route(self, request)
+            self.past.append((time.monotonic(), copy.deepcopy(self.experiments)))
+            return reply
         except Refused as refused:
             return refused.reply
         except Exception as error:  # noqa: BLE001 - whatever a route trips over, a test must see it
             self.unknown.append(f"{request.method} {request.target}: {error!r}")
             return Reply.of({"msg": repr(error), "code": 500}, status=500)
-
-
-class Server(ThreadingHTTPServer):
-    """
-    One life of the backend: a listening socket and the connections made to it.
-    """
-
-    daemon_threads = False  # closing waits for the handlers, so that none outlives its test
-    request_queue_size = 128
-
-    def __init__(self, backend: Backend, port: int) -> None:
-        self.backend = backend
-        self.connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), handler(backend))
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self.connections.discard(request)
-        if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == RESET_ON_CLOSE:
-            request.close()  # without the farewell that a shutdown would send
-        else:
-            super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """
-        Clients that go away in the middle are part of the game; anything else a test must see.
-        """
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            self.backend.unknown.append(repr(error))
-
-    def die(self) -> None:
-        """
-        Close everything.
-        """
-        self.shutdown()
-        self.socket.close()
-        for connection in list(self.connections):
-            try:
-                reset(connection)
-                connection.shutdown(socket.SHUT_RD)  # wakes the handler that reads from it
-            except OSError:
-                continue
-        self.server_close()
-
-
-def reset(connection: socket.socket) -> None:
-    """
-    Let closing this connection reset it.
-    """
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-
-
-def handler(backend: Backend) -> type[BaseHTTPRequestHandler]:
-    """
-    What the server does with a connection.
-    """
-
-    class Handler(BaseHTTPRequestHandler):
-        server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def read(self, length: int) -> bytes:
-            """
-            So many bytes of the body, or as many as came before the client went away.
-            """
-            chunks = []
-            while length > 0:
-                try:
-                    chunk = self.rfile.read(min(length, CHUNK_BYTES))
-                except OSError:
-                    break
-                if not chunk:
-                    break
-                chunks.append(chunk)
-                length -= len(chunk)
-            return b"".join(chunks)
-
-        def reset(self) -> None:
-            self.close_connection = True
-            reset(self.connection)
-
-        def is_late(self) -> bool:
-            return backend.server is not self.server
-
-        def kill(self) -> None:
-            with backend.lock:
-                if not self.is_late():
-                    backend.server = None
-                    threading.Thread(target=self.server.die).start()  # not from here: it waits for this handler
-
-        def serve(self) -> None:
-            backend.requests.append((self.command, self.path.partition("?")[0]))
-            fault = backend.faults.pick(self.command, self.path) or Fault(path_contains="")
-            if fault.drop == "unread":
-                return self.reset()
-            length = int(self.headers.get("Content-Length") or 0)
-            if fault.drop in ("reading", "death"):
-                self.read(length // 2)
-                if fault.drop == "death":
-                    self.kill()
-                return self.reset()
-            body = self.read(length)
-            if len(body) < length or not backend.faults.wait(fault.delay_s, unless=self.is_late):
-                return self.reset()
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            request = Request(method=self.command, target=self.path, headers=headers, body=body)
-            with backend.lock:
-                if self.is_late():
-                    return self.reset()
-                backend.received.append((request.method, request.target, request.content))
-                reply = refusal(fault) or backend.answer(request)
-            return self.reset() if fault.drop == "unanswered" else self.send(reply, fault)
-
-        do_GET = do_POST = do_PUT = do_DELETE = serve  # noqa: N815 - the server's own names
-
-        def send(self, reply: Reply, fault: Fault) -> None:
-            content = reply.content if fault.shorten is None else reply.content[: fault.shorten]
-            if fault.corrupt and content:
-                middle = len(content) // 2
-                content = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-            self.send_response(reply.status)
-            self.send_header("Content-Type", reply.content_type)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            limits = [limit for limit in (fault.truncate, fault.stall) if limit is not None]
-            if limits:
-                self.close_connection = True
-                content = content[: min(*limits, len(content) - 1)]
-            self.wfile.write(content)
-            if fault.stall is not None and not backend.faults.wait(float("inf"), unless=self.is_late):
-                self.reset()
-
-    return Handler
-
-
-def refusal(fault: Fault) -> Reply | None:
-    """
-    The answer of a fault that does nothing but answer.
-    """
-    if fault.body is not None:
-        return Reply(content=fault.body, status=fault.status or 200, content_type="text/html")
-    if fault.status is not None:
-        return Reply.of({"msg": "out of order", "code": fault.status}, status=fault.status)
-    return None
 
 
 @contextmanager

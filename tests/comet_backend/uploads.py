@@ -8,6 +8,9 @@ from comet_backend.state import Asset, State
 from comet_backend.wire import CLIENT, IMMUTABLE, REST, Refused, Reply, Request, route
 from comet_backend.writing import DONE
 
+NAMED_HERE = "auto-generated-in-the-backend"
+"""What the SDK calls a text; the name it gets is one that Comet's own cometx shows."""
+
 
 def received(request: Request, *, id: str | None, name: str, type: str) -> Asset:
     """
@@ -49,7 +52,8 @@ def upload_asset(state: State, request: Request) -> Reply:
     """
     experiment = state.experiment(request.query.get("experimentId"))
     query = request.query
-    asset = received(request, id=query.get("assetId"), name=query["fileName"], type=query.get("type", "asset"))
+    name = f"text-sample-{request.step()}.txt" if query["fileName"] == NAMED_HERE else query["fileName"]
+    asset = received(request, id=query.get("assetId"), name=name, type=query.get("type", "asset"))
     files = experiment.assets
     if "artifactVersionId" in query:
         _, version = state.version_by_id(query["artifactVersionId"])

@@ -143,7 +143,9 @@ def create(state: State, request: Request) -> Reply:
     fields = request.fields
     experiment = state.new_experiment(uuid.uuid4().hex, workspace=fields["workspaceName"], project=fields["projectName"])
     experiment.name = fields.get("experimentName") or experiment.name
-    return Reply.of({"experimentKey": experiment.key})
+    place = {"workspaceName": experiment.workspace, "projectName": experiment.project}
+    link = f"{state.url}{experiment.workspace}/{experiment.project}/{experiment.key}"
+    return Reply.of({"experimentKey": experiment.key, "link": link} | place)
 
 
 def add_parameter(experiment: Experiment, fields: dict[str, Any]) -> None:
@@ -202,6 +204,16 @@ def log_metric(state: State, request: Request) -> Reply:
     One, through the API.
     """
     add_point(state.experiment(request.fields["experimentKey"]), request.fields)
+    return DONE
+
+
+@route("POST", f"{REST}write/experiment/metric/delete")
+def delete_metric(state: State, request: Request) -> Reply:
+    """
+    All its points.
+    """
+    experiment = state.experiment(request.fields["experimentKey"])
+    experiment.points[:] = [point for point in experiment.points if point.name != request.fields["metricName"]]
     return DONE
 
 
