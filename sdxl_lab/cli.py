@@ -100,6 +100,17 @@ def fetch(
 
 
 @app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(help="A dataset: a folder with a metadata.json.", metavar="FOLDER")],
+    name: Annotated[str, typer.Argument(help="The Comet artifact that gets a new version: workspace/name.", metavar="WORKSPACE/NAME")],
+) -> None:
+    """Check a dataset and upload it to Comet as a new version, which `fetch` and the parameter `dataset` take."""
+    from sdxl_lab import artifacts
+
+    print(f"published {artifacts.publish(folder, name)}")
+
+
+@app.command()
 def show(
     path: Annotated[Path, typer.Argument(help="A run's folder, or a picture that sdxl_lab made.", metavar="RUN-or-PICTURE")],
     as_parameters: Annotated[bool, typer.Option("--as-parameters", help="Print the YAML that continues from it: sdxl-lab run ... -y FILE.")] = False,
@@ -122,10 +133,10 @@ def push(
     ] = None,
 ) -> None:
     """Bring Comet up to the records on this disk, and read back that it is; twice changes nothing."""
-    from sdxl_lab import tracked
+    from sdxl_lab import pushing
     from sdxl_lab.experiment import home
 
-    tracked.push(runs or [], home())
+    pushing.push(runs or [], home())
 
 
 @app.command()
@@ -134,7 +145,7 @@ def status(
 ) -> None:
     """List runs: how many pictures are made, and what Comet lacks. Offline."""
     from sdxl_lab.experiment import home
-    from sdxl_lab.tracked import print_status
+    from sdxl_lab.pushing import print_status
 
     print_status(runs or [], home())
 

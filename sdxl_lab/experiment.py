@@ -13,15 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab import artifacts, comet, notebooks
+from sdxl_lab import artifacts, comet, machine, notebooks, tracking
 from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
-from sdxl_lab.disk import whole_lines, write_whole
+from sdxl_lab.disk import whole_lines
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError
 from sdxl_lab.progress import Follow
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError
-from sdxl_lab.stamps import png
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -91,10 +90,11 @@ def fetch(dataset: str) -> Dataset:
     """Find a dataset and check all of it; artifacts lie in the lab's own `artifacts/datasets`.
 
     Args:
-        dataset: A folder, `pocket-scenes`, or a Comet artifact `workspace/name:version`.
+        dataset: A folder, `pocket-scenes`, or a Comet artifact `workspace/name:version`, downloaded if it is not here.
 
     Raises:
         ArtifactError: It is not there, or something in it is unfit.
+        CometError: The artifact cannot be downloaded.
     """
     return artifacts.fetch(dataset, datasets_folder=home() / "artifacts" / "datasets")
 
@@ -130,7 +130,7 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
     identity = identity or checkpoints.identify(spec.checkpoint)
     compute = checkpoints.settle(spec.compute, identity)
     resolved = ResolvedSpec(
-        spec=spec.model_copy(update={"runs_folder": str(_runs_folder(spec.runs_folder))}),
+        spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(_runs_folder(spec.runs_folder))}),
         dataset=DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest),
         checkpoint=identity,
         edits=_edits(spec, samples, checkpoints.defaults(identity)),
@@ -175,8 +175,7 @@ def run(resolved: Resolved, checkpoint: Checkpoint | None = None, *, trajectorie
     from tqdm import tqdm
 
     with _opened(resolved) as folder:
-        if _way(resolved) == "online":
-            comet.follow(folder)
+        tracking.begin(folder)
         pending = folder.pending()
         checkpoint = checkpoint if checkpoint or not pending else load(resolved)
         done = len(resolved.spec.edits) - len(pending)
@@ -205,13 +204,8 @@ def finish(resolved: Resolved) -> str:
     """
     with _opened(resolved) as folder:
         folder.finish()
-        archive = _project(resolved)
-    lines = [f"run {resolved.spec.run_id[:10]} is done: {folder.path}"]
-    if archive:
-        lines.append(f"for Comet: {archive}")
-    if _way(resolved) == "online" and comet.finish(folder):
-        lines.append(f"in Comet: {comet.standing(folder).url}")
-    return "\n".join(lines)
+        tracked = tracking.end(folder)
+    return "\n".join([f"run {resolved.spec.run_id[:10]} is done: {folder.path}", *tracked])
 
 
 def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None = None, *, warm: bool = False) -> Resolved:
@@ -242,16 +236,14 @@ def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None
         if resolved.is_done and notebooks.is_whole(folder.executed_notebook):
             return resolved
         folder.path.mkdir(parents=True, exist_ok=True)
-        given = dict(parameters) | {"runs_folder": resolved.spec.spec.runs_folder}
+        given = dict(parameters) | {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
         notebooks.run(notebook, given, folder.executed_notebook, warm=warm)
         if not resolved.is_done:
             raise ExperimentError(
                 f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters it was given"
             )
         with _opened(resolved):
-            _project(resolved)  # once more: now with the executed notebook
-    if _way(resolved) == "online":
-        comet.add_notebook(folder)
+            tracking.add_notebook(folder)
     return resolved
 
 
@@ -260,26 +252,9 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
     from sdxl_lab.metrics import measure
 
     sample = resolved.dataset.sample(edit.sample)
+    machine.forget_gpu_peak()
     made = generate(edit, sample.image(), sample.mask(), checkpoint, trajectories=trajectories)
-    folder.add_picture(edit, made, measure(made))
-
-
-def _way(resolved: Resolved) -> str:
-    return comet.way(resolved.spec.spec.tracking)
-
-
-def _project(resolved: Resolved) -> Path | None:
-    """Write what only Comet asks for: the contact sheet, and without an account the archive that is sent by hand."""
-    from sdxl_lab.grid import contact_sheet
-
-    way = _way(resolved)
-    if way == "off":
-        return None
-    pictures = resolved.folder.pictures()
-    cells = [[_read(path) for path in (picture.input_image, picture.mask_image, picture.image)] for picture in pictures]
-    sheet = contact_sheet(rows=[f"{title(picture)}: {picture.prompt}" for picture in pictures], columns=["input", "mask", "result"], cells=cells)
-    write_whole(resolved.folder.contact_sheet, png(sheet))
-    return comet.archive(resolved.folder) if way == "offline" else None
+    folder.add_picture(edit, made, measure(made) | machine.peak_memory())
 
 
 def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
@@ -313,6 +288,11 @@ def _edits(spec: RunSpec, samples: tuple[Sample, ...], defaults: Mapping[str, An
     return tuple(edits)
 
 
+def _pinned(written: str, dataset: Dataset) -> str:
+    """The dataset as written, or the version of the artifact that an alias stood for."""
+    return f"{dataset.name}:{dataset.version}" if dataset.version else written
+
+
 def _runs_folder(written: str) -> Path:
     """Where runs are kept: what lies under `artifacts` belongs to the lab, wherever in it the notebook lies."""
     folder = Path(written).expanduser()
@@ -332,13 +312,6 @@ def _opened(resolved: Resolved) -> Iterator[RunFolder]:
                     raise
                 time.sleep(0.2)
         yield folder
-
-
-def _read(path: Path) -> Image.Image:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return image.convert("RGB")
 
 
 @cache

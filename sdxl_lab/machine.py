@@ -65,6 +65,32 @@ def hardware(device: str) -> str:
     return _processor()
 
 
+def forget_gpu_peak() -> None:
+    """Begin anew to measure the GPU's peak memory, if torch is imported and there is a GPU."""
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory() -> dict[str, float]:
+    """Measure how much memory was needed at most.
+
+    Returns:
+        `peak_memory_bytes`: resident memory of this process since it began, where the system tells. `gpu_peak_memory_bytes`: what torch
+        held on the GPU since `forget_gpu_peak`, if there is one.
+    """
+    peaks: dict[str, float] = {}
+    if sys.platform != "win32":
+        import resource
+
+        unit_bytes = 1 if sys.platform == "darwin" else 1024
+        peaks["peak_memory_bytes"] = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes)
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        peaks["gpu_peak_memory_bytes"] = float(torch.cuda.max_memory_allocated())
+    return peaks
+
+
 def facts() -> dict[str, Any]:
     """Describe this machine, for its owner: the description is written to `local.json` and sent nowhere.
 

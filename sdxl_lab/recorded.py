@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -139,10 +140,18 @@ def is_whole(picture: Picture) -> bool:
     if not (picture.input_image.is_file() and picture.mask_image.is_file()):
         return False
     try:
-        with Image.open(picture.image) as image:
-            return image.size == (picture.width, picture.height) and digest_of_pixels(image) == picture.sha256
+        status = picture.image.stat()
+        size, sha256 = _pixels_of(picture.image, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     except (OSError, SyntaxError, ValueError):
         return False
+    return size == (picture.width, picture.height) and sha256 == picture.sha256
+
+
+@lru_cache(maxsize=100_000)
+def _pixels_of(path: Path, *_state: int) -> tuple[tuple[int, int], str]:
+    """Size and digest of a picture, read once as long as the file is the same: who follows a run asks after each picture."""
+    with Image.open(path) as image:
+        return image.size, digest_of_pixels(image)
 
 
 def file_name(sample: str) -> str:

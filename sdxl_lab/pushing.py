@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-class TrackedError(LabError):
+class PushError(LabError):
     """A path holds no run, or something of a run did not reach Comet."""
 
 
@@ -31,14 +31,14 @@ def runs_of(paths: Sequence[Path], home: Path) -> list[RunFolder]:
         The runs, each once.
 
     Raises:
-        TrackedError: A path holds no run.
+        PushError: A path holds no run.
     """
     found: dict[Path, RunFolder] = {}
     for path in paths or [home / "artifacts" / "runs"]:
         below = find_runs(path)
         if paths and not below:
             kind = "holds no run" if path.exists() else "is not there"
-            raise TrackedError(f"{path} {kind}; give the folder of a run (it holds a spec.json), or a folder of runs")
+            raise PushError(f"{path} {kind}; give the folder of a run (it holds a spec.json), or a folder of runs")
         found |= {run.path.resolve(): run for run in below}
     return list(found.values())
 
@@ -52,7 +52,7 @@ def push(paths: Sequence[Path], home: Path) -> None:
         home: As for `runs_of`.
 
     Raises:
-        TrackedError: Something is not there in the end. What went wrong with each run was said on stderr, one line each.
+        PushError: Something is not there in the end. What went wrong with each run was said on stderr, one line each.
         CometError: There is no API key, or Comet does not accept it.
     """
     from rich.console import Console
@@ -74,7 +74,7 @@ def push(paths: Sequence[Path], home: Path) -> None:
                 failed += 1
                 bars.console.print(f"sdxl-lab: {error}", markup=False, highlight=False, soft_wrap=True)
     if failed:
-        raise TrackedError(f"{failed} of {len(runs)} runs are not all in Comet; the lines above say why")
+        raise PushError(f"{failed} of {len(runs)} runs are not all in Comet; the lines above say why")
     for run in runs:
         print(f"{run.path.name} is in Comet: {comet.standing(run).url}")
     if not runs:
@@ -90,7 +90,7 @@ def print_status(paths: Sequence[Path], home: Path, console: Console | None = No
         console: Where to print; stdout when left out.
 
     Raises:
-        TrackedError: A path holds no run.
+        PushError: A path holds no run.
     """
     from rich.console import Console
     from rich.table import Table

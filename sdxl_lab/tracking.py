@@ -1,0 +1,83 @@
+"""What Comet is told of a run, and when: live with an account, else as an archive beside the record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdxl_lab import comet
+from sdxl_lab.disk import write_whole
+from sdxl_lab.records import RunFolder
+from sdxl_lab.stamps import png
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def begin(run: RunFolder) -> None:
+    """Let Comet follow a run, if it is tracked live. Nothing waits for it.
+
+    Args:
+        run: The run, open for writing.
+    """
+    if _way(run) == "online":
+        comet.follow(run)
+
+
+def end(run: RunFolder) -> list[str]:
+    """Tell Comet the rest of a run, or build the archive that can be sent by hand.
+
+    Args:
+        run: The run, done and open for writing.
+
+    Returns:
+        A line for people on where it is, if it is somewhere.
+
+    Raises:
+        CometError: The archive cannot be built.
+        DiskError: The disk is full or not writable.
+    """
+    way = _way(run)
+    if way == "off":
+        return []
+    write_whole(run.contact_sheet, _contact_sheet(run))
+    if way == "offline":
+        return [f"for Comet: {comet.archive(run)}"]
+    return [f"in Comet: {comet.standing(run).url}"] if comet.finish(run) else []
+
+
+def add_notebook(run: RunFolder) -> None:
+    """Tell Comet what was written after the end of a run: the executed notebook.
+
+    Args:
+        run: The run, done and open for writing.
+
+    Raises:
+        CometError: The archive cannot be built.
+        DiskError: The disk is full or not writable.
+    """
+    way = _way(run)
+    if way == "offline":
+        comet.archive(run)
+    elif way == "online":
+        comet.add_notebook(run)
+
+
+def _way(run: RunFolder) -> str:
+    return comet.way(run.resolved.spec.tracking)
+
+
+def _contact_sheet(run: RunFolder) -> bytes:
+    from sdxl_lab.grid import contact_sheet
+
+    pictures = run.pictures()
+    cells = [[_read(path) for path in (picture.input_image, picture.mask_image, picture.image)] for picture in pictures]
+    rows = [f"{picture.sample} {picture.task}: {picture.prompt}" for picture in pictures]
+    return png(contact_sheet(rows=rows, columns=["input", "mask", "result"], cells=cells))
+
+
+def _read(path: Path) -> Image.Image:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.convert("RGB")
