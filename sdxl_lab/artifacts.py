@@ -2,95 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
-import json
-import re
-import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from sdxl_lab import masks, pictures
+from sdxl_lab import comet
 from sdxl_lab.digests import digest_of
-from sdxl_lab.errors import LabError
+from sdxl_lab.samples import SMALLEST_METADATA, TASKS, ArtifactError, Sample, TaskMetadata, read_samples
+
+__all__ = ["BUILT_IN", "SMALLEST_METADATA", "TASKS", "ArtifactError", "Dataset", "Sample", "TaskMetadata", "fetch", "publish"]
 
 BUILT_IN = "pocket-scenes"
-TASKS = ("inpaint", "outpaint")
-SMALLEST_METADATA = """\
-{"samples": [{"name": "octopus", "image": "images/octopus.png", "mask": "masks/octopus.png",
-              "inpaint": {"prompt": "a red octopus on a beach"}}]}"""
-"""The least that a dataset's metadata.json must hold."""
-
-_ARTIFACT = re.compile(r"(?P<workspace>[\w.-]+)/(?P<name>[\w.-]+):(?P<version>[\w.-]+)")
-_UNFIT = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-_METADATA_BYTES = 16 << 20
-_SHOWN_PROBLEMS = 20
-
-
-class ArtifactError(LabError):
-    """A dataset that can't be found, or that isn't as it must be."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskMetadata:
-    """What a dataset says about one sample and one task. What it leaves open, the parameters give.
-
-    Attributes:
-        prompt: What to paint.
-        negative_prompt: What to avoid; None and "" are different requests.
-        seed: Any integer of 64 bits, negative ones too.
-        extra: Fields that the lab doesn't know, as they were written.
-    """
-
-    prompt: str | None = None
-    negative_prompt: str | None = None
-    seed: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One picture of a dataset, its mask, and what to do with it.
-
-    Attributes:
-        name: Unique in its dataset and fit to name a folder.
-        image_path: The picture's file.
-        mask_path: The mask's file; None is enough only for extending the canvas.
-        tasks: By task ("inpaint", "outpaint"); a task that the metadata doesn't mention is absent.
-        extra: Fields that the lab doesn't know, as they were written.
-        image_sha256: The picture file's SHA-256 when it was fetched; None skips the comparison.
-        mask_sha256: The same of the mask's file.
-    """
-
-    name: str
-    image_path: Path
-    mask_path: Path | None = None
-    tasks: Mapping[str, TaskMetadata] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    image_sha256: str | None = None
-    mask_sha256: str | None = None
-
-    def image(self) -> Image.Image:
-        """Read the picture upright, as 8-bit RGB.
-
-        Raises:
-            ArtifactError: The file can't be read, or has changed since it was fetched.
-        """
-        return _read(self.image_path, pictures.rgb, self.image_sha256)[0]
-
-    def mask(self) -> Image.Image | None:
-        """Read the mask upright, mode "L", holding only 0 and 255; None if the sample has none.
-
-        Raises:
-            ArtifactError: The file can't be read, or has changed since it was fetched.
-        """
-        return None if self.mask_path is None else _read(self.mask_path, masks.binarize, self.mask_sha256)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,216 +54,82 @@ def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/dataset
 
     Args:
         source: A folder with a metadata.json; "pocket-scenes", the dataset that comes with the lab; or "workspace/name:version", a
-            Comet artifact that lies at `datasets_folder/workspace/name/version`.
-        datasets_folder: Where artifacts lie.
+            Comet artifact. An alias in place of the version, or none for the newest, is resolved by Comet; the dataset has the real version.
+        datasets_folder: Where artifacts lie, as `workspace/name/version`. One that isn't there is downloaded.
 
     Returns:
         The dataset. Every picture and mask in it was read once, so reading them again fails only if they are changed.
 
     Raises:
         ArtifactError: The dataset isn't there, its layout can't be read, or some of its samples are unfit; all of them are listed.
+        CometError: The artifact isn't here and can't be downloaded, or isn't what was downloaded any more.
     """
-    folder, name, version = _locate(source, datasets_folder)
-    listed, extra = _read_metadata(folder)
-    samples: list[Sample] = []
-    problems: list[str] = []
-    taken: dict[str, str] = {}
-    for index, entry in enumerate(listed):
-        try:
-            sample = _read_sample(folder, entry)
-            key = unicodedata.normalize("NFC", sample.name).casefold()
-            if key in taken:
-                raise ArtifactError(
-                    f"the name {sample.name!r} is taken by an earlier sample ({taken[key]!r}; case doesn't count); names must be unique"
-                )
-            taken[key] = sample.name
-            samples.append(sample)
-        except ArtifactError as error:
-            problems.append(f"samples[{index}]{_named(entry)}: {error}")
-    if problems:
-        shown = problems[:_SHOWN_PROBLEMS]
-        more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
-        raise ArtifactError("\n  ".join([f"{len(problems)} of {len(listed)} samples in {folder / 'metadata.json'} can't be used:", *shown, *more]))
-    files = [folder / "metadata.json", *(path for sample in samples for path in (sample.image_path, sample.mask_path) if path)]
-    return Dataset(name=name, version=version, digest=digest_of(files, root=folder), folder=folder, samples=tuple(samples), extra=extra)
-
-
-def _locate(source: str | Path, datasets_folder: Path) -> tuple[Path, str, str | None]:
-    """Return the dataset's folder, name and version."""
     if source == BUILT_IN:
-        built_in = Path(str(importlib.resources.files("sdxl_lab"))) / "pocket" / "scenes"
-        if not built_in.is_dir():
-            raise ArtifactError(f"this installation lacks the built-in dataset {BUILT_IN!r}, which belongs at {built_in}; install sdxl-lab again")
-        return built_in, BUILT_IN, None
+        return _open(_built_in(), BUILT_IN)
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return folder, folder.resolve().name, None
-    artifact = _ARTIFACT.fullmatch(str(source))
-    if artifact and not any(part.strip(".") == "" for part in artifact.groups()):
-        folder = datasets_folder / artifact["workspace"] / artifact["name"] / artifact["version"]
-        if not folder.is_dir():
-            raise ArtifactError(f"the artifact {str(source)!r} isn't on this machine; put its files, metadata.json among them, in {folder}")
-        return folder, f"{artifact['workspace']}/{artifact['name']}", artifact["version"]
-    kind = "a file" if folder.exists() else "not there"
-    raise ArtifactError(
-        f"the dataset {str(source)!r} is {kind}; give a folder that holds a metadata.json, {BUILT_IN!r}, "
-        "or a Comet artifact as 'workspace/name:version'"
-    )
-
-
-def _read_metadata(folder: Path) -> tuple[list[Any], dict[str, Any]]:
-    """Return the entries of "samples", not yet checked, and the other fields."""
-    path = folder / "metadata.json"
-    if not path.is_file():
-        raise _layout_error(f"{folder} has no metadata.json")
-    if path.stat().st_size > _METADATA_BYTES:
-        raise ArtifactError(f"{path} has {path.stat().st_size:,} bytes; at most {_METADATA_BYTES:,} are read: split the dataset")
-    try:
-        metadata = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_without_duplicates)
-    except json.JSONDecodeError as error:
-        raise _layout_error(f"{path} isn't valid JSON: {error}") from None
-    except UnicodeDecodeError as error:
-        raise _layout_error(f"{path} isn't UTF-8 text: {error}") from None
-    except RecursionError:
-        raise _layout_error(f"{path} is nested too deeply") from None
-    except OSError as error:
-        raise ArtifactError(f"{path} can't be read: {error}") from None
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("samples"), list):
-        found = f"an object with the fields {sorted(metadata)}" if isinstance(metadata, dict) else _kind(metadata)
-        raise _layout_error(f'{path} must hold an object with a list "samples", and holds {found}')
-    if not metadata["samples"]:
-        raise _layout_error(f'{path} has an empty list "samples"')
-    return metadata["samples"], {key: value for key, value in metadata.items() if key != "samples"}
-
-
-def _read_sample(folder: Path, entry: object) -> Sample:
-    if not isinstance(entry, dict):
-        raise ArtifactError(f'a sample must be an object with at least "name" and "image", got {_kind(entry)}')
-    name = _check_name(entry.get("name"))
-    image_path = _resolve_inside(folder, entry.get("image"), "image")
-    image, image_sha256 = _read(image_path, pictures.rgb)
-    mask_path = mask_sha256 = None
-    if entry.get("mask") is not None:
-        mask_path = _resolve_inside(folder, entry["mask"], "mask")
-        mask, mask_sha256 = _read(mask_path, masks.binarize)
-        _check_mask(mask, image, mask_path)
-    tasks = {task: _read_task(entry[task], task) for task in TASKS if task in entry}
-    known = {"name", "image", "mask", *TASKS}
-    return Sample(
-        name=name,
-        image_path=image_path,
-        mask_path=mask_path,
-        tasks=tasks,
-        extra={key: value for key, value in entry.items() if key not in known},
-        image_sha256=image_sha256,
-        mask_sha256=mask_sha256,
-    )
-
-
-def _check_name(name: object) -> str:
-    if not isinstance(name, str):
-        raise ArtifactError(f'"name" must be a string, got {_kind(name)}')
-    if not name or len(name.encode("utf-8", "replace")) > 100:
-        raise ArtifactError(f'"name" must have 1 to 100 bytes, got {len(name.encode("utf-8", "replace"))}')
-    if _UNFIT.search(name) or name.startswith(".") or name != name.strip() or name.endswith(".") or _RESERVED.fullmatch(name) or not _encodable(name):
-        raise ArtifactError(f"the name {name!r} can't name a folder on every system; use letters, digits, '-', '_' and '.' inside, as in 'octopus-2'")
-    return name
-
-
-def _resolve_inside(folder: Path, written: object, key: str) -> Path:
-    """Return the file that metadata.json names, after making sure that it lies in the folder, links resolved."""
-    if not isinstance(written, str) or not written:
-        raise ArtifactError(f'"{key}" must be the path of a file, relative to the dataset\'s folder, got {_kind(written)}')
-    if "\\" in written or "\x00" in written:
-        raise ArtifactError(f'"{key}" is {written!r}; separate folders with "/"')
-    if PurePosixPath(written).is_absolute() or written.startswith("~") or re.match(r"[A-Za-z]:", written):
-        raise ArtifactError(f'"{key}" is {written!r}, an absolute path; write it relative to the dataset\'s folder')
-    path = folder / written
-    try:
-        inside = path.resolve().is_relative_to(folder.resolve()) and ".." not in PurePosixPath(written).parts
-        is_file = path.is_file()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ArtifactError(f'"{key}" is {written!r}, which can\'t be followed: {error}') from None
-    if not inside:
-        raise ArtifactError(f'"{key}" is {written!r}, which leads out of the dataset\'s folder; copy the file into the folder')
-    if not is_file:
-        raise ArtifactError(f'"{key}" is {written!r}, and there is no such file in {folder}')
-    return path
-
-
-def _read_task(written: object, task: str) -> TaskMetadata:
-    if not isinstance(written, dict):
-        raise ArtifactError(f'"{task}" must be an object such as {{"prompt": "a red octopus", "seed": 7}}, got {_kind(written)}')
-    prompt, negative_prompt, seed = (written.get(key) for key in ("prompt", "negative_prompt", "seed"))
-    for key, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
-        if text is not None and not isinstance(text, str):
-            raise ArtifactError(f'"{task}.{key}" must be a string, got {_kind(text)}')
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**63):
-        raise ArtifactError(f'"{task}.seed" must be an integer of 64 bits (negative ones too), got {_kind(seed)}')
-    extra = {key: value for key, value in written.items() if key not in ("prompt", "negative_prompt", "seed")}
-    return TaskMetadata(prompt=prompt, negative_prompt=negative_prompt, seed=seed, extra=extra)
-
-
-def _check_mask(mask: Image.Image, image: Image.Image, path: Path) -> None:
-    if mask.size != image.size:
+        return _open(folder, folder.resolve().name)
+    reference = None if folder.exists() else comet.Reference.parse(str(source))
+    if reference is None:
+        kind = "a file" if folder.exists() else "not there"
         raise ArtifactError(
-            f"the mask {path.name} is {mask.width}x{mask.height} and the picture {image.width}x{image.height} (both upright); they must have one size"
+            f"the dataset {str(source)!r} is {kind}; give a folder that holds a metadata.json, {BUILT_IN!r}, "
+            "or a Comet artifact as 'workspace/name:version'"
         )
-    values = np.unique(np.asarray(mask))
-    if len(values) == 1:
-        colour, effect = ("white", "all of the picture") if values[0] else ("black", "nothing")
+    try:
+        folder = comet.download(reference, datasets_folder, lambda folder: _open(folder, str(reference)).digest)
+    except comet.CometError as error:
+        raise error if reference.version else comet.CometError(f"there is no folder {str(source)!r} here, and {error}") from None
+    dataset = _open(folder, f"{reference.workspace}/{reference.name}", folder.name)
+    if comet.published_digest(folder) not in (None, dataset.digest):
         raise ArtifactError(
-            f"the mask {path.name} is all {colour} at half intensity, so {effect} would be repainted; white marks the object, black the rest"
+            f"{folder} has changed since {dataset.name}:{dataset.version} was downloaded, and a version never changes; "
+            "remove the folder to download it again, or give a copy of it as a folder"
         )
+    return dataset
 
 
-def _read(path: Path, bring: Callable[[Image.Image], Image.Image], expected: str | None = None) -> tuple[Image.Image, str]:
-    content, sha256 = _read_file(path, expected)
-    try:
-        return bring(pictures.decode(content)), sha256
-    except pictures.PictureError as error:
-        raise ArtifactError(f"{path}: {error}") from None
+def publish(folder: Path, name: str) -> str:
+    """Upload a dataset to Comet, as a new version of an artifact.
+
+    Only what `metadata.json` names is sent, and itself.
+
+    Args:
+        folder: A folder with a metadata.json.
+        name: "workspace/name".
+
+    Returns:
+        "workspace/name:version", with the version that Comet gave it.
+
+    Raises:
+        ArtifactError: The folder isn't a dataset that `fetch` would take, or the name isn't one.
+        CometError: It can't be sent, or wasn't received whole.
+    """
+    reference = comet.Reference.parse(name)
+    if reference is None or reference.version:
+        raise ArtifactError(
+            f"got {name!r} to publish as; allowed is 'workspace/name', in letters, digits, '-', '_' and '.': Comet numbers the version"
+        )
+    dataset = fetch(folder) if folder.is_dir() else None
+    if dataset is None:
+        raise ArtifactError(f"{folder} is no folder; give one that holds a metadata.json and what it names")
+    paths = [path.relative_to(folder).as_posix() for path in _files(folder, dataset.samples)]
+    published = comet.publish(folder, list(dict.fromkeys(paths)), reference, samples=len(dataset.samples), digest=dataset.digest)
+    return str(published)
 
 
-def _read_file(path: Path, expected: str | None) -> tuple[bytes, str]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path} can't be read: {error.strerror or error}") from None
-    sha256 = hashlib.sha256(content).hexdigest()
-    if expected not in (None, sha256):
-        raise ArtifactError(f"{path} has changed since its dataset was fetched; fetch it again, and expect another digest")
-    return content, sha256
+def _open(folder: Path, name: str, version: str | None = None) -> Dataset:
+    samples, extra = read_samples(folder)
+    digest = digest_of(_files(folder, samples), root=folder)
+    return Dataset(name=name, version=version, digest=digest, folder=folder, samples=samples, extra=extra)
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ArtifactError(f"metadata.json names the field {next(key for key in keys if keys.count(key) > 1)!r} twice in one object; keep one")
-    return fields
+def _files(folder: Path, samples: Sequence[Sample]) -> list[Path]:
+    return [folder / "metadata.json", *(path for sample in samples for path in (sample.image_path, sample.mask_path) if path)]
 
 
-def _layout_error(what: str) -> ArtifactError:
-    return ArtifactError(f"{what}. The smallest metadata.json that works, beside the files it names:\n\n{SMALLEST_METADATA}")
-
-
-def _encodable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _named(entry: object) -> str:
-    name = entry.get("name") if isinstance(entry, dict) else None
-    return f" {name!r}" if isinstance(name, str) and len(name) <= 100 else ""
-
-
-def _kind(value: object) -> str:
-    """Describe a JSON value for a message, shortened."""
-    if value is None:
-        return "nothing"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _built_in() -> Path:
+    built_in = Path(str(importlib.resources.files("sdxl_lab"))) / "pocket" / "scenes"
+    if not built_in.is_dir():
+        raise ArtifactError(f"this installation lacks the built-in dataset {BUILT_IN!r}, which belongs at {built_in}; install sdxl-lab again")
+    return built_in

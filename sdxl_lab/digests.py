@@ -41,9 +41,19 @@ def digest_of(source: Path | Iterable[Path], *, root: Path | None = None) -> str
         raise ValueError("digest_of got files without a root; pass the folder that their names are relative to")
     else:
         files = source
-    named = sorted({file.relative_to(root).as_posix(): file for file in files}.items())
-    listing = json.dumps([[name, digest_of_file(file)] for name, file in named])
-    return hashlib.sha256(listing.encode()).hexdigest()
+    return digest_of_listing((name, digest_of_file(file)) for name, file in {file.relative_to(root).as_posix(): file for file in files}.items())
+
+
+def digest_of_listing(listing: Iterable[tuple[str, str]]) -> str:
+    """Hash what is known of files without reading them.
+
+    Args:
+        listing: Pairs of a relative name, its parts separated by "/", and the SHA-256 of the content.
+
+    Returns:
+        What `digest_of` returns for a folder of exactly these files.
+    """
+    return hashlib.sha256(json.dumps(sorted([name, sha256] for name, sha256 in listing)).encode()).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:

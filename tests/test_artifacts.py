@@ -106,8 +106,6 @@ def test_an_artifact_lies_where_its_name_says(tmp_path):
     lay_out(tmp_path / "team/sea/1.0.0")
     dataset = fetch("team/sea:1.0.0", datasets_folder=tmp_path)
     assert (dataset.name, dataset.version) == ("team/sea", "1.0.0")
-    with pytest.raises(ArtifactError, match=r"'team/sea:2\.0\.0' isn't on this machine"):
-        fetch("team/sea:2.0.0", datasets_folder=tmp_path)
 
 
 METADATA = {

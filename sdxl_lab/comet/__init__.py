@@ -4,6 +4,10 @@ from sdxl_lab.comet.account import check as check
 from sdxl_lab.comet.account import require_key as require_key
 from sdxl_lab.comet.account import way as way
 from sdxl_lab.comet.archive import archive as archive
+from sdxl_lab.comet.artifact import Reference as Reference
+from sdxl_lab.comet.artifact import download as download
+from sdxl_lab.comet.artifact import publish as publish
+from sdxl_lab.comet.artifact import published_digest as published_digest
 from sdxl_lab.comet.confirmed import Standing as Standing
 from sdxl_lab.comet.confirmed import standing as standing
 from sdxl_lab.comet.errors import CometError as CometError
@@ -16,12 +20,16 @@ from sdxl_lab.comet.sender import push as push
 __all__ = [
     "CometError",
     "KeyRefusedError",
+    "Reference",
     "Standing",
     "add_notebook",
     "archive",
     "check",
+    "download",
     "finish",
     "follow",
+    "publish",
+    "published_digest",
     "push",
     "require_key",
     "standing",

@@ -127,10 +127,10 @@ def unfit(path: object) -> str | None:
         return "it holds half a character"
     if len(encoded) > MOST_PATH_BYTES:
         return f"it has {len(encoded)} bytes; allowed are {MOST_PATH_BYTES}"
-    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path) or path.startswith("\\"):
+    if path.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]:", path):
         return "it is absolute; names are relative to the dataset's folder"
     if _UNFIT.search(path):
-        return "it holds a control character or one of \\ : * ? \" < > |, which not every system allows"
+        return 'it holds a control character or one of \\ : * ? " < > |, which not every system allows'
     return next((reason for reason in map(_unfit_part, path.split("/")) if reason), None)
 
 
