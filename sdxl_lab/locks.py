@@ -19,11 +19,12 @@ class LockError(LabError):
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder.
+def locked(folder: Path, name: str = NAME) -> Iterator[None]:
+    """Hold the lock of a folder, or of one thing in it.
 
     Args:
-        folder: An existing folder that can be written to. Its file `.lock` stays behind, unlocked, when the block ends.
+        folder: An existing folder that can be written to. The lock's file stays behind, unlocked, when the block ends.
+        name: The lock's file; other names are other locks.
 
     Yields:
         Nothing; the lock is held inside the block.
@@ -33,7 +34,7 @@ def locked(folder: Path) -> Iterator[None]:
         DiskError: The folder cannot be written to, or its file system has no locks.
     """
     try:
-        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise _disk_error(folder, error) from error
     try:

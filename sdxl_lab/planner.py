@@ -1,0 +1,177 @@
+"""From a sweep file to a plan: every point resolved, and compared with what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sdxl_lab import artifacts, checkpoints, experiment
+from sdxl_lab.artifacts import Dataset
+from sdxl_lab.attempts import begun, is_recorded
+from sdxl_lab.checkpoints import CheckpointError, Outline, Sizes
+from sdxl_lab.errors import LabError
+from sdxl_lab.generate import Pixels, at_working_size, prepare, refined_key, trajectory_key
+from sdxl_lab.hyperparams import merge
+from sdxl_lab.plan import Plan, PlannedRun, Work, grouped
+from sdxl_lab.records import RunFolder
+from sdxl_lab.spec import Edit, ResolvedSpec, SpecError
+from sdxl_lab.sweep_file import Point, SweepFile
+from sdxl_lab.trajectory import Window, build_scheduler, window
+
+_T = TypeVar("_T")
+
+
+class PlanError(SpecError):
+    """A sweep that cannot be run as it is. Lists every problem of every point."""
+
+
+def plan(file: SweepFile) -> Plan:
+    """Resolve every point of a sweep, and order them so that they share the most; no weights are loaded and nothing is written.
+
+    Args:
+        file: The sweep.
+
+    Returns:
+        The plan. What a point left to the machine (dtype, threads) is chosen here, once for all workers.
+
+    Raises:
+        PlanError: Points that cannot be run: a dataset, a checkpoint, a mask or a step is missing. Lists every problem.
+    """
+    resolver = _Resolver()
+    problems: dict[str, list[str]] = {}
+    runs: dict[str, PlannedRun] = {}
+    for point in file.points:
+        try:
+            run = resolver.planned(point)
+            runs.setdefault(run.run_id, run)
+        except LabError as error:
+            for line in getattr(error, "problems", (str(error),)):
+                problems.setdefault(line, []).append(point.label)
+    if problems:
+        lines = [line + _where(labels, len(file.points)) for line, labels in problems.items()]
+        raise PlanError(lines, f"the points of sweep {file.name}")
+    return Plan(
+        name=file.name,
+        notebook=file.notebook,
+        runs_folder=Path(next(iter(runs.values())).parameters["runs_folder"]),
+        groups=grouped(list(runs.values())),
+        points=len(file.points),
+    )
+
+
+class _Resolver:
+    """Resolves points, each dataset, checkpoint and mask once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Any] = {}
+
+    def planned(self, point: Point) -> PlannedRun:
+        dataset = self._once(("dataset", point.spec.dataset), lambda: experiment.fetch(point.spec.dataset))
+        identity = self._once(("checkpoint", point.spec.checkpoint), lambda: checkpoints.identify(point.spec.checkpoint))
+        resolved = experiment.resolve(point.spec, dataset=dataset, identity=identity).spec
+        compute = point.spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
+        outline = self._once(("outline", identity.name, identity.digest, compute), lambda: checkpoints.outline(identity, compute))
+        works: dict[tuple[str, str], Work] = {}
+        problems: list[str] = []
+        for edit in resolved.edits:
+            try:
+                works[edit.sample, edit.task] = self._work(edit, resolved, dataset, outline)
+            except LabError as error:
+                problems.append(str(error))
+        if problems:
+            raise PlanError(list(dict.fromkeys(problems)))
+        folder = self._folder(resolved)
+        is_begun = folder.spec_file.is_file()
+        name = folder.resolved.spec.name if is_begun else point.spec.name
+        return PlannedRun(
+            label=point.label,
+            run_id=resolved.run_id,
+            parameters=_pinned(point, resolved) | {"name": name},
+            folder=folder.path,
+            status="done" if is_recorded(folder) else "begun" if is_begun else "new",
+            works=works,
+            pending=tuple((edit.sample, edit.task) for edit in (folder.pending() if is_begun else resolved.edits)),
+            checkpoint=(outline.scope, compute.offload),
+        )
+
+    def _folder(self, resolved: ResolvedSpec) -> RunFolder:
+        """Where the run is recorded, or will be. In the lab's own runs, what other sweeps recorded counts: a changed name is not another run."""
+        runs_folder = Path(resolved.spec.runs_folder).absolute()
+        own = begun(runs_folder, resolved.run_id)
+        if own is not None and is_recorded(own):
+            return own
+        if runs_folder.parent == _home_runs():
+            others = [found for folder in sorted(_home_runs().glob("*")) if folder.is_dir() and (found := begun(folder, resolved.run_id))]
+            recorded = next((other for other in others if is_recorded(other)), None)
+            if recorded is not None:
+                return recorded
+        return own or RunFolder(runs_folder / RunFolder.of(resolved).path.name)
+
+    def _work(self, edit: Edit, resolved: ResolvedSpec, dataset: Dataset, outline: Outline) -> Work:
+        frac = edit.settings.denoising.high_noise_frac
+        if frac is not None and outline.refiner_scheduler is None:
+            raise CheckpointError(
+                f"high_noise_frac is {frac}, but checkpoint {resolved.checkpoint.name!r} has no refiner; put one into a folder `refiner` beside "
+                "the base, or set high_noise_frac to null."
+            )
+        pixels = self._pixels_of(edit, dataset, outline.sizes)
+        scope = (outline.scope, resolved.threads)
+        forwards = self._once(("window", edit.settings.denoising, outline.scope), lambda: _window(edit, outline))
+        return Work(
+            base=trajectory_key(edit, pixels, scope),
+            refined=None if frac is None else refined_key(edit, pixels, scope),
+            base_forwards=forwards.base,
+            refiner_forwards=forwards.refiner,
+        )
+
+    def _pixels_of(self, edit: Edit, dataset: Dataset, sizes: Sizes) -> Pixels:
+        settings = edit.settings
+        noise = edit.seed if settings.mode == "canvas" else None  # what fills the canvas may be drawn from the seed
+        mask = (settings.mask.kernel_size, settings.mask.iterations)
+
+        def scaled() -> Pixels:
+            sample = dataset.sample(edit.sample)
+            image = sample.image()
+            prepared, mask_image, _ = prepare(edit, image, sample.mask())
+            return Pixels.of(*at_working_size(prepared, mask_image, at_scale_of=image.size, sizes=sizes))
+
+        mask = (settings.mask.kernel_size, settings.mask.iterations)
+        return self._once(("pixels", dataset.digest, edit.sample, settings.mode, settings.canvas, mask, noise, sizes), scaled)
+
+    def _once(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
+
+
+def _window(edit: Edit, outline: Outline) -> Window:
+    denoising = edit.settings.denoising
+    return window(
+        build_scheduler(denoising.scheduler, outline.base_scheduler),
+        num_inference_steps=denoising.num_inference_steps,
+        strength=denoising.strength,
+        high_noise_frac=denoising.high_noise_frac,
+        handover=denoising.handover,
+    )
+
+
+def _pinned(point: Point, resolved: ResolvedSpec) -> dict[str, Any]:
+    """The parameters with nothing left that another process, folder or machine could choose or read differently."""
+    paths = {"runs_folder": str(Path(resolved.spec.runs_folder).absolute())}
+    for name in ("dataset", "checkpoint"):
+        written = str(point.parameters[name])
+        named = written == artifacts.BUILT_IN if name == "dataset" else written in checkpoints.NAMES
+        local = Path(written).expanduser()
+        if not named and local.exists():
+            paths[name] = str(local.absolute())
+    compute = {"dtype": resolved.dtype, "threads": resolved.threads}
+    return merge(point.parameters, paths | {"hyperparameters": {"compute": compute}})
+
+
+def _home_runs() -> Path:
+    return experiment.home() / "artifacts" / "runs"
+
+
+def _where(labels: Sequence[str], total: int) -> str:
+    return "" if len(labels) == total else f" (in {len(labels)} of {total} points, the first is {labels[0]})"
