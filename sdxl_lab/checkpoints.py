@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 import torch
 
+from sdxl_lab import slate
 from sdxl_lab.checkpoint_files import CONFIGURATION, MODELS, SHARED, CheckpointError, Part, PipelineFolder, SingleFile, digest_of_parts, read_json
 from sdxl_lab.hub import Repository
+from sdxl_lab.model_state import state_of
 from sdxl_lab.offload import Residence
 from sdxl_lab.spec import CheckpointIdentity, Compute
 
@@ -260,12 +262,14 @@ def _load(source: _Source, compute: Compute) -> Checkpoint:
     base = _load_part(source.base, dtype, {"vae": _fixed_vae(dtype)} if compute.vae == "fp16-fix" else {})
     residence = Residence(device, compute.offload)
     residence.admit(base, MODELS)
+    slate.watch("the loaded base", lambda: state_of(base))
 
     def load_refiner() -> Any:
         if source.refiner is None:
             return None
         refiner = _load_part(source.refiner, dtype, {name: getattr(base, name) for name in SHARED})
         residence.admit(refiner, ("unet",))
+        slate.watch("the loaded refiner", lambda: state_of(refiner))
         return refiner
 
     return Checkpoint(

@@ -17,6 +17,7 @@ from PIL import Image
 
 from sdxl_lab import masks, pictures
 from sdxl_lab.checkpoints import Checkpoint, CheckpointError, Sizes
+from sdxl_lab.slate import arithmetic
 from sdxl_lab.spec import Edit
 from sdxl_lab.stage import Stage
 from sdxl_lab.trajectory import Trajectory, TrajectoryCache, build_scheduler, window
@@ -31,6 +32,7 @@ class Generated:
         raw: The decoded picture at the working size, before compositing.
         input_image: The input as edited, RGB, extended where the canvas was.
         mask_image: What was repainted, mode "L", 0 and 255, of `image`'s size.
+        seam_image: What of that was composited, less than all where an extended canvas overlaps the input; same mode and size.
         working_size: (width, height) in pixels at which the UNets saw the picture.
         stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
         base_steps: UNet evaluations by the base that this picture is made of.
@@ -42,6 +44,7 @@ class Generated:
     raw: Image.Image
     input_image: Image.Image
     mask_image: Image.Image
+    seam_image: Image.Image
     working_size: tuple[int, int]
     stretch: float
     base_steps: int
@@ -88,6 +91,7 @@ def generate(
         raw=raw,
         input_image=input_image,
         mask_image=mask_image,
+        seam_image=seam_image,
         working_size=size,
         stretch=(size[0] * input_image.height) / (size[1] * input_image.width),
         base_steps=base_steps,
@@ -301,7 +305,7 @@ class _Picture:
     @cached_property
     def _scope(self) -> Hashable:
         """The models, and what else changes their bits."""
-        return (self.checkpoint.scope, torch.get_num_threads())
+        return (self.checkpoint.scope, torch.get_num_threads(), arithmetic())
 
     @cached_property
     def _latent_mask(self) -> torch.Tensor:

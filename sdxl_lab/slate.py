@@ -5,11 +5,12 @@ other parts of `sys`, `builtins`, signal handlers, warning filters, log handlers
 and device, threads, grad mode, autocast and the switches of its arithmetic; printing options. What is ended or closed: a running Comet
 experiment, figures, widgets. Modules that a notebook found in its own folder are imported anew by the next. `exit()` ends the notebook only.
 
-What makes a kernel unfit: a function, class, thread or task of the notebook that lives on (in a hook, a patch, a registry), hooks on all of
-torch's modules, modes of torch that were entered and not left, and a change to whatever is watched (`watch`), such as loaded checkpoints.
+What makes a kernel unfit for another notebook: a function, thread or task of the notebook that lives on (in a hook, a patch, a registry),
+hooks on all of torch's modules, modes of torch that were entered and not left, and a change to what is watched, such as loaded checkpoints.
 
-What is not undone: attributes of libraries set to a value that is not the notebook's own code, weights written through `.data` or numpy, and
-what an imported library remembers, such as environment variables it read at import. For those there is `isolated` in a notebook's metadata.
+What goes unseen: attributes of libraries set to something that is not the notebook's own code; what libraries remember, such as environment
+variables read at import, or pictures made while a hook was in place; processes the notebook started. For those there is `isolated: true` in a
+notebook's metadata. Warning filters and log levels that a library sets at import last for the notebook that imported it first.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import types
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,14 +37,20 @@ CLEAN = "clean"
 
 Restore: TypeAlias = Callable[[], None]
 
-_restorers: list[Restore] = []
-_watched: list[tuple[Callable[[], Hashable], Hashable]] = []
+_restorers: list[Restore] = []  # empty outside of a warm kernel
+_watched: list[tuple[str, Callable[[], Hashable], Hashable]] = []
 _modules: set[str] = set()
 
 
-def watch(fingerprint: Callable[[], Hashable]) -> None:
-    """Have the kernel replaced, between notebooks, once this answers otherwise than now."""
-    _watched.append((fingerprint, fingerprint()))
+def watch(name: str, fingerprint: Callable[[], Hashable]) -> None:
+    """Have a warm kernel replaced, between notebooks, once something is no longer what it is now; elsewhere nothing happens.
+
+    Args:
+        name: What is watched.
+        fingerprint: Tells two states of it apart.
+    """
+    if _restorers:
+        _watched.append((name, fingerprint, fingerprint()))
 
 
 def begin(preload: Sequence[str]) -> str:
@@ -59,6 +67,7 @@ def begin(preload: Sequence[str]) -> str:
     _restorers[:] = [*_of_system(), *_of_logging(), *_of_shell(shell)]
     if "torch" in sys.modules:
         _restorers.extend(_of_torch())
+        watch("the modes and hooks of torch", _modes_of_torch)
     gc.collect()
     gc.freeze()
     _modules.update(sys.modules)
@@ -88,29 +97,25 @@ def wipe() -> str:
         delattr(sys, name)
     shell._last_traceback = None
     shell.InteractiveTB.tb = shell.InteractiveTB.etype = shell.InteractiveTB.value = None
-    if left := _what_runs(shell.user_ns):
+    gc.enable()
+    namespaces = [shell.user_ns, *_forget_local_modules()]
+    if left := _what_runs(namespaces):
         return left
     shell.reset(new_session=True, aggressive=False)
     for restore in _restorers:
         restore()
     _reseed()
-    dropped = _forget_local_modules()
-    fresh = sys.modules.keys() - _modules
-    _modules.update(fresh)
     gc.collect()
-    if left := _what_lives_on([shell.user_ns, *dropped]):
+    if left := _what_lives_on(namespaces):
         return left
-    if fresh:
+    for name, fingerprint, known in _watched:
+        if fingerprint() != known:
+            return f"a change to {name}"
+    if fresh := sys.modules.keys() - _modules:
+        _modules.update(fresh)
         gc.freeze()  # else each later collection walks through all that the libraries hold
-    if "torch" in sys.modules:
-        torch: Any = sys.modules["torch"]
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
-        if torch.nn.modules.module._has_any_global_hook():
-            return "hooks on all of torch's modules"
-    for fingerprint, value in _watched:
-        if fingerprint() != value:
-            return f"a change to what {fingerprint.__qualname__} watches"
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
     return CLEAN
 
 
@@ -142,30 +147,27 @@ def _close_what_is_open() -> None:
         widgets.Widget.close_all()
 
 
-def _what_runs(namespace: dict[str, Any]) -> str:
+def _what_runs(namespaces: Sequence[dict[str, Any]]) -> str:
     """Name a thread or a task that runs code of the notebook."""
     import asyncio
 
-    frames = sys._current_frames()
-    for thread in threading.enumerate():
-        frame = frames.get(thread.ident or 0) if thread is not threading.main_thread() else None
+    own, frames = {id(namespace) for namespace in namespaces}, sys._current_frames()
+    running = [(f"thread {thread.name}", frames.get(thread.ident or 0)) for thread in threading.enumerate() if thread is not threading.main_thread()]
+    running += [(f"task {task.get_name()}", getattr(task.get_coro(), "cr_frame", None)) for task in asyncio.all_tasks()]
+    for name, frame in running:
         while frame is not None:
-            if frame.f_globals is namespace:
-                return f"thread {thread.name}"
+            if id(frame.f_globals) in own:
+                return name
             frame = frame.f_back
-    for task in asyncio.all_tasks():
-        frame = getattr(task.get_coro(), "cr_frame", None)
-        if frame is not None and frame.f_globals is namespace:
-            return f"task {task.get_name()}"
     return ""
 
 
-def _what_lives_on(namespaces: list[dict[str, Any]]) -> str:
+def _what_lives_on(namespaces: Sequence[dict[str, Any]]) -> str:
     """Name a function of the notebook that something outside of it holds."""
-    ids = {id(namespace) for namespace in namespaces}
+    own = {id(namespace) for namespace in namespaces}
     for found in gc.get_objects():
         # IPython keeps the body of the last cell, as a function <module>.
-        if type(found) is types.FunctionType and id(found.__globals__) in ids and found.__name__ != "<module>":
+        if type(found) is types.FunctionType and id(found.__globals__) in own and found.__name__ != "<module>":
             return f"function {found.__qualname__}"
     return ""
 
@@ -227,10 +229,11 @@ def _of_system() -> Iterator[Restore]:
         yield _value_restorer(get, put)
     mask = os.umask(0)
     os.umask(mask)
-    yield lambda: (os.umask(mask), None)[1]
+    yield lambda: _void(os.umask(mask))
     if numpy := sys.modules.get("numpy"):
         printing, errors = numpy.get_printoptions(), numpy.geterr()
-        yield lambda: (numpy.set_printoptions(**printing), numpy.seterr(**errors), None)[-1]
+        yield lambda: numpy.set_printoptions(**printing)
+        yield lambda: _void(numpy.seterr(**errors))
 
 
 def _of_logging() -> Iterator[Restore]:
@@ -268,34 +271,48 @@ def _of_shell(shell: Any) -> Iterator[Restore]:
         yield _list_restorer(getattr(shell, name))
 
 
+def arithmetic() -> Hashable:
+    """The switches of torch that change what it computes, for use in the keys of caches that outlive a notebook."""
+    torch: Any = sys.modules["torch"]
+    return tuple(str(get()) for get, _ in _switches(torch))
+
+
+def _switches(torch: Any) -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
+    yield torch.get_default_dtype, torch.set_default_dtype
+    yield torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
+    yield torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    for device in ("cpu", "cuda"):
+        yield partial(torch.is_autocast_enabled, device), partial(torch.set_autocast_enabled, device)
+        yield partial(torch.get_autocast_dtype, device), partial(torch.set_autocast_dtype, device)
+    owners = [(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic", "allow_tf32")]
+    owners += [(torch.backends.cuda.matmul, name) for name in ("allow_tf32", "allow_fp16_reduced_precision_reduction")]
+    for owner, name in owners:
+        yield partial(getattr, owner, name), partial(setattr, owner, name)
+
+
 def _of_torch() -> Iterator[Restore]:
     torch: Any = sys.modules["torch"]
-    settings: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
-        (torch.get_default_dtype, torch.set_default_dtype),
-        (torch.get_num_threads, torch.set_num_threads),
-        (torch.is_grad_enabled, torch.set_grad_enabled),
-        (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
-        (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
-        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    ]
-    for get, put in settings:
-        yield _value_restorer(get, put)
-    switches = [(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic", "allow_tf32")]
-    switches += [(torch.backends.cuda.matmul, name) for name in ("allow_tf32", "allow_fp16_reduced_precision_reduction")]
-    for owner, name in switches:
-        yield _attribute_restorer(owner, name)
     yield lambda: torch.set_default_device(None)
-    yield lambda: (torch.set_flush_denormal(False), None)[1]
+    yield lambda: _void(torch.set_flush_denormal(False))
     yield lambda: torch.set_printoptions(profile="default")
-    for device in ("cpu", "cuda"):
-        yield _value_restorer(
-            lambda device=device: torch.is_autocast_enabled(device), lambda on, device=device: torch.set_autocast_enabled(device, on)
-        )
+    settings = [(torch.get_num_threads, torch.set_num_threads), (torch.is_grad_enabled, torch.set_grad_enabled)]
+    for get, put in (*settings, (torch.is_anomaly_enabled, torch.set_anomaly_enabled), *_switches(torch)):
+        yield _value_restorer(get, put)
+
+
+def _modes_of_torch() -> Hashable:
+    torch: Any = sys.modules["torch"]
+    stacks = torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()
+    return (*stacks, torch.is_inference_mode_enabled(), torch.get_num_interop_threads(), torch.nn.modules.module._has_any_global_hook())
 
 
 def _value_restorer(get: Callable[[], Any], put: Callable[[Any], Any]) -> Restore:
     value = get()
     return lambda: None if get() == value else put(value)
+
+
+def _void(_: Any) -> None:
+    """Forget what a setter returns."""
 
 
 def _attribute_restorer(owner: Any, name: str) -> Restore:
