@@ -35,6 +35,8 @@ SILENCE_S = 60.0
 SENDING_S = 120.0
 SLOWEST_BYTES_PER_S = 32_000
 """Sending may take SENDING_S, and as long as the files take at this pace."""
+FINAL_S = 20.0
+"""How long the server may take to call a version final once all its files are there."""
 NETWORK = {"COMET_TIMEOUT_FILE_DOWNLOAD": "20", "COMET_TIMEOUT_HTTP": "10", "COMET_TIMEOUT_API": "10", "COMET_HTTP_SESSION_RETRY_TOTAL": "2"}
 """How patient the SDK is with a server, unless the user's environment says otherwise."""
 
@@ -164,6 +166,7 @@ def publish(folder: Path, paths: Sequence[str], reference: Reference, *, samples
         "folder": str(folder.resolve()),
         "files": [{"path": file.path, "sha256": file.sha256} for file in files],
         "metadata": metadata,
+        "final_s": FINAL_S,
     }
     version = None
     advice = {"": "publish it again: what was sent was never finished, so nobody gets it", "absent": "give another name"}

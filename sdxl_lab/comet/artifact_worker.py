@@ -14,8 +14,6 @@ from sdxl_lab.comet.dialogue import Refusal, serve
 
 CHUNK_BYTES = 1 << 14
 SAID_EVERY_S = 0.1
-FINAL_S = 20.0
-"""How long the server may take to call a version final once all its files are there."""
 NAME_CHARACTERS = 100
 """Names that are longer may be cut by the server; the whole name then stands in the file's metadata."""
 
@@ -60,7 +58,7 @@ def _receive(asset: str, version_id: str, path: str, most_bytes: int) -> Iterato
 
 
 def _publish(
-    workspace: str, name: str, project: str, folder: str, files: Sequence[Mapping[str, Any]], metadata: dict[str, Any]
+    workspace: str, name: str, project: str, folder: str, files: Sequence[Mapping[str, Any]], metadata: dict[str, Any], final_s: float
 ) -> Iterator[Mapping[str, Any]]:
     """Send files as a new version, and say what the server then lists of it."""
     import comet_ml
@@ -87,7 +85,7 @@ def _publish(
         experiment.end()
     version = str(logged.version)
     yield {"version": version}
-    until = time.monotonic() + FINAL_S
+    until = time.monotonic() + final_s
     while True:
         try:
             yield from _list(workspace, name, version, None)
