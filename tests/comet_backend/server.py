@@ -66,7 +66,7 @@ class Server(ThreadingHTTPServer):
         for connection in list(self.connections):
             try:
                 reset(connection)
-                connection.shutdown(socket.SHUT_RD)  # wakes the handler that reads from it
+                connection.shutdown(socket.SHUT_RDWR)  # wakes the handler that reads from it or writes to it
             except OSError:
                 continue
         self.server_close()
