@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,18 @@ def write_checkpoint(
         )
         save(pipeline, "refiner")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_account(tmp_path_factory):
+    """
+    Whoever runs the tests may have an account at Comet; nothing is sent there.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("COMET_")]:
+            patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -25,15 +25,20 @@ class Made:
     refiner_steps: int = 6
     seconds: float = 0.25
 
+    @property
+    def seam_image(self) -> Image.Image:
+        """All that was repainted was composited."""
+        return self.mask_image
 
-def resolved_run(runs_folder: Path, dataset: str = "pocket-scenes", **hyperparameters: object) -> ResolvedSpec:
+
+def resolved_run(runs_folder: Path, dataset: str = "pocket-scenes", tracking: str = "offline", **hyperparameters: object) -> ResolvedSpec:
     """A run over two samples: three pictures."""
     spec = RunSpec.from_parameters(
         name="test",
         dataset=dataset,
         checkpoint="pocket",
         hyperparameters={"denoising": {"num_inference_steps": 30, "high_noise_frac": 0.8}, **hyperparameters},
-        tracking="offline",
+        tracking=tracking,
         runs_folder=str(runs_folder),
     )
     words: list[tuple[str, Task, int]] = [("octopus", "inpaint", -732), ("octopus", "outpaint", 5), ("café au lait", "inpaint", 2**63)]

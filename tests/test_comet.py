@@ -232,13 +232,3 @@ def test_an_archive_that_fails_leaves_the_one_before(archived, monkeypatch):
         comet.archive(run)
     assert archive.read_bytes() == before
     assert not list(run.comet_folder.glob(".unfinished-*"))
-
-
-def test_online_is_refused_before_a_run():
-    """
-    Tracking online is one error that says what to do instead; the other ways pass.
-    """
-    with pytest.raises(CometError, match="comet upload"):
-        comet.check("online")
-    for tracking in ("auto", "offline", "off"):
-        comet.check(tracking)
