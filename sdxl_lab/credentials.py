@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -44,6 +45,26 @@ def without_credentials(values: Mapping[Any, Any], path: str = "") -> tuple[dict
         else:
             kept[key] = value
     return kept, found
+
+
+def saved_by_papermill() -> str:
+    """Say where papermill has saved this notebook's parameters, which it does before any cell runs.
+
+    Returns:
+        What to do about it, to be added to an error; empty outside a kernel that papermill started.
+    """
+    if "ipykernel" not in sys.modules:
+        return ""
+    import psutil
+
+    try:
+        words = psutil.Process().parent().cmdline()  # pyright: ignore[reportOptionalMemberAccess]
+    except (psutil.Error, AttributeError):
+        return ""
+    notebooks = [word for word in words if word.endswith(".ipynb")]
+    if not any("papermill" in word for word in words) or len(notebooks) < 2:
+        return ""
+    return f"; papermill has saved it in {notebooks[1]}: delete that file, and call the key back if others could read it"
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
-from sdxl_lab.credentials import without_credentials
+from sdxl_lab.credentials import saved_by_papermill, without_credentials
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.parameters import plain, problems, without_nulls
@@ -113,7 +113,8 @@ class RunSpec(Settings):
         """
         clean, secrets = without_credentials(parameters)
         values, nulls = without_nulls(plain(clean))
-        found = {path: f"{path}: {SECRET}" for path in secrets} | {_path(line): line for line in nulls}
+        where = saved_by_papermill() if secrets else ""
+        found = {path: f"{path}: {SECRET}{where}" for path in secrets} | {_path(line): line for line in nulls}
         try:
             spec = cls.model_validate(values)
         except ValidationError as error:
