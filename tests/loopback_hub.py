@@ -13,11 +13,14 @@ from pathlib import Path
 
 class Hub:
     """
-    Repositories at `root/<owner>/<name>`, each at one commit.
+    Repositories at `root/<owner>/<name>`, each at one commit. `log` is a file that gets a line for each request.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, log: Path | None = None) -> None:
         self.root = root
+        self.log = log
+        if log:
+            log.touch()
         self.fetched: list[tuple[str, str, str]] = []
         self.url = ""
 
@@ -53,6 +56,9 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(content)
 
         def do_GET(self) -> None:
+            if hub.log:
+                with hub.log.open("a") as log:
+                    print(self.command, self.path, file=log)
             path, _, _ = self.path.partition("?")
             parts = path.strip("/").split("/")
             if parts[:2] == ["api", "models"]:
