@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from artifact_backend import backend as backend
+from artifact_backend import kept_worker as kept_worker
+from artifact_backend import one_worker as one_worker
+from artifact_backend import stand_in as stand_in
 from PIL import Image
 
 OTHER_SIZES: dict[str, Any] = dict(

@@ -31,7 +31,9 @@ PROJECT = "sdxl-lab"
 ATTEMPTS = 3
 """How often a file is asked for that comes cut off or damaged."""
 SILENCE_S = 60.0
-"""A worker that receives nothing for so long is given up."""
+"""A worker that receives nothing of a file for so long is given up."""
+ANSWER_S = 120.0
+"""How long a worker may take to start and to list a version, with a server that is slow to answer."""
 SENDING_S = 120.0
 SLOWEST_BYTES_PER_S = 32_000
 """Sending may take SENDING_S, and as long as the files take at this pace."""
@@ -101,7 +103,7 @@ def download(reference: Reference, datasets_folder: Path, check: Callable[[Path]
     version = {"version": reference.version} if reference.is_exact else {"alias": reference.version or "latest"}
     asked = {"workspace": reference.workspace, "name": reference.name, "version": None, "alias": None} | version
     with _talking(f"the artifact {reference} cannot be fetched", _advice(reference, here)) as dialogue:
-        told = dialogue.answer("list", silence_s=SILENCE_S, **asked)
+        told = dialogue.answer("list", silence_s=ANSWER_S, **asked)
         found = Reference(workspace=reference.workspace, name=reference.name, version=str(told.get("version")))
         if not found.is_exact or (reference.is_exact and found != reference):
             raise CometError(f"the artifact {reference} cannot be fetched: Comet calls its version {found.version!r}; ask for another version")
