@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from pydantic import ValidationError
 
-from sdxl_lab import experiment, infotext, pictures
-from sdxl_lab.artifacts import BUILT_IN, ArtifactError, Dataset
+from sdxl_lab import comet, experiment, infotext, pictures
+from sdxl_lab.artifacts import BUILT_IN, Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.parameters import problems
 from sdxl_lab.records import RunFolder
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 512 << 20
 """Largest file that is read, 512 MiB: more than 89 megapixels, Pillow's limit, take in 8-bit RGB."""
 
-ARTIFACT = re.compile(r"(?!\.+/)[\w.-]+/(?!\.+$)[\w.-]+")
-VERSION = re.compile(r"(?!\.+$)[\w.-]+")
 COMMITS = re.compile(r"[0-9a-f]{40}(\+[0-9a-f]{40})?")
 
 
@@ -123,43 +121,62 @@ def _pixels(picture: Path) -> Image.Image:
 
 
 def _text(image: Image.Image) -> str:
+    """The text for other tools, wherever it came from."""
     text = image.info.get(infotext.KEYWORD)
     return text[: 1 << 20] if isinstance(text, str) else ""
 
 
 def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> Dataset:
     wanted = stamp.resolved.dataset
-    artifact = f"{wanted.name}:{wanted.version}"
-    is_artifact = bool(ARTIFACT.fullmatch(wanted.name) and VERSION.fullmatch(wanted.version or ""))
     if given is not None:
-        found = experiment.fetch(given)
-        if found.digest == wanted.digest:
-            return found
-        raise ReproduceError(
-            f"dataset {given} is not the one {picture} was made from: its digest is {found.digest[:12]}, that of {wanted.name} was "
-            f"{wanted.digest[:12]}; give the dataset as it was, or make new pictures with this one"
-        )
+        return _verified(_opened(given, fetch=fetch), stamp, picture)
     others = []
     for candidate in _datasets_here(wanted.name, wanted.version):
         try:
             found = experiment.fetch(candidate)
-        except ArtifactError:
+        except LabError:
             continue
         if found.digest == wanted.digest:
             return found
         if found.name == wanted.name.rpartition("/")[2]:
             others.append(f"; {candidate} is another, of digest {found.digest[:12]}")
-    if fetch and is_artifact:
-        return _dataset(stamp, picture, artifact, fetch=False)
-    advice = f"give its folder with --dataset{_hint(picture, 'dataset')}" + (f", or let --fetch download {artifact}" if is_artifact else "")
+    artifact = comet.Reference.parse(f"{wanted.name}:{wanted.version}")
+    can_fetch = artifact is not None and artifact.is_exact and not Path(str(artifact)).exists()
+    if fetch and can_fetch:
+        return _verified(experiment.fetch(str(artifact)), stamp, picture)
+    advice = f"give its folder with --dataset{_hint(picture, 'dataset')}" + (f", or let --fetch download {artifact}" if can_fetch else "")
     raise ReproduceError(
         f"dataset {wanted.name} of digest {wanted.digest[:12]}, which {picture} was made from, is not here{''.join(others[:3])}; {advice}"
     )
 
 
+def _opened(given: str, *, fetch: bool) -> Dataset:
+    """The dataset that was given, downloaded only if that is allowed."""
+    artifact = comet.Reference.parse(given)
+    if artifact and not fetch and not Path(given).expanduser().exists():
+        here = _datasets_folder() / artifact.workspace / artifact.name / str(artifact.version)
+        if not (artifact.is_exact and here.is_dir()):
+            raise ReproduceError(f"dataset {given} is not here; let --fetch download it, or give its folder with --dataset")
+    return experiment.fetch(given)
+
+
+def _verified(found: Dataset, stamp: Stamp, picture: Path) -> Dataset:
+    wanted = stamp.resolved.dataset
+    if found.digest == wanted.digest:
+        return found
+    raise ReproduceError(
+        f"dataset {found.name} is not the one {picture} was made from: its digest is {found.digest[:12]}, that of {wanted.name} was "
+        f"{wanted.digest[:12]}; give the dataset as it was, or make new pictures with this one"
+    )
+
+
+def _datasets_folder() -> Path:
+    return experiment.home() / "artifacts" / "datasets"
+
+
 def _datasets_here(name: str, version: str | None) -> list[str]:
     """What can be fetched without a download, most likely first; the names only sort them."""
-    folder = experiment.home() / "artifacts" / "datasets"
+    folder = _datasets_folder()
     found = [metadata.parent for depth in ("*", "*/*", "*/*/*") for metadata in sorted(folder.glob(f"{depth}/metadata.json"))]
     parts = {*name.split("/"), version}
     return [BUILT_IN, *map(str, sorted(found, key=lambda path: -len(parts & set(path.relative_to(folder).parts))))]
