@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 
 from sdxl_lab import generate
 from sdxl_lab.errors import LabError
-from sdxl_lab.reproduce import reproduce
+from sdxl_lab.reproduce import ReproduceError, reproduce
 from sdxl_lab.stamps import LIMIT_BYTES, StampError
 from tests.datasets import write_dataset
 
@@ -251,3 +251,20 @@ def test_the_hub_is_asked_only_where_that_was_allowed(dataset, tmp_path):
     assert f"checkpoint {NAME} is not wholly here; let --fetch download it" in results["gone"][0]
     assert results["fetched"][0] == "identical"
     assert results["fetched"][1] > 0
+
+
+def test_an_artifact_is_downloaded_only_where_that_was_allowed(backend, one_worker, sources, tmp_path):
+    """
+    A dataset from Comet that is not here is asked for without one request, fetched with --fetch alone, and then checked by its digest.
+    """
+    folder = tmp_path / "artifacts" / "datasets" / "team" / "sea" / "1.0.0"
+    shutil.copytree(sources["dataset"], folder)
+    picture = make(tmp_path, dataset="team/sea:1.0.0", checkpoint=sources["checkpoint"], sample="scene-1")
+    backend.add_artifact("team/sea:1.0.0", {path.name: path.read_bytes() for path in folder.iterdir()})
+    shutil.rmtree(folder)
+    for given in (None, "team/sea:1.0.0", "team/sea"):
+        with pytest.raises(ReproduceError, match="let --fetch download"):
+            reproduce(picture, dataset=given, checkpoint=sources["checkpoint"])
+    assert backend.requests == []
+    assert reproduce(picture, checkpoint=sources["checkpoint"], fetch=True).is_identical
+    assert backend.requests != []
