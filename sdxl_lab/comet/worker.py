@@ -10,6 +10,7 @@ metrics, output, code, and reports of its errors to others. Each of Comet's own 
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -52,6 +53,9 @@ UNFIT = ("COMET_API_KEY", "COMET_CONFIG", "COMET_INI", "COMET_EXPERIMENT_KEY", "
 """What the user may have set for other programs and would lead a worker astray; the key is given apart."""
 
 
+ARGUMENTS = "SDXL_LAB_ARGUMENTS"
+
+
 def environment(folder: Path, account: Mapping[str, str] | None = None) -> dict[str, str]:
     """Make the environment of a worker.
 
@@ -72,9 +76,12 @@ def environment(folder: Path, account: Mapping[str, str] | None = None) -> dict[
     private = {name: str(folder / "home") for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
     private |= {name: str(folder / "tmp") for name in ("TMPDIR", "TEMP", "TMP")}
     private |= {"COMET_OFFLINE_DIRECTORY": str(folder / "tmp")}
+    if _is_on("COMET_AUTO_LOG_CLI_ARGUMENTS"):
+        private[ARGUMENTS] = json.dumps(sys.argv)
     package = str(Path(__file__).resolve().parent.parent.parent)
     python = {"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
-    return DEFAULTS | mine | FIXED | private | python | dict(account or {})
+    here = {"COMET_GIT_DIRECTORY": str(Path.cwd())}  # looked at only if the user has git data logged
+    return DEFAULTS | here | mine | FIXED | private | python | dict(account or {})
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -108,5 +115,11 @@ def run(module: str, arguments: Sequence[str], folder: Path, timeout_s: float, a
 
 def switches() -> dict[str, Any]:
     """Read, inside a worker, what the SDK may collect by itself: the arguments of its `ExperimentConfig`."""
-    chosen = {name: os.environ.get(variable, "0").strip().lower() in ("1", "true", "yes", "on", "y", "t") for name, variable in SWITCHES.items()}
+    # What the SDK would take for the arguments of the run are this worker's own.
+    sys.argv = json.loads(os.environ.get(ARGUMENTS, '["sdxl-lab"]'))
+    chosen = {name: _is_on(variable) for name, variable in SWITCHES.items()}
     return {**chosen, **dict.fromkeys(NEVER, False), "display_summary_level": 0}
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "0").strip().lower() in ("1", "true", "yes", "on", "y", "t")
