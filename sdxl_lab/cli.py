@@ -89,6 +89,42 @@ def run(
 
 
 @app.command()
+def plan(
+    file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="FILE")],
+) -> None:
+    """Say what a sweep would do: its points in order, which are done, and what they cost. Runs nothing."""
+    from sdxl_lab.planner import plan
+    from sdxl_lab.sweep_file import SweepFile
+
+    print(plan(SweepFile.read(file)))
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="FILE")],
+    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Worker processes on this machine.", min=1)] = 1,
+    parsl: Annotated[
+        Path | None, typer.Option("--parsl", metavar="SITE.py", help="Run where this file's Parsl configuration says, instead of here.")
+    ] = None,
+) -> None:
+    """Run all points of a sweep that are not recorded yet, resumably; leave with 1 if one failed."""
+    from sdxl_lab import board
+    from sdxl_lab.executors import opened
+    from sdxl_lab.planner import plan
+    from sdxl_lab.sweep import sweep
+    from sdxl_lab.sweep_file import SweepFile
+
+    planned = plan(SweepFile.read(file))
+    if not planned.pending:
+        print(f"all {len(planned.runs)} runs are done: {planned.runs_folder}")
+        return
+    with opened(workers, parsl) as executor:
+        summary = sweep(planned, executor, board.following)
+    print(f"{summary.before + summary.made} of {len(planned.runs)} runs are done: {planned.runs_folder}")
+    summary.check()
+
+
+@app.command()
 def fetch(
     dataset: Annotated[str, typer.Argument(help="A folder, pocket-scenes, or a Comet artifact workspace/name:version.", metavar="DATASET")],
 ) -> None:

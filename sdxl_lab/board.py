@@ -1,0 +1,153 @@
+"""The live table of a sweep, read from the disk: what runs, what is done, what failed, and the time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sdxl_lab.attempts import Attempts
+from sdxl_lab.disk import whole_lines
+from sdxl_lab.plan import Plan, PlannedRun
+from sdxl_lab.records import RunFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+REFRESH_S = 1.0
+MOST_ROWS = 12
+"""Failed runs beyond this many are counted, not listed, while the sweep lasts."""
+
+State = Literal["waits", "runs", "done", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How far one run is.
+
+    Attributes:
+        run: The run.
+        state: What it does.
+        made: Pictures that are whole.
+        began: When this sweep last began it, in seconds since 1970, if it did.
+        message: Why it failed, or why it was last tried again.
+    """
+
+    run: PlannedRun
+    state: State
+    made: int
+    began: float | None
+    message: str
+
+    @property
+    def share(self) -> float:
+        """How much of what was pending is made, from 0 to 1."""
+        if self.state == "done":
+            return 1.0
+        before = len(self.run.works) - len(self.run.pending)
+        return max(0, self.made - before) / max(1, len(self.run.pending))
+
+
+def standing(run: PlannedRun, sweep: str) -> Standing:
+    """Read how far a run is.
+
+    Args:
+        run: A run that the plan has pending.
+        sweep: Names the command that makes it; attempts of others are passed over.
+    """
+    folder = RunFolder(run.folder)
+    attempts = Attempts(run.folder.parent, run.run_id).of(sweep)
+    last = attempts[-1] if attempts else None
+    made = min(len(whole_lines(folder.lines_file)), len(run.works))
+    if (last and last.end == "done") or (not last and folder.is_done and folder.executed_notebook.is_file()):
+        state: State = "done"
+    elif last and last.end == "failed":
+        state = "failed"
+    else:
+        state = "runs" if last and last.end is None else "waits"
+    return Standing(run=run, state=state, made=made, began=last.began if last else None, message=last.message if last else "")
+
+
+class Board:
+    """The standings of a sweep, as a table.
+
+    Args:
+        plan: The plan.
+        sweep: Names the command that makes it.
+    """
+
+    def __init__(self, plan: Plan, sweep: str) -> None:
+        self._plan, self._sweep = plan, sweep
+        self._settled: dict[str, Standing] = {}
+        self._began = time.time()
+
+    def standings(self) -> tuple[Standing, ...]:
+        """How far each pending run is, in the plan's order; what is done is not read again."""
+        for run in self._plan.pending:
+            if self._settled.get(run.run_id) is None or self._settled[run.run_id].state != "done":
+                self._settled[run.run_id] = standing(run, self._sweep)
+        return tuple(self._settled[run.run_id] for run in self._plan.pending)
+
+    def left_s(self, standings: tuple[Standing, ...]) -> float | None:
+        """Seconds still needed at the pace so far, by UNet forwards; None before the first picture."""
+        forwards = self._plan.forwards
+        made = sum(forwards[item.run.run_id] * item.share for item in standings)
+        left = sum(forwards[item.run.run_id] * (1 - item.share) for item in standings if item.state != "failed")
+        return left * (time.time() - self._began) / made if made else None
+
+    def __rich__(self) -> RenderableType:
+        from rich.table import Table
+
+        standings = self.standings()
+        table = Table(box=None, pad_edge=False, caption=self.line(standings), caption_justify="left", title_justify="left", title=self._plan.name)
+        for name in ("", "point", "pictures", "since", ""):
+            table.add_column(name, justify="left", overflow="ellipsis", no_wrap=True)
+        active = [item for item in standings if item.state == "runs"]
+        failed = [item for item in standings if item.state == "failed"]
+        for item in [*failed[-MOST_ROWS:], *active]:
+            since = _clock(time.time() - item.began) if item.began and item.state == "runs" else ""
+            message = next(iter(item.message.splitlines()), "")
+            table.add_row(item.state, item.run.label, f"{item.made}/{len(item.run.works)}", since, message)
+        return table
+
+    def line(self, standings: tuple[Standing, ...]) -> str:
+        """All of it in one line."""
+        counts = {state: sum(item.state == state for item in standings) for state in ("done", "runs", "failed", "waits")}
+        before = len(self._plan.runs) - len(self._plan.pending)
+        left_s = self.left_s(standings)
+        pace = f"about {_clock(left_s)} left" if left_s is not None and counts["done"] + counts["failed"] < len(standings) else ""
+        shown = [f"{counts['done'] + before} of {len(self._plan.runs)} done", f"{counts['runs']} running", f"{counts['waits']} to go"]
+        shown += [f"{counts['failed']} failed"] if counts["failed"] else []
+        return ", ".join([*shown, *([pace] if pace else [])])
+
+
+@contextmanager
+def following(plan: Plan, sweep: str, console: Console | None = None) -> Iterator[None]:
+    """Show the table on stderr while the block lasts; where that is no terminal, its last line alone.
+
+    Args:
+        plan: The plan.
+        sweep: Names the command that makes it.
+        console: Where to show it instead.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    console = console or Console(stderr=True)
+    board = Board(plan, sweep)
+    if not console.is_terminal:
+        try:
+            yield
+        finally:
+            console.print(board.line(board.standings()), soft_wrap=True, highlight=False)
+        return
+    with Live(board, console=console, refresh_per_second=1 / REFRESH_S):
+        yield
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
