@@ -73,6 +73,7 @@ def backend(stand_in: Backend, tmp_path: Path, monkeypatch) -> Iterator[Backend]
         stand_in.start()
     stand_in.artifacts.clear()
     stand_in.requests.clear()
+    stand_in.received.clear()
     for name in [name for name in os.environ if name.startswith("COMET_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -171,7 +171,12 @@ def publish(folder: Path, paths: Sequence[str], reference: Reference, *, samples
         "final_s": FINAL_S,
     }
     version = None
-    advice = {"": "publish it again: what was sent was never finished, so nobody gets it", "absent": "give another name"}
+    advice = {
+        "": "publish it again: what was sent was never finished, so nobody gets it",
+        "no key": "nothing was sent",
+        "key": f"see that the key is right and may write to {reference.workspace}; nothing was sent",
+        "workspace": f"write WORKSPACE/{reference.name}; nothing was sent",
+    }
     with _talking(what, advice) as dialogue:
         told: dict[str, Any] = {}
         for told in dialogue.ask("publish", silence_s=SENDING_S + total_bytes / SLOWEST_BYTES_PER_S, **sent):

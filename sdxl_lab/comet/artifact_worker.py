@@ -63,6 +63,10 @@ def _publish(
     """Send files as a new version, and say what the server then lists of it."""
     import comet_ml
 
+    # A refused key, a dead server and a wrong workspace show here; `start` would only return an experiment that is not alive.
+    known = _api().get_workspaces() or []
+    if workspace.casefold() not in [other.casefold() for other in known]:
+        raise Refusal("workspace", f"this account has no workspace {workspace}; it has {', '.join(known) or 'none'}")
     experiment = comet_ml.start(
         workspace=workspace,
         project_name=project,
@@ -119,8 +123,6 @@ def _explain(error: Exception) -> tuple[str, str]:
         told = getattr(cause, "safe_msg", None) or getattr(cause, "backend_err_msg", None)
         if isinstance(cause, exceptions.Unauthorized | exceptions.InvalidAPIKey) or status in (401, 403):
             return "key", "it refuses the API key"
-        if isinstance(cause, exceptions.InvalidWorkspace):
-            return "workspace", "there is no such workspace"
         if isinstance(cause, exceptions.ArtifactNotFound) or code == _UNKNOWN:
             return "absent", "there is none of that name and version"
         if isinstance(cause, exceptions.ArtifactNotFinalException) or code in (_NOT_CLOSED, _FAILED):
