@@ -150,6 +150,20 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads})
 
 
+def on_this_machine(compute: Compute) -> Compute:
+    """Move what was computed elsewhere to the nearest device that is here: the same one, one of its kind, any GPU, or the CPU.
+
+    Args:
+        compute: Where and how something was computed. The rest of it stays, but for offloading, which a CPU has not.
+    """
+    kind, _, index = compute.device.partition(":")
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if here.get(kind) and not (kind == "cuda" and int(index or 0) >= torch.cuda.device_count()):
+        return compute
+    device = kind if here.get(kind) else next(name for name, is_here in here.items() if is_here)
+    return compute.model_copy(update={"device": device} | ({"offload": "none"} if device == "cpu" else {}))
+
+
 def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -> Checkpoint:
     """Load a checkpoint, once per process for each way to compute. Sets torch's thread count.
 

@@ -50,6 +50,12 @@ def instruction_set() -> str | None:
     return torch.backends.cpu.get_cpu_capability() if torch else None
 
 
+def threads() -> int | None:
+    """Count the CPU threads torch computes with; None as long as torch is not imported."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
+
+
 def hardware(device: str) -> str:
     """Name the model of what computes on a device, which may change the last bits of a picture.
 
@@ -105,7 +111,7 @@ def facts() -> dict[str, Any]:
         "system": platform.platform(),
         "python": sys.executable,
         "instruction_set": instruction_set(),
-        "threads": torch.get_num_threads() if torch else None,
+        "threads": threads(),
         "gpus": gpus,
         "versions": versions(),
     }

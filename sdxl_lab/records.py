@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any, Self
 from PIL import Image
 
 from sdxl_lab import machine
-from sdxl_lab.disk import append_line, remove_unfinished, whole_lines, write_whole
+from sdxl_lab.disk import append_line, remove_unfinished, whole_lines, write_once, write_whole
 from sdxl_lab.errors import LabError
-from sdxl_lab.locks import locked
+from sdxl_lab.locks import LockError, locked
 from sdxl_lab.prompts import prompts_table, step_of
 from sdxl_lab.recorded import Made, Picture, file_name, from_line, is_whole, to_line
 from sdxl_lab.spec import Edit, ResolvedSpec
@@ -155,7 +154,7 @@ class RunFolder:
         except OSError as error:
             raise RecordError(f"cannot make the folder {self.path}: {error.strerror or error}; choose another runs_folder") from error
         with locked(self.path):
-            remove_unfinished(self.path)
+            self._clear()
             self._begin(resolved)
             self._is_open = True
             try:
@@ -279,21 +278,20 @@ class RunFolder:
         """
         path = self.comet_folder / "key"
         if not path.is_file():
-            fresh = path.with_name(f"key-{secrets.token_hex(4)}")
-            write_whole(fresh, secrets.token_hex(16).encode() + b"\n")
-            try:
-                os.link(fresh, path)  # unlike a rename, it leaves a key alone that another process drew meanwhile
-            except FileExistsError:
-                pass
-            except OSError:  # a file system without links
-                fresh.replace(path)
-            fresh.unlink(missing_ok=True)
+            write_once(path, secrets.token_hex(16).encode() + b"\n")
         key = path.read_text("ascii", "replace").strip()
         if not re.fullmatch(r"[0-9a-f]{32}", key):
             raise RecordError(
                 f"{path} holds {key[:40]!r}; allowed is a key of 32 hexadecimal digits: remove the file to draw another, for a new experiment"
             )
         return key
+
+    def _clear(self) -> None:
+        """Remove what killed processes left. Who sends to Comet meanwhile has a lock, and unfinished files, of its own."""
+        remove_unfinished(self.path, spared=self.comet_folder)
+        if self.comet_folder.is_dir():
+            with suppress(LockError), locked(self.comet_folder):
+                remove_unfinished(self.comet_folder)
 
     def _begin(self, resolved: ResolvedSpec) -> None:
         if self.spec_file.is_file() and self.resolved.run_id != resolved.run_id:
@@ -334,7 +332,7 @@ def find_runs(folder: Path) -> tuple[RunFolder, ...]:
     Returns:
         The run folders, done or not, sorted by path.
     """
-    return tuple(RunFolder(spec.parent) for spec in sorted(folder.rglob("spec.json")) if not spec.parent.name.startswith("."))
+    return tuple(RunFolder(spec.parent) for spec in sorted(folder.rglob("spec.json")) if spec.is_file() and not spec.parent.name.startswith("."))
 
 
 def _json(values: Mapping[str, Any] | Sequence[Any]) -> bytes:
@@ -344,6 +342,6 @@ def _json(values: Mapping[str, Any] | Sequence[Any]) -> bytes:
 def _json_or_empty(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}

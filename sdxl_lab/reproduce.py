@@ -66,7 +66,7 @@ def reproduce(
     from sdxl_lab import hub
 
     with nullcontext() if fetch else hub.only_cached():
-        loaded = _checkpoint(stamp, checkpoint, threads)
+        loaded = _checkpoint(stamp, picture, checkpoint, threads)
         began = time.perf_counter()
         made = _made(stamp.edit, image, mask, loaded)
     here = Conditions.here(str(loaded.device))
@@ -194,12 +194,12 @@ def _check_size(edit: Edit, size: tuple[int, int], expected: tuple[int, int]) ->
         )
 
 
-def _checkpoint(stamp: Stamp, given: str | None, threads: int | None) -> Checkpoint:
+def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | None) -> Checkpoint:
     from sdxl_lab import checkpoints, hub
 
     wanted = stamp.resolved.checkpoint
     try:
-        identity = checkpoints.identify(given) if given is not None else _checkpoint_here(wanted)
+        identity = checkpoints.identify(given) if given is not None else _checkpoint_here(wanted, picture)
         if identity.digest != wanted.digest:
             raise ReproduceError(
                 f"checkpoint {identity.name} is not the one the picture was made with: its digest is {identity.digest[:12]}, that of {wanted.name} "
@@ -212,7 +212,7 @@ def _checkpoint(stamp: Stamp, given: str | None, threads: int | None) -> Checkpo
         ) from error
 
 
-def _checkpoint_here(wanted: CheckpointIdentity) -> CheckpointIdentity:
+def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIdentity:
     """What the description's checkpoint is on this machine: the built-in one, or one of the hub at the commit it names."""
     from sdxl_lab import checkpoints
 
@@ -224,28 +224,20 @@ def _checkpoint_here(wanted: CheckpointIdentity) -> CheckpointIdentity:
         return wanted
     raise ReproduceError(
         f"checkpoint {wanted.name} of digest {wanted.digest[:12]} is neither the built-in one nor one of the hub; give its folder or file with "
-        "--checkpoint"
+        f"--checkpoint{_hint(picture, 'checkpoint')}"
     )
 
 
 def _compute(stamp: Stamp, threads: int | None) -> Compute:
     """As the picture was computed, on the same kind of device if there is one."""
-    import torch
+    from sdxl_lab import checkpoints
 
     resolved = stamp.resolved
-    kind, _, index = resolved.device.partition(":")
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     asked: dict[str, Any] = {"device": resolved.device, "dtype": resolved.dtype, "threads": threads or resolved.threads}
     try:
-        compute = Compute.model_validate(resolved.spec.compute.model_dump() | asked)
+        return checkpoints.on_this_machine(Compute.model_validate(resolved.spec.compute.model_dump() | asked))
     except ValidationError as error:
         raise ReproduceError(f"the picture cannot be made again: {'; '.join(problems(error, Compute))}") from None
-    if not there.get(kind):
-        device = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
-        return compute.model_copy(update={"device": device} | ({"offload": "none"} if device == "cpu" else {}))
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        return compute.model_copy(update={"device": "cuda"})
-    return compute
 
 
 def _made(edit: Edit, image: Image.Image, mask: Image.Image | None, checkpoint: Checkpoint) -> Image.Image:
@@ -261,7 +253,7 @@ def _made(edit: Edit, image: Image.Image, mask: Image.Image | None, checkpoint: 
 
 
 def _hint(picture: Path, key: str) -> str:
-    """Where the run beside a picture found its dataset; for people to judge, not followed."""
+    """Where the run beside a picture found something; for people to judge, not followed."""
     parents = picture.resolve().parents
     path = RunFolder(parents[2]).local.get(key) if len(parents) > 2 else None
     return f" (its run's local.json names {printable(path[:200])})" if isinstance(path, str) else ""

@@ -73,20 +73,18 @@ class Conditions:
     @classmethod
     def here(cls, device: str) -> Conditions:
         """Those of this process."""
-        import torch
-
         return cls(
             device=device,
             hardware=machine.hardware(device),
-            threads=torch.get_num_threads(),
+            threads=machine.threads() or 1,
             instruction_set=machine.instruction_set() if device == "cpu" else None,
             versions=machine.versions(),
         )
 
     def changes(self, later: Conditions) -> dict[str, tuple[str, str]]:
-        """Name to both values, for each condition that is not the same. Which of several equal GPUs computes is none of them."""
-        before, after = self._named(), later._named()
-        return {name: (before.get(name, "unknown"), after.get(name, "none")) for name in before | after if before.get(name) != after.get(name)}
+        """Name to both values, for each known condition that is not the same. Which of several equal GPUs computes is none of them."""
+        after = later._named()
+        return {name: (value, after.get(name, "none")) for name, value in self._named().items() if after.get(name) != value}
 
     def _named(self) -> dict[str, str]:
         named = {"device": self.device.partition(":")[0], "hardware": self.hardware, "threads": str(self.threads)}

@@ -15,7 +15,7 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import flatten
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import as_parameters
-from sdxl_lab.stamps import Stamp, read_stamp
+from sdxl_lab.stamps import Stamp, printable, read_stamp
 
 
 class ShowError(LabError):
@@ -115,7 +115,7 @@ def _print_picture(stamp: Stamp, console: Console) -> None:
 def _print_lines(console: Console, values: Mapping[str, Any]) -> None:
     width = max(map(len, values))
     for name, value in values.items():
-        console.print(f"{name:<{width}}  {value}", markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(f"{name:<{width}}  {value}"), markup=False, highlight=False, soft_wrap=True)
 
 
 def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:

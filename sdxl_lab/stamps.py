@@ -28,7 +28,10 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _KEYS = {"format", "run_id", "resolved", "versions", "hardware", "instruction_set", "sha256"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,300}")
+_UNSEEN = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""Control characters but the line break, other line breaks, and what turns the direction of writing."""
+
+_NAME = re.compile(rf"[^\n{_UNSEEN}]{{1,300}}")
 
 
 class StampError(LabError):
@@ -232,7 +235,11 @@ def read_stated(picture: Path) -> Stamp:
     try:
         return _parse(json.loads(text))
     except (ValueError, RecursionError, KeyError, TypeError, SpecError) as error:
-        reason = printable(str(error)) if isinstance(error, (SpecError, _StrangeError)) else f"its text chunk {KEYWORD!r} is not what sdxl_lab writes"
+        reason = (
+            printable(str(error)[:2000])
+            if isinstance(error, (SpecError, _StrangeError))
+            else f"its text chunk {KEYWORD!r} is not what sdxl_lab writes"
+        )
         version = machine.versions().get("sdxl_lab", "unknown")
         raise StampError(
             f"{picture} does not say how it was made: {reason}; give the file from the run's images folder, and if a later version made it "
@@ -286,6 +293,7 @@ def _parse(values: Any) -> Stamp:
         _matching(f"resolved.{name}.digest", identity.digest, _DIGEST)
         _matching(f"resolved.{name}.name", identity.name, _NAME)
     _matching("resolved.device", resolved.device, _NAME)
+    _matching("resolved.edits[0].sample", resolved.edits[0].sample, _NAME)
     hardware, instruction_set = values.get("hardware"), values["instruction_set"]
     return Stamp(
         run_id=_matching("run_id", values["run_id"], _DIGEST),
@@ -312,6 +320,6 @@ def printable(text: str) -> str:
         text: Any text.
 
     Returns:
-        Its first 2,000 characters, with a question mark in place of each that does not show, line breaks aside.
+        It, with a question mark in place of each character that moves the cursor or turns the writing; line breaks stay.
     """
-    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text[:2000])
+    return re.sub(f"[{_UNSEEN}]", "?", text)

@@ -100,6 +100,8 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "named hub checkpoint": (checkpoint_named("sdxl", COMMIT), "--fetch"),
     "code as checkpoint": (at("resolved.checkpoint.trust_remote_code", True), "unknown key"),
     "traversal as sample": (at("resolved.edits.0.sample", "../../../etc/passwd"), "has no sample '../../../etc/passwd'"),
+    "long sample": (at("resolved.edits.0.sample", "x" * 100000), r"sample: allowed is a text"),
+    "sample that turns the writing": (at("resolved.edits.0.sample", "x\u202etxt"), r"sample: allowed is a text"),
     "absolute path as sample": (at("resolved.edits.0.sample", "/etc/passwd"), "has no sample"),
     "device that is none": (at("resolved.device", "meta"), "device: "),
     "dtype that is none": (at("resolved.dtype", "object"), "dtype: "),
