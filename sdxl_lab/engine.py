@@ -215,17 +215,18 @@ class _Kernel:
         name, file = wanted.kernel_name, str(folder / "kernel.json")
         self.manager = AsyncKernelManager(kernel_name=name, transport="ipc", connection_file=file, **configured)
         self._end = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.channels: Any = None
         try:
             # Not in a file that every kernel of this user writes to.
             run_sync(self.manager.start_kernel)(extra_arguments=[*wanted.arguments, "--HistoryManager.hist_file=:memory:"])
             self._end.detach()
             self._end = weakref.finalize(self, _kill, _process(self.manager), folder, self.owner)
-            self.channels: Any = self.manager.client()
+            self.channels = self.manager.client()
             self.channels.start_channels()
             run_sync(self.channels.wait_for_ready)(timeout=start_timeout)
             self.channels.allow_stdin = False
         except BaseException:
-            self._end()
+            self.close(at_once=True)
             raise
 
     def is_ours(self) -> bool:
@@ -236,11 +237,15 @@ class _Kernel:
         return self.is_ours() and self.wanted == wanted and _process(self.manager).poll() is None
 
     def enter(self) -> None:
-        """Make it ready for a notebook, which starts in this process's working folder."""
+        """Make it ready for one of many notebooks, which starts in this process's working folder."""
         if not self.began:
             self._have(f"begin({list(self.wanted.preload)!r})")
             self.began = True
         self._have(f"enter({os.getcwd()!r})")  # noqa: PTH109
+
+    def enter_once(self) -> None:
+        """Make it ready for its only notebook."""
+        self.ask("let_exit_end_the_notebook()")
 
     def wipe(self) -> None:
         """Undo what a notebook left behind; the kernel stays fit if nothing of it remains."""
@@ -280,7 +285,8 @@ class _Kernel:
                 with suppress(RuntimeError):  # it is dead already
                     run_sync(self.manager.shutdown_kernel)(now=False)
         finally:
-            self.channels.stop_channels()
+            if self.channels is not None:
+                self.channels.stop_channels()
             self._end()
             run_sync(self.manager.cleanup_resources)()
 
@@ -296,8 +302,7 @@ def _kernel(wanted: _Wanted, *, isolated: bool, start_timeout: float) -> Iterato
             kernel = None
     kernel = kernel or _Kernel(wanted, start_timeout=start_timeout)
     try:
-        if not isolated:
-            kernel.enter()
+        kernel.enter_once() if isolated else kernel.enter()
         yield kernel
         if not isolated:
             kernel.wipe()

@@ -53,6 +53,19 @@ def watch(name: str, fingerprint: Callable[[], Hashable]) -> None:
         _watched.append((name, fingerprint, fingerprint()))
 
 
+def let_exit_end_the_notebook() -> str:
+    """Replace ipykernel's own `exit`, which ends the kernel: in the middle of a later cell, or of the next notebook."""
+    shell = _shell()
+
+    class Leave(type(shell.exiter)):
+        def __call__(self, code: Any = None) -> None:
+            raise SystemExit(*([] if code is None else [code]))
+
+    shell.exiter = Leave(shell)
+    shell.user_ns.update(exit=shell.exiter, quit=shell.exiter)
+    return CLEAN
+
+
 def begin(preload: Sequence[str]) -> str:
     """Import what should be there before the first notebook, and remember how things are.
 
@@ -63,7 +76,7 @@ def begin(preload: Sequence[str]) -> str:
         if find_spec(name.partition(".")[0]):
             import_module(name)
     shell = _shell()
-    _let_exit_end_the_notebook(shell)
+    let_exit_end_the_notebook()
     _restorers[:] = [*_of_system(), *_of_logging(), *_of_shell(shell)]
     if "torch" in sys.modules:
         _restorers.extend(_of_torch())
@@ -123,17 +136,6 @@ def _shell() -> Any:
     from IPython.core.getipython import get_ipython
 
     return get_ipython()
-
-
-def _let_exit_end_the_notebook(shell: Any) -> None:
-    """Replace ipykernel's own `exit`, which ends the kernel, in the middle of the next notebook."""
-
-    class Leave(type(shell.exiter)):
-        def __call__(self, code: Any = None) -> None:
-            raise SystemExit(*([] if code is None else [code]))
-
-    shell.exiter = Leave(shell)
-    shell.user_ns.update(exit=shell.exiter, quit=shell.exiter)
 
 
 def _close_what_is_open() -> None:
