@@ -26,6 +26,7 @@ CONFIGURATION = (INDEX, "scheduler/*.json", "tokenizer/*", "tokenizer_2/*", *(f"
 """Patterns of the files that say what a pipeline is like, without its weights."""
 
 VARIANT = "fp16"
+LIBRARIES = ("diffusers", "transformers")
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 INDEX_ENDINGS = (".index.json", f".index.{VARIANT}.json")
 SHARD = re.compile(r"[\w.-]+\.safetensors")
@@ -54,7 +55,7 @@ class PipelineFolder:
     def components(self) -> tuple[str, ...]:
         """Names of the components that the index says are there."""
         index = read_json(self.path / INDEX)
-        return tuple(name for name, value in index.items() if isinstance(value, list) and value and value[0] is not None)
+        return tuple(name for name, value in index.items() if not name.startswith("_") and isinstance(value, list) and value and value[0] is not None)
 
     @cached_property
     def variant(self) -> str | None:
@@ -67,6 +68,13 @@ class PipelineFolder:
         Raises:
             CheckpointError: It names what is missing or broken, and what to do.
         """
+        index = read_json(self.path / INDEX)
+        foreign = [name for name in self.components if index[name][0] not in LIBRARIES]
+        if foreign:
+            raise CheckpointError(
+                f"{self.path / INDEX} takes {foreign[0]} from {index[foreign[0]][0]!r}; allowed are {' and '.join(LIBRARIES)}: a checkpoint brings "
+                "no code of its own."
+            )
         for component in ("unet", *(() if self.is_refiner else SHARED[:3])):
             if component not in self.components:
                 raise CheckpointError(f"{self.path / INDEX} names no {component}; a pipeline of Stable Diffusion XL is needed.")

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,7 +31,33 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         DiskError: The disk is full or not writable; `path` is as it was before.
     """
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name[-100:]}")
+    with _finished(path, content) as temporary:
+        temporary.replace(path)
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file as `write_whole` does, unless there is one: what another process wrote meanwhile is left alone.
+
+    Args:
+        path: Its final name. Its folder is made if needed.
+        content: All of it.
+
+    Raises:
+        DiskError: The disk is full or not writable.
+    """
+    with _finished(path, content) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _finished(path: Path, content: bytes) -> Iterator[Path]:
+    """A temporary file beside a path, on the disk, to be given its final name in the block."""
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name[-40:]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -38,10 +65,9 @@ def write_whole(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
+            yield temporary
+        finally:
             temporary.unlink(missing_ok=True)
-            raise
         sync_folder(path.parent)
     except OSError as error:
         raise _disk_error(path, len(content), error) from error
@@ -96,13 +122,16 @@ def whole_lines(path: Path) -> list[bytes]:
     return content.split(b"\n")[:-1]
 
 
-def remove_unfinished(folder: Path) -> None:
+def remove_unfinished(folder: Path, *, spared: Path | None = None) -> None:
     """Remove what killed processes left under temporary names, anywhere below a folder that nobody else writes to.
 
     Args:
         folder: Folder to clear.
+        spared: A folder in it that somebody else may write to.
     """
     for leftover in sorted(folder.rglob(f"{TEMPORARY}*"), reverse=True):
+        if spared and leftover.is_relative_to(spared):
+            continue
         if leftover.is_dir() and not leftover.is_symlink():
             for inside in sorted(leftover.rglob("*"), reverse=True):
                 inside.rmdir() if inside.is_dir() and not inside.is_symlink() else inside.unlink(missing_ok=True)

@@ -72,8 +72,10 @@ def generate(
     Warns:
         UserWarning: The refiner is given more of the noise than it was trained on.
     """
-    began = time.perf_counter()
     settings = edit.settings
+    if settings.denoising.high_noise_frac is not None:
+        _check_refiner(edit, checkpoint)  # here it is loaded, which is no part of a picture's time
+    began = time.perf_counter()
     input_image, mask_image, seam_image = prepare(edit, image, mask)
     scaled_image, scaled_mask = at_working_size(input_image, mask_image, at_scale_of=image.size, sizes=checkpoint.sizes)
     size = scaled_image.size
@@ -249,7 +251,6 @@ class _Picture:
         if denoising.high_noise_frac is None:
             finished, raw = self._base(stop=steps.base, output_type="pil")
             return raw, finished.steps, 0
-        self._check_refiner()
         head, _ = self._base(stop=steps.base, output_type="latent")
         key = refined_key(self.edit, self._pixels, self._scope)
         if denoising.handover == "consistent":
@@ -280,21 +281,6 @@ class _Picture:
         if head.image_latents is None:
             return latents
         return torch.where(self._latent_mask.to(latents.device) > 0, latents, head.image_latents)
-
-    def _check_refiner(self) -> None:
-        checkpoint, denoising = self.checkpoint, self.edit.settings.denoising
-        frac, trained = denoising.high_noise_frac or 0.0, checkpoint.refiner_from
-        if checkpoint.refiner is None:
-            raise CheckpointError(
-                f"high_noise_frac is {frac}, but checkpoint {checkpoint.identity.name!r} has no refiner; put one into a folder `refiner` beside "
-                "the base, or set high_noise_frac to null."
-            )
-        if trained is not None and frac < trained:
-            message = f"high_noise_frac is {frac}, but this refiner was trained from {trained} on; expect it to repaint more than to refine."
-            warnings.warn(message, stacklevel=4)
-        if denoising.handover == "stock" and checkpoint.base.unet.config.in_channels == 9:
-            message = "The stock hand-over of a 9-channel base leaves unfinished noise around the mask; choose handover consistent."
-            warnings.warn(message, stacklevel=4)
 
     def _scheduler(self, pipeline: Any) -> Any:
         return build_scheduler(self.edit.settings.denoising.scheduler, pipeline.scheduler.config)
@@ -332,3 +318,19 @@ class _Picture:
     @cached_property
     def _key(self) -> Hashable:
         return trajectory_key(self.edit, self._pixels, self._scope)
+
+
+def _check_refiner(edit: Edit, checkpoint: Checkpoint) -> None:
+    denoising = edit.settings.denoising
+    frac, trained = denoising.high_noise_frac or 0.0, checkpoint.refiner_from
+    if checkpoint.refiner is None:
+        raise CheckpointError(
+            f"high_noise_frac is {frac}, but checkpoint {checkpoint.identity.name!r} has no refiner; put one into a folder `refiner` beside "
+            "the base, or set high_noise_frac to null."
+        )
+    if trained is not None and frac < trained:
+        message = f"high_noise_frac is {frac}, but this refiner was trained from {trained} on; expect it to repaint more than to refine."
+        warnings.warn(message, stacklevel=3)
+    if denoising.handover == "stock" and checkpoint.base.unet.config.in_channels == 9:
+        message = "The stock hand-over of a 9-channel base leaves unfinished noise around the mask; choose handover consistent."
+        warnings.warn(message, stacklevel=3)

@@ -53,11 +53,13 @@ class Repository:
             CheckpointError: There is no such repository or revision, or neither hub nor cache has an answer.
         """
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+        from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
         try:
             _require_permission()
             commit = str(HfApi().model_info(self.name, revision=self.revision, timeout=TIMEOUT_S).sha)
+        except HFValidationError as error:
+            raise CheckpointError(f"{self.name!r} is no folder, and no name that the hub allows: {error}") from error
         except GatedRepoError as error:
             raise CheckpointError(f"{self.name} is gated: accept its terms on the hub, then log in with `hf auth login`.") from error
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:

@@ -126,12 +126,14 @@ def _assignments(source: str, notebook: Path) -> Iterator[tuple[str, Any]]:
         statements = ast.parse(source).body
     except SyntaxError as error:
         raise NotebookError(f"{notebook}: the parameters cell is not Python: {error.msg} in line {error.lineno}") from None
+    except ValueError as error:
+        raise NotebookError(f"{notebook}: the parameters cell is not Python: {error}") from None
     for statement in statements:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 try:
                     yield name, ast.literal_eval(value)
-                except ValueError:
+                except (ValueError, TypeError):
                     allowed = "a number, a text, None, a list or a dictionary of such"
                     raise NotebookError(f"{notebook}: the parameters cell has {ast.unparse(statement)!r}; allowed is {allowed}") from None
 

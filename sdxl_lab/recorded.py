@@ -6,13 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
 from PIL import Image
+from pydantic import TypeAdapter
 
 from sdxl_lab.spec import Task
 from sdxl_lab.stamps import digest_of_pixels
@@ -126,13 +127,17 @@ def from_line(line: bytes, folder: Path) -> Picture | None:
         folder: The run's folder.
 
     Returns:
-        The picture; None if the line is damaged: a power cut can leave a line of zeros, and its picture is made again.
+        The picture; None if the line is damaged or names a file outside the folder: a power cut can leave a line of zeros, and a folder may
+        come from anywhere. Its picture is made again.
     """
     try:
-        values = json.loads(line)
-        return Picture(**(values | {name: folder / values[name] for name in FILES}))
-    except (ValueError, TypeError, KeyError, RecursionError):
+        picture = _pictures().validate_json(line)
+    except ValueError:
         return None
+    files = {name: getattr(picture, name) for name in FILES}
+    if any(file.is_absolute() or ".." in file.parts for file in files.values()):
+        return None
+    return replace(picture, **{name: folder / file for name, file in files.items()})
 
 
 def is_whole(picture: Picture) -> bool:
@@ -142,15 +147,21 @@ def is_whole(picture: Picture) -> bool:
     try:
         status = picture.image.stat()
         size, sha256 = _pixels_of(picture.image, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return False
     return size == (picture.width, picture.height) and sha256 == picture.sha256
+
+
+@cache
+def _pictures() -> TypeAdapter[Picture]:
+    """What checks the types of a line's values."""
+    return TypeAdapter(Picture)
 
 
 @lru_cache(maxsize=100_000)
 def _pixels_of(path: Path, *_state: int) -> tuple[tuple[int, int], str]:
     """Size and digest of a picture, read once as long as the file is the same: who follows a run asks after each picture."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=["PNG"]) as image:
         return image.size, digest_of_pixels(image)
 
 
