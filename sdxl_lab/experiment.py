@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", message="IProgress not found")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+CACHE_BYTES = "SDXL_LAB_TRAJECTORY_BYTES"
+"""Environment variable: how much of earlier runs a process remembers, in bytes; 0 remembers nothing. 1 GiB when it is not set."""
+
 LOCK_WAIT_S = 10.0
 """A kernel notices within seconds that its parent was killed; until then it holds the lock."""
 
@@ -254,7 +257,17 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
     sample = resolved.dataset.sample(edit.sample)
     machine.forget_gpu_peak()
     made = generate(edit, sample.image(), sample.mask(), checkpoint, trajectories=trajectories)
-    folder.add_picture(edit, made, measure(made) | machine.peak_memory())
+    folder.add_picture(edit, made, measure(made, colour=_asked_colour(edit, sample)) | machine.peak_memory())
+
+
+def _asked_colour(edit: Edit, sample: Sample) -> str | None:
+    """What color the mask should show: the dataset says so of the object, and of its own prompt only."""
+    metadata = sample.tasks.get(edit.task)
+    if edit.task != "inpaint" or metadata is None or metadata.prompt != edit.prompt:
+        return None
+    expected = metadata.extra.get("expected")
+    colour = expected.get("colour") if isinstance(expected, Mapping) else None
+    return colour if isinstance(colour, str) else None
 
 
 def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
@@ -318,7 +331,7 @@ def _opened(resolved: Resolved) -> Iterator[RunFolder]:
 def _trajectories() -> TrajectoryCache:
     from sdxl_lab.trajectory import TrajectoryCache
 
-    return TrajectoryCache()
+    return TrajectoryCache(max_bytes=int(os.environ.get(CACHE_BYTES) or 2**30))
 
 
 def _unseen(label: str, total: int, count: object) -> nullcontext[None]:

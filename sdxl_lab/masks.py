@@ -74,7 +74,7 @@ def dilate(mask_image: Image.Image, kernel_size: int, iterations: int = 1) -> Im
     reach = min(kernel_size // 2 * iterations, max(mask_image.size))
     if reach == 0:
         return Image.fromarray(grown)
-    cv2 = _opencv()
+    cv2 = opencv()
     # A square applied n times is one larger square, and a square is a row of columns: time grows with the reach, not with its square.
     for shape in ((1, 2 * reach + 1), (2 * reach + 1, 1)):
         grown = cv2.dilate(grown, np.ones(shape, np.uint8))
@@ -100,7 +100,7 @@ def feather(mask_image: Image.Image, feather_px: int) -> Image.Image:
     white = _white(mask_image)
     if feather_px == 0 or not white.any():
         return Image.fromarray(white.astype(np.uint8) * 255)
-    cv2 = _opencv()
+    cv2 = opencv()
     distance = cv2.distanceTransform((~white).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     alpha = np.where(distance <= feather_px, np.rint(255 * (1 - distance / (feather_px + 1))), 0)
     return Image.fromarray(alpha.astype(np.uint8))
@@ -240,7 +240,7 @@ def _rgb_only(image: Image.Image, name: str) -> Image.Image:
 
 
 def _refuse_vanishing(white: np.ndarray, factor: int) -> None:
-    cv2 = _opencv()
+    cv2 = opencv()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(white.astype(np.uint8), connectivity=8)
     lost = sorted(set(range(1, count)) - set(np.unique(labels[::factor, ::factor]).tolist()))
     if not lost:
@@ -266,8 +266,15 @@ def _check_canvas(image: Image.Image, sides: dict[str, int], overlap_px: int) ->
         raise MaskError(f"the canvas would be {width}x{height}; at most {MAX_CANVAS_PIXELS:,} pixels are allowed: extend it less")
 
 
-def _opencv() -> Any:
-    """Import OpenCV, or say what to install."""
+def opencv() -> Any:
+    """Import OpenCV.
+
+    Returns:
+        The module `cv2`.
+
+    Raises:
+        MaskError: It can't be imported; the message says what to install.
+    """
     try:
         import cv2
     except ImportError as error:
