@@ -29,6 +29,9 @@ from papermill.log import logger
 RESET_S = 60.0
 """How long a kernel may take to become clean; one that takes longer is replaced."""
 
+PRELOAD_S = 600.0
+"""How long a new kernel may take to import what it keeps: from a slow disk, on a busy machine, torch alone takes a minute."""
+
 UNFIT = re.compile(r"out of memory|MemoryError|CUDA|CUDNN|CUBLAS|HIP error|AcceleratorError|device-side", re.IGNORECASE)
 """Errors of a cell after which its kernel is not used again."""
 
@@ -239,7 +242,7 @@ class _Kernel:
     def enter(self) -> None:
         """Make it ready for one of many notebooks, which starts in this process's working folder."""
         if not self.began:
-            self._have(f"begin({list(self.wanted.preload)!r})")
+            self._have(f"begin({list(self.wanted.preload)!r})", PRELOAD_S)
             self.began = True
         self._have(f"enter({os.getcwd()!r})")  # noqa: PTH109
 
@@ -251,24 +254,24 @@ class _Kernel:
         """Undo what a notebook left behind; the kernel stays fit if nothing of it remains."""
         self._have("wipe()")
 
-    def _have(self, call: str) -> None:
-        if self.is_fit and (answer := self.ask(call)) != "'clean'":
+    def _have(self, call: str, timeout_s: float = RESET_S) -> None:
+        if self.is_fit and (answer := self.ask(call, timeout_s)) != "'clean'":
             self.is_fit = False
             logger.info(f"The next notebook gets a new kernel: {answer}")
 
-    def ask(self, call: str) -> str:
+    def ask(self, call: str, timeout_s: float = RESET_S) -> str:
         """What a function of `sdxl_lab.slate` answers in the kernel, or what went wrong there."""
         expression = f"__import__('sdxl_lab.slate', fromlist=['slate']).{call}"
         request = self.channels.execute("", silent=True, store_history=False, user_expressions={"answer": expression}, allow_stdin=False)
         try:
-            reply = run_sync(self._reply)(request)
+            reply = run_sync(self._reply)(request, timeout_s)
         except (TimeoutError, RuntimeError) as error:
             return f"no answer: {error!r}"
         answer = reply["content"].get("user_expressions", {}).get("answer", reply["content"])
         return answer["data"]["text/plain"] if answer.get("status") == "ok" and "data" in answer else str(answer)
 
-    async def _reply(self, request: str) -> Any:
-        async with asyncio.timeout(RESET_S):
+    async def _reply(self, request: str, timeout_s: float) -> Any:
+        async with asyncio.timeout(timeout_s):
             while True:
                 waiting = asyncio.ensure_future(self.channels.shell_channel.get_msg(timeout=None))
                 while not (await asyncio.wait([waiting], timeout=0.5))[0]:
