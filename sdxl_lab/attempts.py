@@ -84,6 +84,12 @@ class Attempts:
         return tuple(found)
 
     @property
+    def was_cut_off(self) -> bool:
+        """Whether the latest attempt, whoever's, has not come to its end: it may lack what comes after the record, such as the notebook's archive."""
+        lines = whole_lines(self._file)
+        return bool(lines) and "began" in _values(lines[-1])
+
+    @property
     def _file(self) -> Path:
         return self._folder / f"{self._run_id}.jsonl"
 
@@ -113,8 +119,13 @@ def begun(runs_folder: Path, run_id: str) -> RunFolder | None:
 
 
 def is_recorded(folder: RunFolder) -> bool:
-    """Whether a run is done: recorded, with every picture and the executed notebook whole."""
+    """Whether a run is recorded, with every picture and the executed notebook whole."""
     return folder.is_done and notebooks.is_whole(folder.executed_notebook) and not folder.pending()
+
+
+def is_done(folder: RunFolder) -> bool:
+    """Whether nothing is left to do for a run: recorded, and no attempt at it was cut off."""
+    return is_recorded(folder) and not Attempts(folder.path.parent, folder.resolved.run_id).was_cut_off
 
 
 def _values(line: bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sdxl_lab import artifacts, checkpoints, experiment
 from sdxl_lab.artifacts import Dataset
-from sdxl_lab.attempts import begun, is_recorded
+from sdxl_lab.attempts import begun, is_done
 from sdxl_lab.checkpoints import CheckpointError, Outline, Sizes
 from sdxl_lab.errors import LabError
 from sdxl_lab.generate import Pixels, at_working_size, prepare, refined_key, trajectory_key
@@ -89,7 +89,7 @@ class _Resolver:
             run_id=resolved.run_id,
             parameters=_pinned(point, resolved) | {"name": name},
             folder=folder.path,
-            status="done" if is_recorded(folder) else "begun" if is_begun else "new",
+            status="done" if is_done(folder) else "begun" if is_begun else "new",
             works=works,
             pending=tuple((edit.sample, edit.task) for edit in (folder.pending() if is_begun else resolved.edits)),
             checkpoint=(outline.scope, compute.offload),
@@ -99,11 +99,11 @@ class _Resolver:
         """Where the run is recorded, or will be. In the lab's own runs, what other sweeps recorded counts: a changed name is not another run."""
         runs_folder = Path(resolved.spec.runs_folder).absolute()
         own = begun(runs_folder, resolved.run_id)
-        if own is not None and is_recorded(own):
+        if own is not None and is_done(own):
             return own
         if runs_folder.parent == _home_runs():
             others = [found for folder in sorted(_home_runs().glob("*")) if folder.is_dir() and (found := begun(folder, resolved.run_id))]
-            recorded = next((other for other in others if is_recorded(other)), None)
+            recorded = next((other for other in others if is_done(other)), None)
             if recorded is not None:
                 return recorded
         return own or RunFolder(runs_folder / RunFolder.of(resolved).path.name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from sdxl_lab import notebooks
+from sdxl_lab import notebooks, tracking
 from sdxl_lab.attempts import Attempts, begun, is_recorded
 from sdxl_lab.errors import LabError
 from sdxl_lab.experiment import execute
@@ -254,6 +254,10 @@ def _attempted(notebook: Path, task: Task, sweep: str, attempts: Attempts) -> tu
     # Somebody else may have made it, or begun it under another name, since it was planned.
     found = begun(task.runs_folder, task.run_id)
     if found is not None and is_recorded(found):
+        if attempts.was_cut_off:
+            with found.open(found.resolved_here):
+                tracking.add_notebook(found)
+            attempts.end(sweep, "done")
         return "done", ""
     parameters = dict(task.parameters) | ({"name": found.resolved.spec.name} if found is not None else {})
     while True:
