@@ -1,0 +1,104 @@
+"use strict";
+// What all pictures share: zoom, the point in their middle, and the boundary between before and after. They are properties of the page's
+// style, so that any number of pictures follows at once.
+
+const MOST_ZOOM = 32;
+const view = { zoom: 1, x: 0.5, y: 0.5, split: 50 };
+const followers = [];
+
+function show(changes) {
+  Object.assign(view, changes);
+  view.zoom = Math.min(MOST_ZOOM, Math.max(1, view.zoom));
+  const margin = 0.5 / view.zoom;
+  view.x = Math.min(1 - margin, Math.max(margin, view.x));
+  view.y = Math.min(1 - margin, Math.max(margin, view.y));
+  view.split = Math.min(100, Math.max(0, view.split));
+  for (const [name, value] of Object.entries(view)) document.documentElement.style.setProperty(`--${name}`, value);
+  document.body.classList.toggle("zoomed", view.zoom > 1);
+  document.body.classList.toggle("pixels", view.zoom >= 3);
+  for (const follow of followers) follow();
+}
+
+/** Zoom by a factor, so that the point under the pointer (0 to 1 across and down the frame) stays where it is. */
+function zoomBy(factor, across = 0.5, down = 0.5) {
+  const zoom = Math.min(MOST_ZOOM, Math.max(1, view.zoom * factor));
+  const shift = 1 / view.zoom - 1 / zoom;
+  show({ zoom, x: view.x + (across - 0.5) * shift, y: view.y + (down - 0.5) * shift });
+}
+
+/** A picture in a frame, with another one before it if one is given; both are digests of pixels. */
+function framed(picture, before) {
+  const frame = element("div", { class: "frame" });
+  frame.style.aspectRatio = `${picture.width} / ${picture.height}`;
+  frame.append(layer(picture.sha256, "after"));
+  if (before && before in report.files) frame.append(layer(before, "before"), element("span", { class: "boundary" }));
+  return frame;
+}
+
+function layer(sha256, kind) {
+  const image = element("img", { src: report.files[sha256], alt: "", decoding: "async", draggable: "false", "data-sha256": sha256 });
+  image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth * 1.5 <= image.clientWidth));
+  return element("div", { class: `layer ${kind}` }, image);
+}
+
+// A drag moves the boundary if it starts there, or anywhere while nothing is zoomed; else it moves what is shown.
+let drag = null;
+let dragged = false;
+
+document.addEventListener("pointerdown", (event) => {
+  const frame = event.target.closest(".frame");
+  dragged = false;
+  if (!frame || event.button !== 0) return;
+  const boundary = frame.querySelector(".boundary");
+  const moves = boundary && (event.target === boundary || view.zoom === 1) ? "boundary" : "picture";
+  drag = { frame, moves, startX: event.clientX, startY: event.clientY, x: view.x, y: view.y };
+});
+
+document.addEventListener("pointermove", (event) => {
+  if (!drag) return;
+  const { frame, moves, startX, startY } = drag;
+  const box = frame.getBoundingClientRect();
+  const [across, down] = [event.clientX - startX, event.clientY - startY];
+  if (!dragged && Math.hypot(across, down) < 4) return;
+  dragged = true;
+  event.preventDefault();
+  if (moves === "boundary") show({ split: ((event.clientX - box.left) / box.width) * 100 });
+  else show({ x: drag.x - across / box.width / view.zoom, y: drag.y - down / box.height / view.zoom });
+});
+
+for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { drag = null; });
+
+// The end of a drag is no click.
+document.addEventListener("click", (event) => {
+  if (!dragged) return;
+  dragged = false;
+  event.preventDefault();
+  event.stopPropagation();
+}, true);
+
+document.addEventListener("wheel", (event) => {
+  const frame = event.target.closest(".frame");
+  // Among many pictures the wheel alone scrolls the page.
+  if (!frame || !(event.ctrlKey || event.metaKey || frame.closest("dialog"))) return;
+  event.preventDefault();
+  const box = frame.getBoundingClientRect();
+  zoomBy(2 ** (-event.deltaY / 240), (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+}, { passive: false });
+
+const PAN = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, summary")) return;
+  if (event.key === "+" || event.key === "=") zoomBy(1.25);
+  else if (event.key === "-") zoomBy(0.8);
+  else if (event.key === "0") show({ zoom: 1 });
+  else if (event.shiftKey && event.key in PAN) {
+    const [across, down] = PAN[event.key];
+    show({ x: view.x + (across * 0.1) / view.zoom, y: view.y + (down * 0.1) / view.zoom });
+  } else return;
+  event.preventDefault();
+}, true);
+
+function zoomText() {
+  return `${view.zoom < 10 ? Number(view.zoom.toFixed(1)) : Math.round(view.zoom)}×`;
+}

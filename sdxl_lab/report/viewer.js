@@ -1,0 +1,132 @@
+"use strict";
+// One picture, large: before and after, its metrics beside those of what it is compared with, its prompt, all its settings.
+
+const viewer = find("viewer");
+let viewed = null;
+
+/** What a picture can be compared with: [value, text, digest, the other picture if it is one]. */
+function befores(picture) {
+  const found = [["input", "the input", picture.input], ["mask", "the mask", picture.mask]];
+  const [sample, task] = [settingsOf(picture).sample, settingsOf(picture).task];
+  for (const other of report.pictures) {
+    const { sample: ofSample, task: ofTask } = settingsOf(other);
+    if (other !== picture && other.state === "done" && ofSample === sample && ofTask === task) {
+      found.push([String(other.index), differing(picture, other), other.sha256, other]);
+    }
+  }
+  return found;
+}
+
+/** How another picture of the same sample and task was made differently. */
+function differing(picture, other) {
+  const [ours, theirs] = [settingsOf(picture), settingsOf(other)];
+  const parts = report.varying.filter((path) => JSON.stringify(ours[path]) !== JSON.stringify(theirs[path]));
+  const text = parts.map((path) => `${axes.get(path)?.name ?? path} ${written(theirs[path])}`).join(" · ");
+  return runOf(other).label !== runOf(picture).label && axes.has("run") ? `${runOf(other).label}${text ? `: ${text}` : ""}` : text;
+}
+
+function openViewer(picture) {
+  drawViewer(picture, chosen.compare === "mask" ? "mask" : undefined);
+  if (!viewer.open) viewer.showModal();
+  find("viewer-split").focus();
+}
+
+function drawViewer(picture, before) {
+  viewed = picture;
+  find("viewer-title").textContent = nameOf(picture);
+  const all = order();
+  const position = all.indexOf(picture);
+  find("previous").disabled = position < 1;
+  find("next").disabled = position < 0 || position + 1 >= all.length;
+  const isThere = picture.state === "done" && picture.sha256;
+  for (const control of viewer.querySelectorAll(".controls")) control.hidden = !isThere;
+  if (isThere) offer(find("before"), befores(picture).map(([value, text]) => [value, text]), before);
+  drawStage();
+}
+
+function drawStage() {
+  const picture = viewed;
+  const stage = find("stage-frame");
+  if (!(picture.state === "done" && picture.sha256)) {
+    const gap = element("div", { class: `gap ${picture.state}` }, element("strong", {}, picture.state), element("span", {}, picture.message ?? "not made yet"));
+    stage.replaceChildren(gap);
+    find("facts").replaceChildren(...factsOf(picture, null));
+    return;
+  }
+  const [, , sha256, other] = befores(picture).find(([value]) => value === find("before").value) ?? [];
+  stage.style.setProperty("--ratio", String(picture.width / picture.height));
+  stage.replaceChildren(framed(picture, sha256));
+  find("facts").replaceChildren(...factsOf(picture, other));
+}
+
+function factsOf(picture, other) {
+  const settings = settingsOf(picture);
+  const run = runOf(picture);
+  const parts = [element("h3", {}, "Prompt"), element("p", { class: "prompt" }, settings.prompt)];
+  if (settings.negative_prompt) parts.push(element("h3", {}, "Negative prompt"), element("p", { class: "prompt" }, settings.negative_prompt));
+  if (report.varying.length) {
+    parts.push(element("h3", {}, "What differs between runs"), listed(report.varying.map((path) => [path, written(settings[path])])));
+  }
+  if (picture.metrics) parts.push(element("h3", {}, "Metrics"), metricsTable(picture, other));
+  const shown = new Set(["prompt", "negative_prompt", ...report.varying]);
+  const rest = Object.entries(settings).filter(([path]) => !shown.has(path));
+  parts.push(element("h3", {}, "All other settings"), listed(rest.map(([path, value]) => [path, written(value)])));
+  const facts = [["run", run.name], ["run_id", run.run_id]];
+  if (run.folder && picture.file) facts.push(["file", `${run.folder}/${picture.file}`]);
+  if (picture.sha256) facts.push(["size", `${picture.width}×${picture.height}`], ["sha256 of the pixels", picture.sha256]);
+  if (run.finished) facts.push(["finished", run.finished]);
+  if (run.instruction_set) facts.push(["instruction set", run.instruction_set]);
+  facts.push(...Object.entries(run.versions));
+  parts.push(element("h3", {}, "The run"), listed(facts));
+  return parts;
+}
+
+function metricsTable(picture, other) {
+  const head = other ? [element("thead", {}, element("tr", {}, ...["", "after", "before", "difference"].map((text) => element("th", { scope: "col" }, text))))] : [];
+  const rows = Object.entries(picture.metrics).map(([key, value]) => {
+    const [name, number] = measured(key, value);
+    const texts = [numberText(number)];
+    if (other) {
+      const before = other.metrics?.[key];
+      const [, was] = before === undefined ? [] : measured(key, before);
+      const change = was === undefined ? undefined : number - was;
+      texts.push(numberText(was), change === undefined ? "" : `${change > 0 ? "+" : ""}${numberText(change)}`);
+    }
+    return element("tr", {}, element("th", { scope: "row" }, name), ...texts.map((text) => element("td", {}, text)));
+  });
+  return element("table", {}, ...head, element("tbody", {}, ...rows));
+}
+
+function turn(step) {
+  const all = order();
+  const next = all[all.indexOf(viewed) + step];
+  if (!next) return;
+  // What is compared stays the same where the next picture has it.
+  drawViewer(next, find("before").value);
+}
+
+find("previous").addEventListener("click", () => turn(-1));
+find("next").addEventListener("click", () => turn(1));
+find("close").addEventListener("click", () => viewer.close());
+find("before").addEventListener("change", drawStage);
+find("viewer-split").addEventListener("input", () => show({ split: Number(find("viewer-split").value) }));
+for (const button of viewer.querySelectorAll("[data-zoom]")) {
+  button.addEventListener("click", () => zoomBy(button.dataset.zoom === "1" ? 1.25 : 0.8));
+}
+viewer.addEventListener("keydown", (event) => {
+  const step = { PageUp: -1, PageDown: 1 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  turn(step);
+});
+// A click beside the dialog closes it.
+viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+viewer.addEventListener("close", () => {
+  const label = `${nameOf(viewed)}:`;
+  [...table.querySelectorAll("button")].find((button) => button.getAttribute("aria-label").startsWith(label))?.focus();
+});
+followers.push(() => {
+  find("viewer-split").value = view.split;
+  find("viewer-zoom").textContent = zoomText();
+});
+begin();
