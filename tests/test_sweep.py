@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sdxl_lab import engine, notebooks
+from sdxl_lab import notebooks
 from sdxl_lab.attempts import Attempts
 from sdxl_lab.board import Board, standing
 from sdxl_lab.experiment import resolve, run
@@ -48,6 +48,8 @@ FINISH = "finish(resolved)"
 def warm_kernel() -> Iterator[None]:
     """Ends the kernel that all of these tests share."""
     yield
+    from sdxl_lab import engine
+
     engine.close()
 
 
