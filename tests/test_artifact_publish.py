@@ -7,20 +7,12 @@ import sys
 
 import pytest
 from artifact_backend import contents, version_of, write_dataset
+from runs import made_for, resolved_run
 
-from sdxl_lab import artifacts
+from sdxl_lab import artifacts, comet
 from sdxl_lab.comet import CometError, artifact
-
-CONSUMER = """
-import comet_ml
-from sdxl_lab.comet import worker
-from sdxl_lab.comet.artifact import consume
-experiment = comet_ml.start(mode="create", experiment_key="a" * 32, experiment_config=comet_ml.ExperimentConfig(**worker.switches()))
-consume(experiment, "team/sea:1.0.0")
-experiment.end()
-api = comet_ml.API(cache=False).get_experiment_by_key("a" * 32)
-print(api.get_artifact_lineage("input"))
-"""
+from sdxl_lab.records import RunFolder
+from sdxl_lab.spec import DatasetIdentity
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -156,16 +148,24 @@ def test_a_refused_key_and_a_dead_server_are_one_error_each(backend, tmp_path, o
     assert backend.artifacts == {}
 
 
-def test_an_experiment_records_what_it_consumed(backend, tmp_path):
+@pytest.mark.parametrize("dataset", ["team/sea:1.0.0", "laid/out-by-hand:1.0.0"])
+def test_an_experiment_records_what_it_consumed(backend, tmp_path, dataset):
     """
-    The artifact version that an experiment says it consumed is read back as its lineage.
+    A run over an artifact's version has it as its lineage in Comet; a dataset that Comet does not know leaves none, and stops nothing.
     """
     backend.add_artifact("team/sea:1.0.0", contents(write_dataset(tmp_path / "mine")))
-    quiet = {"COMET_LOGGING_CONSOLE": "error", "COMET_ERROR_TRACKING_ENABLE": "0", "COMET_DISABLE_AUTO_LOGGING": "1"}
-    done = subprocess.run([sys.executable, "-c", CONSUMER], env=os.environ | quiet, capture_output=True, text=True, check=True)
-    assert backend.experiments["a" * 32].inputs == ["team/sea:1.0.0"]
-    assert "'artifactVersion': '1.0.0'" in done.stdout
-    del backend.experiments["a" * 32]
+    name, _, version = dataset.partition(":")
+    identity = DatasetIdentity(name=name, version=version or None, digest="d" * 64)
+    resolved = resolved_run(tmp_path / "runs/x").model_copy(update={"dataset": identity})
+    run = RunFolder.of(resolved)
+    with run.open(resolved):
+        for edit in run.pending():
+            run.add_picture(edit, made_for(edit), {})
+        run.finish()
+    comet.push(run)
+    experiment = backend.experiments[run.comet_key()]
+    assert experiment.inputs == (["team/sea:1.0.0"] if dataset == "team/sea:1.0.0" else [])
+    assert experiment.others["dataset"] == dataset
 
 
 def test_the_metadata_says_what_a_version_holds(backend, tmp_path, one_worker):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import sys
 import time
@@ -194,17 +195,26 @@ def publish(folder: Path, paths: Sequence[str], reference: Reference, *, samples
     return found
 
 
-def consume(experiment: Any, reference: str) -> None:
-    """Let an experiment record that it used a version of an artifact. For use inside a worker.
+def consume(experiment: Any, dataset: str) -> None:
+    """Let an experiment record that it used a version of an artifact; saying so twice changes nothing. For use inside a worker.
 
     Args:
         experiment: A live experiment of the SDK.
-        reference: `workspace/name:version`.
+        dataset: As an experiment names its dataset. What is no `workspace/name:version`, or what Comet does not have (a folder laid out
+            by hand can carry such a name), is no artifact and leaves no trace.
 
     Raises:
-        Exception: What the SDK raises when the server knows no such version or does not answer.
+        Exception: What the SDK raises when the server does not answer, or refuses the key.
     """
-    experiment.get_artifact(reference)
+    from comet_ml import exceptions
+
+    reference = Reference.parse(dataset)
+    if reference is None or not reference.is_exact:
+        return
+    try:
+        experiment.get_artifact(dataset)
+    except (exceptions.ArtifactNotFound, exceptions.ArtifactNotFinalException):
+        return
 
 
 def _fetch(dialogue: Dialogue, found: Reference, files: Sequence[ListedFile], version_id: str, target: Path, check: Callable[[Path], str]) -> None:
@@ -246,9 +256,8 @@ def _receive(dialogue: Dialogue, found: Reference, file: ListedFile, version_id:
     path = folder / file.path
     path.parent.mkdir(parents=True, exist_ok=True)
     problem = ""
-    for attempt in range(ATTEMPTS):
-        part, received = folder / f"{TEMPORARY}{attempt}", 0
-        part.unlink(missing_ok=True)
+    for _ in range(ATTEMPTS):
+        part, received = folder / f"{TEMPORARY}{secrets.token_hex(4)}", 0
         try:
             for reply in dialogue.ask(
                 "receive", silence_s=SILENCE_S, asset=file.asset_id, version_id=version_id, path=str(part.resolve()), most_bytes=file.size_bytes

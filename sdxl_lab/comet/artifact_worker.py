@@ -131,6 +131,8 @@ def _explain(error: Exception) -> tuple[str, str]:
             return "status", f"it answers {status or 'no'}" + (f": {str(told)[:200]}" if told else "")
         if isinstance(cause, http.ChunkedEncodingError | http.ContentDecodingError):
             return "cut", "the connection broke off"
+        if isinstance(cause, http.RetryError):
+            return "unreachable", "it answers with errors, time and again"
         if isinstance(cause, http.RequestException):
             return "unreachable", "it gives no answer"
         if isinstance(cause, OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,9 @@ from sdxl_lab.comet.errors import CometError
 
 FAREWELL_S = 5.0
 """How long a worker has to end by itself once nobody talks to it any more."""
+
+FOLDER = "sdxl-lab-comet-"
+"""Start of the names of workers' folders."""
 
 Serve = Callable[..., Iterator[Mapping[str, Any]]]
 """What answers one kind of request inside a worker: takes the request's fields, gives replies, the last one last."""
@@ -117,7 +121,7 @@ def talking(module: str, account: Mapping[str, str]) -> Iterator[Dialogue]:
     Raises:
         CometError: The process cannot be started.
     """
-    with tempfile.TemporaryDirectory(prefix="sdxl-lab-comet-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix=FOLDER, ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         environment = worker.environment(folder, account)
         pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -134,7 +138,7 @@ def talking(module: str, account: Mapping[str, str]) -> Iterator[Dialogue]:
 
 
 def serve(answers: Mapping[str, Serve], explain: Callable[[Exception], tuple[str, str]]) -> None:
-    """Answer requests from stdin until it closes. Runs inside a worker.
+    """Answer requests from stdin until it closes, which ends the process at once, whatever it is doing. Runs inside a worker.
 
     Args:
         answers: By kind of request.
@@ -143,8 +147,10 @@ def serve(answers: Mapping[str, Serve], explain: Callable[[Exception], tuple[str
     # The SDK prints as it likes; what it prints must not come between the replies.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    for line in sys.stdin:
-        request = json.loads(line)
+    requests: Queue[str] = Queue()
+    Thread(target=_hear, args=[requests], daemon=True).start()
+    while True:
+        request = json.loads(requests.get())
         try:
             reply: Mapping[str, Any] = {}
             pending = False
@@ -156,6 +162,15 @@ def serve(answers: Mapping[str, Serve], explain: Callable[[Exception], tuple[str
         except Exception as error:  # noqa: BLE001 - whatever went wrong, somebody waits for an answer
             kind, text = explain(error)
             _say(replies, {"refused": kind, "said": text})
+
+
+def _hear(requests: Queue[str]) -> None:
+    for line in sys.stdin:
+        requests.put(line)
+    # The parent is done with this worker, or died: then nobody else clears up.
+    if (folder := Path.home().parent).name.startswith(FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
 
 
 def _say(replies: TextIO, reply: Mapping[str, Any]) -> None:

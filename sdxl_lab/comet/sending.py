@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.comet import confirmed, worker
+from sdxl_lab.comet.artifact import consume
 from sdxl_lab.comet.holdings import Difference, Holdings, holdings, lacking
 from sdxl_lab.comet.projection import File, Projection, project
 from sdxl_lab.locks import LockError, locked
@@ -97,7 +98,8 @@ def _begin(comet_ml: Any, key: str, *, is_new: bool) -> Any:
         experiment_config=comet_ml.ExperimentConfig(**worker.switches()),
     )
     if not experiment.alive:
-        raise Trouble("Comet began no experiment")
+        workspace = os.environ.get("COMET_WORKSPACE", "your default workspace")
+        raise Trouble(f"Comet began no experiment in {workspace}, project {os.environ.get('COMET_PROJECT_NAME', PROJECT)}")
     return experiment
 
 
@@ -109,6 +111,8 @@ def _deliver(experiment: Any, difference: Difference, say: Say) -> None:
         experiment.add_tags(list(difference.tags))
     if difference.parameters:
         experiment.log_parameters(dict(difference.parameters))
+    # Before Comet is told which dataset it was: then an experiment that lists its dataset has its lineage too.
+    consume(experiment, difference.others.get("dataset", ""))
     experiment.log_others({name: value for name, value in difference.others.items() if name != "Name"})
     for (name, step), value in difference.metrics.items():
         experiment.log_metric(name, value, step=step)
