@@ -7,9 +7,11 @@ from functools import cache
 import pytest
 from PIL import Image
 
+from sdxl_lab.experiment import _asked_colour, fetch
 from sdxl_lab.masks import dilate
 from sdxl_lab.metrics import COLOURS, name_colour, shows_colour
 from sdxl_lab.pocket import world
+from sdxl_lab.spec import Edit, EditSettings, Task
 
 COUNT = 100
 FIRST_SEED = 8_000_000
@@ -106,3 +108,17 @@ def test_a_thin_mask_on_a_large_picture_is_still_judged():
     image.paste((230, 30, 30), (0, 20, 2000, 21))
     mask.paste(255, (0, 20, 2000, 21))
     assert shows_colour(image, mask, "green") is not None
+
+
+def test_only_what_the_dataset_asks_of_the_object_is_judged():
+    """
+    The built-in dataset's color is asked for by its own inpainting prompt, not by another prompt, nor of an outpainted background.
+    """
+    sample = fetch("pocket-scenes").sample("red-circle")
+
+    def asked(task: Task, prompt: str | None) -> str | None:
+        return _asked_colour(Edit(sample=sample.name, task=task, prompt=prompt or "", seed=1, settings=EditSettings()), sample)
+
+    assert asked("inpaint", sample.tasks["inpaint"].prompt) == "blue"
+    assert asked("inpaint", "a blue star, but another one") is None
+    assert asked("outpaint", sample.tasks["outpaint"].prompt) is None

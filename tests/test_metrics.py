@@ -250,3 +250,22 @@ def test_a_raw_picture_of_another_size_is_brought_to_the_input_s():
     grey = Image.new("RGB", (18, 14), (128, 128, 128))
     flat = Made(image=picture(before), raw=grey, input_image=picture(before), mask_image=picture(mask))
     assert measure(flat)["raw_change_outside_max"] == np.abs(before - 128)[mask == 0].max()
+
+
+def test_the_seam_is_where_compositing_put_it():
+    """
+    Where less is composited than was repainted, as where a canvas overlaps its picture, the seam's metrics look at the composited region.
+    """
+    before, raw, mask = world()
+    smaller = np.asarray(object_mask(sample_scene(4)))
+    brighter = np.clip(raw + 30, 0, 255)
+
+    class Overlapping(Made):
+        @property
+        def seam_image(self) -> Image.Image:
+            return picture(smaller)
+
+    images = picture(before), picture(brighter), picture(mask)
+    found = measure(Overlapping(image=composite(*images[:2], picture(smaller)), raw=images[1], input_image=images[0], mask_image=images[2]))
+    assert found["seam_gradient"] == seam_gradient(composite(*images[:2], picture(smaller)), picture(smaller))
+    assert found["raw_seam_delta_e"] == seam_mismatch(images[0], images[1], picture(smaller))
