@@ -160,11 +160,10 @@ def _pinned(point: Point, resolved: ResolvedSpec) -> dict[str, Any]:
     """The parameters with nothing left that another process, folder or machine could choose or read differently."""
     paths = {"runs_folder": str(Path(resolved.spec.runs_folder).absolute())}
     for name in ("dataset", "checkpoint"):
-        written = str(point.parameters[name])
+        written = getattr(resolved.spec, name)  # an alias of an artifact is a version by now
         named = written == artifacts.BUILT_IN if name == "dataset" else written in checkpoints.NAMES
         local = Path(written).expanduser()
-        if not named and local.exists():
-            paths[name] = str(local.absolute())
+        paths[name] = str(local.absolute()) if not named and local.exists() else written
     compute = {"dtype": resolved.dtype, "threads": resolved.threads}
     return merge(point.parameters, paths | {"hyperparameters": {"compute": compute}})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from PIL import Image
 from rich.console import Console
 
 from sdxl_lab import notebooks
+from sdxl_lab.arguments import written
 from sdxl_lab.attempts import Attempts
 from sdxl_lab.board import Board, standing
 from sdxl_lab.experiment import resolve, run
@@ -30,6 +32,7 @@ from sdxl_lab.sweep_file import SweepFile
 from sdxl_lab.trajectory import TrajectoryCache
 from tests.datasets import write_dataset
 
+COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 SEED, FRAC = "hyperparameters.seed", "hyperparameters.denoising.high_noise_frac"
 
 PARAMETERS: dict[str, Any] = {"name": "quick", "dataset": "pocket-scenes", "checkpoint": "pocket", "samples": None, "tasks": ["inpaint"]}
@@ -138,21 +141,33 @@ def test_an_error_of_the_notebook_stops_its_point_alone(planned, notebook):
     assert sweep(mended, Inline()) == Summary(before=2, made=1, failed=())
 
 
-def test_a_fault_of_the_machine_is_tried_again_in_a_new_kernel(planned, notebook, tmp_path):
-    """
-    A kernel that dies once, or a memory that is full once, costs an attempt and not the point; one that dies always is given up.
-    """
-    before = f"""
+DYING = """
 import os, pathlib
-mark, seed = pathlib.Path({str(tmp_path)!r}, f"seed-{{hyperparameters['seed']}}"), hyperparameters["seed"]
+mark = pathlib.Path({folder!r}, f"seed-{{hyperparameters['seed']}}")
 first = not mark.exists()
 mark.touch()
-if seed == 3 or (seed == 1 and first): os._exit(9)
-if seed == 2 and first: raise MemoryError
+if hyperparameters["seed"] == {always} or (hyperparameters["seed"] == 1 and first): os._exit(9)
+if hyperparameters["seed"] == 2 and first: raise MemoryError
 """
-    made = planned(notebook(before=before), grid={SEED: [1, 2, 3, 4]})
+
+
+def test_a_kernel_that_dies_costs_an_attempt_and_not_the_point(planned, notebook, tmp_path):
+    """
+    A point whose kernel dies is tried again in a new one, in which those after it go on.
+    """
+    made = planned(notebook(before=DYING.format(folder=str(tmp_path), always=None)), grid={SEED: [1, 4]})
+    assert sweep(made, Inline()) == Summary(before=0, made=2, failed=())
+    assert tries(made) == [["broken", "done"], ["done"]]
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_machine_that_stays_is_given_up(planned, notebook, tmp_path):
+    """
+    A memory that is full once costs an attempt; a kernel that always dies, three of them and the point.
+    """
+    made = planned(notebook(before=DYING.format(folder=str(tmp_path), always=3)), grid={SEED: [2, 3, 4]})
     ended = sweep(made, Inline())
-    assert tries(made) == [["broken", "done"], ["broken", "done"], ["broken"] * MOST_ATTEMPTS, ["done"]]
+    assert tries(made) == [["broken", "done"], ["broken"] * MOST_ATTEMPTS, ["done"]]
     [failure] = ended.failed
     assert failure.label == "seed=3"
     assert f"tried {MOST_ATTEMPTS} times" in failure.message
@@ -260,6 +275,7 @@ print(sweep(plan(SweepFile.read(Path(sys.argv[1]))), Inline()).failed)
 """
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_share_the_work(planned, notebook, dataset, random_pair, tmp_path):
     """
     Two commands on one folder make each point once between them, and both end when all of it is there.
@@ -277,6 +293,52 @@ def test_two_sweeps_at_once_share_the_work(planned, notebook, dataset, random_pa
     assert said == ["()\n", "()\n"]
     assert tries(made) == [["done"]] * 4
     assert not plan(SweepFile.read(file)).pending
+
+
+def written_file(path: Path, made: Plan, **content: Any) -> Path:
+    """A sweep file with the parameters of a plan."""
+    parameters = {name: value for name, value in made.runs[0].parameters.items() if name != "name"}
+    path.write_text(written({"name": "test", "notebook": str(made.notebook), "parameters": parameters} | content))
+    return path
+
+
+def test_the_command_says_what_failed_and_leaves_with_1(planned, notebook, tmp_path):
+    """
+    `sdxl-lab sweep` makes what can be made, lists what failed with its notebook, and leaves with 1; `sdxl-lab plan` says what is left.
+    """
+    made = planned(notebook(before="if hyperparameters['seed'] == 2: raise ValueError('two is bad')"))
+    file = written_file(tmp_path / "sweep.yaml", made, grid={SEED: [1, 2]})
+    said = subprocess.run([COMMAND, "sweep", file], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (1, f"1 of 2 runs are done: {tmp_path / 'runs'}\n")
+    [failed] = tmp_path.glob("runs/*/failed.ipynb")
+    assert "sdxl-lab: 1 run failed" in said.stderr
+    assert f"seed=2: cell [3] of {made.notebook} failed with ValueError: two is bad" in said.stderr
+    assert f"\n    {failed}" in said.stderr
+    assert "1 of 2 done, 0 running, 0 to go, 1 failed" in said.stderr
+    said = subprocess.run([COMMAND, "plan", file], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith(f"test: 2 points, 1 done, 1 to run, recorded in {tmp_path / 'runs'}\n")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_command_and_what_it_started(planned, notebook, tmp_path):
+    """
+    Ctrl-C in the midst of a point ends command, worker and kernel within seconds, says so, leaves with 1, and the next command goes on.
+    """
+    made = planned(notebook(after="import os, time; open('kernel', 'w').write(str(os.getpid())); time.sleep(60)"))
+    file = written_file(tmp_path / "sweep.yaml", made, grid={SEED: [1, 2]})
+    with subprocess.Popen([COMMAND, "sweep", file, "--workers", "2"], stderr=subprocess.PIPE, text=True, cwd=tmp_path) as command:
+        while not (tmp_path / "kernel").is_file() or not (tmp_path / "kernel").read_text():
+            assert command.poll() is None
+            time.sleep(0.1)
+        command.send_signal(signal.SIGINT)
+        _, said = command.communicate(timeout=60)
+    assert command.returncode == 1
+    assert "interrupted; pictures made so far are kept" in said
+    assert "Traceback" not in said
+    assert not Path(f"/proc/{(tmp_path / 'kernel').read_text()}").exists()
+    assert len(list(tmp_path.glob("runs/*/images/scene-1/inpaint.png"))) >= 1
+    mended = written_file(tmp_path / "again.yaml", planned(notebook()), grid={SEED: [1, 2]})
+    assert subprocess.run([COMMAND, "sweep", mended], check=False).returncode == 0
 
 
 def test_ctrl_c_takes_back_what_has_not_started(planned, notebook):
