@@ -107,7 +107,7 @@ _following: dict[str, Live] = {}
 
 
 def follow(run: RunFolder, notice: Notice = on_stderr) -> None:
-    """Begin to send a run while it is made. One run is followed at a time; the one before is let go.
+    """Begin to send a run while it is made, unless all of it is there. One run is followed at a time; the one before is let go.
 
     Args:
         run: The run; its spec is written.
@@ -117,7 +117,7 @@ def follow(run: RunFolder, notice: Notice = on_stderr) -> None:
         CometError: There is no API key.
     """
     here = str(run.path.resolve())
-    if here in _following:
+    if here in _following or (run.is_done and confirmed.standing(run).is_whole):
         return
     while _following:
         _following.popitem()[1].close()
@@ -138,7 +138,8 @@ def finish(run: RunFolder, notice: Notice = on_stderr) -> bool:
         CometError: There is no API key.
     """
     follow(run, notice)
-    arrived = _following.pop(str(run.path.resolve())).finish()
+    live = _following.pop(str(run.path.resolve()), None)
+    arrived = live is None or live.finish()
     if not arrived:
         notice(f"Comet does not hold all of {run.path.name} yet: {later(run)}")
     return arrived
