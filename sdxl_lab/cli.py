@@ -113,14 +113,17 @@ def sweep(
     from sdxl_lab.planner import plan
     from sdxl_lab.sweep import sweep
     from sdxl_lab.sweep_file import SweepFile
+    from sdxl_lab.sweep_report import report
 
     planned = plan(SweepFile.read(file))
     if not planned.pending:
         print(f"all {len(planned.runs)} runs are done: {planned.runs_folder}")
+        print(f"to look at them: {report(planned)}")
         return
     with opened(workers, parsl) as executor:
         summary = sweep(planned, executor, board.following)
     print(f"{summary.before + summary.made} of {len(planned.runs)} runs are done: {planned.runs_folder}")
+    print(f"to look at them: {report(planned, {failure.label: failure.message for failure in summary.failed})}")
     summary.check()
 
 
@@ -184,6 +187,22 @@ def status(
     from sdxl_lab.pushing import print_status
 
     print_status(runs or [], home())
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.", metavar="RUN|FOLDER ...")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The page; report.html in the folder if one is given, else here.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Write one HTML page that shows runs side by side: no server, no network."""
+    from sdxl_lab.experiment import home
+    from sdxl_lab.pushing import runs_of
+    from sdxl_lab.report import write_report
+
+    path = output or (runs[0] if len(runs) == 1 else Path()) / "report.html"
+    print(f"written: {write_report(runs_of(runs, home()), path)}")
 
 
 @app.command()

@@ -14,6 +14,7 @@ from sdxl_lab.experiment import Resolved, execute, home
 from sdxl_lab.grid import contact_sheet, details_box
 from sdxl_lab.progress import following
 from sdxl_lab.records import Picture
+from sdxl_lab.report import write_report
 from sdxl_lab.stamps import png
 
 REFINED = {"denoising": {"high_noise_frac": 0.8}}
@@ -25,7 +26,7 @@ DETAIL_PX = 256
 
 
 def demo() -> None:
-    """Make the three runs, those that are not done yet, and both sheets; say where to look.
+    """Make the three runs, those that are not done yet, both sheets and the report; say where to look.
 
     Raises:
         LabError: A run fails. The next call goes on where it stopped.
@@ -34,8 +35,10 @@ def demo() -> None:
     runs = make_runs(folder)
     write_whole(folder / "contact-sheet.png", png(sheet(runs)))
     write_whole(folder / "details.png", png(details(runs)))
+    report = write_report([run.folder for run in runs.values()], folder / "report.html", title="The demo: three ways to edit five pictures")
     shown = _short(folder)
     print(f"30 pictures are in {shown}; look at {shown / 'contact-sheet.png'} first, then at {shown / 'details.png'}")
+    print(f"to compare them in a browser, settings and metrics included: {_short(report)}")
 
 
 def make_runs(folder: Path, dataset: str = "pocket-scenes", checkpoint: str = "pocket") -> dict[str, Resolved]:
@@ -103,5 +106,5 @@ def _read(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-def _short(folder: Path) -> Path:
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -94,6 +94,11 @@ class RunFolder:
         return self.path / "contact-sheet.png"
 
     @property
+    def report_file(self) -> Path:
+        """All of it as one HTML page."""
+        return self.path / "report.html"
+
+    @property
     def record_file(self) -> Path:
         """Written last."""
         return self.path / "record.json"
@@ -281,9 +286,7 @@ class RunFolder:
             write_once(path, secrets.token_hex(16).encode() + b"\n")
         key = path.read_text("ascii", "replace").strip()
         if not re.fullmatch(r"[0-9a-f]{32}", key):
-            raise RecordError(
-                f"{path} holds {key[:40]!r}; allowed is a key of 32 hexadecimal digits: remove the file to draw another, for a new experiment"
-            )
+            raise RecordError(f"{path} holds {key[:40]!r}; allowed are 32 hexadecimal digits: remove it to draw another, for a new experiment")
         return key
 
     def _clear(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdxl_lab import comet
 from sdxl_lab.disk import write_whole
 from sdxl_lab.records import RunFolder
+from sdxl_lab.report import write_report
 from sdxl_lab.stamps import png
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ def end(run: RunFolder) -> list[str]:
     if way == "off":
         return []
     write_whole(run.contact_sheet, _contact_sheet(run))
+    # One file whatever its size: Comet shows an asset by itself.
+    write_report([run], run.report_file, most_embedded_bytes=sys.maxsize)
     if way == "offline":
         return [f"for Comet: {comet.archive(run)}"]
     return [f"in Comet: {comet.standing(run).url}"] if comet.finish(run) else []

@@ -18,6 +18,7 @@ from runs import made_for, resolved_run
 
 from sdxl_lab import comet
 from sdxl_lab.records import RunFolder
+from sdxl_lab.spec import ResolvedSpec
 
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 pytestmark = pytest.mark.timeout(600)
@@ -109,6 +110,30 @@ def test_a_server_that_lists_late_gets_nothing_twice(backend, run):
     uploads = [path for _, path in backend.requests if path.endswith("visualizations/upload")]
     assert len(uploads) == len(only(backend).images) == 8
     assert comet.standing(run).is_whole
+
+
+def test_a_long_prompt_is_whole_somewhere(backend, tmp_path):
+    """
+    A prompt that is too long for a parameter is cut there, tells the hash of all prompts, and is whole in the metadata and in prompts.csv.
+    """
+    resolved = resolved_run(tmp_path / "runs" / "live", tracking="online")
+    prompts = [f"{number} {'very ' * 500}long" for number in range(2)]
+    edits = [edit.model_copy(update={"prompt": prompt}) for edit, prompt in zip(resolved.edits[:2], prompts, strict=True)]
+    long = ResolvedSpec.model_validate(resolved.model_dump() | {"edits": [edit.model_dump() for edit in edits]})
+    run = RunFolder.of(long)
+    with run.open(long):
+        for edit in run.pending():
+            run.add_picture(edit, made_for(edit))
+    comet.push(run)
+    experiment = only(backend)
+    shown = {name: experiment.parameters[f"{name}|prompt"] for name in ("inpaint", "outpaint")}
+    assert all(len(text) <= 1000 and prompt.startswith(text[:999]) for text, prompt in zip(shown.values(), prompts, strict=True))
+    assert len({experiment.parameters[f"{name}|prompts_sha256"] for name in shown}) == 2
+    found = {image.name: image.metadata for image in experiment.images}
+    assert [(found[name] or {})["prompt"] for name in shown] == prompts
+    assert all(prompt.encode() in experiment.assets[0].content for prompt in prompts)
+    assert not experiment.running
+    assert experiment.crashed
 
 
 def test_the_commands_say_where_runs_stand(backend, run, tmp_path):

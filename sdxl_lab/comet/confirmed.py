@@ -65,7 +65,7 @@ def state_of(run: RunFolder) -> str:
         64 hexadecimal digits, the same on every machine.
     """
     digest = hashlib.sha256(account.server().encode())
-    for path in (run.spec_file, run.lines_file, run.record_file, run.prompts_file, run.contact_sheet, run.executed_notebook):
+    for path in (run.spec_file, run.lines_file, run.record_file, run.prompts_file, run.contact_sheet, run.report_file, run.executed_notebook):
         content = path.read_bytes() if path.is_file() else b""
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()

@@ -51,7 +51,7 @@ class Projection:
         others: What identifies the run.
         metrics: (name, step) to number.
         images: Inputs, masks, results and, once it is written, the contact sheet.
-        assets: prompts.csv and, once it is written, the executed notebook.
+        assets: prompts.csv and, once they are written, the report and the executed notebook.
     """
 
     key: str
@@ -83,6 +83,8 @@ def project(run: RunFolder, scratch: Path) -> Projection:
     if run.contact_sheet.is_file():
         images.append(_file("contact-sheet", None, run.contact_sheet))
     assets = [_file("prompts.csv", None, run.prompts_file)] if run.prompts_file.is_file() else []
+    if run.report_file.is_file():
+        assets.append(_file("report.html", None, run.report_file))
     if copy := _public_copy(run.executed_notebook, scratch):
         assets.append(_file("executed.ipynb", None, copy))
     return Projection(

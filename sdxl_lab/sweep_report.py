@@ -1,0 +1,47 @@
+"""The report of a sweep: what is recorded, what failed, and what is still to be made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from sdxl_lab import checkpoints, experiment
+from sdxl_lab.attempts import begun
+from sdxl_lab.plan import Plan, PlannedRun
+from sdxl_lab.records import RunFolder
+from sdxl_lab.report import Missing, write_report
+from sdxl_lab.spec import ResolvedSpec, RunSpec
+
+NAME = "report.html"
+
+
+def report(plan: Plan, failed: Mapping[str, str] | None = None) -> Path:
+    """Write the report of a sweep beside its runs, those included that other sweeps recorded.
+
+    Args:
+        plan: What the sweep was to do.
+        failed: Label of each run that failed to why.
+
+    Returns:
+        The page.
+
+    Raises:
+        LabError: A run that has no folder can no longer be resolved, or the page cannot be written.
+    """
+    fetch, identify = cache(experiment.fetch), cache(checkpoints.identify)
+
+    def resolve(run: PlannedRun) -> ResolvedSpec:
+        spec = RunSpec.from_parameters(**run.parameters)
+        return experiment.resolve(spec, dataset=fetch(spec.dataset), identity=identify(spec.checkpoint)).spec
+
+    folders: list[RunFolder] = []
+    missing: list[Missing] = []
+    for run in plan.runs:
+        folder = begun(run.folder.parent, run.run_id)
+        message = (failed or {}).get(run.label)
+        if folder is not None:
+            folders.append(folder)
+        if folder is None or message is not None:
+            missing.append(Missing(resolved=folder.resolved if folder is not None else resolve(run), message=message))
+    return write_report(folders, plan.runs_folder / NAME, missing=missing, title=plan.name)
