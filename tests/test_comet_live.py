@@ -67,7 +67,7 @@ def test_pictures_appear_while_the_run_goes_on(backend, tmp_path):
     experiment = only(backend)
     assert comet.standing(made.run).is_whole
     assert not experiment.running
-    assert [asset.name for asset in experiment.assets] == ["prompts.csv"]
+    assert "prompts.csv" in [asset.name for asset in experiment.assets]
     results = {(image.name, image.step): image.sha256 for image in experiment.images}
     assert set(results) == {
         ("input", 0), ("inpaint", 0), ("inpaint-mask", 0), ("outpaint", 0), ("outpaint-mask", 0),
