@@ -22,6 +22,10 @@ PRELOAD = ("sdxl_lab.experiment", "sdxl_lab.checkpoints", "sdxl_lab.generate", "
 """Imported by a warm kernel before its first notebook: what these set at import is not a notebook's doing."""
 
 
+START_S = 300
+"""How long a kernel may take to answer: on a busy machine more than a minute."""
+
+
 class NotebookError(LabError):
     """A notebook cannot be found or read, or one of its cells failed."""
 
@@ -159,6 +163,7 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             request_save_on_cell_execute=False,  # else each cell writes every picture so far again
             coalesce_streams=True,  # a progress bar is one line in the end
             extra_arguments=["--IPKernelApp.log_level=50"],  # what a kernel logs while it is being ended
+            start_timeout=START_S,
             isolated=isolated,
             preload=PRELOAD,
         )
@@ -172,6 +177,11 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             f"the kernel that ran {notebook} ended in the middle: interrupted, or died for want of memory; pictures made so far are kept: "
             "the same command goes on from there"
         ) from error
+    except RuntimeError as error:
+        if "Kernel" not in str(error):
+            raise
+        # jupyter_client's own words for a kernel that died, or did not answer, at its start
+        raise MachineError(f"no kernel could be started for {notebook}: {error}; the same command tries again") from error
 
 
 def _lab_errors() -> set[str]:
