@@ -21,6 +21,7 @@ from sdxl_lab.records import RunFolder
 
 SILENCE_S = 90.0
 """How long a worker may say nothing before it is given up; it speaks after each few files."""
+GOODBYE_S = 20.0
 PAUSES_S = (1.0, 4.0, 10.0)
 """Between attempts. Each begins with what Comet lists, so that nothing is sent twice."""
 
@@ -163,6 +164,9 @@ def _attempt(run: RunFolder, variables: Mapping[str, str], progress: Progress | 
                 return {"state": "trouble", "kind": "unreachable", "reason": f"nothing came from Comet for {SILENCE_S:.0f} s"}
             if news is None:
                 return {"state": "trouble", "kind": "ended", "reason": "the process that talks to Comet was ended"}
+            if news["state"] == "confirmed":
+                with suppress(TimeoutError):  # it still says that the experiment has ended
+                    sender.news(GOODBYE_S)
             if news["state"] != "sent":
                 return news
             if progress:
