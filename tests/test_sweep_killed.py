@@ -28,7 +28,7 @@ MOMENTS = [
     Moment(name="kernel start: it reads its connection", where="kernel", event="open", what="kernel.json", writes=False, victim="kernel"),
     Moment(name="kernel start: before its process", where="worker", event="subprocess.Popen", what="ipykernel_launcher", victim="command"),
     Moment(name="planning: the checkpoint is read", where="command", event="open", what="unet/config.json", writes=False, victim="command"),
-    Moment(name="loading the checkpoint", where="kernel", event="open", what="model_index.json", writes=False, victim="kernel", count=2),
+    Moment(name="loading the checkpoint", where="kernel", event="open", what="model_index.json", writes=False, victim="kernel", count=9),
     Moment(name="generation: a forward", where="kernel", event="forward", what="UNet", count=3, victim="worker"),
     Moment(name="generation: a forward", where="kernel", event="forward", what="UNet", count=5, victim="command"),
     Moment(name="generation: a forward", where="kernel", event="forward", what="UNet", count=2, victim="kernel"),
