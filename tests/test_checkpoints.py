@@ -35,6 +35,11 @@ BROKEN = {
     "not SDXL": (lambda pair: write(pair / "base/unet/config.json", addition_embed_type=None), "'text_time', as Stable Diffusion XL has"),
     "other channels": (lambda pair: write(pair / "base/unet/config.json", in_channels=8), "takes 8 channels"),
     "no UNet": (lambda pair: write(pair / "base/model_index.json", unet=[None, None]), "names no unet"),
+    "code of its own": (
+        lambda pair: write(pair / "base/model_index.json", unet=["my_unet", "UNet"]),
+        "takes unet from 'my_unet'; allowed are diffusers and transformers",
+    ),
+    "an index that is a list": (lambda pair: (pair / "base/model_index.json").write_text("[]"), "is no JSON object"),
     "refiner without weights": (
         lambda pair: (pair / UNET.replace("base", "refiner")).unlink(),
         "refiner/unet/diffusion_pytorch_model.safetensors is missing",
@@ -61,6 +66,14 @@ def test_a_name_that_means_nothing_lists_what_is_allowed(name, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="pocket, sdxl, sdxl-inpaint, a folder"):
         identify(name or "?")
+
+
+def test_a_name_that_no_hub_allows_is_one_error():
+    """
+    A hub id is checked before anything is asked of the net.
+    """
+    with pytest.raises(CheckpointError, match=r"'owner/a\.\.b' is no folder, and no name that the hub allows"):
+        identify("owner/a..b")
 
 
 def test_a_digest_is_of_content_not_of_place(pair, random_pair):

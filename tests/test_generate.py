@@ -1,6 +1,4 @@
-import subprocess
-import sys
-from contextlib import contextmanager
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -17,15 +15,13 @@ from diffusers import (
     StableDiffusionXLInpaintPipeline,
     UniPCMultistepScheduler,
 )
+from edits import NEGATIVE, PROMPT, SEED, STEPS, cpu, make_edit, same
 from PIL import Image
 
-from sdxl_lab.checkpoints import CheckpointError, load
+from sdxl_lab.checkpoints import CheckpointError
 from sdxl_lab.generate import generate, working_size
 from sdxl_lab.masks import MaskError
-from sdxl_lab.spec import Canvas, Compute, Denoising, Edit, EditSettings, Mask, Refiner
-from sdxl_lab.trajectory import TrajectoryCache
-
-PROMPT, NEGATIVE, SEED, STEPS = "a red star on grass", "blurry", -732, 6
+from sdxl_lab.spec import Canvas, Mask, Refiner
 
 REFERENCE_SCHEDULERS = {
     "euler": lambda config: EulerDiscreteScheduler.from_config(config),
@@ -49,55 +45,6 @@ def plain(folder, scheduler, **arguments):
     pipeline.set_progress_bar_config(disable=True)
     defaults = dict(prompt=PROMPT, negative_prompt=NEGATIVE, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(SEED))
     return pipeline(**defaults | arguments).images[0]
-
-
-def same(expected, actual):
-    """
-    Whether two pictures agree in every pixel.
-    """
-    return np.array_equal(np.asarray(expected), np.asarray(actual))
-
-
-def make_edit(
-    task: Any = "inpaint", *, seed=SEED, negative_prompt: Any = NEGATIVE, mode=None, mask=None, canvas=None, refiner=None, **denoising: Any
-):
-    """
-    An edit of the scene, with settings as few as the law at hand is about.
-    """
-    settings = EditSettings(
-        denoising=Denoising(**{"num_inference_steps": STEPS, **denoising}),
-        mask=mask or Mask(),
-        canvas=canvas or Canvas(),
-        refiner=refiner or Refiner(),
-        mode=mode,
-    )
-    return Edit(sample="disc", task=task, prompt=PROMPT, negative_prompt=negative_prompt, seed=seed, settings=settings)
-
-
-@contextmanager
-def calls(*modules):
-    """
-    How often each module's forward runs.
-    """
-    counts = [0] * len(modules)
-
-    def count(index):
-        def hook(*_):
-            counts[index] += 1
-
-        return hook
-
-    handles = [module.register_forward_hook(count(index)) for index, module in enumerate(modules)]
-    yield counts
-    for handle in handles:
-        handle.remove()
-
-
-def cpu(folder):
-    """
-    The checkpoint in a folder, on one thread.
-    """
-    return load(str(folder), Compute(device="cpu", threads=1))
 
 
 @pytest.mark.parametrize("channels", [4, 9])
@@ -192,142 +139,6 @@ def test_a_nine_channel_base_hands_over_to_a_four_channel_refiner(random_inpaint
     assert difference[~outside].min() > 1e-3
 
 
-def test_a_trajectory_serves_every_hand_over(random_pair, scene):
-    """
-    Refined pictures from one captured trajectory equal those of separate runs bit for bit, for N base steps plus the refiner's tails.
-    """
-    image, mask = scene
-    checkpoint, shared = cpu(random_pair), TrajectoryCache()
-    fractions = (None, 0.5, 0.6, 0.7, 0.8, 0.9)
-    edits = [make_edit(num_inference_steps=20, strength=1.0, high_noise_frac=fraction) for fraction in fractions]
-    separate = [generate(one, image, mask, checkpoint) for one in edits]
-    with calls(checkpoint.base.unet, checkpoint.refiner.unet) as counts:
-        together = [generate(one, image, mask, checkpoint, trajectories=shared) for one in edits]
-    assert counts == [20, 10 + 8 + 6 + 4 + 2]
-    assert [(picture.base_steps, picture.refiner_steps) for picture in together] == [(20, 0), (10, 10), (12, 8), (14, 6), (16, 4), (18, 2)]
-    with calls(checkpoint.base.unet, checkpoint.refiner.unet) as counts:
-        again = [generate(one, image, mask, checkpoint, trajectories=shared) for one in edits]
-    assert counts == [0, 0]
-    for expected, first, second in zip(separate, together, again, strict=True):
-        assert same(expected.raw, first.raw)
-        assert same(expected.image, second.image)
-    assert len({picture.raw.tobytes() for picture in together}) == len(fractions)
-
-
-@pytest.mark.parametrize("scheduler", ["dpmpp_2m_sde", "heun", "unipc", "euler_a"])
-def test_a_trajectory_grows_in_any_order(random_pair, scene, scheduler):
-    """
-    A base run that stopped early is continued, not repeated, when a later stop is asked for, and its pictures stay the same.
-    """
-    image, mask = scene
-    checkpoint, shared = cpu(random_pair), TrajectoryCache()
-    edits = [make_edit(num_inference_steps=10, scheduler=scheduler, high_noise_frac=fraction) for fraction in (0.5, 0.8, None)]
-    separate = [generate(one, image, mask, checkpoint) for one in edits]
-    with calls(checkpoint.base.unet) as counts:
-        together = [generate(one, image, mask, checkpoint, trajectories=shared) for one in edits]
-    assert counts == [separate[-1].base_steps]
-    for expected, actual in zip(separate, together, strict=True):
-        assert same(expected.raw, actual.raw)
-
-
-def test_another_process_makes_the_same_pictures(random_pair, scene, tmp_path):
-    """
-    What is remembered leaves no trace in a picture: a process that starts with nothing makes the same ones.
-    """
-    image, mask = scene
-    image.save(tmp_path / "image.png")
-    mask.save(tmp_path / "mask.png")
-    shared, checkpoint = TrajectoryCache(), cpu(random_pair)
-    edits = [make_edit(high_noise_frac=fraction) for fraction in (None, 0.6, 0.7)]
-    program = f"""
-from PIL import Image
-from sdxl_lab.checkpoints import load
-from sdxl_lab.generate import generate
-from sdxl_lab.spec import Compute, Edit
-checkpoint = load({str(random_pair)!r}, Compute(device="cpu", threads=1))
-for index, text in enumerate({[one.model_dump_json() for one in edits]!r}):
-    generate(Edit.model_validate_json(text), Image.open("image.png"), Image.open("mask.png"), checkpoint).raw.save(f"{{index}}.png")
-"""
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, timeout=150)
-    for index, one in enumerate(edits):
-        expected = generate(one, image, mask, checkpoint, trajectories=shared).raw
-        assert same(expected, Image.open(tmp_path / f"{index}.png"))
-
-
-def test_a_full_cache_changes_no_picture(random_pair, scene):
-    """
-    A cache too small for a trajectory forgets, and what it forgot is made again, the same.
-    """
-    image, mask = scene
-    checkpoint = cpu(random_pair)
-    edits = [make_edit(high_noise_frac=fraction, seed=seed) for seed in (1, 2) for fraction in (None, 0.6)]
-    tight = TrajectoryCache(max_bytes=20_000)
-    for one in [*edits, *edits]:
-        assert same(generate(one, image, mask, checkpoint).raw, generate(one, image, mask, checkpoint, trajectories=tight).raw)
-        assert tight.used_bytes <= 20_000
-
-
-def test_nothing_is_encoded_twice(random_pair, scene):
-    """
-    Over seeds and hand-overs each text passes each text encoder once, and the image passes the autoencoder once, but every seed draws its own sample.
-    """
-    image, mask = scene
-    checkpoint, shared = cpu(random_pair), TrajectoryCache()
-    base = checkpoint.base
-    with calls(base.text_encoder, base.text_encoder_2, base.vae.encoder, base.vae.decoder) as counts:
-        for seed in (1, 2):
-            for fraction in (None, 0.6):
-                actual = generate(make_edit(seed=seed, high_noise_frac=fraction), image, mask, checkpoint, trajectories=shared)
-    assert counts == [2, 2, 1, 4]
-    assert same(actual.raw, generate(make_edit(seed=2, high_noise_frac=0.6), image, mask, checkpoint).raw)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        make_edit(seed=7),
-        make_edit(negative_prompt=None),
-        make_edit(negative_prompt=""),
-        make_edit(guidance_scale=4.0),
-        make_edit(strength=0.8),
-        make_edit(strength=1.0),
-        make_edit(scheduler="ddim"),
-        make_edit(num_inference_steps=7),
-        make_edit(mask=Mask(latent_mask="cover")),
-        make_edit(mask=Mask(kernel_size=9)),
-        make_edit("outpaint", mode="background"),
-    ],
-)
-def test_trajectories_are_told_apart_by_all_that_changes_them(random_pair, scene, other):
-    """
-    A picture made after another one with a setting changed is the picture it would have been alone.
-    """
-    image, mask = scene
-    checkpoint, shared = cpu(random_pair), TrajectoryCache()
-    generate(make_edit(), image, mask, checkpoint, trajectories=shared)
-    expected = generate(other, image, mask, checkpoint).raw
-    assert same(expected, generate(other, image, mask, checkpoint, trajectories=shared).raw)
-
-
-def test_the_refiner_is_told_apart_by_its_own_settings(random_pair, scene):
-    """
-    Refined pictures of other scores, guidance or hand-over are not taken for each other.
-    """
-    image, mask = scene
-    checkpoint, shared = cpu(random_pair), TrajectoryCache()
-    variants: list[dict[str, Any]] = [
-        dict(),
-        dict(refiner=Refiner(aesthetic_score=1.0)),
-        dict(refiner=Refiner(guidance_scale=1.0)),
-        dict(handover="stock"),
-    ]
-    edits = [make_edit(high_noise_frac=0.6, **variant) for variant in variants]
-    together = [generate(one, image, mask, checkpoint, trajectories=shared).raw for one in edits]
-    for one, actual in zip(edits, together, strict=True):
-        assert same(generate(one, image, mask, checkpoint).raw, actual)
-    assert len({picture.tobytes() for picture in together}) == len(variants)
-
-
 @pytest.mark.parametrize("task", ["inpaint", "outpaint"])
 @pytest.mark.parametrize("feather_px", [0, 5])
 def test_outside_the_mask_nothing_changes(random_pair, scene, task, feather_px):
@@ -393,6 +204,22 @@ def test_a_refiner_given_more_noise_than_it_was_trained_on_warns_once(random_pai
         generate(make_edit(high_noise_frac=0.6), image, mask, trained)
     assert [warning.category for warning in caught].count(UserWarning) == 1
     generate(make_edit(num_inference_steps=20, high_noise_frac=0.8), image, mask, trained)
+
+
+def test_a_pictures_time_is_without_the_loading_of_models(random_pair, scene):
+    """
+    What the first refined picture of a process waits for the refiner is not counted as its own.
+    """
+    image, mask = scene
+    pair = cpu(random_pair)
+
+    def load_slowly() -> Any:
+        time.sleep(2)
+        return pair.refiner
+
+    began = time.perf_counter()
+    made = generate(make_edit(high_noise_frac=0.6), image, mask, replace(pair, _load_refiner=load_slowly))
+    assert time.perf_counter() - began - made.seconds > 2
 
 
 def test_masks_that_do_not_fit_are_refused(random_pair, scene):

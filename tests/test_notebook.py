@@ -126,6 +126,8 @@ def test_a_kernel_that_dies_is_an_error(write, tmp_path):
         ('{"cells": []}', "has 0 cells tagged 'parameters'"),
         ('{"cells": [{"metadata": {"tags": ["parameters"]}, "source": "seed = random()"}]}', r"has 'seed = random\(\)'; allowed is"),
         ('{"cells": [{"metadata": {"tags": ["parameters"]}, "source": "seed = ("}]}', "is not Python"),
+        ('{"cells": [{"metadata": {"tags": ["parameters"]}, "source": "seed = 1\\u0000"}]}', "is not Python"),
+        ('{"cells": [{"metadata": {"tags": ["parameters"]}, "source": "seed = {[]: 1}"}]}', r"has 'seed = \{\[\]: 1\}'; allowed is"),
     ],
 )
 def test_a_notebook_without_readable_parameters_is_refused(tmp_path, text, message):

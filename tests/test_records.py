@@ -3,48 +3,19 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import resource
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from run_folders import complete, pixels, script
 from runs import made_for, resolved_run
 
-from sdxl_lab.disk import DiskError, append_line, write_whole
-from sdxl_lab.locks import LockError
 from sdxl_lab.recorded import file_name
 from sdxl_lab.records import RecordError, RunFolder, find_runs
-from sdxl_lab.spec import ResolvedSpec
-
-TESTS = str(Path(__file__).parent)
-
-
-def complete(resolved: ResolvedSpec) -> RunFolder:
-    """Make whatever a run still lacks."""
-    run = RunFolder.of(resolved)
-    with run.open(resolved):
-        for edit in run.pending():
-            run.add_picture(edit, made_for(edit), {"change_outside_max": 0.0})
-        run.finish()
-    return run
-
-
-def pixels(path: Path) -> bytes:
-    """Decode a picture."""
-    return np.asarray(Image.open(path)).tobytes()
-
-
-def script(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run code in a process that can import these tests."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([TESTS, str(Path(TESTS).parent)])}
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
 
 
 def test_a_recorded_picture_is_the_one_that_was_made(tmp_path):
@@ -94,194 +65,6 @@ def test_local_paths_stay_in_one_file(tmp_path):
     assert run.resolved_here.run_id == run.resolved.run_id
 
 
-@pytest.mark.parametrize("damage", ["torn line", "png without line", "line without png", "leftover", "zeros", "other pixels", "no mask"])
-def test_a_damaged_folder_is_continued(tmp_path, damage):
-    """
-    Whatever a killed process or a power cut leaves, pictures() counts only whole ones and the next run completes the same pictures.
-    """
-    resolved = resolved_run(tmp_path)
-    run = complete(resolved)
-    expected = [picture.sha256 for picture in run.pictures()]
-    lines = run.lines_file.read_bytes().splitlines(keepends=True)
-    victim = run.pictures()[2]
-    if damage == "torn line":
-        run.lines_file.write_bytes(b"".join(lines[:2]) + lines[2][:40])
-    elif damage == "png without line":
-        run.lines_file.write_bytes(b"".join(lines[:2]))
-    elif damage == "line without png":
-        victim.image.unlink()
-    elif damage == "leftover":
-        run.record_file.unlink()
-        victim.image.rename(victim.image.with_name(".unfinished-0badf00d-inpaint.png"))
-    elif damage == "zeros":
-        run.lines_file.write_bytes(b"".join(lines[:2]) + bytes(50) + b"\n")
-    elif damage == "other pixels":
-        Image.new("RGB", (24, 16)).save(victim.image)
-    else:
-        victim.mask_image.unlink()
-    assert [picture.sha256 for picture in run.pictures()] == expected[:2]
-    again = complete(resolved)
-    assert [picture.sha256 for picture in again.pictures()] == expected
-    assert again.is_done
-    assert not list(run.path.rglob(".unfinished-*"))
-    assert all(json.loads(line) for line in run.lines_file.read_bytes().splitlines() if line.strip(b"\0"))
-
-
-KILLED_AT_EVERY_STEP = """
-import os, signal, sys
-from pathlib import Path
-from runs import made_for, resolved_run
-from sdxl_lab.records import RunFolder
-from test_records import complete
-
-expected = [picture.sha256 for picture in complete(resolved_run(Path(sys.argv[1]) / "whole")).pictures()]
-EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "os.link"}
-deaths = 0
-for step in range(1, 1000):
-    resolved = resolved_run(Path(sys.argv[1]) / str(step))
-    child = os.fork()
-    if child == 0:
-        count = 0
-        def hook(event, arguments):
-            global count
-            if event in EVENTS:
-                count += 1
-            if event in EVENTS and count == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-        sys.addaudithook(hook)
-        complete(resolved).comet_key()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    run = RunFolder.of(resolved)
-    if os.WIFSIGNALED(status):
-        deaths += 1
-        whole = [picture.sha256 for picture in run.pictures()] if run.spec_file.is_file() else []
-        assert whole == expected[:len(whole)], (step, whole)
-        assert not run.is_done or len(whole) == 3, step
-    again = complete(resolved)
-    assert [picture.sha256 for picture in again.pictures()] == expected, step
-    assert again.comet_key() == again.comet_key()
-    assert not list(run.path.rglob(".unfinished-*")), step
-    if not os.WIFSIGNALED(status):
-        assert status == 0
-        print(deaths)
-        break
-"""
-
-
-def test_a_process_killed_at_any_step_leaves_a_folder_that_continues(tmp_path):
-    """
-    Killed with SIGKILL before each of its file operations in turn, a run is completed by the next one with the same pixels.
-    """
-    done = script(KILLED_AT_EVERY_STEP, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 40
-
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from runs import resolved_run
-from sdxl_lab.records import RunFolder
-resolved = resolved_run(Path(sys.argv[1]))
-with RunFolder.of(resolved).open(resolved):
-    print("held", flush=True)
-    time.sleep(100)
-"""
-
-
-def test_a_folder_has_one_writer_until_it_dies(tmp_path):
-    """
-    A second writer gets an error with the first one's process id; once that is killed, the folder is free.
-    """
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([TESTS, str(Path(TESTS).parent)])}
-    resolved = resolved_run(tmp_path)
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], env=environment, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(LockError, match=f"process {holder.pid}"), RunFolder.of(resolved).open(resolved):
-            pass
-        holder.send_signal(signal.SIGKILL)
-    assert complete(resolved).is_done
-
-
-def test_a_block_inside_a_block_is_refused(tmp_path):
-    """
-    The process that holds a folder cannot open it a second time, and is free to once it has left the block.
-    """
-    resolved = resolved_run(tmp_path)
-    run = RunFolder.of(resolved)
-    with run.open(resolved), pytest.raises(LockError, match="this process"), RunFolder.of(resolved).open(resolved):
-        pass
-    with run.open(resolved):
-        pass
-
-
-def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
-    """
-    A file where the folder should be, and a lock that cannot be made, say so.
-    """
-    resolved = resolved_run(tmp_path / "file")
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(RecordError, match="another runs_folder"), RunFolder.of(resolved).open(resolved):
-        pass
-    (tmp_path / "run" / ".lock").mkdir(parents=True)
-    with pytest.raises(DiskError, match="could not lock"), RunFolder(tmp_path / "run").open(resolved):
-        pass
-
-
-FULL_DISK = """
-import resource, sys
-from pathlib import Path
-from runs import made_for, resolved_run
-from sdxl_lab.disk import DiskError
-from sdxl_lab.records import RunFolder
-resolved = resolved_run(Path(sys.argv[1]))
-run = RunFolder.of(resolved)
-with run.open(resolved):
-    run.add_picture(resolved.edits[0], made_for(resolved.edits[0]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-    try:
-        run.add_picture(resolved.edits[1], made_for(resolved.edits[1], size=(200, 200)))
-    except DiskError as error:
-        print(error)
-"""
-
-
-@pytest.mark.parametrize("limit_bytes", [600, 50000])
-def test_a_full_disk_leaves_nothing_half_written(tmp_path, limit_bytes):
-    """
-    When the system refuses to write more, one error says so, no temporary file stays, and the pictures before are kept.
-    """
-    done = script(FULL_DISK, tmp_path, limit_bytes)
-    assert "full" in done.stdout, done.stderr
-    run = RunFolder.of(resolved_run(tmp_path))
-    assert len(run.pictures()) == 1
-    assert run.lines_file.read_bytes().count(b"\n") == 1
-    assert run.lines_file.read_bytes().endswith(b"\n")
-    assert not list(run.path.rglob(".unfinished-*"))
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-def test_a_line_on_a_full_disk_is_an_error(tmp_path):
-    """
-    Appending where there is no space left raises one DiskError that says what to do.
-    """
-    (tmp_path / "lines").symlink_to("/dev/full")
-    with pytest.raises(DiskError, match="free some space"):
-        append_line(tmp_path / "lines", b"{}")
-
-
-def test_a_write_that_fails_keeps_the_old_file(tmp_path):
-    """
-    A file that cannot be replaced is as it was before, and no temporary file stays.
-    """
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(DiskError):
-        write_whole(tmp_path / "folder", b"new")
-    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-
-
 def test_a_record_is_written_last(tmp_path):
     """
     A run with a picture missing cannot be finished, and one whose picture was deleted is no longer done once it is opened.
@@ -329,6 +112,50 @@ def test_an_extended_canvas_keeps_the_original_beside_it(tmp_path):
     assert pixels(run.images_folder / "octopus" / "input.png") == extended[:16, 3:].tobytes()
 
 
+STRANGE = {
+    "another file": {"image": "../../elsewhere.png"},
+    "an absolute path": {"mask_image": "/etc/hostname"},
+    "a list for a name": {"sample": ["octopus"]},
+    "a text for a number": {"seed": "seven"},
+    "no metrics": {"metrics": 3},
+    "another task": {"task": "paint"},
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_a_strange_line_is_no_picture(tmp_path, case):
+    """
+    A line of a folder that came from elsewhere names no file outside it and holds what it should, or its picture is not there.
+    """
+    run = complete(resolved_run(tmp_path))
+    (tmp_path / "elsewhere.png").write_bytes(run.pictures()[0].image.read_bytes())
+    first, *others = run.lines_file.read_text("utf-8").splitlines(keepends=True)
+    run.lines_file.write_text(json.dumps(json.loads(first) | STRANGE[case]) + "\n" + "".join(others), "utf-8")
+    assert len(run.pictures()) == 2
+
+
+def test_a_picture_of_another_kind_is_not_opened(tmp_path):
+    """
+    A file that is no PNG, and one that claims more pixels than memory holds, are not taken for the recorded picture.
+    """
+    run = complete(resolved_run(tmp_path))
+    first, second, _ = run.pictures()
+    Image.open(first.image).save(first.image, "TIFF")
+    content = second.image.read_bytes()
+    header = b"IHDR" + struct.pack(">II", 2**30, 2**30) + content[24:29]
+    second.image.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+    assert len(run.pictures()) == 1
+
+
+def test_a_sample_may_have_the_name_of_a_file(tmp_path):
+    """
+    A sample called spec.json does not make its run look like two.
+    """
+    run = complete(resolved_run(tmp_path))
+    (run.images_folder / "spec.json").mkdir()
+    assert [found.path for found in find_runs(tmp_path)] == [run.path]
+
+
 @pytest.mark.parametrize("sample", ["../../up", "a/b", "..", ".hidden", "con:1", "x" * 300, "nul\0", "trailing ", "ö" * 70])
 def test_no_name_of_a_sample_leaves_its_folder(sample):
     """
@@ -355,9 +182,10 @@ def test_a_key_is_drawn_once_and_at_random(tmp_path):
 
 def test_records_are_light_to_import():
     """
-    Reading records imports neither torch nor diffusers nor comet_ml, and takes no time to start.
+    Reading records imports neither torch nor diffusers nor comet_ml, and takes little of the processor.
     """
-    start = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = script("import sys, sdxl_lab.records, sdxl_lab.comet; print([name for name in ('torch', 'diffusers', 'comet_ml') if name in sys.modules])")
     assert done.stdout.strip() == "[]", done.stderr
-    assert time.monotonic() - start < 10
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5

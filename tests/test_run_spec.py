@@ -4,35 +4,26 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from specs import OTHER_VALUES, WORDS, make_spec, plan
 
 from sdxl_lab.hyperparams import get, merge, replace
-from sdxl_lab.spec import Denoising, Edit, EditSettings, RunSpec, SpecError
+from sdxl_lab.spec import Denoising, EditSettings, SpecError
 
-PARAMETERS: dict[str, Any] = {"name": "octopus", "dataset": "pocket-scenes", "checkpoint": "pocket"}
-DEFAULTS = {"denoising": {"num_inference_steps": 30, "strength": 0.99}}
-WORDS: dict[str, Any] = {"prompt": "a red star", "negative_prompt": None, "seed": -732}
+PATHS = (
+    "denoising.num_inference_steps",
+    "denoising.guidance_scale",
+    "denoising.strength",
+    "denoising.scheduler",
+    "denoising.high_noise_frac",
+    "refiner.guidance_scale",
+    "refiner.aesthetic_score",
+    "mask.kernel_size",
+    "mask.latent_mask",
+    "conditioning.target_size",
+)
+"""Settings that both tasks have."""
 
-OTHER_VALUES: dict[str, Any] = {
-    "denoising.num_inference_steps": 31,
-    "denoising.guidance_scale": 7.0,
-    "denoising.strength": 1.0,
-    "denoising.scheduler": "heun",
-    "denoising.high_noise_frac": 0.8,
-    "refiner.guidance_scale": 5.0,
-    "refiner.aesthetic_score": 7.0,
-    "mask.kernel_size": 7,
-    "mask.latent_mask": "cover",
-    "conditioning.target_size": [128, 192],
-}
-"""For some settings, a value that is not the default."""
-
-
-def _spec(hyperparameters: dict[str, Any] | None = None, **others: Any) -> RunSpec:
-    return RunSpec.from_parameters(**{**PARAMETERS, "hyperparameters": hyperparameters or {}, **others})
-
-
-def _plan(run: RunSpec) -> tuple[Edit, ...]:
-    return tuple(run.edit("star", task, defaults=DEFAULTS, **WORDS) for task in run.tasks)
+ONE = ("star",)
 
 
 @pytest.mark.parametrize(
@@ -42,13 +33,13 @@ def test_none_says_nothing_where_it_is_no_value(empty):
     """
     An empty key of YAML leaves the default, the checkpoint's included, in force.
     """
-    assert _plan(_spec(empty)) == _plan(_spec())
+    assert plan(make_spec(empty), ONE) == plan(make_spec(), ONE)
 
 
 LAYERS = ["checkpoint", "common", "task"]
 
 
-@pytest.mark.parametrize("path", OTHER_VALUES)
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("present", [set(), {"checkpoint"}, {"common"}, {"checkpoint", "common"}, {"task"}, {"common", "task"}, set(LAYERS)])
 def test_the_closer_layer_wins(path, present):
     """
@@ -64,7 +55,7 @@ def test_the_closer_layer_wins(path, present):
             closest_layer = layer == [name for name in LAYERS if name in present][-1]
             layers[layer] = replace({}, path, value if closest_layer else default)
             expected = value if closest_layer else expected
-    run = _spec(merge(layers["common"], {"outpaint": layers["task"]}))
+    run = make_spec(merge(layers["common"], {"outpaint": layers["task"]}))
     assert get(run.settings("outpaint", layers["checkpoint"]).model_dump(mode="json"), path) == expected
     for_inpaint = value if present and "task" not in present else default
     assert get(run.settings("inpaint", layers["checkpoint"]).model_dump(mode="json"), path) == for_inpaint
@@ -74,7 +65,7 @@ def test_a_task_can_go_back_to_no_refiner():
     """
     None given for a task overrides a common hand-over.
     """
-    run = _spec({"denoising": {"high_noise_frac": 0.8}, "outpaint": {"denoising": {"high_noise_frac": None}}})
+    run = make_spec({"denoising": {"high_noise_frac": 0.8}, "outpaint": {"denoising": {"high_noise_frac": None}}})
     assert run.settings("inpaint", {}).denoising.high_noise_frac == 0.8
     assert run.settings("outpaint", {}).denoising.high_noise_frac is None
 
@@ -85,10 +76,10 @@ def test_the_parameters_words_win_over_the_datasets(key):
     Prompt, negative prompt and seed come from the task's parameters, else the common ones, else the dataset.
     """
     common, own = (1, 2) if key == "seed" else ("", "own")
-    run = _spec({key: common, "inpaint": {key: own}})
-    inpaint, outpaint = _plan(run)
+    run = make_spec({key: common, "inpaint": {key: own}})
+    inpaint, outpaint = plan(run, ONE)
     assert (getattr(inpaint, key), getattr(outpaint, key)) == (own, common)
-    assert getattr(_plan(_spec())[0], key) == WORDS[key]
+    assert getattr(plan(make_spec(), ONE)[0], key) == WORDS[key]
 
 
 def test_a_picture_without_prompt_or_seed_is_refused():
@@ -96,7 +87,7 @@ def test_a_picture_without_prompt_or_seed_is_refused():
     What neither dataset nor parameters give is asked for, all at once.
     """
     with pytest.raises(SpecError) as caught:
-        _spec().edit("star", "inpaint", prompt=None, negative_prompt=None, seed=None, defaults={})
+        make_spec().edit("star", "inpaint", prompt=None, negative_prompt=None, seed=None, defaults={})
     assert [problem.partition(":")[0] for problem in caught.value.problems] == ["hyperparameters.inpaint.prompt", "hyperparameters.inpaint.seed"]
 
 
@@ -105,15 +96,15 @@ def test_a_checkpoints_bad_defaults_are_not_blamed_on_the_parameters():
     An error in a checkpoint's defaults says whose it is, and its compute is passed over.
     """
     with pytest.raises(SpecError, match=r"1 problem in the checkpoint's defaults:\n  - denoising\.strength: got 2"):
-        _spec().settings("inpaint", {"denoising": {"strength": 2}})
-    assert _spec().settings("inpaint", {"compute": {"threads": 1}}) == EditSettings()
+        make_spec().settings("inpaint", {"denoising": {"strength": 2}})
+    assert make_spec().settings("inpaint", {"compute": {"threads": 1}}) == EditSettings()
 
 
 def test_canvas_is_only_kept_where_it_is_used():
     """
     A common canvas reaches outpainting in mode canvas alone, so that it cannot change what inpainting is.
     """
-    run = _spec({"canvas": {"left_px": 8, "fill": "noise"}, "outpaint": {"mode": "canvas"}})
+    run = make_spec({"canvas": {"left_px": 8, "fill": "noise"}, "outpaint": {"mode": "canvas"}})
     assert run.settings("inpaint", {}) == EditSettings()
     assert run.settings("outpaint", {}).canvas.left_px == 8
     assert run.settings("outpaint", {}).mode == "canvas"

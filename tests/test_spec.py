@@ -8,43 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from specs import OTHER_VALUES, PARAMETERS, make_spec, plan
 
 from sdxl_lab.hyperparams import flatten, replace
-from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, EditSettings, ResolvedSpec, RunSpec, SpecError, as_parameters
-
-PARAMETERS: dict[str, Any] = {"name": "octopus", "dataset": "pocket-scenes", "checkpoint": "pocket"}
-DEFAULTS = {"denoising": {"num_inference_steps": 30, "strength": 0.99}}
-WORDS: dict[str, Any] = {"prompt": "a red star", "negative_prompt": None, "seed": -732}
-
-OTHER_VALUES: dict[str, Any] = {
-    "denoising.num_inference_steps": 31,
-    "denoising.guidance_scale": 7.0,
-    "denoising.strength": 1.0,
-    "denoising.scheduler": "heun",
-    "denoising.high_noise_frac": 0.8,
-    "denoising.handover": "stock",
-    "refiner.guidance_scale": 5.0,
-    "refiner.aesthetic_score": 7.0,
-    "refiner.negative_aesthetic_score": 2.0,
-    "mask.kernel_size": 7,
-    "mask.iterations": 2,
-    "mask.feather_px": 3,
-    "mask.latent_mask": "cover",
-    "conditioning.original_size": [64, 64],
-    "conditioning.crops_coords_top_left": [0, 8],
-    "conditioning.target_size": [128, 192],
-    "conditioning.negative_original_size": [32, 32],
-    "conditioning.negative_crops_coords_top_left": [8, 0],
-    "conditioning.negative_target_size": [64, 32],
-    "canvas.left_px": 1,
-    "canvas.right_px": 2,
-    "canvas.top_px": 3,
-    "canvas.bottom_px": 4,
-    "canvas.fill": "noise",
-    "canvas.overlap_px": 0,
-    "mode": "canvas",
-}
-"""For every setting of a picture, a value that is not its default."""
+from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, EditSettings, ResolvedSpec, RunSpec, SpecError, as_parameters
 
 EXAMPLES: list[dict[str, Any]] = [
     {},
@@ -56,30 +23,17 @@ EXAMPLES: list[dict[str, Any]] = [
 ]
 
 
-def _spec(hyperparameters: dict[str, Any] | None = None, **others: Any) -> RunSpec:
-    return RunSpec.from_parameters(**{**PARAMETERS, "hyperparameters": hyperparameters or {}, **others})
-
-
-def _plan(run: RunSpec, samples: tuple[str, ...] = ("star", "ring"), words: dict[str, Any] | None = None) -> tuple[Edit, ...]:
-    chosen = run.samples or samples
-    return tuple(run.edit(sample, task, defaults=DEFAULTS, **(words or WORDS)) for sample in chosen for task in run.tasks)
-
-
 def _resolved(run: RunSpec, **others: Any) -> ResolvedSpec:
     values: dict[str, Any] = {
         "spec": run,
         "dataset": DatasetIdentity(name="pocket-scenes", version="1", digest="d" * 64),
         "checkpoint": CheckpointIdentity(name="pocket", digest="c" * 64, family="pocket"),
-        "edits": _plan(run),
+        "edits": plan(run),
         "dtype": "float32",
         "threads": 1,
         "device": "cpu",
     }
     return ResolvedSpec(**{**values, **others})
-
-
-def _nested(path: str, value: Any) -> dict[str, Any]:
-    return replace({}, path, value)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +62,7 @@ def test_what_changes_no_pixel_keeps_the_run_id(others):
     """
     Names, tracking, device, offload, paths, the order of anything and defaults spelled out leave run_id as it is.
     """
-    assert _resolved(_spec(**others)).run_id == _resolved(_spec()).run_id
+    assert _resolved(make_spec(**others)).run_id == _resolved(make_spec()).run_id
 
 
 def test_the_names_of_content_keep_the_run_id():
@@ -117,14 +71,14 @@ def test_the_names_of_content_keep_the_run_id():
     """
     dataset = DatasetIdentity(name="other", version="9", digest="d" * 64)
     checkpoint = CheckpointIdentity(name="other", digest="c" * 64, revision="e" * 40, family="custom")
-    assert _resolved(_spec(), dataset=dataset, checkpoint=checkpoint, device="cuda:0").run_id == _resolved(_spec()).run_id
+    assert _resolved(make_spec(), dataset=dataset, checkpoint=checkpoint, device="cuda:0").run_id == _resolved(make_spec()).run_id
 
 
 def test_seven_is_seven_point_zero():
     """
     A whole number given for a fraction is the same setting.
     """
-    runs = [_resolved(_spec({"denoising": {"guidance_scale": value, "strength": 1}})).run_id for value in (7, 7.0, np.float64(7))]
+    runs = [_resolved(make_spec({"denoising": {"guidance_scale": value, "strength": 1}})).run_id for value in (7, 7.0, np.float64(7))]
     assert len(set(runs)) == 1
 
 
@@ -134,11 +88,11 @@ def test_every_setting_of_a_picture_changes_the_run_id():
     """
     settings = EditSettings().model_dump(mode="json")
     assert set(flatten(settings)) == set(OTHER_VALUES)
-    edit = _plan(_spec())[0]
-    ids = {_resolved(_spec()).run_id}
+    edit = plan(make_spec())[0]
+    ids = {_resolved(make_spec()).run_id}
     for path, value in OTHER_VALUES.items():
         other = edit.model_copy(update={"settings": EditSettings.model_validate(replace(settings, path, value))})
-        ids.add(_resolved(_spec(), edits=(other,)).run_id)
+        ids.add(_resolved(make_spec(), edits=(other,)).run_id)
     assert len(ids) == 1 + len(OTHER_VALUES)
 
 
@@ -146,16 +100,16 @@ def test_every_word_digest_and_machine_setting_changes_the_run_id():
     """
     Samples, tasks, prompts, seeds, digests, dtype, threads and the VAE each give a run_id of their own.
     """
-    plain = _spec()
+    plain = make_spec()
     variants = [
         _resolved(plain),
-        _resolved(_spec(samples=["star"])),
-        _resolved(_spec(tasks=["inpaint"])),
-        _resolved(_spec({"prompt": "a red star "})),
-        _resolved(_spec({"negative_prompt": ""})),
-        _resolved(_spec({"seed": 732})),
-        _resolved(_spec({"inpaint": {"seed": 732}})),
-        _resolved(_spec({"compute": {"vae": "fp16-fix"}})),
+        _resolved(make_spec(samples=["star"])),
+        _resolved(make_spec(tasks=["inpaint"])),
+        _resolved(make_spec({"prompt": "a red star "})),
+        _resolved(make_spec({"negative_prompt": ""})),
+        _resolved(make_spec({"seed": 732})),
+        _resolved(make_spec({"inpaint": {"seed": 732}})),
+        _resolved(make_spec({"compute": {"vae": "fp16-fix"}})),
         _resolved(plain, dataset=DatasetIdentity(name="pocket-scenes", digest="e" * 64)),
         _resolved(plain, checkpoint=CheckpointIdentity(name="pocket", digest="e" * 64, family="pocket")),
         _resolved(plain, dtype="bfloat16"),
@@ -169,7 +123,7 @@ def test_a_changed_copy_has_its_own_run_id():
     """
     A copy with another picture does not keep the run_id of what it was copied from.
     """
-    whole = _resolved(_spec())
+    whole = _resolved(make_spec())
     assert whole.run_id != whole.model_copy(update={"edits": whole.edits[:1]}).run_id
 
 
@@ -177,7 +131,7 @@ def test_another_process_computes_the_same_run_id(tmp_path):
     """
     A spec written to disk has the same run_id when another interpreter, with another hash seed, reads it.
     """
-    whole = _resolved(_spec(EXAMPLES[2]))
+    whole = _resolved(make_spec(EXAMPLES[2]))
     path = tmp_path / "spec.json"
     path.write_text(whole.to_json(), encoding="utf-8")
     code = "import sys; from sdxl_lab.spec import ResolvedSpec; print(ResolvedSpec.from_json(open(sys.argv[1], encoding='utf-8').read()).run_id)"
@@ -190,7 +144,7 @@ def test_a_resolved_spec_survives_json(hyperparameters):
     """
     Reading what was written gives an equal spec, and so does validating its own parameters again.
     """
-    whole = _resolved(_spec(hyperparameters))
+    whole = _resolved(make_spec(hyperparameters))
     again = ResolvedSpec.from_json(whole.to_json())
     assert again == whole
     assert again.to_json() == whole.to_json()
@@ -213,7 +167,7 @@ def test_a_spoilt_spec_file_is_noticed(spoil, word):
     """
     A spec file that was cut off, changed or written by another version is refused with the reason.
     """
-    text = _resolved(_spec()).to_json()
+    text = _resolved(make_spec()).to_json()
     assert spoil(text) != text
     with pytest.raises(SpecError) as caught:
         ResolvedSpec.from_json(spoil(text))
@@ -224,7 +178,7 @@ def test_what_is_sent_away_holds_no_path():
     """
     The portable form names dataset and checkpoint without a folder, reads back, and keeps the run_id.
     """
-    run = _spec(dataset="/home/somebody/scenes", checkpoint="/models/somebody/sdxl.safetensors", runs_folder="/home/somebody/runs")
+    run = make_spec(dataset="/home/somebody/scenes", checkpoint="/models/somebody/sdxl.safetensors", runs_folder="/home/somebody/runs")
     whole = _resolved(
         run,
         dataset=DatasetIdentity(name="/home/somebody/scenes", digest="d" * 64),
@@ -244,7 +198,7 @@ def test_public_names_are_sent_whole():
     """
     hub = CheckpointIdentity(name="stabilityai/stable-diffusion-xl-base-1.0", digest="c" * 64, revision="4" * 40, family="sdxl")
     artifact = DatasetIdentity(name="lab/scenes", version="1.2.0", digest="d" * 64)
-    portable = _resolved(_spec(checkpoint="sdxl", dataset="lab/scenes:1.2.0"), checkpoint=hub, dataset=artifact).portable()
+    portable = _resolved(make_spec(checkpoint="sdxl", dataset="lab/scenes:1.2.0"), checkpoint=hub, dataset=artifact).portable()
     assert portable["spec"]["dataset"] == "lab/scenes:1.2.0"
     assert portable["spec"]["checkpoint"] == "stabilityai/stable-diffusion-xl-base-1.0"
 
@@ -254,11 +208,11 @@ def test_a_picture_continues_from_its_parameters(hyperparameters):
     """
     The parameters of a picture, through YAML, plan exactly that picture, without asking the dataset for words.
     """
-    whole = _resolved(_spec(hyperparameters, tracking="off", runs_folder="elsewhere"))
+    whole = _resolved(make_spec(hyperparameters, tracking="off", runs_folder="elsewhere"))
     for edit in whole.edits:
         parameters = yaml.safe_load(yaml.safe_dump(as_parameters(edit, whole), allow_unicode=True))
         again = RunSpec.from_parameters(**parameters)
-        assert _plan(again, words={"prompt": None, "negative_prompt": None, "seed": None}) == (edit,)
+        assert plan(again, words={"prompt": None, "negative_prompt": None, "seed": None}) == (edit,)
         assert (again.tracking, again.runs_folder, again.compute) == (whole.spec.tracking, whole.spec.runs_folder, whole.spec.compute)
         assert parameters["hyperparameters"]["seed"] == edit.seed
 
@@ -267,7 +221,7 @@ def test_a_pictures_parameters_are_minimal():
     """
     Nothing is written that was neither chosen nor part of the picture's own words.
     """
-    whole = _resolved(_spec({"mask": {"kernel_size": 3}, "canvas": {"fill": "noise"}, "inpaint": {"mask": {"kernel_size": 5}}}))
+    whole = _resolved(make_spec({"mask": {"kernel_size": 3}, "canvas": {"fill": "noise"}, "inpaint": {"mask": {"kernel_size": 5}}}))
     edit = next(edit for edit in whole.edits if edit.task == "inpaint")
     assert as_parameters(edit, whole) == {
         **PARAMETERS,
