@@ -143,6 +143,7 @@ def _close_what_is_open() -> None:
         experiment = comet.get_running_experiment()
         if experiment is not None:
             experiment.end()
+            comet.config.set_global_experiment(None)
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close("all")
     if widgets := sys.modules.get("ipywidgets"):
@@ -185,12 +186,12 @@ def _forget_local_modules() -> list[dict[str, Any]]:
 
 
 def _reseed() -> None:
-    """Random numbers as in a new process: torch's are always the same there, the others never."""
+    """Random numbers as in a new process: not those of the notebook before."""
     random.seed()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
     if torch := sys.modules.get("torch"):
-        torch.manual_seed(torch.Generator().initial_seed())
+        torch.seed()
 
 
 def _of_system() -> Iterator[Restore]:
