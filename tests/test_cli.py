@@ -78,7 +78,7 @@ def test_help_is_there_at_once():
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert said.returncode == 0
-        assert all(command in said.stdout for command in ("demo", "run", "fetch", "show"))
+        assert all(command in said.stdout for command in ("demo", "run", "fetch", "publish", "show"))
     assert min(times) < 0.5
 
 
