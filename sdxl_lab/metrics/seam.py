@@ -39,7 +39,7 @@ def seam_gradient(image: Image.Image, mask_image: Image.Image) -> float | None:
 
     Source:
         Steps across block boundaries against those beside them, as measures of blocking take them: Wang, Sheikh and Bovik, No-reference
-        perceptual quality assessment of JPEG compressed images, ICIP 2002, doi:10.1109/ICIP.2002.1038064.
+        perceptual quality assessment of JPEG compressed images, ICIP 2002.
     """
     pixels.require_one_size(image=image, mask_image=mask_image)
     levels, white = pixels.rgb(image), pixels.inside(mask_image)
