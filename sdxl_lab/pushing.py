@@ -53,7 +53,7 @@ def push(paths: Sequence[Path], home: Path) -> None:
 
     Raises:
         PushError: Something is not there in the end. What went wrong with each run was said on stderr, one line each.
-        CometError: There is no API key, or Comet does not accept it.
+        CometError: There is no API key, or Comet is out of reach, for the other runs too.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -68,7 +68,7 @@ def push(paths: Sequence[Path], home: Path) -> None:
             try:
                 comet.push(run, lambda sent, total, bar=bar: bars.update(bar, completed=sent, total=total))
                 bars.update(bar, total=bars.tasks[bar].completed)
-            except comet.KeyRefusedError:
+            except comet.OutOfReachError:
                 raise
             except LabError as error:
                 failed += 1

@@ -11,7 +11,7 @@ from sdxl_lab.comet.artifact import published_digest as published_digest
 from sdxl_lab.comet.confirmed import Standing as Standing
 from sdxl_lab.comet.confirmed import standing as standing
 from sdxl_lab.comet.errors import CometError as CometError
-from sdxl_lab.comet.errors import KeyRefusedError as KeyRefusedError
+from sdxl_lab.comet.errors import OutOfReachError as OutOfReachError
 from sdxl_lab.comet.live import add_notebook as add_notebook
 from sdxl_lab.comet.live import finish as finish
 from sdxl_lab.comet.live import follow as follow
@@ -19,7 +19,7 @@ from sdxl_lab.comet.sender import push as push
 
 __all__ = [
     "CometError",
-    "KeyRefusedError",
+    "OutOfReachError",
     "Reference",
     "Standing",
     "add_notebook",

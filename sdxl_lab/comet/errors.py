@@ -9,5 +9,5 @@ class CometError(LabError):
     """Comet cannot be used as asked, or what it holds could not be brought up to the record."""
 
 
-class KeyRefusedError(CometError):
-    """Comet does not accept the API key, for this run or any other."""
+class OutOfReachError(CometError):
+    """Comet does not answer, or does not accept the API key: for this run and for any other."""

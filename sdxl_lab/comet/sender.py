@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from sdxl_lab.comet import worker
 from sdxl_lab.comet.account import WAYS_TO_GIVE_A_KEY, account, server
-from sdxl_lab.comet.errors import CometError, KeyRefusedError
+from sdxl_lab.comet.errors import CometError, OutOfReachError
 from sdxl_lab.records import RunFolder
 
 SILENCE_S = 90.0
@@ -132,7 +132,7 @@ def push(run: RunFolder, progress: Progress | None = None) -> None:
         progress: Told how many of how many files have been sent.
 
     Raises:
-        KeyRefusedError: Comet does not accept the API key.
+        OutOfReachError: Comet does not answer, or does not accept the API key.
         CometError: There is none, or something is not there in the end; the message says why and what to do.
         RecordError: The folder holds no run.
     """
@@ -151,7 +151,7 @@ def push(run: RunFolder, progress: Progress | None = None) -> None:
         "busy": "wait until it is done",
         "record": "put that right",
     }.get(news["kind"], f"see that {server()} can be reached")
-    kind = KeyRefusedError if news["kind"] == "key" else CometError
+    kind = OutOfReachError if news["kind"] in ("key", "unreachable") else CometError
     raise kind(f"{run.path.name} is not all in Comet: {news['reason']}; {advice}, and push again: what has arrived is not sent twice")
 
 

@@ -192,8 +192,10 @@ def explain(error: BaseException) -> tuple[str, str]:
             return "key", "Comet does not accept the API key"
         if status is not None:
             return "refused", f"Comet answers with status {status}"
-        if isinstance(cause, OSError):
+        if isinstance(cause, ConnectionError | TimeoutError) or type(cause).__module__.startswith(("requests", "urllib3")):
             return "unreachable", "Comet does not answer"
+        if isinstance(cause, OSError):
+            return "record", f"{cause.filename} cannot be read: {cause.strerror}"
     return "refused", f"comet_ml stopped with {type(error).__name__}"
 
 
