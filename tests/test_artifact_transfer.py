@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 from artifact_backend import ASSET, FILES, LONG, asked_for, contents, leftovers, sea, version_of, write_dataset
 from comet_backend.state import Asset
+from PIL import Image
 
 from sdxl_lab import artifacts
 from sdxl_lab.comet import CometError, artifact
@@ -181,6 +182,26 @@ def test_without_checksums_every_picture_is_opened(backend, tmp_path, one_worker
     with pytest.raises(CometError, match=r"came whole, but cannot be used: 1 of 1 samples in metadata\.json"):
         artifacts.fetch("team/sea:1.0.0", datasets_folder=tmp_path / "datasets")
     assert set(contents(tmp_path / "datasets")) == {"team/sea/.lock"}
+
+
+def test_a_server_that_keeps_no_metadata_of_files_is_held_to_the_digest(backend, tmp_path, one_worker):
+    """
+    Where the listing lacks the sha256 of every file, what was published is still fetched, and another picture of the same size refused.
+    """
+    folder = write_dataset(tmp_path / "mine")
+    artifacts.publish(folder, "team/sea")
+    for asset in version_of(backend).assets:
+        asset.metadata = None
+    (mask,) = (asset for asset in version_of(backend).assets if asset.name == "masks/octopus.png")
+    original = mask.content
+    with Image.open(folder / "masks/octopus.png") as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "other.png")
+    other = (tmp_path / "other.png").read_bytes().ljust(len(original), b"\0")
+    mask.content, mask.claimed_bytes = other, len(other)
+    with pytest.raises(CometError, match="not those that were published"):
+        artifacts.fetch("team/sea:1.0.0", datasets_folder=tmp_path / "datasets")
+    mask.content, mask.claimed_bytes = original, len(original)
+    assert contents(artifacts.fetch("team/sea:1.0.0", datasets_folder=tmp_path / "datasets").folder) == contents(folder)
 
 
 def test_a_file_that_came_whole_is_not_fetched_again(backend, tmp_path, one_worker):

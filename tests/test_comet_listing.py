@@ -161,6 +161,13 @@ def test_a_published_listing_is_whole_or_refused():
             read_listing(unlike, metadata)
 
 
+def test_a_listing_without_file_metadata_is_left_to_the_files():
+    """
+    Where the server lists no sha256 at all, names and sizes are taken, and the digest is compared once the files are here.
+    """
+    assert len(read_listing([METADATA, listed("a.png")], {DIGEST_KEY: SHA256})) == 2
+
+
 def test_a_cut_name_is_whole_in_the_files_metadata():
     """
     The path in a file's metadata goes before the listed name, and is checked like it.

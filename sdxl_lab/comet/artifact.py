@@ -22,7 +22,7 @@ from typing import Any, NoReturn, Self
 from sdxl_lab.comet import account
 from sdxl_lab.comet.dialogue import Dialogue, Refusal, talking
 from sdxl_lab.comet.errors import CometError
-from sdxl_lab.comet.listing import DIGEST_FILE, DIGEST_KEY, ListedFile, collisions, digest_of_files, read_listing, said, unfit
+from sdxl_lab.comet.listing import DIGEST_FILE, DIGEST_KEY, ListedFile, collisions, digest_of_files, published_as, read_listing, said, unfit
 from sdxl_lab.digests import digest_of_file
 from sdxl_lab.disk import TEMPORARY, remove_unfinished, sync_folder, write_whole
 from sdxl_lab.errors import LabError
@@ -116,7 +116,8 @@ def download(reference: Reference, datasets_folder: Path, check: Callable[[Path]
                     files = read_listing(told.get("files"), told.get("metadata"))
                 except CometError as error:
                     raise CometError(f"the artifact {found} is refused: {error}") from None
-                _fetch(dialogue, found, files, str(told["files"][0].get("artifactVersionId")), target, check)
+                checked = _as_published(check, published_as(told.get("metadata")))
+                _fetch(dialogue, found, files, str(told["files"][0].get("artifactVersionId")), target, checked)
     return target
 
 
@@ -215,6 +216,16 @@ def consume(experiment: Any, dataset: str) -> None:
         experiment.get_artifact(dataset)
     except (exceptions.ArtifactNotFound, exceptions.ArtifactNotFinalException):
         return
+
+
+def _as_published(check: Callable[[Path], str], published: str | None) -> Callable[[Path], str]:
+    def checked(folder: Path) -> str:
+        digest = check(folder)
+        if published not in (None, digest):
+            raise CometError(f"its files are not those that were published (digest {digest[:12]}); choose another version, or publish it again")
+        return digest
+
+    return checked
 
 
 def _fetch(dialogue: Dialogue, found: Reference, files: Sequence[ListedFile], version_id: str, target: Path, check: Callable[[Path], str]) -> None:
