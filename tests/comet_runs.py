@@ -22,7 +22,11 @@ PATIENCE_S = 120.0
 
 
 def told(experiment: Experiment) -> dict[str, Any]:
-    """All that an experiment holds, in an order of its own; what was sent twice is there twice."""
+    """
+    All that an experiment holds, in an order of its own; what was sent twice is there twice.
+
+    Times differ from run to run, and so does the report, which shows them.
+    """
     others = {name: value for name, value in experiment.others.items() if name != "finished"}
     return {
         "name": experiment.name,
@@ -31,7 +35,7 @@ def told(experiment: Experiment) -> dict[str, Any]:
         "others": others,
         "metrics": sorted(experiment.metrics, key=str),
         "images": sorted(((file.name, file.step, file.sha256, file.metadata) for file in experiment.images), key=str),
-        "assets": sorted(((file.name, file.step, file.sha256, file.metadata) for file in experiment.assets), key=str),
+        "assets": sorted((file.name, file.step, *((file.sha256, file.metadata) if file.name != "report.html" else ())) for file in experiment.assets),
         "noise": [experiment.output, experiment.system, experiment.git, experiment.git_patch, experiment.html, experiment.file_path],
     }
 

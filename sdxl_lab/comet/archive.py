@@ -46,7 +46,7 @@ def archive(run: RunFolder) -> Path:
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=run.comet_folder, ignore_cleanup_errors=True) as name:
             folder = Path(name).resolve()
-            projection = project(run, folder)
+            projection = project(RunFolder(run.path.resolve()), folder)  # the worker has another working folder
             content = json.dumps({"key": projection.key, "content": _digest(projection)}).encode() + b"\n"
             if target.is_file() and state.is_file() and state.read_bytes() == content:
                 return target
