@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +122,77 @@ def test_the_demo_runs_through_papermill_once(random_pair, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     demo.make_runs(folder, dataset, str(random_pair))
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def run_of(demo_folder: Path, name: str) -> Path:
+    """The folder of one of the demo's runs, there or not."""
+    found = [path for path in demo_folder.glob(f"{name}-*") if path.name.rpartition("-")[0] == name]
+    return found[0] if found else demo_folder / name
+
+
+def lines_of(demo_folder: Path, name: str) -> int:
+    """How many pictures of a run are recorded."""
+    file = run_of(demo_folder, name) / "images.jsonl"
+    return file.read_bytes().count(b"\n") if file.is_file() else 0
+
+
+DEMO = Path("artifacts", "runs", "demo")
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "before the first picture": lambda folder: (run_of(folder, "base") / "spec.json").is_file(),
+    "while a picture is written": lambda folder: any(run_of(folder, "base").glob("images/*/inpaint-mask.png")),
+    "in the middle of the first run": lambda folder: lines_of(folder, "base") >= 5,
+    "while the first run is finished": lambda folder: (run_of(folder, "base") / "record.json").is_file(),
+    "between two runs": lambda folder: (run_of(folder, "base") / "executed.ipynb").is_file(),
+    "in the middle of the second run": lambda folder: lines_of(folder, "refined") >= 4,
+    "at the end of the last run": lambda folder: lines_of(folder, "refined-dilated") >= 10,
+    "before the sheet": lambda folder: (run_of(folder, "refined-dilated") / "executed.ipynb").is_file(),
+    "between the sheet and the details": lambda folder: (folder / "contact-sheet.png").is_file(),
+}
+"""When the demo is killed, in the order in which it gets there: whether its folder shows that it has."""
+
+
+def run_demo(folder: Path, until: Callable[[Path], bool]) -> bool:
+    """Run the demo in a folder up to a moment and kill its whole process group there; False if it ended by itself, as it should."""
+    folder.mkdir(exist_ok=True)
+    command = [str(Path(sys.executable).with_name("sdxl-lab")), "demo"]
+    # Not a pipe: its end would wait for the kernel, which outlives a killed demo by a second or two, as it does on a user's machine.
+    with (folder / "said").open("wb") as said:
+        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, start_new_session=True)
+    try:
+        while process.poll() is None and not until(folder / DEMO):
+            time.sleep(0.005)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() in (0, -signal.SIGKILL), (folder / "said").read_text()[-3000:]
+    return process.returncode != 0
+
+
+def images_of(demo_folder: Path) -> dict[str, bytes]:
+    """Every PNG of the demo's runs, inputs and masks included."""
+    return {path.relative_to(demo_folder).as_posix(): path.read_bytes() for path in sorted(demo_folder.glob("*/images/*/*.png"))}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_demo_killed_again_and_again_makes_the_same_pictures(tmp_path):
+    """
+    Killed with its whole process group at every stage, and started again each time, the demo ends with the files of an undisturbed one.
+    """
+    expected, actual = tmp_path / "undisturbed" / DEMO, tmp_path / "killed" / DEMO
+    assert not run_demo(tmp_path / "undisturbed", lambda _: False)
+    killed = {moment: run_demo(tmp_path / "killed", reached) for moment, reached in MOMENTS.items()}
+    assert all(killed.values()), killed
+    assert not run_demo(tmp_path / "killed", lambda _: False)
+    assert len(images_of(expected)) == 75
+    assert images_of(actual) == images_of(expected)
+    for sheet in ("contact-sheet.png", "details.png"):
+        assert (actual / sheet).read_bytes() == (expected / sheet).read_bytes()
+    names = [
+        sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.parent.name != "comet") for folder in (expected, actual)
+    ]
+    assert names[0] == names[1]
+    assert not [path for path in actual.rglob(".*") if path.name != ".lock"]
+    for name in demo.RUNS:
+        assert (run_of(actual, name) / "record.json").is_file()
+        assert lines_of(actual, name) == 10
