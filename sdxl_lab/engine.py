@@ -223,8 +223,10 @@ class _Kernel:
             # Not in a file that every kernel of this user writes to.
             run_sync(self.manager.start_kernel)(extra_arguments=[*wanted.arguments, "--HistoryManager.hist_file=:memory:"])
             self._end.detach()
-            self._end = weakref.finalize(self, _kill, _process(self.manager), folder, self.owner)
+            sockets: list[Any] = []
+            self._end = weakref.finalize(self, _kill, _process(self.manager), folder, self.owner, sockets)
             self.channels = self.manager.client()
+            sockets.append(self.channels)
             self.channels.start_channels()
             run_sync(self.channels.wait_for_ready)(timeout=start_timeout)
             self.channels.allow_stdin = False
@@ -288,8 +290,6 @@ class _Kernel:
                 with suppress(RuntimeError):  # it is dead already
                     run_sync(self.manager.shutdown_kernel)(now=False)
         finally:
-            if self.channels is not None:
-                self.channels.stop_channels()
             self._end()
             run_sync(self.manager.cleanup_resources)()
 
@@ -334,9 +334,11 @@ def _process(manager: AsyncKernelManager) -> subprocess.Popen[bytes]:
     return provisioner.process
 
 
-def _kill(process: subprocess.Popen[bytes], folder: Path, owner: int) -> None:
+def _kill(process: subprocess.Popen[bytes], folder: Path, owner: int, sockets: list[Any]) -> None:
     if owner != os.getpid():
         return
+    for channels in sockets:
+        channels.stop_channels()
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # a kernel leads a group of its own: what its cells started ends with it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -50,6 +51,7 @@ MESS = {
     "gradients": "import torch; torch.set_grad_enabled(False); torch.autograd.set_detect_anomaly(True)",
     "determinism": "import torch; torch.use_deterministic_algorithms(True); torch.set_float32_matmul_precision('medium')",
     "switches": "import torch; torch.backends.cudnn.benchmark = torch.backends.cudnn.deterministic = True; torch.set_flush_denormal(True)",
+    "inference mode": "import torch; mode = torch.inference_mode(); mode.__enter__()",
     "autocast": "import torch; torch.autocast('cpu', dtype=torch.bfloat16).__enter__()",
     "printing": "import torch, numpy as np; torch.set_printoptions(precision=1); np.set_printoptions(precision=1); np.seterr(all='ignore')",
     "a garbage collector": "import gc; gc.disable()",
@@ -65,7 +67,7 @@ STAINS = {
     "a hook on all of torch's modules": f"import torch, operator; {TORCH_HOOK}(operator.is_)",
     "a thread": "import threading, time\ndef work():\n    while True: time.sleep(0.01)\nthreading.Thread(target=work, daemon=True).start()",
     "a task": "import asyncio\nasync def work():\n    await asyncio.sleep(600)\ntask = asyncio.create_task(work())\nawait asyncio.sleep(0)",
-    "inference mode": "import torch; torch.inference_mode().__enter__()",
+    "a mode of torch": "import torch\nclass Mode(torch.overrides.TorchFunctionMode): pass\nMode().__enter__()",
     "what a CUDA error leaves": "raise RuntimeError('CUDA error: device-side assert triggered')",
 }
 
@@ -148,6 +150,7 @@ def test_a_notebook_starts_in_the_folder_and_environment_of_its_caller(tmp_path,
     assert kernel(preload=()) != before
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # jupyter_core leaves the event loop of a thread open
 def test_each_thread_has_a_kernel_that_ends_with_it():
     """
     Two threads run notebooks at once in two kernels; a thread's kernel ends when the thread does.
@@ -160,6 +163,7 @@ def test_each_thread_has_a_kernel_that_ends_with_it():
     assert other != own
     assert not Path("/proc", str(other)).exists()
     assert kernel(preload=()) == own
+    gc.collect()
 
 
 def test_closing_ends_the_kernel_and_removes_its_sockets():
