@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,15 @@ def _public_copy(notebook: Path, scratch: Path) -> Path | None:
 
 
 def _file(name: str, step: int | None, path: Path, metadata: Mapping[str, Any] | None = None) -> File:
-    sha256 = digest_of_file(path)
+    status = path.stat()
+    sha256 = _digest(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return File(name=name, step=step, path=path, sha256=sha256, metadata={**(metadata or {}), "file_sha256": sha256})
+
+
+@lru_cache(maxsize=100_000)
+def _digest(path: Path, *_state: int) -> str:
+    """Of a file as it is now, read once: a run that is followed is projected after each picture."""
+    return digest_of_file(path)
 
 
 def _images(run: RunFolder, pictures: Sequence[Picture]) -> Iterator[File]:

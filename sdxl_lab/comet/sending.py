@@ -69,6 +69,7 @@ def _serve(run: RunFolder, *, follow: bool, say: Say, closing: threading.Event) 
     experiment: Any = None
     sent = None
     while True:
+        began = time.monotonic()
         last = closing.is_set() or not follow  # read before the record is, so that the last look sees all of it
         state = confirmed.state_of(run)
         if state != sent:
@@ -84,7 +85,7 @@ def _serve(run: RunFolder, *, follow: bool, say: Say, closing: threading.Event) 
             say("confirmed", pictures=pictures, url=url)
         if last:
             break
-        closing.wait(POLL_S)
+        closing.wait(max(POLL_S, time.monotonic() - began))  # idle half of the time: listing a long run takes a while
     _end(run, api)
 
 
