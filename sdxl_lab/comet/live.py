@@ -78,7 +78,7 @@ class Live:
                 try:
                     news = self._sender.news(self._deadline - time.monotonic() if not self._told.is_set() else 3600.0)
                 except TimeoutError:
-                    self._tell("Comet does not answer")
+                    self._tell(f"nothing has reached Comet within {START_S:.0f} s")
                     continue
                 if news is None:
                     return
