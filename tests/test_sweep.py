@@ -322,7 +322,7 @@ def test_the_command_says_what_failed_and_leaves_with_1(planned, notebook, tmp_p
     made = planned(notebook(before="if hyperparameters['seed'] == 2: raise ValueError('two is bad')"))
     file = written_file(tmp_path / "sweep.yaml", made, grid={SEED: [1, 2]})
     said = subprocess.run([COMMAND, "sweep", file], capture_output=True, text=True, check=False)
-    assert (said.returncode, said.stdout) == (1, f"1 of 2 runs are done: {tmp_path / 'runs'}\n")
+    assert (said.returncode, said.stdout.splitlines()[0]) == (1, f"1 of 2 runs are done: {tmp_path / 'runs'}")
     [failed] = tmp_path.glob("runs/*/failed.ipynb")
     assert "sdxl-lab: 1 run failed" in said.stderr
     assert f"seed=2: cell [3] of {made.notebook} failed with ValueError: two is bad" in said.stderr
