@@ -206,6 +206,35 @@ def report(
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs, such as a sweep's.", metavar="RUN|SWEEP ...")],
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric to print; a telling one of each kind if left out. Repeatable.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", metavar="RUN", help="The run that others are compared with: folder, name or number; else the first.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="inpaint or outpaint, to look at one alone.")] = None,
+    each_seed: Annotated[bool, typer.Option("--each-seed", help="A row for each run, also where runs differ in nothing but seeds.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write all numbers as a table, one row a run.")] = None,
+    notebook: Annotated[Path | None, typer.Option("--notebook", metavar="FILE.ipynb", help="Run the built-in notebook compare, and keep it.")] = None,
+) -> None:
+    """Compare runs: what differs, and each metric's mean and paired differences with 95% intervals."""
+    from sdxl_lab.compare import compare, print_comparison, write_csv
+
+    compared = compare(runs, metrics=metric or (), reference=reference, task=task, pool_seeds=not each_seed)
+    print_comparison(compared, metrics=metric or ())
+    if csv:
+        print(f"written: {write_csv(compared, csv)}")
+    if notebook:
+        from sdxl_lab import notebooks
+
+        parameters = {"runs": [str(run.absolute()) for run in runs], "metrics": metric or [], "reference": reference, "task": task}
+        notebooks.run(notebooks.find(notebooks.COMPARE), parameters | {"pool_seeds": not each_seed}, notebook)
+        print(f"written: {notebook}")
+
+
+@app.command()
 def reproduce(
     picture: Annotated[Path, typer.Argument(help="A PNG that sdxl_lab made.", metavar="PICTURE")],
     dataset: Annotated[str | None, typer.Option(help="Its dataset, where it is not found by itself.", metavar="DATASET")] = None,

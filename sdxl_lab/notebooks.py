@@ -15,6 +15,7 @@ from typing import Any
 from sdxl_lab.errors import LabError
 
 BUILT_IN = "inpaint_outpaint"
+COMPARE = "compare"
 FAILED = "failed.ipynb"
 
 
@@ -38,7 +39,7 @@ def find(notebook: str) -> Path:
     """Locate a notebook.
 
     Args:
-        notebook: A path, or `inpaint_outpaint` for the notebook that comes with sdxl_lab.
+        notebook: A path, or `inpaint_outpaint` or `compare` for the notebooks that come with sdxl_lab.
 
     Returns:
         The path of an existing file.
@@ -48,12 +49,12 @@ def find(notebook: str) -> Path:
     """
     if Path(notebook).is_file():
         return Path(notebook)
-    if notebook == BUILT_IN:
+    if notebook in (BUILT_IN, COMPARE):
         package = Path(str(resources.files("sdxl_lab")))
         # A wheel carries it inside the package; in a clone it lies beside the package, where people open it.
         for folder in (package.parent / "notebooks", package / "notebooks"):
-            if (folder / f"{BUILT_IN}.ipynb").is_file():
-                return folder / f"{BUILT_IN}.ipynb"
+            if (folder / f"{notebook}.ipynb").is_file():
+                return folder / f"{notebook}.ipynb"
     raise NotebookError(
         f"got the notebook {notebook!r}, and there is no such file; give the path of an .ipynb file, or {BUILT_IN!r} for the built-in one"
     )

@@ -1,0 +1,170 @@
+"""A comparison on a terminal, 80 columns wide if need be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdxl_lab.compare.comparison import BETTER, Comparison
+from sdxl_lab.compare.intervals import Interval
+from sdxl_lab.compare.rows import Row, shown
+from sdxl_lab.disk import write_whole
+from sdxl_lab.stamps import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TELLING = ("seam_delta_e", "raw_seam_delta_e", "raw_psnr_outside_db", "colour_as_asked", "sharpness_inside", "seconds")
+"""The metrics that are printed unless others are asked for: one of each kind."""
+LONGEST_NAME = 26
+LONGEST_VALUE = 22
+
+
+def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), console: Console | None = None) -> None:
+    """Print what differs, what it costs, and each metric's means and differences.
+
+    Args:
+        comparison: What to print.
+        metrics: Names of metrics; a telling one of each kind if left out, and the names of the others.
+        console: Where to print; stdout when left out.
+    """
+    from rich.console import Console
+
+    console = console or Console(highlight=False)
+    left_out = _print_settings(comparison, console)
+    printed = tuple(metrics) or telling(comparison)
+    for metric in printed:
+        _print_metric(comparison, metric, console)
+    lines = [f"{path}: {', '.join(_cut(shown(value), 60) for value in comparison.differing[path])}" for path in left_out]
+    lines = [f"also different, {line}" for line in lines] + list(comparison.notes)
+    if any(row is not comparison.reference for row in comparison.rows):
+        lines.append(
+            f"[low, high]: 95%, resampling samples. Differences are to {_number(comparison, comparison.reference)}, over n pairs of pictures"
+        )
+    others = [metric for metric in comparison.metrics if metric not in printed]
+    if others:
+        lines.append(f"also measured, see --metric and --csv: {', '.join(others)}")
+    console.print()
+    for line in lines:
+        console.print(printable(line), markup=False, highlight=False)
+
+
+def write_csv(comparison: Comparison, path: Path) -> Path:
+    """Write `Comparison.table` as CSV.
+
+    Args:
+        comparison: What to write.
+        path: The file; its folder is made.
+
+    Returns:
+        `path`.
+
+    Raises:
+        DiskError: The disk is full or not writable.
+    """
+    write_whole(path, comparison.table().to_csv(lineterminator="\n").encode())
+    return path
+
+
+def telling(comparison: Comparison) -> tuple[str, ...]:
+    """Choose the metrics that are printed unless others are asked for; all if a comparison has few."""
+    known = [metric for metric in TELLING if metric in comparison.metrics]
+    return tuple(known) if len(known) > 1 else comparison.metrics[: len(TELLING)]
+
+
+def _print_settings(comparison: Comparison, console: Console) -> list[str]:
+    """Print the runs, with as many differing settings as there is room for; returns the others."""
+    rows = comparison.rows
+    columns: list[tuple[str, list[str]]] = [("", [_number(comparison, row) for row in rows]), ("run", [_cut(row.name, LONGEST_NAME) for row in rows])]
+    measured = [
+        ("pictures", [str(len(row.pictures)) for row in rows]),
+        ("steps", [_steps(row) for row in rows]),
+        ("seconds", [_short(_mean([picture.seconds for picture in row.pictures])) for row in rows]),
+    ]
+    room = console.width - sum(_width(*column) for column in columns + measured)
+    left_out = []
+    for path, values in comparison.differing.items():
+        column = (path.replace(".", ".\n"), [_cut(shown(value), LONGEST_VALUE) for value in values])
+        if _width(*column) <= room:
+            columns.append(column)
+            room -= _width(*column)
+        else:
+            left_out.append(path)
+    _print_table([*columns, *measured], console, left=len(columns))
+    return left_out
+
+
+def _print_metric(comparison: Comparison, metric: str, console: Console) -> None:
+    better = BETTER.get(metric)
+    console.print()
+    console.print(f"{metric}, {better} is better" if better else metric, markup=False, highlight=False, style="bold")
+    rows = comparison.rows
+    means = [comparison.mean(row, metric) for row in rows]
+    columns = [("", [_number(comparison, row) for row in rows]), ("run", [_cut(row.name, LONGEST_NAME) for row in rows])]
+    columns += _interval_columns("mean", means)
+    if len(rows) > 1:
+        differences = [comparison.difference(row, metric) for row in rows]
+        columns += _interval_columns("difference", differences, sign="+")
+        columns += [("n", [str(found.n) if found else "" for found in differences]), ("", [comparison.verdict(row, metric) for row in rows])]
+    else:
+        columns.append(("n", [str(mean.n) if mean else "0" for mean in means]))
+    if sum(_width(*column) for column in columns) > console.width:
+        del columns[1]
+    _print_table(columns, console, left=2 if columns[1][0] == "run" else 1)
+
+
+def _print_table(columns: Sequence[tuple[str, Sequence[str]]], console: Console, *, left: int) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, (name, _) in enumerate(columns):
+        table.add_column(Text(name), justify="left" if index < left or not name else "right", vertical="bottom", overflow="fold")
+    for cells in zip(*(cells for _, cells in columns), strict=True):
+        table.add_row(*map(Text, cells))
+    console.print(table)
+
+
+def _width(name: str, cells: Sequence[str]) -> int:
+    return max(map(len, [*name.split("\n"), *cells])) + 2
+
+
+def _number(comparison: Comparison, row: Row) -> str:
+    return str(comparison.rows.index(row) + 1)
+
+
+def _steps(row: Row) -> str:
+    base, refiner = (_mean([getattr(picture, name) for picture in row.pictures]) for name in ("base_steps", "refiner_steps"))
+    return f"{_short(base)}+{_short(refiner)}" if refiner else _short(base)
+
+
+def _mean(numbers: Sequence[float]) -> float | None:
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _interval_columns(name: str, intervals: Sequence[Interval | None], *, sign: str = "") -> list[tuple[str, list[str]]]:
+    """Numbers with as many decimals as tell the narrowest interval's ends apart by two digits."""
+    widths = [found.high - found.low for found in intervals if found and found.low is not None and found.high is not None]
+    decimals = min(8, max(0, 1 - math.floor(math.log10(min(widths))))) if widths and min(widths) > 0 else None
+
+    def text(number: float) -> str:
+        return _short(number, sign) if decimals is None or abs(number) >= 1e6 else f"{number:{sign}.{decimals}f}"
+
+    numbers = [text(found.mean) if found else "" for found in intervals]
+    ends = [f"[{text(found.low)}, {text(found.high)}]" if found and found.low is not None and found.high is not None else "" for found in intervals]
+    return [(name, numbers), ("[low, high]", ends)]
+
+
+def _short(number: float | None, sign: str = "") -> str:
+    if number is None:
+        return "-"
+    if number == 0:
+        return "0"
+    return f"{number:{sign}.0f}" if 100 <= abs(number) < 1e6 else f"{number:{sign}.3g}"
+
+
+def _cut(text: Any, longest: int) -> str:
+    text = printable(" ".join(str(text).split()))
+    return text if len(text) <= longest else text[: longest - 3] + "..."
