@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 # One thread: bits depend on the thread count, and small models gain nothing from a second one.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo lab check format test test-slow clean
+.PHONY: demo lab check format test test-slow browser clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
@@ -29,6 +29,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
+
+browser: $(INSTALLED)
+	$(BIN)/pytest -m browser
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sdxl_lab needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
