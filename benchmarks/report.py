@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from tests.runs import Made  # noqa: E402
 SAMPLES = 10
 
 
+@cache
 def photo(seed: int, side_px: int) -> Image.Image:
     """A picture that is as hard to compress as a photograph: noise at every scale."""
     generator = np.random.RandomState(seed % 2**32)

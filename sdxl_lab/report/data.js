@@ -33,9 +33,11 @@ function shortened(text, most = 60) {
 /** What sets a picture apart from the others of its sample and task. */
 function nameOf(picture) {
   const parts = [];
+  // Where settings tell pictures apart, the names of their runs only repeat them.
+  const named = !report.varying.length || [chosen.x, chosen.y].includes("run");
   for (const axis of axes.values()) {
+    if (axis.path === "run" && !named) continue;
     const value = written(axis.values[picture.at[axis.index]]);
-    if (axis.path === "run" && report.varying.length) continue;
     parts.push(["sample", "task", "run"].includes(axis.path) ? value : `${axis.name} ${shortened(value, 40)}`);
   }
   return parts.join(" · ");

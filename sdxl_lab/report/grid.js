@@ -93,6 +93,13 @@ function header(path, index, scope) {
   return element("th", { scope, title: `${axis.path}: ${text}`, "aria-label": `${axis.name} ${text}` }, breakable(shortened(text, 80)));
 }
 
+/** The prompt that all pictures of a row or column have, if it is a sample's and they have one. */
+function promptOf(path, positions) {
+  if (path !== "sample") return "";
+  const prompts = new Set(positions.map(pictureAt).filter(Boolean).map((picture) => settingsOf(picture).prompt));
+  return prompts.size === 1 ? element("small", {}, shortened([...prompts][0], 80)) : "";
+}
+
 /** The table's corner, which names both axes. */
 function corner() {
   const across = element("span", { class: "across" }, breakable(axes.get(chosen.x).name), " →");
@@ -136,6 +143,7 @@ function drawTable() {
   table.tHead.replaceChildren(head);
   table.tBodies[0].replaceChildren(...rows.map((row) => {
     const label = chosen.y ? header(chosen.y, row, "row") : element("td");
+    if (chosen.y) label.append(promptOf(chosen.y, columns.map((column) => positionsAt(column, row))));
     return element("tr", {}, label, ...columns.map((column) => cell(column, row)));
   }));
   for (const nav of document.querySelectorAll(".pages")) {

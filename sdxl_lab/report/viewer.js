@@ -39,7 +39,7 @@ function drawViewer(picture, before) {
   find("previous").disabled = position < 1;
   find("next").disabled = position < 0 || position + 1 >= all.length;
   const isThere = picture.state === "done" && picture.sha256;
-  for (const control of viewer.querySelectorAll(".controls")) control.hidden = !isThere;
+  for (const control of viewer.querySelectorAll("#stage > .controls, #stage > .quiet")) control.hidden = !isThere;
   if (isThere) offer(find("before"), befores(picture).map(([value, text]) => [value, text]), before);
   drawStage();
 }
@@ -63,12 +63,13 @@ function factsOf(picture, other) {
   const settings = settingsOf(picture);
   const run = runOf(picture);
   const parts = [element("h3", {}, "Prompt"), element("p", { class: "prompt" }, settings.prompt)];
+  parts.push(element("p", { class: "quiet" }, `seed ${settings.seed}`));
   if (settings.negative_prompt) parts.push(element("h3", {}, "Negative prompt"), element("p", { class: "prompt" }, settings.negative_prompt));
   if (report.varying.length) {
     parts.push(element("h3", {}, "What differs between runs"), listed(report.varying.map((path) => [path, written(settings[path])])));
   }
   if (picture.metrics) parts.push(element("h3", {}, "Metrics"), metricsTable(picture, other));
-  const shown = new Set(["prompt", "negative_prompt", ...report.varying]);
+  const shown = new Set(["prompt", "negative_prompt", "seed", ...report.varying]);
   const rest = Object.entries(settings).filter(([path]) => !shown.has(path));
   parts.push(element("h3", {}, "All other settings"), listed(rest.map(([path, value]) => [path, written(value)])));
   const facts = [["run", run.name], ["run_id", run.run_id]];
