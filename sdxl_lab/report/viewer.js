@@ -28,7 +28,7 @@ function differing(picture, other) {
 function openViewer(picture) {
   drawViewer(picture, chosen.compare === "mask" ? "mask" : undefined);
   if (!viewer.open) viewer.showModal();
-  find("viewer-split").focus();
+  find(find("viewer-split").checkVisibility() ? "viewer-split" : "close").focus();
 }
 
 function drawViewer(picture, before) {
@@ -39,6 +39,8 @@ function drawViewer(picture, before) {
   find("previous").disabled = position < 1;
   find("next").disabled = position < 0 || position + 1 >= all.length;
   const isThere = picture.state === "done" && picture.sha256;
+  // What has the focus must not vanish with it.
+  if (!isThere && viewer.querySelector(".controls").contains(document.activeElement)) find("close").focus();
   for (const control of viewer.querySelectorAll("#stage > .controls, #stage > .quiet")) control.hidden = !isThere;
   if (isThere) offer(find("before"), befores(picture).map(([value, text]) => [value, text]), before);
   drawStage();
@@ -114,9 +116,9 @@ find("viewer-split").addEventListener("input", () => show({ split: Number(find("
 for (const button of viewer.querySelectorAll("[data-zoom]")) {
   button.addEventListener("click", () => zoomBy(button.dataset.zoom === "1" ? 1.25 : 0.8));
 }
-viewer.addEventListener("keydown", (event) => {
+document.addEventListener("keydown", (event) => {
   const step = { PageUp: -1, PageDown: 1 }[event.key];
-  if (!step) return;
+  if (!step || !viewer.open) return;
   event.preventDefault();
   turn(step);
 });
