@@ -48,9 +48,9 @@ def runs(tmp_path_factory):
 
 def printed(runs, width, **asked):
     """What is printed on a terminal of some width."""
-    console = Console(file=io.StringIO(), width=width, highlight=False)
-    print_comparison(compare([runs]), console=console, **asked)
-    return console.file.getvalue()
+    file = io.StringIO()
+    print_comparison(compare([runs]), console=Console(file=file, width=width, highlight=False), **asked)
+    return file.getvalue()
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
@@ -147,7 +147,7 @@ def test_the_notebook_runs_through_papermill(runs, tmp_path):
     shown = "".join(line for cell in cells for out in cell.get("outputs", []) for line in out.get("data", {}).get("text/html", []))
     compared = compare([runs], reference="2", task="outpaint")
     assert all(path in shown for path in compared.differing)
-    assert f"{compared.mean(compared.rows[0], telling(compared)[0]).mean:.3f}" in shown
+    assert f"{compared.by_metric(telling(compared)[0])['mean'].iloc[0]:.3f}" in shown
     assert shown.count("<img ") == 9
 
 

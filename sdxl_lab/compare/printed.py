@@ -35,8 +35,10 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     console = console or Console(highlight=False)
     left_out = _print_settings(comparison, console)
     printed = tuple(metrics) or telling(comparison)
-    for metric in printed:
-        _print_metric(comparison, metric, console)
+    tables = {metric: _columns(comparison, metric) for metric in printed}
+    is_named = all(sum(_width(*column) for column in columns) <= console.width for columns in tables.values())
+    for metric, columns in tables.items():
+        _print_metric(metric, columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
     lines = [f"{path}: {', '.join(_cut(shown(value), 60) for value in comparison.differing[path])}" for path in left_out]
     lines = [f"also different, {line}" for line in lines] + list(comparison.notes)
     if any(row is not comparison.reference for row in comparison.rows):
@@ -96,10 +98,14 @@ def _print_settings(comparison: Comparison, console: Console) -> list[str]:
     return left_out
 
 
-def _print_metric(comparison: Comparison, metric: str, console: Console) -> None:
+def _print_metric(metric: str, columns: Sequence[tuple[str, list[str]]], console: Console, *, left: int) -> None:
     better = BETTER.get(metric)
     console.print()
     console.print(f"{metric}, {better} is better" if better else metric, markup=False, highlight=False, style="bold")
+    _print_table(columns, console, left=left)
+
+
+def _columns(comparison: Comparison, metric: str) -> list[tuple[str, list[str]]]:
     rows = comparison.rows
     means = [comparison.mean(row, metric) for row in rows]
     columns = [("", [_number(comparison, row) for row in rows]), ("run", [_cut(row.name, LONGEST_NAME) for row in rows])]
@@ -110,9 +116,7 @@ def _print_metric(comparison: Comparison, metric: str, console: Console) -> None
         columns += [("n", [str(found.n) if found else "" for found in differences]), ("", [comparison.verdict(row, metric) for row in rows])]
     else:
         columns.append(("n", [str(mean.n) if mean else "0" for mean in means]))
-    if sum(_width(*column) for column in columns) > console.width:
-        del columns[1]
-    _print_table(columns, console, left=2 if columns[1][0] == "run" else 1)
+    return columns
 
 
 def _print_table(columns: Sequence[tuple[str, Sequence[str]]], console: Console, *, left: int) -> None:
@@ -150,7 +154,7 @@ def _interval_columns(name: str, intervals: Sequence[Interval | None], *, sign: 
     decimals = min(8, max(0, 1 - math.floor(math.log10(min(widths))))) if widths and min(widths) > 0 else None
 
     def text(number: float) -> str:
-        return _short(number, sign) if decimals is None or abs(number) >= 1e6 else f"{number:{sign}.{decimals}f}"
+        return _short(number, sign) if decimals is None or number == 0 or abs(number) >= 1e6 else f"{number:{sign}.{decimals}f}"
 
     numbers = [text(found.mean) if found else "" for found in intervals]
     ends = [f"[{text(found.low)}, {text(found.high)}]" if found and found.low is not None and found.high is not None else "" for found in intervals]
