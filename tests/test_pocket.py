@@ -15,14 +15,14 @@ from safetensors import safe_open
 
 from sdxl_lab.checkpoints import load
 from sdxl_lab.generate import generate
-from sdxl_lab.pocket.evaluate import asked, hue_rule, measure, right
+from sdxl_lab.pocket.evaluate import DILATION_PX, asked, hue_rule, measure, right
 from sdxl_lab.pocket.fidelity import peak_signal_to_noise
 from sdxl_lab.pocket.judge import load_judge
 from sdxl_lab.pocket.train import WEIGHTS
 from sdxl_lab.pocket.world import draw, sample_scene
 from sdxl_lab.spec import Compute, Mask
 
-DILATED = Mask(kernel_size=25)
+DILATED = Mask(kernel_size=2 * DILATION_PX + 1)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +71,15 @@ def test_a_pool_draws_the_examples_of_its_seeds(tmp_path):
     written = (tmp_path / "few-pictures.npy").stat().st_mtime_ns
     pool.pictures(tmp_path)
     assert (tmp_path / "few-pictures.npy").stat().st_mtime_ns == written
+
+
+def test_the_tokenizer_is_the_same_in_every_process():
+    """
+    A training that goes on in another process gives each token the number it had.
+    """
+    code = "from sdxl_lab.pocket.architecture import build_tokenizer; print(sorted(build_tokenizer().get_vocab().items()))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert other.strip() == str(sorted(build_tokenizer().get_vocab().items()))
 
 
 def test_the_tokenizer_knows_the_words_and_spells_the_rest():

@@ -31,8 +31,10 @@ def words() -> list[str]:
 def build_tokenizer() -> CLIPTokenizer:
     """A CLIP tokenizer that reads each of `words` as one token and any other text byte by byte."""
     letters = sorted(ByteLevel.alphabet())
+    # Left to itself the trainer numbers the letters that end a word differently in each process, and so decides ties differently.
+    alphabet = [*letters, *(f"{letter}</w>" for letter in letters)]
     bpe = Tokenizer(BPE(end_of_word_suffix="</w>"))
-    trainer = BpeTrainer(vocab_size=10_000, min_frequency=1, initial_alphabet=letters, end_of_word_suffix="</w>", show_progress=False)
+    trainer = BpeTrainer(vocab_size=10_000, min_frequency=1, special_tokens=alphabet, end_of_word_suffix="</w>", show_progress=False)
     bpe.train_from_iterator([*letters, *words()], trainer)
     model = json.loads(bpe.to_str())["model"]
     vocabulary = {token: i for i, token in enumerate([*sorted(model["vocab"], key=model["vocab"].get), BEGIN, END])}

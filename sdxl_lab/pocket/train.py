@@ -24,8 +24,8 @@ from sdxl_lab.pocket.judge import Judge, train_judge
 
 WEIGHTS = Path(__file__).parent / "weights"
 STAGES = ("vae", "text", "base", "refiner", "decoder", "judge", "weights")
-BASE_STEPS = 3500
-REFINER_STEPS = 600
+BASE_STEPS = 7500
+REFINER_STEPS = 2000
 
 
 def main() -> None:
