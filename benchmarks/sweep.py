@@ -30,16 +30,17 @@ from sdxl_lab.sweep_file import SweepFile
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 
 COUNTING = """
-import os
-from diffusers import UNet2DConditionModel
-def _counting(forward):
+def _count():
+    # In a closure: a warm kernel's names are gone with its first notebook.
+    import os
+    from diffusers import UNet2DConditionModel
+    forward = UNet2DConditionModel.forward
+    file = os.open(os.environ["FORWARDS_FILE"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     def counted(*args, **kwargs):
-        with open(os.environ["FORWARDS_FILE"], "ab", buffering=0) as file:
-            file.write(b".")
+        os.write(file, b".")
         return forward(*args, **kwargs)
-    return counted
-UNet2DConditionModel.forward = _counting(UNet2DConditionModel.forward)
-del _counting
+    UNet2DConditionModel.forward = counted
+_count()
 """
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import runpy
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -58,4 +60,6 @@ def _on_site(site: Path) -> Executor:
     config = assigned.get("config")
     if not isinstance(config, parsl.Config):
         raise ExecutorError(f"{site} assigns {config!r} to config; allowed is a parsl.Config:\n{EXAMPLE}")
+    # Parsl starts its own scripts by name; they lie beside Python, which need not be on the path.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return ParslPoolExecutor(config)

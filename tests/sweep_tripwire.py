@@ -74,15 +74,16 @@ if KIND != "other":
 """
 
 STARTUP = """
-import sys as _sys
-from diffusers import UNet2DConditionModel as _unet
-def _told(forward):
+def _tell():
+    # In a closure: a warm kernel's names are gone with its first notebook.
+    import sys
+    from diffusers import UNet2DConditionModel
+    forward = UNet2DConditionModel.forward
     def told(*args, **kwargs):
-        _sys.audit("forward", "UNet")
+        sys.audit("forward", "UNet")
         return forward(*args, **kwargs)
-    return told
-_unet.forward = _told(_unet.forward)
-del _told
+    UNet2DConditionModel.forward = told
+_tell()
 """
 
 
