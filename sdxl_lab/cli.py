@@ -205,9 +205,18 @@ def report(
     print(f"written: {write_report(runs_of(runs, home()), path)}")
 
 
+def _recorded(sweep: Path) -> list[Path]:
+    """The folders of a sweep's runs, as far as it has been run."""
+    from sdxl_lab.attempts import begun
+    from sdxl_lab.planner import plan
+    from sdxl_lab.sweep_file import SweepFile
+
+    return [folder.path for run in plan(SweepFile.read(sweep)).runs if (folder := begun(run.folder.parent, run.run_id))]
+
+
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs, such as a sweep's.", metavar="RUN|SWEEP ...")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, folders of runs, or sweep files.", metavar="RUN|SWEEP ...")],
     metric: Annotated[
         list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric to print; a telling one of each kind if left out. Repeatable.")
     ] = None,
@@ -222,14 +231,15 @@ def compare(
     """Compare runs: what differs, and each metric's mean and paired differences with 95% intervals."""
     from sdxl_lab.compare import compare, print_comparison, write_csv
 
-    compared = compare(runs, metrics=metric or (), reference=reference, task=task, pool_seeds=not each_seed)
+    folders = [folder for path in runs for folder in (_recorded(path) if path.suffix in (".yaml", ".yml") else [path])]
+    compared = compare(folders, metrics=metric or (), reference=reference, task=task, pool_seeds=not each_seed)
     print_comparison(compared, metrics=metric or ())
     if csv:
         print(f"written: {write_csv(compared, csv)}")
     if notebook:
         from sdxl_lab import notebooks
 
-        parameters = {"runs": [str(run.absolute()) for run in runs], "metrics": metric or [], "reference": reference, "task": task}
+        parameters = {"runs": [str(folder.absolute()) for folder in folders], "metrics": metric or [], "reference": reference, "task": task}
         notebooks.run(notebooks.find(notebooks.COMPARE), parameters | {"pool_seeds": not each_seed}, notebook)
         print(f"written: {notebook}")
 

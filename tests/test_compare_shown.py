@@ -15,8 +15,11 @@ import pytest
 from compare_runs import SAMPLES, planned, recorded, seam
 from rich.console import Console
 
-from sdxl_lab import notebooks
+from sdxl_lab import experiment, notebooks
 from sdxl_lab.compare import compare, print_comparison, telling
+from sdxl_lab.planner import plan
+from sdxl_lab.run_spec import RunSpec
+from sdxl_lab.sweep_file import SweepFile
 
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 
@@ -107,6 +110,23 @@ def test_the_command_prints_and_writes(runs, tmp_path):
     assert [line["run"] for line in lines] == table.index.tolist()
     for metric in ("seam_delta_e", "seam_delta_e_difference_low", "raw_seam_delta_e_high", "peak_memory_bytes"):
         assert [float(line[metric] or "nan") for line in lines] == pytest.approx(table[metric].tolist(), nan_ok=True)
+
+
+def test_a_sweep_file_stands_for_its_runs(tmp_path):
+    """
+    A sweep's file compares those of its points that are recorded, wherever they come in the folder, and no other run beside them.
+    """
+    sweep = tmp_path / "frac.yaml"
+    common = {"dataset": "pocket-scenes", "checkpoint": "pocket", "tracking": "off", "runs_folder": str(tmp_path / "runs"), "samples": ["red-circle"]}
+    points = [{"hyperparameters.mask.feather_px": width} for width in (0, 1, 2)]
+    sweep.write_text(json.dumps({"name": "frac", "parameters": common, "points": points}))
+    made = [experiment.resolve(RunSpec.from_parameters(**run.parameters)).spec for run in plan(SweepFile.read(sweep)).runs]
+    for resolved in made[:2]:
+        recorded(resolved, lambda *_: {"seam_delta_e": 1.0})
+    recorded(planned(tmp_path / "runs", "another"))
+    said = subprocess.run([COMMAND, "compare", str(sweep)], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert [line.split()[1] for line in said.splitlines()[2:5] if line] == [resolved.spec.name for resolved in made[:2]]
+    assert "another" not in said
 
 
 def test_what_cannot_be_compared_is_one_message(runs, tmp_path):
