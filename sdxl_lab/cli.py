@@ -208,10 +208,15 @@ def report(
 def _recorded(sweep: Path) -> list[Path]:
     """The folders of a sweep's runs, as far as it has been run."""
     from sdxl_lab.attempts import begun
+    from sdxl_lab.compare import CompareError
     from sdxl_lab.planner import plan
     from sdxl_lab.sweep_file import SweepFile
 
-    return [folder.path for run in plan(SweepFile.read(sweep)).runs if (folder := begun(run.folder.parent, run.run_id))]
+    planned = plan(SweepFile.read(sweep)).runs
+    folders = [folder.path for run in planned if (folder := begun(run.folder.parent, run.run_id))]
+    if not folders:
+        raise CompareError(f"none of the {len(planned)} runs of {sweep} is recorded yet; make them with: sdxl-lab sweep {sweep}")
+    return folders
 
 
 @app.command()
