@@ -8,8 +8,9 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from sdxl_lab.errors import LabError
@@ -169,7 +170,7 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             preload=PRELOAD,
         )
     except PapermillExecutionError as error:
-        if error.ename in _lab_errors():
+        if _is_lab_error(error.ename):
             raise NotebookError(error.evalue) from error
         kind = MachineError if UNFIT.search(f"{error.ename}: {error.evalue}") else NotebookError
         raise kind(f"cell [{error.exec_count}] of {notebook} failed with {error.ename}: {error.evalue}; see the traceback in {failed}") from error
@@ -183,6 +184,15 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             raise
         # jupyter_client's own words for a kernel that died, or did not answer, at its start
         raise MachineError(f"no kernel could be started for {notebook}: {error}; the same command tries again") from error
+
+
+def _is_lab_error(name: str) -> bool:
+    """Whether an error of this name is one of the lab's, which need no traceback."""
+    if name not in _lab_errors():
+        # The kernel may have met one of a room that this process had no need of.
+        for room in iter_modules([str(Path(__file__).parent)], f"{__package__}."):
+            import_module(room.name)
+    return name in _lab_errors()
 
 
 def _lab_errors() -> set[str]:

@@ -99,6 +99,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def report_pictures(self) -> Path:
+        """The report's pictures, where they are too many for one file."""
+        return self.path / "report-pictures"
+
+    @property
     def record_file(self) -> Path:
         """Written last."""
         return self.path / "record.json"

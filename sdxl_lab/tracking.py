@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +42,7 @@ def end(run: RunFolder) -> list[str]:
     if way == "off":
         return []
     write_whole(run.contact_sheet, _contact_sheet(run))
-    # One file whatever its size: Comet shows an asset by itself.
-    write_report([run], run.report_file, most_embedded_bytes=sys.maxsize)
+    write_report([run], run.report_file)
     if way == "offline":
         return [f"for Comet: {comet.archive(run)}"]
     return [f"in Comet: {comet.standing(run).url}"] if comet.finish(run) else []

@@ -17,6 +17,7 @@ from runs import made_for, resolved_run
 
 from sdxl_lab import comet
 from sdxl_lab.comet import CometError
+from sdxl_lab.comet.projection import project
 from sdxl_lab.records import RunFolder
 
 PERSONAL = "ann-o-nymous"
@@ -232,3 +233,14 @@ def test_an_archive_that_fails_leaves_the_one_before(archived, monkeypatch):
         comet.archive(run)
     assert archive.read_bytes() == before
     assert not list(run.comet_folder.glob(".unfinished-*"))
+
+
+def test_a_report_of_too_many_pictures_for_one_file_stays_here(tmp_path):
+    """
+    Comet shows an asset by itself, so the report goes along only if its pictures are in it.
+    """
+    run = finished(tmp_path)
+    run.report_file.write_text("<!doctype html>")
+    assert "report.html" in [file.name for file in project(run, tmp_path).assets]
+    run.report_pictures.mkdir()
+    assert "report.html" not in [file.name for file in project(run, tmp_path).assets]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +99,16 @@ def test_a_lab_error_in_a_cell_arrives_as_its_message(write, tmp_path):
     with pytest.raises(NotebookError) as caught:
         notebooks.run(notebook, {}, tmp_path / "executed.ipynb")
     assert str(caught.value) == "got 1, allowed is 2: write 2"
+
+
+def test_an_error_of_a_room_that_only_the_kernel_uses_is_still_the_labs(write, tmp_path):
+    """
+    The same holds for errors that the caller's process has never heard of.
+    """
+    notebook = write("a = 1", "from sdxl_lab.trajectory import TrajectoryError", "raise TrajectoryError('no step is left: raise strength')")
+    code = "import sys; from pathlib import Path; from sdxl_lab import notebooks; notebooks.run(Path(sys.argv[1]), {}, Path(sys.argv[2]))"
+    ended = subprocess.run([sys.executable, "-c", code, notebook, tmp_path / "executed.ipynb"], capture_output=True, text=True, check=False)
+    assert ended.stderr.strip().splitlines()[-1] == "sdxl_lab.notebooks.NotebookError: no step is left: raise strength"
 
 
 def test_another_error_in_a_cell_says_which_cell_and_keeps_the_notebook(write, tmp_path):

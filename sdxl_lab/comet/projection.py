@@ -84,7 +84,7 @@ def project(run: RunFolder, scratch: Path) -> Projection:
     if run.contact_sheet.is_file():
         images.append(_file("contact-sheet", None, run.contact_sheet))
     assets = [_file("prompts.csv", None, run.prompts_file)] if run.prompts_file.is_file() else []
-    if run.report_file.is_file():
+    if run.report_file.is_file() and not run.report_pictures.is_dir():  # Comet shows an asset by itself
         assets.append(_file("report.html", None, run.report_file))
     if copy := _public_copy(run.executed_notebook, scratch):
         assets.append(_file("executed.ipynb", None, copy))
