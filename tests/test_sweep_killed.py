@@ -122,6 +122,6 @@ def test_a_sweep_killed_at_every_moment_records_each_point_once(random_pair, tmp
             assert opened.testzip() is None
             messages = [json.loads(line) for line in opened.read("messages.json").splitlines()]
         names = {message["payload"]["additional_params"].get("fileName") for message in messages if message["type"] == "file_upload"}
-        assert {"executed.ipynb", "images.jsonl"} <= names
+        assert {"executed.ipynb", "prompts.csv"} <= names
         assert not [path for path in run.path.rglob("*") if path.name.startswith((".unfinished-", ".executed-"))]
     assert subprocess.run([COMMAND, "plan", str(file)], capture_output=True, text=True, check=True).stdout.startswith("killed: 24 points, 24 done")
