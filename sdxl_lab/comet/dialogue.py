@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,9 +19,6 @@ from sdxl_lab.comet.errors import CometError
 
 FAREWELL_S = 5.0
 """How long a worker has to end by itself once nobody talks to it any more."""
-
-FOLDER = "sdxl-lab-comet-"
-"""Start of the names of workers' folders."""
 
 Serve = Callable[..., Iterator[Mapping[str, Any]]]
 """What answers one kind of request inside a worker: takes the request's fields, gives replies, the last one last."""
@@ -121,7 +117,7 @@ def talking(module: str, account: Mapping[str, str]) -> Iterator[Dialogue]:
     Raises:
         CometError: The process cannot be started.
     """
-    with tempfile.TemporaryDirectory(prefix=FOLDER, ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix=worker.FOLDER, ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         environment = worker.environment(folder, account)
         pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -168,9 +164,7 @@ def _hear(requests: Queue[str]) -> None:
     for line in sys.stdin:
         requests.put(line)
     # The parent is done with this worker, or died: then nobody else clears up.
-    if (folder := Path.home().parent).name.startswith(FOLDER):
-        shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)
+    worker.leave()
 
 
 def _say(replies: TextIO, reply: Mapping[str, Any]) -> None:

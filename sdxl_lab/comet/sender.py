@@ -54,7 +54,7 @@ class Sender:
     """
 
     def __init__(self, run: RunFolder, mode: str, variables: Mapping[str, str]) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="sdxl-lab-comet-")).resolve()
+        self._folder = Path(tempfile.mkdtemp(prefix=worker.FOLDER)).resolve()
         self._lines: Queue[str | None] = Queue()
         environment = worker.environment(self._folder, LIMITS | dict(variables))
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}

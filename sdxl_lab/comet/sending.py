@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 import threading
 import time
@@ -58,7 +57,7 @@ def main(folder: str, mode: str) -> None:
     except Exception as error:  # noqa: BLE001 - the parent is told whatever went wrong, and nothing of it may reach a notebook
         kind, reason = explain(error)
         say("trouble", kind=kind, reason=reason)
-    _leave()
+    worker.leave()
 
 
 def _serve(run: RunFolder, *, follow: bool, say: Say, closing: threading.Event) -> None:
@@ -239,13 +238,7 @@ def _closing() -> threading.Event:
             sys.stdin.read()
         closing.set()
         time.sleep(ENDING_S)
-        _leave()
+        worker.leave()
 
     threading.Thread(target=watch, daemon=True).start()
     return closing
-
-
-def _leave() -> None:
-    """End at once: the SDK's exit handlers would wait for what did not arrive, and the next worker sends that anyway."""
-    shutil.rmtree(Path.home().parent, ignore_errors=True)
-    os._exit(0)
