@@ -190,8 +190,9 @@ def test_a_worker_keeps_its_kernel_and_takes_it_along(tmp_path):
     """
     with Workers(1, accelerators=[]) as workers:
         kernels = {workers.submit(warm, tmp_path / "pids").result(timeout=120) for _ in range(2)}
-    [kernel] = kernels
-    until(lambda: is_gone(kernel), within_s=10)
+    assert len(kernels) == 1
+    until(lambda: is_gone(*kernels), within_s=10)
+    assert is_gone(*kernels)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "kill"])
@@ -214,6 +215,8 @@ def test_nothing_outlives_the_command(tmp_path, how):
         command.send_signal(how)
     pids = [int(text) for text in (tmp_path / "pids").read_text().split()]
     until(lambda: all(map(is_gone, pids)), within_s=20)
+    assert len(pids) == 2
+    assert all(map(is_gone, pids))
 
 
 def test_each_worker_has_its_own_gpu_where_there_are_several():

@@ -4,7 +4,6 @@ from sdxl_lab.comet.account import check as check
 from sdxl_lab.comet.account import require_key as require_key
 from sdxl_lab.comet.account import way as way
 from sdxl_lab.comet.archive import archive as archive
-from sdxl_lab.comet.artifact import Reference as Reference
 from sdxl_lab.comet.artifact import download as download
 from sdxl_lab.comet.artifact import publish as publish
 from sdxl_lab.comet.artifact import published_digest as published_digest
@@ -15,6 +14,7 @@ from sdxl_lab.comet.errors import OutOfReachError as OutOfReachError
 from sdxl_lab.comet.live import add_notebook as add_notebook
 from sdxl_lab.comet.live import finish as finish
 from sdxl_lab.comet.live import follow as follow
+from sdxl_lab.comet.reference import Reference as Reference
 from sdxl_lab.comet.sender import push as push
 
 __all__ = [

@@ -8,21 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 from sdxl_lab.comet import account
 from sdxl_lab.comet.dialogue import Dialogue, Refusal, talking
 from sdxl_lab.comet.errors import CometError
 from sdxl_lab.comet.listing import DIGEST_FILE, DIGEST_KEY, ListedFile, collisions, digest_of_files, published_as, read_listing, said, unfit
+from sdxl_lab.comet.reference import VERSION, Reference
 from sdxl_lab.digests import digest_of_file
 from sdxl_lab.disk import TEMPORARY, remove_unfinished, sync_folder, write_whole
 from sdxl_lab.errors import LabError
@@ -42,40 +41,6 @@ FINAL_S = 20.0
 """How long the server may take to call a version final once all its files are there."""
 NETWORK = {"COMET_TIMEOUT_FILE_DOWNLOAD": "20", "COMET_TIMEOUT_HTTP": "10", "COMET_TIMEOUT_API": "10", "COMET_HTTP_SESSION_RETRY_TOTAL": "2"}
 """How patient the SDK is with a server, unless the user's environment says otherwise."""
-
-_REFERENCE = re.compile(r"(?P<workspace>[\w.-]+)/(?P<name>[\w.-]+?)(:(?P<version>[\w.+-]+))?")
-_VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}([-+][0-9A-Za-z.+-]{1,64})?")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """What people write for an artifact: `workspace/name:version`, `workspace/name:alias` or `workspace/name`.
-
-    Attributes:
-        workspace: Whose it is.
-        name: The artifact's.
-        version: A version such as "1.0.0", an alias such as "latest", or None for the newest.
-    """
-
-    workspace: str
-    name: str
-    version: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """Read it; None if it is no such text."""
-        match = _REFERENCE.fullmatch(text)
-        if match is None or any(part is not None and part.strip(".") == "" for part in match.group("workspace", "name", "version")):
-            return None
-        return cls(**match.groupdict())
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether it names a version, which never changes, and no alias, which may move."""
-        return self.version is not None and _VERSION.fullmatch(self.version) is not None
-
-    def __str__(self) -> str:
-        return f"{self.workspace}/{self.name}" + (f":{self.version}" if self.version else "")
 
 
 def download(reference: Reference, datasets_folder: Path, check: Callable[[Path], str]) -> Path:
@@ -324,7 +289,7 @@ def _talking(what: str, advice: Mapping[str, str]) -> Iterator[Dialogue]:
 
 
 def _advice(reference: Reference, here: Path) -> Mapping[str, str]:
-    versions = sorted(path.name for path in here.glob("*") if path.is_dir() and _VERSION.fullmatch(path.name))
+    versions = sorted(path.name for path in here.glob("*") if path.is_dir() and VERSION.fullmatch(path.name))
     name = f"{reference.workspace}/{reference.name}"
     local = f"; without a connection there are here: {', '.join(f'{name}:{version}' for version in versions)}" if versions else ""
     by_hand = (
