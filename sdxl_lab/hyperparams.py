@@ -179,6 +179,21 @@ def split(path: str) -> list[str]:
     return keys
 
 
+def shortest(path: str, paths: Iterable[str]) -> str:
+    """Name a dotted path by as few of its last keys as set it apart.
+
+    Args:
+        path: For example `denoising.seed`.
+        paths: Those it stands among, itself included.
+
+    Returns:
+        Its end, such as `seed`; all of it if nothing shorter is its alone.
+    """
+    among, keys = tuple(paths), path.split(".")
+    ends = (".".join(keys[-count:]) for count in range(1, len(keys)))
+    return next((end for end in ends if sum(other == end or other.endswith(f".{end}") for other in among) == 1), path)
+
+
 def _replaced(nested: Any, keys: list[str], value: Any, path: str) -> dict[str, Any]:
     if not isinstance(nested, Mapping):
         raise HyperparameterError(f"{path}: {nested!r} is in the way, where a dictionary has to be: replace that first")

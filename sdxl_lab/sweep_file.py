@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from sdxl_lab import arguments, notebooks, ranges
 from sdxl_lab.credentials import without_credentials
-from sdxl_lab.hyperparams import HyperparameterError, difference, get, merge, replace, split, unknown_key
+from sdxl_lab.hyperparams import HyperparameterError, difference, get, merge, replace, shortest, split, unknown_key
 from sdxl_lab.parameters import plain, takes_numbers
 from sdxl_lab.run_spec import NAME, NAME_PATTERN, SECRET, RunSpec, SpecError
 
@@ -119,7 +119,7 @@ class _Reader:
     def points(self) -> tuple[Point, ...]:
         """The runs, as far as they can be told; what is wrong with them joins the problems."""
         paths = dict.fromkeys(path for overrides in [self.axes, *self.singles] for path in overrides if path != "name")
-        shown = {path: _shortest(path, list(paths)) for path in paths}
+        shown = {path: shortest(path, paths) for path in paths}
         chosen = [*self._grid(), *self.singles]
         points: list[Point] = []
         refused: dict[str, list[str]] = {}
@@ -311,16 +311,6 @@ def _get(nested: Mapping[str, Any], path: str) -> Any:
 
 def _same(left: Any, right: Any) -> bool:
     return not difference({"value": left}, {"value": right})
-
-
-def _shortest(path: str, paths: Sequence[str]) -> str:
-    """As few of a path's last keys as set it apart from the others."""
-    keys = path.split(".")
-    for count in range(1, len(keys)):
-        end = ".".join(keys[-count:])
-        if sum(other == end or other.endswith(f".{end}") for other in paths) == 1:
-            return end
-    return path
 
 
 def _text(value: Any) -> str:

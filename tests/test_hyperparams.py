@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sdxl_lab.hyperparams import ABSENT, HyperparameterError, closest, difference, flatten, get, merge, replace, unknown_key
+from sdxl_lab.hyperparams import ABSENT, HyperparameterError, closest, difference, flatten, get, merge, replace, shortest, unknown_key
 
 NESTED: list[dict[str, Any]] = [
     {},
@@ -165,3 +165,12 @@ def test_the_closest_word_is_offered_only_if_it_resembles():
     assert closest("Guidance_Scal", ["guidance_scale", "strength"]) == "guidance_scale"
     assert closest("zzz", ["guidance_scale", "strength"]) is None
     assert unknown_key("a.zzz", ["strength"]).endswith("valid here are strength")
+
+
+def test_the_shortest_name_is_nobody_elses_end():
+    """
+    A path is named by as few of its last keys as no other path ends with, and by all of them if need be.
+    """
+    paths = ["seed", "inpaint.seed", "denoising.steps", "refiner.steps"]
+    assert [shortest(path, paths) for path in paths] == ["seed", "inpaint.seed", "denoising.steps", "refiner.steps"]
+    assert shortest("denoising.guidance_scale", [*paths, "denoising.guidance_scale"]) == "guidance_scale"

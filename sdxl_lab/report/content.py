@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sdxl_lab.hyperparams import flatten
+from sdxl_lab.hyperparams import flatten, shortest
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.report.files import Gallery
 from sdxl_lab.spec import Edit, ResolvedSpec
@@ -131,7 +131,7 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
     return {
         "format": FORMAT,
         "title": title,
-        "axes": [{"path": path, "name": _short_name(path, axes), "values": found} for path, found in axes.items()],
+        "axes": [{"path": path, "name": shortest(path, axes), "values": found} for path, found in axes.items()],
         "x": x,
         "y": y,
         "varying": varying,
@@ -215,16 +215,6 @@ def _ordered(values: Iterable[Any]) -> list[Any]:
 
 def _position(value: Any, values: Sequence[Any]) -> int:
     return next(index for index, other in enumerate(values) if _key(other) == _key(value))
-
-
-def _short_name(path: str, paths: Iterable[str]) -> str:
-    """As few of a path's last keys as set it apart from the others."""
-    keys = path.split(".")
-    for count in range(1, len(keys)):
-        end = ".".join(keys[-count:])
-        if sum(other == end or other.endswith(f".{end}") for other in paths) == 1:
-            return end
-    return path
 
 
 def _exact(value: Any) -> Any:
