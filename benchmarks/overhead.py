@@ -1,6 +1,8 @@
 """What the lab adds to diffusers: from sample and spec to decoded picture, caches emptied, against the bare pipeline calls.
 
-Use: python benchmarks/overhead.py [CHECKPOINT] [PAIRS] [STEPS]      (the built-in pocket checkpoint, 30 alternating pairs, 30 steps)
+Use: python benchmarks/overhead.py [FOLDER] [PAIRS] [STEPS] [DEVICE]      (the built-in pocket checkpoint, 30 alternating pairs, 30 steps, cpu)
+
+FOLDER holds a pair in diffusers' layout, `base` and `refiner`. On `cuda` both sides compute in half precision, as the lab chooses there.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sdxl_lab.checkpoints import Checkpoint, load
+from sdxl_lab.checkpoints import POCKET, load
 from sdxl_lab.generate import generate
 from sdxl_lab.spec import Compute, Denoising, Edit, EditSettings
 
@@ -29,45 +31,60 @@ def scene(side_px: int) -> tuple[Image.Image, Image.Image]:
     return Image.fromarray(pixels.astype(np.uint8)), Image.fromarray(disc.astype(np.uint8) * 255)
 
 
-def bare(checkpoint: Checkpoint, edit: Edit, image: Image.Image, mask: Image.Image) -> Image.Image:
+def plain_pair(folder: Path, device: str, dtype: torch.dtype) -> list[Any]:
+    """Base and refiner as diffusers' documentation loads them."""
+    from diffusers import StableDiffusionXLInpaintPipeline as Pipeline
+
+    variant = "fp16" if any(folder.glob("base/*/*.fp16.safetensors")) else None
+    options: dict[str, Any] = dict(dtype=dtype, variant=variant, use_safetensors=True, add_watermarker=False)
+    base: Any = Pipeline.from_pretrained(folder / "base", **options)
+    refiner: Any = Pipeline.from_pretrained(
+        folder / "refiner", **options, vae=base.vae, text_encoder_2=base.text_encoder_2, tokenizer_2=base.tokenizer_2
+    )
+    for pipeline in (base, refiner):
+        pipeline.set_progress_bar_config(disable=True)
+    return [base.to(device), refiner.to(device)]
+
+
+def bare(pair: list[Any], edit: Edit, image: Image.Image, mask: Image.Image) -> Image.Image:
     """The same picture by diffusers alone: one call, or two if there is a refiner."""
+    base, refiner = pair
     denoising = edit.settings.denoising
     shared: dict[str, Any] = dict(prompt=edit.prompt, mask_image=mask, width=image.width, height=image.height, strength=denoising.strength)
     shared |= dict(num_inference_steps=denoising.num_inference_steps, guidance_scale=denoising.guidance_scale)
-    for pipeline in filter(None, (checkpoint.base, checkpoint.refiner)):
-        pipeline.set_progress_bar_config(disable=True)
     seeded = torch.Generator().manual_seed
     if denoising.high_noise_frac is None:
-        return checkpoint.base(image=image, generator=seeded(edit.seed), **shared).images[0]
+        return base(image=image, generator=seeded(edit.seed), **shared).images[0]
     cut = denoising.high_noise_frac
-    latents = checkpoint.base(image=image, generator=seeded(edit.seed), denoising_end=cut, output_type="latent", **shared).images
-    return checkpoint.refiner(image=latents, generator=seeded(edit.seed), denoising_start=cut, **shared).images[0]
+    latents = base(image=image, generator=seeded(edit.seed), denoising_end=cut, output_type="latent", **shared).images
+    return refiner(image=latents, generator=seeded(edit.seed), denoising_start=cut, **shared).images[0]
 
 
-def main(name: str = "pocket", pairs: str = "30", steps: str = "30") -> None:
+def main(folder: str = str(POCKET), pairs: str = "30", steps: str = "30", device: str = "cpu") -> None:
     """Print the median ratio of both times, for the base alone and for both hand-overs."""
-    checkpoint = load(name, Compute(device="cpu", dtype="float32", threads=1))
+    checkpoint = load(folder, Compute(device=device, threads=1))
+    pair = plain_pair(Path(folder), device, checkpoint.dtype)
     image, mask = scene(round(checkpoint.sizes.area**0.5))
     plans: dict[str, dict[str, Any]] = {"base alone": dict(), "base and refiner, stock": dict(high_noise_frac=0.8, handover="stock")}
     plans["base and refiner, consistent"] = dict(high_noise_frac=0.8)
     for plan, choice in plans.items():
         settings = EditSettings(denoising=Denoising(num_inference_steps=int(steps), **choice))
         edit = Edit(sample="disc", task="inpaint", prompt="a red star on grass", seed=7, settings=settings)
-        results = {"lab": generate(edit, image, mask, checkpoint).raw, "bare": bare(checkpoint, edit, image, mask)}
+        results = {"lab": generate(edit, image, mask, checkpoint).raw, "bare": bare(pair, edit, image, mask)}
         equal = "equal" if np.array_equal(*map(np.asarray, results.values())) else "different: called twice, diffusers hands over as stock does"
         times: dict[str, list[float]] = {"lab": [], "bare": []}
-        for pair in range(int(pairs)):
-            for side in ("lab", "bare") if pair % 2 else ("bare", "lab"):
+        for number in range(int(pairs)):
+            for side in ("lab", "bare") if number % 2 else ("bare", "lab"):
                 began = time.perf_counter()
                 if side == "lab":
                     generate(edit, image, mask, checkpoint)
                 else:
-                    bare(checkpoint, edit, image, mask)
+                    bare(pair, edit, image, mask)
                 times[side].append(time.perf_counter() - began)
         ratio = statistics.median(lab / plain for lab, plain in zip(times["lab"], times["bare"], strict=True))
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as temporary:
             began = time.perf_counter()
-            results["lab"].save(Path(folder) / "picture.png")
+            results["lab"].save(Path(temporary) / "picture.png")
             png_s = time.perf_counter() - began
         lab_s, bare_s = statistics.median(times["lab"]), statistics.median(times["bare"])
         print(f"{plan}: median ratio {ratio:.3f} (lab {lab_s:.3f} s, bare {bare_s:.3f} s, PNG {png_s * 1e3:.1f} ms more; pictures {equal})")
