@@ -14,7 +14,8 @@ from sdxl_lab.samples import SMALLEST_METADATA, TASKS, ArtifactError, Sample, Ta
 
 __all__ = ["BUILT_IN", "SMALLEST_METADATA", "TASKS", "ArtifactError", "Dataset", "Sample", "TaskMetadata", "fetch", "publish"]
 
-BUILT_IN = "pocket-scenes"
+BUILT_IN = ("pocket-scenes", "pocket-forty")
+"""Datasets that come with the lab: five scenes to look at, and forty for an answer that chance does not give."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Dataset:
     """A folder of samples, pinned by the digest of what it held when it was fetched.
 
     Attributes:
-        name: The folder's name, "pocket-scenes", or an artifact's "workspace/name".
+        name: The folder's name, one of `BUILT_IN`, or an artifact's "workspace/name".
         version: An artifact's version; None for a folder.
         digest: SHA-256 over metadata.json and every picture and mask it names; other files in the folder don't count.
         folder: Where it lies on this machine.
@@ -53,7 +54,7 @@ def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/dataset
     """Find a dataset, and open and check everything in it.
 
     Args:
-        source: A folder with a metadata.json; "pocket-scenes", the dataset that comes with the lab; or "workspace/name:version", a
+        source: A folder with a metadata.json; one of `BUILT_IN`, the datasets that come with the lab; or "workspace/name:version", a
             Comet artifact. An alias in place of the version, or none for the newest, is resolved by Comet; the dataset has the real version.
         datasets_folder: Where artifacts lie, as `workspace/name/version`. One that isn't there is downloaded.
 
@@ -64,8 +65,8 @@ def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/dataset
         ArtifactError: The dataset isn't there, its layout can't be read, or some of its samples are unfit; all of them are listed.
         CometError: The artifact isn't here and can't be downloaded, or isn't what was downloaded any more.
     """
-    if source == BUILT_IN:
-        return _open(_built_in(), BUILT_IN)
+    if source in BUILT_IN:
+        return _open(_built_in(str(source)), str(source))
     folder = Path(source).expanduser()
     if folder.is_dir():
         return _open(folder, folder.resolve().name)
@@ -73,7 +74,7 @@ def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/dataset
     if reference is None:
         kind = "a file" if folder.exists() else "not there"
         raise ArtifactError(
-            f"the dataset {str(source)!r} is {kind}; give a folder that holds a metadata.json, {BUILT_IN!r}, "
+            f"the dataset {str(source)!r} is {kind}; give a folder that holds a metadata.json, {' or '.join(BUILT_IN)}, "
             "or a Comet artifact as 'workspace/name:version'"
         )
     try:
@@ -128,8 +129,8 @@ def _files(folder: Path, samples: Sequence[Sample]) -> list[Path]:
     return [folder / "metadata.json", *(path for sample in samples for path in (sample.image_path, sample.mask_path) if path)]
 
 
-def _built_in() -> Path:
-    built_in = Path(str(importlib.resources.files("sdxl_lab"))) / "pocket" / "scenes"
-    if not built_in.is_dir():
-        raise ArtifactError(f"this installation lacks the built-in dataset {BUILT_IN!r}, which belongs at {built_in}; install sdxl-lab again")
-    return built_in
+def _built_in(name: str) -> Path:
+    folder = Path(str(importlib.resources.files("sdxl_lab"))) / "pocket" / "datasets" / name
+    if not folder.is_dir():
+        raise ArtifactError(f"this installation lacks the built-in dataset {name!r}, which belongs at {folder}; install sdxl-lab again")
+    return folder

@@ -129,7 +129,9 @@ def sweep(
 
 @app.command()
 def fetch(
-    dataset: Annotated[str, typer.Argument(help="A folder, pocket-scenes, or a Comet artifact workspace/name:version.", metavar="DATASET")],
+    dataset: Annotated[
+        str, typer.Argument(help="A folder, pocket-scenes, pocket-forty, or a Comet artifact workspace/name:version.", metavar="DATASET")
+    ],
 ) -> None:
     """Fetch a dataset, check all of it and list what it holds."""
     from sdxl_lab.experiment import fetch

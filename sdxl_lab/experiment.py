@@ -93,7 +93,7 @@ def fetch(dataset: str) -> Dataset:
     """Find a dataset and check all of it; artifacts lie in the lab's own `artifacts/datasets`.
 
     Args:
-        dataset: A folder, `pocket-scenes`, or a Comet artifact `workspace/name:version`, downloaded if it is not here.
+        dataset: A folder, a built-in one such as `pocket-scenes`, or a Comet artifact `workspace/name:version`, downloaded if it is not here.
 
     Raises:
         ArtifactError: It is not there, or something in it is unfit.

@@ -161,7 +161,7 @@ def _pinned(point: Point, resolved: ResolvedSpec) -> dict[str, Any]:
     paths = {"runs_folder": str(Path(resolved.spec.runs_folder).absolute())}
     for name in ("dataset", "checkpoint"):
         written = getattr(resolved.spec, name)  # an alias of an artifact is a version by now
-        named = written == artifacts.BUILT_IN if name == "dataset" else written in checkpoints.NAMES
+        named = written in artifacts.BUILT_IN if name == "dataset" else written in checkpoints.NAMES
         local = Path(written).expanduser()
         paths[name] = str(local.absolute()) if not named and local.exists() else written
     compute = {"dtype": resolved.dtype, "threads": resolved.threads}

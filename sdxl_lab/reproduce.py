@@ -179,7 +179,7 @@ def _datasets_here(name: str, version: str | None) -> list[str]:
     folder = _datasets_folder()
     found = [metadata.parent for depth in ("*", "*/*", "*/*/*") for metadata in sorted(folder.glob(f"{depth}/metadata.json"))]
     parts = {*name.split("/"), version}
-    return [BUILT_IN, *map(str, sorted(found, key=lambda path: -len(parts & set(path.relative_to(folder).parts))))]
+    return [*BUILT_IN, *map(str, sorted(found, key=lambda path: -len(parts & set(path.relative_to(folder).parts))))]
 
 
 def _check_size(edit: Edit, size: tuple[int, int], expected: tuple[int, int]) -> None:

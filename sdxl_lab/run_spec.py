@@ -73,7 +73,7 @@ class RunSpec(Settings):
 
     Attributes:
         name: The run's name, for people; the start of its folder's name.
-        dataset: A folder, the built-in `pocket-scenes`, or `workspace/name:version`.
+        dataset: A folder, the built-in `pocket-scenes` or `pocket-forty`, or `workspace/name:version`.
         checkpoint: `pocket`, `sdxl`, `sdxl-inpaint`, a folder, a hub id or a .safetensors file.
         samples: Names of the samples to edit, or None for all.
         tasks: What is done with each.
@@ -83,7 +83,7 @@ class RunSpec(Settings):
     """
 
     name: Annotated[str, Field(strict=True, pattern=NAME_PATTERN)] = Field(description=NAME)
-    dataset: Annotated[str, Field(strict=True, min_length=1)] = Field(description="a folder, pocket-scenes, or workspace/name:version")
+    dataset: Annotated[str, Field(strict=True, min_length=1)] = Field(description="a folder, pocket-scenes, pocket-forty, or workspace/name:version")
     checkpoint: Annotated[str, Field(strict=True, min_length=1)] = Field(
         description="pocket, sdxl, sdxl-inpaint, a folder, a hub id or a .safetensors file"
     )

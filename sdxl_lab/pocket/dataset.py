@@ -1,91 +1,123 @@
-"""The built-in dataset `pocket-scenes`: five scenes to edit, written by `python -m sdxl_lab.pocket.dataset`."""
+"""The built-in datasets, written by `python -m sdxl_lab.pocket.dataset`: `pocket-scenes` for a look, `pocket-forty` for an answer."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
 from sdxl_lab.pocket.world import SIZE_PX, Scene, caption, draw, object_mask, sample_scene
 
-FOLDER = Path(__file__).parent / "scenes"
-
-# Scene, what inpainting makes of its object (colour, shape), where outpainting takes it, and the two seeds.
-EDITS: tuple[tuple[Scene, tuple[str, str], str, tuple[int, int]], ...] = tuple(
-    (
-        replace(
-            sample_scene(seed, width),
-            colour=colour,
-            shape=shape,
-            background=background,
-            size="large",
-            radius_px=34.0,
-            x_px=x,
-            y_px=y,
-            tilt_deg=tilt,
-        ),
-        inpaint,
-        outpaint,
-        seeds,
-    )
-    for seed, width, colour, shape, background, (x, y, tilt), inpaint, outpaint, seeds in (
-        (11, SIZE_PX, "red", "circle", "grass", (64, 66, 0), ("blue", "star"), "beach", (-732, 128)),
-        (12, SIZE_PX, "yellow", "star", "night", (62, 64, 6), ("pink", "heart"), "brick", (41, -305)),
-        (13, SIZE_PX, "blue", "heart", "beach", (66, 70, -4), ("orange", "circle"), "snow", (7, 611)),
-        (14, 192, "green", "diamond", "snow", (104, 62, 0), ("purple", "triangle"), "sunset", (-90, 254)),
-        (15, SIZE_PX, "white", "cross", "brick", (60, 66, 8), ("green", "ring"), "sky", (873, -16)),
-    )
-)
+FOLDER = Path(__file__).parent / "datasets"
+FIRST_SEED = 6_000_000
+"""Far from the seeds of training and evaluation."""
 
 
-def name_of(scene: Scene) -> str:
-    """A sample's name, such as "red-circle"."""
-    return f"{scene.colour}-{scene.shape}"
+@dataclass(frozen=True, kw_only=True)
+class Edited:
+    """A scene and what is asked for.
 
+    Attributes:
+        name: The sample's.
+        scene: What the picture shows.
+        inpaint: The color and shape that the object becomes.
+        outpaint: The background that the object is brought to.
+        seeds: Of inpainting and of outpainting.
+    """
 
-def metadata() -> dict:
-    """The dataset's metadata.json: prompts, seeds, and the colour, shape and background that each edit asks for."""
-    samples = []
-    for scene, (colour, shape), background, (inpaint_seed, outpaint_seed) in EDITS:
-        edited = {
-            "inpaint": (replace(scene, colour=colour, shape=shape), inpaint_seed),
-            "outpaint": (replace(scene, background=background), outpaint_seed),
-        }
+    name: str
+    scene: Scene
+    inpaint: tuple[str, str]
+    outpaint: str
+    seeds: tuple[int, int]
+
+    def metadata(self) -> dict:
+        """The sample's entry of metadata.json, with the color, shape and background that each edit asks for."""
+        colour, shape = self.inpaint
+        wanted = {"inpaint": replace(self.scene, colour=colour, shape=shape), "outpaint": replace(self.scene, background=self.outpaint)}
         tasks = {
             task: {
-                "prompt": caption(wanted),
+                "prompt": caption(scene),
                 "negative_prompt": None,
                 "seed": seed,
-                "expected": {"colour": wanted.colour, "shape": wanted.shape, "background": wanted.background},
+                "expected": {"colour": scene.colour, "shape": scene.shape, "background": scene.background},
             }
-            for task, (wanted, seed) in edited.items()
+            for (task, scene), seed in zip(wanted.items(), self.seeds, strict=True)
         }
-        name = name_of(scene)
-        samples.append({"name": name, "image": f"images/{name}.png", "mask": f"masks/{name}.png", **tasks})
-    return {"samples": samples}
+        return {"name": self.name, "image": f"images/{self.name}.png", "mask": f"masks/{self.name}.png", **tasks}
+
+    def pictures(self) -> tuple[Image.Image, Image.Image]:
+        """The picture, and its object's mask, which holds only 0 and 255."""
+        return draw(self.scene), object_mask(self.scene).point(lambda level: 255 * (level >= 128))
 
 
-def pictures(scene: Scene) -> tuple[Image.Image, Image.Image]:
-    """A scene's picture and its object's mask, which holds only 0 and 255."""
-    return draw(scene), object_mask(scene).point(lambda level: 255 * (level >= 128))
+def five() -> tuple[Edited, ...]:
+    """Five large objects, chosen to be looked at; one picture is wide."""
+    return tuple(
+        Edited(
+            name=f"{colour}-{shape}",
+            scene=replace(
+                sample_scene(seed, width),
+                colour=colour,
+                shape=shape,
+                background=background,
+                size="large",
+                radius_px=34.0,
+                x_px=x,
+                y_px=y,
+                tilt_deg=tilt,
+            ),
+            inpaint=inpaint,
+            outpaint=outpaint,
+            seeds=seeds,
+        )
+        for seed, width, colour, shape, background, (x, y, tilt), inpaint, outpaint, seeds in (
+            (11, SIZE_PX, "red", "circle", "grass", (64, 66, 0), ("blue", "star"), "beach", (-732, 128)),
+            (12, SIZE_PX, "yellow", "star", "night", (62, 64, 6), ("pink", "heart"), "brick", (41, -305)),
+            (13, SIZE_PX, "blue", "heart", "beach", (66, 70, -4), ("orange", "circle"), "snow", (7, 611)),
+            (14, 192, "green", "diamond", "snow", (104, 62, 0), ("purple", "triangle"), "sunset", (-90, 254)),
+            (15, SIZE_PX, "white", "cross", "brick", (60, 66, 8), ("green", "ring"), "sky", (873, -16)),
+        )
+    )
 
 
-def write(folder: Path = FOLDER) -> None:
-    """Write pictures, masks and metadata.json.
+def forty() -> tuple[Edited, ...]:
+    """Forty scenes as they come, objects of every size; the edit asks for what another scene shows."""
+    edited = []
+    for number in range(40):
+        scene = sample_scene(FIRST_SEED + 1000 * number)
+        others = (sample_scene(FIRST_SEED + 1000 * number + other) for other in range(1, 1000))
+        wanted = next(other for other in others if all(getattr(other, kind) != getattr(scene, kind) for kind in ("colour", "shape", "background")))
+        edited.append(
+            Edited(
+                name=f"{number + 1:02}-{scene.colour}-{scene.shape}",
+                scene=scene,
+                inpaint=(str(wanted.colour), str(wanted.shape)),
+                outpaint=wanted.background,
+                seeds=(number, number + 40),
+            )
+        )
+    return tuple(edited)
+
+
+def write(samples: Sequence[Edited], folder: Path) -> None:
+    """Write a dataset.
 
     Args:
+        samples: What it holds.
         folder: Gets `images/`, `masks/` and `metadata.json`.
     """
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-    for scene, *_ in EDITS:
-        image, mask = pictures(scene)
-        image.save(folder / "images" / f"{name_of(scene)}.png")
-        mask.save(folder / "masks" / f"{name_of(scene)}.png")
-    (folder / "metadata.json").write_text(json.dumps(metadata(), indent=2) + "\n")
+    for sample in samples:
+        for kind, picture in zip(("images", "masks"), sample.pictures(), strict=True):
+            picture.save(folder / kind / f"{sample.name}.png")
+    (folder / "metadata.json").write_text(json.dumps({"samples": [sample.metadata() for sample in samples]}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    write()
+    write(five(), FOLDER / "pocket-scenes")
+    write(forty(), FOLDER / "pocket-forty")
