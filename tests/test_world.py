@@ -16,18 +16,32 @@ from sdxl_lab.pocket.world import COLOURS, HELD_OUT, PLACES, SHAPES, caption, dr
 SEEDS = range(12)
 
 
-def test_the_world_still_draws_the_built_in_dataset():
+@pytest.mark.parametrize(("name", "samples"), [("pocket-scenes", dataset.five()), ("pocket-forty", dataset.forty())])
+def test_the_world_still_draws_the_built_in_datasets(tmp_path, name, samples):
     """
-    The committed pictures, masks and metadata are what the world draws today, pixel by pixel.
+    The committed pictures, masks and metadata are what the world draws today, pixel by pixel, and there is nothing else.
     """
-    for scene, *_ in dataset.EDITS:
-        image, mask = dataset.pictures(scene)
-        name = dataset.name_of(scene)
-        with Image.open(dataset.FOLDER / "images" / f"{name}.png") as kept:
-            assert np.array_equal(np.asarray(kept), np.asarray(image))
-        with Image.open(dataset.FOLDER / "masks" / f"{name}.png") as kept:
-            assert np.array_equal(np.asarray(kept), np.asarray(mask))
-    assert json.loads((dataset.FOLDER / "metadata.json").read_text()) == dataset.metadata()
+    dataset.write(samples, tmp_path)
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(dataset.FOLDER / name) for path in (dataset.FOLDER / name).rglob("*") if path.is_file())
+    for file in files:
+        if file.suffix == ".png":
+            with Image.open(dataset.FOLDER / name / file) as kept, Image.open(tmp_path / file) as drawn:
+                assert np.array_equal(np.asarray(kept), np.asarray(drawn))
+    assert json.loads((dataset.FOLDER / name / "metadata.json").read_text()) == json.loads((tmp_path / "metadata.json").read_text())
+
+
+def test_each_edit_of_the_forty_asks_for_something_else():
+    """
+    Forty samples of different names ask for a color, a shape and a background that their pictures do not show.
+    """
+    samples = dataset.forty()
+    assert len({sample.name for sample in samples}) == 40
+    for sample in samples:
+        scene, asked = sample.scene, sample.metadata()["inpaint"]["expected"]
+        assert scene.colour != asked["colour"]
+        assert scene.shape != asked["shape"]
+        assert scene.background == asked["background"] != sample.outpaint
 
 
 @pytest.mark.parametrize("seed", range(40))
