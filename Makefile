@@ -1,11 +1,11 @@
-# make demo: the whole lab in two minutes. make test, make check: what CI runs. make lab: JupyterLab.
+# make demo: the whole lab in two minutes. make test, make check: what CI runs. make lab: JupyterLab. make questions: the README's answers.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 # One thread: bits depend on the thread count, and small models gain nothing from a second one.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo lab check format test test-slow browser clean
+.PHONY: demo lab check format test test-slow browser questions clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
@@ -32,6 +32,10 @@ test-slow: $(INSTALLED)
 
 browser: $(INSTALLED)
 	$(BIN)/pytest -m browser
+
+questions: $(INSTALLED)
+	$(BIN)/sdxl-lab sweep notebooks/questions.yaml --workers 2
+	$(BIN)/python notebooks/questions.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sdxl_lab needs Python 3.11 or newer; name one: make PYTHON=python3.11")'

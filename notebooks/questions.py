@@ -1,0 +1,211 @@
+"""Answers the questions that `questions.yaml` asks: compares its runs, and puts a table, a plot and pictures into the README.
+
+Use: make questions      (or, once the sweep is run: python notebooks/questions.py)
+
+A difference is paired by scene and seed with the run in which nothing was asked about, and its interval resamples scenes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from PIL import Image
+
+from sdxl_lab.compare import Comparison, Row, compare
+from sdxl_lab.experiment import home
+from sdxl_lab.grid import contact_sheet
+from sdxl_lab.records import RunFolder, find_runs
+from sdxl_lab.sweep_file import SweepFile
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+TABLE = re.compile(r"(<!-- answers -->\n).*?(<!-- end of answers -->)", re.DOTALL)
+METRICS = {
+    ("colour_as_asked", "inpaint"): "color as asked, inpaint",
+    ("seam_delta_e", "inpaint"): "seam ΔE, inpaint",
+    ("seam_delta_e", "outpaint"): "seam ΔE, outpaint",
+    ("sharpness_inside", "inpaint"): "sharpness, inpaint",
+    ("sharpness_inside", "outpaint"): "sharpness, outpaint",
+}
+SHOWN = ("02-cyan-diamond", "09-red-star", "18-red-circle")
+"""Scenes to look at: a large object, a middle one and a small one, chosen before there were pictures of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the questions are about."""
+
+    high_noise_frac: float | None = None
+    inpaint_kernel: int = 17
+    outpaint_kernel: int = 3
+    guidance_scale: float = 7.5
+    num_inference_steps: int = 30
+
+    @classmethod
+    def of(cls, run: RunFolder) -> Settings:
+        """Those of a run."""
+        settings = {edit.task: edit.settings for edit in run.resolved.edits}
+        denoising = settings["inpaint"].denoising
+        return cls(
+            high_noise_frac=denoising.high_noise_frac,
+            inpaint_kernel=settings["inpaint"].mask.kernel_size,
+            outpaint_kernel=settings["outpaint"].mask.kernel_size,
+            guidance_scale=denoising.guidance_scale,
+            num_inference_steps=denoising.num_inference_steps,
+        )
+
+
+QUESTIONS: Mapping[str, tuple[str, Sequence[Settings]]] = {
+    "refiner from": ("high_noise_frac", [Settings(high_noise_frac=frac) for frac in (None, 0.8)]),
+    "object's mask dilated, px": ("inpaint_kernel", [Settings(inpaint_kernel=kernel) for kernel in (1, 9, 17, 33)]),
+    "background's mask dilated, px": ("outpaint_kernel", [Settings(outpaint_kernel=kernel) for kernel in (1, 3, 5, 7)]),
+    "guidance": ("guidance_scale", [Settings(guidance_scale=scale) for scale in (1, 3, 5, 7.5, 12)]),
+    "steps": ("num_inference_steps", [Settings(num_inference_steps=steps) for steps in (5, 10, 20, 30, 50)]),
+}
+
+
+def tasks(question: str) -> tuple[str, ...]:
+    """The tasks that a question is about: the mask of one is no matter of the other."""
+    return {"object's mask dilated, px": ("inpaint",), "background's mask dilated, px": ("outpaint",)}.get(question, ("inpaint", "outpaint"))
+
+
+def label(question: str, settings: Settings) -> str:
+    """A setting's value as the question puts it: a kernel by how far it grows the mask."""
+    field, _ = QUESTIONS[question]
+    value = getattr(settings, field)
+    return "none" if value is None else str((value - 1) // 2) if "kernel" in field else f"{value:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """The runs of the sweep, and their comparison for each task."""
+
+    runs: Mapping[Settings, RunFolder]
+    compared: Mapping[str, Comparison]
+
+    @classmethod
+    def read(cls, folder: Path) -> Answers:
+        """Read the records of the sweep."""
+        runs = {Settings.of(run): run for run in find_runs(folder) if run.is_done}
+        points = len(SweepFile.read(HERE / "questions.yaml").points)
+        if len(runs) != points:
+            raise SystemExit(f"{folder} holds {len(runs)} of {points} runs; make them with: sdxl-lab sweep notebooks/questions.yaml")
+        reference = runs[Settings()]
+        metrics = list(dict.fromkeys(metric for metric, _ in METRICS))
+        compared = {
+            task: compare(list(runs.values()), reference=reference, task=task, metrics=[*metrics[task == "outpaint" :], "seconds"])
+            for task in ("inpaint", "outpaint")
+        }
+        return cls(runs=runs, compared=compared)
+
+    def row(self, task: str, settings: Settings) -> Row:
+        """The row of a comparison that holds a run."""
+        folder = self.runs[settings].path
+        return next(row for row in self.compared[task].rows if any(run.path == folder for run in row.runs))
+
+    def cell(self, metric: str, task: str, settings: Settings) -> str:
+        """A difference with its interval, in bold where it is one; for the reference the mean."""
+        comparison, row = self.compared[task], self.row(task, settings)
+        mean, difference = comparison.mean(row, metric), comparison.difference(row, metric)
+        assert mean is not None
+        if difference is None:
+            return f"{mean.mean:.2f}"
+        if difference.low is None or difference.high is None:
+            return "the same"
+        text = f"{difference.mean:+.2f} ({difference.low:+.2f} to {difference.high:+.2f})"
+        return text if difference.low <= 0 <= difference.high else f"**{text}**"
+
+
+def table(answers: Answers) -> str:
+    """All differences, as a Markdown table."""
+    lines = ["| | | " + " | ".join(METRICS.values()) + " |", "|" + "---|" * (len(METRICS) + 2)]
+    for question, (_, values) in QUESTIONS.items():
+        for settings in values:
+            cells = [answers.cell(metric, task, settings) if task in tasks(question) else "" for metric, task in METRICS]
+            lines.append(f"| {question} | {label(question, settings)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(answers: Answers, path: Path) -> None:
+    """Draw every difference with its interval: a column a question, a row a metric."""
+    metrics = {"colour_as_asked": "color as asked", "seam_delta_e": "seam ΔE", "sharpness_inside": "sharpness"}
+    figure, grid = plt.subplots(len(metrics), len(QUESTIONS), figsize=(13, 6.6), sharey="row", sharex="col", layout="constrained")
+    for across, (question, (_, values)) in enumerate(QUESTIONS.items()):
+        for down, metric in enumerate(metrics):
+            axes: Axes = grid[down][across]
+            if metric == "colour_as_asked" and "inpaint" not in tasks(question):
+                axes.set_axis_off()  # only inpainting is asked for a color
+                continue
+            axes.axhline(0, color="0.6", linewidth=0.8)
+            for task, color, shift in (("inpaint", "tab:blue", -0.08), ("outpaint", "tab:orange", 0.08)):
+                if (metric, task) in METRICS and task in tasks(question):
+                    _draw(axes, answers, metric, task, values, color, shift)
+            axes.set_xticks(range(len(values)), [label(question, settings) for settings in values])
+            axes.margins(x=0.15)
+            axes.spines[["top", "right"]].set_visible(False)
+            if across == 0:
+                axes.set_ylabel(f"{metrics[metric]},\ndifference")
+        grid[-1][across].set_xlabel(question)
+    handles = [plt.Line2D([], [], color=color, marker="o", label=task) for task, color in (("inpaint", "tab:blue"), ("outpaint", "tab:orange"))]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def _draw(axes: Axes, answers: Answers, metric: str, task: str, values: Sequence[Settings], color: str, shift: float) -> None:
+    for place, settings in enumerate(values):
+        difference = answers.compared[task].difference(answers.row(task, settings), metric)
+        if difference is None or difference.low is None or difference.high is None:
+            axes.plot(place + shift, 0, marker="o", color=color, fillstyle="none")
+        else:
+            axes.plot([place + shift] * 2, [difference.low, difference.high], color=color)
+            axes.plot(place + shift, difference.mean, marker="o", color=color)
+
+
+def pictures(answers: Answers) -> Image.Image:
+    """The same scenes for each value of each setting, one block of rows a question."""
+    blocks = []
+    for question, (_, values) in QUESTIONS.items():
+        task = tasks(question)[0]
+        made = [{picture.sample: picture for picture in answers.runs[settings].pictures() if picture.task == task} for settings in values]
+        rows = [f"{question}\n{made[0][name].prompt}" for name in SHOWN]
+        cells = [[_read(column[name].image) for column in made] for name in SHOWN]
+        blocks.append(contact_sheet(rows=rows, columns=[label(question, settings) for settings in values], cells=cells))
+    columns = [_stacked(blocks[:3]), _stacked(blocks[3:])]
+    sheet = Image.new("RGB", (sum(column.width for column in columns), max(column.height for column in columns)), "white")
+    for index, column in enumerate(columns):
+        sheet.paste(column, (index * columns[0].width, 0))
+    return sheet
+
+
+def _stacked(blocks: Sequence[Image.Image]) -> Image.Image:
+    column = Image.new("RGB", (max(block.width for block in blocks), sum(block.height for block in blocks)), "white")
+    for index, block in enumerate(blocks):
+        column.paste(block, (0, sum(above.height for above in blocks[:index])))
+    return column
+
+
+def _read(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def main() -> None:
+    """Write the README's answers."""
+    answers = Answers.read(home() / "artifacts" / "runs" / "questions")
+    README.write_text(TABLE.sub(lambda marks: marks[1] + table(answers) + marks[2], README.read_text()))
+    plot(answers, HERE / "questions.png")
+    pictures(answers).save(HERE / "questions.webp", quality=90)
+    print("written: README.md, notebooks/questions.png, notebooks/questions.webp")
+
+
+if __name__ == "__main__":
+    main()
