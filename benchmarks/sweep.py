@@ -3,7 +3,7 @@
 Use: python benchmarks/sweep.py [loop | workers] [STEPS]      (both parts, the built-in pocket checkpoint, 30 steps)
 
 The first part makes 12 points (2 seeds x {no refiner, .5 .6 .7 .8 .9}) on two samples, both tasks. The loop has a kernel for each point and no
-trajectory cache. The second part makes four seeds of them with one worker and with two, and wants two free cores.
+trajectory cache. The second part makes sixteen seeds of them, 96 points, with one worker and with two, and wants two free cores.
 UNet forwards are counted in every kernel by a startup script, which appends a byte to a file for each. Tracking is off.
 """
 
@@ -110,8 +110,8 @@ def compare_with_a_loop(folder: Path, steps: int) -> None:
 def compare_workers(folder: Path, steps: int) -> None:
     """The second part."""
     cores = len(os.sched_getaffinity(0))
-    planned, one_s, one = swept(folder, "one", seeds=4, steps=steps, workers=1)
-    _, two_s, two = swept(folder, "two", seeds=4, steps=steps, workers=2)
+    planned, one_s, one = swept(folder, "one", seeds=16, steps=steps, workers=1)
+    _, two_s, two = swept(folder, "two", seeds=16, steps=steps, workers=2)
     print(f"{len(planned.runs)} points in {len(planned.groups)} groups on {cores} cores")
     print(f"--workers 1: {one_s:7.1f} s, {one} UNet forwards")
     print(f"--workers 2: {two_s:7.1f} s, {two} UNet forwards: {one_s / two_s:.2f} times the throughput")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from PIL import Image
@@ -12,6 +13,7 @@ from sdxl_lab import notebooks
 from sdxl_lab.disk import write_whole
 from sdxl_lab.experiment import Resolved, execute, home
 from sdxl_lab.grid import contact_sheet, details_box
+from sdxl_lab.hyperparams import merge
 from sdxl_lab.progress import following
 from sdxl_lab.records import Picture
 from sdxl_lab.report import write_report
@@ -41,13 +43,16 @@ def demo() -> None:
     print(f"to compare them in a browser, settings and metrics included: {_short(report)}")
 
 
-def make_runs(folder: Path, dataset: str = "pocket-scenes", checkpoint: str = "pocket") -> dict[str, Resolved]:
+def make_runs(
+    folder: Path, dataset: str = "pocket-scenes", checkpoint: str = "pocket", hyperparameters: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Resolved]:
     """Run the built-in notebook in three ways, each unless it is done already.
 
     Args:
         folder: The runs' folder.
         dataset: As in `RunSpec`.
         checkpoint: As in `RunSpec`.
+        hyperparameters: As in `RunSpec`, beneath those of each run.
 
     Returns:
         Name of each run in `RUNS` to the run, done.
@@ -55,7 +60,7 @@ def make_runs(folder: Path, dataset: str = "pocket-scenes", checkpoint: str = "p
     notebook = notebooks.find(notebooks.BUILT_IN)
     common = notebooks.parameters_of(notebook) | {"dataset": dataset, "checkpoint": checkpoint, "runs_folder": str(folder)}
     with following() as follow:
-        return {name: execute(notebook, common | {"name": name, "hyperparameters": dict(RUNS[name])}, follow) for name in RUNS}
+        return {name: execute(notebook, common | {"name": name, "hyperparameters": merge(hyperparameters, RUNS[name])}, follow) for name in RUNS}
 
 
 def sheet(runs: Mapping[str, Resolved]) -> Image.Image:

@@ -73,7 +73,7 @@ class Resolved:
 
     def masks(self) -> dict[str, Image.Image]:
         """The regions that will be repainted: "sample task" to a mask, white where it is repainted."""
-        from sdxl_lab.generate import prepare
+        from sdxl_lab.inputs import prepare
 
         sources = {sample.name: (sample.image(), sample.mask()) for sample in self.samples}
         return {title(edit): prepare(edit, *sources[edit.sample])[1] for edit in self.spec.edits}

@@ -120,7 +120,9 @@ class Repository:
         from huggingface_hub import HfApi
 
         _require_permission()
-        return HfApi().list_repo_files(self.name, revision=self.commit)
+        # The client's own list of files tries again for half a minute where there is no connection.
+        described = HfApi().model_info(self.name, revision=self.commit, timeout=TIMEOUT_S)
+        return [file.rfilename for file in described.siblings or ()]
 
     def _remember(self, commit: str) -> None:
         """Let the cache know which commit the revision stands for, as the client does only when it downloads by branch or tag."""

@@ -15,6 +15,11 @@ from artifact_backend import one_worker as one_worker
 from artifact_backend import stand_in as stand_in
 from PIL import Image
 
+LONG_FILES = {
+    *("test_cli.py", "test_sweep.py", "test_comet_demo.py", "test_comet_faults.py", "test_hub.py", "test_demo.py"),
+    *("test_engine.py", "test_engine_truth.py", "test_artifact_publish.py", "test_artifact_transfer.py"),
+}
+
 OTHER_SIZES: dict[str, Any] = dict(
     block_out_channels=(32, 64),
     layers_per_block=2,
@@ -77,6 +82,13 @@ def write_checkpoint(
         )
         save(pipeline, "refiner")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Files that take a minute or more come first, so that no process is left with one of them when the others have nothing more to do.
+    """
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
 
 
 @pytest.fixture(scope="session", autouse=True)

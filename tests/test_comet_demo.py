@@ -24,6 +24,7 @@ from tests.datasets import write_dataset
 pytestmark = pytest.mark.timeout(1800)
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 KEY = "Xq7Lm2Vb9Rt4Zk8Wp3Nc6Yd1F"
+FEW = {"denoising": {"num_inference_steps": 6}}
 IN_BODIES = re.compile(rb'"apiKey": ?"[^"]*"')
 
 
@@ -74,7 +75,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, random_pair: Path) -> Iterat
     """The demo with five small scenes and random weights, live."""
     with serving(Backend(api_key=KEY)) as backend:
         dataset = write_dataset(tmp_path_factory.mktemp("data") / "scenes", count=5)
-        yield demo_with(backend, tmp_path_factory.mktemp("quick") / "person", f", {str(dataset)!r}, {str(random_pair)!r}")
+        yield demo_with(backend, tmp_path_factory.mktemp("quick") / "person", f", {str(dataset)!r}, {str(random_pair)!r}, {FEW!r}")
 
 
 @pytest.fixture(scope="module")

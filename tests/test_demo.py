@@ -109,7 +109,8 @@ def test_the_demo_runs_through_papermill_once(random_pair, tmp_path):
     Three notebooks are executed and archived for Comet, whole; a second call starts nothing and changes no file of a run.
     """
     dataset, folder = str(write_dataset(tmp_path / "scenes", count=1)), tmp_path / "demo"
-    made = demo.make_runs(folder, dataset, str(random_pair))
+    few = {"denoising": {"num_inference_steps": 6}}
+    made = demo.make_runs(folder, dataset, str(random_pair), few)
     assert sorted(path.name.rpartition("-")[0] for path in folder.iterdir()) == sorted(demo.RUNS)
     for resolved in made.values():
         notebook = json.loads(resolved.folder.executed_notebook.read_text())
@@ -120,7 +121,7 @@ def test_the_demo_runs_through_papermill_once(random_pair, tmp_path):
         with zipfile.ZipFile(archive) as opened:
             assert "executed.ipynb" in opened.read("messages.json").decode()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    demo.make_runs(folder, dataset, str(random_pair))
+    demo.make_runs(folder, dataset, str(random_pair), few)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 

@@ -19,7 +19,8 @@ from edits import NEGATIVE, PROMPT, SEED, STEPS, cpu, make_edit, same
 from PIL import Image
 
 from sdxl_lab.checkpoints import CheckpointError
-from sdxl_lab.generate import generate, working_size
+from sdxl_lab.generate import generate
+from sdxl_lab.inputs import working_size
 from sdxl_lab.masks import MaskError
 from sdxl_lab.spec import Canvas, Mask, Refiner
 

@@ -10,7 +10,7 @@ from sdxl_lab.checkpoints import Checkpoint
 from sdxl_lab.generate import generate
 from sdxl_lab.grid import contact_sheet
 from sdxl_lab.masks import dilate
-from sdxl_lab.pocket.dataset import EDITS, metadata, name_of, pictures
+from sdxl_lab.pocket.dataset import five
 from sdxl_lab.pocket.world import EMPTY
 from sdxl_lab.settings import Canvas, Denoising, Edit, EditSettings, Mask, Mode
 
@@ -33,13 +33,13 @@ WAYS: dict[str, tuple[str, Denoising, Mask, Mode | None]] = {
 def draw_sheet(checkpoint: Checkpoint) -> Image.Image:
     """Edit each built-in scene in every way of `WAYS`, one row a scene, prompts beside it."""
     rows, cells = [], []
-    for (scene, *_), sample in zip(EDITS, metadata()["samples"], strict=True):
-        image, mask = pictures(scene)
+    for edited in five():
+        (image, mask), sample = edited.pictures(), edited.metadata()
         row: list[Image.Image | None] = [image, mask, dilate(mask, DILATED.kernel_size)]
         for task, denoising, used, mode in WAYS.values():
             settings = EditSettings(denoising=denoising, mask=used, mode=mode, canvas=CANVAS if mode == "canvas" else Canvas())
-            prompt = EMPTY[scene.background] if mode == "canvas" else sample[task]["prompt"]
-            edit = Edit(sample=name_of(scene), task=task, prompt=prompt, seed=sample[task]["seed"], settings=settings)
+            prompt = EMPTY[edited.scene.background] if mode == "canvas" else sample[task]["prompt"]
+            edit = Edit(sample=edited.name, task=task, prompt=prompt, seed=sample[task]["seed"], settings=settings)
             too_wide = mode == "canvas" and image.width > image.height
             row.append(None if too_wide else generate(edit, image, mask, checkpoint).image)
         rows.append(f"inpaint: {sample['inpaint']['prompt']}\n\noutpaint: {sample['outpaint']['prompt']}")
