@@ -1,4 +1,4 @@
-"""The run folder: who writes what and when, and how it is read back. The one owner of its file names."""
+"""The run folder: who writes what and when, and how it is read back."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError, locked
 from sdxl_lab.prompts import prompts_table, step_of
 from sdxl_lab.recorded import Made, Picture, file_name, from_line, is_whole, to_line
+from sdxl_lab.run_files import RunFiles
 from sdxl_lab.spec import Edit, ResolvedSpec
 from sdxl_lab.stamps import digest_of_pixels, png, stamp_of, stamped_png
 
@@ -30,15 +31,11 @@ class RecordError(LabError):
     """A run folder does not hold what it should, or is used before it is opened."""
 
 
-class RunFolder:
-    """One run on disk. Reading needs no lock; writing happens inside `open`.
-
-    Attributes:
-        path: The folder.
-    """
+class RunFolder(RunFiles):
+    """One run on disk. Reading needs no lock; writing happens inside `open`."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self._is_open = False
 
     @classmethod
@@ -52,61 +49,6 @@ class RunFolder:
             `<runs_folder>/<name>-<first 10 digits of run_id>`.
         """
         return cls(Path(resolved.spec.runs_folder) / f"{resolved.spec.name}-{resolved.run_id[:10]}")
-
-    @property
-    def spec_file(self) -> Path:
-        """The resolved spec, without local paths."""
-        return self.path / "spec.json"
-
-    @property
-    def local_file(self) -> Path:
-        """Local paths and machine facts; never sent anywhere."""
-        return self.path / "local.json"
-
-    @property
-    def images_folder(self) -> Path:
-        """One folder a sample."""
-        return self.path / "images"
-
-    @property
-    def lines_file(self) -> Path:
-        """One line of JSON a picture."""
-        return self.path / "images.jsonl"
-
-    @property
-    def prompts_file(self) -> Path:
-        """The table that Comet's Data panel joins."""
-        return self.path / "prompts.csv"
-
-    @property
-    def comet_folder(self) -> Path:
-        """The experiment's key and its offline archive."""
-        return self.path / "comet"
-
-    @property
-    def executed_notebook(self) -> Path:
-        """The notebook, when papermill ran it."""
-        return self.path / "executed.ipynb"
-
-    @property
-    def contact_sheet(self) -> Path:
-        """Inputs, masks and results on one sheet."""
-        return self.path / "contact-sheet.png"
-
-    @property
-    def report_file(self) -> Path:
-        """All of it as one HTML page."""
-        return self.path / "report.html"
-
-    @property
-    def report_pictures(self) -> Path:
-        """The report's pictures, where they are too many for one file."""
-        return self.path / "report-pictures"
-
-    @property
-    def record_file(self) -> Path:
-        """Written last."""
-        return self.path / "record.json"
 
     @property
     def is_done(self) -> bool:

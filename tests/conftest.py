@@ -16,7 +16,7 @@ from artifact_backend import stand_in as stand_in
 from PIL import Image
 
 LONG_FILES = {
-    *("test_cli.py", "test_sweep.py", "test_comet_demo.py", "test_comet_faults.py", "test_hub.py", "test_demo.py"),
+    *("test_cli.py", "test_sweep.py", "test_sweep_command.py", "test_comet_demo.py", "test_comet_faults.py", "test_hub.py", "test_demo.py"),
     *("test_engine.py", "test_engine_truth.py", "test_artifact_publish.py", "test_artifact_transfer.py"),
 }
 

@@ -199,15 +199,6 @@ def test_a_killed_run_goes_on(quick, made, tmp_path):
     assert not list(tmp_path.glob("*/.executed*"))
 
 
-@pytest.fixture
-def heeds_ctrl_c():
-    """Undo what a shell's background job passes on to all it starts: that SIGINT is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_an_interrupted_run_says_that_it_can_go_on(quick, tmp_path):
     """
     Ctrl-C ends a run with one message and exit code 1, and leaves its whole pictures but no executed notebook.

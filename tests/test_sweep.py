@@ -3,117 +3,36 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 from PIL import Image
+from quick_sweeps import FRAC, SEED, Here, tries
+from quick_sweeps import dataset as dataset
+from quick_sweeps import notebook as notebook
+from quick_sweeps import planned as planned
+from quick_sweeps import warm_kernel as warm_kernel
 from rich.console import Console
 
 from sdxl_lab import notebooks
-from sdxl_lab.arguments import written
 from sdxl_lab.attempts import Attempts
 from sdxl_lab.board import Board, standing
 from sdxl_lab.experiment import resolve, run
-from sdxl_lab.plan import Plan
-from sdxl_lab.planner import plan
 from sdxl_lab.spec import RunSpec
-from sdxl_lab.sweep import MOST_ATTEMPTS, Inline, Summary, SweepError, run_group, sweep
-from sdxl_lab.sweep_file import SweepFile
+from sdxl_lab.sweep import MOST_ATTEMPTS, Summary, SweepError, run_group, sweep
 from sdxl_lab.trajectory import TrajectoryCache
-from tests.datasets import write_dataset
-
-COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
-SEED, FRAC = "hyperparameters.seed", "hyperparameters.denoising.high_noise_frac"
-
-PARAMETERS: dict[str, Any] = {"name": "quick", "dataset": "pocket-scenes", "checkpoint": "pocket", "samples": None, "tasks": ["inpaint"]}
-PARAMETERS |= {"hyperparameters": {}, "tracking": "off", "runs_folder": "runs"}
-ASSIGNED = "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items())
-MAKE = f"""
-from sdxl_lab.experiment import finish, resolve, run
-from sdxl_lab.spec import RunSpec
-resolved = resolve(RunSpec.from_parameters({", ".join(f"{name}={name}" for name in PARAMETERS)}))
-run(resolved)
-"""
-FINISH = "finish(resolved)"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_kernel() -> Iterator[None]:
-    """Ends the kernel that all of these tests share."""
-    yield
-    from sdxl_lab import engine
-
-    engine.close()
-
-
-class Here(Inline):
-    """The inline executor, without the one variable that pytest changes from test to test: another environment is another kernel."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run a function now."""
-        current = os.environ.pop("PYTEST_CURRENT_TEST")
-        try:
-            return super().submit(fn, *args, **kwargs)
-        finally:
-            os.environ["PYTEST_CURRENT_TEST"] = current
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> Path:
-    """Two scenes."""
-    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
-
-
-@pytest.fixture
-def notebook(tmp_path) -> Callable[..., Path]:
-    """Writes a notebook that makes its run, with code of one's own before or after the pictures."""
-
-    def write(*, before: str = "", after: str = "") -> Path:
-        cells = [nbformat.v4.new_code_cell(source) for source in (ASSIGNED, before, MAKE, after, FINISH) if source]
-        cells[0].metadata["tags"] = ["parameters"]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebook.ipynb")
-        return tmp_path / "notebook.ipynb"
-
-    return write
-
-
-@pytest.fixture
-def planned(dataset, random_pair, tmp_path) -> Callable[..., Plan]:
-    """Plans a sweep of quick runs of one picture."""
-
-    def make(notebook: Path, **content: Any) -> Plan:
-        parameters = {"dataset": str(dataset), "checkpoint": str(random_pair), "samples": ["scene-1"], "runs_folder": str(tmp_path / "runs")}
-        parameters |= {"hyperparameters.denoising.num_inference_steps": 4}
-        return plan(SweepFile.from_dict({"name": "test", "notebook": str(notebook), "parameters": parameters} | content))
-
-    return make
 
 
 def pixels(folder: Path) -> np.ndarray:
     """The one picture of a run."""
     with Image.open(folder / "images" / "scene-1" / "inpaint.png") as image:
         return np.asarray(image)
-
-
-def tries(made: Plan) -> list[list[str | None]]:
-    """How each attempt at each pending run ended, whichever sweep made it."""
-    found = []
-    for item in made.pending:
-        lines = (item.folder.parent / ".attempts" / f"{item.run_id}.jsonl").read_text().splitlines()
-        names = dict.fromkeys(line.split('"')[3] for line in lines)
-        found.append([attempt.end for name in names for attempt in Attempts(item.folder.parent, item.run_id).of(name)])
-    return found
 
 
 def test_a_sweep_makes_every_point_and_the_pictures_of_runs_apart(planned, notebook):
@@ -276,82 +195,6 @@ def test_a_point_that_somebody_else_makes_is_waited_for(planned, notebook):
     assert released.is_set()
     thread.join()
     assert tries(made) == [["done"], ["done"]]
-
-
-AT_ONCE = """
-import sys
-from pathlib import Path
-from sdxl_lab.planner import plan
-from sdxl_lab.sweep import Inline, sweep
-from sdxl_lab.sweep_file import SweepFile
-print(sweep(plan(SweepFile.read(Path(sys.argv[1]))), Inline()).failed)
-"""
-
-
-@pytest.mark.slow
-def test_two_sweeps_at_once_share_the_work(planned, notebook, dataset, random_pair, tmp_path):
-    """
-    Two commands on one folder make each point once between them, and both end when all of it is there.
-    """
-    file = tmp_path / "sweep.yaml"
-    file.write_text(f"""
-        name: test
-        notebook: {notebook()}
-        parameters: {{dataset: {dataset}, checkpoint: {random_pair}, samples: [scene-1], runs_folder: {tmp_path / "runs"}}}
-        grid: {{hyperparameters.denoising.num_inference_steps: [3, 4, 5, 6]}}
-        """)
-    made = plan(SweepFile.read(file))
-    commands = [subprocess.Popen([sys.executable, "-c", AT_ONCE, str(file)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [command.communicate(timeout=170)[0] for command in commands]
-    assert said == ["()\n", "()\n"]
-    assert tries(made) == [["done"]] * 4
-    assert not plan(SweepFile.read(file)).pending
-
-
-def written_file(path: Path, made: Plan, **content: Any) -> Path:
-    """A sweep file with the parameters of a plan."""
-    parameters = {name: value for name, value in made.runs[0].parameters.items() if name != "name"}
-    path.write_text(written({"name": "test", "notebook": str(made.notebook), "parameters": parameters} | content))
-    return path
-
-
-def test_the_command_says_what_failed_and_leaves_with_1(planned, notebook, tmp_path):
-    """
-    `sdxl-lab sweep` makes what can be made, lists what failed with its notebook, and leaves with 1; `sdxl-lab plan` says what is left.
-    """
-    made = planned(notebook(before="if hyperparameters['seed'] == 2: raise ValueError('two is bad')"))
-    file = written_file(tmp_path / "sweep.yaml", made, grid={SEED: [1, 2]})
-    said = subprocess.run([COMMAND, "sweep", file], capture_output=True, text=True, check=False)
-    assert (said.returncode, said.stdout.splitlines()[0]) == (1, f"1 of 2 runs are done: {tmp_path / 'runs'}")
-    [failed] = tmp_path.glob("runs/*/failed.ipynb")
-    assert "sdxl-lab: 1 run failed" in said.stderr
-    assert f"seed=2: cell [3] of {made.notebook} failed with ValueError: two is bad" in said.stderr
-    assert f"\n    {failed}" in said.stderr
-    assert "1 of 2 done, 0 running, 0 to go, 1 failed" in said.stderr
-    said = subprocess.run([COMMAND, "plan", file], capture_output=True, text=True, check=True)
-    assert said.stdout.startswith(f"test: 2 points, 1 done, 1 to run, recorded in {tmp_path / 'runs'}\n")
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_the_command_and_what_it_started(planned, notebook, tmp_path):
-    """
-    Ctrl-C in the midst of a point ends command, worker and kernel within seconds, says so, leaves with 1, and the next command goes on.
-    """
-    made = planned(notebook(after="import os, time; open('kernel', 'w').write(str(os.getpid())); time.sleep(60)"))
-    file = written_file(tmp_path / "sweep.yaml", made, grid={SEED: [1, 2]})
-    with subprocess.Popen([COMMAND, "sweep", file, "--workers", "2"], stderr=subprocess.PIPE, text=True, cwd=tmp_path) as command:
-        while not (tmp_path / "kernel").is_file() or not (tmp_path / "kernel").read_text():
-            assert command.poll() is None
-            time.sleep(0.1)
-        command.send_signal(signal.SIGINT)
-        _, said = command.communicate(timeout=60)
-    assert command.returncode == 1
-    assert "interrupted; pictures made so far are kept" in said
-    assert "Traceback" not in said
-    assert not Path(f"/proc/{(tmp_path / 'kernel').read_text()}").exists()
-    assert len(list(tmp_path.glob("runs/*/images/scene-1/inpaint.png"))) >= 1
-    mended = written_file(tmp_path / "again.yaml", planned(notebook()), grid={SEED: [1, 2]})
-    assert subprocess.run([COMMAND, "sweep", mended], check=False).returncode == 0
 
 
 def test_ctrl_c_takes_back_what_has_not_started(planned, notebook):
