@@ -46,7 +46,7 @@ def demo() -> None:
 def make_runs(
     folder: Path, dataset: str = "pocket-scenes", checkpoint: str = "pocket", hyperparameters: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Resolved]:
-    """Run the built-in notebook in three ways, each unless it is done already.
+    """Run the built-in notebook in three ways, each unless it is done already, in one kernel that stays warm.
 
     Args:
         folder: The runs' folder.
@@ -60,7 +60,10 @@ def make_runs(
     notebook = notebooks.find(notebooks.BUILT_IN)
     common = notebooks.parameters_of(notebook) | {"dataset": dataset, "checkpoint": checkpoint, "runs_folder": str(folder)}
     with following() as follow:
-        return {name: execute(notebook, common | {"name": name, "hyperparameters": merge(hyperparameters, RUNS[name])}, follow) for name in RUNS}
+        return {
+            name: execute(notebook, common | {"name": name, "hyperparameters": merge(hyperparameters, changed)}, follow, warm=True)
+            for name, changed in RUNS.items()
+        }
 
 
 def sheet(runs: Mapping[str, Resolved]) -> Image.Image:
