@@ -136,7 +136,6 @@ class _Resolver:
             prepared, mask_image, _ = prepare(edit, image, sample.mask())
             return Pixels.of(*at_working_size(prepared, mask_image, at_scale_of=image.size, sizes=sizes))
 
-        mask = (settings.mask.kernel_size, settings.mask.iterations)
         return self._once(("pixels", dataset.digest, edit.sample, settings.mode, settings.canvas, mask, noise, sizes), scaled)
 
     def _once(self, key: Hashable, make: Callable[[], _T]) -> _T:
