@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -18,7 +19,7 @@ from sdxl_lab.model_state import state_of
 from sdxl_lab.offload import Residence
 from sdxl_lab.spec import CheckpointIdentity, Compute
 
-__all__ = ["Checkpoint", "CheckpointError", "Outline", "Sizes", "defaults", "identify", "load", "outline", "settle"]
+__all__ = ["Checkpoint", "CheckpointError", "Outline", "Sizes", "defaults", "forget", "identify", "load", "outline", "settle"]
 
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
@@ -37,7 +38,9 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 MACHINE_THREADS = torch.get_num_threads()
 FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
 
-_loaded: dict[Hashable, Checkpoint] = {}
+_loaded: WeakValueDictionary[Hashable, Checkpoint] = WeakValueDictionary()
+_latest: list[Checkpoint] = []
+"""One is kept for the next run, since two of SDXL's size fill most GPUs; those before it last as long as somebody holds on to them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,30 +167,39 @@ def on_this_machine(compute: Compute) -> Compute:
     return compute.model_copy(update={"device": device} | ({"offload": "none"} if device == "cpu" else {}))
 
 
-def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -> Checkpoint:
-    """Load a checkpoint, once per process for each way to compute. Sets torch's thread count.
+def load(wanted: str | CheckpointIdentity, compute: Compute | None = None) -> Checkpoint:
+    """Load a checkpoint, or return the same one again: the latest, or one that is still in use elsewhere. Sets torch's thread count.
 
     Args:
-        checkpoint: A name as in `identify`, or what `identify` made of one, whose content is then required.
+        wanted: A name as in `identify`, or what `identify` made of one, whose content is then required.
         compute: Where and how, `auto` where left out.
 
     Raises:
         CheckpointError: As in `identify`; or the content has changed since.
     """
-    name, revision = (checkpoint, None) if isinstance(checkpoint, str) else (checkpoint.name, checkpoint.revision)
+    name, revision = (wanted, None) if isinstance(wanted, str) else (wanted.name, wanted.revision)
     source = _locate(name, revision)
     identity = source.identity
-    if not isinstance(checkpoint, str) and identity.digest != checkpoint.digest:
+    if not isinstance(wanted, str) and identity.digest != wanted.digest:
         raise CheckpointError(
-            f"checkpoint {name!r} has changed: its digest was {checkpoint.digest[:12]} and is now {identity.digest[:12]}. "
+            f"checkpoint {name!r} has changed: its digest was {wanted.digest[:12]} and is now {identity.digest[:12]}. "
             "Resolve the run again, or put the old files back."
         )
     compute = settle(compute or Compute(), identity)
     torch.set_num_threads(compute.threads or 1)
     key = (identity.digest, compute.device, compute.dtype, compute.offload, compute.vae)
-    if key not in _loaded:
-        _loaded[key] = _load(source, compute)
-    return _loaded[key]
+    checkpoint = _loaded.get(key)
+    if checkpoint is None:
+        forget()
+        checkpoint = _loaded[key] = _load(source, compute)
+    _latest[:] = [checkpoint]
+    return checkpoint
+
+
+def forget() -> None:
+    """Let go of the checkpoint loaded last; its memory is free once nobody else holds it."""
+    _latest.clear()
+    slate.collect()
 
 
 def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
@@ -276,14 +288,14 @@ def _load(source: _Source, compute: Compute) -> Checkpoint:
     base = _load_part(source.base, dtype, {"vae": _fixed_vae(dtype)} if compute.vae == "fp16-fix" else {})
     residence = Residence(device, compute.offload)
     residence.admit(base, MODELS)
-    slate.watch("the loaded base", lambda: state_of(base))
+    slate.watch("the loaded base", base, state_of)
 
     def load_refiner() -> Any:
         if source.refiner is None:
             return None
         refiner = _load_part(source.refiner, dtype, {name: getattr(base, name) for name in SHARED})
         residence.admit(refiner, ("unet",))
-        slate.watch("the loaded refiner", lambda: state_of(refiner))
+        slate.watch("the loaded refiner", refiner, state_of)
         return refiner
 
     return Checkpoint(

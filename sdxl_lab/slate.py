@@ -25,32 +25,44 @@ import sys
 import threading
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 CLEAN = "clean"
 
 Restore: TypeAlias = Callable[[], None]
+_T = TypeVar("_T")
 
 _restorers: list[Restore] = []  # empty outside of a warm kernel
-_watched: list[tuple[str, Callable[[], Hashable], Hashable]] = []
+_watched: list[tuple[str, weakref.ref[Any], Callable[[Any], Hashable], Hashable]] = []
 _modules: set[str] = set()
 
 
-def watch(name: str, fingerprint: Callable[[], Hashable]) -> None:
-    """Have a warm kernel replaced, between notebooks, once something is no longer what it is now; elsewhere nothing happens.
+def watch(name: str, thing: _T, fingerprint: Callable[[_T], Hashable]) -> None:
+    """Have a warm kernel replaced, between notebooks, once a thing that still lives is no longer what it is now; elsewhere nothing happens.
 
     Args:
-        name: What is watched.
+        name: What people call it.
+        thing: What is watched. It is not kept alive.
         fingerprint: Tells two states of it apart.
     """
     if _restorers:
-        _watched.append((name, fingerprint, fingerprint()))
+        _watched.append((name, weakref.ref(thing), fingerprint, fingerprint(thing)))
+
+
+def collect() -> None:
+    """Collect garbage, also among what was there when an earlier notebook ended, which is otherwise left out for speed."""
+    is_frozen = gc.get_freeze_count() > 0
+    gc.unfreeze()
+    gc.collect()
+    if is_frozen:
+        gc.freeze()
 
 
 def let_exit_end_the_notebook() -> str:
@@ -80,7 +92,7 @@ def begin(preload: Sequence[str]) -> str:
     _restorers[:] = [*_of_system(), *_of_logging(), *_of_shell(shell)]
     if "torch" in sys.modules:
         _restorers.extend(_of_torch())
-        watch("the modes and hooks of torch", _modes_of_torch)
+        watch("the modes and hooks of torch", sys.modules["torch"], _modes_of_torch)
     gc.collect()
     gc.freeze()
     _modules.update(sys.modules)
@@ -121,8 +133,8 @@ def wipe() -> str:
     gc.collect()
     if left := _what_lives_on(namespaces):
         return left
-    for name, fingerprint, known in _watched:
-        if fingerprint() != known:
+    for name, reference, fingerprint, known in _watched:
+        if (thing := reference()) is not None and fingerprint(thing) != known:
             return f"a change to {name}"
     if fresh := sys.modules.keys() - _modules:
         _modules.update(fresh)
@@ -303,8 +315,7 @@ def _of_torch() -> Iterator[Restore]:
         yield _value_restorer(get, put)
 
 
-def _modes_of_torch() -> Hashable:
-    torch: Any = sys.modules["torch"]
+def _modes_of_torch(torch: Any) -> Hashable:
     stacks = torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()
     return (*stacks, torch.is_inference_mode_enabled(), torch.get_num_interop_threads(), torch.nn.modules.module._has_any_global_hook())
 

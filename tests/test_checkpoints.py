@@ -1,9 +1,13 @@
+import gc
 import json
 import shutil
+import weakref
 
 import pytest
+import torch
 
-from sdxl_lab.checkpoints import CheckpointError, defaults, identify, load, settle
+from sdxl_lab.checkpoints import CheckpointError, defaults, forget, identify, load, settle
+from sdxl_lab.offload import Residence
 from sdxl_lab.spec import CheckpointIdentity, Compute
 
 UNET = "base/unet/diffusion_pytorch_model.safetensors"
@@ -102,6 +106,25 @@ def test_a_checkpoint_is_loaded_once_and_its_parts_are_shared(random_pair):
     assert checkpoint.refiner.vae is checkpoint.base.vae
     assert checkpoint.refiner.text_encoder_2 is checkpoint.base.text_encoder_2
     assert checkpoint.refiner.config.requires_aesthetics_score
+
+
+def test_of_checkpoints_that_nobody_holds_the_latest_is_kept(random_pair, pair):
+    """
+    Loading another one frees the one before, models that refer to themselves included, unless somebody holds it.
+    """
+    shutil.rmtree(pair / "refiner")
+    one, other = identify(str(random_pair)), identify(str(pair))
+    held = load(one)
+    released = weakref.ref(load(other).base.unet)
+    assert released() is load(other).base.unet
+    Residence(torch.device("cpu"), "model").admit(load(other).base, ("unet",))
+    assert load(one) is held
+    gc.freeze()  # as a warm kernel does between notebooks
+    load(other)
+    forget()
+    gc.unfreeze()
+    assert released() is None
+    assert load(one) is held
 
 
 def test_a_checkpoint_that_changed_since_is_refused(random_pair):

@@ -153,5 +153,5 @@ def test_a_run_on_a_gpu_is_recorded_and_reproduced(half_pair, tmp_path):
     assert (resolved.spec.device, resolved.spec.dtype) == ("cuda", "float16")
     for picture in experiment.run(resolved):
         assert picture.metrics["gpu_peak_memory_bytes"] > 0
-        checkpoints._loaded.clear()
+        checkpoints.forget()
         assert reproduce(picture.image, dataset=str(dataset), checkpoint=str(half_pair)).is_identical

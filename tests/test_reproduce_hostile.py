@@ -222,7 +222,7 @@ for step, allow in (("here", False), ("gone", False), ("fetched", True)):
     if step == "gone":
         shutil.rmtree(constants.HF_HUB_CACHE)
         Path("somebody/tiny-sdxl").mkdir(parents=True)  # a folder of the checkpoint's name is not the checkpoint
-    checkpoints._loaded.clear()
+    checkpoints.forget()
     before = len(requests.read_text().splitlines())
     try:
         said = str(reproduce(picture, dataset="scenes", fetch=allow)).splitlines()[0]
