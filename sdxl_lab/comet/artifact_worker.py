@@ -114,10 +114,7 @@ def _explain(error: Exception) -> tuple[str, str]:
     from comet_ml import exceptions
     from requests import exceptions as http
 
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
-        chain.append(cause)
-    for cause in chain:
+    for cause in worker.causes(error):
         status = getattr(getattr(cause, "response", None), "status_code", None)
         code = getattr(cause, "sdk_error_code", None)
         told = getattr(cause, "safe_msg", None) or getattr(cause, "backend_err_msg", None)

@@ -11,7 +11,8 @@ from threading import Event, Thread
 from sdxl_lab.comet import confirmed
 from sdxl_lab.comet.account import account
 from sdxl_lab.comet.errors import CometError
-from sdxl_lab.comet.sender import Sender
+from sdxl_lab.comet.process import WorkerProcess
+from sdxl_lab.comet.sender import sender
 from sdxl_lab.records import RunFolder
 
 START_S = 14.0
@@ -36,7 +37,7 @@ class Live:
         self._run, self._notice = run, notice
         self._variables = account()
         self._closing, self._told = Event(), Event()
-        self._sender: Sender | None = None
+        self._process: WorkerProcess | None = None
         self._deadline = time.monotonic() + START_S
         self._thread = Thread(target=self._keep, daemon=True)
         self._thread.start()
@@ -44,8 +45,8 @@ class Live:
     def close(self) -> None:
         """Let go: what is on the way may arrive, and nobody waits for it."""
         self._closing.set()
-        if self._sender:
-            self._sender.close()
+        if self._process:
+            self._process.close()
 
     def finish(self) -> bool:
         """Wait, `ENDING_S` at most, for all that is recorded to be seen in Comet.
@@ -57,8 +58,8 @@ class Live:
         until = time.monotonic() + ENDING_S
         self.close()
         self._thread.join(until - time.monotonic())
-        if self._thread.is_alive() and self._sender:
-            self._sender.kill()
+        if self._thread.is_alive() and self._process:
+            self._process.end()
         return confirmed.standing(self._run).is_whole
 
     def _keep(self) -> None:
@@ -71,12 +72,12 @@ class Live:
                 return
 
     def _follow(self) -> None:
-        with Sender(self._run, "follow", self._variables) as self._sender:
+        with sender(self._run, "follow", self._variables) as self._process:
             if self._closing.is_set():
-                self._sender.close()
+                self._process.close()
             while True:
                 try:
-                    news = self._sender.news(self._deadline - time.monotonic() if not self._told.is_set() else 3600.0)
+                    news = self._process.hear(self._deadline - time.monotonic() if not self._told.is_set() else 3600.0)
                 except TimeoutError:
                     self._tell(f"nothing has reached Comet within {START_S:.0f} s")
                     continue

@@ -1,22 +1,15 @@
-"""The other end of `sending`: a worker that brings one run to Comet, seen from the process that started it."""
+"""The other end of `sending`: start a worker that brings one run to Comet, and act on what it says."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
-from typing import Any, Self
+from typing import Any, Literal
 
-from sdxl_lab.comet import worker
 from sdxl_lab.comet.account import WAYS_TO_GIVE_A_KEY, account, server
 from sdxl_lab.comet.errors import CometError, OutOfReachError
+from sdxl_lab.comet.process import WorkerProcess
 from sdxl_lab.records import RunFolder
 
 SILENCE_S = 90.0
@@ -41,8 +34,8 @@ News = Mapping[str, Any]
 Progress = Callable[[int, int], None]
 
 
-class Sender:
-    """A worker that sends one run. It ends by itself when this process ends or closes it.
+def sender(run: RunFolder, mode: Literal["once", "follow"], variables: Mapping[str, str]) -> WorkerProcess:
+    """Start a worker that sends one run.
 
     Args:
         run: The run, with something recorded.
@@ -52,76 +45,7 @@ class Sender:
     Raises:
         CometError: The process cannot be started.
     """
-
-    def __init__(self, run: RunFolder, mode: str, variables: Mapping[str, str]) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix=worker.FOLDER)).resolve()
-        self._lines: Queue[str | None] = Queue()
-        environment = worker.environment(self._folder, LIMITS | dict(variables))
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        try:
-            self._process = subprocess.Popen(
-                worker.command("sending", str(run.path.resolve()), mode),
-                env=environment,
-                cwd=self._folder / "home",
-                encoding="utf-8",
-                start_new_session=True,  # ctrl-C is for the run; the worker notices the end of the run by itself
-                **pipes,
-            )
-        except OSError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise CometError(f"could not start the process that talks to Comet: {error.strerror or error}; free some memory and run again") from error
-        self._listener = Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-
-    def news(self, timeout_s: float) -> News | None:
-        """Wait for what the worker says next.
-
-        Args:
-            timeout_s: Seconds to wait.
-
-        Returns:
-            A line of its; None once it has ended.
-
-        Raises:
-            TimeoutError: It said nothing.
-        """
-        try:
-            line = self._lines.get(timeout=max(0.0, timeout_s))
-        except Empty:
-            raise TimeoutError from None
-        if line is None:
-            self._lines.put(None)
-            return None
-        return json.loads(line)
-
-    def close(self) -> None:
-        """Let the worker finish what it has, and end."""
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.close()
-
-    def kill(self) -> None:
-        """End the worker now, whatever it is doing."""
-        self._process.kill()
-        self._process.wait()
-        self.close()
-        self._listener.join()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with suppress(ValueError):
-            for line in self._process.stdout:
-                self._lines.put(line)
-        self._lines.put(None)
+    return WorkerProcess("sending", str(run.path.resolve()), mode, account=LIMITS | dict(variables))
 
 
 def push(run: RunFolder, progress: Progress | None = None) -> None:
@@ -156,17 +80,17 @@ def push(run: RunFolder, progress: Progress | None = None) -> None:
 
 
 def _attempt(run: RunFolder, variables: Mapping[str, str], progress: Progress | None) -> News:
-    with Sender(run, "once", variables) as sender:
+    with sender(run, "once", variables) as process:
         while True:
             try:
-                news = sender.news(SILENCE_S)
+                news = process.hear(SILENCE_S)
             except TimeoutError:
                 return {"state": "trouble", "kind": "unreachable", "reason": f"nothing came from Comet for {SILENCE_S:.0f} s"}
             if news is None:
                 return {"state": "trouble", "kind": "ended", "reason": "the process that talks to Comet was ended"}
             if news["state"] == "confirmed":
                 with suppress(TimeoutError):  # it still says that the experiment has ended
-                    sender.news(GOODBYE_S)
+                    process.hear(GOODBYE_S)
             if news["state"] != "sent":
                 return news
             if progress:

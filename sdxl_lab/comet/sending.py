@@ -7,12 +7,11 @@ changed. Nothing is remembered between workers but what Comet itself lists, so o
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ LISTED_WITHIN_S = 10.0
 """How long Comet may take to list what it has accepted."""
 FLUSH_S = 300
 
-Say = Callable[..., None]
+Say = Callable[[Mapping[str, Any]], None]
 
 
 class Trouble(Exception):  # noqa: N818 - told to the parent, who decides whether it is an error
@@ -49,14 +48,14 @@ def main(folder: str, mode: str) -> None:
         folder: The run's.
         mode: `once`, or `follow` until stdin ends.
     """
-    say, closing = _voice(), _closing()
+    say, closing = worker.voice(), _closing()
     run = RunFolder(Path(folder))
     try:
         with _alone(run, closing):
             _serve(run, follow=mode == "follow", say=say, closing=closing)
     except Exception as error:  # noqa: BLE001 - the parent is told whatever went wrong, and nothing of it may reach a notebook
         kind, reason = explain(error)
-        say("trouble", kind=kind, reason=reason)
+        say({"state": "trouble", "kind": kind, "reason": reason})
     worker.leave()
 
 
@@ -81,7 +80,7 @@ def _serve(run: RunFolder, *, follow: bool, say: Say, closing: threading.Event) 
             sent = state
             pictures, url = len(run.pictures()), held.url
             confirmed.write(run, state, pictures=pictures, url=url)
-            say("confirmed", pictures=pictures, url=url)
+            say({"state": "confirmed", "pictures": pictures, "url": url})
         if last:
             break
         closing.wait(max(POLL_S, time.monotonic() - began))  # idle half of the time: listing a long run takes a while
@@ -126,7 +125,7 @@ def _deliver(experiment: Any, difference: Difference, say: Say) -> None:
             _log(experiment, log, name, file)
         _flush(experiment)
         done += len(batch)
-        say("sent", files=done, of=total)
+        say({"state": "sent", "files": done, "of": total})
     if not total:
         _flush(experiment)
 
@@ -177,10 +176,7 @@ def explain(error: BaseException) -> tuple[str, str]:
     """
     from sdxl_lab.errors import LabError
 
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
-        chain.append(cause)
-    for cause in chain:
+    for cause in worker.causes(error):
         if isinstance(cause, Trouble):
             return "refused", str(cause)
         if isinstance(cause, LockError):
@@ -214,19 +210,6 @@ def _alone(run: RunFolder, closing: threading.Event) -> Iterator[None]:
                     raise
                 time.sleep(POLL_S)
         yield
-
-
-def _voice() -> Say:
-    """Keep stdout for the parent; what the SDK prints goes where its errors go."""
-    lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-
-    def say(state: str, **facts: Any) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more; the work goes on to its end all the same
-            lines.write(json.dumps({"state": state, **facts}) + "\n")
-            lines.flush()
-
-    return say
 
 
 def _closing() -> threading.Event:

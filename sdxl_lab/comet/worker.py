@@ -15,7 +15,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -114,6 +115,31 @@ def run(module: str, arguments: Sequence[str], folder: Path, timeout_s: float, a
     )
     said = done.stderr.strip() or done.stdout.strip() or "it said nothing"
     return done.returncode, said.splitlines()[-1]
+
+
+def voice() -> Callable[[Mapping[str, Any]], None]:
+    """Keep stdout, inside a worker, for lines of JSON to the parent; what the SDK prints goes where its errors go.
+
+    Returns:
+        What sends one line. It is silent once nobody listens any more.
+    """
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(message: Mapping[str, Any]) -> None:
+        with suppress(OSError):
+            lines.write(json.dumps(message) + "\n")
+            lines.flush()
+
+    return say
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """List an exception, what it was raised from or in the wake of, and so on."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
+        chain.append(cause)
+    return chain
 
 
 def leave() -> NoReturn:
