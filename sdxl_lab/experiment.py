@@ -239,6 +239,7 @@ def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None
         if resolved.is_done and notebooks.is_whole(folder.executed_notebook):
             return resolved
         folder.path.mkdir(parents=True, exist_ok=True)
+        tracking.prepare(spec)
         given = dict(parameters) | {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
         notebooks.run(notebook, given, folder.executed_notebook, warm=warm)
         if not resolved.is_done:

@@ -9,10 +9,21 @@ from sdxl_lab import comet
 from sdxl_lab.disk import write_whole
 from sdxl_lab.records import RunFolder
 from sdxl_lab.report import write_report
+from sdxl_lab.spec import RunSpec
 from sdxl_lab.stamps import png
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+def prepare(spec: RunSpec) -> None:
+    """Start what will take seconds to be ready when a run is done. Nothing waits for it.
+
+    Args:
+        spec: Of the run.
+    """
+    if comet.way(spec.tracking) == "offline":
+        comet.prepare()
 
 
 def begin(run: RunFolder) -> None:
@@ -21,6 +32,8 @@ def begin(run: RunFolder) -> None:
     Args:
         run: The run, open for writing.
     """
+    if not run.is_done:
+        prepare(run.resolved.spec)
     if _way(run) == "online":
         comet.follow(run)
 

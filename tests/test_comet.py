@@ -5,6 +5,7 @@ import getpass
 import hashlib
 import json
 import platform
+import shutil
 import socket
 import sys
 import zipfile
@@ -16,7 +17,8 @@ from PIL import Image
 from runs import made_for, resolved_run
 
 from sdxl_lab import comet
-from sdxl_lab.comet import CometError
+from sdxl_lab.comet import CometError, dialogue
+from sdxl_lab.comet.process import WorkerProcess
 from sdxl_lab.comet.projection import project
 from sdxl_lab.records import RunFolder
 
@@ -210,6 +212,45 @@ def test_the_same_content_is_not_built_again(archived, tmp_path, monkeypatch):
     assert len(list(run.comet_folder.iterdir())) == 3
     images = {upload["additional_params"]["figName"]: upload["file_path"] for upload in uploads(archive, "visualization")}
     assert hashlib.sha256(members(archive)[images["contact-sheet"]]).digest() == hashlib.sha256(run.contact_sheet.read_bytes()).digest()
+
+
+def said(archive: Path) -> list[Any]:
+    """All messages of an archive, without what the SDK draws anew each time."""
+    lines = [json.loads(line) for line in members(archive)["messages.json"].splitlines()]
+    for line in lines:
+        for name in ("local_timestamp", "file_path"):
+            line["payload"].pop(name, None)
+        for name in ("imageId", "assetId"):
+            line["payload"].get("additional_params", {}).pop(name, None)
+    return lines
+
+
+def test_archives_in_a_row_are_built_by_one_process(tmp_path, monkeypatch):
+    """
+    The SDK starts once for many archives, again when the user's settings for it have changed or it was killed, and each holds its own run alone.
+    """
+    started = []
+
+    class Counted(WorkerProcess):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr(dialogue, "WorkerProcess", Counted)
+    first, second = finished(tmp_path / "first"), finished(tmp_path / "second")
+    monkeypatch.setenv("COMET_PROJECT_NAME", "one")
+    comet.archive(first)
+    in_a_row = said(comet.archive(second))
+    assert len(started) == 1
+    started[-1].end()
+    shutil.rmtree(second.comet_folder)
+    alone = said(comet.archive(second))
+    assert len(started) == 2
+    assert in_a_row == alone
+    monkeypatch.setenv("COMET_PROJECT_NAME", "another")
+    Image.new("RGB", (9, 9)).save(second.contact_sheet)
+    assert json.loads(members(comet.archive(second))["experiment.json"])["project_name"] == "another"
+    assert len(started) == 3
 
 
 def test_only_a_finished_run_is_archived(tmp_path):

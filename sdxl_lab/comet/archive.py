@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import tempfile
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.comet import worker
+from sdxl_lab.comet.dialogue import KeptWorker, Refusal
 from sdxl_lab.comet.errors import CometError
 from sdxl_lab.comet.projection import Projection, project
 from sdxl_lab.disk import TEMPORARY, DiskError, sync_folder, write_whole
 from sdxl_lab.records import RunFolder
 
-PROJECT = "sdxl-lab"
 TIMEOUT_S = 300.0
+
+_worker = KeptWorker("archive_worker")
 
 
 def archive(run: RunFolder) -> Path:
@@ -50,7 +50,7 @@ def archive(run: RunFolder) -> Path:
             content = json.dumps({"key": projection.key, "content": _digest(projection)}).encode() + b"\n"
             if target.is_file() and state.is_file() and state.read_bytes() == content:
                 return target
-            built = _build(projection, folder)
+            built = _build(projection, folder / "out")
             with built.open("rb") as file:
                 os.fsync(file.fileno())
             state.unlink(missing_ok=True)
@@ -60,6 +60,11 @@ def archive(run: RunFolder) -> Path:
     except OSError as error:
         raise DiskError(f"could not write {target}: {error.strerror or error}; free some space, or put permissions right, and run again") from error
     return target
+
+
+def prepare() -> None:
+    """Have the SDK ready soon in the process that builds archives: it takes seconds to import, and nothing waits for it."""
+    _worker.start()
 
 
 def _plain(projection: Projection) -> dict[str, Any]:
@@ -78,20 +83,19 @@ def _digest(projection: Projection) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def _build(projection: Projection, folder: Path) -> Path:
+def _build(projection: Projection, out: Path) -> Path:
     """Let the SDK write the archive, in a process that knows nothing of this one, and check what it wrote."""
-    request, out = folder / "job.json", folder / "out"
-    request.write_text(json.dumps(_plain(projection)), "utf-8")
     out.mkdir()
     try:
-        code, said = worker.run("archive", [str(request), str(out)], folder, TIMEOUT_S)
-    except subprocess.TimeoutExpired as error:
-        raise CometError(f"comet_ml took more than {TIMEOUT_S:.0f} s to build an archive; run again: the pictures are kept") from error
-    built = out / f"{projection.key}.zip"
-    if code or not built.is_file():
+        _worker.answer("build", silence_s=TIMEOUT_S, job=_plain(projection), out=str(out))
+    except Refusal as refusal:
         raise CometError(
-            f"comet_ml could not build the archive: {said}; see that comet-ml is installed whole and the disk is not full, and run again"
-        )
+            f"comet_ml could not build the archive: {refusal}; see that comet-ml is installed whole and the disk is not full, and run again: "
+            "the pictures are kept"
+        ) from None
+    built = out / f"{projection.key}.zip"
+    if not built.is_file():
+        raise CometError("comet_ml wrote no archive; see that the disk is not full, and run again: the pictures are kept")
     _check_archive(built, expected=len(projection.images) + len(projection.assets))
     return built
 
@@ -109,28 +113,3 @@ def _check_archive(built: Path, expected: int) -> None:
         raise CometError(
             f"comet_ml put {len(uploads)} of {expected} files into the archive; run again: the pictures are kept, and the disk may be full"
         )
-
-
-def main(request: str, out: str) -> None:
-    """Say all of a projection to the SDK. Runs in a worker."""
-    import comet_ml
-
-    job = json.loads(Path(request).read_text("utf-8"))
-    experiment = comet_ml.start(
-        online=False,
-        mode="create",
-        experiment_key=job["key"],
-        workspace=os.environ.get("COMET_WORKSPACE"),
-        project_name=os.environ.get("COMET_PROJECT_NAME", PROJECT),
-        experiment_config=comet_ml.ExperimentConfig(**worker.switches(), offline_directory=out, name=job["name"], tags=job["tags"]),
-    )
-    experiment.log_parameters(job["parameters"])
-    experiment.log_others(job["others"])
-    # A step sticks to all that follows, so what has none comes first.
-    for file in job["assets"]:
-        experiment.log_asset(file["path"], file_name=file["name"], metadata=file["metadata"])
-    for file in sorted(job["images"], key=lambda file: -1 if file["step"] is None else file["step"]):
-        experiment.log_image(file["path"], name=file["name"], step=file["step"], metadata=file["metadata"])
-    for name, step, value in job["metrics"]:
-        experiment.log_metric(name, value, step=step)
-    experiment.end()

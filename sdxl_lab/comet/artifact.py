@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sdxl_lab.comet import account
+from sdxl_lab.comet import account, worker
 from sdxl_lab.comet.dialogue import Dialogue, Refusal, talking
 from sdxl_lab.comet.errors import CometError
 from sdxl_lab.comet.listing import DIGEST_FILE, DIGEST_KEY, ListedFile, collisions, digest_of_files, published_as, read_listing, said, unfit
@@ -27,7 +27,6 @@ from sdxl_lab.disk import TEMPORARY, remove_unfinished, sync_folder, write_whole
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError, locked
 
-PROJECT = "sdxl-lab"
 ATTEMPTS = 3
 """How often a file is asked for that comes cut off or damaged."""
 SILENCE_S = 60.0
@@ -131,7 +130,7 @@ def publish(folder: Path, paths: Sequence[str], reference: Reference, *, samples
     sent = {
         "workspace": reference.workspace,
         "name": reference.name,
-        "project": os.environ.get("COMET_PROJECT_NAME") or PROJECT,
+        "project": worker.project_name(),
         "folder": str(folder.resolve()),
         "files": [{"path": file.path, "sha256": file.sha256} for file in files],
         "metadata": metadata,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Queue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from sdxl_lab.comet import worker
+from sdxl_lab.comet.errors import CometError
 from sdxl_lab.comet.process import WorkerProcess
 
 FAREWELL_S = 5.0
@@ -86,6 +89,51 @@ def talking(module: str, account: Mapping[str, str]) -> Iterator[Dialogue]:
     with WorkerProcess(module, account=account) as process:
         yield Dialogue(process)
         process.end(FAREWELL_S)
+
+
+class KeptWorker:
+    """A worker that stays for the next request, and ends with this process: importing the SDK takes longer than most of what is asked of it.
+
+    It is replaced when it has died, when something has changed of what it should know, and after a request that it did not answer.
+
+    Args:
+        module: As in `talking`.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self._lock = Lock()
+        self._process: WorkerProcess | None = None
+        self._known: tuple[object, ...] = ()
+        atexit.register(self.end)
+
+    def start(self) -> None:
+        """Have the worker ready soon; nothing waits for it, and that it cannot be started shows when it is asked something."""
+        with self._lock, suppress(CometError):
+            self._running()
+
+    def answer(self, what: str, *, silence_s: float, **fields: Any) -> dict[str, Any]:
+        """Send a request that has one reply, as `Dialogue.ask` does, and return it."""
+        with self._lock:
+            try:
+                return Dialogue(self._running()).answer(what, silence_s=silence_s, **fields)
+            except BaseException:
+                self.end()
+                raise
+
+    def end(self) -> None:
+        """End the worker now, if there is one and this process started it."""
+        process, self._process = self._process, None
+        if process is not None and self._known[0] == os.getpid():
+            process.end()
+
+    def _running(self) -> WorkerProcess:
+        known = (os.getpid(), sys.executable, worker.inherited())
+        if known != self._known or (self._process and not self._process.is_alive()):
+            self.end()
+        if self._process is None:
+            self._process, self._known = WorkerProcess(self._module, account={}), known
+        return self._process
 
 
 def serve(answers: Mapping[str, Serve], explain: Callable[[Exception], tuple[str, str]]) -> None:

@@ -54,6 +54,10 @@ class WorkerProcess:
     def __exit__(self, *_: object) -> None:
         self.end()
 
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def tell(self, message: Mapping[str, Any]) -> None:
         """Send a line; that a worker is gone shows when its answer is waited for."""
         assert self._process.stdin is not None

@@ -23,7 +23,6 @@ from sdxl_lab.comet.projection import File, Projection, project
 from sdxl_lab.locks import LockError, locked
 from sdxl_lab.records import RunFolder
 
-PROJECT = "sdxl-lab"
 FILES_AT_ONCE = 8
 POLL_S = 0.3
 ENDING_S = 15.0
@@ -93,12 +92,12 @@ def _begin(comet_ml: Any, key: str, *, is_new: bool) -> Any:
         mode="create" if is_new else "get",
         experiment_key=key,
         workspace=os.environ.get("COMET_WORKSPACE"),
-        project_name=os.environ.get("COMET_PROJECT_NAME", PROJECT),
+        project_name=worker.project_name(),
         experiment_config=comet_ml.ExperimentConfig(**worker.switches()),
     )
     if not experiment.alive:
         workspace = os.environ.get("COMET_WORKSPACE", "your default workspace")
-        raise Trouble(f"Comet began no experiment in {workspace}, project {os.environ.get('COMET_PROJECT_NAME', PROJECT)}")
+        raise Trouble(f"Comet began no experiment in {workspace}, project {worker.project_name()}")
     return experiment
 
 

@@ -13,9 +13,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -60,7 +59,19 @@ FOLDER = "sdxl-lab-comet-"
 """How the name of a worker's own folder begins."""
 
 
-def environment(folder: Path, account: Mapping[str, str] | None = None) -> dict[str, str]:
+def inherited() -> dict[str, str]:
+    """Gather what of the user's environment a worker is told: name to value."""
+    mine = {
+        name: value
+        for name, value in os.environ.items()
+        if name in INHERITED or (name.startswith("COMET_") and name not in UNFIT and not name.startswith("COMET_START_"))
+    }
+    if _is_on("COMET_AUTO_LOG_CLI_ARGUMENTS"):
+        mine[ARGUMENTS] = json.dumps(sys.argv)
+    return {"COMET_GIT_DIRECTORY": str(Path.cwd())} | mine  # looked at only if the user has git data logged
+
+
+def environment(folder: Path, account: Mapping[str, str]) -> dict[str, str]:
     """Make the environment of a worker.
 
     Args:
@@ -72,20 +83,12 @@ def environment(folder: Path, account: Mapping[str, str] | None = None) -> dict[
     """
     for name in ("home", "tmp"):
         (folder / name).mkdir(exist_ok=True)
-    mine = {
-        name: value
-        for name, value in os.environ.items()
-        if name in INHERITED or (name.startswith("COMET_") and name not in UNFIT and not name.startswith("COMET_START_"))
-    }
     private = {name: str(folder / "home") for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
     private |= {name: str(folder / "tmp") for name in ("TMPDIR", "TEMP", "TMP")}
     private |= {"COMET_OFFLINE_DIRECTORY": str(folder / "tmp")}
-    if _is_on("COMET_AUTO_LOG_CLI_ARGUMENTS"):
-        private[ARGUMENTS] = json.dumps(sys.argv)
     package = str(Path(__file__).resolve().parent.parent.parent)
     python = {"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
-    here = {"COMET_GIT_DIRECTORY": str(Path.cwd())}  # looked at only if the user has git data logged
-    return DEFAULTS | here | mine | FIXED | private | python | dict(account or {})
+    return DEFAULTS | inherited() | FIXED | private | python | dict(account)
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -93,28 +96,9 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", f"import sys; from sdxl_lab.comet.{module} import main; main(*sys.argv[1:])", *arguments]
 
 
-def run(module: str, arguments: Sequence[str], folder: Path, timeout_s: float, account: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Run a worker to its end.
-
-    Args:
-        module: Name of the module of this package whose `main` it runs.
-        arguments: Of `main`.
-        folder: The worker's own.
-        timeout_s: Seconds after which it is killed.
-        account: As in `environment`.
-
-    Returns:
-        Its exit code, and the last line it wrote.
-
-    Raises:
-        TimeoutExpired: It took longer.
-    """
-    environ = environment(folder, account)
-    done = subprocess.run(
-        command(module, *arguments), env=environ, cwd=folder / "home", capture_output=True, text=True, timeout=timeout_s, check=False
-    )
-    said = done.stderr.strip() or done.stdout.strip() or "it said nothing"
-    return done.returncode, said.splitlines()[-1]
+def project_name() -> str:
+    """The project that experiments go to, the user's or the lab's."""
+    return os.environ.get("COMET_PROJECT_NAME") or "sdxl-lab"
 
 
 def voice() -> Callable[[Mapping[str, Any]], None]:

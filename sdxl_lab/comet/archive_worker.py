@@ -1,0 +1,42 @@
+"""An offline archive as the SDK writes it. Runs in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sdxl_lab.comet import worker
+from sdxl_lab.comet.dialogue import serve
+
+
+def main() -> None:
+    """Build archives until stdin closes."""
+    import comet_ml  # noqa: F401 - now, while nobody waits for it
+
+    serve({"build": _build}, lambda error: ("failed", f"{type(error).__name__}: {error}".splitlines()[0]))
+
+
+def _build(job: Mapping[str, Any], out: str) -> Iterator[Mapping[str, Any]]:
+    """Say all of a projection to the SDK."""
+    import comet_ml
+
+    experiment = comet_ml.start(
+        online=False,
+        mode="create",
+        experiment_key=job["key"],
+        workspace=os.environ.get("COMET_WORKSPACE"),
+        project_name=worker.project_name(),
+        experiment_config=comet_ml.ExperimentConfig(**worker.switches(), offline_directory=out, name=job["name"], tags=job["tags"]),
+    )
+    experiment.log_parameters(job["parameters"])
+    experiment.log_others(job["others"])
+    # A step sticks to all that follows, so what has none comes first.
+    for file in job["assets"]:
+        experiment.log_asset(file["path"], file_name=file["name"], metadata=file["metadata"])
+    for file in sorted(job["images"], key=lambda file: -1 if file["step"] is None else file["step"]):
+        experiment.log_image(file["path"], name=file["name"], step=file["step"], metadata=file["metadata"])
+    for name, step, value in job["metrics"]:
+        experiment.log_metric(name, value, step=step)
+    experiment.end()
+    yield {}
