@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import pytest
 from sdxl_lab.attempts import Attempts
 from sdxl_lab.plan import Plan
 from sdxl_lab.planner import plan
-from sdxl_lab.sweep import Inline
 from sdxl_lab.sweep_file import SweepFile
 from tests.datasets import write_dataset
 
@@ -39,18 +36,6 @@ def warm_kernel() -> Iterator[None]:
     from sdxl_lab import engine
 
     engine.close()
-
-
-class Here(Inline):
-    """The inline executor, without the one variable that pytest changes from test to test: another environment is another kernel."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run a function now."""
-        current = os.environ.pop("PYTEST_CURRENT_TEST")
-        try:
-            return super().submit(fn, *args, **kwargs)
-        finally:
-            os.environ["PYTEST_CURRENT_TEST"] = current
 
 
 @pytest.fixture(scope="module")

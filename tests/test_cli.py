@@ -18,6 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sdxl_lab import experiment, notebooks
+from sdxl_lab.arguments import laid_over
+from sdxl_lab.spec import RunSpec
 from tests.datasets import write_dataset
 
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
@@ -37,10 +40,23 @@ def quick(tmp_path_factory, random_pair) -> list[str]:
     return ["run", "inpaint_outpaint", *(text for name, value in given.items() for text in ("-p", name, str(value)))]
 
 
+def interrupted(arguments: Sequence[str], runs: Path, how: signal.Signals) -> tuple[int, str]:
+    """Run the command until one picture is there, then send a signal; exit code and what it said."""
+    with subprocess.Popen([COMMAND, *arguments, "-p", "runs_folder", str(runs)], stderr=subprocess.PIPE, text=True) as process:
+        while not any(path.read_bytes() for path in runs.glob("*/images.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(process.pid, how)
+        _, said = process.communicate()
+    return process.returncode, said
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, quick) -> Path:
-    """A runs folder with that run, undisturbed."""
+    """A runs folder with that run, killed in its middle and started again."""
     runs = tmp_path_factory.mktemp("made")
+    assert interrupted(quick, runs, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert not list(runs.glob("*/executed.ipynb"))
     said = call(*quick, "-p", "runs_folder", runs)
     assert (said.returncode, said.stdout.count("4 pictures in")) == (0, 1), said.stderr
     return runs
@@ -174,29 +190,18 @@ def test_a_recorded_run_without_its_notebook_is_run_again(quick, copied):
     assert {path: path.stat().st_mtime_ns for path in pictures} == pictures
 
 
-def interrupted(arguments: Sequence[str], runs: Path, how: signal.Signals) -> tuple[int, str]:
-    """Run the command until one picture is there, then send a signal; exit code and what it said."""
-    with subprocess.Popen([COMMAND, *arguments, "-p", "runs_folder", str(runs)], stderr=subprocess.PIPE, text=True) as process:
-        while not any(path.read_bytes() for path in runs.glob("*/images.jsonl")):
-            assert process.poll() is None
-            time.sleep(0.02)
-        os.kill(process.pid, how)
-        _, said = process.communicate()
-    return process.returncode, said
-
-
 def test_a_killed_run_goes_on(quick, made, tmp_path):
     """
     After kill -9 in the middle of a run, the same command makes the rest, and all pictures equal those of an undisturbed run.
     """
-    assert interrupted(quick, tmp_path, signal.SIGKILL)[0] == -signal.SIGKILL
-    assert not list(tmp_path.glob("*/executed.ipynb"))
-    again = call(*quick, "-p", "runs_folder", tmp_path)
-    assert again.returncode == 0, again.stderr
+    given = [f"{name}={value}" for name, value in zip(quick[3::3], quick[4::3], strict=True)]
+    parameters = laid_over(notebooks.parameters_of(notebooks.find("inpaint_outpaint")), [*given, f"runs_folder={tmp_path}"])
+    experiment.run(experiment.resolve(RunSpec.from_parameters(**parameters)))
     one, other = pixels_of(tmp_path), pixels_of(made)
     assert len(one) == 4
+    assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in other)
-    assert not list(tmp_path.glob("*/.executed*"))
+    assert not list(made.glob("*/.executed*"))
 
 
 def test_an_interrupted_run_says_that_it_can_go_on(quick, tmp_path):

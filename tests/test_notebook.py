@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import json
-import subprocess
-import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import nbformat
 import pytest
 
+import sdxl_lab
 from sdxl_lab import notebooks
+from sdxl_lab.errors import LabError
 from sdxl_lab.notebooks import NotebookError
 
 PARAMETERS = ["name", "dataset", "checkpoint", "samples", "tasks", "hyperparameters", "tracking", "runs_folder"]
@@ -101,14 +103,20 @@ def test_a_lab_error_in_a_cell_arrives_as_its_message(write, tmp_path):
     assert str(caught.value) == "got 1, allowed is 2: write 2"
 
 
-def test_an_error_of_a_room_that_only_the_kernel_uses_is_still_the_labs(write, tmp_path):
+def test_every_error_of_the_lab_is_known_by_its_name():
     """
-    The same holds for errors that the caller's process has never heard of.
+    The same holds for errors of any room, whether the caller's process has imported it or not, and for no others.
     """
-    notebook = write("a = 1", "from sdxl_lab.trajectory import TrajectoryError", "raise TrajectoryError('no step is left: raise strength')")
-    code = "import sys; from pathlib import Path; from sdxl_lab import notebooks; notebooks.run(Path(sys.argv[1]), {}, Path(sys.argv[2]))"
-    ended = subprocess.run([sys.executable, "-c", code, notebook, tmp_path / "executed.ipynb"], capture_output=True, text=True, check=False)
-    assert ended.stderr.strip().splitlines()[-1] == "sdxl_lab.notebooks.NotebookError: no step is left: raise strength"
+    for room in walk_packages(sdxl_lab.__path__, "sdxl_lab."):
+        import_module(room.name)
+    every, classes = set[str](), [LabError]
+    while classes:
+        found = classes.pop()
+        classes += found.__subclasses__()
+        every |= {found.__name__} if found.__module__.startswith("sdxl_lab.") else set()
+    assert len(every) > 25
+    others = {"ValueError", "Refusal", "Trouble", "RunSpec", "Error", "Exception", ""}
+    assert {name for name in every | others if notebooks._is_lab_error(name)} == every
 
 
 def test_another_error_in_a_cell_says_which_cell_and_keeps_the_notebook(write, tmp_path):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from quick_sweeps import FRAC, SEED, Here, tries
+from quick_sweeps import FRAC, SEED, tries
 from quick_sweeps import dataset as dataset
 from quick_sweeps import notebook as notebook
 from quick_sweeps import planned as planned
@@ -25,7 +25,7 @@ from sdxl_lab.attempts import Attempts
 from sdxl_lab.board import Board, standing
 from sdxl_lab.experiment import resolve, run
 from sdxl_lab.spec import RunSpec
-from sdxl_lab.sweep import MOST_ATTEMPTS, Summary, SweepError, run_group, sweep
+from sdxl_lab.sweep import MOST_ATTEMPTS, Inline, Summary, SweepError, run_group, sweep
 from sdxl_lab.trajectory import TrajectoryCache
 
 
@@ -40,7 +40,7 @@ def test_a_sweep_makes_every_point_and_the_pictures_of_runs_apart(planned, noteb
     Each point is recorded once, sharing changes no bit of it, and planning again finds all of it done.
     """
     made = planned(notebook(), grid={SEED: [1, -2], FRAC: [None, 0.6]})
-    assert sweep(made, Here()) == Summary(before=0, made=4, failed=())
+    assert sweep(made, Inline()) == Summary(before=0, made=4, failed=())
     assert tries(made) == [["done"]] * 4
     assert all((item.folder / "record.json").is_file() and notebooks.is_whole(item.folder / "executed.ipynb") for item in made.runs)
     for item in made.runs:
@@ -50,7 +50,7 @@ def test_a_sweep_makes_every_point_and_the_pictures_of_runs_apart(planned, noteb
         assert np.array_equal(pixels(item.folder), pixels(apart.folder.path))
     again = planned(notebook(), grid={FRAC: [None, 0.6], SEED: [-2, 1]})
     assert not again.pending
-    assert sweep(again, Here()) == Summary(before=4, made=0, failed=())
+    assert sweep(again, Inline()) == Summary(before=4, made=0, failed=())
 
 
 def test_an_error_of_the_notebook_stops_its_point_alone(planned, notebook):
@@ -58,7 +58,7 @@ def test_an_error_of_the_notebook_stops_its_point_alone(planned, notebook):
     A point whose notebook fails is tried once and reported with why and where; the others are made.
     """
     made = planned(notebook(before="if hyperparameters['seed'] == 2: raise ValueError('two is bad')"), grid={SEED: [1, 2, 3]})
-    ended = sweep(made, Here())
+    ended = sweep(made, Inline())
     assert (ended.before, ended.made) == (0, 2)
     [failure] = ended.failed
     assert failure.label == "seed=2"
@@ -70,7 +70,7 @@ def test_an_error_of_the_notebook_stops_its_point_alone(planned, notebook):
     assert str(failure.notebook) in str(caught.value)
     mended = planned(notebook(), grid={SEED: [1, 2, 3]})
     assert [item.label for item in mended.pending] == ["seed=2"]
-    assert sweep(mended, Here()) == Summary(before=2, made=1, failed=())
+    assert sweep(mended, Inline()) == Summary(before=2, made=1, failed=())
 
 
 DYING = """
@@ -88,7 +88,7 @@ def test_a_kernel_that_dies_costs_an_attempt_and_not_the_point(planned, notebook
     A point whose kernel dies is tried again in a new one, in which those after it go on.
     """
     made = planned(notebook(before=DYING.format(folder=str(tmp_path), always=None)), grid={SEED: [1, 4]})
-    assert sweep(made, Here()) == Summary(before=0, made=2, failed=())
+    assert sweep(made, Inline()) == Summary(before=0, made=2, failed=())
     assert tries(made) == [["broken", "done"], ["done"]]
 
 
@@ -98,14 +98,14 @@ def test_a_fault_of_the_machine_that_stays_is_given_up(planned, notebook, tmp_pa
     A memory that is full once costs an attempt; a kernel that always dies, three of them and the point.
     """
     made = planned(notebook(before=DYING.format(folder=str(tmp_path), always=3)), grid={SEED: [2, 3, 4]})
-    ended = sweep(made, Here())
+    ended = sweep(made, Inline())
     assert tries(made) == [["broken", "done"], ["broken"] * MOST_ATTEMPTS, ["done"]]
     [failure] = ended.failed
     assert failure.label == "seed=3"
     assert f"tried {MOST_ATTEMPTS} times" in failure.message
 
 
-class Losing(Here):
+class Losing(Inline):
     """An executor whose worker is lost in the midst of its first groups, as an executor of processes says it."""
 
     def __init__(self, *losses: int) -> None:
@@ -117,7 +117,7 @@ class Losing(Here):
             return super().submit(fn, *args, **kwargs)
         notebook, tasks, name, folder = args
         count, future = self.losses.pop(0), Future()
-        run_group(notebook, tasks[: max(count, 0)], name, folder)
+        super().submit(run_group, notebook, tasks[: max(count, 0)], name, folder).result()
         if count >= 0:
             Attempts(tasks[count].runs_folder, tasks[count].run_id).begin(name)
         future.set_exception(RuntimeError("the worker is gone"))
@@ -191,7 +191,7 @@ def test_a_point_that_somebody_else_makes_is_waited_for(planned, notebook):
     thread = threading.Thread(target=hold)
     thread.start()
     taken.wait()
-    assert sweep(made, Here()) == Summary(before=0, made=2, failed=())
+    assert sweep(made, Inline()) == Summary(before=0, made=2, failed=())
     assert released.is_set()
     thread.join()
     assert tries(made) == [["done"], ["done"]]
@@ -203,7 +203,7 @@ def test_ctrl_c_takes_back_what_has_not_started(planned, notebook):
     """
     futures: list[Future[Any]] = []
 
-    class Interrupted(Here):
+    class Interrupted(Inline):
         def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
             if not futures:
                 futures.append(super().submit(fn, *args, **kwargs))
