@@ -139,6 +139,23 @@ def test_a_seed_means_the_same_on_a_gpu(random_pair, scene):
     assert np.abs(np.asarray(here, float) - np.asarray(there, float)).mean() < 0.5
 
 
+@pytest.mark.parametrize("offload", ["none", "model"])
+def test_a_checkpoint_that_was_let_go_leaves_the_gpu(half_pair, scene, offload):
+    """
+    The GPU holds nothing of it then, also where its models moved in and out; what CUDA's libraries keep is there since the first time.
+    """
+    image, mask = scene
+    edit = make_edit(num_inference_steps=STEPS, high_noise_frac=0.6)
+    held = []
+    for _ in range(3):
+        generate(edit, image, mask, cuda(half_pair, offload=offload))
+        during = torch.cuda.memory_allocated()
+        checkpoints.forget()
+        held.append(torch.cuda.memory_allocated())
+        assert held[-1] < during
+    assert held[1] == held[2]
+
+
 def test_a_run_on_a_gpu_is_recorded_and_reproduced(half_pair, tmp_path):
     """
     A run made there records the GPU's peak memory, and reproduce makes its picture again, identical.
