@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sdxl_lab import notebooks
-from sdxl_lab.disk import append_line, whole_lines
+from sdxl_lab.disk import append_line, make_folder, whole_lines
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import locked
 from sdxl_lab.records import RunFolder
@@ -57,7 +57,7 @@ class Attempts:
             LockError: Somebody else does.
             DiskError: The folder cannot be written to.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         with locked(self._folder, f"{self._run_id}.lock"):
             yield
 

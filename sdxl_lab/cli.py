@@ -123,8 +123,10 @@ def sweep(
     with opened(workers, parsl) as executor:
         summary = sweep(planned, executor, board.following)
     print(f"{summary.before + summary.made} of {len(planned.runs)} runs are done: {planned.runs_folder}")
-    print(f"to look at them: {report(planned, {failure.label: failure.message for failure in summary.failed})}")
-    summary.check()
+    try:
+        print(f"to look at them: {report(planned, {failure.label: failure.message for failure in summary.failed})}")
+    finally:
+        summary.check()
 
 
 @app.command()

@@ -21,6 +21,18 @@ class DiskError(LabError):
     """A file could not be written: the disk is full, or the folder may not be written to. Nothing half-written is left."""
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those around it, unless it is there.
+
+    Raises:
+        DiskError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"cannot make the folder {path}: {error.strerror or error}; choose another folder, or put permissions right") from error
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under a temporary name in its own folder, and rename it once it is on the disk.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import artifacts, comet, machine, notebooks, tracking
 from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
-from sdxl_lab.disk import whole_lines
+from sdxl_lab.disk import make_folder, whole_lines
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError
 from sdxl_lab.progress import Follow
@@ -237,8 +237,11 @@ def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None
 
     with (follow or _unseen)(spec.name, planned, count):
         if resolved.is_done and notebooks.is_whole(folder.executed_notebook):
+            if not tracking.has_notebook(folder):  # it was killed at its very end
+                with _opened(resolved):
+                    tracking.add_notebook(folder)
             return resolved
-        folder.path.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.path)
         tracking.prepare(spec)
         given = dict(parameters) | {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
         notebooks.run(notebook, given, folder.executed_notebook, warm=warm)

@@ -15,7 +15,7 @@ from typing import Any, Self
 from PIL import Image
 
 from sdxl_lab import machine
-from sdxl_lab.disk import append_line, remove_unfinished, whole_lines, write_once, write_whole
+from sdxl_lab.disk import append_line, make_folder, remove_unfinished, whole_lines, write_once, write_whole
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError, locked
 from sdxl_lab.prompts import prompts_table, step_of
@@ -101,10 +101,7 @@ class RunFolder(RunFiles):
             RecordError: It holds another run.
             DiskError: The disk is full or not writable.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RecordError(f"cannot make the folder {self.path}: {error.strerror or error}; choose another runs_folder") from error
+        make_folder(self.path)
         with locked(self.path):
             self._clear()
             self._begin(resolved)

@@ -57,12 +57,9 @@ def watch(name: str, thing: _T, fingerprint: Callable[[_T], Hashable]) -> None:
 
 
 def collect() -> None:
-    """Collect garbage, also among what was there when an earlier notebook ended, which is otherwise left out for speed."""
-    is_frozen = gc.get_freeze_count() > 0
+    """Collect garbage, also among what `wipe` leaves out of other collections for speed."""
     gc.unfreeze()
     gc.collect()
-    if is_frozen:
-        gc.freeze()
 
 
 def let_exit_end_the_notebook() -> str:
@@ -136,7 +133,8 @@ def wipe() -> str:
     for name, reference, fingerprint, known in _watched:
         if (thing := reference()) is not None and fingerprint(thing) != known:
             return f"a change to {name}"
-    if fresh := sys.modules.keys() - _modules:
+    fresh = sys.modules.keys() - _modules
+    if fresh or not gc.get_freeze_count():
         _modules.update(fresh)
         gc.freeze()  # else each later collection walks through all that the libraries hold
     if (torch := sys.modules.get("torch")) and torch.cuda.is_available() and torch.cuda.is_initialized():

@@ -39,7 +39,7 @@ def begin(run: RunFolder) -> None:
 
 
 def end(run: RunFolder) -> list[str]:
-    """Tell Comet the rest of a run, or build the archive that can be sent by hand.
+    """Lay a run out for people, and tell Comet the rest of it or build the archive that can be sent by hand.
 
     Args:
         run: The run, done and open for writing.
@@ -51,14 +51,12 @@ def end(run: RunFolder) -> list[str]:
         CometError: The archive cannot be built.
         DiskError: The disk is full or not writable.
     """
-    way = _way(run)
-    if way == "off":
-        return []
     write_whole(run.contact_sheet, _contact_sheet(run))
     write_report([run], run.report_file)
+    way = _way(run)
     if way == "offline":
         return [f"for Comet: {comet.archive(run)}"]
-    return [f"in Comet: {comet.standing(run).url}"] if comet.finish(run) else []
+    return [f"in Comet: {comet.standing(run).url}"] if way == "online" and comet.finish(run) else []
 
 
 def add_notebook(run: RunFolder) -> None:
@@ -76,6 +74,15 @@ def add_notebook(run: RunFolder) -> None:
         comet.archive(run)
     elif way == "online":
         comet.add_notebook(run)
+
+
+def has_notebook(run: RunFolder) -> bool:
+    """Whether nothing is left for `add_notebook` to add to the archive of a run, or it has no archive.
+
+    Args:
+        run: The run, done, its notebook executed.
+    """
+    return _way(run) != "offline" or comet.is_archived(run)
 
 
 def _way(run: RunFolder) -> str:

@@ -155,18 +155,23 @@ class _Slot:
 
     def _start(self) -> None:
         self._end()
-        self._connection, theirs = _processes.Pipe()
+        connection, theirs = _processes.Pipe()
         # Nothing is ever sent through it: that it closes tells the worker, in the middle of a task too, that this process has ended.
-        ended, self._lifeline = _processes.Pipe(duplex=False)
-        self._process = _processes.Process(target=_work, args=(theirs, ended, self._environment), daemon=True)
+        ended, lifeline = _processes.Pipe(duplex=False)
+        process = _processes.Process(target=_work, args=(theirs, ended, self._environment), daemon=True)
         # Also ctrl-C at this moment is for this process alone.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            self._process.start()
+            process.start()
+        except BaseException:
+            connection.close()
+            lifeline.close()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
-        ended.close()
+            theirs.close()
+            ended.close()
+        self._process, self._connection, self._lifeline = process, connection, lifeline
 
     def _answer(self) -> tuple[bool, Any]:
         while not wait([self._connection, self._process.sentinel], timeout=POLL_S):

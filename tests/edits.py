@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,10 @@ def make_edit(
     return Edit(sample="disc", task=task, prompt=PROMPT, negative_prompt=negative_prompt, seed=seed, settings=settings)
 
 
+@cache
 def cpu(folder: Path) -> Checkpoint:
     """
-    The checkpoint in a folder, on one thread.
+    The checkpoint in a folder, on one thread; held, so that it is loaded once.
     """
     return load(str(folder), Compute(device="cpu", threads=1))
 

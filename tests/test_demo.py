@@ -106,7 +106,7 @@ def test_details_show_the_object_and_scale_nothing_down(runs):
 @pytest.mark.timeout(900)
 def test_the_demo_runs_through_papermill_once(random_pair, tmp_path):
     """
-    Three notebooks are executed and archived for Comet, whole; a second call starts nothing and changes no file of a run.
+    Three notebooks are executed and archived for Comet, whole; a second call starts nothing, changes no file of a run, and mends an archive.
     """
     dataset, folder = str(write_dataset(tmp_path / "scenes", count=1)), tmp_path / "demo"
     few = {"denoising": {"num_inference_steps": 6}}
@@ -123,6 +123,12 @@ def test_the_demo_runs_through_papermill_once(random_pair, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     demo.make_runs(folder, dataset, str(random_pair), few)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    [archive] = made["base"].folder.comet_folder.glob("*.zip")
+    archive.unlink()
+    os.utime(archive.with_name("archive.json"), (0, 0))
+    demo.make_runs(folder, dataset, str(random_pair), few)
+    with zipfile.ZipFile(archive) as opened:
+        assert "executed.ipynb" in opened.read("messages.json").decode()
 
 
 def run_of(demo_folder: Path, name: str) -> Path:

@@ -1,5 +1,6 @@
 import time
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,22 @@ REFERENCE_SCHEDULERS = {
 }
 
 
+@cache
+def loaded(folder):
+    """
+    Diffusers' own pipeline, and the configuration of its own scheduler.
+    """
+    pipeline: Any = StableDiffusionXLInpaintPipeline.from_pretrained(folder, add_watermarker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline, pipeline.scheduler.config
+
+
 def plain(folder, scheduler, **arguments):
     """
     What diffusers makes of the same picture; this lab has no part in it.
     """
-    pipeline: Any = StableDiffusionXLInpaintPipeline.from_pretrained(folder, add_watermarker=False)
-    pipeline.scheduler = REFERENCE_SCHEDULERS[scheduler](pipeline.scheduler.config)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline, config = loaded(folder)
+    pipeline.scheduler = REFERENCE_SCHEDULERS[scheduler](config)
     defaults = dict(prompt=PROMPT, negative_prompt=NEGATIVE, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(SEED))
     return pipeline(**defaults | arguments).images[0]
 

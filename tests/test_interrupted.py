@@ -15,7 +15,7 @@ from runs import resolved_run
 
 from sdxl_lab.disk import DiskError, append_line, write_whole
 from sdxl_lab.locks import LockError, locked
-from sdxl_lab.records import RecordError, RunFolder
+from sdxl_lab.records import RunFolder
 
 
 @pytest.mark.parametrize("damage", ["torn line", "png without line", "line without png", "leftover", "zeros", "other pixels", "no mask"])
@@ -148,7 +148,7 @@ def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
     """
     resolved = resolved_run(tmp_path / "file")
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(RecordError, match="another runs_folder"), RunFolder.of(resolved).open(resolved):
+    with pytest.raises(DiskError, match=r"cannot make the folder .* choose another folder"), RunFolder.of(resolved).open(resolved):
         pass
     (tmp_path / "run" / ".lock").mkdir(parents=True)
     with pytest.raises(DiskError, match="could not lock"), RunFolder(tmp_path / "run").open(resolved):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,6 +122,25 @@ def test_as_many_tasks_run_at_once_as_there_are_workers(workers):
     Two tasks that take a while run in two processes, neither of which is this one.
     """
     assert len({future.result() for future in [workers.submit(pid, 1.0) for _ in range(2)]} - {os.getpid()}) == 2
+
+
+def test_a_worker_that_cannot_be_started_costs_its_task_alone(monkeypatch):
+    """
+    When the system has no process to give, the task fails with its reason, and the next one gets a worker.
+    """
+    start = multiprocessing.context.SpawnProcess.start
+    refusals = [OSError("no process is left")]
+
+    def refuse(process: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        start(process)
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", refuse)
+    with Workers(1, accelerators=[]) as workers:
+        with pytest.raises(OSError, match="no process is left"):
+            workers.submit(square, 2).result()
+        assert workers.submit(square, 3).result() == 9
 
 
 def test_a_killed_worker_is_replaced(workers, tmp_path):

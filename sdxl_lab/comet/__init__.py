@@ -4,6 +4,7 @@ from sdxl_lab.comet.account import check as check
 from sdxl_lab.comet.account import require_key as require_key
 from sdxl_lab.comet.account import way as way
 from sdxl_lab.comet.archive import archive as archive
+from sdxl_lab.comet.archive import is_archived as is_archived
 from sdxl_lab.comet.archive import prepare as prepare
 from sdxl_lab.comet.artifact import download as download
 from sdxl_lab.comet.artifact import publish as publish
@@ -29,6 +30,7 @@ __all__ = [
     "download",
     "finish",
     "follow",
+    "is_archived",
     "prepare",
     "publish",
     "published_digest",

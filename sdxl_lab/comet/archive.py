@@ -18,6 +18,8 @@ from sdxl_lab.disk import TEMPORARY, DiskError, sync_folder, write_whole
 from sdxl_lab.records import RunFolder
 
 TIMEOUT_S = 300.0
+STATE = "archive.json"
+"""Beside the archive: a digest of what is in it."""
 
 _worker = KeptWorker("archive_worker")
 
@@ -42,7 +44,7 @@ def archive(run: RunFolder) -> Path:
     if not run.is_done:
         raise CometError(f"{run.path} is not done, and only a finished record is archived; run it again to finish it")
     target = run.comet_folder / f"{run.comet_key()}.zip"
-    state = run.comet_folder / "archive.json"
+    state = run.comet_folder / STATE
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=run.comet_folder, ignore_cleanup_errors=True) as name:
             folder = Path(name).resolve()
@@ -60,6 +62,12 @@ def archive(run: RunFolder) -> Path:
     except OSError as error:
         raise DiskError(f"could not write {target}: {error.strerror or error}; free some space, or put permissions right, and run again") from error
     return target
+
+
+def is_archived(run: RunFolder) -> bool:
+    """Whether there is an archive that was built since the run's notebook was executed."""
+    state = run.comet_folder / STATE
+    return state.is_file() and state.stat().st_mtime_ns >= run.executed_notebook.stat().st_mtime_ns
 
 
 def prepare() -> None:

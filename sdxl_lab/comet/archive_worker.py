@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 from sdxl_lab.comet import worker
@@ -12,9 +13,7 @@ from sdxl_lab.comet.dialogue import serve
 
 def main() -> None:
     """Build archives until stdin closes."""
-    import comet_ml  # noqa: F401 - now, while nobody waits for it
-
-    serve({"build": _build}, lambda error: ("failed", f"{type(error).__name__}: {error}".splitlines()[0]))
+    serve({"build": _build}, lambda error: ("failed", f"{type(error).__name__}: {error}".splitlines()[0]), prepare=lambda: import_module("comet_ml"))
 
 
 def _build(job: Mapping[str, Any], out: str) -> Iterator[Mapping[str, Any]]:

@@ -94,7 +94,7 @@ def talking(module: str, account: Mapping[str, str]) -> Iterator[Dialogue]:
 class KeptWorker:
     """A worker that stays for the next request, and ends with this process: importing the SDK takes longer than most of what is asked of it.
 
-    It is replaced when it has died, when something has changed of what it should know, and after a request that it did not answer.
+    It is replaced when it has died, when something has changed of what it should know, and after a request that it could not do.
 
     Args:
         module: As in `talking`.
@@ -136,16 +136,20 @@ class KeptWorker:
         return self._process
 
 
-def serve(answers: Mapping[str, Serve], explain: Callable[[Exception], tuple[str, str]]) -> None:
+def serve(answers: Mapping[str, Serve], explain: Callable[[Exception], tuple[str, str]], *, prepare: Callable[[], object] | None = None) -> None:
     """Answer requests from stdin until it closes, which ends the process at once, whatever it is doing. Runs inside a worker.
 
     Args:
         answers: By kind of request.
         explain: Says of which kind an exception is, and what it means, in words that hold no secret.
+        prepare: Called first, while nobody waits.
     """
     say = worker.voice()
     requests: Queue[str] = Queue()
     Thread(target=_hear, args=[requests], daemon=True).start()
+    if prepare is not None:
+        with suppress(Exception):  # it shows again when it is needed, and then somebody is told
+            prepare()
     while True:
         request = json.loads(requests.get())
         try:
