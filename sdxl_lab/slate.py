@@ -81,9 +81,11 @@ def begin(preload: Sequence[str]) -> str:
     Args:
         preload: Names of modules; those that are not installed are left out.
     """
+    gc.disable()  # imports leave no garbage, and looking for it takes a tenth of their time
     for name in preload:
         if find_spec(name.partition(".")[0]):
             import_module(name)
+    gc.enable()
     shell = _shell()
     let_exit_end_the_notebook()
     _restorers[:] = [*_of_system(), *_of_logging(), *_of_shell(shell)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -12,7 +11,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -178,18 +176,6 @@ def test_a_done_run_is_seen_at_once(quick, copied):
     assert {path: path.stat().st_mtime_ns for path in copied.rglob("*")} == before
 
 
-def test_a_recorded_run_without_its_notebook_is_run_again(quick, copied):
-    """
-    A run whose executed notebook is torn is run again, and finds every picture there.
-    """
-    [notebook] = copied.glob("*/executed.ipynb")
-    pictures = {path: path.stat().st_mtime_ns for path in copied.rglob("*.png") if "images" in path.parts}
-    notebook.write_text(notebook.read_text()[:1000])
-    assert call(*quick, "-p", "runs_folder", copied).returncode == 0
-    assert notebook.read_text().rstrip().endswith("}")
-    assert {path: path.stat().st_mtime_ns for path in pictures} == pictures
-
-
 def test_a_killed_run_goes_on(quick, made, tmp_path):
     """
     After kill -9 in the middle of a run, the same command makes the rest, and all pictures equal those of an undisturbed run.
@@ -215,15 +201,3 @@ def test_an_interrupted_run_says_that_it_can_go_on(quick, tmp_path):
     assert "Traceback" not in said
     assert pixels_of(tmp_path)
     assert not list(tmp_path.glob("*/executed.ipynb"))
-
-
-def test_an_error_in_a_cell_is_one_message(quick, tmp_path):
-    """
-    An error that only shows while pictures are made arrives from the notebook as its own text.
-    """
-    outpaint: dict[str, Any] = {"denoising": {"strength": 0.01}}
-    said = call(*quick, "-p", "runs_folder", tmp_path, "-p", "hyperparameters.outpaint", json.dumps(outpaint))
-    assert said.returncode == 1
-    assert "Traceback" not in said.stderr
-    assert "sdxl-lab: " in said.stderr
-    assert "strength" in said.stderr

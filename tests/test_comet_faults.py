@@ -36,7 +36,7 @@ FAULTS: dict[str, Callable[[Backend], object]] = {
 }
 """How a server fails: each lasts until it is mended."""
 
-QUICK = {("refused", "start", "for good"), ("answer lost", "middle", "for a while"), ("500", "end", "for good")}
+QUICK = {("answer lost", "middle", "for a while"), ("500", "end", "for good")}
 
 
 def mend(backend: Backend) -> None:

@@ -9,17 +9,18 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sdxl_lab import demo
+from sdxl_lab import demo, engine, notebooks
 from sdxl_lab.experiment import Resolved, resolve, run
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.masks import dilate, invert
+from sdxl_lab.notebooks import NotebookError
 from sdxl_lab.spec import RunSpec
 from tests.datasets import write_dataset
 
@@ -103,14 +104,29 @@ def test_details_show_the_object_and_scale_nothing_down(runs):
         assert any(holds(sheet, crop.resize((crop.width * scale, crop.height * scale), Image.Resampling.NEAREST)) for scale in (1, 2, 3, 4, 5))
 
 
+FEW = {"denoising": {"num_inference_steps": 6}}
+
+
+@pytest.fixture(scope="module")
+def one_scene(tmp_path_factory) -> str:
+    """A dataset of one."""
+    return str(write_dataset(tmp_path_factory.mktemp("data") / "scene", count=1))
+
+
+@pytest.fixture(scope="module")
+def quick(one_scene, random_pair, tmp_path_factory) -> Iterator[tuple[Path, dict[str, Resolved]]]:
+    """The demo's three runs of one scene, through papermill: their folder, and what they are."""
+    folder = tmp_path_factory.mktemp("quick") / "demo"
+    yield folder, demo.make_runs(folder, one_scene, str(random_pair), FEW)
+    engine.close()
+
+
 @pytest.mark.timeout(900)
-def test_the_demo_runs_through_papermill_once(random_pair, tmp_path):
+def test_the_demo_runs_through_papermill_once(quick, one_scene, random_pair):
     """
-    Three notebooks are executed and archived for Comet, whole; a second call starts nothing, changes no file of a run, and mends an archive.
+    Three notebooks are executed and archived for Comet, whole; a second call starts nothing and changes no file of a run.
     """
-    dataset, folder = str(write_dataset(tmp_path / "scenes", count=1)), tmp_path / "demo"
-    few = {"denoising": {"num_inference_steps": 6}}
-    made = demo.make_runs(folder, dataset, str(random_pair), few)
+    folder, made = quick
     assert sorted(path.name.rpartition("-")[0] for path in folder.iterdir()) == sorted(demo.RUNS)
     for resolved in made.values():
         notebook = json.loads(resolved.folder.executed_notebook.read_text())
@@ -121,14 +137,36 @@ def test_the_demo_runs_through_papermill_once(random_pair, tmp_path):
         with zipfile.ZipFile(archive) as opened:
             assert "executed.ipynb" in opened.read("messages.json").decode()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    demo.make_runs(folder, dataset, str(random_pair), few)
+    demo.make_runs(folder, one_scene, str(random_pair), FEW)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    [archive] = made["base"].folder.comet_folder.glob("*.zip")
+
+
+def test_what_was_cut_off_at_its_end_is_mended(quick, one_scene, random_pair):
+    """
+    A run with a torn notebook is run again and finds every picture there; an archive older than the notebook is built again.
+    """
+    folder, made = quick
+    torn, stale = made["base"].folder, made["refined"].folder
+    torn.executed_notebook.write_text(torn.executed_notebook.read_text()[:1000])
+    [archive] = stale.comet_folder.glob("*.zip")
     archive.unlink()
     os.utime(archive.with_name("archive.json"), (0, 0))
-    demo.make_runs(folder, dataset, str(random_pair), few)
+    pictures = {path: path.stat().st_mtime_ns for path in folder.rglob("images/*/*.png")}
+    demo.make_runs(folder, one_scene, str(random_pair), FEW)
+    assert notebooks.is_whole(torn.executed_notebook)
+    assert {path: path.stat().st_mtime_ns for path in pictures} == pictures
     with zipfile.ZipFile(archive) as opened:
         assert "executed.ipynb" in opened.read("messages.json").decode()
+
+
+def test_an_error_in_a_cell_is_its_own_message(one_scene, random_pair, tmp_path):
+    """
+    An error that only shows while pictures are made arrives from the notebook as its own text.
+    """
+    with pytest.raises(NotebookError, match="strength") as caught:
+        demo.make_runs(tmp_path, one_scene, str(random_pair), FEW | {"outpaint": {"denoising": {"strength": 0.01}}})
+    assert "\n" not in str(caught.value)
+    assert "Error" not in str(caught.value)
 
 
 def run_of(demo_folder: Path, name: str) -> Path:
