@@ -167,33 +167,33 @@ def on_this_machine(compute: Compute) -> Compute:
     return compute.model_copy(update={"device": device} | ({"offload": "none"} if device == "cpu" else {}))
 
 
-def load(wanted: str | CheckpointIdentity, compute: Compute | None = None) -> Checkpoint:
+def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -> Checkpoint:
     """Load a checkpoint, or return the same one again: the latest, or one that is still in use elsewhere. Sets torch's thread count.
 
     Args:
-        wanted: A name as in `identify`, or what `identify` made of one, whose content is then required.
+        checkpoint: A name as in `identify`, or what `identify` made of one, whose content is then required.
         compute: Where and how, `auto` where left out.
 
     Raises:
         CheckpointError: As in `identify`; or the content has changed since.
     """
-    name, revision = (wanted, None) if isinstance(wanted, str) else (wanted.name, wanted.revision)
+    name, revision = (checkpoint, None) if isinstance(checkpoint, str) else (checkpoint.name, checkpoint.revision)
     source = _locate(name, revision)
     identity = source.identity
-    if not isinstance(wanted, str) and identity.digest != wanted.digest:
+    if not isinstance(checkpoint, str) and identity.digest != checkpoint.digest:
         raise CheckpointError(
-            f"checkpoint {name!r} has changed: its digest was {wanted.digest[:12]} and is now {identity.digest[:12]}. "
+            f"checkpoint {name!r} has changed: its digest was {checkpoint.digest[:12]} and is now {identity.digest[:12]}. "
             "Resolve the run again, or put the old files back."
         )
     compute = settle(compute or Compute(), identity)
     torch.set_num_threads(compute.threads or 1)
     key = (identity.digest, compute.device, compute.dtype, compute.offload, compute.vae)
-    checkpoint = _loaded.get(key)
-    if checkpoint is None:
+    loaded = _loaded.get(key)
+    if loaded is None:
         forget()
-        checkpoint = _loaded[key] = _load(source, compute)
-    _latest[:] = [checkpoint]
-    return checkpoint
+        loaded = _loaded[key] = _load(source, compute)
+    _latest[:] = [loaded]
+    return loaded
 
 
 def forget() -> None:
