@@ -1,7 +1,7 @@
 """Kills processes of a sweep at chosen moments, told by Python's own audit events, in whichever of its processes a moment comes.
 
 `install` writes a `sitecustomize.py` that every Python process below an environment runs at its start: the command, its workers and their kernels.
-It listens to what files are opened or renamed and what is started. At the current moment of a list it kills
+It listens to what files are opened or renamed, and what folders are made and processes started. At the current moment of a list it kills
 the victim with SIGKILL, and the next moment becomes current.
 """
 
@@ -39,7 +39,7 @@ def kind_of(pid):
 
 
 def listen(event, args):
-    if event not in ("open", "os.rename", "subprocess.Popen", "forward"):
+    if event not in ("open", "os.mkdir", "os.rename", "subprocess.Popen", "forward"):
         return
     tripped = len(os.listdir(FOLDER / "tripped"))
     if tripped >= len(MOMENTS):
@@ -95,7 +95,7 @@ class Moment:
         name: For people.
         where: In which kind of process the moment comes: command, worker or kernel.
         event: Python's audit event, or `forward` for a call of a UNet.
-        what: Part of what is opened, renamed or started.
+        what: Part of what is opened, made, renamed or started.
         writes: Whether a file is opened to be written.
         victim: Which kind of process is killed: that one, or one that it was started by.
         count: At which occurrence in one process.

@@ -39,16 +39,9 @@ MOMENTS = [
     Moment(name="between record.json and the notebook", where="worker", event="os.rename", what="executed.ipynb", victim="command"),
     Moment(name="between record.json and the notebook", where="kernel", event="open", what="contact-sheet.png", victim="kernel"),
     Moment(name="between record.json and the notebook", where="worker", event="os.rename", what="executed.ipynb", victim="worker"),
-    Moment(name="archive building: the SDK runs", where="kernel", event="subprocess.Popen", what="sdxl_lab.comet", victim="command", delay_s=0.7),
+    Moment(name="archive building: the SDK runs", where="kernel", event="os.mkdir", what="/out", victim="command", delay_s=0.5),
     Moment(name="archive building: before it is in place", where="kernel", event="os.rename", what=".zip", victim="kernel"),
-    Moment(
-        name="archive building: the SDK runs, for the notebook",
-        where="worker",
-        event="subprocess.Popen",
-        what="sdxl_lab.comet",
-        victim="worker",
-        delay_s=0.7,
-    ),
+    Moment(name="archive building: the SDK runs, for the notebook", where="worker", event="os.mkdir", what="/out", victim="worker", delay_s=0.5),
     Moment(name="archive building: before it is in place, for the notebook", where="worker", event="os.rename", what=".zip", victim="command"),
 ]
 
