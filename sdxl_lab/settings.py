@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from sdxl_lab.documents import Neutral, written
+
 Task = Literal["inpaint", "outpaint"]
 Mode = Literal["background", "canvas"]
 Scheduler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "unipc", "heun", "lcm"]
@@ -169,6 +171,12 @@ class Compute(Settings):
     )
     offload: Literal["none", "model", "sequential"] = Field(default="none", description="one of none, model, sequential")
     vae: Literal["fp16-fix"] | None = Field(default=None, description="fp16-fix, or None for the checkpoint's own")
+
+    @property
+    def changing(self) -> dict[str, Any]:
+        """What of it changes pixels besides dtype and threads, by key; what makes no difference is left out."""
+        kept = written(self)
+        return {key: value for key, value in kept.items() if key not in ("device", "dtype", "threads", "offload") and value is not None}
 
 
 class EditSettings(Settings):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
+from sdxl_lab.documents import canonical, digest_of, meant, written
 from sdxl_lab.hyperparams import replace
 from sdxl_lab.parameters import plain, problems
 from sdxl_lab.run_spec import RUNS_FOLDER, TASKS, RunSpec, SpecError
@@ -105,16 +107,36 @@ class ResolvedSpec(Settings):
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)]
     device: Text
 
-    @property
+    @cached_property
     def run_id(self) -> str:
-        """sha256, hex, over what changes pixels: digests, pictures in any order, dtype, threads, and another VAE if one is asked for.
+        """sha256, hex, over what changes pixels: digests, pictures in any order, dtype, threads, and what else of `compute` changes them.
 
-        Name, tracking, device, offload and paths do not change it.
+        Of a document that was read it is the one of the document as it stands there. Name, tracking, device, offload and paths do not change it.
         """
-        edits = sorted((edit.model_dump(mode="json") for edit in self.edits), key=_canonical)
-        content = {"dataset": self.dataset.digest, "checkpoint": self.checkpoint.digest, "edits": edits, "dtype": self.dtype, "threads": self.threads}
-        vae = self.spec.compute.vae
-        return hashlib.sha256(_canonical(content | ({"vae": vae} if vae else {})).encode()).hexdigest()
+        return _run_id(written(self))
+
+    def picture_id(self, edit: Edit, *, input_sha256: str, mask_sha256: str) -> str:
+        """Name a picture by all that made it: two of one name have the same pixels, whichever runs, samples or datasets they belong to.
+
+        Args:
+            edit: The picture.
+            input_sha256: Of the pixels it started from, as edited: upright, in its canvas. As `digest_of_pixels` takes it.
+            mask_sha256: The same of the mask as it was used.
+
+        Returns:
+            sha256, hex, over both, the edit without its sample's name, the checkpoint's digest, dtype, threads, and what else of `compute`
+            changes pixels.
+        """
+        made_of = {key: value for key, value in written(edit).items() if key != "sample"}
+        computed = {"dtype": self.dtype, "threads": self.threads, **self.spec.compute.changing}
+        return digest_of({"input": input_sha256, "mask": mask_sha256, "edit": made_of, "checkpoint": self.checkpoint.digest, **computed})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: FBT001, FBT002 - pydantic's signature
+        """pydantic's own, but that a changed copy has its own `run_id`."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update:
+            copy.__dict__.pop("run_id", None)
+        return copy
 
     def to_json(self) -> str:
         """Write it as JSON, its `run_id` included, for `from_json` and for people.
@@ -122,7 +144,7 @@ class ResolvedSpec(Settings):
         Returns:
             Indented JSON text.
         """
-        return _indented({"format": FORMAT, "run_id": self.run_id, **self.model_dump(mode="json")})
+        return _indented({"format": FORMAT, "run_id": self.run_id, **written(self)})
 
     def portable(self) -> dict[str, Any]:
         """Describe it without local paths: dataset and checkpoint by name, no runs folder.
@@ -175,9 +197,10 @@ class ResolvedSpec(Settings):
             raise SpecError([f"format: allowed is {FORMAT}; read it with the version of sdxl_lab that wrote it"], "the resolved spec")
         run_id = values.pop("run_id", None)
         try:
-            resolved = cls.model_validate(values)
+            resolved = cls.model_validate(meant(cls, values))
         except ValidationError as error:
             raise SpecError(problems(error, cls), "the resolved spec") from None
+        resolved.__dict__["run_id"] = _run_id(values)  # as it is stored, whatever this version would write
         return resolved, run_id
 
 
@@ -231,8 +254,11 @@ def _last(path: str) -> str:
     return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or "unnamed"
 
 
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+def _run_id(document: Mapping[str, Any]) -> str:
+    digests = {name: document[name]["digest"] for name in ("dataset", "checkpoint")}
+    asked = document["spec"].get("hyperparameters", {}).get("compute") or {}
+    computed = {"dtype": document["dtype"], "threads": document["threads"], **Compute.model_validate(asked).changing}
+    return digest_of({**digests, "edits": sorted(document["edits"], key=canonical), **computed})
 
 
 def _indented(value: Any) -> str:
