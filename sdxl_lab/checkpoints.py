@@ -222,6 +222,22 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
     )
 
 
+def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:
+    """Find the tokenizers that a checkpoint's prompts go through; the refiner shares what they make of them.
+
+    Args:
+        identity: What `identify` made of its name.
+
+    Returns:
+        Their folders.
+
+    Raises:
+        CheckpointError: Its configuration is not there.
+    """
+    base = _configuration(_locate(identity.name, identity.revision).base)
+    return tuple(folder for name in ("tokenizer", "tokenizer_2") if (folder := base / name).is_dir())
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Source:
     """A checkpoint found, not loaded."""

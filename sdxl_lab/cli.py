@@ -84,7 +84,7 @@ def run(
     in_file = arguments.read_file(yaml_file) if yaml_file else {}
     parameters = arguments.laid_over(merge(notebooks.parameters_of(path), in_file), parameter or [])
     with following() as follow:
-        resolved = execute(path, parameters, follow)
+        resolved = execute(path, parameters, follow, say=lambda line: print(f"sdxl-lab: {line}", file=sys.stderr, flush=True))
     print(f"{len(resolved.spec.edits)} pictures in {resolved.folder.path}")
 
 

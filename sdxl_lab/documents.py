@@ -23,8 +23,7 @@ FIRST_KEYS: Mapping[str, frozenset[str]] = {
         "Denoising": "num_inference_steps guidance_scale strength scheduler high_noise_frac handover",
         "Refiner": "guidance_scale aesthetic_score negative_aesthetic_score",
         "Mask": "kernel_size iterations feather_px latent_mask",
-        "Conditioning": "original_size crops_coords_top_left target_size "
-        "negative_original_size negative_crops_coords_top_left negative_target_size",
+        "Conditioning": "original_size crops_coords_top_left target_size negative_original_size negative_crops_coords_top_left negative_target_size",
         "Canvas": "left_px right_px top_px bottom_px fill overlap_px",
         "Compute": "device dtype threads offload vae",
         "EditSettings": "denoising refiner mask conditioning canvas mode",

@@ -1,4 +1,4 @@
-"""One experiment: resolve a spec, run it over its dataset picture by picture, project the record to Comet."""
+"""One experiment: load its checkpoint, run it over its dataset picture by picture, project the record to Comet."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab import artifacts, comet, machine, notebooks, tracking
-from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
+from sdxl_lab import machine, notebooks, tracking
 from sdxl_lab.disk import make_folder, whole_lines
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError
 from sdxl_lab.progress import Follow
 from sdxl_lab.records import Picture, RunFolder
-from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError
+from sdxl_lab.resolution import Resolved, fetch, home, resolve, title
+from sdxl_lab.samples import Sample
+from sdxl_lab.spec import Edit, RunSpec
+
+__all__ = ["CACHE_BYTES", "ExperimentError", "Resolved", "execute", "fetch", "finish", "home", "load", "resolve", "run", "title"]
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from sdxl_lab.checkpoints import Checkpoint
     from sdxl_lab.trajectory import TrajectoryCache
 
@@ -42,106 +42,6 @@ LOCK_WAIT_S = 10.0
 
 class ExperimentError(LabError):
     """A run did not end as it should."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resolved:
-    """A run that is ready to start: every picture planned, dataset checked, checkpoint identified.
-
-    Attributes:
-        spec: What will be made, exactly.
-        dataset: Where inputs and masks are read from.
-        folder: Where the run is recorded.
-    """
-
-    spec: ResolvedSpec
-    dataset: Dataset
-    folder: RunFolder
-
-    def __str__(self) -> str:
-        made, planned = len(self.folder.pictures()) if self.folder.spec_file.is_file() else 0, len(self.spec.edits)
-        return f"run {self.spec.run_id[:10]}: {planned} pictures, {made} of them made, in {self.folder.path}"
-
-    @property
-    def samples(self) -> tuple[Sample, ...]:
-        """The samples that are edited, in the order of the edits."""
-        return tuple(self.dataset.sample(name) for name in dict.fromkeys(edit.sample for edit in self.spec.edits))
-
-    def inputs(self) -> dict[str, Image.Image]:
-        """The pictures as they are read: sample's name to an upright RGB image."""
-        return {sample.name: sample.image() for sample in self.samples}
-
-    def masks(self) -> dict[str, Image.Image]:
-        """The regions that will be repainted: "sample task" to a mask, white where it is repainted."""
-        from sdxl_lab.inputs import prepare
-
-        sources = {sample.name: (sample.image(), sample.mask()) for sample in self.samples}
-        return {title(edit): prepare(edit, *sources[edit.sample])[1] for edit in self.spec.edits}
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the run is recorded and its pictures are still whole."""
-        return self.folder.is_done and not self.folder.pending()
-
-
-def title(picture: Edit | Picture) -> str:
-    """Name a picture within its run: sample and task."""
-    return f"{picture.sample} {picture.task}"
-
-
-def fetch(dataset: str) -> Dataset:
-    """Find a dataset and check all of it; artifacts lie in the lab's own `artifacts/datasets`.
-
-    Args:
-        dataset: A folder, a built-in one such as `pocket-scenes`, or a Comet artifact `workspace/name:version`, downloaded if it is not here.
-
-    Raises:
-        ArtifactError: It is not there, or something in it is unfit.
-        CometError: The artifact cannot be downloaded.
-    """
-    return artifacts.fetch(dataset, datasets_folder=home() / "artifacts" / "datasets")
-
-
-def home() -> Path:
-    """The folder whose `artifacts` the lab uses: the repository around the working folder, else the working folder itself."""
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / "artifacts" / "README.md").is_file()), here)
-
-
-def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: CheckpointIdentity | None = None) -> Resolved:
-    """Tie a spec to the content of its dataset and checkpoint, before anything runs; no weights are loaded.
-
-    Args:
-        spec: What was asked for.
-        dataset: What `fetch` found for the spec's dataset, to spare finding it again; likewise `identity`, what `checkpoints.identify` found.
-        identity: Of the spec's checkpoint.
-
-    Returns:
-        Every picture that will be made, and where it is recorded.
-
-    Raises:
-        SpecError: The dataset lacks a sample, a mask, a prompt or a seed that the spec needs; all of them are listed.
-        ArtifactError: The dataset is not there, or something in it is unfit.
-        CheckpointError: The checkpoint is not there, or cannot run here as asked.
-        CometError: Comet cannot be used as asked.
-    """
-    comet.check(spec.tracking)
-    dataset = dataset or fetch(spec.dataset)
-    samples = _chosen(spec, dataset)
-    from sdxl_lab import checkpoints  # slow: after the mistakes that show without it
-
-    identity = identity or checkpoints.identify(spec.checkpoint)
-    compute = checkpoints.settle(spec.compute, identity)
-    resolved = ResolvedSpec(
-        spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(_runs_folder(spec.runs_folder))}),
-        dataset=DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest),
-        checkpoint=identity,
-        edits=_edits(spec, samples, checkpoints.defaults(identity)),
-        device=compute.device,
-        dtype=compute.dtype,
-        threads=compute.threads or 1,
-    )
-    return Resolved(spec=resolved, dataset=dataset, folder=RunFolder.of(resolved))
 
 
 def load(resolved: Resolved) -> Checkpoint:
@@ -211,7 +111,14 @@ def finish(resolved: Resolved) -> str:
     return "\n".join([f"run {resolved.spec.run_id[:10]} is done: {folder.path}", *tracked])
 
 
-def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None = None, *, warm: bool = False) -> Resolved:
+def execute(
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    follow: Follow | None = None,
+    *,
+    warm: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Resolved:
     """Run a notebook through papermill, unless its run is done already.
 
     The parameters are resolved first, so that mistakes show before a kernel starts.
@@ -221,6 +128,7 @@ def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None
         parameters: All eight.
         follow: Shows the progress; nothing is shown when left out.
         warm: Use this thread's warm kernel, and keep it for the next run.
+        say: Shows one line of what is to be said before pictures are made; nothing is said when left out.
 
     Returns:
         The run, done: recorded, with a whole executed notebook.
@@ -231,6 +139,9 @@ def execute(notebook: Path, parameters: Mapping[str, Any], follow: Follow | None
     spec = RunSpec.from_parameters(**parameters)
     resolved = resolve(spec)
     folder, planned = resolved.folder, len(resolved.spec.edits)
+    if say:
+        for line in resolved.said:
+            say(line)
 
     def count() -> int:
         return min(len(whole_lines(folder.lines_file)), planned)
@@ -260,8 +171,10 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
 
     sample = resolved.dataset.sample(edit.sample)
     machine.forget_gpu_peak()
-    made = generate(edit, sample.image(), sample.mask(), checkpoint, trajectories=trajectories)
-    folder.add_picture(edit, made, measure(made, colour=_asked_colour(edit, sample)) | machine.peak_memory())
+    image = sample.image(**edit.settings.image.model_dump())
+    made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
+    metrics = measure(made, colour=_asked_colour(edit, sample)) | machine.peak_memory()
+    folder.add_picture(edit, made, metrics, resolved.notes.get((edit.sample, edit.task), ()))
 
 
 def _asked_colour(edit: Edit, sample: Sample) -> str | None:
@@ -272,48 +185,6 @@ def _asked_colour(edit: Edit, sample: Sample) -> str | None:
     expected = metadata.extra.get("expected")
     colour = expected.get("colour") if isinstance(expected, Mapping) else None
     return colour if isinstance(colour, str) else None
-
-
-def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
-    if spec.samples is None:
-        return dataset.samples
-    names = [sample.name for sample in dataset.samples]
-    unknown = [name for name in spec.samples if name not in names]
-    if unknown:
-        raise SpecError([f"samples: got {name!r}; dataset {dataset.name} has {', '.join(names)}" for name in unknown])
-    return tuple(dataset.sample(name) for name in spec.samples)
-
-
-def _edits(spec: RunSpec, samples: tuple[Sample, ...], defaults: Mapping[str, Any]) -> tuple[Edit, ...]:
-    edits, problems = [], []
-    for sample in samples:
-        for task in spec.tasks:
-            metadata = sample.tasks.get(task, TaskMetadata())
-            words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
-            try:
-                edit = spec.edit(sample.name, task, **words, defaults=defaults)
-            except SpecError as error:
-                problems += error.problems
-                continue
-            if sample.mask_path is None and edit.settings.mode != "canvas":
-                problems.append(
-                    f"tasks: sample {sample.name} has no mask, and {task} needs one; add it to metadata.json, or outpaint with mode canvas"
-                )
-            edits.append(edit)
-    if problems:
-        raise SpecError(problems)
-    return tuple(edits)
-
-
-def _pinned(written: str, dataset: Dataset) -> str:
-    """The dataset as written, or the version of the artifact that an alias stood for."""
-    return f"{dataset.name}:{dataset.version}" if dataset.version else written
-
-
-def _runs_folder(written: str) -> Path:
-    """Where runs are kept: what lies under `artifacts` belongs to the lab, wherever in it the notebook lies."""
-    folder = Path(written).expanduser()
-    return home() / folder if folder.parts[:1] == ("artifacts",) else folder
 
 
 @contextmanager

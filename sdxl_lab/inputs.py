@@ -52,7 +52,8 @@ def prepare(edit: Edit, image: Image.Image, mask: Image.Image | None) -> tuple[I
     Raises:
         MaskError: There is no mask, or nothing of it would be repainted.
     """
-    image, settings = pictures.rgb(image), edit.settings
+    settings = edit.settings
+    image = pictures.rgb(image, **settings.image.model_dump())
     if settings.mode == "canvas":
         sides = {name: getattr(settings.canvas, name) for name in ("left_px", "right_px", "top_px", "bottom_px", "fill")}
         extended, repainted = masks.extend_canvas(image, **sides, overlap_px=settings.canvas.overlap_px, seed=edit.seed)

@@ -6,11 +6,17 @@ import io
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from sdxl_lab import color_profiles
 from sdxl_lab.errors import LabError
+
+ColorProfile = Literal["srgb", "ignore"]
+Background = Literal["white", "gray", "black"]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 """File formats that are read. EPS and PDF are not: Pillow hands them to an external program."""
@@ -52,19 +58,69 @@ def decode(content: bytes) -> Image.Image:
         raise PictureError(f"the picture is cut off or damaged ({error}); copy or export it again") from None
 
 
-def rgb(image: Image.Image) -> Image.Image:
+def rgb(image: Image.Image, *, color_profile: ColorProfile = "srgb", background: Background = "white") -> Image.Image:
     """Bring a picture of any mode to 8-bit RGB.
 
     Args:
-        image: Any mode. Transparent pixels are laid over white; 16-bit values are scaled to 8 bits, not clipped.
+        image: Any mode. 16-bit values are scaled to 8 bits, not clipped.
+        color_profile: `srgb` brings the colors to sRGB by the profile that the picture carries; `ignore` takes its numbers as they are. Without a
+            profile both are the same.
+        background: What transparent pixels are laid over.
 
     Returns:
-        A new mode "RGB" picture of the same size.
+        A new mode "RGB" picture of the same size, without a profile.
 
     Raises:
         PictureError: Floating-point or 32-bit values, which have no fixed range.
     """
-    return _flatten(image, background="white").convert("RGB")
+    layer = image.convert("RGBA") if image.has_transparency_data else None
+    colors = image.convert("L") if image.mode == "LA" else _opaque(image if layer is None else layer.convert("RGB"))
+    if color_profile == "srgb":
+        colors = color_profiles.to_srgb(colors, image.info.get("icc_profile"))
+    flat = colors.convert("RGB")
+    if layer is not None:
+        flat.putalpha(layer.getchannel("A"))
+        flat = Image.alpha_composite(Image.new("RGBA", image.size, background), flat).convert("RGB")
+    flat.info.pop("icc_profile", None)
+    return flat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What of a picture file changes how it is read as RGB.
+
+    Attributes:
+        color_profile: What its color profile calls itself; None if it has none, or one that says no more than sRGB.
+        transparent_share: How much of it is transparent, wholly or partly: a share of its pixels, 0 to 1.
+        readings: The arguments of `rgb` that make a difference to it.
+        doubt: What else of the file says that its numbers are no sRGB, which is not read; None for most.
+    """
+
+    color_profile: str | None = None
+    transparent_share: float = 0.0
+    readings: frozenset[str] = frozenset()
+    doubt: str | None = None
+
+
+def facts_of(image: Image.Image, flat: Image.Image) -> Facts:
+    """Look at a picture.
+
+    Args:
+        image: As it was decoded.
+        flat: What `rgb` makes of it.
+    """
+    profile = color_profiles.name_of(image)
+    transparent = 0.0
+    if image.has_transparency_data:
+        transparent = float((np.asarray(image.convert("RGBA").getchannel("A")) < 255).mean())
+    moved = profile is not None and flat.tobytes() != rgb(image, color_profile="ignore").tobytes()
+    readings = {"color_profile": moved, "background": transparent > 0}
+    return Facts(
+        color_profile=profile,
+        transparent_share=transparent,
+        readings=frozenset(name for name, matters in readings.items() if matters),
+        doubt=color_profiles.doubt_of(image),
+    )
 
 
 def grayscale(image: Image.Image) -> Image.Image:
@@ -79,18 +135,17 @@ def grayscale(image: Image.Image) -> Image.Image:
     Raises:
         PictureError: Floating-point or 32-bit values, which have no fixed range.
     """
-    return _flatten(image, background="black").convert("L")
+    if image.has_transparency_data:
+        return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA")).convert("L")
+    return _opaque(image).convert("L")
 
 
-def _flatten(image: Image.Image, *, background: str) -> Image.Image:
-    """Return the picture without transparency and with 8 bits a channel, in a mode that converts to "L" and "RGB" without loss of range."""
+def _opaque(image: Image.Image) -> Image.Image:
+    """A picture without transparency with 8 bits a channel, in a mode that converts to "L" and "RGB" without loss of range."""
     if image.mode in _SIXTEEN_BIT:
         return _eight_bit(image)
     if image.mode == "F":
         raise PictureError('a picture of mode "F" (floating point) has no fixed range; save it with 8 or 16 bits a channel')
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, background), layer)
     return image.convert("RGB") if image.mode in ("P", "PA", "LAB", "HSV") else image
 
 

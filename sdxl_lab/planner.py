@@ -132,11 +132,11 @@ class _Resolver:
 
         def scaled() -> Pixels:
             sample = dataset.sample(edit.sample)
-            image = sample.image()
+            image = sample.image(**settings.image.model_dump())
             prepared, mask_image, _ = prepare(edit, image, sample.mask())
             return Pixels.of(*at_working_size(prepared, mask_image, at_scale_of=image.size, sizes=sizes))
 
-        return self._once(("pixels", dataset.digest, edit.sample, settings.mode, settings.canvas, mask, noise, sizes), scaled)
+        return self._once(("pixels", dataset.digest, edit.sample, settings.image, settings.mode, settings.canvas, mask, noise, sizes), scaled)
 
     def _once(self, key: Hashable, make: Callable[[], _T]) -> _T:
         if key not in self._known:

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from sdxl_lab.documents import written
 from sdxl_lab.hyperparams import flatten
 from sdxl_lab.spec import Edit, ResolvedSpec
 
@@ -21,15 +22,18 @@ def prompts_table(resolved: ResolvedSpec) -> bytes:
     """
     rows = [_row(resolved, edit) for edit in resolved.edits]
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    # Keys that came after 0.1.0 are there where some picture needs them.
+    columns = dict.fromkeys(column for row in rows for column in row)
+    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
 
 
 def _row(resolved: ResolvedSpec, edit: Edit) -> dict[str, Any]:
-    words = {"step": step_of(resolved, edit.sample), **edit.model_dump(mode="json", exclude={"settings"})}
-    return words | flatten(edit.settings.model_dump(mode="json"))
+    words = written(edit)
+    settings = words.pop("settings")
+    return {"step": step_of(resolved, edit.sample), **words, **flatten(settings)}
 
 
 def step_of(resolved: ResolvedSpec, sample: str) -> int:

@@ -19,6 +19,9 @@ from sdxl_lab.spec import Task
 from sdxl_lab.stamps import digest_of_pixels
 
 FILES = ("image", "input_image", "mask_image")
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+LATER = ("picture_id", "notes")
+"""What lines of 0.1.0 lack; written where there is something to say."""
 
 
 class Made(Protocol):
@@ -77,6 +80,8 @@ class Picture:
         seconds: Wall time it took.
         sha256: Of its pixels, as `digest_of_pixels` takes it.
         metrics: Name to number.
+        picture_id: Names it by all that made it, as `ResolvedSpec.picture_id` does; None in a line of 0.1.0, until its run folder computes it.
+        notes: What was to be said of it, such as words that its model did not read.
     """
 
     sample: str
@@ -98,6 +103,8 @@ class Picture:
     seconds: float
     sha256: str
     metrics: Mapping[str, float] = field(default_factory=dict)
+    picture_id: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -116,6 +123,7 @@ def to_line(picture: Picture, folder: Path) -> bytes:
         UTF-8 without a newline.
     """
     values = asdict(picture) | {name: getattr(picture, name).relative_to(folder).as_posix() for name in FILES}
+    values = {name: value for name, value in values.items() if value or name not in LATER}
     return json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -145,11 +153,20 @@ def is_whole(picture: Picture) -> bool:
     if not (picture.input_image.is_file() and picture.mask_image.is_file()):
         return False
     try:
-        status = picture.image.stat()
-        size, sha256 = _pixels_of(picture.image, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        size, sha256 = pixels_of(picture.image)
+    except UNREADABLE:
         return False
     return size == (picture.width, picture.height) and sha256 == picture.sha256
+
+
+def pixels_of(path: Path) -> tuple[tuple[int, int], str]:
+    """Read size and digest of a PNG's pixels, once as long as the file is the same: who follows a run asks after each picture.
+
+    Raises:
+        OSError: One of `UNREADABLE`, all of which say that there is no whole PNG.
+    """
+    status = path.stat()
+    return _pixels_of(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @cache
@@ -160,7 +177,6 @@ def _pictures() -> TypeAdapter[Picture]:
 
 @lru_cache(maxsize=100_000)
 def _pixels_of(path: Path, *_state: int) -> tuple[tuple[int, int], str]:
-    """Size and digest of a picture, read once as long as the file is the same: who follows a run asks after each picture."""
     with Image.open(path, formats=["PNG"]) as image:
         return image.size, digest_of_pixels(image)
 

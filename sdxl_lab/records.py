@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from sdxl_lab.disk import append_line, make_folder, remove_unfinished, whole_lin
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError, locked
 from sdxl_lab.prompts import prompts_table, step_of
-from sdxl_lab.recorded import Made, Picture, file_name, from_line, is_whole, to_line
+from sdxl_lab.recorded import UNREADABLE, Made, Picture, file_name, from_line, is_whole, pixels_of, to_line
 from sdxl_lab.run_files import RunFiles
 from sdxl_lab.spec import Edit, ResolvedSpec
 from sdxl_lab.stamps import digest_of_pixels, png, stamp_of, stamped_png
@@ -122,8 +123,8 @@ class RunFolder(RunFiles):
             picture = from_line(line, self.path)
             if picture:
                 recorded[picture.key] = picture
-        wanted = [recorded.get((edit.sample, edit.task)) for edit in self.resolved.edits]
-        return tuple(picture for picture in wanted if picture and is_whole(picture))
+        wanted = [(edit, recorded.get((edit.sample, edit.task))) for edit in self.resolved.edits]
+        return tuple(self._named(edit, picture) for edit, picture in wanted if picture and is_whole(picture))
 
     def pending(self) -> tuple[Edit, ...]:
         """Find what is still to be made.
@@ -134,13 +135,14 @@ class RunFolder(RunFiles):
         whole = {picture.key for picture in self.pictures()}
         return tuple(edit for edit in self.resolved.edits if (edit.sample, edit.task) not in whole)
 
-    def add_picture(self, edit: Edit, made: Made, metrics: Mapping[str, float] | None = None) -> Picture:
+    def add_picture(self, edit: Edit, made: Made, metrics: Mapping[str, float] | None = None, notes: Sequence[str] = ()) -> Picture:
         """Keep one picture: its PNG first, then its line.
 
         Args:
             edit: One of the run's edits.
             made: What was made for it.
             metrics: Name to number.
+            notes: What is to be said of it, one line each.
 
         Returns:
             The picture as recorded.
@@ -174,10 +176,19 @@ class RunFolder(RunFiles):
             seconds=round(float(made.seconds), 6),
             sha256=digest,
             metrics={name: float(number) for name, number in (metrics or {}).items()},
+            picture_id=self.resolved.picture_id(edit, input_sha256=digest_of_pixels(made.input_image), mask_sha256=digest_of_pixels(made.mask_image)),
+            notes=tuple(notes),
         )
-        instruction_set = machine.instruction_set() if self.resolved.device == "cpu" else None
-        hardware = machine.hardware(self.resolved.device)
-        stamp = stamp_of(self.resolved, edit, versions=machine.versions(), hardware=hardware, instruction_set=instruction_set, sha256=digest)
+        stamp = stamp_of(
+            self.resolved,
+            edit,
+            versions=machine.versions(),
+            hardware=machine.hardware(self.resolved.device),
+            instruction_set=machine.instruction_set() if self.resolved.device == "cpu" else None,
+            sha256=digest,
+            picture_id=picture.picture_id,
+            notes=picture.notes,
+        )
         self._keep_input(edit, made.input_image, picture)
         write_whole(picture.mask_image, png(made.mask_image))
         write_whole(picture.image, stamped_png(made.image, stamp))
@@ -253,6 +264,16 @@ class RunFolder(RunFiles):
         if not self.is_done:
             write_whole(self.local_file, _json(paths | {"folder": str(self.path.resolve()), "machine": machine.facts()}))
             write_whole(self.prompts_file, prompts_table(self.resolved))
+
+    def _named(self, edit: Edit, picture: Picture) -> Picture:
+        """The picture with its `picture_id`, which lines of 0.1.0 do not have."""
+        if picture.picture_id is not None:
+            return picture
+        try:
+            input_sha256, mask_sha256 = (pixels_of(path)[1] for path in (picture.input_image, picture.mask_image))
+        except UNREADABLE:
+            return picture
+        return replace(picture, picture_id=self.resolved.picture_id(edit, input_sha256=input_sha256, mask_sha256=mask_sha256))
 
     def _keep_input(self, edit: Edit, input_image: Image.Image, picture: Picture) -> None:
         """Write what the picture started from; an extended canvas beside the picture it extends."""

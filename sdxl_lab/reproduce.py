@@ -22,6 +22,7 @@ from sdxl_lab.stamps import Stamp, digest_of_pixels, printable, read_stated
 
 if TYPE_CHECKING:
     from sdxl_lab.checkpoints import Checkpoint
+    from sdxl_lab.generate import Generated
 
 LIMIT_BYTES = 512 << 20
 """Largest file that is read, 512 MiB: more than 89 megapixels, Pillow's limit, take in 8-bit RGB."""
@@ -60,7 +61,7 @@ def reproduce(
     original = _pixels(picture)
     source = _dataset(stamp, picture, dataset, fetch=fetch)
     sample = source.sample(stamp.edit.sample)
-    image, mask = sample.image(), sample.mask()
+    image, mask = sample.image(**stamp.edit.settings.image.model_dump()), sample.mask()
     _check_size(stamp.edit, image.size, original.size)
 
     from sdxl_lab import hub
@@ -70,17 +71,19 @@ def reproduce(
         began = time.perf_counter()
         made = _made(stamp.edit, image, mask, loaded)
     here = Conditions.here(str(loaded.device))
+    made_here = stamp.resolved.model_copy(update={"threads": here.threads})
     stated = _text(original)
     return Reproduction(
         stamp=stamp,
-        image=made,
-        difference=Difference.between(original, made),
-        is_as_recorded=digest_of_pixels(made) == stamp.sha256,
+        image=made.image,
+        difference=Difference.between(original, made.image),
+        is_as_recorded=digest_of_pixels(made.image) == stamp.sha256,
         is_retouched=digest_of_pixels(original) != stamp.sha256,
         contradictions=infotext.differing(stated, stamp.parameters(original.size)) if stated else {},
         changed=Conditions.of(stamp).changes(here),
         made_with=here,
         seconds=time.perf_counter() - began,
+        picture_id=made_here.picture_id(stamp.edit, input_sha256=digest_of_pixels(made.input_image), mask_sha256=digest_of_pixels(made.mask_image)),
     )
 
 
@@ -115,7 +118,7 @@ def _pixels(picture: Path) -> Image.Image:
         raise ReproduceError(f"{picture} cannot be read: {error.strerror or error}") from error
     except pictures.PictureError as error:
         raise ReproduceError(f"{picture}: {error}") from error
-    flat = pictures.rgb(image)
+    flat = pictures.rgb(image, color_profile="ignore")  # the numbers are what was recorded
     flat.info = image.info
     return flat
 
@@ -240,11 +243,11 @@ def _compute(stamp: Stamp, threads: int | None) -> Compute:
         raise ReproduceError(f"the picture cannot be made again: {'; '.join(problems(error, Compute))}") from None
 
 
-def _made(edit: Edit, image: Image.Image, mask: Image.Image | None, checkpoint: Checkpoint) -> Image.Image:
+def _made(edit: Edit, image: Image.Image, mask: Image.Image | None, checkpoint: Checkpoint) -> Generated:
     from sdxl_lab.generate import generate
 
     try:
-        return generate(edit, image, mask, checkpoint).image
+        return generate(edit, image, mask, checkpoint)
     except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         # Settings that pass the gate one by one may still be more than torch can compute.
         raise ReproduceError(

@@ -106,6 +106,7 @@ class Reproduction:
         changed: Condition to its value when the picture was made and now, for each that is not the same.
         made_with: Device, threads, instructions and versions of now.
         seconds: Wall time of making it.
+        picture_id: Names what was made by all that made it here.
     """
 
     stamp: Stamp
@@ -117,6 +118,7 @@ class Reproduction:
     changed: Mapping[str, tuple[str, str]]
     made_with: Conditions
     seconds: float
+    picture_id: str
 
     @property
     def is_identical(self) -> bool:
@@ -133,6 +135,8 @@ class Reproduction:
             stated, own = self.stamp.stated_id[:10], resolved.run_id[:10]
             lines.append(f"its description was changed after it was made: it states run_id {stated}, and its content has {own}")
             lines += _table(self.contradictions, "was", "is now")
+        if self.stamp.picture_id not in (None, self.picture_id) and "threads" not in self.changed:
+            lines.append(f"its picture_id was changed: it states {str(self.stamp.picture_id)[:10]}, and is {self.picture_id[:10]}")
         if self.changed:
             lines += ["since it was made, this has changed:", *_table(self.changed, "was", "is now")]
         elif not self.is_as_recorded and self.stamp.is_unchanged:
@@ -162,7 +166,7 @@ class Reproduction:
         here = self.made_with
         resolved = self.stamp.resolved.model_copy(update={"device": here.device, "threads": here.threads})
         facts = {"versions": dict(here.versions), "hardware": here.hardware, "instruction_set": here.instruction_set}
-        stamp = stamp_of(resolved, self.stamp.edit, **facts, sha256=digest_of_pixels(self.image))
+        stamp = stamp_of(resolved, self.stamp.edit, **facts, sha256=digest_of_pixels(self.image), picture_id=self.picture_id, notes=self.stamp.notes)
         write_whole(path, stamped_png(self.image, stamp))
         return path
 

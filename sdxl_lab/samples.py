@@ -8,14 +8,17 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from sdxl_lab import masks, pictures
 from sdxl_lab.errors import LabError
+
+_T = TypeVar("_T")
 
 TASKS = ("inpaint", "outpaint")
 SMALLEST_METADATA = """\
@@ -62,6 +65,7 @@ class Sample:
         extra: Fields that the lab doesn't know, as they were written.
         image_sha256: The picture file's SHA-256 when it was fetched; None skips the comparison.
         mask_sha256: The same of the mask's file.
+        facts: What of the picture's file changes how it is read.
     """
 
     name: str
@@ -71,14 +75,20 @@ class Sample:
     extra: Mapping[str, Any] = field(default_factory=dict)
     image_sha256: str | None = None
     mask_sha256: str | None = None
+    facts: pictures.Facts = field(default_factory=pictures.Facts)
 
-    def image(self) -> Image.Image:
+    def image(self, *, color_profile: pictures.ColorProfile = "srgb", background: pictures.Background = "white") -> Image.Image:
         """Read the picture upright, as 8-bit RGB.
+
+        Args:
+            color_profile: As in `pictures.rgb`; likewise `background`.
+            background: What transparent pixels are laid over.
 
         Raises:
             ArtifactError: The file can't be read, or has changed since it was fetched.
         """
-        return _read(self.image_path, pictures.rgb, self.image_sha256)[0]
+        read = partial(pictures.rgb, color_profile=color_profile, background=background)
+        return _read(self.image_path, read, self.image_sha256)[0]
 
     def mask(self) -> Image.Image | None:
         """Read the mask upright, mode "L", holding only 0 and 255; None if the sample has none.
@@ -154,7 +164,7 @@ def _read_sample(folder: Path, entry: object) -> Sample:
         raise ArtifactError(f'a sample must be an object with at least "name" and "image", got {_kind(entry)}')
     name = _check_name(entry.get("name"))
     image_path = _resolve_inside(folder, entry.get("image"), "image")
-    image, image_sha256 = _read(image_path, pictures.rgb)
+    (image, facts), image_sha256 = _read(image_path, _with_facts)
     mask_path = mask_sha256 = None
     if entry.get("mask") is not None:
         mask_path = _resolve_inside(folder, entry["mask"], "mask")
@@ -170,6 +180,7 @@ def _read_sample(folder: Path, entry: object) -> Sample:
         extra={key: value for key, value in entry.items() if key not in known},
         image_sha256=image_sha256,
         mask_sha256=mask_sha256,
+        facts=facts,
     )
 
 
@@ -230,7 +241,12 @@ def _check_mask(mask: Image.Image, image: Image.Image, path: Path) -> None:
         )
 
 
-def _read(path: Path, bring: Callable[[Image.Image], Image.Image], expected: str | None = None) -> tuple[Image.Image, str]:
+def _with_facts(image: Image.Image) -> tuple[Image.Image, pictures.Facts]:
+    flat = pictures.rgb(image)
+    return flat, pictures.facts_of(image, flat)
+
+
+def _read(path: Path, bring: Callable[[Image.Image], _T], expected: str | None = None) -> tuple[_T, str]:
     content, sha256 = _read_file(path, expected)
     try:
         return bring(pictures.decode(content)), sha256

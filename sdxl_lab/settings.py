@@ -11,6 +11,8 @@ from sdxl_lab.documents import Neutral, written
 
 Task = Literal["inpaint", "outpaint"]
 Mode = Literal["background", "canvas"]
+ColorProfile = Literal["srgb", "ignore"]
+Background = Literal["white", "gray", "black"]
 Scheduler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "unipc", "heun", "lcm"]
 
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -51,6 +53,19 @@ class Settings(BaseModel):
             return values
         fields = cls.model_fields
         return {key: value for key, value in values.items() if value is not None or key not in fields or _takes_none(fields[key].annotation)}
+
+
+class ImageReading(Settings):
+    """How the file of a sample's picture becomes the pixels that are edited. One for the whole run, since a sample's input is kept once.
+
+    Attributes:
+        color_profile: `srgb` brings colors that are written by a profile (ICC), such as Display P3 of a phone, to sRGB, which the models were
+            trained on and a PNG without profile means; `ignore` takes the numbers as they are, so that colors look different afterwards.
+        background: What a transparent picture is laid over.
+    """
+
+    color_profile: Annotated[ColorProfile, Neutral("ignore", since="0.2.0")] = Field(default="srgb", description="one of srgb, ignore")
+    background: Annotated[Background, Neutral("white", since="0.2.0")] = Field(default="white", description="one of white, gray, black")
 
 
 class Denoising(Settings):
@@ -189,6 +204,7 @@ class EditSettings(Settings):
         conditioning: SDXL's micro-conditioning.
         canvas: The extension; all 0 unless `mode` is `canvas`.
         mode: How to outpaint: `background` repaints all but the object, `canvas` paints beyond the borders. None for inpaint.
+        image: How the sample's picture is read; neutral where that makes no difference to it.
     """
 
     denoising: Denoising = Denoising()
@@ -197,6 +213,7 @@ class EditSettings(Settings):
     conditioning: Conditioning = Conditioning()
     canvas: Canvas = Canvas()
     mode: Mode | None = None
+    image: ImageReading = ImageReading()
 
 
 class Edit(Settings):
@@ -254,10 +271,10 @@ class Hyperparameters(_Words):
     """The keys of the nested dictionary `hyperparameters`, for validation; what is not given stays unset.
 
     Attributes:
-        denoising: See `Denoising`; likewise `refiner`, `mask`, `conditioning`, `canvas` and `compute`.
+        denoising: See `Denoising`; likewise `refiner`, `mask`, `conditioning`, `canvas`, `image` and `compute`.
         prompt: The text to paint, over the dataset's own; likewise `negative_prompt` and `seed`.
-        inpaint: The same keys again for one task, without `canvas` and `compute`.
-        outpaint: The same keys again for one task, without `compute`, and its `mode`.
+        inpaint: The same keys again for one task, without `canvas`, `image` and `compute`.
+        outpaint: The same keys again for one task, without `image` and `compute`, and its `mode`.
     """
 
     denoising: Denoising = Denoising()
@@ -265,6 +282,7 @@ class Hyperparameters(_Words):
     mask: Mask = Mask()
     conditioning: Conditioning = Conditioning()
     canvas: Canvas = Canvas()
+    image: ImageReading = ImageReading()
     compute: Compute = Compute()
     inpaint: InpaintHyperparameters = InpaintHyperparameters()
     outpaint: OutpaintHyperparameters = OutpaintHyperparameters()

@@ -14,6 +14,7 @@ from sdxl_lab.artifacts import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import flatten
 from sdxl_lab.records import Picture, RunFolder
+from sdxl_lab.resolution import gathered
 from sdxl_lab.spec import as_parameters
 from sdxl_lab.stamps import Stamp, printable, read_stamp
 
@@ -54,7 +55,7 @@ def print_path(path: Path, console: Console | None = None) -> None:
     if path.is_dir():
         _print_run(RunFolder(path), console)
     else:
-        _print_picture(_stamp(path), console)
+        _print_picture(_stamp(path), path, console)
 
 
 def parameters_of(path: Path) -> dict[str, Any]:
@@ -88,6 +89,8 @@ def _print_run(folder: RunFolder, console: Console) -> None:
         table.add_row(picture.sample, picture.task, str(picture.seed), steps, f"{picture.seconds:.2f}", picture.prompt)
     console.print(table)
     state = "done" if folder.is_done else "not done: run it again to go on"
+    for line in gathered({f"{picture.sample} {picture.task}": picture.notes for picture in pictures}):
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
     _print_lines(
         console,
         {
@@ -105,10 +108,13 @@ def _means(pictures: Sequence[Picture]) -> dict[str, float]:
     return {name: fmean(picture.metrics[name] for picture in pictures if name in picture.metrics) for name in names}
 
 
-def _print_picture(stamp: Stamp, console: Console) -> None:
+def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
     edit, resolved = stamp.edit, stamp.resolved
+    for note in stamp.notes:
+        console.print(printable(note), markup=False, highlight=False, soft_wrap=True)
     words = {"sample": edit.sample, "task": edit.task, "prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
-    sources = {"run": stamp.run_id[:10], "dataset": resolved.dataset.name, "checkpoint": resolved.checkpoint.name}
+    named = {"picture_id": picture_id} if (picture_id := stamp.picture_id or _recorded_id(path)) else {}
+    sources = {"run": stamp.run_id[:10], **named, "dataset": resolved.dataset.name, "checkpoint": resolved.checkpoint.name}
     _print_lines(console, words | sources | _flat(edit.settings.model_dump(mode="json")))
 
 
@@ -126,6 +132,15 @@ def _stamp(path: Path) -> Stamp:
     if not path.exists():
         raise ShowError(f"{path} is not there; give a run's folder, or a picture that sdxl_lab made")
     return read_stamp(path)
+
+
+def _recorded_id(picture: Path) -> str | None:
+    """The `picture_id` that the run around a picture knows or computes, where that is still there: a PNG of 0.1.0 does not hold it."""
+    try:
+        recorded = _run_of(picture).pictures()
+    except LabError:
+        return None
+    return next((found.picture_id for found in recorded if found.image.resolve() == picture.resolve()), None)
 
 
 def _run_of(picture: Path) -> RunFolder:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from sdxl_lab.documents import canonical, digest_of, meant, written
 from sdxl_lab.hyperparams import replace
@@ -107,6 +107,11 @@ class ResolvedSpec(Settings):
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)]
     device: Text
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_meant(cls, document: Any) -> Any:
+        return meant(cls, document)
+
     @cached_property
     def run_id(self) -> str:
         """sha256, hex, over what changes pixels: digests, pictures in any order, dtype, threads, and what else of `compute` changes them.
@@ -131,11 +136,11 @@ class ResolvedSpec(Settings):
         computed = {"dtype": self.dtype, "threads": self.threads, **self.spec.compute.changing}
         return digest_of({"input": input_sha256, "mask": mask_sha256, "edit": made_of, "checkpoint": self.checkpoint.digest, **computed})
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: FBT001, FBT002 - pydantic's signature
-        """pydantic's own, but that a changed copy has its own `run_id`."""
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but that a changed copy has its own `run_id`."""
         copy = super().model_copy(update=update, deep=deep)
         if update:
-            copy.__dict__.pop("run_id", None)
+            vars(copy).pop("run_id", None)
         return copy
 
     def to_json(self) -> str:
@@ -197,10 +202,10 @@ class ResolvedSpec(Settings):
             raise SpecError([f"format: allowed is {FORMAT}; read it with the version of sdxl_lab that wrote it"], "the resolved spec")
         run_id = values.pop("run_id", None)
         try:
-            resolved = cls.model_validate(meant(cls, values))
+            resolved = cls.model_validate(values)
         except ValidationError as error:
             raise SpecError(problems(error, cls), "the resolved spec") from None
-        resolved.__dict__["run_id"] = _run_id(values)  # as it is stored, whatever this version would write
+        vars(resolved)["run_id"] = _run_id(values)  # as it is stored, whatever this version would write
         return resolved, run_id
 
 

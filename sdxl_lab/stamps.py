@@ -8,7 +8,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,12 +26,13 @@ LIMIT_BYTES = 1 << 20
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-_KEYS = {"format", "run_id", "resolved", "versions", "hardware", "instruction_set", "sha256"}
+_KEYS = {"format", "run_id", "resolved", "versions", "hardware", "instruction_set", "sha256", "picture_id", "notes"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _UNSEEN = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 """Control characters but the line break, other line breaks, and what turns the direction of writing."""
 
 _NAME = re.compile(rf"[^\n{_UNSEEN}]{{1,300}}")
+_NOTE = re.compile(rf"[^\n{_UNSEEN}]{{1,2000}}")
 
 
 class StampError(LabError):
@@ -54,6 +55,8 @@ class Stamp:
         instruction_set: The CPU instructions torch used, or None where it does not matter.
         sha256: Of the pixels, as `digest_of_pixels` takes it.
         stated_id: The `run_id` that the picture states for `resolved`, whose own it is unless the description was changed.
+        picture_id: Names the picture by all that made it; None in pictures of 0.1.0.
+        notes: What was to be said of it when it was made, one line each.
     """
 
     run_id: str
@@ -63,6 +66,8 @@ class Stamp:
     instruction_set: str | None
     sha256: str
     stated_id: str
+    picture_id: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def edit(self) -> Edit:
@@ -88,7 +93,15 @@ class Stamp:
 
 
 def stamp_of(
-    resolved: ResolvedSpec, edit: Edit, *, versions: dict[str, str], hardware: str | None, instruction_set: str | None, sha256: str
+    resolved: ResolvedSpec,
+    edit: Edit,
+    *,
+    versions: dict[str, str],
+    hardware: str | None,
+    instruction_set: str | None,
+    sha256: str,
+    picture_id: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Stamp:
     """Cut a run down to one of its pictures.
 
@@ -99,21 +112,14 @@ def stamp_of(
         hardware: Model of the processor or GPU.
         instruction_set: The CPU instructions torch used, or None.
         sha256: Of the picture's pixels.
+        picture_id: Names the picture by all that made it; None if that is not known.
+        notes: What is to be said of it, one line each.
 
     Returns:
         The stamp to write into the picture.
     """
     narrowed = resolved.spec.model_copy(update={"samples": (edit.sample,), "tasks": (edit.task,)})
-    # Built anew, not copied: a copy would keep the run_id of the whole run.
-    one = ResolvedSpec(
-        spec=narrowed,
-        dataset=resolved.dataset,
-        checkpoint=resolved.checkpoint,
-        edits=(edit,),
-        dtype=resolved.dtype,
-        threads=resolved.threads,
-        device=resolved.device,
-    )
+    one = resolved.model_copy(update={"spec": narrowed, "edits": (edit,)})
     portable = ResolvedSpec.from_json(json.dumps(one.portable()))
     return Stamp(
         run_id=resolved.run_id,
@@ -123,6 +129,8 @@ def stamp_of(
         instruction_set=instruction_set,
         sha256=sha256,
         stated_id=portable.run_id,
+        picture_id=picture_id,
+        notes=tuple(notes),
     )
 
 
@@ -139,17 +147,17 @@ def stamped_png(image: Image.Image, stamp: Stamp) -> bytes:
     Raises:
         StampError: The stamp is longer than 1 MiB, which only a prompt can make it.
     """
-    text = json.dumps(
-        {
-            "format": FORMAT,
-            "run_id": stamp.run_id,
-            "resolved": json.loads(stamp.resolved.to_json()),
-            "versions": stamp.versions,
-            "hardware": stamp.hardware,
-            "instruction_set": stamp.instruction_set,
-            "sha256": stamp.sha256,
-        }
-    )
+    values = {
+        "format": FORMAT,
+        "run_id": stamp.run_id,
+        "resolved": json.loads(stamp.resolved.to_json()),
+        "versions": stamp.versions,
+        "hardware": stamp.hardware,
+        "instruction_set": stamp.instruction_set,
+        "sha256": stamp.sha256,
+    }
+    later = {"picture_id": stamp.picture_id, "notes": list(stamp.notes)}
+    text = json.dumps(values | {key: value for key, value in later.items() if value})
     if len(text) > LIMIT_BYTES:
         raise StampError(
             f"the description of {stamp.edit.sample} would take {len(text)} bytes of its PNG; at most {LIMIT_BYTES} are allowed: shorten its prompt"
@@ -303,13 +311,15 @@ def _parse(values: Any) -> Stamp:
         instruction_set=None if instruction_set is None else _matching("instruction_set", instruction_set, _NAME),
         sha256=_matching("sha256", values["sha256"], _DIGEST),
         stated_id=_matching("resolved.run_id", stated_id, _DIGEST),
+        picture_id=None if values.get("picture_id") is None else _matching("picture_id", values["picture_id"], _DIGEST),
+        notes=tuple(_matching("notes", note, _NOTE) for note in values.get("notes", ())),
     )
 
 
 def _matching(path: str, value: Any, pattern: re.Pattern[str]) -> str:
     if isinstance(value, str) and pattern.fullmatch(value):
         return value
-    allowed = "64 hexadecimal digits" if pattern is _DIGEST else "a text of at most 300 characters on one line"
+    allowed = "64 hexadecimal digits" if pattern is _DIGEST else f"a text of at most {2000 if pattern is _NOTE else 300} characters on one line"
     raise _StrangeError(f"{path}: allowed is {allowed}")
 
 

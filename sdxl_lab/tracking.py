@@ -51,8 +51,9 @@ def end(run: RunFolder) -> list[str]:
         CometError: The archive cannot be built.
         DiskError: The disk is full or not writable.
     """
-    write_whole(run.contact_sheet, _contact_sheet(run))
-    write_report([run], run.report_file)
+    if not _is_laid_out(run):
+        write_whole(run.contact_sheet, _contact_sheet(run))
+        write_report([run], run.report_file)
     way = _way(run)
     if way == "offline":
         return [f"for Comet: {comet.archive(run)}"]
@@ -83,6 +84,12 @@ def has_notebook(run: RunFolder) -> bool:
         run: The run, done, its notebook executed.
     """
     return _way(run) != "offline" or comet.is_archived(run)
+
+
+def _is_laid_out(run: RunFolder) -> bool:
+    """Whether sheet and report are there since the run was done. They are not made anew: another version's would be sent to Comet again."""
+    files = (run.contact_sheet, run.report_file)
+    return all(file.is_file() and file.stat().st_mtime_ns >= run.record_file.stat().st_mtime_ns for file in files)
 
 
 def _way(run: RunFolder) -> str:

@@ -40,6 +40,8 @@ OTHER_VALUES: dict[str, Any] = {
     "canvas.fill": "noise",
     "canvas.overlap_px": 0,
     "mode": "canvas",
+    "image.color_profile": "ignore",
+    "image.background": "gray",
 }
 """For every setting of a picture, a value that is not its default."""
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.comet import account
+from sdxl_lab.comet import account, projection
 from sdxl_lab.disk import whole_lines, write_whole
 from sdxl_lab.records import RunFolder
 
@@ -83,8 +83,20 @@ def write(run: RunFolder, state: str, *, pictures: int, url: str | None) -> None
     Raises:
         DiskError: The disk is full or not writable.
     """
-    note = {"state": state, "pictures": pictures, "url": url, "seen": datetime.now(UTC).isoformat(timespec="seconds")}
+    seen = datetime.now(UTC).isoformat(timespec="seconds")
+    note = {"state": state, "pictures": pictures, "url": url, "seen": seen, "projection": projection.VERSION}
     write_whole(run.comet_folder / NAME, json.dumps(note, indent=2).encode() + b"\n")
+
+
+def is_of_another_version(run: RunFolder, state: str) -> bool:
+    """Whether Comet was seen to hold all of a record as another version of sdxl_lab projects it.
+
+    Args:
+        run: The run.
+        state: Of the record as it is now.
+    """
+    note = _read(run)
+    return note.get("state") == state and note.get("projection", 1) != projection.VERSION
 
 
 def is_from_after(run: RunFolder, file: Path) -> bool:

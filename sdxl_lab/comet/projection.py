@@ -12,8 +12,12 @@ from typing import Any
 
 from sdxl_lab.digests import digest_of_file
 from sdxl_lab.disclosure import public_notebook
+from sdxl_lab.documents import written
 from sdxl_lab.hyperparams import flatten
 from sdxl_lab.records import Picture, RunFolder
+
+VERSION = 2
+"""Of what a record is projected to. What was confirmed under another one is left as it is; 1 is 0.1.0's, whose notes do not say so."""
 
 NAME_LIMIT = 100
 """Comet cuts names at 100 characters."""
@@ -126,18 +130,23 @@ def _images(run: RunFolder, pictures: Sequence[Picture]) -> Iterator[File]:
     edits = {(edit.sample, edit.task): edit for edit in run.resolved.edits}
     seen: set[Path] = set()
     for picture in pictures:
-        settings = edits[picture.key].settings.model_dump(mode="json")
+        settings = written(edits[picture.key].settings)
         words = {"sample": picture.sample, "task": picture.task}
-        made = words | {
-            "prompt": picture.prompt,
-            "negative_prompt": picture.negative_prompt,
-            "seed": picture.seed,
-            "sha256": picture.sha256,
-            "base_steps": picture.base_steps,
-            "refiner_steps": picture.refiner_steps,
-            "steps": picture.base_steps + picture.refiner_steps,
-            "settings": settings,
-        }
+        made = (
+            words
+            | {
+                "prompt": picture.prompt,
+                "negative_prompt": picture.negative_prompt,
+                "seed": picture.seed,
+                "sha256": picture.sha256,
+                "base_steps": picture.base_steps,
+                "refiner_steps": picture.refiner_steps,
+                "steps": picture.base_steps + picture.refiner_steps,
+                "settings": settings,
+                "picture_id": picture.picture_id,
+            }
+            | ({"notes": list(picture.notes)} if picture.notes else {})
+        )
         original = picture.image.with_name("input.png")
         files = [
             ("input", original, {"sample": picture.sample}),
@@ -165,7 +174,7 @@ def _parameters(run: RunFolder) -> dict[str, Any]:
     }
     for task in dict.fromkeys(edit.task for edit in resolved.edits):
         edits = [edit for edit in resolved.edits if edit.task == task]
-        settings = edits[0].settings.model_dump(mode="json")
+        settings = written(edits[0].settings)
         words = {name: _common([getattr(edit, name) for edit in edits]) for name in ("prompt", "negative_prompt", "seed")}
         every = json.dumps([[edit.sample, edit.prompt, edit.negative_prompt] for edit in edits]).encode()
         parameters |= flatten({task: settings | words | {"prompts_sha256": hashlib.sha256(every).hexdigest()}})

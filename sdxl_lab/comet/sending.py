@@ -70,16 +70,16 @@ def _serve(run: RunFolder, *, follow: bool, say: Say, closing: threading.Event) 
         last = closing.is_set() or not follow  # read before the record is, so that the last look sees all of it
         state = confirmed.state_of(run)
         if state != sent:
-            projection = project(run, Path.home())
-            difference = lacking(projection, held or Holdings())
-            if held is None or len(difference):
-                experiment = experiment or _begin(comet_ml, projection.key, is_new=held is None)
-                _deliver(experiment, difference, say)
-                held = _listed(api, projection)
+            if held is None or not confirmed.is_of_another_version(run, state):
+                projection = project(run, Path.home())
+                difference = lacking(projection, held or Holdings())
+                if held is None or len(difference):
+                    experiment = experiment or _begin(comet_ml, projection.key, is_new=held is None)
+                    _deliver(experiment, difference, say)
+                    held = _listed(api, projection)
+                confirmed.write(run, state, pictures=len(run.pictures()), url=held.url)
             sent = state
-            pictures, url = len(run.pictures()), held.url
-            confirmed.write(run, state, pictures=pictures, url=url)
-            say({"state": "confirmed", "pictures": pictures, "url": url})
+            say({"state": "confirmed", "pictures": len(run.pictures()), "url": held.url})
         if last:
             break
         closing.wait(max(POLL_S, time.monotonic() - began))  # idle half of the time: listing a long run takes a while

@@ -175,6 +175,8 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         "height": picture.height,
         "file": picture.image.relative_to(entry.folder.path).as_posix() if entry.folder else picture.image.name,
         "metrics": {**picture.metrics, "seconds": picture.seconds, **steps},
+        "picture_id": picture.picture_id,
+        "notes": list(picture.notes),
     }
 
 

@@ -65,7 +65,9 @@ function factsOf(picture, other) {
   const settings = settingsOf(picture);
   const run = runOf(picture);
   const parts = [element("h3", {}, "Prompt"), element("p", { class: "prompt" }, settings.prompt)];
-  parts.push(element("p", { class: "quiet" }, `seed ${settings.seed}`));
+  const id = picture.picture_id ? `, picture ${picture.picture_id.slice(0, 10)}` : "";
+  parts.push(element("p", { class: "quiet" }, `seed ${settings.seed}${id}`));
+  for (const note of picture.notes ?? []) parts.push(element("p", { class: "note" }, note));
   if (settings.negative_prompt) parts.push(element("h3", {}, "Negative prompt"), element("p", { class: "prompt" }, settings.negative_prompt));
   if (report.varying.length) {
     parts.push(element("h3", {}, "What differs between runs"), listed(report.varying.map((path) => [path, written(settings[path])])));

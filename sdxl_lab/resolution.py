@@ -1,0 +1,204 @@
+"""What a run will do exactly: a spec tied to the content of its dataset and checkpoint, and what is to be said of it before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdxl_lab import artifacts, comet
+from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
+from sdxl_lab.documents import meant
+from sdxl_lab.records import Picture, RunFolder
+from sdxl_lab.settings import ImageReading
+from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """A run that is ready to start: every picture planned, dataset checked, checkpoint identified.
+
+    Attributes:
+        spec: What will be made, exactly.
+        dataset: Where inputs and masks are read from.
+        folder: Where the run is recorded.
+        notes: What is to be said of pictures before they are made, such as words that the model will not read: lines by sample and task.
+    """
+
+    spec: ResolvedSpec
+    dataset: Dataset
+    folder: RunFolder
+    notes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        made, planned = len(self.folder.pictures()) if self.folder.spec_file.is_file() else 0, len(self.spec.edits)
+        return "\n".join([f"run {self.spec.run_id[:10]}: {planned} pictures, {made} of them made, in {self.folder.path}", *self.said])
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Everything that is to be said of the run, one line each and each once."""
+        return tuple(gathered({f"{sample} {task}": lines for (sample, task), lines in self.notes.items()}))
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The samples that are edited, in the order of the edits."""
+        return tuple(self.dataset.sample(name) for name in dict.fromkeys(edit.sample for edit in self.spec.edits))
+
+    def inputs(self) -> dict[str, Image.Image]:
+        """The pictures as they are read: sample's name to an upright RGB image."""
+        readings = {edit.sample: edit.settings.image for edit in self.spec.edits}
+        return {sample.name: sample.image(**readings[sample.name].model_dump()) for sample in self.samples}
+
+    def masks(self) -> dict[str, Image.Image]:
+        """The regions that will be repainted: "sample task" to a mask, white where it is repainted."""
+        from sdxl_lab.inputs import prepare
+
+        images, masks = self.inputs(), {sample.name: sample.mask() for sample in self.samples}
+        return {title(edit): prepare(edit, images[edit.sample], masks[edit.sample])[1] for edit in self.spec.edits}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run is recorded and its pictures are still whole."""
+        return self.folder.is_done and not self.folder.pending()
+
+
+def title(picture: Edit | Picture) -> str:
+    """Name a picture within its run: sample and task."""
+    return f"{picture.sample} {picture.task}"
+
+
+def gathered(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say each note once.
+
+    Args:
+        notes: Name of a picture, or of a run, to what is to be said of it.
+
+    Returns:
+        One line a note, with the first name and how many more it is about.
+    """
+    about: dict[str, list[str]] = {}
+    for name, lines in notes.items():
+        for line in lines:
+            about.setdefault(line, []).append(name)
+    return [f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {line}" for line, names in about.items()]
+
+
+def fetch(dataset: str) -> Dataset:
+    """Find a dataset and check all of it; artifacts lie in the lab's own `artifacts/datasets`.
+
+    Args:
+        dataset: A folder, a built-in one such as `pocket-scenes`, or a Comet artifact `workspace/name:version`, downloaded if it is not here.
+
+    Raises:
+        ArtifactError: It is not there, or something in it is unfit.
+        CometError: The artifact cannot be downloaded.
+    """
+    return artifacts.fetch(dataset, datasets_folder=home() / "artifacts" / "datasets")
+
+
+def home() -> Path:
+    """The folder whose `artifacts` the lab uses: the repository around the working folder, else the working folder itself."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "artifacts" / "README.md").is_file()), here)
+
+
+def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: CheckpointIdentity | None = None) -> Resolved:
+    """Tie a spec to the content of its dataset and checkpoint, before anything runs; no weights are loaded.
+
+    Args:
+        spec: What was asked for.
+        dataset: What `fetch` found for the spec's dataset, to spare finding it again; likewise `identity`, what `checkpoints.identify` found.
+        identity: Of the spec's checkpoint.
+
+    Returns:
+        Every picture that will be made, and where it is recorded.
+
+    Raises:
+        SpecError: The dataset lacks a sample, a mask, a prompt or a seed that the spec needs; all of them are listed.
+        ArtifactError: The dataset is not there, or something in it is unfit.
+        CheckpointError: The checkpoint is not there, or cannot run here as asked.
+        CometError: Comet cannot be used as asked.
+    """
+    comet.check(spec.tracking)
+    dataset = dataset or fetch(spec.dataset)
+    samples = _chosen(spec, dataset)
+    from sdxl_lab import checkpoints  # slow: after the mistakes that show without it
+
+    identity = identity or checkpoints.identify(spec.checkpoint)
+    compute = checkpoints.settle(spec.compute, identity)
+    edits = _edits(spec, samples, checkpoints.defaults(identity))
+    resolved = ResolvedSpec(
+        spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(_runs_folder(spec.runs_folder))}),
+        dataset=DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest),
+        checkpoint=identity,
+        edits=edits,
+        device=compute.device,
+        dtype=compute.dtype,
+        threads=compute.threads or 1,
+    )
+    return Resolved(spec=resolved, dataset=dataset, folder=RunFolder.of(resolved), notes=_notes(edits, identity))
+
+
+def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
+    if spec.samples is None:
+        return dataset.samples
+    names = [sample.name for sample in dataset.samples]
+    unknown = [name for name in spec.samples if name not in names]
+    if unknown:
+        raise SpecError([f"samples: got {name!r}; dataset {dataset.name} has {', '.join(names)}" for name in unknown])
+    return tuple(dataset.sample(name) for name in spec.samples)
+
+
+def _edits(spec: RunSpec, samples: tuple[Sample, ...], defaults: Mapping[str, Any]) -> tuple[Edit, ...]:
+    edits, problems = [], []
+    for sample in samples:
+        for task in spec.tasks:
+            metadata = sample.tasks.get(task, TaskMetadata())
+            words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
+            try:
+                edit = spec.edit(sample.name, task, **words, defaults=defaults)
+            except SpecError as error:
+                problems += error.problems
+                continue
+            if sample.mask_path is None and edit.settings.mode != "canvas":
+                problems.append(
+                    f"tasks: sample {sample.name} has no mask, and {task} needs one; add it to metadata.json, or outpaint with mode canvas"
+                )
+            edits.append(_as_it_matters(edit, sample))
+    if problems:
+        raise SpecError(problems)
+    return tuple(edits)
+
+
+def _notes(edits: Iterable[Edit], identity: CheckpointIdentity) -> dict[tuple[str, str], tuple[str, ...]]:
+    from sdxl_lab import checkpoints, tokens
+
+    words = {(edit.sample, edit.task): {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
+    limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
+    is_long = any(tokens.may_be_cut(text, limit=limit) for texts in words.values() for text in texts.values())
+    folders = checkpoints.tokenizers(identity) if is_long else ()
+    found = {key: tokens.notes(texts, folders) for key, texts in words.items()}
+    return {key: tuple(lines) for key, lines in found.items() if lines}
+
+
+def _as_it_matters(edit: Edit, sample: Sample) -> Edit:
+    """The edit, with every setting of reading the picture neutral that makes no difference to it: as it would have been before there was one."""
+    neutrals = meant(ImageReading, {})
+    mattering = {key: value for key, value in edit.settings.image.model_dump().items() if key in sample.facts.readings}
+    settings = edit.settings.model_copy(update={"image": ImageReading(**neutrals | mattering)})
+    return edit.model_copy(update={"settings": settings})
+
+
+def _pinned(written: str, dataset: Dataset) -> str:
+    """The dataset as written, or the version of the artifact that an alias stood for."""
+    return f"{dataset.name}:{dataset.version}" if dataset.version else written
+
+
+def _runs_folder(written: str) -> Path:
+    """Where runs are kept: what lies under `artifacts` belongs to the lab, wherever in it the notebook lies."""
+    folder = Path(written).expanduser()
+    return home() / folder if folder.parts[:1] == ("artifacts",) else folder
