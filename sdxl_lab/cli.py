@@ -116,6 +116,8 @@ def sweep(
     from sdxl_lab.sweep_report import report
 
     planned = plan(SweepFile.read(file))
+    for line in planned.notes:
+        print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
     if not planned.pending:
         print(f"all {len(planned.runs)} runs are done: {planned.runs_folder}")
         print(f"to look at them: {report(planned)}")

@@ -100,6 +100,7 @@ class Plan:
         runs_folder: Where its runs are recorded.
         groups: In the order in which they are started; checkpoints are the outer loop.
         points: How many points the sweep has; some may be the same run.
+        notes: What is to be said before anything runs, one line each.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Plan:
     runs_folder: Path
     groups: tuple[Group, ...]
     points: int
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def runs(self) -> tuple[PlannedRun, ...]:
@@ -142,6 +144,7 @@ class Plan:
         same = self.points - len(self.runs)
         twice = f" ({same} of them the same run as another)" if same else ""
         yield f"{self.name}: {self.points} points{twice}, {done} done, {len(self.pending)} to run, recorded in {self.runs_folder}"
+        yield from self.notes
         widest = max((len(run.label) for run in self.runs), default=0)
         for number, group in enumerate(self.groups, 1):
             checkpoint, *_ = (run.parameters["checkpoint"] for run in group.runs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +13,11 @@ from sdxl_lab.checkpoints import CheckpointError, Outline, Sizes
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.inputs import Pixels, at_working_size, prepare, refined_key, trajectory_key
+from sdxl_lab.moved_defaults import RELEASES, noticed, pinned
 from sdxl_lab.plan import Plan, PlannedRun, Work, grouped
 from sdxl_lab.records import RunFolder
-from sdxl_lab.spec import Edit, ResolvedSpec, SpecError
+from sdxl_lab.resolution import gathered, resolve
+from sdxl_lab.spec import Edit, ResolvedSpec, RunSpec, SpecError
 from sdxl_lab.sweep_file import Point, SweepFile
 from sdxl_lab.trajectory import Window, build_scheduler, window
 
@@ -38,7 +40,7 @@ def plan(file: SweepFile) -> Plan:
     Raises:
         PlanError: Points that cannot be run: a dataset, a checkpoint, a mask or a step is missing. Lists every problem.
     """
-    resolver = _Resolver()
+    resolver = _Resolver(file.defaults)
     problems: dict[str, list[str]] = {}
     runs: dict[str, PlannedRun] = {}
     for point in file.points:
@@ -57,20 +59,30 @@ def plan(file: SweepFile) -> Plan:
         runs_folder=Path(next(iter(runs.values())).parameters["runs_folder"]),
         groups=grouped(list(runs.values())),
         points=len(file.points),
+        notes=(*gathered(resolver.notes), *_about_defaults(resolver.moved)),
     )
 
 
 class _Resolver:
     """Resolves points, each dataset, checkpoint and mask once."""
 
-    def __init__(self) -> None:
+    def __init__(self, release: str | None) -> None:
         self._known: dict[Hashable, Any] = {}
+        self._release = release
+        self.notes: dict[str, tuple[str, ...]] = {}
+        self.moved: dict[str, tuple[Any, Any]] = {}
 
     def planned(self, point: Point) -> PlannedRun:
         dataset = self._once(("dataset", point.spec.dataset), lambda: experiment.fetch(point.spec.dataset))
         identity = self._once(("checkpoint", point.spec.checkpoint), lambda: checkpoints.identify(point.spec.checkpoint))
-        resolved = experiment.resolve(point.spec, dataset=dataset, identity=identity).spec
-        compute = point.spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
+        parameters = pinned(point.parameters, self._release, identity) if self._release else point.parameters
+        spec = RunSpec.from_parameters(**parameters)
+        found = resolve(spec, dataset=dataset, identity=identity)
+        resolved = found.spec
+        self.notes[point.label] = tuple(dict.fromkeys(line for lines in found.notes.values() for line in lines))
+        if self._release is None:
+            self.moved |= noticed(spec, resolved.edits, identity)
+        compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
         outline = self._once(("outline", identity.name, identity.digest, compute), lambda: checkpoints.outline(identity, compute))
         works: dict[tuple[str, str], Work] = {}
         problems: list[str] = []
@@ -87,7 +99,7 @@ class _Resolver:
         return PlannedRun(
             label=point.label,
             run_id=resolved.run_id,
-            parameters=_pinned(point, resolved) | {"name": name},
+            parameters=_settled(parameters, resolved) | {"name": name},
             folder=folder.path,
             status="done" if is_done(folder) else "begun" if is_begun else "new",
             works=works,
@@ -155,7 +167,7 @@ def _window(edit: Edit, outline: Outline) -> Window:
     )
 
 
-def _pinned(point: Point, resolved: ResolvedSpec) -> dict[str, Any]:
+def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str, Any]:
     """The parameters with nothing left that another process, folder or machine could choose or read differently."""
     paths = {"runs_folder": str(Path(resolved.spec.runs_folder).absolute())}
     for name in ("dataset", "checkpoint"):
@@ -164,7 +176,16 @@ def _pinned(point: Point, resolved: ResolvedSpec) -> dict[str, Any]:
         local = Path(written).expanduser()
         paths[name] = str(local.absolute()) if not named and local.exists() else written
     compute = {"dtype": resolved.dtype, "threads": resolved.threads}
-    return merge(point.parameters, paths | {"hyperparameters": {"compute": compute}})
+    return merge(parameters, paths | {"hyperparameters": {"compute": compute}})
+
+
+def _about_defaults(moved: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Say which of today's defaults make other pictures than the first release's, and how to have those."""
+    if not moved:
+        return []
+    first = RELEASES[0]
+    values = ", ".join(f"{path} was {old} and is {new}" for path, (old, new) in moved.items())
+    return [f"since {first} defaults have moved: {values}; a file written for it means its pictures with the line `defaults: {first}`"]
 
 
 def _home_runs() -> Path:

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sdxl_lab.artifacts import Dataset
+from sdxl_lab.documents import written
 from sdxl_lab.errors import LabError
-from sdxl_lab.hyperparams import flatten
+from sdxl_lab.hyperparams import flatten, merge
+from sdxl_lab.moved_defaults import recorded, version_of
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.resolution import gathered
 from sdxl_lab.spec import as_parameters
@@ -65,20 +67,24 @@ def parameters_of(path: Path) -> dict[str, Any]:
         path: A run's folder, or a PNG that sdxl_lab made.
 
     Returns:
-        Nested plain values for YAML. A run's plan the same run; a picture's plan that one picture, its prompt and seed included.
+        Nested plain values for YAML. A run's plan the same run; a picture's plan that one picture, its prompt and seed included. Settings whose
+        defaults have moved since it was made are written out.
 
     Raises:
         LabError: It is neither.
     """
     if path.is_dir():
         folder = RunFolder(path)
-        spec = folder.resolved.spec.model_dump(mode="json")
-        # The record names no paths of the machine it was made on; on that machine they are known.
-        return spec | {key: folder.local[key] for key in ("dataset", "checkpoint") if key in folder.local}
-    stamp = _stamp(path)
-    parameters = as_parameters(stamp.edit, stamp.resolved)
-    local = _run_of(path).local
-    return parameters | {key: local[key] for key in ("dataset", "checkpoint") if key in local}
+        resolved, parameters = folder.resolved, written(folder.resolved.spec)
+        release, local = version_of(_version_of(folder)), folder.local
+    else:
+        stamp = _stamp(path)
+        resolved, parameters = stamp.resolved, as_parameters(stamp.edit, stamp.resolved)
+        release, local = version_of(stamp.versions.get("sdxl_lab")), _run_of(path).local
+    old = recorded(resolved.spec, resolved.edits, release, resolved.checkpoint)
+    # The record names no paths of the machine it was made on; on that machine they are known.
+    here = {key: local[key] for key in ("dataset", "checkpoint") if key in local}
+    return merge({"hyperparameters": old}, parameters | here) if old else parameters | here
 
 
 def _print_run(folder: RunFolder, console: Console) -> None:
@@ -126,6 +132,14 @@ def _print_lines(console: Console, values: Mapping[str, Any]) -> None:
 
 def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
     return {path: value for path, value in flatten(nested).items() if value != {}}
+
+
+def _version_of(folder: RunFolder) -> str | None:
+    """Which version made a run: as its record says, or as long as it is not done, its machine's."""
+    for found in (folder.record, folder.local.get("machine", {})):
+        if version := found.get("versions", {}).get("sdxl_lab"):
+            return version
+    return None
 
 
 def _stamp(path: Path) -> Stamp:

@@ -13,10 +13,11 @@ from typing import Any, Self
 from sdxl_lab import arguments, notebooks, ranges
 from sdxl_lab.credentials import without_credentials
 from sdxl_lab.hyperparams import HyperparameterError, difference, get, merge, replace, shortest, split, unknown_key
+from sdxl_lab.moved_defaults import RELEASES
 from sdxl_lab.parameters import plain, takes_numbers
 from sdxl_lab.run_spec import NAME, NAME_PATTERN, SECRET, RunSpec, SpecError
 
-KEYS = ("name", "notebook", "parameters", "grid", "exclude", "points")
+KEYS = ("name", "notebook", "defaults", "parameters", "grid", "exclude", "points")
 MOST_POINTS = 10_000
 """A larger grid is a slip of the keyboard."""
 
@@ -54,11 +55,13 @@ class SweepFile:
         name: Its name, and the last part of its runs' folder.
         notebook: What runs each point.
         points: The runs: those of the grid in the order of its axes, the first changing slowest, then the single ones.
+        defaults: The release whose defaults fill in what is not given; None for this version's.
     """
 
     name: str
     notebook: Path
     points: tuple[Point, ...]
+    defaults: str | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -81,7 +84,8 @@ class SweepFile:
         """Make a sweep from a dictionary with the keys of a sweep file.
 
         Args:
-            content: `name`; `notebook`, the built-in one if left out; `parameters`, laid over the notebook's own; `grid`, for each
+            content: `name`; `notebook`, the built-in one if left out; `defaults`, the release whose defaults are meant, this version's if left
+                out; `parameters`, laid over the notebook's own; `grid`, for each
                 dotted path its values; `exclude`, points of the grid that are left out; `points`, single ones beside the grid. Nested
                 dictionaries and dotted paths mean the same everywhere.
             subject: Where it was found, for the error.
@@ -96,7 +100,7 @@ class SweepFile:
         points = reader.points()
         if reader.problems:
             raise SweepFileError(list(dict.fromkeys(reader.problems)), subject)
-        return cls(name=reader.name, notebook=reader.notebook, points=points)
+        return cls(name=reader.name, notebook=reader.notebook, points=points, defaults=reader.defaults)
 
 
 class _Reader:
@@ -107,6 +111,7 @@ class _Reader:
         content = self._without_secrets(content)
         self.problems += [unknown_key(str(key), KEYS) for key in content if key not in KEYS]
         self.name = self._name(content.get("name"))
+        self.defaults = self._release(content.get("defaults"))
         self.notebook, defaults = self._find(content.get("notebook"))
         given = self._flat(content.get("parameters"), "parameters")
         folder = {} if "runs_folder" in given else {"runs_folder": f"artifacts/runs/{self.name}"}
@@ -180,6 +185,12 @@ class _Reader:
         got = "missing" if name is None else f"got {name!r}"
         self.problems.append(f"name: {got}; allowed is {NAME}")
         return "unnamed"
+
+    def _release(self, release: Any) -> str | None:
+        if release is None or release in RELEASES:
+            return release
+        self.problems.append(f"defaults: got {release!r}; allowed is a release whose defaults are meant, one of {', '.join(RELEASES)}, or none")
+        return None
 
     def _find(self, notebook: Any) -> tuple[Path, dict[str, Any]]:
         try:

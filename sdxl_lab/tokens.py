@@ -43,6 +43,7 @@ def may_be_cut(text: str | None, *, limit: int) -> bool:
     return len((text or "").lower().encode("utf-8", "replace")) + MARKS > limit
 
 
+@lru_cache(maxsize=10_000)
 def count(text: str, tokenizer: Path) -> Count | None:
     """Count the tokens of a text, if it may have more than are read.
 

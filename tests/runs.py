@@ -58,10 +58,12 @@ def resolved_run(runs_folder: Path, dataset: str = "pocket-scenes", tracking: st
 
 
 def made_for(edit: Edit, size: tuple[int, int] = (24, 16)) -> Made:
-    """Pixels that depend on the edit alone."""
-    generator = np.random.RandomState(sum(edit.sample.encode() + edit.task.encode()))
+    """Pixels that depend on the edit alone, those of the input on its sample."""
     width, height = size
-    pixels = generator.randint(0, 256, (2, height, width, 3)).astype(np.uint8)
+    pixels = [
+        np.random.RandomState(sum(words.encode())).randint(0, 256, (height, width, 3)).astype(np.uint8)
+        for words in (edit.sample + edit.task, edit.sample)
+    ]
     mask = np.zeros((height, width), np.uint8)
     mask[4:12, 6:18] = 255
     return Made(
