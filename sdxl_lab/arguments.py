@@ -1,9 +1,11 @@
-"""Parameters as people give them to the command: `-p name value` and YAML files."""
+"""Parameters as people give them to the command, by papermill's own options: names and values, YAML texts and YAML files."""
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,13 @@ import yaml
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import merge, replace
 
-FLAGS = ("-p", "--parameter")
+NAMED = ("-p", "--parameters", "--parameter", "-r", "--parameters_raw")
+"""The options that take a name and a value."""
+
+EXAMPLE = "hyperparameters:\n  denoising: {guidance_scale: 5}"
+
+Pair = tuple[str, str]
+"""The dotted path of a parameter, and its value as it was written."""
 
 
 class ArgumentError(LabError):
@@ -42,6 +50,12 @@ def _integer(_: yaml.SafeLoader, node: Any) -> int:
     return int(node.value)  # PyYAML's own takes 010 for an octal number
 
 
+_TEXT = "tag:yaml.org,2002:str"
+_BREAKS = re.compile("[\x85\u2028\u2029]")
+"""PyYAML reads these as line breaks, as YAML 1.1 says, unless they are escaped."""
+_COMMENT = re.compile(r" +#[^\s#]")
+_UNREADABLE = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
+"""What PyYAML raises: the others for tags whose value does not fit, endless digits and endless nesting."""
 _KEPT = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
 _NUMBER = r"^([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
 _Loader.yaml_implicit_resolvers = {
@@ -52,47 +66,69 @@ for _kind in (_Loader, _Dumper):
     _kind.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
     _kind.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_NUMBER), list("-+0123456789."))
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar(_TEXT, text, style='"' if _BREAKS.search(text) else None))
 
 
 def paired(arguments: Sequence[str]) -> list[str]:
-    """Join the name and the value that follow each -p into one argument, since typer has no repeatable option of two values.
+    """Give the name and the value that follow each -p one -p each, since typer has no repeatable option of two values.
 
     Args:
         arguments: The command line.
 
     Returns:
-        The command line with `-p name=value` for each `-p name value`. A lone name at the end stays alone.
+        The command line with `-p name -p value` for each `-p name value`, whatever the two look like; likewise for -r. A lone name at the
+        end stays alone: the option is then given an odd number of times.
     """
-    rest, joined = iter(arguments), []
+    rest, repeated = iter(arguments), []
     for argument in rest:
-        joined.append(argument)
-        if argument in FLAGS and (name := next(rest, None)) is not None:
-            value = next(rest, None)
-            joined.append(name if value is None else f"{name}={value}")
-    return joined
+        if argument not in NAMED:
+            repeated.append(argument)
+            continue
+        following = list(islice(rest, 2))
+        repeated += [word for text in following for word in (argument, text)] or [argument]
+    return repeated
 
 
-def laid_over(parameters: dict[str, Any], given: Sequence[str]) -> dict[str, Any]:
-    """Lay parameters from a command line over others.
+def pairs(given: Sequence[str]) -> list[Pair]:
+    """Put the names and values that `paired` took apart together again: each two neighbors are a pair."""
+    return list(zip(given[::2], given[1::2], strict=True))
+
+
+def laid_over(
+    parameters: dict[str, Any],
+    *,
+    encoded: Sequence[str] = (),
+    files: Sequence[Path] = (),
+    texts: Sequence[str] = (),
+    values: Sequence[Pair] = (),
+    raw: Sequence[Pair] = (),
+    takes_text: Callable[[str], bool],
+) -> dict[str, Any]:
+    """Lay what a command line gives over a notebook's own parameters, kind after kind as papermill does, each in its order: the last one wins.
 
     Args:
-        parameters: Nested parameters by name.
-        given: `path=value` each: a dotted path, and a value as YAML. A dictionary is laid over a dictionary.
+        parameters: Nested parameters by name. A dictionary is laid over a dictionary.
+        encoded: YAML texts in base64.
+        files: YAML files.
+        texts: YAML texts.
+        values: Single parameters, read as YAML unless they are texts.
+        raw: Single parameters that are texts, whatever takes them.
+        takes_text: Says of a dotted path whether a text is meant there, which is then taken as it is, to the last character.
 
     Returns:
         A new dictionary.
 
     Raises:
-        ArgumentError: A value is not YAML.
+        ArgumentError: Something cannot be read.
         HyperparameterError: A path is not one.
     """
-    for argument in given:
-        path, _, text = argument.partition("=")
-        try:
-            value = yaml.load(text, _Loader)
-        except yaml.YAMLError as error:
-            raise ArgumentError(f"{path}: {text!r} cannot be read as YAML ({_one_line(error)}); quote a text: -p {path} '\"...\"'") from error
+    for read in (*map(_read_base64, encoded), *map(read_file, files), *map(_read_text, texts)):
+        parameters = merge(parameters, read)
+    for path, text in values:
+        value = text if takes_text(path) else _read(text, f"{path}: the value is not YAML", f"-r {path} takes a text as it is")
         parameters = merge(parameters, replace({}, path, value))
+    for path, text in raw:
+        parameters = merge(parameters, replace({}, path, text))
     return parameters
 
 
@@ -106,20 +142,16 @@ def read_file(path: Path) -> dict[str, Any]:
         Its parameters; none for an empty file.
 
     Raises:
-        ArgumentError: It cannot be read, is not YAML, or holds something else.
+        ArgumentError: It cannot be read, is not YAML, holds something else, or a text that YAML would cut.
     """
+    advice = f"it holds lines such as\n{EXAMPLE}"
     try:
-        parameters = yaml.load(path.read_text("utf-8"), _Loader)
+        text = path.read_text("utf-8")
     except OSError as error:
         raise ArgumentError(f"{path} cannot be read: {error.strerror}; give a YAML file of parameters") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        example = "hyperparameters:\n  denoising: {guidance_scale: 5}"
-        raise ArgumentError(f"{path} is not YAML ({_one_line(error)}); it holds lines such as\n{example}") from error
-    if parameters is None:
-        return {}
-    if not isinstance(parameters, dict):
-        raise ArgumentError(f"{path} holds a {type(parameters).__name__}; it must hold parameters by name, such as\ncheckpoint: pocket")
-    return parameters
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{path} is not YAML ({error}); {advice}") from error
+    return _by_name(_read(text, f"{path} is not YAML", advice), str(path), "checkpoint: pocket")
 
 
 def written(parameters: dict[str, Any]) -> str:
@@ -134,5 +166,75 @@ def written(parameters: dict[str, Any]) -> str:
     return yaml.dump(parameters, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=150)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _read_text(text: str) -> dict[str, Any]:
+    if _is_file(text):
+        raise ArgumentError(f"-y takes YAML text, and {text} is a file; did you mean -f {text}?")
+    value = _read(text, "the text of -y is not YAML", "write -y 'checkpoint: pocket', or -f FILE for a file")
+    if isinstance(value, str) and text.strip().endswith((".yaml", ".yml")):
+        raise ArgumentError(f"-y takes YAML text, and {text} looks like a file, which is not there; did you mean -f FILE?")
+    return _by_name(value, "the text of -y", "-y 'checkpoint: pocket'")
+
+
+def _read_base64(encoded: str) -> dict[str, Any]:
+    try:
+        text = base64.b64decode("".join(encoded.split()), validate=True).decode("utf-8")
+    except ValueError as error:
+        raise ArgumentError(f"the text of -b is not base64 of YAML ({error}); -y takes YAML as it is") from error
+    return _by_name(_read(text, "the text of -b is not YAML", f"decoded, it holds lines such as\n{EXAMPLE}"), "the text of -b", "checkpoint: pocket")
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than a path may be, or no path at all
+        return False
+
+
+def _by_name(value: Any, where: str, example: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ArgumentError(f"{where} holds a {type(value).__name__}; it must hold parameters by name, such as\n{example}")
+    for key in value:
+        if not isinstance(key, str):
+            raise ArgumentError(f"{where} holds the name {key!r}, which is no text; names are texts, such as\n{example}")
+    return value
+
+
+def _read(text: str, refusal: str, advice: str) -> Any:
+    """What a YAML text says. A refusal repeats none of it: it may hold a key."""
+    try:
+        unclear = next(_unclear(text), None)
+        value = yaml.load(text, _Loader)
+    except _UNREADABLE as error:
+        raise ArgumentError(f"{refusal} ({_reason(error)}); {advice}") from error
+    if unclear:
+        raise ArgumentError(f"{refusal.partition(' is not ')[0]}: {unclear}")
+    return value
+
+
+def _unclear(text: str) -> Iterator[str]:
+    """Where YAML would drop words that were hardly meant to be dropped."""
+    loader = _Loader(text)
+    events = list(iter(loader.get_event, None))
+    used = {event.anchor for event in events if isinstance(event, yaml.AliasEvent)}
+    for event in events:
+        if not isinstance(event, yaml.ScalarEvent):
+            continue
+        line = f"in line {event.start_mark.line + 1}"
+        if _BREAKS.search(text, event.start_mark.pointer, event.end_mark.pointer):
+            yield f"{line} YAML would take a line separator out of a text; put double quotes around it, and write \\L, \\P or \\N"
+        if event.style is not None or loader.resolve(yaml.ScalarNode, event.value, event.implicit) != _TEXT:
+            continue
+        if _COMMENT.match(text, event.end_mark.pointer):
+            yield f"{line} YAML takes # and what follows it for a comment; put quotes around the text, or a space after # if a comment is meant"
+        if event.anchor and event.anchor not in used:
+            yield f"{line} YAML takes & and the word after it for an anchor, which nothing refers to; put quotes around the text"
+
+
+def _reason(error: Exception) -> str:
+    """What PyYAML found, without the excerpt that it appends."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())
+    found = ", ".join(part for part in (error.context, error.problem) if part)
+    return f"{found}, in line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"

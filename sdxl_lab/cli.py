@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from sdxl_lab.errors import LabError
 
@@ -26,10 +27,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; leave with 0 (done), 1 (an error, said in one message) or 2 (wrong usage)."""
-    from sdxl_lab.arguments import paired
-
     try:
-        app(paired(sys.argv[1:]), prog_name="sdxl-lab")
+        app(prog_name="sdxl-lab")
     except LabError as error:
         print(f"sdxl-lab: {error}", file=sys.stderr)
         sys.exit(1)
@@ -44,11 +43,23 @@ def main() -> None:
         sys.exit(1)
 
 
-def _require_values(parameters: list[str] | None) -> list[str] | None:
-    for parameter in parameters or []:
-        if "=" not in parameter:
-            raise typer.BadParameter(f"got {parameter!r} and no value; write -p NAME VALUE")
-    return parameters
+class _Pairs(TyperCommand):
+    """A command whose -p and -r take a name and a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        from sdxl_lab.arguments import paired
+
+        return super().parse_args(ctx, paired(args))
+
+
+def _in_pairs(param: typer.CallbackParam, given: list[str] | None) -> list[str] | None:
+    flag, words = min(param.opts, key=len), given or []
+    for name in words[::2]:
+        if "=" in name:
+            raise typer.BadParameter(f"a name holds no '='; write {flag} {name.partition('=')[0]} VALUE, with a space")
+    if len(words) % 2:
+        raise typer.BadParameter(f"got {words[-1]!r} and no value; write {flag} NAME VALUE")
+    return given
 
 
 @app.command()
@@ -59,30 +70,51 @@ def demo() -> None:
     demo()
 
 
-@app.command()
+@app.command(cls=_Pairs)
 def run(
     notebook: Annotated[str, typer.Argument(help="An .ipynb file, or inpaint_outpaint for the built-in one.", metavar="NOTEBOOK")],
     parameter: Annotated[
         list[str] | None,
         typer.Option(
-            "-p",
-            "--parameter",
+            *("-p", "--parameters", "--parameter"),
             metavar="NAME VALUE",
-            help="A dotted path and its value, read as YAML; wins over -y. Repeatable.",
-            callback=_require_values,
+            help="A dotted path and its value: a text as it is, anything else as YAML.",
+            callback=_in_pairs,
         ),
     ] = None,
-    yaml_file: Annotated[Path | None, typer.Option("-y", "--yaml", metavar="FILE", help="A YAML file of parameters.")] = None,
+    raw: Annotated[
+        list[str] | None,
+        typer.Option("-r", "--parameters_raw", metavar="NAME VALUE", help="The same, always a text as it is.", callback=_in_pairs),
+    ] = None,
+    file: Annotated[list[Path] | None, typer.Option("-f", "--parameters_file", metavar="FILE", help="A YAML file of parameters.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("-y", "--parameters_yaml", "--yaml", metavar="TEXT", help="A YAML text of parameters: 'checkpoint: sdxl'.")
+    ] = None,
+    encoded: Annotated[
+        list[str] | None, typer.Option("-b", "--parameters_base64", metavar="TEXT", help="The same, in base64, as scripts pass it on.")
+    ] = None,
 ) -> None:
-    """Run a notebook through papermill, resumably: -p hyperparameters.denoising.guidance_scale 5."""
-    from sdxl_lab import arguments, notebooks
+    """Run a notebook through papermill, resumably: -p hyperparameters.denoising.guidance_scale 5.
+
+    All options are papermill's and repeatable. -r wins over -p, -p over -y, -y over -f, -f over -b, and the later over the earlier of a kind.
+    """
+    from sdxl_lab import notebooks
+    from sdxl_lab.arguments import laid_over, pairs
     from sdxl_lab.experiment import execute
-    from sdxl_lab.hyperparams import merge
+    from sdxl_lab.parameters import takes_text
     from sdxl_lab.progress import following
+    from sdxl_lab.run_spec import RunSpec
 
     path = notebooks.find(notebook)
-    in_file = arguments.read_file(yaml_file) if yaml_file else {}
-    parameters = arguments.laid_over(merge(notebooks.parameters_of(path), in_file), parameter or [])
+    parameters = laid_over(
+        notebooks.parameters_of(path),
+        encoded=encoded or (),
+        files=file or (),
+        texts=text or (),
+        values=pairs(parameter or ()),
+        raw=pairs(raw or ()),
+        takes_text=lambda name: takes_text(name, RunSpec),
+    )
     with following() as follow:
         resolved = execute(path, parameters, follow, say=lambda line: print(f"sdxl-lab: {line}", file=sys.stderr, flush=True))
     print(f"{len(resolved.spec.edits)} pictures in {resolved.folder.path}")
@@ -158,7 +190,7 @@ def publish(
 @app.command()
 def show(
     path: Annotated[Path, typer.Argument(help="A run's folder, or a picture that sdxl_lab made.", metavar="RUN-or-PICTURE")],
-    as_parameters: Annotated[bool, typer.Option("--as-parameters", help="Print the YAML that continues from it: sdxl-lab run ... -y FILE.")] = False,
+    as_parameters: Annotated[bool, typer.Option("--as-parameters", help="Print the YAML that continues from it: sdxl-lab run ... -f FILE.")] = False,
 ) -> None:
     """Show what a run holds, or how a picture was made."""
     from sdxl_lab.show import parameters_of, print_path

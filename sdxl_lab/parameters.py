@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
@@ -16,6 +17,8 @@ from sdxl_lab.hyperparams import closest, unknown_key
 from sdxl_lab.settings import Hyperparameters, InpaintHyperparameters, OutpaintHyperparameters
 
 NULLS = ("null", "Null", "NULL", "None", "~")
+SURROGATES = re.compile("[\ud800-\udfff]")
+"""What Python puts for bytes that are no UTF-8. No file can hold them."""
 ELSEWHERE = {
     "steps": "denoising.num_inference_steps",
     "num_steps": "denoising.num_inference_steps",
@@ -85,14 +88,16 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def without_nulls(values: Mapping[Any, Any], above: tuple[str, ...] = ()) -> tuple[dict[Any, Any], list[str]]:
-    """Put None for the texts that were meant to be None, such as those papermill makes of `-p samples null`.
+    """Put None for the texts that were meant to be None, such as those papermill makes of `-p samples null`, and for those that are no Unicode.
+
+    A text of that one word is refused even where words are taken as they are: it is far more often a slip than a prompt.
 
     Args:
         values: Nested plain parameters.
         above: The keys that lead to `values`.
 
     Returns:
-        A copy with None in their places, and one line for each that says how to write None.
+        A copy with None in their places, and one line for each that says how to write None, or where the text went wrong.
     """
     kept: dict[Any, Any] = {}
     found: list[str] = []
@@ -101,6 +106,12 @@ def without_nulls(values: Mapping[Any, Any], above: tuple[str, ...] = ()) -> tup
         if isinstance(value, Mapping):
             kept[key], below = without_nulls(value, keys)
             found += below
+        elif isinstance(value, str) and (broken := SURROGATES.search(value)):
+            kept[key] = None
+            found.append(
+                f"{'.'.join(keys)}: got a text with {broken.group()!r} as character {broken.start() + 1}, which no Unicode text holds; "
+                "write it in UTF-8, in a shell with a UTF-8 locale"
+            )
         elif isinstance(value, str) and value.strip() in NULLS:
             kept[key] = None
             found.append(f"{'.'.join(keys)}: got the text {value!r}, which is not None; write None in Python, or as YAML: -y '{_yaml(keys, 'null')}'")
@@ -119,12 +130,33 @@ def takes_numbers(path: str) -> type | None:
         `int` for whole numbers, `float` for any, None for anything else.
     """
     first, *keys = path.split(".")
-    annotation: Any = Hyperparameters if first == "hyperparameters" and keys else None
-    for key in keys:
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)) or key not in annotation.model_fields:
-            return None
-        annotation = annotation.model_fields[key].annotation
+    annotation = _annotation(keys, Hyperparameters) if first == "hyperparameters" else None
     return next((kind for kind in _members(annotation) if kind in (int, float)), None)
+
+
+def takes_text(path: str, model: type[BaseModel]) -> bool:
+    """Find out whether words are to be taken as they are: because a setting takes any text, or to be told that there is no such setting.
+
+    Args:
+        path: The dotted path of a parameter, such as `hyperparameters.inpaint.prompt`; it need not exist.
+        model: The model of all parameters.
+
+    Returns:
+        False for numbers, choices such as a scheduler's name, lists and dictionaries, also where None is allowed beside them.
+    """
+    annotation = _annotation(path.split("."), model)
+    return annotation is None or str in _members(annotation)
+
+
+def _annotation(keys: Sequence[str], model: type[BaseModel]) -> Any:
+    """The type of the setting to which keys lead; None if there is none."""
+    level, annotation = model, None
+    for key in keys:
+        if level is None or key not in level.model_fields:
+            return None
+        field = level.model_fields[key]
+        level, annotation = _model(key, field), field.annotation
+    return annotation
 
 
 def _members(annotation: Any) -> Iterator[Any]:
@@ -234,7 +266,7 @@ def _hint(key: str, value: Any, field: Any) -> str:
             return f". {_sentence(reason)}"
         held = _held(value)
         if held == "a number":
-            return f". Write {value.strip()}, without quotes"
+            return f". Write {value.strip()}, without quotes, and not by -r"
         if held:
             return f". The text holds {held}; papermill makes texts of tuples and of what -p cannot read: give it as YAML with -y"
         if key in ("tasks", "samples"):

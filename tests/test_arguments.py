@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+from typing import Any
 
 import pytest
 
-from sdxl_lab.arguments import ArgumentError, laid_over, paired, read_file, written
+from sdxl_lab.arguments import ArgumentError, laid_over, paired, pairs, read_file, written
+
+
+def given(*values: tuple[str, str], below: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What `-p` gives where no setting takes words as they are."""
+    return laid_over(below or {}, values=values, takes_text=lambda _: False)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +41,7 @@ def test_what_is_json_is_read_as_json_reads_it(text):
     """
     A value written as JSON means the same on the command line, types included.
     """
-    value = laid_over({}, [f"x={text}"])["x"]
+    value = given(("x", text))["x"]
     assert (value, type(value)) == (json.loads(text), type(json.loads(text)))
 
 
@@ -42,24 +50,26 @@ def test_words_stay_words(text):
     """
     Only true and false are booleans and only decimal digits are numbers, as in YAML 1.2: `tracking off` is the text `off`.
     """
-    assert laid_over({}, [f"x={text}"]) == {"x": text}
+    assert given(("x", text)) == {"x": text}
 
 
 def test_leading_zeros_are_decimal():
     """
     A seed written 010 is ten.
     """
-    assert laid_over({}, ["seed=010"]) == {"seed": 10}
+    assert given(("seed", "010")) == {"seed": 10}
 
 
 def test_names_and_values_are_paired():
     """
-    Each -p takes a name and a value, whatever the value looks like; everything else stays in place.
+    Each -p and -r takes a name and a value, whatever they look like; everything else stays in place.
     """
-    line = ["run", "n.ipynb", "-p", "hyperparameters.seed", "-5", "-y", "f.yaml", "--parameter", "name", "a=b", "-p", "samples", "-p"]
-    assert paired(line) == ["run", "n.ipynb", "-p", "hyperparameters.seed=-5", "-y", "f.yaml", "--parameter", "name=a=b", "-p", "samples=-p"]
+    line = ["n.ipynb", "-p", "seed", "-5", "-f", "f.yaml", "--parameters", "name", "a=b", "-r", "-r", "-p", "-p", "", "-y", "more"]
+    expected = ["n.ipynb", "-p", "seed", "-p", "-5", "-f", "f.yaml", "--parameters", "name", "--parameters", "a=b", "-r", "-r", "-r", "-p"]
+    assert paired(line) == [*expected, "-p", "", "-p", "-y", "more"]
     assert paired(["-p", "name"]) == ["-p", "name"]
     assert paired(["-p"]) == ["-p"]
+    assert pairs(["seed", "-5", "", "a=b"]) == [("seed", "-5"), ("", "a=b")]
 
 
 def test_later_parameters_win_and_keep_their_neighbors():
@@ -67,9 +77,10 @@ def test_later_parameters_win_and_keep_their_neighbors():
     A dotted path replaces one leaf, a dictionary is laid over a dictionary, and the parameters given are left as they were.
     """
     below = {"hyperparameters": {"denoising": {"strength": 0.5, "scheduler": "ddim"}}}
-    given = ["hyperparameters.denoising.strength=1", "hyperparameters={mask: {kernel_size: 3}}", "hyperparameters.denoising.strength=0.9"]
+    strength = "hyperparameters.denoising.strength"
+    values = [(strength, "1"), ("hyperparameters", "{mask: {kernel_size: 3}}"), (strength, "0.9")]
     expected = {"hyperparameters": {"denoising": {"strength": 0.9, "scheduler": "ddim"}, "mask": {"kernel_size": 3}}}
-    assert laid_over(below, given) == expected
+    assert given(*values, below=below) == expected
     assert below["hyperparameters"]["denoising"]["strength"] == 0.5
 
 
@@ -78,6 +89,7 @@ def test_what_is_written_is_read_back(tmp_path):
     Parameters survive their way through a file: texts that look like other things, negative seeds, None and nested lists.
     """
     texts = ["off", "yes", "null", "5", "1e5", "010", "", "a: b", "ünïcode", "line\nbreak", "- x", "#", "2026-11-21"]
+    texts += ["a\x85b\u2028 c\u2029", "\x00\x1b", "\r\n", " \t ", "é\N{GRINNING FACE}", "poster #1", "&x y", "*", "!", "a\\b\"c'"]
     parameters = {"name": "x", "samples": texts, "hyperparameters": {"seed": -(2**63), "prompt": None, "denoising": {"strength": 1e-05}}}
     path = tmp_path / "parameters.yaml"
     path.write_text(written(parameters), "utf-8")
@@ -113,3 +125,97 @@ def test_yaml_makes_no_objects(tmp_path):
     path.write_text("name: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(ArgumentError, match="is not YAML"):
         read_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prompts:\n- poster #1 of a cat\n- poster #2 of a cat\n", "in line 2 YAML takes # and what follows it for a comment"),
+        ("{prompt: poster #1\n}", "in line 1 YAML takes #"),
+        ("prompt: a cat\n  on a poster   #1\n", "YAML takes #"),
+        ("prompt: &x y\n", "YAML takes & and the word after it for an anchor"),
+        ("prompt: 'a\x85b'\n", "line separator"),
+        ("prompt: |\n  a\n  b\u2028  c\n", "line separator"),
+    ],
+)
+def test_words_that_yaml_would_drop_are_asked_back(text, said, tmp_path):
+    """
+    Where a YAML file would lose a part of a text in silence, one line says which and what to write instead.
+    """
+    path = tmp_path / "words.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ArgumentError, match=said) as caught:
+        read_file(path)
+    assert "double quotes" in str(caught.value) or "put quotes around the text" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_comments_and_anchors_may_stand_in_a_file(tmp_path):
+    """
+    Comments that look like comments, those behind numbers and quoted texts, and anchors that are used, are YAML like any other.
+    """
+    path = tmp_path / "comments.yaml"
+    lines = [
+        "#no space",
+        "name: cats # mine",
+        "prompt: 'poster #1' #quoted",
+        "steps: 5 #a number",
+        "off: null #none",
+        "word: a#b  ## two",
+        "dashes: x #",
+    ]
+    path.write_text("\n".join([*lines, "a: &cat a cat", "b: *cat", "c: &unused {x: 1}"]))
+    expected = {
+        "name": "cats",
+        "prompt": "poster #1",
+        "steps": 5,
+        "off": None,
+        "word": "a#b",
+        "dashes": "x",
+        "a": "a cat",
+        "b": "a cat",
+        "c": {"x": 1},
+    }
+    assert read_file(path) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["1: x", "null: x", f"seed: {'9' * 5000}", "a: !!bool x", "a: !!timestamp x", "[" * 500 + "]" * 500, "a: *b", "@", "a\x07", "- a", "x"]
+)
+def test_what_cannot_be_parameters_is_one_error(text, tmp_path):
+    """
+    A file, a text and an encoded text that hold no parameters by name get one error, whatever they hold instead.
+    """
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    for kind in ({"files": [path]}, {"texts": [text]}, {"encoded": [base64.b64encode(text.encode()).decode()]}):
+        with pytest.raises(ArgumentError):
+            laid_over({}, **kind, takes_text=lambda _: False)
+
+
+def test_an_error_repeats_nothing_of_what_it_cannot_read(tmp_path):
+    """
+    A text that is no YAML may hold a key, so the error gives the place and not the words.
+    """
+    secret = "hf_" + "aB3" * 8
+    path = tmp_path / "torn.yaml"
+    path.write_text(f"a: 1\nb: [{secret}\n")
+    for kind in ({"files": [path]}, {"texts": [f"b: [{secret}"]}, {"values": [("b", f"[{secret}")]}, {"texts": [secret]}):
+        with pytest.raises(ArgumentError) as caught:
+            laid_over({}, **kind, takes_text=lambda _: False)
+        assert secret not in str(caught.value)
+        assert "in line" in str(caught.value) or "holds a str" in str(caught.value)
+
+
+def test_a_file_given_as_text_is_told_apart(tmp_path, monkeypatch):
+    """
+    The name of a file after -y, there or not, is answered with the option that takes files, also where it would be YAML.
+    """
+    monkeypatch.chdir(tmp_path)
+    for name in ("good.yaml", "notes", "a: b", "[x"):
+        (tmp_path / name).write_text("checkpoint: pocket")
+        with pytest.raises(ArgumentError, match=re.escape(f"did you mean -f {name}?")):
+            laid_over({}, texts=[name], takes_text=lambda _: False)
+    with pytest.raises(ArgumentError, match=r"is not there; did you mean -f FILE\?"):
+        laid_over({}, texts=["absent.yml"], takes_text=lambda _: False)
+    assert laid_over({}, texts=["checkpoint: " + "x" * 5000], takes_text=lambda _: False) == {"checkpoint": "x" * 5000}

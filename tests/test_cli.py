@@ -21,6 +21,7 @@ from sdxl_lab.arguments import laid_over
 from sdxl_lab.spec import RunSpec
 from tests.datasets import write_dataset
 
+WORDS = " poster #1: \"é\" \\n \N{GRINNING FACE}\n&x *y %z @w {a} [b] --- \t| > 'q' = 5 "
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 
 
@@ -96,7 +97,13 @@ def test_help_is_there_at_once():
     assert min(times) < 0.5
 
 
-@pytest.mark.parametrize("arguments", [["paint"], ["run"], ["run", "--fast"], ["fetch"], ["show"], ["run", "inpaint_outpaint", "-p", "seed"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["paint"], ["run"], ["run", "--fast"], ["fetch"], ["show"]),
+        *(["run", "inpaint_outpaint", *given] for given in (["-p", "name"], ["-r", "name"], ["-p", "name=x"], ["-p", "name=x", "-p", "a", "b"])),
+    ],
+)
 def test_wrong_usage_leaves_with_2(arguments):
     """
     A command line that cannot be understood leaves with 2 and points to the help.
@@ -113,14 +120,25 @@ def test_wrong_usage_leaves_with_2(arguments):
         (["run", "absent.ipynb"], "got the notebook 'absent.ipynb', and there is no such file"),
         (["run", "inpaint_outpaint", "-p", "hyperparameters.denoising.guidance", "5"], "Did you mean guidance_scale?"),
         (["run", "inpaint_outpaint", "-p", "hyperparameters.mask.kernel_size", "4"], "hyperparameters.mask.kernel_size: got 4"),
-        (["run", "inpaint_outpaint", "-p", "hyperparameters.mask.kernel_size", "[4"], "cannot be read as YAML"),
+        (["run", "inpaint_outpaint", "-p", "hyperparameters.mask.kernel_size", "[4"], "the value is not YAML"),
+        (["run", "inpaint_outpaint", "-p", "hyperparameters.inpaint.promt", "[4: #"], "unknown key; valid here are denoising"),
+        (["run", "inpaint_outpaint", "-p", "hyperparameters.prompt", "null"], "got the text 'null', which is not None"),
+        (["run", "inpaint_outpaint", "-r", "hyperparameters.seed", "5"], "Write 5, without quotes, and not by -r"),
+        (["run", "inpaint_outpaint", "-r", "dataset", "--"], "the dataset '--' is not there"),
+        (["run", "inpaint_outpaint", "-p", "dataset", WORDS], f"the dataset {WORDS!r} is not there"),
+        (["run", "inpaint_outpaint", "-p", "dataset", "\udcff"], "no Unicode text"),
         (["run", "inpaint_outpaint", "-p", "colour", "red"], "colour: unknown key; valid here are name, dataset, checkpoint"),
         (["run", "inpaint_outpaint", "-p", "a..b", "red"], "got the path 'a..b'"),
         (["run", "inpaint_outpaint", "-p", "dataset", "nowhere"], "the dataset 'nowhere' is not there"),
         (["run", "inpaint_outpaint", "-p", "tracking", "online"], "tracking: got online"),
-        (["run", "inpaint_outpaint", "-y", "absent.yaml"], "absent.yaml cannot be read"),
-        (["run", "inpaint_outpaint", "-y", "list.yaml"], "list.yaml holds a list"),
-        (["run", "inpaint_outpaint", "-y", "torn.yaml"], "torn.yaml is not YAML"),
+        (["run", "inpaint_outpaint", "-f", "absent.yaml"], "absent.yaml cannot be read"),
+        (["run", "inpaint_outpaint", "-f", "list.yaml"], "list.yaml holds a list"),
+        (["run", "inpaint_outpaint", "-f", "torn.yaml"], "torn.yaml is not YAML"),
+        (["run", "inpaint_outpaint", "-y", "list.yaml"], "did you mean -f list.yaml?"),
+        (["run", "inpaint_outpaint", "--yaml", "absent.yaml"], "did you mean -f FILE?"),
+        (["run", "inpaint_outpaint", "-y", "[1, 2]"], "the text of -y holds a list"),
+        (["run", "inpaint_outpaint", "-y", "1: 2"], "the text of -y holds the name 1"),
+        (["run", "inpaint_outpaint", "-b", "not base64"], "the text of -b is not base64"),
         (["fetch", "nowhere"], "the dataset 'nowhere' is not there"),
         (["show", "nowhere"], "nowhere is not there"),
         (["show", "."], "is not a run folder"),
@@ -160,7 +178,7 @@ def test_a_picture_is_made_again_from_its_parameters(made, tmp_path):
     picture = run / "images" / "scene-1" / "outpaint.png"
     assert "-77" in call("show", picture).stdout
     (tmp_path / "good.yaml").write_text(call("show", picture, "--as-parameters").stdout)
-    again = call("run", "inpaint_outpaint", "-y", "good.yaml", "-p", "runs_folder", "again", cwd=tmp_path)
+    again = call("run", "inpaint_outpaint", "-f", "good.yaml", "-p", "runs_folder", "again", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     [(name, pixels)] = pixels_of(tmp_path / "again").items()
     assert name == "scene-1/outpaint.png"
@@ -180,8 +198,8 @@ def test_a_killed_run_goes_on(quick, made, tmp_path):
     """
     After kill -9 in the middle of a run, the same command makes the rest, and all pictures equal those of an undisturbed run.
     """
-    given = [f"{name}={value}" for name, value in zip(quick[3::3], quick[4::3], strict=True)]
-    parameters = laid_over(notebooks.parameters_of(notebooks.find("inpaint_outpaint")), [*given, f"runs_folder={tmp_path}"])
+    values = [*zip(quick[3::3], quick[4::3], strict=True), ("runs_folder", str(tmp_path))]
+    parameters = laid_over(notebooks.parameters_of(notebooks.find("inpaint_outpaint")), values=values, takes_text=lambda _: False)
     experiment.run(experiment.resolve(RunSpec.from_parameters(**parameters)))
     one, other = pixels_of(tmp_path), pixels_of(made)
     assert len(one) == 4

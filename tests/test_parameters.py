@@ -51,7 +51,12 @@ BAD: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("section a number", _hyper("mask", 9), "hyperparameters.mask", ["got 9", "kernel_size, iterations, feather_px, latent_mask"]),
     ("steps zero", _hyper("denoising.num_inference_steps", 0), "hyperparameters.denoising.num_inference_steps", ["got 0", "from 1 to 1000"]),
     ("steps not whole", _hyper("denoising.num_inference_steps", 30.0), "hyperparameters.denoising.num_inference_steps", ["Write 30"]),
-    ("steps as text", _hyper("denoising.num_inference_steps", "70"), "hyperparameters.denoising.num_inference_steps", ["Write 70, without quotes"]),
+    (
+        "steps as text",
+        _hyper("denoising.num_inference_steps", "70"),
+        "hyperparameters.denoising.num_inference_steps",
+        ["Write 70, without quotes", "not by -r"],
+    ),
     ("steps a yes or no", _hyper("denoising.num_inference_steps", True), "hyperparameters.denoising.num_inference_steps", ["got True"]),
     ("guidance negative", _hyper("denoising.guidance_scale", -0.1), "hyperparameters.denoising.guidance_scale", ["got -0.1", "0 or more"]),
     ("guidance infinite", _hyper("denoising.guidance_scale", float("inf")), "hyperparameters.denoising.guidance_scale", ["got inf", "finite"]),
@@ -102,6 +107,7 @@ BAD: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("seed not whole", _hyper("seed", 1.5), "hyperparameters.seed", ["got 1.5"]),
     ("seed too large", _hyper("outpaint.seed", 2**64), "hyperparameters.outpaint.seed", ["2**64 - 1"]),
     ("prompt a list", _hyper("prompt", ["a"]), "hyperparameters.prompt", ["got ['a']", "a text"]),
+    ("prompt of broken bytes", _hyper("inpaint.prompt", "caf\udce9"), "hyperparameters.inpaint.prompt", ["'\\udce9' as character 4", "UTF-8"]),
     ("key by its name", {"comet_api_key": "anything"}, "comet_api_key", ["looks like an API key", "COMET_API_KEY"]),
     ("key in a prompt", _hyper("inpaint.prompt", "x hf_" + "aB3" * 8), "hyperparameters.inpaint.prompt", ["looks like an API key"]),
 ]
