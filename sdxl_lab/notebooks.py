@@ -158,8 +158,8 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
     papermill_engines.register("warm", WarmEngine)  # also where the package is not installed
     try:
         papermill.execute_notebook(
-            str(notebook),
-            str(unfinished),
+            _as_it_is(notebook),
+            _as_it_is(unfinished),
             dict(parameters),
             engine_name="warm",
             kernel_name="python3",  # kernels of other names may be another Python
@@ -187,6 +187,11 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             raise
         # jupyter_client's own words for a kernel that died, or did not answer, at its start
         raise MachineError(f"no kernel could be started for {notebook}: {error}; the same command tries again") from error
+
+
+def _as_it_is(path: Path) -> str:
+    """A path for papermill, which would replace `{name}` in it by the parameter."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _is_lab_error(name: str) -> bool:
