@@ -12,6 +12,7 @@ from sdxl_lab.attempts import Attempts
 from sdxl_lab.disk import whole_lines
 from sdxl_lab.plan import Plan, PlannedRun
 from sdxl_lab.records import RunFolder
+from sdxl_lab.stamps import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -99,6 +100,7 @@ class Board:
 
     def __rich__(self) -> RenderableType:
         from rich.table import Table
+        from rich.text import Text
 
         standings = self.standings()
         table = Table(box=None, pad_edge=False, caption=self.line(standings), caption_justify="left", title_justify="left", title=self._plan.name)
@@ -109,7 +111,8 @@ class Board:
         for item in [*failed[-MOST_ROWS:], *active]:
             since = _clock(time.time() - item.began) if item.began and item.state == "runs" else ""
             message = next(iter(item.message.splitlines()), "")
-            table.add_row(item.state, item.run.label, f"{item.made}/{len(item.run.works)}", since, message)
+            # As texts, since rich would take words in brackets for its own.
+            table.add_row(item.state, Text(printable(item.run.label)), f"{item.made}/{len(item.run.works)}", since, Text(printable(message)))
         return table
 
     def line(self, standings: tuple[Standing, ...]) -> str:

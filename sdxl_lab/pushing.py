@@ -61,7 +61,7 @@ def push(paths: Sequence[Path], home: Path) -> None:
     comet.require_key()
     runs = [run for run in runs_of(paths, home) if paths or _is_due(run)]
     failed = 0
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
+    columns = (TextColumn("{task.description:<32}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
     with Progress(*columns, console=Console(stderr=True)) as bars:
         for run in runs:
             bar = bars.add_task(run.path.name, total=None)
@@ -94,12 +94,13 @@ def print_status(paths: Sequence[Path], home: Path, console: Console | None = No
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for column in ("run", "pictures", "done", "Comet"):
         table.add_column(column, overflow="fold")
     for cells in _rows(runs_of(paths, home), Path.cwd()):
-        table.add_row(*cells)
+        table.add_row(*map(Text, cells))
     (console or Console(highlight=False, width=None if sys.stdout.isatty() else 120)).print(table)
 
 

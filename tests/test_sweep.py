@@ -230,7 +230,7 @@ def test_the_board_tells_from_the_disk(planned, notebook):
     for item, end in ((done, "done"), (running, None), (failed, "failed")):
         Attempts(folder, item.run_id).begin("mine")
         if end:
-            Attempts(folder, item.run_id).end("mine", end, "because" if end == "failed" else "")
+            Attempts(folder, item.run_id).end("mine", end, "because [/b] of [red]" if end == "failed" else "")
     Attempts(folder, waiting.run_id).begin("another's")
     assert [standing(item, "mine").state for item in made.runs] == ["done", "runs", "failed", "waits"]
     board = Board(made, "mine")
@@ -239,5 +239,5 @@ def test_the_board_tells_from_the_disk(planned, notebook):
     console.print(board)
     shown = console.export_text()
     assert "seed=2" in shown
-    assert "because" in shown
+    assert "because [/b] of [red]" in shown
     assert "seed=4" not in shown

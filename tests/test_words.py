@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import csv
+import io
 import json
 import random
 import subprocess
@@ -16,10 +17,14 @@ import nbformat
 import pytest
 from datasets import write_dataset
 from papermill.translators import PythonTranslator
+from rich.console import Console
+from run_folders import complete
+from runs import resolved_run
 
 from sdxl_lab.arguments import laid_over
 from sdxl_lab.hyperparams import get
 from sdxl_lab.parameters import takes_text
+from sdxl_lab.pushing import print_status
 from sdxl_lab.run_spec import RunSpec
 from sdxl_lab.settings import Hyperparameters
 from sdxl_lab.stamps import read_stamp
@@ -175,6 +180,16 @@ def test_of_what_is_given_twice_the_same_wins_as_in_papermill(tmp_path):
     expected = json.loads((tmp_path / "out.ipynb").read_text())["metadata"]["papermill"]["parameters"]
     assert len(expected) == 25
     assert laid_over({}, **given, takes_text=lambda _: True) == expected
+
+
+def test_words_in_brackets_are_shown(tmp_path):
+    """
+    A runs folder whose name looks like rich's markup is listed by its whole name.
+    """
+    run = complete(resolved_run(tmp_path / "cats [red] [/b]"))
+    console = Console(width=400, record=True, file=io.StringIO())
+    print_status([run.path], tmp_path, console)
+    assert "cats [red] [/b]/test-" in console.export_text()
 
 
 def test_the_words_of_a_command_stand_in_the_record(tmp_path, random_pair):
