@@ -101,7 +101,7 @@ class Answers:
         reference = runs[Settings()]
         metrics = list(dict.fromkeys(metric for metric, _ in METRICS))
         compared = {
-            task: compare(list(runs.values()), reference=reference, task=task, metrics=[*metrics[task == "outpaint" :], "seconds"])
+            task: compare(list(runs.values()), reference=reference, task=task, metrics=metrics[task == "outpaint" :])
             for task in ("inpaint", "outpaint")
         }
         return cls(runs=runs, compared=compared)

@@ -67,12 +67,12 @@ def planned(
     return ResolvedSpec(**content | resolved)
 
 
-def recorded(resolved: ResolvedSpec, numbers: Numbers = seam, count: int | None = None, *, seconds: float = 0.25) -> RunFolder:
-    """Record a run with the numbers of each picture, or its first pictures."""
+def recorded(resolved: ResolvedSpec, numbers: Numbers = seam, count: int | None = None, **made: Any) -> RunFolder:
+    """Record a run with the numbers of each picture, or its first pictures; `made` says how they came about, such as their seconds."""
     run = RunFolder.of(resolved)
     with run.open(resolved):
         for edit in run.pending()[:count]:
-            run.add_picture(edit, replace(made_for(edit), seconds=seconds), numbers(edit.sample, edit.task, edit.seed))
+            run.add_picture(edit, replace(made_for(edit), **made), numbers(edit.sample, edit.task, edit.seed))
         if count is None:
             run.finish()
     return run

@@ -11,7 +11,7 @@ import pytest
 from compare_runs import SAMPLES, planned, recorded, seam
 
 from sdxl_lab import metrics
-from sdxl_lab.compare import BETTER, CompareError, Comparison, Interval, compare
+from sdxl_lab.compare import BETTER, SPENT, CompareError, Comparison, Interval, compare
 from sdxl_lab.records import find_runs
 from sdxl_lab.spec import CheckpointIdentity
 
@@ -149,8 +149,8 @@ def test_the_table_holds_every_number(two):
         found.low,
         found.high,
     ]
-    assert table["seconds"].tolist() == [1.0, 3.0]
-    assert table[["pictures", "base_steps", "refiner_steps"]].to_numpy().tolist() == [[12, 24, 6]] * 2
+    assert table["seconds_spent"].tolist() == [1.0, 3.0]
+    assert table[["pictures", "steps", "base_steps", "refiner_steps"]].to_numpy().tolist() == [[12, 30, 24, 6]] * 2
     assert np.isnan(table.loc["base", "seam_delta_e_difference"])
     assert table.loc["base", "seam_delta_e_pairs"] == 0
 
@@ -187,7 +187,54 @@ def test_equal_runs_are_the_same(tmp_path):
     runs = [planned(tmp_path, name, {"mask": {"feather_px": index}}) for index, name in enumerate(("a", "b", "c"))]
     compared = compare([recorded(runs[0]), recorded(runs[1]), recorded(runs[2], turned)])
     assert [compared.verdict(row, "seam_delta_e") for row in compared.rows] == ["", "same", "unclear"]
-    assert compared.verdict(compared.rows[1], "seconds") == "same"
+
+
+def test_what_a_picture_costs_are_its_steps(tmp_path):
+    """
+    Fewer evaluations by base and refiner together are better, exactly and over a single sample too; the mean and the pairs are those counted by hand.
+    """
+    steps = {"base": (24, 6), "split": (20, 10), "short": (10, 0), "long": (25, 6)}
+    runs = [
+        recorded(planned(tmp_path, name, {"mask": {"feather_px": index}}, samples=SAMPLES[:1]), base_steps=base, refiner_steps=refiner)
+        for index, (name, (base, refiner)) in enumerate(steps.items())
+    ]
+    compared = compare(runs)
+    assert [compared.verdict(row, "steps") for row in compared.rows] == ["", "same", "better", "worse"]
+    assert [difference(compared, index, "steps").mean for index in (1, 2, 3)] == [0, -20, 1]
+    assert compared.table()["steps"].tolist() == [30, 30, 10, 31]
+    assert compared.by_metric("steps").loc[("steps", "short"), ["n", "pairs"]].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("metric", ["seconds", "seconds_spent", "peak_memory_bytes", "gpu_peak_memory_bytes"])
+def test_what_was_spent_is_shown_and_never_judged(metric, tmp_path):
+    """
+    Seconds and memory depend on what the process had made before, so their differences stand without interval and verdict, however large.
+    """
+    spent = [recorded(planned(tmp_path, "alone"), lambda *_: dict.fromkeys(SPENT, 9.0), seconds=9.0)]
+    spent += [recorded(planned(tmp_path, "after", {"denoising": {"high_noise_frac": 0.8}}), lambda *_: dict.fromkeys(SPENT, 1.0), seconds=1.0)]
+    for named in ((), (metric,)):
+        compared = compare(spent, metrics=named)
+        found = difference(compared, 1, metric)
+        assert (found.mean, found.low, found.high, found.n) == (-8.0, None, None, 12)
+        assert compared.verdict(compared.rows[1], metric) == ""
+        assert set(compared.by_metric(metric)["verdict"]) == {""}
+        assert compared.furthest(metric, count=1)
+    assert not BETTER.keys() & SPENT.keys()
+
+
+def test_steps_that_are_not_the_same_work_are_said(tmp_path):
+    """
+    A row without guidance, and rows of pictures of other sizes, have a line each; rows that are alike have none.
+    """
+    base = recorded(planned(tmp_path, "base"))
+    strong = recorded(planned(tmp_path, "strong", {"denoising": {"guidance_scale": 9.0}}))
+    weak = recorded(planned(tmp_path, "weak", {"denoising": {"guidance_scale": 1.0}}))
+    large = recorded(planned(tmp_path, "large", {"mask": {"feather_px": 1}}), working_size=(32, 16))
+    assert not [note for note in compare([base, strong]).notes if note.startswith("a step")]
+    said = compare([base, strong, weak, large]).notes
+    assert [note for note in said if "about half the work" in note and note.endswith(": weak")]
+    assert [note for note in said if "larger picture" in note and "base 256" in note and "large 512" in note]
+    assert not [note for note in compare([base, weak], metrics=["seam_delta_e"]).notes if note.startswith("a step")]
 
 
 def test_an_unfinished_run_is_compared_over_what_it_has(tmp_path):
@@ -300,7 +347,7 @@ def test_which_way_is_better_is_what_the_metrics_say():
     functions = {name: getattr(metrics, name) for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
     named = {"psnr_outside_db": "psnr_outside", "colour_as_asked": "shows_colour", "raw_seam_delta_e": "seam_mismatch"}
     for metric, direction in BETTER.items():
-        if metric == "seconds" or metric.endswith("memory_bytes"):
+        if metric == "steps":
             assert direction == "lower"
             continue
         known = named.get(metric) or named.get(metric.removeprefix("raw_")) or metric.removeprefix("raw_")

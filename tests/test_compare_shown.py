@@ -77,9 +77,24 @@ def test_a_telling_choice_is_printed_and_the_others_are_named(runs):
     said = printed(runs, 80)
     assert "seam_delta_e, lower is better" in said
     assert "also measured, see --metric and --csv: peak_memory_bytes" in said
+    assert "steps, lower is better" in said
     asked = printed(runs, 80, metrics=["peak_memory_bytes"])
-    assert "peak_memory_bytes, lower is better" in asked
+    assert "\npeak_memory_bytes, not judged: " in asked
     assert "seam_delta_e, lower is better" not in asked
+
+
+def test_seconds_are_shown_as_spent(runs):
+    """
+    Seconds stand beside the steps as spent, and as a metric, by either name, without a word on better or worse.
+    """
+    lines = printed(runs, 200).splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith("1 "))
+    assert [line.split()[-1] for line in lines[first - 2 : first]] == ["seconds", "spent"]
+    for name in ("seconds", "seconds_spent"):
+        said = printed(runs, 80, metrics=[name])
+        assert "\nseconds_spent, not judged: " in said
+        assert "better" not in said
+        assert max(map(len, said.splitlines())) <= 80
 
 
 def test_names_in_the_records_can_not_steer_the_terminal(tmp_path):
@@ -176,5 +191,5 @@ def test_the_notebook_shows_one_run_too(runs, tmp_path):
     One unfinished run with few samples gives a whole notebook as well.
     """
     alone = recorded(planned(tmp_path / "runs", "alone"), count=1)
-    notebooks.run(notebooks.find("compare"), {"runs": [str(alone.path)]}, tmp_path / "compared.ipynb")
+    notebooks.run(notebooks.find("compare"), {"runs": [str(alone.path)], "metrics": ["seconds"]}, tmp_path / "compared.ipynb")
     assert "nothing to compare alone with" in (tmp_path / "compared.ipynb").read_text()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from sdxl_lab.compare.costs import RENAMED, SPENT, STEPS, names_of, number_of, unlike_steps
 from sdxl_lab.compare.intervals import FEWEST_SAMPLES, Interval, mean_interval
 from sdxl_lab.compare.rows import CompareError, Row, Values, found, row_named, rows_of
 from sdxl_lab.hyperparams import closest
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
 
 _LOWER = (
     *(f"{prefix}change_outside_{part}" for prefix in ("", "raw_") for part in ("max", "mean", "share")),
-    *("seam_gradient", "seam_delta_e", "raw_seam_delta_e", "seconds", "peak_memory_bytes", "gpu_peak_memory_bytes"),
+    *("seam_gradient", "seam_delta_e", "raw_seam_delta_e", STEPS),
 )
 _HIGHER = ("psnr_outside_db", "raw_psnr_outside_db", "ssim_outside", "raw_ssim_outside", "colour_as_asked")
 
 BETTER: Final[Mapping[str, str]] = MappingProxyType(dict.fromkeys(_LOWER, "lower") | dict.fromkeys(_HIGHER, "higher"))
 """Which way each metric is better, `lower` or `higher`, where `sdxl_lab.metrics` says so: not of sharpness, since noise is sharp too, nor of
-the change inside the mask."""
+the change inside the mask. Of costs the steps alone: what was spent, see `SPENT`, depends on the order in which runs were made."""
 
 Key = tuple[str, Task, int]
 
@@ -42,7 +44,7 @@ class Comparison:
         rows: The runs; such as differ in nothing but their seeds are one row.
         reference: The row that the others are compared with.
         differing: Dotted name of each setting that differs to its value in each row.
-        metrics: Names, in the order in which they were recorded, `seconds` the last.
+        metrics: Names, in the order in which they were recorded, `steps` and `seconds_spent` the last.
         notes: What is to be kept in mind, one line each.
     """
 
@@ -54,27 +56,30 @@ class Comparison:
 
     def mean(self, row: Row, metric: str) -> Interval | None:
         """A metric's mean over a row's pictures; None if none of them has it."""
-        return _interval(self._numbers[row.name, metric])
+        return _interval(self._of(row, metric), RENAMED.get(metric, metric))
 
     def difference(self, row: Row, metric: str) -> Interval | None:
         """A metric's mean difference to the reference, over the pairs of pictures that have it; None if there is no pair."""
         if row is self.reference:
             return None
-        ours, theirs = self._numbers[row.name, metric], self._numbers[self.reference.name, metric]
-        return _interval({key: ours[key] - theirs[key] for key in sorted(ours.keys() & theirs.keys())})
+        ours, theirs = self._of(row, metric), self._of(self.reference, metric)
+        return _interval({key: ours[key] - theirs[key] for key in sorted(ours.keys() & theirs.keys())}, RENAMED.get(metric, metric))
 
     def verdict(self, row: Row, metric: str) -> str:
         """What a difference's interval allows to say.
 
         Returns:
             `better` or `worse` if the interval lies on one side of 0, `higher` or `lower` where neither is better; `same` if all pairs are
-            equal; `unclear` if the interval holds 0; empty if there is no interval, and for the reference.
+            equal; `unclear` if the interval holds 0; empty if there is no interval, and for the reference. Of steps, which are counted,
+            `better`, `worse` or `same` by their mean alone; of what was spent nothing.
         """
         interval = self.difference(row, metric)
-        if interval is None:
+        if interval is None or RENAMED.get(metric, metric) in SPENT:
             return ""
+        if metric == STEPS:
+            return "same" if interval.mean == 0 else "worse" if interval.mean > 0 else "better"
         if interval.low is None or interval.high is None:
-            ours, theirs = self._numbers[row.name, metric], self._numbers[self.reference.name, metric]
+            ours, theirs = self._of(row, metric), self._of(self.reference, metric)
             return "same" if all(ours[key] == theirs[key] for key in ours.keys() & theirs.keys()) else ""
         if interval.low <= 0 <= interval.high:
             return "unclear"
@@ -92,15 +97,22 @@ class Comparison:
         """Everything, one row a run.
 
         Returns:
-            First what differs. Then `pictures`; `base_steps`, `refiner_steps` (really run) and `seconds`, means. Then for each metric its
-            mean under its own name, `_low` and `_high`, `_n` pictures; and for its difference to the reference `_difference`,
-            `_difference_low`, `_difference_high`, `_pairs`. NaN where there is none.
+            First what differs. Then `pictures`; means of `steps`, of the `base_steps` and `refiner_steps` they are made of, and of
+            `seconds_spent`, which are no cost: see `SPENT`. Then for each metric its mean under its own name, `_low` and `_high`, `_n`
+            pictures; and for its difference to the reference `_difference`, `_difference_low`, `_difference_high`, `_pairs`. NaN where
+            there is none.
         """
         import pandas as pd
 
         measured: dict[str, list[Any]] = {"pictures": [len(row.pictures) for row in self.rows]}
-        for name in ("base_steps", "refiner_steps", "seconds"):
-            measured[name] = [_plain_mean([getattr(picture, name) for picture in row.pictures]) for row in self.rows]
+        plain: dict[str, Callable[[Picture], float]] = {
+            STEPS: lambda picture: picture.base_steps + picture.refiner_steps,
+            "base_steps": lambda picture: picture.base_steps,
+            "refiner_steps": lambda picture: picture.refiner_steps,
+            "seconds_spent": lambda picture: picture.seconds,
+        }
+        for name, number in plain.items():
+            measured[name] = [_plain_mean([number(picture) for picture in row.pictures]) for row in self.rows]
         for metric in self.metrics:
             for middle, last, intervals in (
                 ("", "_n", [self.mean(row, metric) for row in self.rows]),
@@ -149,7 +161,7 @@ class Comparison:
                 line |= {"prompt": picture.prompt, "image": str(picture.image)}
                 line |= {"base_steps": picture.base_steps, "refiner_steps": picture.refiner_steps}
                 for metric in self.metrics:
-                    ours, theirs = (self._numbers[name, metric].get(_key(picture)) for name in (row.name, self.reference.name))
+                    ours, theirs = (self._of(other, metric).get(_key(picture)) for other in (row, self.reference))
                     line[metric] = ours
                     line[f"{metric}_difference"] = None if ours is None or theirs is None or row is self.reference else ours - theirs
                 lines.append(line)
@@ -169,25 +181,26 @@ class Comparison:
         shared: dict[Key, dict[str, Picture]] = {}
         for row in self.rows:
             for picture in row.pictures:
-                if _key(picture) in self._numbers[self.reference.name, metric] and _key(picture) in self._numbers[row.name, metric]:
+                if _key(picture) in self._of(self.reference, metric) and _key(picture) in self._of(row, metric):
                     shared.setdefault(_key(picture), {})[row.name] = picture
-        spread = {
-            key: max(abs(self._numbers[name, metric][key] - self._numbers[self.reference.name, metric][key]) for name in pictures)
-            for key, pictures in shared.items()
-            if len(pictures) > 1
-        }
+        numbers = {row.name: self._of(row, metric) for row in self.rows}
+        theirs = numbers[self.reference.name]
+        spread = {key: max(abs(numbers[name][key] - theirs[key]) for name in pictures) for key, pictures in shared.items() if len(pictures) > 1}
         names = [self.reference.name, *(row.name for row in self.rows if row is not self.reference)]
         return {
-            f"{key[0]}, {key[1]}, seed {key[2]}, {name}: {self._numbers[name, metric][key]:.3g}": shared[key][name].image
+            f"{key[0]}, {key[1]}, seed {key[2]}, {name}: {numbers[name][key]:.3g}": shared[key][name].image
             for key in sorted(spread, key=lambda key: (-spread[key], key))[:count]
             for name in names
             if name in shared[key]
         }
 
+    def _of(self, row: Row, metric: str) -> Mapping[Key, float]:
+        return self._numbers[row.name, RENAMED.get(metric, metric)]
+
     @cached_property
     def _numbers(self) -> Mapping[tuple[str, str], Mapping[Key, float]]:
         return {
-            (row.name, metric): {_key(picture): number for picture in row.pictures if (number := _number(picture, metric)) is not None}
+            (row.name, metric): {_key(picture): number for picture in row.pictures if (number := number_of(picture, metric)) is not None}
             for row in self.rows
             for metric in self.metrics
         }
@@ -211,7 +224,7 @@ def compare(
 
     Args:
         runs: Run folders, or folders of runs, such as a sweep's.
-        metrics: Names of metrics, `seconds` among them; all that were recorded if left out.
+        metrics: Names of metrics, `steps` and `seconds_spent` among them; all that were recorded if left out.
         reference: The run that others are compared with: its folder, which need not be among `runs`, its name, the first digits of its
             `run_id`, or its number from 1. The first of `runs` if None.
         task: `inpaint` or `outpaint`, to look at one alone.
@@ -233,7 +246,8 @@ def compare(
             folders.insert(0, own)
     rows, differing, notes = rows_of(folders, task, pool_seeds=pool_seeds)
     chosen = row_named(rows, reference)
-    recorded = [*dict.fromkeys(name for row in rows for picture in row.pictures for name in picture.metrics), "seconds"]
+    recorded = names_of(rows)
+    metrics = [RENAMED.get(metric, metric) for metric in metrics]
     if not any(row.pictures for row in rows):
         raise CompareError(f"none of the {len(rows)} runs has a picture yet; give runs that were begun, or wait for their first pictures")
     for metric in metrics:
@@ -244,7 +258,7 @@ def compare(
         rows=tuple(rows),
         reference=chosen,
         differing=differing,
-        metrics=tuple(dict.fromkeys(metrics)) or tuple(recorded),
+        metrics=tuple(dict.fromkeys(metrics)) or recorded,
         notes=tuple(notes),
     )
     return replace(comparison, notes=(*notes, *_cautions(comparison)))
@@ -260,7 +274,7 @@ def _cautions(comparison: Comparison) -> list[str]:
         cautions.append(f"{only}: nothing to compare {rows[0].name} with")
     begun = [row for row in rows if row.pictures]
     for row in begun:
-        lacking = [metric for metric in comparison.metrics if not comparison._numbers[row.name, metric]]
+        lacking = [metric for metric in comparison.metrics if not comparison._of(row, metric)]
         if lacking:
             cautions.append(f"{row.name} has no {', '.join(lacking)}: it was recorded without")
     ours = {_key(picture) for picture in reference.pictures}
@@ -277,19 +291,20 @@ def _cautions(comparison: Comparison) -> list[str]:
     fewest = min((len({picture.sample for picture in row.pictures}) for row in begun), default=0)
     if fewest < FEWEST_SAMPLES:
         cautions.append(f"no interval where there are fewer than {FEWEST_SAMPLES} samples; the fewest here are {fewest}")
-    return cautions
+    return cautions + (unlike_steps(rows) if STEPS in comparison.metrics else [])
 
 
-def _interval(numbers: Mapping[Key, float]) -> Interval | None:
-    return mean_interval(list(numbers.values()), [sample for sample, _, _ in numbers]) if numbers else None
+def _interval(numbers: Mapping[Key, float], metric: str) -> Interval | None:
+    if not numbers:
+        return None
+    samples = [sample for sample, _, _ in numbers]
+    if metric == STEPS or metric in SPENT:  # counted, or of these pictures alone: there is nothing to estimate
+        return Interval(mean=math.fsum(numbers.values()) / len(numbers), low=None, high=None, n=len(numbers), samples=len(set(samples)))
+    return mean_interval(list(numbers.values()), samples)
 
 
 def _key(picture: Picture) -> Key:
     return picture.sample, picture.task, picture.seed
-
-
-def _number(picture: Picture, metric: str) -> float | None:
-    return picture.seconds if metric == "seconds" else picture.metrics.get(metric)
 
 
 def _plain_mean(numbers: Sequence[float]) -> float | None:

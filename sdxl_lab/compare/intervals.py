@@ -31,7 +31,8 @@ class Interval:
         mean: Of the numbers, each counted once.
         low: Lower end of the interval. None as for `high`.
         high: Upper end. None if there are fewer than `FEWEST_SAMPLES` samples, and if all numbers are equal: resampling equal numbers
-            gives nothing but equal numbers, which would be an interval without width, however few they are.
+            gives nothing but equal numbers, which would be an interval without width, however few they are. None also of costs, which are
+            counted, not estimated.
         n: How many numbers.
         samples: How many samples they come from.
     """

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdxl_lab.compare.comparison import BETTER, Comparison
+from sdxl_lab.compare.costs import RENAMED, SPENT, STEPS
 from sdxl_lab.compare.intervals import Interval
 from sdxl_lab.compare.rows import Row, shown
 from sdxl_lab.disk import write_whole
@@ -16,7 +17,7 @@ from sdxl_lab.stamps import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-TELLING = ("seam_delta_e", "raw_seam_delta_e", "raw_psnr_outside_db", "colour_as_asked", "sharpness_inside", "seconds")
+TELLING = ("seam_delta_e", "raw_seam_delta_e", "raw_psnr_outside_db", "colour_as_asked", "sharpness_inside", STEPS)
 """The metrics that are printed unless others are asked for: one of each kind."""
 LONGEST_NAME = 26
 LONGEST_VALUE = 22
@@ -34,7 +35,7 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
 
     console = console or Console(highlight=False)
     left_out = _print_settings(comparison, console)
-    printed = tuple(metrics) or telling(comparison)
+    printed = tuple(RENAMED.get(metric, metric) for metric in metrics) or telling(comparison)
     tables = {metric: _columns(comparison, metric) for metric in printed}
     is_named = all(sum(_width(*column) for column in columns) <= console.width for columns in tables.values())
     for metric, columns in tables.items():
@@ -83,7 +84,7 @@ def _print_settings(comparison: Comparison, console: Console) -> list[str]:
     measured = [
         ("pictures", [str(len(row.pictures)) for row in rows]),
         ("steps", [_steps(row) for row in rows]),
-        ("seconds", [_short(_mean([picture.seconds for picture in row.pictures])) for row in rows]),
+        ("seconds\nspent", [_short(_mean([picture.seconds for picture in row.pictures])) for row in rows]),
     ]
     room = console.width - sum(_width(*column) for column in columns + measured)
     left_out = []
@@ -99,9 +100,10 @@ def _print_settings(comparison: Comparison, console: Console) -> list[str]:
 
 
 def _print_metric(metric: str, columns: Sequence[tuple[str, list[str]]], console: Console, *, left: int) -> None:
-    better = BETTER.get(metric)
+    better, spent = BETTER.get(metric), SPENT.get(metric)
+    title = f"{metric}, {better} is better" if better else f"{metric}, not judged: {spent}" if spent else metric
     console.print()
-    console.print(f"{metric}, {better} is better" if better else metric, markup=False, highlight=False, style="bold")
+    console.print(title, markup=False, highlight=False, style="bold")
     _print_table(columns, console, left=left)
 
 
