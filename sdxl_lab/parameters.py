@@ -278,6 +278,8 @@ def _hint(key: str, value: Any, field: Any) -> str:
         return ". diffusers ignores 0 and 1; None runs the base alone"
     if isinstance(value, float) and value.is_integer() and field is not None and "whole" in (field.description or ""):
         return f". Write {int(value)}"
+    if value is not None and not isinstance(value, str) and field is not None and str in _members(field.annotation):
+        return ". In YAML, put quotes around a text; -r takes one as it is"
     return ""
 
 
