@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import resource
 import shutil
@@ -18,10 +20,12 @@ from PIL import Image
 
 from sdxl_lab import experiment, notebooks
 from sdxl_lab.arguments import laid_over
+from sdxl_lab.parameters import takes_text
 from sdxl_lab.spec import RunSpec
+from sdxl_lab.stamps import read_stamp
 from tests.datasets import write_dataset
+from tests.words import HOSTILE
 
-WORDS = " poster #1: \"é\" \\n \N{GRINNING FACE}\n&x *y %z @w {a} [b] --- \t| > 'q' = 5 "
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 
 
@@ -32,9 +36,10 @@ def call(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedPro
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory, random_pair) -> list[str]:
-    """Arguments of a run of four quick pictures."""
-    dataset = write_dataset(tmp_path_factory.mktemp("data") / "scenes")
-    given = {"dataset": dataset, "checkpoint": random_pair, "tracking": "off"}
+    """Arguments of a run of four quick pictures, in hostile words."""
+    dataset = write_dataset(tmp_path_factory.mktemp("data") / "scenes #1 {x}")
+    given = {"dataset": dataset, "checkpoint": random_pair, "tracking": "off", "name": "007"}
+    given |= {"hyperparameters.prompt": HOSTILE, "hyperparameters.inpaint.negative_prompt": "-p", "hyperparameters.outpaint.negative_prompt": ""}
     given |= {"hyperparameters.denoising.num_inference_steps": 4, "hyperparameters.compute.threads": 1, "hyperparameters.outpaint.seed": -77}
     return ["run", "inpaint_outpaint", *(text for name, value in given.items() for text in ("-p", name, str(value)))]
 
@@ -53,7 +58,7 @@ def interrupted(arguments: Sequence[str], runs: Path, how: signal.Signals) -> tu
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, quick) -> Path:
     """A runs folder with that run, killed in its middle and started again."""
-    runs = tmp_path_factory.mktemp("made")
+    runs = tmp_path_factory.mktemp("made") / "runs {name} {} #1"
     assert interrupted(quick, runs, signal.SIGKILL)[0] == -signal.SIGKILL
     assert not list(runs.glob("*/executed.ipynb"))
     said = call(*quick, "-p", "runs_folder", runs)
@@ -125,7 +130,7 @@ def test_wrong_usage_leaves_with_2(arguments):
         (["run", "inpaint_outpaint", "-p", "hyperparameters.prompt", "null"], "got the text 'null', which is not None"),
         (["run", "inpaint_outpaint", "-r", "hyperparameters.seed", "5"], "Write 5, without quotes, and not by -r"),
         (["run", "inpaint_outpaint", "-r", "dataset", "--"], "the dataset '--' is not there"),
-        (["run", "inpaint_outpaint", "-p", "dataset", WORDS], f"the dataset {WORDS!r} is not there"),
+        (["run", "inpaint_outpaint", "-p", "dataset", HOSTILE], f"the dataset {HOSTILE!r} is not there"),
         (["run", "inpaint_outpaint", "-p", "dataset", "\udcff"], "no Unicode text"),
         (["run", "inpaint_outpaint", "-p", "colour", "red"], "colour: unknown key; valid here are name, dataset, checkpoint"),
         (["run", "inpaint_outpaint", "-p", "a..b", "red"], "got the path 'a..b'"),
@@ -185,6 +190,22 @@ def test_a_picture_is_made_again_from_its_parameters(made, tmp_path):
     assert np.array_equal(pixels, np.asarray(Image.open(picture)))
 
 
+def test_the_words_of_a_command_stand_in_the_record(made):
+    """
+    A prompt of hostile characters, an empty one and one like an option are in spec.json, in the pictures' lines, the table of prompts and the PNGs.
+    """
+    [run] = made.iterdir()
+    assert run.name.startswith("007-")
+    spec = json.loads((run / "spec.json").read_text("utf-8"))
+    lines = [json.loads(line) for line in (run / "images.jsonl").read_bytes().splitlines()]
+    with (run / "prompts.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    stamps = [read_stamp(path).edit.model_dump() for path in run.glob("images/*/*paint.png")]
+    for listed in (spec["edits"], lines, rows, stamps):
+        found = {(entry["task"], entry["prompt"], entry["negative_prompt"]) for entry in listed}
+        assert (len(listed), found) == (4, {("inpaint", HOSTILE, "-p"), ("outpaint", HOSTILE, "")})
+
+
 def test_a_done_run_is_seen_at_once(quick, copied):
     """
     The same command again starts no kernel and changes no file.
@@ -199,7 +220,9 @@ def test_a_killed_run_goes_on(quick, made, tmp_path):
     After kill -9 in the middle of a run, the same command makes the rest, and all pictures equal those of an undisturbed run.
     """
     values = [*zip(quick[3::3], quick[4::3], strict=True), ("runs_folder", str(tmp_path))]
-    parameters = laid_over(notebooks.parameters_of(notebooks.find("inpaint_outpaint")), values=values, takes_text=lambda _: False)
+    parameters = laid_over(
+        notebooks.parameters_of(notebooks.find("inpaint_outpaint")), values=values, takes_text=lambda path: takes_text(path, RunSpec)
+    )
     experiment.run(experiment.resolve(RunSpec.from_parameters(**parameters)))
     one, other = pixels_of(tmp_path), pixels_of(made)
     assert len(one) == 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import csv
 import io
 import json
 import random
@@ -15,11 +14,11 @@ from typing import Any
 
 import nbformat
 import pytest
-from datasets import write_dataset
 from papermill.translators import PythonTranslator
 from rich.console import Console
 from run_folders import complete
 from runs import resolved_run
+from words import HOSTILE, SMILE
 
 from sdxl_lab.arguments import laid_over
 from sdxl_lab.hyperparams import get
@@ -27,12 +26,9 @@ from sdxl_lab.parameters import takes_text
 from sdxl_lab.pushing import print_status
 from sdxl_lab.run_spec import RunSpec
 from sdxl_lab.settings import Hyperparameters
-from sdxl_lab.stamps import read_stamp
 
 SCRIPTS = Path(sys.executable).parent
 NAMES = {"name": "x", "dataset": "pocket-scenes", "checkpoint": "pocket"}
-SMILE = "\N{GRINNING FACE}"
-HOSTILE = f"  poster #1: \"é\" \\n C:\\new {SMILE}\n&x *y %z @w {{name}} {{}} [a] --- \t| > 'q' = 5 \x1b\x07\x85\u2028 "
 WORDS = [
     *("poster #1 of a cat", "# all", "&x y", "*x", "--- a", "...", "!tag a", "? a", "- a", "% a", "@a", "`a`", "| a", "> a", "a: b", "a:", ": a"),
     *(
@@ -190,27 +186,3 @@ def test_words_in_brackets_are_shown(tmp_path):
     console = Console(width=400, record=True, file=io.StringIO())
     print_status([run.path], tmp_path, console)
     assert "cats [red] [/b]/test-" in console.export_text()
-
-
-def test_the_words_of_a_command_stand_in_the_record(tmp_path, random_pair):
-    """
-    Run through its kernel, a prompt and a folder of hostile characters are in spec.json, in the pictures' lines, the table of prompts and the PNG.
-    """
-    runs = tmp_path / "runs {name} {} #1"
-    given = {"dataset": write_dataset(tmp_path / "scenes #1 {x}", count=1), "checkpoint": random_pair, "tracking": "off", "tasks": "[inpaint]"}
-    given |= {"name": "007", "runs_folder": runs, "hyperparameters.denoising.num_inference_steps": "2", "hyperparameters.compute.threads": "1"}
-    given |= {"hyperparameters.prompt": HOSTILE, "hyperparameters.inpaint.negative_prompt": "-p"}
-    arguments = [str(word) for name, value in given.items() for word in ("-p", name, value)]
-    command = [str(SCRIPTS / "sdxl-lab"), "run", "inpaint_outpaint", *arguments]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False, cwd=tmp_path)
-    assert said.returncode == 0, said.stderr
-    [folder] = runs.iterdir()
-    assert folder.name.startswith("007-")
-    assert (folder / "executed.ipynb").is_file()
-    spec = json.loads((folder / "spec.json").read_text("utf-8"))
-    line = json.loads((folder / "images.jsonl").read_text("utf-8"))
-    with (folder / "prompts.csv").open(encoding="utf-8", newline="") as file:
-        [row] = csv.DictReader(file)
-    stamp = read_stamp(folder / "images" / "scene-0" / "inpaint.png")
-    for found in (spec["edits"][0], line, row, stamp.edit.model_dump()):
-        assert (found["prompt"], found["negative_prompt"]) == (HOSTILE, "-p")
