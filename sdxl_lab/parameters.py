@@ -214,6 +214,8 @@ def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> s
     task = loc[1] if len(loc) > 2 and loc[1] in ("inpaint", "outpaint") else None
     if task and key == "compute":
         return f"{path}: compute cannot differ by task, since a run loads its checkpoint once: move it to hyperparameters.compute"
+    if task and key == "image":
+        return f"{path}: image cannot differ by task, since a run keeps one input of a sample: move it to hyperparameters.image"
     if task == "inpaint" and key in ("canvas", "mode"):
         return f"{path}: unknown key; inpainting never leaves the picture: move it to hyperparameters.outpaint.{key}"
     if "." in key:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sdxl_lab.artifacts import Dataset
 from sdxl_lab.documents import written
@@ -89,10 +90,11 @@ def parameters_of(path: Path) -> dict[str, Any]:
 
 def _print_run(folder: RunFolder, console: Console) -> None:
     resolved, pictures = folder.resolved, folder.pictures()
-    table = Table("sample", "task", "seed", "steps", "seconds", "prompt")
+    table = Table("sample", "task", "seed", "steps", "seconds spent", "prompt")
     for picture in pictures:
         steps = f"{picture.base_steps}+{picture.refiner_steps}" if picture.refiner_steps else str(picture.base_steps)
-        table.add_row(picture.sample, picture.task, str(picture.seed), steps, f"{picture.seconds:.2f}", picture.prompt)
+        cells = (picture.sample, picture.task, str(picture.seed), steps, f"{picture.seconds:.2f}", picture.prompt)
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
     state = "done" if folder.is_done else "not done: run it again to go on"
     for line in gathered({f"{picture.sample} {picture.task}": picture.notes for picture in pictures}):

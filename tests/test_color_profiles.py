@@ -18,7 +18,7 @@ from sdxl_lab.artifacts import fetch
 from sdxl_lab.experiment import resolve, run
 from sdxl_lab.generate import generate
 from sdxl_lab.settings import ImageReading
-from sdxl_lab.spec import RunSpec
+from sdxl_lab.spec import RunSpec, SpecError
 
 SRGB = ((0.43606, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71409))
 """Red, green and blue of sRGB as XYZ under D50."""
@@ -194,3 +194,12 @@ def test_a_dataset_knows_the_profiles_of_its_pictures(photographs):
     What `fetch` checks it also tells: which picture has a profile, and what that calls itself.
     """
     assert [sample.facts.color_profile for sample in fetch(photographs).samples] == ["test", None]
+
+
+def test_a_picture_is_read_in_one_way_for_both_tasks():
+    """
+    A sample's input is kept once, so how it is read cannot differ by task; the error says where to move it.
+    """
+    with pytest.raises(SpecError, match=r"inpaint\.image: image cannot differ by task.* move it to hyperparameters\.image"):
+        given = {"name": "x", "dataset": "pocket-scenes", "checkpoint": "pocket"}
+        RunSpec.from_parameters(**given, hyperparameters={"inpaint": {"image": {"background": "gray"}}})

@@ -131,3 +131,16 @@ def test_nothing_is_said_of_prompts_that_are_read_whole(tmp_path, random_pair):
     [picture, _] = run(short)
     assert b"notes" not in short.folder.lines_file.read_bytes()
     assert read_stamp(picture.image).notes == ()
+
+
+@pytest.mark.parametrize("prompt", ["[bold]a star[/bold]", "a star [/b]", "a star [a]"])
+def test_a_run_shows_words_as_they_are(prompt, tmp_path, random_pair, capsys):
+    """
+    Brackets in a prompt are words, not a terminal's markup.
+    """
+    dataset = write_dataset(tmp_path / "scenes", 1)
+    given = {"name": "words", "dataset": str(dataset), "checkpoint": str(random_pair), "tracking": "off", "runs_folder": str(tmp_path / "runs")}
+    resolved = resolve(RunSpec.from_parameters(**given, tasks=["inpaint"], hyperparameters=QUICK | {"prompt": prompt}))
+    run(resolved)
+    print_path(resolved.folder.path)
+    assert prompt in capsys.readouterr().out

@@ -163,7 +163,8 @@ def test_the_values_are_those_of_the_records(sweep, page):
             assert item["state"] == "done"
             assert item["sha256"] == picture.sha256
             assert picture.metrics.items() <= item["metrics"].items()
-            assert item["metrics"]["seconds"] == picture.seconds
+            assert item["metrics"]["seconds_spent"] == picture.seconds
+            assert item["metrics"]["steps"] == picture.base_steps + picture.refiner_steps
             assert settings["prompt"] == picture.prompt
             assert int(settings["seed"]) == picture.seed
             assert settings["denoising.guidance_scale"] == edits[picture.key].settings.denoising.guidance_scale

@@ -165,7 +165,8 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
     picture = entry.picture
     if picture is None:
         return {"state": entry.state, "message": entry.message}
-    steps = {"base_steps": picture.base_steps, "refiner_steps": picture.refiner_steps}
+    evaluations = picture.base_steps + picture.refiner_steps
+    costs = {"steps": evaluations, "base_steps": picture.base_steps, "refiner_steps": picture.refiner_steps, "seconds_spent": picture.seconds}
     return {
         "state": "done",
         "sha256": gallery.add(picture.image),
@@ -174,7 +175,7 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         "width": picture.width,
         "height": picture.height,
         "file": picture.image.relative_to(entry.folder.path).as_posix() if entry.folder else picture.image.name,
-        "metrics": {**picture.metrics, "seconds": picture.seconds, **steps},
+        "metrics": {**picture.metrics, **costs},
         "picture_id": picture.picture_id,
         "notes": list(picture.notes),
     }

@@ -4,7 +4,7 @@
 const PAGE_PICTURES = 48;
 const PAGE_COLUMNS = 12;
 const SIZES_PX = [96, 128, 192, 256, 384, 512];
-const FIRST_METRICS = ["change_outside_max", "seam_delta_e", "ssim_outside", "colour_as_asked"];
+const FIRST_METRICS = ["change_outside_max", "seam_delta_e", "ssim_outside", "colour_as_asked", "steps"];
 
 const table = find("grid");
 const chosen = { x: report.x, y: report.y, page: 0, compare: "", picks: new Map() };
@@ -219,7 +219,7 @@ function firstSize() {
 
 function begin() {
   const boxes = metricNames.map((name) => element("label", {}, element("input", {
-    type: "checkbox", value: name, checked: FIRST_METRICS.includes(name) || name === "seconds",
+    type: "checkbox", value: name, checked: FIRST_METRICS.includes(name),
   }), ` ${name}`));
   find("metrics").querySelector("div").append(...boxes);
   find("metrics").addEventListener("change", drawTable);
