@@ -200,6 +200,6 @@ def test_a_picture_is_read_in_one_way_for_both_tasks():
     """
     A sample's input is kept once, so how it is read cannot differ by task; the error says where to move it.
     """
+    given = {"name": "x", "dataset": "pocket-scenes", "checkpoint": "pocket"}
     with pytest.raises(SpecError, match=r"inpaint\.image: image cannot differ by task.* move it to hyperparameters\.image"):
-        given = {"name": "x", "dataset": "pocket-scenes", "checkpoint": "pocket"}
         RunSpec.from_parameters(**given, hyperparameters={"inpaint": {"image": {"background": "gray"}}})
