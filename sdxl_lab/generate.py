@@ -67,9 +67,10 @@ def generate(
         MaskError: There is no mask, or nothing of it would be repainted.
         TrajectoryError: A stage would run no step.
         CheckpointError: A refiner is asked for and the checkpoint has none.
+        NotFiniteError: A model gave NaN or infinity.
 
     Warns:
-        UserWarning: The refiner is given more of the noise than it was trained on.
+        UserWarning: The refiner is given more of the noise than it was trained on; or the decoded picture has but one color.
     """
     settings = edit.settings
     if settings.denoising.high_noise_frac is not None:
@@ -86,6 +87,11 @@ def generate(
         cache=TrajectoryCache() if trajectories is None else trajectories,
     )
     raw, base_steps, refiner_steps = picture.denoise()
+    if _is_one_color(raw) and not _is_one_color(scaled_image):
+        message = (
+            f"The decoder made every pixel {raw.getpixel((0, 0))}, though the input has more colors: see whether compute.dtype float32, a lower "
+        )
+        warnings.warn(message + "guidance_scale or another file of the checkpoint does better.", stacklevel=2)
     output_image = raw.resize(input_image.size, Image.Resampling.LANCZOS)
     return Generated(
         image=masks.composite(input_image, output_image, seam_image, feather_px=settings.mask.feather_px),
@@ -159,7 +165,8 @@ class _Picture:
         return build_scheduler(self.edit.settings.denoising.scheduler, pipeline.scheduler.config)
 
     def _stage(self, pipeline: Any, scheduler: Any) -> Stage:
-        return Stage.of(pipeline, scheduler=scheduler, latent_mask=self._latent_mask, cache=self.cache, scope=self._scope)
+        role = "base" if pipeline is self.checkpoint.base else "refiner"
+        return Stage.of(pipeline, role=role, scheduler=scheduler, latent_mask=self._latent_mask, cache=self.cache, scope=self._scope)
 
     @cached_property
     def _scope(self) -> Hashable:
@@ -191,6 +198,10 @@ class _Picture:
     @cached_property
     def _key(self) -> Hashable:
         return trajectory_key(self.edit, self._pixels, self._scope)
+
+
+def _is_one_color(image: Image.Image) -> bool:
+    return image.getcolors(maxcolors=1) is not None
 
 
 def _check_refiner(edit: Edit, checkpoint: Checkpoint) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from diffusers import StableDiffusionXLInpaintPipeline
+from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.utils.torch_utils import randn_tensor
 
+from sdxl_lab.finite import require_finite
 from sdxl_lab.trajectory import State, Trajectory, TrajectoryCache
 
 
@@ -19,14 +21,18 @@ class Stage(StableDiffusionXLInpaintPipeline):
 
     It draws from the generator in diffusers' order: sample of the image's encoding, noise, sample of the masked image's encoding, noise of
     the sampler. Only what diffusers computes for nothing is left out, so a run from the beginning equals the plain pipeline's bit for bit.
+
+    Whatever a model gives is looked through for NaN and infinity before it is kept: texts and images as they are encoded, latents after each
+    step on a CPU, where it costs nothing, and after the last one on a GPU, which would have to wait each time, and the decoded picture.
     """
 
     @classmethod
-    def of(cls, pipeline: Any, *, scheduler: Any, latent_mask: torch.Tensor, cache: TrajectoryCache, scope: Hashable) -> Stage:
+    def of(cls, pipeline: Any, *, role: str, scheduler: Any, latent_mask: torch.Tensor, cache: TrajectoryCache, scope: Hashable) -> Stage:
         """A stage around a loaded pipeline's own models.
 
         Args:
             pipeline: A loaded `StableDiffusionXLInpaintPipeline`.
+            role: `base` or `refiner`, for errors.
             scheduler: Of this stage alone.
             latent_mask: (1, 1, H/8, W/8), 1 where the latents are repainted and 0 elsewhere.
             cache: Where encodings are looked up and kept.
@@ -40,6 +46,9 @@ class Stage(StableDiffusionXLInpaintPipeline):
             add_watermarker=False,
         )
         stage.set_progress_bar_config(disable=True)
+        stage.image_processor = stage._decoded = _Decoded(vae_scale_factor=stage.vae_scale_factor)
+        stage._decoded.vae = pipeline.vae
+        stage._role = role
         stage._latent_mask, stage._cache, stage._scope = latent_mask, cache, scope
         stage._start, stage._origin, stage._finished = None, {}, False
         return stage
@@ -56,6 +65,9 @@ class Stage(StableDiffusionXLInpaintPipeline):
 
         Returns:
             The run, including what it started from, and the output as `output_type` says.
+
+        Raises:
+            NotFiniteError: A model gave NaN or infinity; nothing of that is remembered.
         """
         generator = torch.Generator().manual_seed(seed)
         if start is not None:
@@ -65,12 +77,15 @@ class Stage(StableDiffusionXLInpaintPipeline):
 
         def remember(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             latents = tensors["latents"].clone()
+            self._interrupt = forgotten + len(states) + 1 >= stop
+            if self._interrupt or latents.device.type == "cpu":
+                require_finite(latents, by=f"the {self._role}'s UNet", model=self.unet, guidance_scale=self.guidance_scale)
             states.append(State(latents=latents, generator_state=generator.get_state(), scheduler_state=_copy(vars(self.scheduler))))
-            self._interrupt = forgotten + len(states) >= stop
             # The autoencoder may be kept in a wider dtype than the UNet.
             return {"latents": latents.to(self.vae.dtype)} if self._interrupt and output_type != "latent" else {}
 
         self._start = start
+        self._decoded.guidance_scale = call["guidance_scale"]
         pipeline: Any = self
         output = pipeline(generator=generator, output_type=output_type, callback_on_step_end=remember, **call).images[0]
         return Trajectory(**self._origin, states=tuple(states), forgotten=forgotten), output
@@ -128,6 +143,11 @@ class Stage(StableDiffusionXLInpaintPipeline):
     def _embed(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
         def embed() -> tuple[torch.Tensor, torch.Tensor]:
             embeds, _, pooled, _ = super(Stage, self).encode_prompt(text, do_classifier_free_guidance=False)
+            width = self.text_encoder_2.config.hidden_size
+            if self.text_encoder is not None:
+                require_finite(embeds[..., :-width], by="text_encoder", model=self.text_encoder)
+            for output in (embeds[..., -width:], pooled):
+                require_finite(output, by="text_encoder_2", model=self.text_encoder_2)
             return embeds, pooled
 
         if self.text_encoder is not None:
@@ -146,10 +166,27 @@ class Stage(StableDiffusionXLInpaintPipeline):
         """What the autoencoder makes of an image: a distribution, from which each picture samples with its own generator."""
 
         def encode() -> torch.Tensor:
-            return self.vae.encode(image.to(self.vae.dtype)).latent_dist.parameters
+            parameters = self.vae.encode(image.to(self.vae.dtype)).latent_dist.parameters
+            require_finite(parameters, by="the VAE's encoder", model=self.vae)
+            return parameters
 
         digest = hashlib.sha256(image.float().cpu().contiguous().numpy().data).hexdigest()
         return DiagonalGaussianDistribution(self._cache.recall(("image", self._scope, tuple(image.shape), digest), encode))
+
+
+class _Decoded(VaeImageProcessor):
+    """diffusers' own image processor, which would make black of NaN and white of infinity.
+
+    By the time it is called, the VAE is in its own dtype again, if the pipeline widened it to decode.
+    """
+
+    vae: Any = None
+    guidance_scale = 0.0
+
+    def postprocess(self, image: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """The processor's own."""
+        require_finite(image, by="the VAE's decoder", model=self.vae, guidance_scale=self.guidance_scale)
+        return super().postprocess(image, *args, **kwargs)
 
 
 def _copy(attributes: Mapping[str, Any]) -> dict[str, Any]:
