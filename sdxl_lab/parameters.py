@@ -199,8 +199,10 @@ def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
     if found["type"] == "extra_forbidden":
         return _unknown(path, found["loc"], model)
     section = _model(key, field)
-    if section is not None:
+    if section is not None and found["type"] != "value_error":
         return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(_keys(section))}{_hint(key, value, None)}"
+    if found["type"] == "value_error" and not (field is not None and field.description):
+        return f"{path}: {found['msg'].removeprefix('Value error, ')}"
     allowed = field.description if field is not None and field.description else "a value of another type"
     if found["type"] == "missing" and not isinstance(found["loc"][-1], int):
         return f"{path}: missing; allowed is {allowed}"

@@ -113,8 +113,14 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "seed beyond 64 bits": (at("resolved.edits.0.seed", 2**64), "seed"),
     "size beyond floats": (at("resolved.edits.0.settings.conditioning.original_size", [10**400, 1]), "cannot be made again"),
     "huge canvas": (
-        at("resolved.edits.0.settings", {"mode": "canvas", "canvas": {"left_px": 16384, "top_px": 16384}}),
+        lambda content: content["resolved"]["edits"][0].update(
+            task="outpaint", settings={"mode": "canvas", "canvas": {"left_px": 16384, "top_px": 16384}}
+        ),
         "the picture is 128x128, and its description makes one of 16512x16512",
+    ),
+    "canvas for a task without one": (
+        at("resolved.edits.0.settings", {"mode": "canvas", "canvas": {"left_px": 8}}),
+        "got mode canvas for task inpaint, which repaints the mask of the picture as it is",
     ),
     "no edit": (at("resolved.edits", []), "a picture has one edit, not 0"),
     "key of a later version": (at("adapter", {"lora": "x"}), "adapter: unknown key; valid here are .* if a later version made it"),
