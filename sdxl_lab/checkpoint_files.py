@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import digests
 from sdxl_lab.errors import LabError
+
+if TYPE_CHECKING:
+    import torch
 
 INDEX = "model_index.json"
 MODELS = ("unet", "vae", "text_encoder", "text_encoder_2")
@@ -123,6 +124,7 @@ class PipelineFolder:
             dtype: Of UNet and text encoders.
             shared: Components that are taken instead of this folder's own, as far as its index names them.
         """
+        import torch
         from diffusers import StableDiffusionXLInpaintPipeline
 
         given = {name: model for name, model in shared.items() if name in self.components}
@@ -206,6 +208,7 @@ class SingleFile:
             shared: Components that are taken instead of the file's own, as far as the configuration names them.
             configuration: A folder in diffusers' layout, without weights: what the file does not say of itself.
         """
+        import torch
         from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline
 
         layout = PipelineFolder(configuration)
@@ -237,7 +240,8 @@ def safe_file(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "pt") as file:
+        # As numpy's, since torch would be imported for nothing: only names and shapes are read.
+        with safe_open(path, "np") as file:
             yield file
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing; copy or download the checkpoint again.") from None
@@ -269,6 +273,8 @@ def _check_weights(path: Path) -> None:
 
 def _needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype) -> bool:
     """Whether a VAE overflows (float16) or bands (bfloat16) in a dtype."""
+    import torch
+
     return dtype == torch.bfloat16 or bool(vae_config.get("force_upcast", True))
 
 

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
 
 from sdxl_lab import slate
-from sdxl_lab.checkpoint_files import CONFIGURATION, MODELS, SHARED, CheckpointError, Part, PipelineFolder, SingleFile, digest_of_parts, read_json
+from sdxl_lab.checkpoint_files import MODELS, SHARED, CheckpointError, Part, SingleFile, read_json
+from sdxl_lab.checkpoint_sources import HUB_ID, NAMED, NAMES, POCKET, Source, configuration, identify, locate
 from sdxl_lab.hub import Repository
 from sdxl_lab.model_state import state_of
 from sdxl_lab.offload import Residence
 from sdxl_lab.spec import CheckpointIdentity, Compute
 
-__all__ = ["Checkpoint", "CheckpointError", "Outline", "Sizes", "defaults", "forget", "identify", "load", "outline", "settle"]
-
-BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
-INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
-NAMED = {"sdxl": BASE, "sdxl-inpaint": INPAINT}
-NAMES = ("pocket", *NAMED)
-POCKET = Path(__file__).parent / "pocket" / "weights"
-HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
+__all__ = [
+    "HUB_ID",
+    "NAMED",
+    "NAMES",
+    "POCKET",
+    "Checkpoint",
+    "CheckpointError",
+    "Outline",
+    "Sizes",
+    "defaults",
+    "forget",
+    "identify",
+    "load",
+    "on_this_machine",
+    "outline",
+    "settle",
+]
 
 SMALL_SIDE_PX = 512
 """Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
@@ -111,18 +120,6 @@ class Checkpoint:
         return self._load_refiner()
 
 
-def identify(checkpoint: str) -> CheckpointIdentity:
-    """Find out which checkpoint a name stands for, by content, with no weights in memory.
-
-    Args:
-        checkpoint: `pocket`, `sdxl`, `sdxl-inpaint`, a folder, a hub id (`owner/name`, with `@revision` if pinned) or a .safetensors file.
-
-    Raises:
-        CheckpointError: There is no such checkpoint, something of it is missing, or the hub cannot be reached and its cache has no copy.
-    """
-    return _locate(checkpoint).identity
-
-
 def defaults(identity: CheckpointIdentity) -> dict[str, Any]:
     """The hyperparameters that suit a checkpoint, nested and sparse, over the library's."""
     steps = 30 if identity.family == "pocket" else 70
@@ -178,7 +175,7 @@ def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -
         CheckpointError: As in `identify`; or the content has changed since.
     """
     name, revision = (checkpoint, None) if isinstance(checkpoint, str) else (checkpoint.name, checkpoint.revision)
-    source = _locate(name, revision)
+    source = locate(name, revision)
     identity = source.identity
     if not isinstance(checkpoint, str) and identity.digest != checkpoint.digest:
         raise CheckpointError(
@@ -212,13 +209,13 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
     Raises:
         CheckpointError: Its configuration is not there.
     """
-    source = _locate(identity.name, identity.revision)
-    base = _configuration(source.base)
+    source = locate(identity.name, identity.revision)
+    base = configuration(source.base)
     return Outline(
         sizes=Sizes.of(read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")),
         scope=_scope(identity, compute),
         base_scheduler=_scheduler_config(base),
-        refiner_scheduler=_scheduler_config(_configuration(source.refiner)) if source.refiner else None,
+        refiner_scheduler=_scheduler_config(configuration(source.refiner)) if source.refiner else None,
     )
 
 
@@ -234,72 +231,11 @@ def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:
     Raises:
         CheckpointError: Its configuration is not there.
     """
-    base = _configuration(_locate(identity.name, identity.revision).base)
+    base = _configuration(locate(identity.name, identity.revision).base)
     return tuple(folder for name in ("tokenizer", "tokenizer_2") if (folder := base / name).is_dir())
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    """A checkpoint found, not loaded."""
-
-    name: str
-    base: Part | Repository
-    refiner: Part | Repository | None
-    family: Literal["sdxl", "pocket", "custom"]
-
-    @cached_property
-    def identity(self) -> CheckpointIdentity:
-        parts = [self.base, self.refiner]
-        for part in parts:
-            if part is not None:
-                part.check()
-        commits = [part.commit for part in parts if isinstance(part, Repository)]
-        digest = digest_of_parts([part and (f"{part.name}@{part.commit}" if isinstance(part, Repository) else part.digest()) for part in parts])
-        return CheckpointIdentity(name=self.name, digest=digest, revision="+".join(commits) or None, family=self.family)
-
-
-def _locate(checkpoint: str, revision: str | None = None) -> _Source:
-    """Find a checkpoint by name; `revision` is an identity's, the commits of base and refiner."""
-    base_commit, _, refiner_commit = (revision or "").partition("+")
-    if checkpoint == "pocket":
-        return _Source(name=checkpoint, base=PipelineFolder(POCKET / "base"), refiner=_refiner_beside(POCKET / "base"), family="pocket")
-    if checkpoint in NAMED:
-        base = Repository(NAMED[checkpoint], base_commit or "main")
-        return _Source(name=checkpoint, base=base, refiner=Repository(REFINER, refiner_commit or "main", is_refiner=True), family="sdxl")
-    # What has a commit came from the hub: a folder that happens to have its name is another checkpoint.
-    if revision is None and (found := _locate_file(checkpoint, Path(checkpoint).expanduser())):
-        return found
-    if match := HUB_ID.fullmatch(checkpoint):
-        name, pinned = match.groups()
-        return _Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family="custom")
-    raise CheckpointError(
-        f"there is no checkpoint {checkpoint!r}: no such folder or file, and no hub id. Allowed are pocket, {', '.join(NAMED)}, a folder, "
-        "a .safetensors file, or a hub id such as owner/name."
-    )
-
-
-def _locate_file(checkpoint: str, path: Path) -> _Source | None:
-    if path.is_file() and path.suffix == ".safetensors":
-        return _Source(name=checkpoint, base=SingleFile(path), refiner=_refiner_beside(path), family="custom")
-    if path.is_dir():
-        base = path / "base" if (path / "base").is_dir() else path
-        return _Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family="custom")
-    if path.is_file():
-        raise CheckpointError(
-            f"checkpoint {checkpoint!r} is a {path.suffix or 'plain'} file; allowed are .safetensors files and folders, never pickles."
-        )
-    return None
-
-
-def _refiner_beside(base: Path) -> Part | None:
-    """`refiner/` or `refiner.safetensors` beside the base."""
-    folder, file = base.parent / "refiner", base.parent / "refiner.safetensors"
-    if folder.is_dir() and folder != base:
-        return PipelineFolder(folder, is_refiner=True)
-    return SingleFile(file, is_refiner=True) if file.is_file() and file != base else None
-
-
-def _load(source: _Source, compute: Compute) -> Checkpoint:
+def _load(source: Source, compute: Compute) -> Checkpoint:
     device, dtype = torch.device(compute.device), DTYPES[compute.dtype]
     base = _load_part(source.base, dtype, {"vae": _fixed_vae(dtype)} if compute.vae == "fp16-fix" else {})
     residence = Residence(device, compute.offload)
@@ -330,18 +266,6 @@ def _scope(identity: CheckpointIdentity, compute: Compute) -> Hashable:
     return (identity.digest, str(torch.device(compute.device)), compute.dtype, compute.vae)
 
 
-def _configuration(part: Part | Repository) -> Path:
-    """A folder in diffusers' layout that says what a part is like, with or without its weights."""
-    if isinstance(part, PipelineFolder):
-        return part.path
-    return (part if isinstance(part, Repository) else _published(part)).fetch_files(*CONFIGURATION)
-
-
-def _published(file: SingleFile) -> Repository:
-    """The repository whose configuration a single file shares."""
-    return Repository(REFINER if file.is_refiner else INPAINT if file.in_channels == 9 else BASE)
-
-
 def _scheduler_config(configuration: Path) -> Mapping[str, Any]:
     """As a loaded pipeline has it: with what its class adds to the file."""
     import diffusers
@@ -354,7 +278,7 @@ def _load_part(part: Part | Repository, dtype: torch.dtype, shared: dict[str, An
     if isinstance(part, Repository):
         part = part.fetch()
     if isinstance(part, SingleFile):
-        return part.load(dtype, shared, configuration=_configuration(part))
+        return part.load(dtype, shared, configuration=configuration(part))
     return part.load(dtype, shared)
 
 
