@@ -77,24 +77,30 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
         base = Repository(NAMED[checkpoint], base_commit or "main")
         return Source(name=checkpoint, base=base, refiner=Repository(REFINER, refiner_commit or "main", is_refiner=True), family="sdxl")
     # What has a commit came from the hub: a folder that happens to have its name is another checkpoint.
-    if revision is None and (found := _locate_here(checkpoint, Path(checkpoint).expanduser())):
+    if revision is None and (found := _locate_here(checkpoint)):
         return found
     if match := HUB_ID.fullmatch(checkpoint):
         name, pinned = match.groups()
         return Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family="custom")
     raise CheckpointError(
-        f"there is no checkpoint {checkpoint!r}: no such folder or file, and no hub id. Allowed are pocket, {', '.join(NAMED)}, a folder, "
+        f"there is no checkpoint {checkpoint[:200]!r}: no such folder or file, and no hub id. Allowed are pocket, {', '.join(NAMED)}, a folder, "
         "a .safetensors file, or a hub id such as owner/name."
     )
 
 
-def _locate_here(checkpoint: str, path: Path) -> Source | None:
-    if path.is_file() and path.suffix == ".safetensors":
+def _locate_here(checkpoint: str) -> Source | None:
+    try:
+        path = Path(checkpoint).expanduser()
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be read, the home of nobody
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"checkpoint {checkpoint[:200]!r} cannot be looked up: {reason}; give a path that can be read, or a hub id.") from error
+    if is_file and path.suffix == ".safetensors":
         return Source(name=checkpoint, base=SingleFile(path), refiner=_refiner_beside(path), family="custom")
-    if path.is_dir():
+    if is_folder:
         base = path / "base" if (path / "base").is_dir() else path
         return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family="custom")
-    if path.is_file():
+    if is_file:
         raise CheckpointError(
             f"checkpoint {checkpoint!r} is a {path.suffix or 'plain'} file; allowed are .safetensors files and folders, never pickles."
         )

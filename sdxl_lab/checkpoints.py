@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 import torch
 
 from sdxl_lab import slate
+from sdxl_lab.checkpoint_defaults import defaults, few_steps, suited
 from sdxl_lab.checkpoint_files import MODELS, SHARED, CheckpointError, Part, SingleFile, read_json
 from sdxl_lab.checkpoint_sources import HUB_ID, NAMED, NAMES, POCKET, Source, configuration, identify, locate
 from sdxl_lab.hub import Repository
@@ -29,12 +30,14 @@ __all__ = [
     "Outline",
     "Sizes",
     "defaults",
+    "few_steps",
     "forget",
     "identify",
     "load",
     "on_this_machine",
     "outline",
     "settle",
+    "suited",
 ]
 
 SMALL_SIDE_PX = 512
@@ -118,12 +121,6 @@ class Checkpoint:
     def refiner(self) -> Any:
         """The refiner's pipeline, loaded when first asked for, sharing VAE and text_encoder_2 with the base; None if there is none."""
         return self._load_refiner()
-
-
-def defaults(identity: CheckpointIdentity) -> dict[str, Any]:
-    """The hyperparameters that suit a checkpoint, nested and sparse, over the library's."""
-    steps = 30 if identity.family == "pocket" else 70
-    return {"denoising": {"num_inference_steps": steps, "strength": 0.99, "guidance_scale": 7.5}}
 
 
 def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
@@ -231,7 +228,7 @@ def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:
     Raises:
         CheckpointError: Its configuration is not there.
     """
-    base = _configuration(locate(identity.name, identity.revision).base)
+    base = configuration(locate(identity.name, identity.revision).base)
     return tuple(folder for name in ("tokenizer", "tokenizer_2") if (folder := base / name).is_dir())
 
 

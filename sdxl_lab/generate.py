@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from sdxl_lab import masks
-from sdxl_lab.checkpoints import Checkpoint, CheckpointError
+from sdxl_lab.checkpoints import Checkpoint, CheckpointError, suited
 from sdxl_lab.inputs import Pixels, at_working_size, base_call, prepare, refined_key, trajectory_key
 from sdxl_lab.slate import arithmetic
 from sdxl_lab.spec import Edit
@@ -27,6 +27,7 @@ class Generated:
     """One finished picture and how it came about.
 
     Attributes:
+        edit: What was painted: the edit that was given, with what it left open filled in.
         image: The result at the input's size plus the extension; outside the feathered mask it is the input, exactly.
         raw: The decoded picture at the working size, before compositing.
         input_image: The input as edited, RGB, extended where the canvas was.
@@ -39,6 +40,7 @@ class Generated:
         seconds: Wall time of this call, less whatever was remembered.
     """
 
+    edit: Edit
     image: Image.Image
     raw: Image.Image
     input_image: Image.Image
@@ -57,13 +59,14 @@ def generate(
     """Repaint one picture.
 
     Args:
-        edit: What to paint, and every setting.
+        edit: What to paint, and every setting. Steps, strength and guidance that code left open are the checkpoint's own, as parameters have it.
         image: The sample's image, any size.
         mask: The sample's mask of that size, white is the object; None only for outpainting with mode `canvas`.
         checkpoint: The loaded models.
         trajectories: What earlier pictures left to build on; None remembers nothing beyond this picture. The result is the same.
 
     Raises:
+        SpecError: The edit is not valid, as a copy with changes may be.
         MaskError: There is no mask, or nothing of it would be repainted.
         TrajectoryError: A stage would run no step.
         CheckpointError: A refiner is asked for and the checkpoint has none.
@@ -72,6 +75,7 @@ def generate(
     Warns:
         UserWarning: The refiner is given more of the noise than it was trained on; or the decoded picture has but one color.
     """
+    edit = suited(edit, checkpoint.identity)
     settings = edit.settings
     if settings.denoising.high_noise_frac is not None:
         _check_refiner(edit, checkpoint)  # here it is loaded, which is no part of a picture's time
@@ -94,6 +98,7 @@ def generate(
         warnings.warn(message + "guidance_scale or another file of the checkpoint does better.", stacklevel=2)
     output_image = raw.resize(input_image.size, Image.Resampling.LANCZOS)
     return Generated(
+        edit=edit,
         image=masks.composite(input_image, output_image, seam_image, feather_px=settings.mask.feather_px),
         raw=raw,
         input_image=input_image,

@@ -72,6 +72,16 @@ def test_a_name_that_means_nothing_lists_what_is_allowed(name, tmp_path, monkeyp
         identify(name or "?")
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "~nobody-of-this-name/sdxl", "owner/" + "x" * 5000])
+def test_a_name_that_no_disk_can_hold_is_one_short_error(name):
+    """
+    A path that the system refuses to look up is an error like any other, and not repeated at length.
+    """
+    with pytest.raises(CheckpointError, match="give a path that can be read, or a hub id") as caught:
+        identify(name)
+    assert len(str(caught.value)) < 600
+
+
 def test_a_name_that_no_hub_allows_is_one_error():
     """
     A hub id is checked before anything is asked of the net.
