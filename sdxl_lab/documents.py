@@ -17,6 +17,9 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+RELEASES = ("0.1.0", "0.2.0")
+"""Whose defaults can be asked for; the latest one last."""
+
 FIRST_KEYS: Mapping[str, frozenset[str]] = {
     section: frozenset(keys.split())
     for section, keys in {

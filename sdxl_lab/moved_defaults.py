@@ -9,13 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from sdxl_lab.checkpoint_defaults import defaults
-from sdxl_lab.documents import Neutral, later_fields
+from sdxl_lab.documents import RELEASES, Neutral, later_fields
 from sdxl_lab.hyperparams import HyperparameterError, flatten, get, merge, replace
 from sdxl_lab.settings import EditSettings
 from sdxl_lab.spec import CheckpointIdentity, Edit, RunSpec
-
-RELEASES = ("0.1.0", "0.2.0")
-"""What a sweep file may ask the defaults of; the latest one last."""
 
 
 def moved_since(release: str, checkpoint: CheckpointIdentity) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from sdxl_lab import artifacts, checkpoints, experiment
 from sdxl_lab.artifacts import Dataset
 from sdxl_lab.attempts import begun, is_done
 from sdxl_lab.checkpoints import CheckpointError, Outline, Sizes
+from sdxl_lab.documents import RELEASES
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.inputs import Pixels, at_working_size, prepare, refined_key, trajectory_key
-from sdxl_lab.moved_defaults import RELEASES, noticed, pinned
+from sdxl_lab.moved_defaults import noticed, pinned
 from sdxl_lab.plan import Plan, PlannedRun, Work, grouped
 from sdxl_lab.records import RunFolder
 from sdxl_lab.resolution import gathered, resolve

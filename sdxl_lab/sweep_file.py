@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from sdxl_lab import arguments, notebooks, ranges
 from sdxl_lab.credentials import without_credentials
+from sdxl_lab.documents import RELEASES
 from sdxl_lab.hyperparams import HyperparameterError, difference, get, merge, replace, shortest, split, unknown_key
-from sdxl_lab.moved_defaults import RELEASES
 from sdxl_lab.parameters import plain, takes_numbers
 from sdxl_lab.run_spec import NAME, NAME_PATTERN, SECRET, RunSpec, SpecError
 

@@ -7,9 +7,9 @@ import pytest
 from test_releases import RELEASES, RUNS
 
 from sdxl_lab import checkpoints
+from sdxl_lab.documents import RELEASES as NAMED
 from sdxl_lab.experiment import run
 from sdxl_lab.hyperparams import flatten
-from sdxl_lab.moved_defaults import RELEASES as NAMED
 from sdxl_lab.moved_defaults import moved_since, pinned, version_of
 from sdxl_lab.planner import plan
 from sdxl_lab.records import RunFolder
