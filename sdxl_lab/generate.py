@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sdxl_lab import masks
+from sdxl_lab import masks, pictures
 from sdxl_lab.checkpoints import Checkpoint, CheckpointError, suited
 from sdxl_lab.inputs import Pixels, at_working_size, base_call, prepare, refined_key, trajectory_key
 from sdxl_lab.slate import arithmetic
-from sdxl_lab.spec import Edit
+from sdxl_lab.spec import Edit, as_it_matters
 from sdxl_lab.stage import Stage
 from sdxl_lab.trajectory import Trajectory, TrajectoryCache, build_scheduler, window
 
@@ -75,7 +75,10 @@ def generate(
     Warns:
         UserWarning: The refiner is given more of the noise than it was trained on; or the decoded picture has but one color.
     """
+    is_reading_open = "image" not in edit.settings.model_fields_set
     edit = suited(edit, checkpoint.identity)
+    if is_reading_open:
+        edit = as_it_matters(edit, pictures.facts_of(image, pictures.rgb(image)).readings)
     settings = edit.settings
     if settings.denoising.high_noise_frac is not None:
         _check_refiner(edit, checkpoint)  # here it is loaded, which is no part of a picture's time

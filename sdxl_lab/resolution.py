@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import artifacts, comet
 from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
-from sdxl_lab.documents import meant
 from sdxl_lab.records import Picture, RunFolder
-from sdxl_lab.settings import ImageReading
-from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError
+from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError, as_it_matters
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -168,7 +166,7 @@ def _edits(spec: RunSpec, samples: tuple[Sample, ...], defaults: Mapping[str, An
                 problems.append(
                     f"tasks: sample {sample.name} has no mask, and {task} needs one; add it to metadata.json, or outpaint with mode canvas"
                 )
-            edits.append(_as_it_matters(edit, sample))
+            edits.append(as_it_matters(edit, sample.facts.readings))
     if problems:
         raise SpecError(problems)
     return tuple(edits)
@@ -183,14 +181,6 @@ def _notes(edits: Iterable[Edit], identity: CheckpointIdentity) -> dict[tuple[st
     folders = checkpoints.tokenizers(identity) if is_long else ()
     found = {key: tokens.notes(texts, folders) for key, texts in words.items()}
     return {key: tuple(lines) for key, lines in found.items() if lines}
-
-
-def _as_it_matters(edit: Edit, sample: Sample) -> Edit:
-    """The edit, with every setting of reading the picture neutral that makes no difference to it: as it would have been before there was one."""
-    neutrals = meant(ImageReading, {})
-    mattering = {key: value for key, value in edit.settings.image.model_dump().items() if key in sample.facts.readings}
-    settings = edit.settings.model_copy(update={"image": ImageReading(**neutrals | mattering)})
-    return edit.model_copy(update={"settings": settings})
 
 
 def _pinned(written: str, dataset: Dataset) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -21,6 +21,7 @@ from sdxl_lab.settings import (
     Denoising,
     Edit,
     EditSettings,
+    ImageReading,
     Mask,
     Mode,
     Refiner,
@@ -41,6 +42,7 @@ __all__ = [
     "Denoising",
     "Edit",
     "EditSettings",
+    "ImageReading",
     "Mask",
     "Mode",
     "Refiner",
@@ -50,6 +52,7 @@ __all__ = [
     "Settings",
     "SpecError",
     "Task",
+    "as_it_matters",
     "as_parameters",
 ]
 
@@ -207,6 +210,21 @@ class ResolvedSpec(Settings):
             raise SpecError(problems(error, cls), "the resolved spec") from None
         vars(resolved)["run_id"] = _run_id(values)  # as it is stored, whatever this version would write
         return resolved, run_id
+
+
+def as_it_matters(edit: Edit, readings: Collection[str]) -> Edit:
+    """Make each way of reading a picture neutral that makes no difference to it: then its description is the one it had before there was a choice.
+
+    Args:
+        edit: The picture to make.
+        readings: The keys of its settings' `image` that do make a difference.
+
+    Returns:
+        The edit, or a copy that makes the same pixels.
+    """
+    asked = edit.settings.image.model_dump()
+    image = ImageReading(**meant(ImageReading, {}) | {key: value for key, value in asked.items() if key in readings})
+    return edit.model_copy(update={"settings": edit.settings.model_copy(update={"image": image})})
 
 
 def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 from specs import make_spec, plan
 
+from sdxl_lab.documents import meant, written
 from sdxl_lab.spec import Canvas, CheckpointIdentity, DatasetIdentity, Denoising, Edit, EditSettings, ResolvedSpec, SpecError
 
 WORDS: dict[str, Any] = dict(sample="star", prompt="a red star", seed=-732)
@@ -59,7 +60,7 @@ def test_what_0_1_0_stored_is_read_as_it_stands(kind):
     """
     task = "inpaint" if kind == "inpaint" else "outpaint"
     stored = OF_0_1_0 | {"task": task, "settings": OF_0_1_0["settings"] | STORED[kind]}
-    assert Edit.model_validate(stored).model_dump(mode="json") == stored
+    assert written(Edit.model_validate(meant(Edit, stored))) == stored
 
 
 @pytest.mark.parametrize(
