@@ -181,7 +181,7 @@ def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -
         )
     compute = settle(compute or Compute(), identity)
     torch.set_num_threads(compute.threads or 1)
-    key = (identity.digest, compute.device, compute.dtype, compute.offload, compute.vae)
+    key = (_scope(identity, compute), compute.offload)
     loaded = _loaded.get(key)
     if loaded is None:
         forget()
@@ -260,7 +260,7 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
 
 
 def _scope(identity: CheckpointIdentity, compute: Compute) -> Hashable:
-    return (identity.digest, str(torch.device(compute.device)), compute.dtype, compute.vae)
+    return (identity.digest, str(torch.device(compute.device)), compute.dtype, *sorted(compute.changing.items()))
 
 
 def _scheduler_config(configuration: Path) -> Mapping[str, Any]:

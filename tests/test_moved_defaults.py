@@ -15,7 +15,7 @@ from sdxl_lab.planner import plan
 from sdxl_lab.records import RunFolder
 from sdxl_lab.resolution import resolve
 from sdxl_lab.show import parameters_of
-from sdxl_lab.spec import RunSpec
+from sdxl_lab.spec import CheckpointIdentity, RunSpec
 from sdxl_lab.sweep_file import SweepFile, SweepFileError
 
 PHOTOGRAPHS = str(RELEASES / "0.1.0" / "photographs")
@@ -81,6 +81,16 @@ def test_what_a_sweep_gives_itself_wins_over_pinned_defaults():
     assert pinned(given, "0.1.0", POCKET) == given
     assert pinned({"name": "x"}, "0.1.0", POCKET)["hyperparameters"] == {"image": {"color_profile": "ignore"}}
     assert pinned({"name": "x"}, NAMED[-1], POCKET) == {"name": "x"}
+
+
+def test_a_checkpoint_s_own_defaults_are_pinned_too():
+    """
+    What 0.1.0 filled in for SDXL Turbo, which it did not know, is written out under `defaults: 0.1.0`.
+    """
+    turbo = CheckpointIdentity(name="stabilityai/sdxl-turbo", digest="c" * 64, revision="e" * 40, family="custom")
+    old = pinned({"name": "x"}, "0.1.0", turbo)["hyperparameters"]["denoising"]
+    assert old == {"num_inference_steps": 70, "guidance_scale": 7.5, "strength": 0.99}
+    assert pinned({"name": "x"}, NAMED[-1], turbo) == {"name": "x"}
 
 
 @pytest.mark.parametrize("release", ["0.0.9", 0.1, "latest", ["0.1.0"]])
