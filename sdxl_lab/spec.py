@@ -207,7 +207,9 @@ class ResolvedSpec(Settings):
         try:
             resolved = cls.model_validate(values)
         except ValidationError as error:
-            raise SpecError(problems(error, cls), "the resolved spec") from None
+            lines = problems(error, cls)
+            later = ["it may be of a later version of sdxl_lab, which has more settings: update sdxl_lab"] if "unknown key" in "".join(lines) else []
+            raise SpecError([*lines, *later], "the resolved spec") from None
         vars(resolved)["run_id"] = _run_id(values)  # as it is stored, whatever this version would write
         return resolved, run_id
 

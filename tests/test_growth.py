@@ -11,6 +11,7 @@ from test_releases import DEMO, LONE, PICTURES, RUNS
 from sdxl_lab import settings
 from sdxl_lab.documents import FIRST_KEYS, Neutral, later_fields, meant, neutral, written
 from sdxl_lab.settings import Compute, EditSettings, ImageReading
+from sdxl_lab.spec import ResolvedSpec, SpecError
 
 READ_ALL = """
 import json, sys
@@ -158,6 +159,16 @@ def test_writing_and_meaning_are_inverse():
         whole = EditSettings(image=image)
         assert EditSettings.model_validate(meant(EditSettings, written(whole))) == whole
     assert "image" not in written(EditSettings(image=ImageReading(color_profile="ignore")))
+
+
+def test_a_document_of_a_later_version_is_called_one():
+    """
+    A setting that this version does not know is not passed over: the error names it and says to update.
+    """
+    document = json.loads((RUNS[0] / "spec.json").read_text())
+    document["edits"][0]["settings"]["mask"]["later"] = 1
+    with pytest.raises(SpecError, match=r"mask\.later: unknown key(.|\n)*later version of sdxl_lab.*update"):
+        ResolvedSpec.from_json(json.dumps(document))
 
 
 def test_lone_pictures_of_each_task_are_kept():
