@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import ValidationError
 
-from sdxl_lab.checkpoint_files import CheckpointError, PipelineFolder, read_json
+from sdxl_lab.cautions import FewSteps, Traits
+from sdxl_lab.checkpoint_files import CheckpointError, Part, PipelineFolder, SingleFile, read_json
 from sdxl_lab.checkpoint_sources import HUB_ID, locate
+from sdxl_lab.hub import Repository
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.parameters import problems
 from sdxl_lab.spec import CheckpointIdentity, Edit, SpecError
+
+REFINER_FROM = {"pocket": 0.7, "sdxl": 0.8}
+"""Share of the training timesteps above which a family's refiner was trained. SDXL's model card: the last 200 of 1000."""
 
 STEPS = {"turbo": 4, "lightning": 8, "hyper": 8, "lcm": 8, "dmd": 4}
 """How checkpoints are called that were distilled to few steps, and how many these are where the name does not say."""
@@ -28,21 +32,6 @@ TURBO_SIDE = 64
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FewSteps:
-    """What a checkpoint was distilled to: few steps, which take no guidance, or have it built in.
-
-    Attributes:
-        kind: One of `STEPS`.
-        num_inference_steps: What it was made for.
-        guidance_scale: What it was made for.
-    """
-
-    kind: str
-    num_inference_steps: int
-    guidance_scale: float
 
 
 def defaults(identity: CheckpointIdentity, release: str | None = None) -> dict[str, Any]:
@@ -102,16 +91,65 @@ def few_steps(identity: CheckpointIdentity) -> FewSteps | None:
     return FewSteps(kind=kind, num_inference_steps=steps, guidance_scale=7.5 if guided else 0.0 if kind != "lcm" else 1.0)
 
 
+def traits(identity: CheckpointIdentity) -> Traits:
+    """What is known of a checkpoint before its weights are loaded, for `cautions`; nothing is asked of the hub.
+
+    Args:
+        identity: Which checkpoint. If its files are no longer here, little is known.
+    """
+    few, refiner_from = few_steps(identity), REFINER_FROM.get(identity.family)
+    try:
+        source = locate(identity.name, identity.revision)
+        in_channels = source.base.in_channels if isinstance(source.base, SingleFile) else None
+    except CheckpointError:
+        return Traits(few_steps=few, refiner_from=refiner_from)
+    base, refiner = _described(source.base), _described(source.refiner)
+    return traits_of(
+        base.get("unet", {"in_channels": in_channels}),
+        base.get("scheduler", {}),
+        few_steps=few,
+        refiner_from=refiner_from,
+        has_refiner=source.refiner is not None,
+        refiner_takes_scores=refiner.get("index", {}).get("requires_aesthetics_score"),
+    )
+
+
+def traits_of(unet: Mapping[str, Any], scheduler: Mapping[str, Any], *, few_steps: FewSteps | None, **others: Any) -> Traits:
+    """What the configurations of a base's UNet and of its scheduler say, for `cautions`.
+
+    Args:
+        unet: Of the UNet; empty where it is not known, likewise `scheduler`.
+        scheduler: Of the scheduler.
+        few_steps: As `few_steps` has it.
+        **others: Of the refiner, as `Traits` has it.
+    """
+    spacing = scheduler.get("timestep_spacing")
+    noisier = scheduler.get("rescale_betas_zero_snr") or scheduler.get("prediction_type", "epsilon") != "epsilon"  # trailing, for their own reasons
+    return Traits(
+        in_channels=unet.get("in_channels"),
+        embeds_guidance=unet.get("time_cond_proj_dim") is not None if "in_channels" in unet else None,
+        timestep_spacing=spacing,
+        few_steps=few_steps,
+        may_be_few_steps=few_steps is None and spacing == "trailing" and not noisier,
+        **others,
+    )
+
+
 def _configuration(identity: CheckpointIdentity) -> Mapping[str, Mapping[str, Any]]:
     """What the files of a folder's base say of it; nothing of any other checkpoint."""
     try:
         base = locate(identity.name, identity.revision).base
     except CheckpointError:
         return {}
-    if not isinstance(base, PipelineFolder):
-        return {}
+    return _described(base) if isinstance(base, PipelineFolder) else {}
+
+
+def _described(part: Part | Repository | None) -> Mapping[str, Mapping[str, Any]]:
+    """What the files of a base or refiner say of it, as far as they are here."""
+    folder = part.path if isinstance(part, PipelineFolder) else part.cached() if isinstance(part, Repository) else None
     files = {"index": "model_index.json", "unet": "unet/config.json", "scheduler": "scheduler/scheduler_config.json"}
-    return {name: _json(base.path / file) for name, file in files.items()}
+    read = {name: _json(folder / file) for name, file in files.items()} if folder else {}
+    return {name: content for name, content in read.items() if content}
 
 
 def _json(path: Path) -> Mapping[str, Any]:

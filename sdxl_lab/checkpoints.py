@@ -12,7 +12,8 @@ from weakref import WeakValueDictionary
 import torch
 
 from sdxl_lab import slate
-from sdxl_lab.checkpoint_defaults import defaults, few_steps, suited
+from sdxl_lab.cautions import Traits
+from sdxl_lab.checkpoint_defaults import REFINER_FROM, defaults, few_steps, suited, traits, traits_of
 from sdxl_lab.checkpoint_files import MODELS, SHARED, CheckpointError, Part, SingleFile, read_json
 from sdxl_lab.checkpoint_sources import HUB_ID, NAMED, NAMES, POCKET, Source, configuration, identify, locate
 from sdxl_lab.hub import Repository
@@ -38,13 +39,11 @@ __all__ = [
     "outline",
     "settle",
     "suited",
+    "traits",
 ]
 
 SMALL_SIDE_PX = 512
 """Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
-
-REFINER_FROM = {"pocket": 0.7, "sdxl": 0.8}
-"""Share of the training timesteps above which a family's refiner was trained. SDXL's model card: the last 200 of 1000."""
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 MACHINE_THREADS = torch.get_num_threads()
@@ -122,6 +121,19 @@ class Checkpoint:
         """The refiner's pipeline, loaded when first asked for, sharing VAE and text_encoder_2 with the base; None if there is none."""
         return self._load_refiner()
 
+    @property
+    def traits(self) -> Traits:
+        """What is known of it, for `cautions`: of its refiner only once that is loaded."""
+        refiner = self.__dict__.get("refiner")
+        return traits_of(
+            self.base.unet.config,
+            self.base.scheduler.config,
+            few_steps=few_steps(self.identity),
+            refiner_from=self.refiner_from,
+            has_refiner=True if refiner else None,
+            refiner_takes_scores=refiner and bool(refiner.config.requires_aesthetics_score),
+        )
+
 
 def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     """Choose what `compute` leaves to checkpoint and machine: device, dtype and threads.
@@ -181,7 +193,8 @@ def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -
         )
     compute = settle(compute or Compute(), identity)
     torch.set_num_threads(compute.threads or 1)
-    key = (_scope(identity, compute), compute.offload)
+    # Under another name the same content may have other defaults.
+    key = (_scope(identity, compute), compute.offload, few_steps(identity))
     loaded = _loaded.get(key)
     if loaded is None:
         forget()

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from sdxl_lab import masks, pictures
+from sdxl_lab.cautions import cautions
 from sdxl_lab.checkpoints import Checkpoint, CheckpointError, suited
 from sdxl_lab.inputs import Pixels, at_working_size, base_call, prepare, refined_key, trajectory_key
 from sdxl_lab.slate import arithmetic
@@ -73,7 +74,7 @@ def generate(
         NotFiniteError: A model gave NaN or infinity.
 
     Warns:
-        UserWarning: The refiner is given more of the noise than it was trained on; or the decoded picture has but one color.
+        UserWarning: Something of the edit has no effect or will make a poor picture, as `cautions` says; or the decoded picture has but one color.
     """
     is_reading_open = "image" not in edit.settings.model_fields_set
     edit = suited(edit, checkpoint.identity)
@@ -81,7 +82,9 @@ def generate(
         edit = as_it_matters(edit, pictures.facts_of(image, pictures.rgb(image)).readings)
     settings = edit.settings
     if settings.denoising.high_noise_frac is not None:
-        _check_refiner(edit, checkpoint)  # here it is loaded, which is no part of a picture's time
+        _require_refiner(edit, checkpoint)  # here it is loaded, which is no part of a picture's time
+    for caution in cautions(edit, checkpoint.traits):
+        warnings.warn(caution, stacklevel=2)
     began = time.perf_counter()
     input_image, mask_image, seam_image = prepare(edit, image, mask)
     scaled_image, scaled_mask = at_working_size(input_image, mask_image, at_scale_of=image.size, sizes=checkpoint.sizes)
@@ -212,17 +215,9 @@ def _is_one_color(image: Image.Image) -> bool:
     return image.getcolors(maxcolors=1) is not None
 
 
-def _check_refiner(edit: Edit, checkpoint: Checkpoint) -> None:
-    denoising = edit.settings.denoising
-    frac, trained = denoising.high_noise_frac or 0.0, checkpoint.refiner_from
+def _require_refiner(edit: Edit, checkpoint: Checkpoint) -> None:
     if checkpoint.refiner is None:
         raise CheckpointError(
-            f"high_noise_frac is {frac}, but checkpoint {checkpoint.identity.name!r} has no refiner; put one into a folder `refiner` beside "
-            "the base, or set high_noise_frac to null."
+            f"high_noise_frac is {edit.settings.denoising.high_noise_frac}, but checkpoint {checkpoint.identity.name!r} has no refiner; put one into "
+            "a folder `refiner` beside the base, or set high_noise_frac to null."
         )
-    if trained is not None and frac < trained:
-        message = f"high_noise_frac is {frac}, but this refiner was trained from {trained} on; expect it to repaint more than to refine."
-        warnings.warn(message, stacklevel=3)
-    if denoising.handover == "stock" and checkpoint.base.unet.config.in_channels == 9:
-        message = "The stock hand-over of a 9-channel base leaves unfinished noise around the mask; choose handover consistent."
-        warnings.warn(message, stacklevel=3)

@@ -74,6 +74,11 @@ class Repository:
         self._remember(commit)
         return commit
 
+    def cached(self) -> Path | None:
+        """The folder of its files in the local cache, whole or not, if its revision is a commit that lies there; the hub is not asked."""
+        folder = self._cache / "snapshots" / self.revision
+        return folder if folder.is_dir() else None
+
     def check(self) -> None:
         """See that the commit can be found out."""
         _ = self.commit

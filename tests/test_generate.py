@@ -74,6 +74,7 @@ def test_base_alone_equals_the_plain_pipeline(random_pair, random_inpaint_pair, 
     assert not same(actual, image)
 
 
+@pytest.mark.filterwarnings("ignore:.* no effect")
 @pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
 @pytest.mark.parametrize("negative_prompt", [None, "", "snow"])
 def test_words_and_guidance_are_the_pipelines_own(random_pair, scene, guidance_scale, negative_prompt):

@@ -73,6 +73,7 @@ def record(planned_run: PlannedRun) -> None:
     it.folder.executed_notebook.write_text('{"cells": []}')
 
 
+@pytest.mark.filterwarnings("ignore:.* no effect")
 @pytest.mark.parametrize(
     "content",
     [

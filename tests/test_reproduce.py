@@ -56,6 +56,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:.* no effect")
 @pytest.mark.parametrize("hyperparameters", SETTINGS, ids=lambda settings: "-".join(settings))
 def test_every_setting_is_reproduced(tmp_path, sources, hyperparameters, monkeypatch):
     """
