@@ -22,8 +22,8 @@ class NotFiniteError(LabError):
 def require_finite(output: torch.Tensor, *, by: str, model: torch.nn.Module, guidance_scale: float = 0.0) -> None:
     """See that all of what a model gave are numbers. On a GPU this waits for the model to be done.
 
-    The weights are looked through once something has gone wrong, never before: reading all of them, gigabytes, would cost every run as
-    much as its first picture does, and weights that spoil a picture show in what their model gives.
+    The weights are looked through once something has gone wrong, never before: all of them are gigabytes, and those that spoil a picture
+    show in what their model gives.
 
     Args:
         output: What it gave.
