@@ -14,6 +14,10 @@ MUCH_GUIDANCE, MANY_STEPS = 3.0, 16
 """More than a checkpoint that was distilled to few steps bears."""
 
 
+class CautionWarning(UserWarning):
+    """What `cautions` says, where a picture is made by code."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FewSteps:
     """What a checkpoint was distilled to: few steps, which take no guidance, or have it built in.

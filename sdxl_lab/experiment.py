@@ -166,13 +166,16 @@ def execute(
 
 
 def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> None:
+    from sdxl_lab.cautions import CautionWarning
     from sdxl_lab.generate import generate
     from sdxl_lab.metrics import measure
 
     sample = resolved.dataset.sample(edit.sample)
     machine.forget_gpu_peak()
     image = sample.image(**edit.settings.image.model_dump())
-    made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CautionWarning)  # it was said when the run was resolved
+        made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
     metrics = measure(made, colour=_asked_colour(edit, sample)) | machine.peak_memory()
     folder.add_picture(edit, made, metrics, resolved.notes.get((edit.sample, edit.task), ()))
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from sdxl_lab import masks, pictures
-from sdxl_lab.cautions import cautions
+from sdxl_lab.cautions import CautionWarning, cautions
 from sdxl_lab.checkpoints import Checkpoint, CheckpointError, suited
 from sdxl_lab.inputs import Pixels, at_working_size, base_call, prepare, refined_key, trajectory_key
 from sdxl_lab.slate import arithmetic
@@ -74,7 +74,7 @@ def generate(
         NotFiniteError: A model gave NaN or infinity.
 
     Warns:
-        UserWarning: Something of the edit has no effect or will make a poor picture, as `cautions` says; or the decoded picture has but one color.
+        CautionWarning: Something of the edit has no effect or will make a poor picture, as `cautions` says; or the decoded picture has but one color.
     """
     is_reading_open = "image" not in edit.settings.model_fields_set
     edit = suited(edit, checkpoint.identity)
@@ -84,7 +84,7 @@ def generate(
     if settings.denoising.high_noise_frac is not None:
         _require_refiner(edit, checkpoint)  # here it is loaded, which is no part of a picture's time
     for caution in cautions(edit, checkpoint.traits):
-        warnings.warn(caution, stacklevel=2)
+        warnings.warn(caution, CautionWarning, stacklevel=2)
     began = time.perf_counter()
     input_image, mask_image, seam_image = prepare(edit, image, mask)
     scaled_image, scaled_mask = at_working_size(input_image, mask_image, at_scale_of=image.size, sizes=checkpoint.sizes)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import artifacts, comet
 from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
+from sdxl_lab.cautions import cautions
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError, as_it_matters
 
@@ -172,14 +173,15 @@ def _edits(spec: RunSpec, samples: tuple[Sample, ...], defaults: Mapping[str, An
     return tuple(edits)
 
 
-def _notes(edits: Iterable[Edit], identity: CheckpointIdentity) -> dict[tuple[str, str], tuple[str, ...]]:
+def _notes(edits: Sequence[Edit], identity: CheckpointIdentity) -> dict[tuple[str, str], tuple[str, ...]]:
     from sdxl_lab import checkpoints, tokens
 
     words = {(edit.sample, edit.task): {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
     limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
     is_long = any(tokens.may_be_cut(text, limit=limit) for texts in words.values() for text in texts.values())
     folders = checkpoints.tokenizers(identity) if is_long else ()
-    found = {key: tokens.notes(texts, folders) for key, texts in words.items()}
+    traits = checkpoints.traits(identity)
+    found = {(edit.sample, edit.task): [*tokens.notes(words[edit.sample, edit.task], folders), *cautions(edit, traits)] for edit in edits}
     return {key: tuple(lines) for key, lines in found.items() if lines}
 
 

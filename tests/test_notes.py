@@ -144,3 +144,28 @@ def test_a_run_shows_words_as_they_are(prompt, tmp_path, random_pair, capsys):
     run(resolved)
     print_path(resolved.folder.path)
     assert prompt in capsys.readouterr().out
+
+
+def test_a_hand_over_before_the_refiner_was_trained_is_said_and_kept(tmp_path, capsys):
+    """
+    A fraction below the one that the refiner was trained from is said when the run is resolved, and stands in the record, once for each picture.
+    """
+    hyperparameters = {"denoising": {"num_inference_steps": 4, "high_noise_frac": 0.5}, "conditioning": {"negative_crops_coords_top_left": [0, 8]}}
+    given = {"name": "early", "dataset": "pocket-scenes", "checkpoint": "pocket", "tracking": "off", "runs_folder": str(tmp_path)}
+    resolved = resolve(RunSpec.from_parameters(**given, tasks=["inpaint"], samples=["red-circle"], hyperparameters=hyperparameters))
+    early = "high_noise_frac is 0.5, but this refiner was trained from 0.7 on; expect it to repaint more than to refine."
+    assert resolved.said == (f"red-circle inpaint: {early}",)
+    [picture] = run(resolved)
+    assert (picture.notes, read_stamp(picture.image).notes) == ((early,), (early,))
+    print_path(resolved.folder.path)
+    assert capsys.readouterr().out.count(early) == 1
+
+
+def test_a_setting_without_effect_is_said_before_the_run(tmp_path):
+    """
+    The negative crop, which diffusers does not read in the base, is named when the run is resolved.
+    """
+    given = {"name": "crop", "dataset": "pocket-scenes", "checkpoint": "pocket", "tracking": "off", "runs_folder": str(tmp_path)}
+    hyperparameters = {"conditioning": {"negative_crops_coords_top_left": [0, 8]}}
+    [line] = resolve(RunSpec.from_parameters(**given, hyperparameters=hyperparameters)).said
+    assert line.startswith("red-circle inpaint and 9 more: conditioning.negative_crops_coords_top_left has no effect: ")
