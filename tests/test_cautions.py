@@ -12,10 +12,12 @@ from typing import Any
 import conftest
 import pytest
 from edits import cpu
+from PIL import Image
+from profiles import profile
 from pydantic import ValidationError
 from specs import OTHER_VALUES
 
-from sdxl_lab.cautions import FewSteps, Traits, cautions
+from sdxl_lab.cautions import CautionWarning, FewSteps, Traits, cautions
 from sdxl_lab.checkpoints import defaults, identify, traits
 from sdxl_lab.generate import generate
 from sdxl_lab.hyperparams import flatten, merge, replace
@@ -43,6 +45,8 @@ CONTEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "told the guidance": ("told_guidance", "inpaint", STEPS),
 }
 """A checkpoint, a task and settings, in which each setting alone is given another value."""
+
+QUICK = ("guided", "beyond the borders", "refined")
 
 
 @pytest.fixture(scope="session")
@@ -83,8 +87,17 @@ def picture(edit: Edit, scene: Any, folder: Path, cache: TrajectoryCache) -> tup
     return made.image.tobytes(), made.raw.tobytes()
 
 
-@pytest.mark.parametrize("context", CONTEXTS)
-def test_a_setting_changes_the_picture_or_it_is_said_that_it_does_not(request, scene, context):
+@pytest.fixture(scope="session")
+def photograph(scene) -> tuple[Image.Image, Image.Image]:
+    """The scene as a file whose reading matters: with a color profile, and half transparent."""
+    image = scene[0].convert("RGBA")
+    image.putalpha(128)
+    image.info["icc_profile"] = profile()
+    return image, scene[1]
+
+
+@pytest.mark.parametrize("context", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CONTEXTS])
+def test_a_setting_changes_the_picture_or_it_is_said_that_it_does_not(request, photograph, context):
     """
     In each context, each setting given another value gives another picture, is refused, or is named as one without effect: exactly one of these.
 
@@ -93,7 +106,7 @@ def test_a_setting_changes_the_picture_or_it_is_said_that_it_does_not(request, s
     fixture, task, settings = CONTEXTS[context]
     folder, cache = request.getfixturevalue(fixture), TrajectoryCache()
     has_refiner = cpu(folder).refiner is not None
-    plain, known = picture(edit_of(task, settings), scene, folder, cache), cpu(folder).traits
+    plain, known = picture(edit_of(task, settings), photograph, folder, cache), cpu(folder).traits
     wrong = {}
     for path, value in [*OTHERS.items(), ("negative_prompt", "snow")]:
         if (path == "denoising.high_noise_frac" and not has_refiner) or flatten(settings).get(path) == value:
@@ -104,7 +117,7 @@ def test_a_setting_changes_the_picture_or_it_is_said_that_it_does_not(request, s
             assert path.startswith(("canvas", "mode"))
             continue
         said = [caution for caution in cautions(edit, known) if path in re.split(" has no effect: | have no effect: ", caution)[0].split(" and ")]
-        if (picture(edit, scene, folder, cache) != plain) == bool(said):
+        if (picture(edit, photograph, folder, cache) != plain) == bool(said):
             wrong[path] = said
     assert wrong == {}
 
@@ -195,6 +208,6 @@ def test_cautions_are_given_as_warnings(random_pair, scene):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         generate(edit, scene[0], scene[1], cpu(random_pair))
-    ours = [warning for warning in caught if warning.category is UserWarning]
+    ours = [warning for warning in caught if warning.category is CautionWarning]
     assert [str(warning.message) for warning in ours] == cautions(edit, cpu(random_pair).traits)
     assert [warning.filename for warning in ours] == [__file__] * 2

@@ -19,6 +19,7 @@ from diffusers import (
 from edits import NEGATIVE, PROMPT, SEED, STEPS, cpu, make_edit, same
 from PIL import Image
 
+from sdxl_lab.cautions import CautionWarning
 from sdxl_lab.checkpoints import CheckpointError
 from sdxl_lab.generate import generate
 from sdxl_lab.inputs import working_size
@@ -212,9 +213,9 @@ def test_a_refiner_given_more_noise_than_it_was_trained_on_warns_once(random_pai
     """
     image, mask = scene
     trained = replace(cpu(random_pair), refiner_from=0.8)
-    with pytest.warns(UserWarning, match=r"0\.6.*trained from 0\.8") as caught:
+    with pytest.warns(CautionWarning, match=r"0\.6.*trained from 0\.8") as caught:
         generate(make_edit(high_noise_frac=0.6), image, mask, trained)
-    assert [warning.category for warning in caught].count(UserWarning) == 1
+    assert [warning.category for warning in caught].count(CautionWarning) == 1
     generate(make_edit(num_inference_steps=20, high_noise_frac=0.8), image, mask, trained)
 
 
