@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-import numpy as np
 from PIL import Image
 
-from sdxl_lab import masks, pictures
+from sdxl_lab import mask_checks, masks, pictures
 from sdxl_lab.errors import LabError
 
 _T = TypeVar("_T")
@@ -66,6 +65,8 @@ class Sample:
         image_sha256: The picture file's SHA-256 when it was fetched; None skips the comparison.
         mask_sha256: The same of the mask's file.
         facts: What of the picture's file changes how it is read.
+        size: Width and height of the picture, upright, when it was fetched; None if it was not.
+        mask_check: What was found of the mask's file when it was fetched: its share of the picture, and what is to be said of it.
     """
 
     name: str
@@ -76,6 +77,8 @@ class Sample:
     image_sha256: str | None = None
     mask_sha256: str | None = None
     facts: pictures.Facts = field(default_factory=pictures.Facts)
+    size: tuple[int, int] | None = None
+    mask_check: mask_checks.Checked | None = None
 
     def image(self, *, color_profile: pictures.ColorProfile = "srgb", background: pictures.Background = "white") -> Image.Image:
         """Read the picture upright, as 8-bit RGB.
@@ -165,11 +168,12 @@ def _read_sample(folder: Path, entry: object) -> Sample:
     name = _check_name(entry.get("name"))
     image_path = _resolve_inside(folder, entry.get("image"), "image")
     (image, facts), image_sha256 = _read(image_path, _with_facts)
-    mask_path = mask_sha256 = None
+    mask_path = mask_check = mask_sha256 = None
     if entry.get("mask") is not None:
         mask_path = _resolve_inside(folder, entry["mask"], "mask")
-        mask, mask_sha256 = _read(mask_path, masks.binarize)
-        _check_mask(mask, image, mask_path)
+        mask_check, mask_sha256 = _read(mask_path, partial(_check_mask, image=image, path=mask_path))
+        if mask_sha256 == image_sha256:
+            raise ArtifactError(f'"image" and "mask" are the same picture, {mask_path.name}; name the mask\'s own file, where white marks the object')
     tasks = {task: _read_task(entry[task], task) for task in TASKS if task in entry}
     known = {"name", "image", "mask", *TASKS}
     return Sample(
@@ -181,6 +185,8 @@ def _read_sample(folder: Path, entry: object) -> Sample:
         image_sha256=image_sha256,
         mask_sha256=mask_sha256,
         facts=facts,
+        size=image.size,
+        mask_check=mask_check,
     )
 
 
@@ -228,17 +234,15 @@ def _read_task(written: object, task: str) -> TaskMetadata:
     return TaskMetadata(prompt=prompt, negative_prompt=negative_prompt, seed=seed, extra=extra)
 
 
-def _check_mask(mask: Image.Image, image: Image.Image, path: Path) -> None:
+def _check_mask(mask: Image.Image, image: Image.Image, path: Path) -> mask_checks.Checked:
     if mask.size != image.size:
         raise ArtifactError(
             f"the mask {path.name} is {mask.width}x{mask.height} and the picture {image.width}x{image.height} (both upright); they must have one size"
         )
-    values = np.unique(np.asarray(mask))
-    if len(values) == 1:
-        colour, effect = ("white", "all of the picture") if values[0] else ("black", "nothing")
-        raise ArtifactError(
-            f"the mask {path.name} is all {colour} at half intensity, so {effect} would be repainted; white marks the object, black the rest"
-        )
+    try:
+        return mask_checks.check(mask, image)
+    except masks.MaskError as error:
+        raise ArtifactError(f"the mask {path.name} {error}") from None
 
 
 def _with_facts(image: Image.Image) -> tuple[Image.Image, pictures.Facts]:
