@@ -16,10 +16,10 @@ from PIL import Image
 
 from sdxl_lab import mask_checks, masks, pictures
 from sdxl_lab.errors import LabError
+from sdxl_lab.metadata_fields import SAMPLE_FIELDS, TASKS, TOP_FIELDS, WORDS, misplaced
 
 _T = TypeVar("_T")
 
-TASKS = ("inpaint", "outpaint")
 SMALLEST_METADATA = """\
 {"samples": [{"name": "octopus", "image": "images/octopus.png", "mask": "masks/octopus.png",
               "inpaint": {"prompt": "a red octopus on a beach"}}]}"""
@@ -154,6 +154,8 @@ def _read_metadata(folder: Path) -> tuple[list[Any], dict[str, Any]]:
         raise _layout_error(f"{path} is nested too deeply") from None
     except OSError as error:
         raise ArtifactError(f"{path} can't be read: {error}") from None
+    if isinstance(metadata, dict) and (found := misplaced(metadata, TOP_FIELDS)):
+        raise ArtifactError(f"{path}: {found}")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("samples"), list):
         found = f"an object with the fields {sorted(metadata)}" if isinstance(metadata, dict) else _kind(metadata)
         raise _layout_error(f'{path} must hold an object with a list "samples", and holds {found}')
@@ -165,6 +167,8 @@ def _read_metadata(folder: Path) -> tuple[list[Any], dict[str, Any]]:
 def _read_sample(folder: Path, entry: object) -> Sample:
     if not isinstance(entry, dict):
         raise ArtifactError(f'a sample must be an object with at least "name" and "image", got {_kind(entry)}')
+    if found := misplaced(entry, SAMPLE_FIELDS):
+        raise ArtifactError(found)
     name = _check_name(entry.get("name"))
     image_path = _resolve_inside(folder, entry.get("image"), "image")
     (image, facts), image_sha256 = _read(image_path, _with_facts)
@@ -175,13 +179,12 @@ def _read_sample(folder: Path, entry: object) -> Sample:
         if mask_sha256 == image_sha256:
             raise ArtifactError(f'"image" and "mask" are the same picture, {mask_path.name}; name the mask\'s own file, where white marks the object')
     tasks = {task: _read_task(entry[task], task) for task in TASKS if task in entry}
-    known = {"name", "image", "mask", *TASKS}
     return Sample(
         name=name,
         image_path=image_path,
         mask_path=mask_path,
         tasks=tasks,
-        extra={key: value for key, value in entry.items() if key not in known},
+        extra={key: value for key, value in entry.items() if key not in SAMPLE_FIELDS},
         image_sha256=image_sha256,
         mask_sha256=mask_sha256,
         facts=facts,
@@ -224,13 +227,15 @@ def _resolve_inside(folder: Path, written: object, key: str) -> Path:
 def _read_task(written: object, task: str) -> TaskMetadata:
     if not isinstance(written, dict):
         raise ArtifactError(f'"{task}" must be an object such as {{"prompt": "a red octopus", "seed": 7}}, got {_kind(written)}')
-    prompt, negative_prompt, seed = (written.get(key) for key in ("prompt", "negative_prompt", "seed"))
+    if found := misplaced(written, WORDS):
+        raise ArtifactError(f'"{task}": {found}')
+    prompt, negative_prompt, seed = (written.get(key) for key in WORDS)
     for key, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
         if text is not None and not isinstance(text, str):
             raise ArtifactError(f'"{task}.{key}" must be a string, got {_kind(text)}')
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**63):
         raise ArtifactError(f'"{task}.seed" must be an integer of 64 bits (negative ones too), got {_kind(seed)}')
-    extra = {key: value for key, value in written.items() if key not in ("prompt", "negative_prompt", "seed")}
+    extra = {key: value for key, value in written.items() if key not in WORDS}
     return TaskMetadata(prompt=prompt, negative_prompt=negative_prompt, seed=seed, extra=extra)
 
 

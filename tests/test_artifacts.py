@@ -108,6 +108,60 @@ def test_an_artifact_lies_where_its_name_says(tmp_path):
     assert (dataset.name, dataset.version) == ("team/sea", "1.0.0")
 
 
+def said_of(words: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """Return the smallest metadata with these words for inpainting, and other fields of its sample."""
+    return changed(inpaint=words, **fields)
+
+
+MISSPELLED = {
+    "promt": (said_of({"promt": "a"}), r"samples\[0\] 'octopus': \"inpaint\": the field 'promt' is not read here. Did you mean prompt\?"),
+    "Prompt": (said_of({"Prompt": "a"}), "mean prompt"),
+    "promt beside prompt": (said_of({"prompt": "a", "promt": "b"}), "mean prompt"),
+    "seeds": (said_of({"prompt": "a", "seeds": [1, 2]}), "mean seed"),
+    "negative": (said_of({"prompt": "a", "negative": "b"}), "mean negative_prompt"),
+    "neg_prompt": (said_of({"prompt": "a", "neg_prompt": "b"}), "mean negative_prompt"),
+    "negativePrompt": (said_of({"prompt": "a", "negativePrompt": "b"}), "mean negative_prompt"),
+    "negative-prompt": (said_of({"prompt": "a", "negative-prompt": "b"}), "mean negative_prompt"),
+    "caption": (said_of({"caption": "a"}), "mean prompt"),
+    "text": (said_of({"text": "a"}), "mean prompt"),
+    "noise_seed": (said_of({"prompt": "a", "noise_seed": 1}), "mean seed"),
+    "mask of a task": (said_of({"prompt": "a", "mask": "masks/octopus.png"}), "mean mask of the sample"),
+    "imge": ({"samples": [{"name": "a", "imge": "images/octopus.png"}]}, r"samples\[0\] 'a': the field 'imge'.*mean image\?"),
+    "Mask": ({"samples": [{"name": "a", "image": "images/octopus.png", "Mask": "masks/octopus.png"}]}, "mean mask"),
+    "mask_image": ({"samples": [{"name": "a", "image": "images/octopus.png", "mask_image": "masks/octopus.png"}]}, "mean mask"),
+    "file_name": ({"samples": [{"name": "a", "file_name": "images/octopus.png"}]}, "mean image"),
+    "inpainting": ({"samples": [{"name": "a", "image": "images/octopus.png", "inpainting": {"prompt": "a"}}]}, "mean inpaint"),
+    "prompt of a sample": ({"samples": [{"name": "a", "image": "images/octopus.png", "prompt": "a"}]}, "mean prompt in the sample's inpaint"),
+    "seed of a sample": (changed(seed=3), "mean seed in the sample's inpaint or outpaint"),
+    "sample": ({"sample": SMALLEST["samples"]}, r"metadata.json: the field 'sample' is not read here. Did you mean samples"),
+    "Samples beside samples": ({**SMALLEST, "Samples": []}, "mean samples"),
+    "seed of all": ({**SMALLEST, "seed": 3}, "mean seed of each sample"),
+}
+
+
+@pytest.mark.parametrize("case", MISSPELLED)
+def test_a_field_that_was_meant_to_be_read_is_not_passed_over(tmp_path, case):
+    """
+    A misspelled field, another tool's name for one, and one on the wrong level are errors that name the field that was meant.
+    """
+    metadata, message = MISSPELLED[case]
+    with pytest.raises(ArtifactError, match=message):
+        fetch(lay_out(tmp_path / "d", metadata))
+
+
+def test_fields_of_an_authors_own_pass(tmp_path):
+    """
+    Fields unlike ours are kept at each level, and so are other tools' names beside ours for the same.
+    """
+    own = {"expected": {"colour": "red"}, "caption": "octopus", "text": "b", "neg_prompt": "c", "speed": 1, "note": "", "style": "oil"}
+    words = {"prompt": "a", "negative_prompt": "b", **own}
+    top = {"license": "CC0", "name": "sea", "description": "", "version": 2, "author": "me", "source": ""}
+    sample = {"credit": "me", "id": 3, "tags": [], "caption": "octopus", "prompt": "a", "game": "", "file_name": "o.png", "task": "", "ask": ""}
+    dataset = fetch(lay_out(tmp_path / "d", {**changed(inpaint=words, **sample), **top}))
+    (found,) = dataset.samples
+    assert (dataset.extra, found.extra, found.tasks["inpaint"].extra) == (top, sample, own)
+
+
 METADATA = {
     "no samples": ({"pictures": []}, r"must hold an object with a list \"samples\".*\['pictures'\]"),
     "a list": ([1], r"must hold an object with a list \"samples\""),
