@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab import comet
+from sdxl_lab import comet, notes
 from sdxl_lab.digests import digest_of
 from sdxl_lab.samples import SMALLEST_METADATA, TASKS, ArtifactError, Sample, TaskMetadata, read_samples
 
@@ -37,6 +37,11 @@ class Dataset:
     folder: Path
     samples: tuple[Sample, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of its files before anything is made from them, though it is no fault: one line each."""
+        return notes.of_samples(self.samples)
 
     def sample(self, name: str) -> Sample:
         """Return the sample of that name.

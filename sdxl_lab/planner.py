@@ -15,9 +15,10 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.inputs import Pixels, at_working_size, prepare, refined_key, trajectory_key
 from sdxl_lab.moved_defaults import noticed, pinned
+from sdxl_lab.notes import gathered
 from sdxl_lab.plan import Plan, PlannedRun, Work, grouped
 from sdxl_lab.records import RunFolder
-from sdxl_lab.resolution import gathered, resolve
+from sdxl_lab.resolution import resolve
 from sdxl_lab.spec import Edit, ResolvedSpec, RunSpec, SpecError
 from sdxl_lab.sweep_file import Point, SweepFile
 from sdxl_lab.trajectory import Window, build_scheduler, window
@@ -60,7 +61,7 @@ def plan(file: SweepFile) -> Plan:
         runs_folder=Path(next(iter(runs.values())).parameters["runs_folder"]),
         groups=grouped(list(runs.values())),
         points=len(file.points),
-        notes=(*gathered(resolver.notes), *_about_defaults(resolver.moved)),
+        notes=(*resolver.of_samples, *gathered(resolver.notes), *_about_defaults(resolver.moved)),
     )
 
 
@@ -71,6 +72,7 @@ class _Resolver:
         self._known: dict[Hashable, Any] = {}
         self._release = release
         self.notes: dict[str, tuple[str, ...]] = {}
+        self.of_samples: dict[str, None] = {}
         self.moved: dict[str, tuple[Any, Any]] = {}
 
     def planned(self, point: Point) -> PlannedRun:
@@ -81,6 +83,7 @@ class _Resolver:
         found = resolve(spec, dataset=dataset, identity=identity)
         resolved = found.spec
         self.notes[point.label] = tuple(dict.fromkeys(line for lines in found.notes.values() for line in lines))
+        self.of_samples |= dict.fromkeys(found.of_samples)
         if self._release is None:
             self.moved |= noticed(spec, resolved.edits, identity)
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab import artifacts, comet
+from sdxl_lab import artifacts, comet, notes
 from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
 from sdxl_lab.cautions import cautions
+from sdxl_lab.notes import gathered
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError, as_it_matters
 
@@ -39,8 +40,13 @@ class Resolved:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """Everything that is to be said of the run, one line each and each once."""
-        return tuple(gathered({f"{sample} {task}": lines for (sample, task), lines in self.notes.items()}))
+        """Everything that is to be said of the run, one line each and each once: first of its samples, then of its pictures."""
+        return (*self.of_samples, *gathered({f"{sample} {task}": lines for (sample, task), lines in self.notes.items()}))
+
+    @property
+    def of_samples(self) -> tuple[str, ...]:
+        """What is to be said of the files of the samples that are edited, read as the run reads them."""
+        return notes.of_samples(self.samples, {edit.sample: edit.settings.image for edit in self.spec.edits})
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -68,22 +74,6 @@ class Resolved:
 def title(picture: Edit | Picture) -> str:
     """Name a picture within its run: sample and task."""
     return f"{picture.sample} {picture.task}"
-
-
-def gathered(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Say each note once.
-
-    Args:
-        notes: Name of a picture, or of a run, to what is to be said of it.
-
-    Returns:
-        One line a note, with the first name and how many more it is about.
-    """
-    about: dict[str, list[str]] = {}
-    for name, lines in notes.items():
-        for line in lines:
-            about.setdefault(line, []).append(name)
-    return [f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {line}" for line, names in about.items()]
 
 
 def fetch(dataset: str) -> Dataset:

@@ -15,9 +15,10 @@ from sdxl_lab.artifacts import Dataset
 from sdxl_lab.documents import written
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import flatten, merge
+from sdxl_lab.mask_checks import percent
 from sdxl_lab.moved_defaults import recorded, version_of
+from sdxl_lab.notes import gathered
 from sdxl_lab.records import Picture, RunFolder
-from sdxl_lab.resolution import gathered
 from sdxl_lab.spec import as_parameters
 from sdxl_lab.stamps import Stamp, printable, read_stamp
 
@@ -27,7 +28,7 @@ class ShowError(LabError):
 
 
 def print_dataset(dataset: Dataset, console: Console | None = None) -> None:
-    """Print what a dataset holds: one row a sample, its size and its prompts.
+    """Print what a dataset holds: one row a sample, its size, how much of it the mask covers, and its prompts; then what is to be said of it.
 
     Args:
         dataset: A fetched dataset.
@@ -36,10 +37,13 @@ def print_dataset(dataset: Dataset, console: Console | None = None) -> None:
     console = console or Console()
     table = Table("sample", "size", "mask", "inpaint", "outpaint")
     for sample in dataset.samples:
-        width, height = sample.image().size
+        width, height = sample.size or sample.image().size
+        share = percent(sample.mask_check.share) if sample.mask_check else "none"
         prompts = [sample.tasks[task].prompt or "" if task in sample.tasks else "" for task in ("inpaint", "outpaint")]
-        table.add_row(sample.name, f"{width}x{height}", "yes" if sample.mask_path else "no", *prompts)
+        table.add_row(*(Text(printable(cell)) for cell in (sample.name, f"{width}x{height}", share, *prompts)))
     console.print(table)
+    for note in dataset.notes:
+        console.print(printable(note), markup=False, highlight=False, soft_wrap=True)
     version = f":{dataset.version}" if dataset.version else ""
     _print_lines(console, {"dataset": f"{dataset.name}{version}", "folder": str(dataset.folder), "digest": dataset.digest})
 

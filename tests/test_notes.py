@@ -1,171 +1,170 @@
-from __future__ import annotations
-
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from datasets import write_dataset
-from edits import cpu, make_edit, same
+from PIL import Image, PngImagePlugin
+from rich.console import Console
 
-from sdxl_lab import notebooks, tokens
-from sdxl_lab.checkpoints import identify, tokenizers
-from sdxl_lab.experiment import execute, finish, resolve, run
-from sdxl_lab.generate import generate
+from sdxl_lab.artifacts import fetch
+from sdxl_lab.experiment import resolve, run
 from sdxl_lab.planner import plan
-from sdxl_lab.records import RunFolder
-from sdxl_lab.report import write_report
-from sdxl_lab.show import print_path
-from sdxl_lab.spec import RunSpec
-from sdxl_lab.stamps import read_stamp
+from sdxl_lab.pocket.world import draw, object_mask, sample_scene
+from sdxl_lab.resolution import Resolved
+from sdxl_lab.run_spec import RunSpec
+from sdxl_lab.show import print_dataset
 from sdxl_lab.sweep_file import SweepFile
+from tests.datasets import write_dataset
+from tests.profiles import ADOBE_RGB, GAMMA_22, profile
 
-LONG = "a red star on grass beside a very small chestnut tree in the last light of an autumn day, seen from above"
-QUICK = {"denoising": {"num_inference_steps": 2}, "compute": {"threads": 1, "device": "cpu"}}
-TEXTS = [LONG, "ein schöner roter Stern " * 4, "🎉" * 40, "a  red\n\nstar " * 8, "İstanbul " * 8, "#1 {of} “many”, (words:1.3) " * 3]
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Path:
-    """The pocket checkpoint's, which reads 32 tokens."""
-    return tokenizers(identify("pocket"))[0]
+QUICK: dict[str, Any] = {"denoising": {"num_inference_steps": 2}, "compute": {"threads": 1, "device": "cpu"}}
+PICTURE, MASK = draw(sample_scene(1)), object_mask(sample_scene(1))
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_tokens_are_counted_as_the_pipeline_counts_them(text, tokenizer, random_pair):
-    """
-    The count is that of the loaded pipeline's own tokenizer, in any script.
-    """
-    counted = tokens.count(text, tokenizer)
-    assert counted is not None
-    assert counted.tokens == len(cpu(random_pair).base.tokenizer(text, truncation=False).input_ids)
-    assert (counted.limit, bool(counted.unread)) == (32, counted.tokens > 32)
+def linear() -> PngImagePlugin.PngInfo:
+    """A chunk that says gamma 1."""
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    return chunks
 
 
-@pytest.mark.parametrize("text", ["a red star on grass " * 8, "a  red\n\nstar " * 8, "#1 {of} “many”, (words:1.3) " * 3])
-def test_what_is_called_unread_changes_no_picture(text, tokenizer, random_pair, scene):
-    """
-    The prompt without the words that are called unread makes the same picture, bit for bit, and is itself read whole.
-    """
-    counted = tokens.count(text, tokenizer)
-    assert counted is not None
-    read = text[: len(text) - len(counted.unread)]
-    image, mask = scene
-    whole, cut = (generate(make_edit().model_copy(update={"prompt": words}), image, mask, cpu(random_pair)).image for words in (text, read))
-    assert same(whole, cut)
-    left = tokens.count(read, tokenizer)
-    assert left is None or not left.unread
+def half_transparent() -> Image.Image:
+    """Make the upper half of the picture transparent."""
+    alpha = Image.new("L", PICTURE.size, 255)
+    alpha.paste(0, (0, 0, PICTURE.width, PICTURE.height // 2))
+    return Image.merge("RGBA", (*PICTURE.split(), alpha))
 
 
-def test_a_text_that_is_too_short_to_be_cut_is_not_counted(tokenizer):
-    """
-    A token stands for a byte at least, so nothing is loaded for a short prompt; the longest that is sure to fit has all its bytes as tokens.
-    """
-    assert tokens.count("x" * 30, tokenizer) is None
-    counted = tokens.count("€" * 10 + "x", tokenizer)
-    assert counted is not None
-    assert counted.tokens <= 33
+def alpha_mask() -> Image.Image:
+    """Draw the mask as white on transparent."""
+    white = Image.new("L", MASK.size, 255)
+    return Image.merge("RGBA", (white, white, white, MASK))
+
+
+FILES: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+    "phone": (PICTURE, {"icc_profile": profile()}),
+    "camera": (PICTURE, {"icc_profile": profile(ADOBE_RGB, GAMMA_22)}),
+    "broken": (PICTURE, {"icc_profile": b"nothing"}),
+    "linear": (PICTURE, {"pnginfo": linear()}),
+    "transparent": (half_transparent(), {}),
+    "plain": (PICTURE, {}),
+}
 
 
 @pytest.fixture
-def resolved(tmp_path, random_pair):
-    """A run of two samples, whose prompts are cut in one task, and whose negative prompt is in the other."""
-    dataset = write_dataset(tmp_path / "scenes")
-    hyperparameters = QUICK | {"inpaint": {"prompt": LONG}, "outpaint": {"negative_prompt": LONG}}
-    given = {"name": "long", "dataset": str(dataset), "checkpoint": str(random_pair), "tracking": "off", "runs_folder": str(tmp_path / "runs")}
-    return resolve(RunSpec.from_parameters(**given, hyperparameters=hyperparameters))
+def folder(tmp_path):
+    """A dataset of pictures of which something is to be said, and one of which nothing is; the last three with an alpha mask."""
+    (tmp_path / "scenes").mkdir()
+    samples = []
+    for number, (name, (picture, options)) in enumerate(FILES.items()):
+        picture.save(tmp_path / "scenes" / f"{name}.png", **options)
+        (alpha_mask() if number > 2 and name != "plain" else MASK).save(tmp_path / "scenes" / f"{name}-mask.png")
+        words = {"prompt": "a red star on grass", "seed": 1}
+        samples.append({"name": name, "image": f"{name}.png", "mask": f"{name}-mask.png", "inpaint": words, "outpaint": words})
+    (tmp_path / "scenes" / "metadata.json").write_text(json.dumps({"samples": samples}))
+    return tmp_path / "scenes"
 
 
-def test_cut_words_are_said_once_before_the_run_and_stay_with_each_picture(resolved, tmp_path, capsys):
-    """
-    Resolving says it once for all pictures it is about; line, PNG, `show` of run and picture, and report say it of each.
-    """
-    prompt, negative = (line for line in resolved.said)
-    assert prompt.startswith("scene-0 inpaint and 1 more: prompt has ")
-    assert negative.startswith("scene-0 outpaint and 1 more: negative_prompt has ")
-    assert "32 are read: “" in prompt
-    assert str(resolved).count("are read") == 2
-    pictures = run(resolved)
-    finish(resolved)
-    note = prompt.partition(": ")[2]
-    assert [picture.notes for picture in pictures] == [(note,), (negative.partition(": ")[2],)] * 2
-    assert read_stamp(pictures[0].image).notes == (note,)
-    for path in (resolved.folder.path, pictures[0].image):
-        capsys.readouterr()
-        print_path(path)
-        assert [line.rpartition("more: ")[2] for line in capsys.readouterr().out.splitlines()].count(note) == 1
-    page = write_report([RunFolder(resolved.folder.path)], tmp_path / "report.html").read_text()
-    assert json.dumps(note, ensure_ascii=False)[1:-1] in page
+def resolved(folder: Path, checkpoint: Path, hyperparameters: dict[str, Any] = QUICK, **given: Any) -> Resolved:
+    """Resolve a quick run over a dataset."""
+    own = {"name": "said", "dataset": str(folder), "checkpoint": str(checkpoint), "tracking": "off", "runs_folder": str(folder.parent / "runs")}
+    return resolve(RunSpec.from_parameters(**own, **given, hyperparameters=hyperparameters))
 
 
-def test_the_command_says_it_before_anything_else(resolved, capsys):
-    """
-    Running a notebook says each note once, also when the run is done already.
-    """
-    run(resolved)
-    finish(resolved)
-    resolved.folder.executed_notebook.write_text('{"cells": []}')
-    said: list[str] = []
-    parameters = notebooks.parameters_of(notebooks.find(notebooks.BUILT_IN)) | resolved.spec.spec.model_dump(mode="json")
-    execute(notebooks.find(notebooks.BUILT_IN), parameters, say=said.append)
-    assert said == list(resolved.said)
+def printed(folder: Path) -> list[str]:
+    """What `sdxl-lab fetch` prints of a dataset, line by line."""
+    out = io.StringIO()
+    print_dataset(fetch(folder), Console(file=out, width=120))
+    return out.getvalue().splitlines()
 
 
-def test_a_plan_says_it(resolved, tmp_path):
+def test_each_fact_of_a_file_is_said_once(folder):
     """
-    Of the points of a sweep the first is named, with how many more there are.
+    Profiles are counted in one line with the setting that leaves them alone; what else matters is said by sample, with what to do.
     """
-    parameters = {key: value for key, value in resolved.spec.spec.model_dump(mode="json").items() if key != "name"}
-    planned = plan(SweepFile.from_dict({"name": "seeds", "parameters": parameters, "grid": {"hyperparameters.seed": [1, 2, 3]}}))
-    assert [line.partition(": ")[0] for line in planned.notes] == ["seed=1 and 2 more"] * 2
-    assert str(planned).count("are read") == 2
+    profiles, broken, gamma, alpha, transparent = fetch(folder).notes
+    assert profiles == (
+        "2 pictures have a color profile (test) and are converted to sRGB; hyperparameters.image.color_profile ignore takes the numbers as they are"
+    )
+    assert broken.startswith("broken: the picture's color profile cannot be read")
+    assert gamma == "linear: its gamma is 1, and the picture is taken as sRGB all the same; convert it to sRGB first"
+    assert alpha.startswith("linear and 1 more: transparent parts of the mask count as black")
+    assert transparent.startswith("transparent: 50% of the picture is transparent, and laid over white")
 
 
-def test_nothing_is_said_of_prompts_that_are_read_whole(tmp_path, random_pair):
+def test_fetch_prints_them_and_each_masks_share(folder):
     """
-    A plain run has no notes, and its document, lines and PNGs say nothing of any.
+    Every note stands whole on a line of its own, and each row has the share of white in its mask.
     """
-    dataset = write_dataset(tmp_path / "scenes", 1)
-    given = {"name": "short", "dataset": str(dataset), "checkpoint": str(random_pair), "tracking": "off", "runs_folder": str(tmp_path / "runs")}
-    short = resolve(RunSpec.from_parameters(**given, hyperparameters=QUICK))
-    assert (short.said, dict(short.notes)) == ((), {})
-    [picture, _] = run(short)
-    assert b"notes" not in short.folder.lines_file.read_bytes()
-    assert read_stamp(picture.image).notes == ()
+    lines = printed(folder)
+    assert set(fetch(folder).notes) <= set(lines)
+    share = sum(value >= 128 for value in MASK.tobytes()) / (MASK.width * MASK.height)
+    assert sum(f"{share:.0%}" in line for line in lines) == len(FILES)
 
 
-@pytest.mark.parametrize("prompt", ["[bold]a star[/bold]", "a star [/b]", "a star [a]"])
-def test_a_run_shows_words_as_they_are(prompt, tmp_path, random_pair, capsys):
+def test_a_run_says_what_matters_to_it_first(folder, random_pair):
     """
-    Brackets in a prompt are words, not a terminal's markup.
+    A run says the notes of the samples that it uses, as it reads them, before those of its words, and keeps none in its pictures.
     """
-    dataset = write_dataset(tmp_path / "scenes", 1)
-    given = {"name": "words", "dataset": str(dataset), "checkpoint": str(random_pair), "tracking": "off", "runs_folder": str(tmp_path / "runs")}
-    resolved = resolve(RunSpec.from_parameters(**given, tasks=["inpaint"], hyperparameters=QUICK | {"prompt": prompt}))
-    run(resolved)
-    print_path(resolved.folder.path)
-    assert prompt in capsys.readouterr().out
+    words = {"inpaint": {"prompt": "a very " + "very " * 60 + "red star"}}
+    found = resolved(folder, random_pair, QUICK | words, samples=["phone", "plain"], tasks=["inpaint"])
+    assert found.said[0].startswith("1 picture has a color profile (test) and is converted")
+    assert len(found.said) == 2
+    assert found.said[1].startswith("phone inpaint and 1 more: prompt has ")
+    as_they_are = resolved(
+        folder, random_pair, QUICK | {"image": {"color_profile": "ignore", "background": "black"}}, samples=["phone", "transparent"]
+    )
+    assert [line.partition(" and laid over ")[2].partition(";")[0] for line in as_they_are.said] == ["black", ""]
+    plain = resolved(folder, random_pair, samples=["phone"], tasks=["inpaint"])
+    assert plain.said
+    assert [picture.notes for picture in run(plain)] == [()]
 
 
-def test_a_hand_over_before_the_refiner_was_trained_is_said_and_kept(tmp_path, capsys):
+def test_a_plan_says_them_once(folder, random_pair):
     """
-    A fraction below the one that the refiner was trained from is said when the run is resolved, and stands in the record, once for each picture.
+    However many points use a dataset, a plan says each note once.
     """
-    hyperparameters = {"denoising": {"num_inference_steps": 4, "high_noise_frac": 0.5}, "conditioning": {"negative_crops_coords_top_left": [0, 8]}}
-    given = {"name": "early", "dataset": "pocket-scenes", "checkpoint": "pocket", "tracking": "off", "runs_folder": str(tmp_path)}
-    resolved = resolve(RunSpec.from_parameters(**given, tasks=["inpaint"], samples=["red-circle"], hyperparameters=hyperparameters))
-    early = "high_noise_frac is 0.5, but this refiner was trained from 0.7 on; expect it to repaint more than to refine."
-    assert resolved.said == (f"red-circle inpaint: {early}",)
-    [picture] = run(resolved)
-    assert (picture.notes, read_stamp(picture.image).notes) == ((early,), (early,))
-    print_path(resolved.folder.path)
-    assert capsys.readouterr().out.count(early) == 1
+    parameters = {
+        key: value for key, value in resolved(folder, random_pair).spec.spec.model_dump(mode="json").items() if key not in ("name", "samples")
+    }
+    planned = plan(SweepFile.from_dict({"name": "seeds", "parameters": parameters, "grid": {"hyperparameters.seed": [1, 2]}}))
+    *said, about_defaults = planned.notes
+    assert tuple(said) == fetch(folder).notes
+    assert about_defaults.startswith("since 0.1.0 defaults have moved")
 
 
-def test_a_setting_without_effect_is_said_before_the_run(tmp_path):
+@pytest.mark.parametrize("dataset", ["pocket-scenes", "pocket-forty"])
+def test_nothing_is_said_of_the_built_in_datasets(dataset):
     """
-    The negative crop, which diffusers does not read in the base, is named when the run is resolved.
+    The datasets that come with the lab have no notes.
     """
-    given = {"name": "crop", "dataset": "pocket-scenes", "checkpoint": "pocket", "tracking": "off", "runs_folder": str(tmp_path)}
-    hyperparameters = {"conditioning": {"negative_crops_coords_top_left": [0, 8]}}
-    [line] = resolve(RunSpec.from_parameters(**given, hyperparameters=hyperparameters)).said
-    assert line.startswith("red-circle inpaint and 9 more: conditioning.negative_crops_coords_top_left has no effect: ")
+    assert fetch(dataset).notes == ()
+
+
+def test_words_in_brackets_are_words(tmp_path):
+    """
+    Prompts and names that look like a terminal's markup are printed as they are.
+    """
+    folder = write_dataset(tmp_path / "scenes", 1, name="[red]star", inpaint={"prompt": "[bold]a sign[/b] with [/] on it", "seed": 1})
+    text = "\n".join(printed(folder))
+    assert "[red]star" in text
+    assert "[bold]a sign[/b] with [/] on it" in text
+
+
+def test_what_a_file_says_of_itself_cannot_move_the_cursor(tmp_path):
+    """
+    A profile's name is a stranger's text: what a terminal would obey is not in a note.
+    """
+    folder = write_dataset(tmp_path / "scenes", 1)
+    PICTURE.save(folder / "0.png", icc_profile=profile().replace("test".encode("utf-16-be"), "\x1b[2J".encode("utf-16-be")))
+    (note,) = fetch(folder).notes
+    assert "\x1b" not in note
+    assert "[2J" in note
+
+
+def test_a_sample_without_a_mask_has_none(tmp_path):
+    """
+    A sample without a mask has no share.
+    """
+    assert any("none" in line for line in printed(write_dataset(tmp_path / "scenes", 1, mask=None)))
