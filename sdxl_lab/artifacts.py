@@ -10,6 +10,7 @@ from typing import Any
 
 from sdxl_lab import comet, notes
 from sdxl_lab.digests import digest_of
+from sdxl_lab.places import misread
 from sdxl_lab.samples import SMALLEST_METADATA, TASKS, ArtifactError, Sample, TaskMetadata, read_samples
 
 __all__ = ["BUILT_IN", "SMALLEST_METADATA", "TASKS", "ArtifactError", "Dataset", "Sample", "TaskMetadata", "fetch", "publish"]
@@ -72,6 +73,8 @@ def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/dataset
     """
     if source in BUILT_IN:
         return _open(_built_in(str(source)), str(source))
+    if reason := misread(str(source), "dataset"):
+        raise ArtifactError(f"the dataset {str(source)!r} can't be read: {reason}")
     folder = Path(source).expanduser()
     if folder.is_dir():
         return _open(folder, folder.resolve().name)

@@ -11,6 +11,7 @@ from sdxl_lab import artifacts, comet, notes
 from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
 from sdxl_lab.cautions import cautions
 from sdxl_lab.notes import gathered
+from sdxl_lab.places import in_the_way
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError, as_it_matters
 
@@ -183,4 +184,7 @@ def _pinned(written: str, dataset: Dataset) -> str:
 def _runs_folder(written: str) -> Path:
     """Where runs are kept: what lies under `artifacts` belongs to the lab, wherever in it the notebook lies."""
     folder = Path(written).expanduser()
-    return home() / folder if folder.parts[:1] == ("artifacts",) else folder
+    folder = home() / folder if folder.parts[:1] == ("artifacts",) else folder
+    if file := in_the_way(folder):
+        raise SpecError([f"runs_folder: got {written!r}; allowed is the path of a folder. {file} is no folder: choose another, or move it away"])
+    return folder

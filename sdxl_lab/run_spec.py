@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 from sdxl_lab.credentials import saved_by_papermill, without_credentials
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.parameters import plain, problems, without_nulls
+from sdxl_lab.places import misread
 from sdxl_lab.settings import Canvas, Compute, Edit, EditSettings, Hyperparameters, Settings, Task
 
 TASKS: tuple[Task, ...] = ("inpaint", "outpaint")
@@ -68,6 +69,18 @@ def _unique(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return names
 
 
+def _place(written: str, info: ValidationInfo) -> str:
+    # Only of what is given now: a record that an earlier version put into such a folder stays readable.
+    reason = misread(written, str(info.field_name)) if info.context == _GATE else None
+    if reason:
+        raise ValueError(reason)
+    return written
+
+
+_GATE = "parameters"
+_Place = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_place)]
+
+
 class RunSpec(Settings):
     """What a run is asked to do, validated, but not yet tied to a dataset's and a checkpoint's content.
 
@@ -83,10 +96,8 @@ class RunSpec(Settings):
     """
 
     name: Annotated[str, Field(strict=True, pattern=NAME_PATTERN)] = Field(description=NAME)
-    dataset: Annotated[str, Field(strict=True, min_length=1)] = Field(description="a folder, pocket-scenes, pocket-forty, or workspace/name:version")
-    checkpoint: Annotated[str, Field(strict=True, min_length=1)] = Field(
-        description="pocket, sdxl, sdxl-inpaint, a folder, a hub id or a .safetensors file"
-    )
+    dataset: _Place = Field(description="a folder, pocket-scenes, pocket-forty, or workspace/name:version")
+    checkpoint: _Place = Field(description="pocket, sdxl, sdxl-inpaint, a folder, a hub id or a .safetensors file")
     samples: Annotated[tuple[Annotated[str, Field(strict=True, min_length=1)], ...] | None, AfterValidator(_unique)] = Field(
         default=None, min_length=1, description="a list of the samples' names, each once, or None for all"
     )
@@ -95,7 +106,7 @@ class RunSpec(Settings):
     )
     hyperparameters: Annotated[dict[str, Any], _Sparse()] = Field(default_factory=dict)
     tracking: Literal["auto", "online", "offline", "off"] = Field(default="auto", description="one of auto, online, offline, off")
-    runs_folder: Annotated[str, Field(strict=True, min_length=1)] = Field(default=RUNS_FOLDER, description="the path of a folder")
+    runs_folder: _Place = Field(default=RUNS_FOLDER, description="the path of a folder")
 
     @classmethod
     def from_parameters(cls, **parameters: Any) -> Self:
@@ -116,7 +127,7 @@ class RunSpec(Settings):
         where = saved_by_papermill() if secrets else ""
         found = {path: f"{path}: {SECRET}{where}" for path in secrets} | {_path(line): line for line in nulls}
         try:
-            spec = cls.model_validate(values)
+            spec = cls.model_validate(values, context=_GATE)
         except ValidationError as error:
             found |= {_path(line): line for line in problems(error, cls) if _path(line) not in found or "unknown key" in line}
             raise SpecError(list(found.values())) from None

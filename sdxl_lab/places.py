@@ -1,0 +1,78 @@
+"""Places as people write them, and which of them would be taken for folders here that nobody means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+LONGEST_NAME_BYTES = 255
+"""Of one folder or file, on the file systems of Linux and macOS."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_VARIABLE = re.compile(r"\$\{?\w+\}?|%\w+%")
+_REMEDIES = {
+    "runs_folder": "runs are kept on this machine's disk: give a folder here, and copy it from there, or let Comet have the runs (tracking)",
+    "dataset": "nothing is fetched from addresses: copy it here and give its folder; a Comet artifact is written workspace/name:version",
+    "checkpoint": "nothing is fetched from addresses: download it and give the folder or file; a repository of the hub is written owner/name",
+}
+
+
+def misread(written: str, what: str) -> str | None:
+    """Say why a text would be read as another place than the one that was meant.
+
+    Args:
+        written: As it was given.
+        what: What lies there: `runs_folder`, `dataset` or `checkpoint`.
+
+    Returns:
+        A sentence with what to do; None for the path of something here, whether it is there or not, and for a name.
+    """
+    if "\0" in written:
+        return "it holds a NUL character, which no path can; write the path again"
+    if what != "runs_folder" and _is_here(written):
+        return None
+    if scheme := _SCHEME.match(written):
+        if scheme[1].casefold() == "file":
+            return f"it is an address; write the path alone: {written.partition(':')[2].replace('//', '', 1)}"
+        return f"it is an address ({scheme[1]}:), and {_REMEDIES[what]}"
+    if _DRIVE.match(written):
+        return "it is a path of Windows; write the path that the folder has on this machine, with /"
+    if variable := _VARIABLE.match(written):
+        return f"{variable.group()} is not filled in here; write what it stands for, or ~ for your home folder"
+    if what == "runs_folder" and written != written.strip():
+        return "it begins or ends with a space; write it without"
+    if any(len(part.encode("utf-8", "replace")) > LONGEST_NAME_BYTES for part in written.split("/")):
+        return f"a name in it has more than {LONGEST_NAME_BYTES} bytes, the most that a disk takes; give a shorter one"
+    return _without_home(written)
+
+
+def in_the_way(folder: Path) -> Path | None:
+    """Find the file because of which a folder cannot be made.
+
+    Args:
+        folder: It, or a place where it would be made.
+
+    Returns:
+        The folder's path or one above it, where there is something else than a folder; None if there is none.
+    """
+    try:
+        nearest = next((path for path in (folder, *folder.parents) if path.is_symlink() or path.exists()), None)
+        return nearest if nearest is not None and not nearest.is_dir() else None
+    except OSError:  # what may not be looked at shows when the folder is made
+        return None
+
+
+def _is_here(written: str) -> bool:
+    try:
+        return Path(written).exists()
+    except OSError:
+        return False
+
+
+def _without_home(written: str) -> str | None:
+    try:
+        Path(written).expanduser()
+    except RuntimeError:
+        return f"there is no home folder for {Path(written).parts[0]}; write the whole path, or ~/... for your own"
+    return None
