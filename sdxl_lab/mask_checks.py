@@ -28,8 +28,14 @@ FLAT_SHARE = 0.95
 """Of black, white and one gray together, in a mask whose white is a gray. Photographs have at most 91%."""
 
 FLAT_LEVELS = 25
-ROUGH_LEVELS, ROUGH_SHARE = 2, 0.01
-"""How far a pixel lies off its two neighbors in a row, and for how many of the grays. Blurred masks have none; photographs have grain, 2%."""
+COARSE_PIXELS = 64
+"""Blocks along the longer side, over which JPEG's noise and grain average out."""
+
+BENT_LEVELS, BENT_SHARE = 8, 0.008
+"""How far a block lies off its two neighbors in a row, and for how many of the grays: 1% and more in photographs, none in widely blurred masks."""
+
+GRAIN_SHARE = 0.3
+"""The same of single pixels. Noise of 4 levels comes to 20%."""
 
 SOFT_SHARE = 0.15
 BLACK_AND_WHITE_GRAYS = 0.3
@@ -197,7 +203,7 @@ def _look(image: Image.Image) -> _Look:
     return _Look(
         colored=colored,
         hues=hues,
-        is_gray=_is_gray(top.astype(np.int16), opaque),
+        is_gray=_is_gray(top.astype(np.int16), opaque, max(1, max(image.size) // COARSE_PIXELS), step),
         transparent=transparent,
         soft=_share((top >= 2 * DARK) & (top < LIGHT - DARK), opaque),
     )
@@ -214,16 +220,32 @@ def _colors(channels: np.ndarray, spread: np.ndarray, top: np.ndarray, opaque: n
     return _share(is_colored, opaque), bool((off > 0.25).mean() > 0.02)
 
 
-def _is_gray(values: np.ndarray, opaque: np.ndarray) -> bool:
-    """Whether values spread over the grays and have grain, as a photograph's; a blurred mask has no grain, and much that is black or white."""
+def _is_gray(values: np.ndarray, opaque: np.ndarray, block: int, step: int) -> bool:
+    """Whether values spread over the grays and have shapes or grain in them, as a photograph's.
+
+    Args:
+        values: One row in `step`.
+        opaque: Where they count.
+        block: Side of a block, in pixels.
+        step: Rows from one to the next.
+    """
     histogram = np.bincount(values[opaque], minlength=256) / max(1, int(opaque.sum()))
     ends = histogram[:DARK].sum() + histogram[LIGHT:].sum()
     flat = np.convolve(histogram[DARK:LIGHT], np.ones(FLAT_LEVELS), "valid").max()
-    if ends >= BLACK_AND_WHITE_SHARE or ends + flat >= FLAT_SHARE or values.shape[1] < 3:
+    if ends >= BLACK_AND_WHITE_SHARE or ends + flat >= FLAT_SHARE:
         return False
+    down = min(max(1, block // step), len(values))
+    rows, columns = len(values) // down, values.shape[1] // block
+    shape = (rows, down, columns, block)
+    coarse = values[: rows * down, : columns * block].reshape(shape).mean(axis=(1, 3))
+    seen = np.asarray(opaque[: rows * down, : columns * block].reshape(shape).all(axis=(1, 3)))
+    return _bent(coarse, seen) > BENT_SHARE or _bent(values, opaque) > GRAIN_SHARE
+
+
+def _bent(values: np.ndarray, opaque: np.ndarray) -> float:
+    """The share of grays that lie off the middle between their neighbors."""
     is_middle = ((values >= DARK) & (values < LIGHT) & opaque)[:, 1:-1] & opaque[:, 2:] & opaque[:, :-2]
-    bend = np.abs(values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2])
-    return _share(bend > ROUGH_LEVELS, is_middle) > ROUGH_SHARE
+    return _share(np.abs(values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]) > BENT_LEVELS, is_middle)
 
 
 def _share(wanted: np.ndarray, among: np.ndarray) -> float:

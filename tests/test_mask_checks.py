@@ -48,6 +48,12 @@ def jpeg(image: Image.Image, quality: int) -> Image.Image:
     return Image.open(content)
 
 
+def noisy(mask: Image.Image, levels: int) -> Image.Image:
+    """Add noise, as a video's compression or a scanner does."""
+    noise = np.random.default_rng(0).integers(-levels, levels + 1, (mask.height, mask.width))
+    return Image.fromarray(np.clip(np.asarray(mask).astype(int) + noise, 0, 255).astype(np.uint8))
+
+
 def scaled(mask: Image.Image, most: int) -> Image.Image:
     """Give a mask another value for white."""
     return Image.fromarray((np.asarray(mask).astype(int) * most // 255).astype(np.uint8))
@@ -96,6 +102,9 @@ MASKS: dict[str, Callable[[], Image.Image]] = {
     "feathered by 75": lambda: blurred(151),
     "feathered by 75, JPEG 60": lambda: jpeg(blurred(151), 60),
     "feathered by 75, JPEG 30, of colors": lambda: jpeg(blurred(151).convert("RGB"), 30),
+    "feathered over half of it, JPEG 60": lambda: jpeg(region().filter(ImageFilter.GaussianBlur(60)), 60),
+    "feathered over half of it, noisy": lambda: noisy(region().filter(ImageFilter.GaussianBlur(40)), 4),
+    "a gradient, JPEG 30": lambda: jpeg(Image.linear_gradient("L").resize(SIZE), 30),
     "palette": lambda: region().convert("P"),
     "one bit": lambda: region().convert("1"),
     "sixteen bits": lambda: Image.fromarray(np.asarray(region()).astype(np.uint16) * 257),
@@ -120,7 +129,7 @@ def test_masks_with_soft_edges_and_of_any_mode_pass(tmp_path, case):
     assert mask is not None
     assert sample.mask_check is not None
     assert sample.mask_check.share == pytest.approx(white(mask).mean())
-    assert 0.01 < sample.mask_check.share < 0.9
+    assert 0.005 < sample.mask_check.share < 0.9
 
 
 PHOTOGRAPHS = (
