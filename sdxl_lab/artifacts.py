@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,14 @@ class Dataset:
         raise ArtifactError(f"dataset {self.name!r} has no sample {name!r}; it has {', '.join(repr(sample.name) for sample in self.samples)}")
 
 
-def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/datasets")) -> Dataset:
+def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/datasets"), as_recorded: bool = False) -> Dataset:
     """Find a dataset, and open and check everything in it.
 
     Args:
         source: A folder with a metadata.json; one of `BUILT_IN`, the datasets that come with the lab; or "workspace/name:version", a
             Comet artifact. An alias in place of the version, or none for the newest, is resolved by Comet; the dataset has the real version.
         datasets_folder: Where artifacts lie, as `workspace/name/version`. One that isn't there is downloaded.
+        as_recorded: As in `read_samples`.
 
     Returns:
         The dataset. Every picture and mask in it was read once, so reading them again fails only if they are changed.
@@ -73,11 +75,12 @@ def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/dataset
     """
     if source in BUILT_IN:
         return _open(_built_in(str(source)), str(source))
+    opened = partial(_open, as_recorded=as_recorded)
     if reason := misread(str(source), "dataset"):
         raise ArtifactError(f"the dataset {str(source)!r} can't be read: {reason}")
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return _open(folder, folder.resolve().name)
+        return opened(folder, folder.resolve().name)
     reference = None if folder.exists() else comet.Reference.parse(str(source))
     if reference is None:
         kind = "a file" if folder.exists() else "not there"
@@ -86,10 +89,10 @@ def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/dataset
             "or a Comet artifact as 'workspace/name:version'"
         )
     try:
-        folder = comet.download(reference, datasets_folder, lambda folder: _open(folder, str(reference)).digest)
+        folder = comet.download(reference, datasets_folder, lambda folder: opened(folder, str(reference)).digest)
     except comet.CometError as error:
         raise error if reference.version else comet.CometError(f"there is no folder {str(source)!r} here, and {error}") from None
-    dataset = _open(folder, f"{reference.workspace}/{reference.name}", folder.name)
+    dataset = opened(folder, f"{reference.workspace}/{reference.name}", folder.name)
     if comet.published_digest(folder) not in (None, dataset.digest):
         raise ArtifactError(
             f"{folder} has changed since {dataset.name}:{dataset.version} was downloaded, and a version never changes; "
@@ -127,8 +130,8 @@ def publish(folder: Path, name: str) -> str:
     return str(published)
 
 
-def _open(folder: Path, name: str, version: str | None = None) -> Dataset:
-    samples, extra = read_samples(folder)
+def _open(folder: Path, name: str, version: str | None = None, *, as_recorded: bool = False) -> Dataset:
+    samples, extra = read_samples(folder, as_recorded=as_recorded)
     digest = digest_of(_files(folder, samples), root=folder)
     return Dataset(name=name, version=version, digest=digest, folder=folder, samples=samples, extra=extra)
 

@@ -136,7 +136,7 @@ def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> 
     others = []
     for candidate in _datasets_here(wanted.name, wanted.version):
         try:
-            found = experiment.fetch(candidate)
+            found = experiment.fetch(candidate, as_recorded=True)
         except LabError:
             continue
         if found.digest == wanted.digest:
@@ -146,7 +146,7 @@ def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> 
     artifact = comet.Reference.parse(f"{wanted.name}:{wanted.version}")
     can_fetch = artifact is not None and artifact.is_exact and not Path(str(artifact)).exists()
     if fetch and can_fetch:
-        return _verified(experiment.fetch(str(artifact)), stamp, picture)
+        return _verified(experiment.fetch(str(artifact), as_recorded=True), stamp, picture)
     advice = f"give its folder with --dataset{_hint(picture, 'dataset')}" + (f", or let --fetch download {artifact}" if can_fetch else "")
     raise ReproduceError(
         f"dataset {wanted.name} of digest {wanted.digest[:12]}, which {picture} was made from, is not here{''.join(others[:3])}; {advice}"
@@ -160,7 +160,7 @@ def _opened(given: str, *, fetch: bool) -> Dataset:
         here = _datasets_folder() / artifact.workspace / artifact.name / str(artifact.version)
         if not (artifact.is_exact and here.is_dir()):
             raise ReproduceError(f"dataset {given} is not here; let --fetch download it, or give its folder with --dataset")
-    return experiment.fetch(given)
+    return experiment.fetch(given, as_recorded=True)
 
 
 def _verified(found: Dataset, stamp: Stamp, picture: Path) -> Dataset:

@@ -77,17 +77,18 @@ def title(picture: Edit | Picture) -> str:
     return f"{picture.sample} {picture.task}"
 
 
-def fetch(dataset: str) -> Dataset:
+def fetch(dataset: str, *, as_recorded: bool = False) -> Dataset:
     """Find a dataset and check all of it; artifacts lie in the lab's own `artifacts/datasets`.
 
     Args:
         dataset: A folder, a built-in one such as `pocket-scenes`, or a Comet artifact `workspace/name:version`, downloaded if it is not here.
+        as_recorded: Whether to take what 0.1.0 took, for pictures that were made from it; see `samples.read_samples`.
 
     Raises:
         ArtifactError: It is not there, or something in it is unfit.
         CometError: The artifact cannot be downloaded.
     """
-    return artifacts.fetch(dataset, datasets_folder=home() / "artifacts" / "datasets")
+    return artifacts.fetch(dataset, datasets_folder=home() / "artifacts" / "datasets", as_recorded=as_recorded)
 
 
 def home() -> Path:

@@ -102,11 +102,12 @@ class Sample:
         return None if self.mask_path is None else _read(self.mask_path, masks.binarize, self.mask_sha256)[0]
 
 
-def read_samples(folder: Path) -> tuple[tuple[Sample, ...], dict[str, Any]]:
+def read_samples(folder: Path, *, as_recorded: bool = False) -> tuple[tuple[Sample, ...], dict[str, Any]]:
     """Open and check all that a dataset's folder holds.
 
     Args:
         folder: A folder with a metadata.json.
+        as_recorded: Whether to take what 0.1.0 took, for pictures that were made from it: masks that are pictures, fields that were passed over.
 
     Returns:
         The samples, in the order of metadata.json, and the other fields in it, as they were written.
@@ -114,13 +115,13 @@ def read_samples(folder: Path) -> tuple[tuple[Sample, ...], dict[str, Any]]:
     Raises:
         ArtifactError: The layout can't be read, or some of its samples are unfit; all of them are listed.
     """
-    listed, extra = _read_metadata(folder)
+    listed, extra = _read_metadata(folder, as_recorded=as_recorded)
     samples: list[Sample] = []
     problems: list[str] = []
     taken: dict[str, str] = {}
     for index, entry in enumerate(listed):
         try:
-            sample = _read_sample(folder, entry)
+            sample = _read_sample(folder, entry, as_recorded=as_recorded)
             key = unicodedata.normalize("NFC", sample.name).casefold()
             if key in taken:
                 raise ArtifactError(
@@ -137,7 +138,7 @@ def read_samples(folder: Path) -> tuple[tuple[Sample, ...], dict[str, Any]]:
     return tuple(samples), extra
 
 
-def _read_metadata(folder: Path) -> tuple[list[Any], dict[str, Any]]:
+def _read_metadata(folder: Path, *, as_recorded: bool) -> tuple[list[Any], dict[str, Any]]:
     """Return the entries of "samples", not yet checked, and the other fields."""
     path = folder / "metadata.json"
     if not path.is_file():
@@ -154,7 +155,7 @@ def _read_metadata(folder: Path) -> tuple[list[Any], dict[str, Any]]:
         raise _layout_error(f"{path} is nested too deeply") from None
     except OSError as error:
         raise ArtifactError(f"{path} can't be read: {error}") from None
-    if isinstance(metadata, dict) and (found := misplaced(metadata, TOP_FIELDS)):
+    if isinstance(metadata, dict) and not as_recorded and (found := misplaced(metadata, TOP_FIELDS)):
         raise ArtifactError(f"{path}: {found}")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("samples"), list):
         found = f"an object with the fields {sorted(metadata)}" if isinstance(metadata, dict) else _kind(metadata)
@@ -164,10 +165,10 @@ def _read_metadata(folder: Path) -> tuple[list[Any], dict[str, Any]]:
     return metadata["samples"], {key: value for key, value in metadata.items() if key != "samples"}
 
 
-def _read_sample(folder: Path, entry: object) -> Sample:
+def _read_sample(folder: Path, entry: object, *, as_recorded: bool) -> Sample:
     if not isinstance(entry, dict):
         raise ArtifactError(f'a sample must be an object with at least "name" and "image", got {_kind(entry)}')
-    if found := misplaced(entry, SAMPLE_FIELDS):
+    if not as_recorded and (found := misplaced(entry, SAMPLE_FIELDS)):
         raise ArtifactError(found)
     name = _check_name(entry.get("name"))
     image_path = _resolve_inside(folder, entry.get("image"), "image")
@@ -175,10 +176,10 @@ def _read_sample(folder: Path, entry: object) -> Sample:
     mask_path = mask_check = mask_sha256 = None
     if entry.get("mask") is not None:
         mask_path = _resolve_inside(folder, entry["mask"], "mask")
-        mask_check, mask_sha256 = _read(mask_path, partial(_check_mask, image=image, path=mask_path))
-        if mask_sha256 == image_sha256:
+        mask_check, mask_sha256 = _read(mask_path, partial(_check_mask, image=image, path=mask_path, as_recorded=as_recorded))
+        if mask_sha256 == image_sha256 and not as_recorded:
             raise ArtifactError(f'"image" and "mask" are the same picture, {mask_path.name}; name the mask\'s own file, where white marks the object')
-    tasks = {task: _read_task(entry[task], task) for task in TASKS if task in entry}
+    tasks = {task: _read_task(entry[task], task, as_recorded=as_recorded) for task in TASKS if task in entry}
     return Sample(
         name=name,
         image_path=image_path,
@@ -224,10 +225,10 @@ def _resolve_inside(folder: Path, written: object, key: str) -> Path:
     return path
 
 
-def _read_task(written: object, task: str) -> TaskMetadata:
+def _read_task(written: object, task: str, *, as_recorded: bool) -> TaskMetadata:
     if not isinstance(written, dict):
         raise ArtifactError(f'"{task}" must be an object such as {{"prompt": "a red octopus", "seed": 7}}, got {_kind(written)}')
-    if found := misplaced(written, WORDS):
+    if not as_recorded and (found := misplaced(written, WORDS)):
         raise ArtifactError(f'"{task}": {found}')
     prompt, negative_prompt, seed = (written.get(key) for key in WORDS)
     for key, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
@@ -239,7 +240,7 @@ def _read_task(written: object, task: str) -> TaskMetadata:
     return TaskMetadata(prompt=prompt, negative_prompt=negative_prompt, seed=seed, extra=extra)
 
 
-def _check_mask(mask: Image.Image, image: Image.Image, path: Path) -> mask_checks.Checked:
+def _check_mask(mask: Image.Image, image: Image.Image, path: Path, *, as_recorded: bool) -> mask_checks.Checked | None:
     if mask.size != image.size:
         raise ArtifactError(
             f"the mask {path.name} is {mask.width}x{mask.height} and the picture {image.width}x{image.height} (both upright); they must have one size"
@@ -247,6 +248,8 @@ def _check_mask(mask: Image.Image, image: Image.Image, path: Path) -> mask_check
     try:
         return mask_checks.check(mask, image)
     except masks.MaskError as error:
+        if as_recorded:
+            return None
         raise ArtifactError(f"the mask {path.name} {error}") from None
 
 

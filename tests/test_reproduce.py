@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import skimage
 import torch
 from conftest import write_checkpoint
 from lone_pictures import make, rewritten
 from PIL import Image, PngImagePlugin
 from typer.testing import CliRunner
 
-from sdxl_lab import generate, machine
+from sdxl_lab import experiment, generate, machine, resolution
+from sdxl_lab.artifacts import ArtifactError
 from sdxl_lab.cli import app
 from sdxl_lab.reproduce import ReproduceError, output_for, reproduce
 from sdxl_lab.reproduction import Difference
@@ -84,6 +87,23 @@ def test_a_picture_made_again_is_itself_reproducible(picture, sources, tmp_path)
     assert read_stamp(again).resolved.threads == 2
     assert read_stamp(again).edit == read_stamp(picture).edit
     assert reproduce(again, **sources).is_identical
+
+
+def test_a_picture_of_a_dataset_that_is_refused_by_now_is_made_again(tmp_path, sources, monkeypatch):
+    """
+    A mask that is a photograph, and misspelled fields, are refused for new runs; a picture that 0.1.0 made from them is still reproduced.
+    """
+    folder = write_dataset(tmp_path / "old", 1)
+    with Image.open(Path(str(skimage.__file__)).parent / "data/astronaut.png") as photograph:
+        photograph.resize((128, 128)).save(folder / "0-mask.png")
+    (folder / "metadata.json").write_text((folder / "metadata.json").read_text().replace('"negative_prompt"', '"negative"'))
+    with pytest.raises(ArtifactError, match="is a color picture"):
+        experiment.fetch(str(folder))
+    old = sources | {"dataset": str(folder)}
+    with monkeypatch.context() as patch:
+        patch.setattr(resolution, "fetch", partial(experiment.fetch, as_recorded=True))
+        made = make(tmp_path, sample="scene-0", **old, mask={"latent_mask": "cover"})
+    assert reproduce(made, **old).is_identical
 
 
 # --- different, and why --------------------------------------------------------------------------------------------------------------------------
