@@ -72,7 +72,8 @@ class Denoising(Settings):
     """How a run spends the noise schedule, and where the base hands over to the refiner.
 
     Attributes:
-        num_inference_steps: Steps of the full schedule, 1 to 1000. Checkpoints bring their own default: 70, and 30 for the pocket one.
+        num_inference_steps: Steps of the full schedule, 1 to 1000. Checkpoints bring their own default: 70, 30 for the pocket one, fewer for those
+            that were distilled to few steps.
         guidance_scale: Classifier-free guidance weight (Ho & Salimans, arXiv:2207.12598), 0 or more; 1.0 or less turns it off.
         strength: How far the masked region is noised first, in (0, 1]; exactly 1.0 starts from pure noise.
         scheduler: The sampler, by its common short name.
