@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import re
-import shutil
-import signal
-import subprocess
-import tempfile
 import threading
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from jupyter_client import AsyncKernelManager
-from jupyter_core.utils import ensure_event_loop, run_sync
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellExecutionError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager
 from papermill.log import logger
 
-RESET_S = 60.0
-"""How long a kernel may take to become clean; one that takes longer is replaced."""
-
-PRELOAD_S = 600.0
-"""How long a new kernel may take to import what it keeps: from a slow disk, on a busy machine, torch alone takes a minute."""
+from sdxl_lab.kernel import Kernel, Wanted
 
 UNFIT = re.compile(r"out of memory|MemoryError|CUDA|CUDNN|CUBLAS|HIP error|AcceleratorError|device-side", re.IGNORECASE)
 """Errors of a cell after which its kernel is not used again."""
@@ -49,8 +37,9 @@ class WarmEngine(NBClientEngine):
     when it died, was interrupted, exceeded a timeout, or met a CUDA error or the end of memory, when another kernel or environment is asked for,
     and around a notebook whose metadata says `isolated: true`. A kernel that cannot import sdxl_lab serves one notebook.
 
-    Besides papermill's own engine arguments it takes `isolated` (default False), and `preload`, names of modules to import before the first
-    notebook: the settings a library makes at import then belong to the clean state (default torch, where it is installed).
+    Besides papermill's own engine arguments it takes `isolated` (default False); `preload`, names of modules to import before the first
+    notebook: the settings a library makes at import then belong to the clean state (default torch, where it is installed); and `tell`, which is
+    called with one line of text when a kernel is replaced, saying why (default none; papermill's log has it too).
 
     The metadata of a notebook says what happened, cell by cell: `completed`, `failed`, `running` as long as a cell runs, and `pending` for what
     was never reached. A dead kernel, a timeout or ctrl-C leaves the cell `failed`, with an error among its outputs, and is raised again; the
@@ -121,10 +110,10 @@ class WarmEngine(NBClientEngine):
             stderr_file: As papermill's.
             start_timeout: Seconds to wait for a new kernel.
             execution_timeout: Seconds that each cell may take; unlimited when left out.
-            **kwargs: `isolated`, `preload`, and nbclient's options.
+            **kwargs: `isolated`, `preload`, `tell`, and nbclient's options.
         """
-        isolated = kwargs.pop("isolated", False) or bool(nb_man.nb.metadata.get("isolated"))
-        wanted = _Wanted(
+        isolated, tell = kwargs.pop("isolated", False) or bool(nb_man.nb.metadata.get("isolated")), kwargs.pop("tell", None)
+        wanted = Wanted(
             kernel_name=kernel_name,
             arguments=tuple(kwargs.pop("extra_arguments", ())),
             preload=tuple(kwargs.pop("preload", ("torch",))),
@@ -133,7 +122,9 @@ class WarmEngine(NBClientEngine):
         options = {name: value for name, value in kwargs.items() if name not in ("input_path", "startup_timeout", "timeout")}
         options |= {"timeout": execution_timeout or kwargs.get("timeout"), "log_output": log_output}
         options |= {"kernel_name": kernel_name, "stdout_file": stdout_file, "stderr_file": stderr_file, "log": logger}
-        with _kernel(wanted, isolated=isolated, start_timeout=start_timeout) as kernel:
+        path = nb_man.nb.metadata.papermill.get("input_path")
+        name = Path(path).name if isinstance(path, str) else "a notebook"  # papermill also takes notebooks that are no file
+        with _kernel(wanted, name, isolated=isolated, start_timeout=start_timeout, tell=tell or _tell_nobody) as kernel:
             client = _Client(nb_man, km=kernel.manager, **options)
             client.kc = kernel.channels
             client.execute()
@@ -196,127 +187,56 @@ def _is_unfit(cell: Any) -> bool:
     return any(UNFIT.search(f"{output.ename}: {output.evalue}") for output in outputs if output.output_type == "error")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Wanted:
-    """What a kernel is started with; one that was started with something else does not serve."""
-
-    kernel_name: str
-    arguments: tuple[str, ...]
-    preload: tuple[str, ...]
-    config: Any
-    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
-
-
-class _Kernel:
-    """A kernel's process, in a private folder with the sockets to it: over TCP other users of the machine can listen in."""
-
-    def __init__(self, wanted: _Wanted, *, start_timeout: float) -> None:
-        # A socket's path has 107 bytes at most.
-        folder = Path(tempfile.mkdtemp(prefix="sdxl-"))
-        self.wanted, self.owner, self.is_fit, self.began = wanted, os.getpid(), True, False
-        configured = {"config": wanted.config} if wanted.config else {}
-        name, file = wanted.kernel_name, str(folder / "kernel.json")
-        self.manager = AsyncKernelManager(kernel_name=name, transport="ipc", connection_file=file, **configured)
-        self._end = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.channels: Any = None
-        try:
-            # Not in a file that every kernel of this user writes to.
-            run_sync(self.manager.start_kernel)(extra_arguments=[*wanted.arguments, "--HistoryManager.hist_file=:memory:"])
-            self._end.detach()
-            sockets: list[Any] = []
-            self._end = weakref.finalize(self, _kill, _process(self.manager), folder, self.owner, sockets)
-            self.channels = self.manager.client()
-            sockets.append(self.channels)
-            self.channels.start_channels()
-            run_sync(self.channels.wait_for_ready)(timeout=start_timeout)
-            self.channels.allow_stdin = False
-        except BaseException:
-            self.close(at_once=True)
-            raise
-
-    def is_ours(self) -> bool:
-        """Whether this process started it, rather than one that this one was forked from."""
-        return self.owner == os.getpid()
-
-    def serves(self, wanted: _Wanted) -> bool:
-        return self.is_ours() and self.wanted == wanted and _process(self.manager).poll() is None
-
-    def enter(self) -> None:
-        """Make it ready for one of many notebooks, which starts in this process's working folder."""
-        if not self.began:
-            self._have(f"begin({list(self.wanted.preload)!r})", PRELOAD_S)
-            self.began = True
-        self._have(f"enter({os.getcwd()!r})")  # noqa: PTH109
-
-    def enter_once(self) -> None:
-        """Make it ready for its only notebook."""
-        self.ask("let_exit_end_the_notebook()")
-
-    def wipe(self) -> None:
-        """Undo what a notebook left behind; the kernel stays fit if nothing of it remains."""
-        self._have("wipe()")
-
-    def _have(self, call: str, timeout_s: float = RESET_S) -> None:
-        if self.is_fit and (answer := self.ask(call, timeout_s)) != "'clean'":
-            self.is_fit = False
-            logger.info(f"The next notebook gets a new kernel: {answer}")
-
-    def ask(self, call: str, timeout_s: float = RESET_S) -> str:
-        """What a function of `sdxl_lab.slate` answers in the kernel, or what went wrong there."""
-        expression = f"__import__('sdxl_lab.slate', fromlist=['slate']).{call}"
-        request = self.channels.execute("", silent=True, store_history=False, user_expressions={"answer": expression}, allow_stdin=False)
-        try:
-            reply = run_sync(self._reply)(request, timeout_s)
-        except (TimeoutError, RuntimeError) as error:
-            return f"no answer: {error!r}"
-        answer = reply["content"].get("user_expressions", {}).get("answer", reply["content"])
-        return answer["data"]["text/plain"] if answer.get("status") == "ok" and "data" in answer else str(answer)
-
-    async def _reply(self, request: str, timeout_s: float) -> Any:
-        async with asyncio.timeout(timeout_s):
-            while True:
-                waiting = asyncio.ensure_future(self.channels.shell_channel.get_msg(timeout=None))
-                while not (await asyncio.wait([waiting], timeout=0.5))[0]:
-                    if _process(self.manager).poll() is not None:
-                        waiting.cancel()
-                        raise RuntimeError("the kernel died")
-                if waiting.result()["parent_header"].get("msg_id") == request:
-                    return waiting.result()
-
-    def close(self, *, at_once: bool = False) -> None:
-        """End the process, after what it does at its exit unless `at_once`, and remove the sockets."""
-        try:
-            if not at_once:
-                with suppress(RuntimeError):  # it is dead already
-                    run_sync(self.manager.shutdown_kernel)(now=False)
-        finally:
-            self._end()
-            run_sync(self.manager.cleanup_resources)()
-
-
 @contextmanager
-def _kernel(wanted: _Wanted, *, isolated: bool, start_timeout: float) -> Iterator[_Kernel]:
-    kernel, others = None, asyncio.all_tasks(ensure_event_loop())
-    if not isolated:
-        kernel, _of_thread.kernel = getattr(_of_thread, "kernel", None), None
-        if kernel is not None and not kernel.serves(wanted):
-            if kernel.is_ours():
-                kernel.close()
-            kernel = None
-    kernel = kernel or _Kernel(wanted, start_timeout=start_timeout)
+def _kernel(wanted: Wanted, notebook: str, *, isolated: bool, start_timeout: float, tell: Callable[[str], None]) -> Iterator[Kernel]:
+    others = asyncio.all_tasks(ensure_event_loop())
+
+    def say(reason: str) -> None:
+        logger.info(f"A new kernel {reason}")
+        tell(f"a new kernel {reason}")
+
+    kernel = None if isolated else _taken(wanted, lambda problem: say(f"for {notebook}: {problem}"))
+    is_new, problem = kernel is None, ""
+    kernel = kernel or Kernel(wanted, start_timeout=start_timeout)
     try:
-        kernel.enter_once() if isolated else kernel.enter()
+        if is_new:
+            problem = kernel.enter_once() if isolated else kernel.enter()
         yield kernel
-        if not isolated:
-            kernel.wipe()
+        if not isolated and kernel.is_fit and not problem:
+            problem = kernel.wipe()
     except BaseException:
         _cancel(others)
         kernel.close(at_once=True)
         raise
-    if isolated or not kernel.is_fit:
+    if problem:
+        say(f"for the next notebook: {notebook} {problem}")
+    if isolated or problem or not kernel.is_fit:
         kernel.close()
     else:
         _of_thread.kernel = kernel
+
+
+def _taken(wanted: Wanted, say: Callable[[str], None]) -> Kernel | None:
+    """This thread's warm kernel, entered; None if there is none that serves."""
+    kernel, _of_thread.kernel = getattr(_of_thread, "kernel", None), None
+    if kernel is None or not kernel.is_ours():
+        return None
+    others = asyncio.all_tasks(ensure_event_loop())
+    try:
+        problem = kernel.unlike(wanted) or kernel.enter()
+    except BaseException:
+        _cancel(others)
+        kernel.close(at_once=True)
+        raise
+    if not problem:
+        return kernel
+    say(problem)
+    kernel.close()
+    return None
+
+
+def _tell_nobody(_: str) -> None:
+    """Where nobody asked to be told."""
 
 
 def _cancel(others: set[Any]) -> None:
@@ -327,20 +247,3 @@ def _cancel(others: set[Any]) -> None:
         task.cancel()
     if left and not loop.is_running():
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-
-
-def _process(manager: AsyncKernelManager) -> subprocess.Popen[bytes]:
-    provisioner: Any = manager.provisioner
-    return provisioner.process
-
-
-def _kill(process: subprocess.Popen[bytes], folder: Path, owner: int, sockets: list[Any]) -> None:
-    if owner != os.getpid():
-        return
-    for channels in sockets:
-        channels.stop_channels()
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # a kernel leads a group of its own: what its cells started ends with it
-        process.wait()
-    shutil.rmtree(folder, ignore_errors=True)

@@ -14,6 +14,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from sdxl_lab import engine
+from sdxl_lab.kernel import Kernel
 from tests.warm_notebooks import execute, printed
 
 LOOK = """
@@ -28,6 +29,7 @@ print(hasattr(sys, 'last_value'), gc.isenabled())
 print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGUSR1), signal.getitimer(signal.ITIMER_REAL))
 print(warnings.filters, warnings.showwarning.__module__)
 print(logging.root.level, logging.root.handlers, logging.root.manager.disable, logging.getLogger('asyncio').level)
+print(__name__, __spec__, __doc__)
 print(torch.initial_seed() == 1, random.random() == 0.13436424411240122, np.random.rand() == 0.417022004702574)
 print(torch.tensor(1.5).dtype, torch.tensor(1.5).device, torch.is_grad_enabled(), torch.get_num_threads())
 print(torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), torch.is_autocast_enabled('cpu'))
@@ -57,6 +59,8 @@ MESS = {
     "a garbage collector": "import gc; gc.disable()",
     "an error": "def deep(n):\n    y = object()\n    deep(n - 1) if n else 1 / 0\ndeep(9)",
     "exit": "exit()",
+    "a class that typing remembers": "from typing import Optional\nclass A:\n    def f(self): return 1\nx: Optional[A] = None",
+    "names of its own module": "__name__ = __spec__ = 'x'",
     "a handled thread": "import threading; thread = threading.Thread(target=lambda: 1); thread.start(); thread.join()",
     "functions": "class A:\n    def f(self): return self.f\na = A(); a.a = a; g = lambda: a",
 }
@@ -64,6 +68,7 @@ MESS = {
 TORCH_HOOK = "torch.nn.modules.module.register_module_forward_hook"
 STAINS = {
     "a patched library": "import torch; torch.rand = lambda *_: 'patched'",
+    "a class in a library": "import wave\nclass own: pass\nwave.open = own",
     "a patch before a checkpoint is loaded": "import torch, sdxl_lab.slate; torch.rand = lambda *_: 1; sdxl_lab.slate.collect()",
     "a hook on all of torch's modules": f"import torch, operator; {TORCH_HOOK}(operator.is_)",
     "a thread": "import threading, time\ndef work():\n    while True: time.sleep(0.01)\nthreading.Thread(target=work, daemon=True).start()",
@@ -208,5 +213,5 @@ def test_an_unlikely_kernel_serves_one_notebook(monkeypatch):
     """
     A kernel that cannot import this package runs its notebook, and is not kept.
     """
-    monkeypatch.setattr(engine._Kernel, "ask", lambda *_: "ModuleNotFoundError")
+    monkeypatch.setattr(Kernel, "ask", lambda *_: "ModuleNotFoundError")
     assert kernel(preload=()) != kernel(preload=())
