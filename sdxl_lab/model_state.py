@@ -1,13 +1,25 @@
-"""Whether loaded models are still as they were loaded: weights, structure, hooks, switches."""
+"""Whether loaded models are still as they were loaded: weights, structure, hooks, switches, tokenizers, what is set on a pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Container, Hashable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
 
 LIBRARIES = ("accelerate", "diffusers", "transformers")
+
+ROW = 2**16
+"""How many numbers of 16 bits are added up to one."""
+
+ROWS_AT_ONCE = {"cpu": 4}
+"""As many rows as fit a processor's cache, a MiB; elsewhere 64 MiB."""
+
+TOKENIZING = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+OF_VOCABULARIES = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback")
+OF_TOKENIZERS = ("model_max_length", "padding_side", "truncation_side", "add_prefix_space", "clean_up_tokenization_spaces")
+SCHEDULES = ("alphas", "betas")
 
 
 def state_of(pipeline: Any) -> Hashable:
@@ -17,35 +29,139 @@ def state_of(pipeline: Any) -> Hashable:
         pipeline: A diffusers pipeline. Reads every weight once, where it lies; weights that are offloaded to the meta device are left out.
 
     Returns:
-        A digest of components, configuration, weights, hooks and switches, for this process alone.
+        A digest of components, configuration, weights and where they stand, hooks, switches, tokenizers and what was set on the pipeline itself,
+        for this process alone. It does not depend on the device.
     """
     return hash(tuple(_parts(pipeline)))
 
 
+def digest(tensors: Iterable[torch.Tensor]) -> Hashable:
+    """Tell apart what numbers tensors hold, and in which order: bits, so that NaN equals itself and nothing is rounded.
+
+    Rows of 65,536 numbers of 16 bits are multiplied by as many different numbers and added up, exactly, on the tensors' own device. So a change
+    of one number is always seen, as is the exchange of two; others are missed once in some billions.
+
+    Args:
+        tensors: Of any dtype and layout, none of them on the meta device.
+    """
+    sums: dict[torch.device, _Sums] = {}
+    for tensor in tensors:
+        if tensor.device not in sums:
+            sums[tensor.device] = _Sums(tensor.device)
+        sums[tensor.device].add(tensor)
+    return tuple(each.end() for each in sums.values())
+
+
+class _Sums:
+    """Sums over a stream of numbers, in which each number has a weight of its own."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._weights = _weights(device)
+        self._buffer = torch.empty(ROWS_AT_ONCE.get(device.type, 256) * ROW, dtype=torch.int32, device=device)
+        self._size, self._filled = self._buffer.numel(), 0
+        self._rows: list[torch.Tensor] = []
+
+    def add(self, tensor: torch.Tensor) -> None:
+        flat = tensor.detach().contiguous().reshape(-1)
+        bits = flat.view(torch.uint8 if flat.element_size() == 1 else torch.int16)
+        taken, count = 0, bits.numel()
+        while taken < count:
+            more = min(count - taken, self._size - self._filled)
+            self._buffer[self._filled : self._filled + more] = bits[taken : taken + more]
+            taken, self._filled = taken + more, self._filled + more
+            if self._filled == self._size:
+                self._add_up()
+
+    def end(self) -> bytes:
+        if self._filled % ROW:
+            whole = -(-self._filled // ROW) * ROW
+            self._buffer[self._filled : whole] = 0
+            self._filled = whole
+        self._add_up()
+        return torch.cat(self._rows).cpu().numpy().tobytes()
+
+    def _add_up(self) -> None:
+        # 16 bits with a sign, times at most 2 ** 16, are 32 bits with a sign; the sums have 64.
+        rows = self._buffer[: self._filled].view(-1, ROW)
+        self._rows.append(rows.mul_(self._weights).sum(dim=1, dtype=torch.int64))
+        self._filled = 0
+
+
+@cache
+def _weights(device: torch.device) -> torch.Tensor:
+    """1 to 65,536, shuffled: in order, two rows of a matrix with equal sums could be exchanged unseen."""
+    order = torch.randperm(ROW, generator=torch.Generator().manual_seed(0), device="cpu")
+    return order.add(1).to(device=device, dtype=torch.int32)
+
+
 def _parts(pipeline: Any) -> Iterator[Hashable]:
-    yield repr(pipeline.config)
+    yield repr(pipeline.config), tuple(_set_on(pipeline, passed_over=pipeline.components))
+    for name in ("image_processor", "mask_processor"):
+        processor = getattr(pipeline, name, None)
+        yield name, type(processor), repr(getattr(processor, "config", None)), tuple(_set_on(processor))
     for name, component in sorted(pipeline.components.items()):
         yield name, id(component), repr(getattr(component, "config", None))
-        if not isinstance(component, torch.nn.Module):
-            continue
-        for path, module in component.named_modules():
-            yield path, type(module), tuple(_switches(module))
-        for path, tensor in [*component.named_parameters(), *component.named_buffers()]:
-            if not tensor.is_meta:
-                yield path, tensor.dtype, tuple(tensor.shape), _sum(tensor)
+        if isinstance(component, torch.nn.Module):
+            yield from _of_model(component)
+        elif hasattr(component, "get_added_vocab"):
+            yield tuple(_of_tokenizer(component)), tuple(_replaced(component))
+        elif component is not None:
+            schedule = [value for key, value in vars(component).items() if key.startswith(SCHEDULES) and isinstance(value, torch.Tensor)]
+            yield tuple(_replaced(component)), digest(schedule)
+
+
+def _of_model(model: torch.nn.Module) -> Iterator[Hashable]:
+    for path, module in model.named_modules():
+        yield path, type(module), tuple(_switches(module))
+    tensors = [(path, tensor) for path, tensor in [*model.named_parameters(), *model.named_buffers()] if not tensor.is_meta]
+    for path, tensor in tensors:
+        yield path, tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.requires_grad, tensor.grad is not None
+    yield digest(tensor for _, tensor in tensors)
+
+
+def _of_tokenizer(tokenizer: Any) -> Iterator[Hashable]:
+    """What it makes of a text; not how long the text may be, which each call sets anew."""
+    yield len(tokenizer), tuple(sorted(tokenizer.get_added_vocab().items())), repr(tokenizer.special_tokens_map)
+    yield tuple(getattr(tokenizer, name, None) for name in OF_TOKENIZERS)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    for name in TOKENIZING:
+        part = getattr(backend, name, None)
+        yield part.__getstate__() if part is not None else None
+    yield tuple(getattr(getattr(backend, "model", None), name, None) for name in OF_VOCABULARIES)
 
 
 def _switches(module: torch.nn.Module) -> Iterator[Hashable]:
-    """A module's own attributes: plain values, the kinds of others, and how many hooks there are besides the libraries' own."""
+    """A module's own attributes, whether it is compiled, and the hooks besides the libraries' own."""
+    yield module._compiled_call_impl is not None
     for name, value in vars(module).items():
         if name in ("_forward_hooks", "_forward_pre_hooks"):
             # transformers adds some the first time that a model is called
-            yield name, sum(getattr(hook, "__module__", "").partition(".")[0] not in LIBRARIES for hook in value.values())
-        elif not name.startswith("_"):
-            yield name, value if isinstance(value, bool | int | float | str | None) else type(value)
+            yield name, tuple(key for key, hook in value.items() if getattr(hook, "__module__", "").partition(".")[0] not in LIBRARIES)
+    yield from _set_on(module)
 
 
-def _sum(tensor: torch.Tensor) -> int:
-    """Over the bits, so that NaN equals itself and nothing is rounded."""
-    bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    return int(tensor.detach().contiguous().view(bits).sum())
+def _set_on(thing: Any, passed_over: Container[str] = ()) -> Iterator[Hashable]:
+    """What is set on an instance: plain values as they are, others by their kind, and what replaces a method."""
+    for name, value in getattr(thing, "__dict__", {}).items():
+        if not name.startswith("_") and name not in passed_over:
+            yield name, _plain(value)
+    yield from _replaced(thing)
+
+
+def _replaced(thing: Any) -> Iterator[Hashable]:
+    for name, value in getattr(thing, "__dict__", {}).items():
+        if callable(value) and callable(getattr(type(thing), name, None)):
+            yield name, id(value)
+
+
+def _plain(value: Any, *, deep: bool = True) -> Hashable:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return repr(value)  # NaN equals itself
+    if isinstance(value, list | tuple | set | frozenset):
+        return type(value), tuple(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return type(value), tuple((repr(key), _plain(item)) for key, item in value.items())
+    attributes = getattr(value, "__dict__", {}) if deep and not isinstance(value, torch.nn.Module | torch.Tensor | type) else {}
+    return type(value), tuple((name, _plain(item, deep=False)) for name, item in attributes.items() if not name.startswith("_"))
