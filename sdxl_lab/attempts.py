@@ -33,6 +33,7 @@ class Attempt:
         began: Seconds since 1970.
         end: `done`; `failed`, an error of the notebook; `broken`, a fault of the machine; None as long as it lasts, or if its process died.
         message: What was wrong.
+        new_kernel: Why the next run gets a new kernel, if it does.
     """
 
     sweep: str
@@ -40,6 +41,7 @@ class Attempt:
     began: float
     end: End | None = None
     message: str = ""
+    new_kernel: str = ""
 
 
 class Attempts:
@@ -65,9 +67,9 @@ class Attempts:
         """Write down that an attempt begins."""
         self._append({"sweep": sweep, "process": os.getpid(), "began": round(time.time(), 3)})
 
-    def end(self, sweep: str, end: End, message: str = "") -> None:
+    def end(self, sweep: str, end: End, message: str = "", new_kernel: str = "") -> None:
         """Write down how the latest attempt of a sweep ended."""
-        self._append({"sweep": sweep, "end": end, "message": message})
+        self._append({"sweep": sweep, "end": end, "message": message} | ({"new_kernel": new_kernel} if new_kernel else {}))
 
     def of(self, sweep: str) -> tuple[Attempt, ...]:
         """The attempts of one sweep, in order."""
@@ -80,7 +82,8 @@ class Attempts:
                 found.append(Attempt(sweep=sweep, process=values["process"], began=values["began"]))
             elif found:
                 last = found.pop()
-                found.append(Attempt(sweep=sweep, process=last.process, began=last.began, end=values["end"], message=values["message"]))
+                ended = {"end": values["end"], "message": values["message"], "new_kernel": values.get("new_kernel", "")}
+                found.append(Attempt(sweep=sweep, process=last.process, began=last.began, **ended))
         return tuple(found)
 
     @property

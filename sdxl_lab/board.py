@@ -34,6 +34,7 @@ class Standing:
         made: Pictures that are whole.
         began: When this sweep last began it, in seconds since 1970, if it did.
         message: Why it failed, or why it was last tried again.
+        new_kernels: Why runs after it got new kernels, if they did.
     """
 
     run: PlannedRun
@@ -41,6 +42,7 @@ class Standing:
     made: int
     began: float | None
     message: str
+    new_kernels: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -68,7 +70,9 @@ def standing(run: PlannedRun, sweep: str) -> Standing:
         state = "failed"
     else:
         state = "runs" if last and last.end is None else "waits"
-    return Standing(run=run, state=state, made=made, began=last.began if last else None, message=last.message if last else "")
+    reasons = tuple(attempt.new_kernel for attempt in attempts if attempt.new_kernel)
+    ended = {"message": last.message if last else "", "new_kernels": reasons}
+    return Standing(run=run, state=state, made=made, began=last.began if last else None, **ended)
 
 
 class Board:
@@ -99,11 +103,12 @@ class Board:
         return left * (time.time() - self._began) / made if made else None
 
     def __rich__(self) -> RenderableType:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         standings = self.standings()
-        table = Table(box=None, pad_edge=False, caption=self.line(standings), caption_justify="left", title_justify="left", title=self._plan.name)
+        table = Table(box=None, pad_edge=False, title_justify="left", title=self._plan.name)
         for name in ("", "point", "pictures", "since", ""):
             table.add_column(name, justify="left", overflow="ellipsis", no_wrap=True)
         active = [item for item in standings if item.state == "runs"]
@@ -113,7 +118,11 @@ class Board:
             message = next(iter(item.message.splitlines()), "")
             # As texts, since rich would take words in brackets for its own.
             table.add_row(item.state, Text(printable(item.run.label)), f"{item.made}/{len(item.run.works)}", since, Text(printable(message)))
-        return table
+        return Group(table, Text(self.line(standings), style="table.caption"), *(Text(printable(note)) for note in self.notes(standings)))
+
+    def notes(self, standings: tuple[Standing, ...]) -> tuple[str, ...]:
+        """What else there is to say, each once: why kernels were replaced."""
+        return tuple(dict.fromkeys(f"sdxl-lab: {reason}" for item in standings for reason in item.new_kernels))
 
     def line(self, standings: tuple[Standing, ...]) -> str:
         """All of it in one line."""
@@ -128,7 +137,7 @@ class Board:
 
 @contextmanager
 def following(plan: Plan, sweep: str, console: Console | None = None) -> Iterator[None]:
-    """Show the table on stderr while the block lasts; where that is no terminal, its last line alone.
+    """Show the table on stderr while the block lasts; where that is no terminal, its last line alone, after why kernels were replaced.
 
     Args:
         plan: The plan.
@@ -144,7 +153,9 @@ def following(plan: Plan, sweep: str, console: Console | None = None) -> Iterato
         try:
             yield
         finally:
-            console.print(board.line(board.standings()), soft_wrap=True, highlight=False)
+            standings = board.standings()
+            for line in (*board.notes(standings), board.line(standings)):
+                console.print(line, soft_wrap=True, highlight=False, markup=False)
         return
     with Live(board, console=console, refresh_per_second=1 / REFRESH_S):
         yield

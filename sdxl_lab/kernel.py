@@ -25,6 +25,10 @@ PRELOAD_S = 600.0
 """How long a new kernel may take to import what it keeps: from a slow disk, on a busy machine, torch alone takes a minute."""
 
 
+class NoAnswerError(RuntimeError):
+    """A kernel does not do what it is asked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """What a kernel is started with; one that was started with something else does not serve."""
@@ -82,33 +86,41 @@ class Kernel:
             self.began = True
             if problem := self._problem(f"begin({list(self.wanted.preload)!r})", PRELOAD_S):
                 return problem
-        return self._problem(f"enter({os.getcwd()!r})")  # noqa: PTH109
+        return self._problem(f"enter({os.getcwd()!r})", silent="the one before gives no answer")  # noqa: PTH109
 
     def enter_once(self) -> str:
         """Make it ready for its only notebook."""
-        self.ask("let_exit_end_the_notebook()")
+        with suppress(RuntimeError):
+            self.ask("let_exit_end_the_notebook()")
         return ""
 
     def wipe(self) -> str:
         """Undo what a notebook left behind; answers what remains of it."""
         return self._problem("wipe()")
 
-    def _problem(self, call: str, timeout_s: float = RESET_S) -> str:
-        answer = self.ask(call, timeout_s)
+    def _problem(self, call: str, timeout_s: float = RESET_S, silent: str = "cannot be cleaned up after") -> str:
+        try:
+            answer = self.ask(call, timeout_s)
+        except RuntimeError as error:
+            return f"{silent}: {error}"
         return "" if answer == "clean" else answer
 
     def ask(self, call: str, timeout_s: float = RESET_S) -> str:
-        """What a function of `sdxl_lab.slate` answers in the kernel, or what went wrong there."""
+        """What a function of `sdxl_lab.slate` answers in the kernel.
+
+        Raises:
+            NoAnswerError: Something went wrong there.
+        """
         expression = f"__import__('sdxl_lab.slate', fromlist=['slate']).{call}"
         request = self.channels.execute("", silent=True, store_history=False, user_expressions={"answer": expression}, allow_stdin=False)
         try:
             reply = run_sync(self._reply)(request, timeout_s)
-        except (TimeoutError, RuntimeError) as error:
-            return f"cannot be cleaned up after: {error or 'no answer'}"
+        except TimeoutError:
+            raise NoAnswerError(f"it took longer than {timeout_s:.0f} s") from None
         answer = reply["content"].get("user_expressions", {}).get("answer", reply["content"])
         if answer.get("status") == "ok" and "data" in answer:
             return ast.literal_eval(answer["data"]["text/plain"])
-        return f"cannot be cleaned up after: {answer.get('ename')}: {answer.get('evalue')}"
+        raise NoAnswerError(f"{answer.get('ename')}: {answer.get('evalue')}")
 
     async def _reply(self, request: str, timeout_s: float) -> Any:
         async with asyncio.timeout(timeout_s):
@@ -117,7 +129,7 @@ class Kernel:
                 while not (await asyncio.wait([waiting], timeout=0.5))[0]:
                     if _process(self.manager).poll() is not None:
                         waiting.cancel()
-                        raise RuntimeError("the kernel died")
+                        raise NoAnswerError("the kernel died")
                 if waiting.result()["parent_header"].get("msg_id") == request:
                     return waiting.result()
 

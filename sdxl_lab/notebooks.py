@@ -7,8 +7,10 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,37 @@ PRELOAD = ("sdxl_lab.experiment", "sdxl_lab.checkpoints", "sdxl_lab.generate", "
 
 START_S = 300
 """How long a kernel may take to answer: on a busy machine more than a minute."""
+
+
+_told: set[str] = set()
+
+
+def say_once(reason: str) -> None:
+    """Say a line on stderr, unless this process has said it before.
+
+    Args:
+        reason: Why there is a new kernel.
+    """
+    if reason not in _told:
+        _told.add(reason)
+        print(f"sdxl-lab: {reason}", file=sys.stderr, flush=True)
+
+
+_listener: ContextVar[Callable[[str], None]] = ContextVar("_listener", default=say_once)
+
+
+@contextmanager
+def listening(listen: Callable[[str], None]) -> Iterator[None]:
+    """Hear, in this thread, why a warm kernel was replaced, instead of having it said on stderr.
+
+    Args:
+        listen: Called with a line of text, such as `a new kernel for the next notebook: x.ipynb left thread work running`.
+    """
+    token = _listener.set(listen)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 CLASS = re.compile(r"^class (\w+)\((\w+)\):", re.MULTILINE)
@@ -96,6 +129,7 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
         parameters: Values for its parameters cell: None, numbers, texts, lists and dictionaries.
         output: Path of the executed notebook. A notebook that did not succeed lies beside it as `failed.ipynb`, with the cells that ran.
         warm: Use this thread's warm kernel (`sdxl_lab.engine`) and keep it for the next notebook, instead of a new one that ends with this one.
+            Why a warm kernel was replaced is said on stderr, once a process and reason, or to whoever is `listening`.
 
     Raises:
         MachineError: The kernel died, or there was not enough memory.
@@ -171,6 +205,7 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             start_timeout=START_S,
             isolated=isolated,
             preload=PRELOAD,
+            tell=_listener.get(),
         )
     except PapermillExecutionError as error:
         if _is_lab_error(error.ename):

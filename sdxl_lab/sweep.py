@@ -262,22 +262,24 @@ def _attempted(notebook: Path, task: Task, sweep: str, attempts: Attempts) -> tu
     parameters = dict(task.parameters) | ({"name": found.resolved.spec.name} if found is not None else {})
     while True:
         attempts.begin(sweep)
+        reasons: list[str] = []
         try:
-            made = execute(notebook, parameters, warm=True)
+            with notebooks.listening(reasons.append):
+                made = execute(notebook, parameters, warm=True)
         except MachineError as error:
-            attempts.end(sweep, "broken", str(error))
+            attempts.end(sweep, "broken", str(error), "; ".join(reasons))
             if len(attempts.of(sweep)) >= MOST_ATTEMPTS:
                 return "failed", f"{error} (tried {MOST_ATTEMPTS} times)"
             continue
         except Exception as error:  # noqa: BLE001 - one bad point must not take the others along
             message = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
-            attempts.end(sweep, "failed", message)
+            attempts.end(sweep, "failed", message, "; ".join(reasons))
             return "failed", message
         if made.spec.run_id != task.run_id:
             message = f"its dataset or checkpoint changed since it was planned, which makes it run {made.spec.run_id[:10]}; plan the sweep again"
-            attempts.end(sweep, "failed", message)
+            attempts.end(sweep, "failed", message, "; ".join(reasons))
             return "failed", message
-        attempts.end(sweep, "done")
+        attempts.end(sweep, "done", new_kernel="; ".join(reasons))
         return "done", ""
 
 
