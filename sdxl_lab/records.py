@@ -23,7 +23,7 @@ from sdxl_lab.prompts import prompts_table, step_of
 from sdxl_lab.recorded import UNREADABLE, Made, Picture, file_name, from_line, is_whole, pixels_of, to_line
 from sdxl_lab.run_files import RunFiles
 from sdxl_lab.spec import Edit, ResolvedSpec
-from sdxl_lab.stamps import digest_of_pixels, png, stamp_of, stamped_png
+from sdxl_lab.stamps import as_note, digest_of_pixels, png, stamp_of, stamped_png
 
 FORMAT = 1
 
@@ -177,7 +177,7 @@ class RunFolder(RunFiles):
             sha256=digest,
             metrics={name: float(number) for name, number in (metrics or {}).items()},
             picture_id=self.resolved.picture_id(edit, input_sha256=digest_of_pixels(made.input_image), mask_sha256=digest_of_pixels(made.mask_image)),
-            notes=tuple(notes),
+            notes=tuple(map(as_note, notes)),
         )
         stamp = stamp_of(
             self.resolved,

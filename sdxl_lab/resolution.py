@@ -14,6 +14,7 @@ from sdxl_lab.notes import gathered
 from sdxl_lab.places import in_the_way
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError, as_it_matters
+from sdxl_lab.stamps import as_note
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -174,7 +175,7 @@ def _notes(edits: Sequence[Edit], identity: CheckpointIdentity) -> dict[tuple[st
     folders = checkpoints.tokenizers(identity) if is_long else ()
     traits = checkpoints.traits(identity)
     found = {(edit.sample, edit.task): [*tokens.notes(words[edit.sample, edit.task], folders), *cautions(edit, traits)] for edit in edits}
-    return {key: tuple(lines) for key, lines in found.items() if lines}
+    return {key: tuple(map(as_note, lines)) for key, lines in found.items() if lines}
 
 
 def _pinned(written: str, dataset: Dataset) -> str:

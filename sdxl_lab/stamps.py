@@ -32,7 +32,8 @@ _UNSEEN = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 """Control characters but the line break, other line breaks, and what turns the direction of writing."""
 
 _NAME = re.compile(rf"[^\n{_UNSEEN}]{{1,300}}")
-_NOTE = re.compile(rf"[^\n{_UNSEEN}]{{1,2000}}")
+LONGEST_NOTE = 2000
+_NOTE = re.compile(rf"[^\n{_UNSEEN}]{{1,{LONGEST_NOTE}}}")
 
 
 class StampError(LabError):
@@ -319,8 +320,20 @@ def _parse(values: Any) -> Stamp:
 def _matching(path: str, value: Any, pattern: re.Pattern[str]) -> str:
     if isinstance(value, str) and pattern.fullmatch(value):
         return value
-    allowed = "64 hexadecimal digits" if pattern is _DIGEST else f"a text of at most {2000 if pattern is _NOTE else 300} characters on one line"
+    allowed = (
+        "64 hexadecimal digits" if pattern is _DIGEST else f"a text of at most {LONGEST_NOTE if pattern is _NOTE else 300} characters on one line"
+    )
     raise _StrangeError(f"{path}: allowed is {allowed}")
+
+
+def as_note(text: str) -> str:
+    """Make a text fit to be a note: one line that a terminal shows as it is, of at most 2,000 characters.
+
+    Args:
+        text: Any text; a prompt may be quoted in it.
+    """
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= LONGEST_NOTE else f"{line[: LONGEST_NOTE - 1]}…"
 
 
 def printable(text: str) -> str:

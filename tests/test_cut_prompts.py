@@ -169,3 +169,18 @@ def test_a_setting_without_effect_is_said_before_the_run(tmp_path):
     hyperparameters = {"conditioning": {"negative_crops_coords_top_left": [0, 8]}}
     [line] = resolve(RunSpec.from_parameters(**given, hyperparameters=hyperparameters)).said
     assert line.startswith("red-circle inpaint and 9 more: conditioning.negative_crops_coords_top_left has no effect: ")
+
+
+def test_hostile_words_that_are_not_read_leave_the_picture_readable(tmp_path, random_pair):
+    """
+    Whatever stands beyond the last token that is read, the note that quotes it is one line that a terminal shows, and the PNG is believed.
+    """
+    dataset = write_dataset(tmp_path / "scenes", 1)
+    prompt = "a red star on grass " * 7 + "\x1b[2J\x07 \u202e evil \n\t\x00" + "x" * 5000
+    given = {"name": "hostile", "dataset": str(dataset), "checkpoint": str(random_pair), "tracking": "off", "runs_folder": str(tmp_path / "runs")}
+    resolved = resolve(RunSpec.from_parameters(**given, tasks=["inpaint"], hyperparameters=QUICK | {"prompt": prompt}))
+    [picture] = run(resolved)
+    [note] = picture.notes
+    assert read_stamp(picture.image).notes == (note,)
+    assert note.isprintable()
+    assert read_stamp(picture.image).edit.prompt == prompt
