@@ -1,10 +1,11 @@
 """What a sweep costs: our command against a loop of stock papermill over the same notebook, and two workers against one.
 
-Use: python benchmarks/sweep.py [loop | workers] [STEPS]      (both parts, the built-in pocket checkpoint, 30 steps)
+Use: python benchmarks/sweep.py [loop | workers | both] [STEPS] [SEEDS]      (both parts, the built-in pocket checkpoint, 30 steps)
 
 The first part makes 12 points (2 seeds x {no refiner, .5 .6 .7 .8 .9}) on two samples, both tasks. The loop has a kernel for each point and no
-trajectory cache. The second part makes sixteen seeds of them, 96 points, with one worker and with two, and wants two free cores.
-UNet forwards are counted in every kernel by a startup script, which appends a byte to a file for each. Tracking is off.
+trajectory cache. The second part makes sixteen seeds of them, 96 points, with one worker and with two, and wants two free cores. SEEDS sets
+another number of seeds for either part. UNet forwards are counted in every kernel by a startup script, which appends a byte to a file for each.
+Tracking is off.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 
 COUNTING = """
 def _count():
-    # In a closure: a warm kernel's names are gone with its first notebook.
     import os
     from diffusers import UNet2DConditionModel
     forward = UNet2DConditionModel.forward
@@ -95,37 +95,42 @@ def pictures(runs_folder: Path) -> Mapping[str, np.ndarray]:
     return {"/".join([path.parts[-4][-10:], *path.parts[-2:]]): np.asarray(Image.open(path)) for path in paths}
 
 
-def compare_with_a_loop(folder: Path, steps: int) -> None:
+def against(planned: int, counted: int) -> str:
+    """Forwards that were counted, and whether they are those planned."""
+    return f"{counted} UNet forwards, {'as planned' if counted == planned else f'NOT the {planned} planned'}"
+
+
+def compare_with_a_loop(folder: Path, steps: int, seeds: int) -> None:
     """The first part."""
-    planned, ours_s, ours = swept(folder, "ours", seeds=2, steps=steps, workers=1)
+    planned, ours_s, ours = swept(folder, "ours", seeds=seeds, steps=steps, workers=1)
     loop_s, loop = looped(folder, "loop", planned)
     left, right = pictures(folder / "ours"), pictures(folder / "loop")
     equal = left.keys() == right.keys() and all(np.array_equal(left[name], right[name]) for name in left)
     print(f"{len(planned.runs)} points, {len(left)} pictures, {'equal bit for bit' if equal else 'DIFFERENT'}")
-    print(f"loop of stock papermill, cache off: {loop_s:7.1f} s, {loop} UNet forwards (planned without sharing: {planned.forwards_alone})")
-    print(f"sdxl-lab sweep --workers 1:         {ours_s:7.1f} s, {ours} UNet forwards (planned: {planned.forwards_shared})")
+    print(f"loop of stock papermill, cache off: {loop_s:7.1f} s, {against(planned.forwards_alone, loop)} without sharing")
+    print(f"sdxl-lab sweep --workers 1:         {ours_s:7.1f} s, {against(planned.forwards_shared, ours)}")
     print(f"ratio: wall time {loop_s / ours_s:.2f}, UNet forwards {loop / ours:.2f}")
 
 
-def compare_workers(folder: Path, steps: int) -> None:
+def compare_workers(folder: Path, steps: int, seeds: int) -> None:
     """The second part."""
     cores = len(os.sched_getaffinity(0))
-    planned, one_s, one = swept(folder, "one", seeds=16, steps=steps, workers=1)
-    _, two_s, two = swept(folder, "two", seeds=16, steps=steps, workers=2)
+    planned, one_s, one = swept(folder, "one", seeds=seeds, steps=steps, workers=1)
+    _, two_s, two = swept(folder, "two", seeds=seeds, steps=steps, workers=2)
     print(f"{len(planned.runs)} points in {len(planned.groups)} groups on {cores} cores")
-    print(f"--workers 1: {one_s:7.1f} s, {one} UNet forwards")
-    print(f"--workers 2: {two_s:7.1f} s, {two} UNet forwards: {one_s / two_s:.2f} times the throughput")
+    print(f"--workers 1: {one_s:7.1f} s, {against(planned.forwards_shared, one)}")
+    print(f"--workers 2: {two_s:7.1f} s, {against(planned.forwards_shared, two)}: {one_s / two_s:.2f} times the throughput")
 
 
-def main(part: str = "both", steps: str = "30") -> None:
+def main(part: str = "both", steps: str = "30", seeds: str = "") -> None:
     """Print both parts."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if part in ("both", "loop"):
         with tempfile.TemporaryDirectory() as folder:
-            compare_with_a_loop(Path(folder), int(steps))
+            compare_with_a_loop(Path(folder), int(steps), int(seeds or 2))
     if part in ("both", "workers"):
         with tempfile.TemporaryDirectory() as folder:
-            compare_workers(Path(folder), int(steps))
+            compare_workers(Path(folder), int(steps), int(seeds or 16))
 
 
 if __name__ == "__main__":

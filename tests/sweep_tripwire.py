@@ -75,7 +75,6 @@ if KIND != "other":
 
 STARTUP = """
 def _tell():
-    # In a closure: a warm kernel's names are gone with its first notebook.
     import sys
     from diffusers import UNet2DConditionModel
     forward = UNet2DConditionModel.forward
