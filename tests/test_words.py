@@ -79,9 +79,15 @@ def test_words_arrive_as_they_were_written(word):
         for given in (told((f"hyperparameters.{path}", word)), told(raw=[(f"hyperparameters.{path}", word)])):
             spec = RunSpec.from_parameters(**assigned(given))
             assert get(json.loads(json.dumps(spec.model_dump(mode="json")))["hyperparameters"], path) == word
-    if word:
-        spec = RunSpec.from_parameters(**assigned(told(("dataset", word), ("checkpoint", word), ("runs_folder", word))))
-        assert (spec.dataset, spec.checkpoint, spec.runs_folder) == (word, word, word)
+
+
+@pytest.mark.parametrize("path", ["poster #1", "&runs", "a: b", "- a", "'a'", "{a}", "[a]", "007", "on", "1e3", "a  b", "é", SMILE], ids=ascii)
+def test_a_path_is_a_word_whatever_it_looks_like(path):
+    """
+    A dataset, a checkpoint and a folder for runs may be called what YAML would read as something else.
+    """
+    spec = RunSpec.from_parameters(**assigned(told(("dataset", path), ("checkpoint", path), ("runs_folder", path))))
+    assert (spec.dataset, spec.checkpoint, spec.runs_folder) == (path, path, path)
 
 
 @pytest.mark.parametrize("name", ["007", "1e3", "on", "off", "true", "5", "1_000", "2026-11-21", "0x1F"])
