@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -22,20 +23,20 @@ COLORED_LEVELS = 32
 
 COLORED_SHARE = 0.01
 BLACK_AND_WHITE_SHARE = 0.45
-"""A mask has more of it: blurred by a kernel as wide as half of the picture, 52%. Of photographs in daylight it is at most 30%."""
+"""A mask has more of it, its darkest taken for black and its lightest for white: binary blobs in a soft blur, 52%. Photographs have at most 37%."""
+
+OUTER_PERCENT, NARROWEST_LEVELS = 4, 64
+"""The darkest and the lightest lie between these percentiles from both ends; where they are closer than this, they are black and white."""
 
 FLAT_SHARE = 0.95
 """Of black, white and one gray together, in a mask whose white is a gray. Photographs have at most 91%."""
 
 FLAT_LEVELS = 25
-COARSE_PIXELS = 64
-"""Blocks along the longer side, over which JPEG's noise and grain average out."""
+COARSE_PIXELS = 192
+"""Along the longer side: JPEG's noise and grain average out, and blurred edges keep their slope."""
 
-BENT_LEVELS, BENT_SHARE = 8, 0.008
-"""How far a block lies off its two neighbors in a row, and for how many of the grays: 1% and more in photographs, none in widely blurred masks."""
-
-GRAIN_SHARE = 0.3
-"""The same of single pixels. Noise of 4 levels comes to 20%."""
+BENT_LEVELS, BENT_SHARE = 8, 0.05
+"""How far such a pixel lies off its two neighbors in a row, and for how many of the grays: 7% and more in photographs, 2% in blurred masks."""
 
 SOFT_SHARE = 0.15
 BLACK_AND_WHITE_GRAYS = 0.3
@@ -163,7 +164,10 @@ def _notes(look: _Look, share: float) -> list[str]:
     if share < SMALLEST_SHARE:
         notes.append("the mask covers less than 0.1% of the picture; look whether specks are all that is left of it")
     if look.soft > SOFT_SHARE:
-        notes.append("the mask is soft, and cut at half intensity; hyperparameters.mask.feather_px fades what is painted into the picture")
+        notes.append(
+            "the mask is soft, and cut at half intensity: look whether it is a mask at all; to fade what is painted into the picture, "
+            "set hyperparameters.mask.feather_px"
+        )
     return notes
 
 
@@ -203,7 +207,7 @@ def _look(image: Image.Image) -> _Look:
     return _Look(
         colored=colored,
         hues=hues,
-        is_gray=_is_gray(top.astype(np.int16), opaque, max(1, max(image.size) // COARSE_PIXELS), step),
+        is_gray=_is_gray(top, opaque, max(image.size)),
         transparent=transparent,
         soft=_share((top >= 2 * DARK) & (top < LIGHT - DARK), opaque),
     )
@@ -220,32 +224,39 @@ def _colors(channels: np.ndarray, spread: np.ndarray, top: np.ndarray, opaque: n
     return _share(is_colored, opaque), bool((off > 0.25).mean() > 0.02)
 
 
-def _is_gray(values: np.ndarray, opaque: np.ndarray, block: int, step: int) -> bool:
-    """Whether values spread over the grays and have shapes or grain in them, as a photograph's.
+def _is_gray(values: np.ndarray, opaque: np.ndarray, longer_side: int) -> bool:
+    """Whether values spread over the grays and have shapes in them, as a photograph's.
 
     Args:
-        values: One row in `step`.
+        values: Rows of a picture, evenly spread.
         opaque: Where they count.
-        block: Side of a block, in pixels.
-        step: Rows from one to the next.
+        longer_side: Of the picture, in pixels.
     """
-    histogram = np.bincount(values[opaque], minlength=256) / max(1, int(opaque.sum()))
+    seen = values[opaque]
+    if not seen.size:
+        return False
+    histogram = np.bincount(seen, minlength=256) / seen.size
+    darkest, lightest = (int(np.searchsorted(histogram.cumsum(), share)) for share in (OUTER_PERCENT / 100, 1 - OUTER_PERCENT / 100))
     ends = histogram[:DARK].sum() + histogram[LIGHT:].sum()
     flat = np.convolve(histogram[DARK:LIGHT], np.ones(FLAT_LEVELS), "valid").max()
-    if ends >= BLACK_AND_WHITE_SHARE or ends + flat >= FLAT_SHARE:
+    if ends + flat >= FLAT_SHARE or max(ends, _outer_share(histogram, darkest, lightest)) >= BLACK_AND_WHITE_SHARE:
         return False
-    down = min(max(1, block // step), len(values))
-    rows, columns = len(values) // down, values.shape[1] // block
-    shape = (rows, down, columns, block)
-    coarse = values[: rows * down, : columns * block].reshape(shape).mean(axis=(1, 3))
-    seen = np.asarray(opaque[: rows * down, : columns * block].reshape(shape).all(axis=(1, 3)))
-    return _bent(coarse, seen) > BENT_SHARE or _bent(values, opaque) > GRAIN_SHARE
+    scale = min(1.0, COARSE_PIXELS / longer_side)
+    height = min(len(values), max(1, round(values.shape[0] * scale)))
+    size = (max(1, round(values.shape[1] * scale)), height)
+    coarse = cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    whole = cv2.resize(opaque.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
+    is_middle = ((coarse >= DARK) & (coarse < LIGHT) & whole)[:, 1:-1] & whole[:, 2:] & whole[:, :-2]
+    return _share(np.abs(coarse[:, 2:] - 2 * coarse[:, 1:-1] + coarse[:, :-2]) > BENT_LEVELS, is_middle) > BENT_SHARE
 
 
-def _bent(values: np.ndarray, opaque: np.ndarray) -> float:
-    """The share of grays that lie off the middle between their neighbors."""
-    is_middle = ((values >= DARK) & (values < LIGHT) & opaque)[:, 1:-1] & opaque[:, 2:] & opaque[:, :-2]
-    return _share(np.abs(values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]) > BENT_LEVELS, is_middle)
+def _outer_share(histogram: np.ndarray, darkest: int, lightest: int) -> float:
+    """The share of what would be black and white, were the darkest and the lightest stretched to them."""
+    if lightest - darkest < NARROWEST_LEVELS:
+        return 0.0
+    margin = DARK * (lightest - darkest) / 255
+    levels = np.arange(256)
+    return float(histogram[(levels < darkest + margin) | (levels > lightest - margin)].sum())
 
 
 def _share(wanted: np.ndarray, among: np.ndarray) -> float:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage
+import skimage.data
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from sdxl_lab import mask_checks
@@ -57,6 +58,16 @@ def noisy(mask: Image.Image, levels: int) -> Image.Image:
 def scaled(mask: Image.Image, most: int) -> Image.Image:
     """Give a mask another value for white."""
     return Image.fromarray((np.asarray(mask).astype(int) * most // 255).astype(np.uint8))
+
+
+def levels(mask: Image.Image, black: int, white: int) -> Image.Image:
+    """Give a mask other values for black and white."""
+    return Image.fromarray((black + np.asarray(mask).astype(int) * (white - black) // 255).astype(np.uint8))
+
+
+def blobs() -> Image.Image:
+    """Draw regions all over a picture, half of it white."""
+    return Image.fromarray(skimage.data.binary_blobs(512, rng=0)).convert("L").resize(SIZE)
 
 
 def photograph(name: str = "astronaut.png") -> Image.Image:
@@ -110,6 +121,10 @@ MASKS: dict[str, Callable[[], Image.Image]] = {
     "sixteen bits": lambda: Image.fromarray(np.asarray(region()).astype(np.uint16) * 257),
     "gray for white": lambda: scaled(region(), 200),
     "gray for white, most of it": lambda: jpeg(scaled(ImageOps.invert(region()), 200), 60),
+    "two grays": lambda: levels(region(), 60, 190),
+    "two grays, JPEG 50": lambda: jpeg(levels(blobs(), 60, 190), 50),
+    "blobs, blurred": lambda: blobs().filter(ImageFilter.GaussianBlur(10)),
+    "blobs in two grays, blurred, JPEG 50": lambda: jpeg(levels(blobs().filter(ImageFilter.GaussianBlur(20)), 60, 190), 50),
     "ivory": lambda: ImageOps.colorize(region(), "black", "#fff4e0"),
     "yellow on black": lambda: Image.merge("RGB", (region(), region(), BLACK)),
     "ink": lambda: region().convert("RGB").convert("CMYK"),
