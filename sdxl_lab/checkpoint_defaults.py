@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from sdxl_lab.cautions import FewSteps, Traits
 from sdxl_lab.checkpoint_files import CheckpointError, Part, PipelineFolder, SingleFile, read_json
 from sdxl_lab.checkpoint_sources import HUB_ID, locate
+from sdxl_lab.dilation import AUTO, settled
 from sdxl_lab.hub import Repository
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.parameters import problems
@@ -37,21 +38,22 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 def defaults(identity: CheckpointIdentity, release: str | None = None) -> dict[str, Any]:
     """The hyperparameters that suit a checkpoint, nested and sparse, over the library's.
 
-    They are always the same three keys, so that a run which names these has nothing left that a later version could fill in otherwise.
+    They are always the same keys, so that a run which names these has nothing left that a later version could fill in otherwise.
 
     Args:
         identity: Which checkpoint.
         release: Whose answer is wanted: `0.1.0`, which told no checkpoint but the pocket one apart, or None for today's.
     """
-    few = None if release == "0.1.0" else few_steps(identity)
+    is_first = release == "0.1.0"
+    few = None if is_first else few_steps(identity)
     if few is None:
-        steps = 30 if identity.family == "pocket" else 70
-        return {"denoising": {"num_inference_steps": steps, "strength": 0.99, "guidance_scale": 7.5}}
-    # Of so few steps a strength below 1 leaves out the first, the one that forgets what is under the mask.
-    return {"denoising": {"num_inference_steps": few.num_inference_steps, "strength": 1.0, "guidance_scale": few.guidance_scale}}
+        denoising = {"num_inference_steps": 30 if identity.family == "pocket" else 70, "strength": 0.99, "guidance_scale": 7.5}
+    else:  # of so few steps a strength below 1 leaves out the first, the one that forgets what is under the mask
+        denoising = {"num_inference_steps": few.num_inference_steps, "strength": 1.0, "guidance_scale": few.guidance_scale}
+    return {"denoising": denoising, "mask": {"kernel_size": 1 if is_first else AUTO}}
 
 
-def suited(edit: Edit, identity: CheckpointIdentity) -> Edit:
+def suited(edit: Edit, identity: CheckpointIdentity, size: tuple[int, int]) -> Edit:
     """Give an edit made by code what it leaves open, as parameters would: the checkpoint's own defaults, then the library's.
 
     An edit that parameters made, or that was read from a record, leaves nothing open and stays as it is.
@@ -59,12 +61,14 @@ def suited(edit: Edit, identity: CheckpointIdentity) -> Edit:
     Args:
         edit: What to paint.
         identity: With which checkpoint.
+        size: (width, height) in pixels of the picture that is edited.
 
     Raises:
         SpecError: It is not valid, as a copy with changes may be.
     """
     try:
-        return Edit.model_validate(merge({"settings": defaults(identity)}, edit.model_dump(exclude_unset=True, warnings=False)))
+        values = merge({"settings": defaults(identity)}, edit.model_dump(exclude_unset=True, warnings=False))
+        return Edit.model_validate(values | {"settings": settled(values["settings"], size)})
     except ValidationError as error:
         raise SpecError(problems(error, Edit), f"the edit of sample {edit.sample!r}") from None
 

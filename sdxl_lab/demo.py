@@ -19,9 +19,12 @@ from sdxl_lab.records import Picture
 from sdxl_lab.report import write_report
 from sdxl_lab.stamps import png
 
+EXACT = {"mask": {"kernel_size": 1}}
+"""The masks as they are: what the two ways before the last are there to show."""
+
 REFINED = {"denoising": {"high_noise_frac": 0.8}}
 DILATED = {"mask": {"kernel_size": 25}, "outpaint": {"mask": {"kernel_size": 5}}}
-RUNS: Mapping[str, Mapping[str, Any]] = {"base": {}, "refined": REFINED, "refined-dilated": REFINED | DILATED}
+RUNS: Mapping[str, Mapping[str, Any]] = {"base": EXACT, "refined": EXACT | REFINED, "refined-dilated": REFINED | DILATED}
 TITLES = {"base": "base", "refined": "base + refiner", "refined-dilated": "base + refiner, dilated mask"}
 DETAIL_PX = 256
 """Details smaller than this are enlarged by a whole factor, so that single pixels can be seen."""

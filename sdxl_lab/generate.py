@@ -60,7 +60,7 @@ def generate(
     """Repaint one picture.
 
     Args:
-        edit: What to paint, and every setting. Steps, strength and guidance that code left open are the checkpoint's own, as parameters have it.
+        edit: What to paint, and every setting. Steps, strength, guidance and kernel that code left open are the defaults, as parameters have it.
         image: The sample's image, any size.
         mask: The sample's mask of that size, white is the object; None only for outpainting with mode `canvas`.
         checkpoint: The loaded models.
@@ -77,7 +77,7 @@ def generate(
         CautionWarning: Something of the edit has no effect or will make a poor picture, as `cautions` says; or the decoded picture has but one color.
     """
     is_reading_open = "image" not in edit.settings.model_fields_set
-    edit = suited(edit, checkpoint.identity)
+    edit = suited(edit, checkpoint.identity, image.size)
     if is_reading_open:
         edit = as_it_matters(edit, pictures.facts_of(image, pictures.rgb(image)).readings)
     settings = edit.settings

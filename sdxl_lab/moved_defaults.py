@@ -77,14 +77,14 @@ def noticed(spec: RunSpec, edits: Iterable[Edit], checkpoint: CheckpointIdentity
         checkpoint: With which.
 
     Returns:
-        Dotted path to the first release's default and today's value, for each that was not given and tells in at least one picture.
+        Dotted path to the first release's default and today's, for each that was not given and tells in at least one picture.
     """
-    moved = moved_since(RELEASES[0], checkpoint)
+    moved, today = moved_since(RELEASES[0], checkpoint), defaults(checkpoint)
     found: dict[str, tuple[Any, Any]] = {}
     for edit in edits:
         settings = edit.settings.model_dump(mode="json")
-        values = {path: (old, get(settings, path)) for path, old in moved.items() if not _has(spec.given(edit.task), path)}
-        found |= {path: pair for path, pair in values.items() if pair[0] != pair[1]}
+        telling = (path for path, old in moved.items() if not _has(spec.given(edit.task), path) and get(settings, path) != old)
+        found |= {path: (moved[path], get(today, path) if _has(today, path) else _library_default(path)) for path in telling}
     return found
 
 

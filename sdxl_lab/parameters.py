@@ -177,10 +177,11 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, An
         if isinstance(key, int):
             path += f"[{key}]"
             continue
+        if level is None:  # what follows names a member of the setting's union
+            break
         path = f"{path}.{key}" if path else key
-        if level is not None:
-            field = level.model_fields.get(key)
-            level = _model(key, field)
+        field = level.model_fields.get(key)
+        level = _model(key, field)
     return path, field
 
 

@@ -152,7 +152,7 @@ def _edits(spec: RunSpec, samples: tuple[Sample, ...], defaults: Mapping[str, An
             metadata = sample.tasks.get(task, TaskMetadata())
             words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
             try:
-                edit = spec.edit(sample.name, task, **words, defaults=defaults)
+                edit = spec.edit(sample.name, task, **words, defaults=defaults, size=sample.size)
             except SpecError as error:
                 problems += error.problems
                 continue

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import CoreSchema, core_schema
 
 from sdxl_lab.credentials import saved_by_papermill, without_credentials
+from sdxl_lab.dilation import settled
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.parameters import plain, problems, without_nulls
@@ -141,13 +142,14 @@ class RunSpec(Settings):
         """Where and how the run is computed, `auto` and None still to be chosen."""
         return Compute.model_validate(self.hyperparameters.get("compute", {}))
 
-    def settings(self, task: Task, defaults: Mapping[str, Any]) -> EditSettings:
+    def settings(self, task: Task, defaults: Mapping[str, Any], size: tuple[int, int]) -> EditSettings:
         """Fill in what was not given: the library's defaults, under the checkpoint's, under the common ones, under the task's own.
 
         Args:
             task: The task, which need not be one of `tasks`.
             defaults: The checkpoint's defaults: nested, sparse, with the keys of `EditSettings`. A `compute` among them is
                 passed over: it is no setting of a picture.
+            size: (width, height) in pixels of the picture that is edited.
 
         Returns:
             The complete settings. `canvas` is 0 on every side where it is not used.
@@ -163,12 +165,20 @@ class RunSpec(Settings):
         if mode != "canvas":
             values.pop("canvas", None)
         try:
-            return EditSettings.model_validate(values)
+            return EditSettings.model_validate(settled(values, size))
         except ValidationError as error:
             raise SpecError(problems(error, EditSettings), "the checkpoint's defaults") from None
 
     def edit(
-        self, sample: str, task: Task, *, prompt: str | None, negative_prompt: str | None, seed: int | None, defaults: Mapping[str, Any]
+        self,
+        sample: str,
+        task: Task,
+        *,
+        prompt: str | None,
+        negative_prompt: str | None,
+        seed: int | None,
+        defaults: Mapping[str, Any],
+        size: tuple[int, int],
     ) -> Edit:
         """Plan one picture: the words and the seed of the dataset, under those of the parameters.
 
@@ -178,7 +188,8 @@ class RunSpec(Settings):
             prompt: The dataset's prompt, if it has one; likewise `negative_prompt` and `seed`.
             negative_prompt: None is not the empty text: diffusers treats them differently.
             seed: From -2**63 to 2**64 - 1.
-            defaults: The checkpoint's defaults, as for `settings`.
+            defaults: The checkpoint's defaults, as for `settings`; likewise `size`.
+            size: (width, height) in pixels of the sample's picture.
 
         Returns:
             The picture to make.
@@ -194,7 +205,7 @@ class RunSpec(Settings):
         ]
         if missing:
             raise SpecError(missing)
-        return Edit(sample=sample, task=task, settings=self.settings(task, defaults), **words)
+        return Edit(sample=sample, task=task, settings=self.settings(task, defaults, size), **words)
 
     def given(self, task: Task) -> dict[str, Any]:
         """Lay the sparse hyperparameters of one task over the common ones.

@@ -59,25 +59,25 @@ class Sample:
     Attributes:
         name: Unique in its dataset and fit to name a folder.
         image_path: The picture's file.
+        size: Its width and height in pixels, upright.
         mask_path: The mask's file; None is enough only for extending the canvas.
         tasks: By task ("inpaint", "outpaint"); a task that the metadata doesn't mention is absent.
         extra: Fields that the lab doesn't know, as they were written.
         image_sha256: The picture file's SHA-256 when it was fetched; None skips the comparison.
         mask_sha256: The same of the mask's file.
         facts: What of the picture's file changes how it is read.
-        size: Width and height of the picture, upright, when it was fetched; None if it was not.
         mask_check: What was found of the mask's file when it was fetched: its share of the picture, and what is to be said of it.
     """
 
     name: str
     image_path: Path
+    size: tuple[int, int]
     mask_path: Path | None = None
     tasks: Mapping[str, TaskMetadata] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     image_sha256: str | None = None
     mask_sha256: str | None = None
     facts: pictures.Facts = field(default_factory=pictures.Facts)
-    size: tuple[int, int] | None = None
     mask_check: mask_checks.Checked | None = None
 
     def image(self, *, color_profile: pictures.ColorProfile = "srgb", background: pictures.Background = "white") -> Image.Image:

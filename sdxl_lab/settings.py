@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from sdxl_lab.dilation import AUTO, Auto
 from sdxl_lab.documents import Neutral, written
 
 Task = Literal["inpaint", "outpaint"]
@@ -122,6 +123,21 @@ class Mask(Settings):
     iterations: int = Field(default=1, strict=True, ge=0, le=10000, description="a whole number, 0 or more")
     feather_px: Pixels = Field(default=0, description=PIXELS)
     latent_mask: Literal["nearest", "cover"] = Field(default="nearest", description="one of nearest, cover")
+
+
+class MaskAsAsked(Mask):
+    """The same while it is asked for, when the kernel may be left to the size of the picture.
+
+    Attributes:
+        kernel_size: `auto` grows the region by a sixteenth of the picture's shorter side on each side; what is outpainted around an object by
+            a 128th, and a canvas not at all.
+    """
+
+    # Settings are frozen, so that what is asked for may be wider than what is stored.
+    kernel_size: Annotated[int, Field(strict=True, ge=1, le=16383), AfterValidator(_odd)] | Auto = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default=AUTO,
+        description="an odd whole number of pixels from 1 (which leaves the mask as given) to 16383, or auto, in proportion to the picture",
+    )
 
 
 class Conditioning(Settings):
@@ -269,7 +285,7 @@ class InpaintHyperparameters(_Words):
 
     denoising: Denoising = Denoising()
     refiner: Refiner = Refiner()
-    mask: Mask = Mask()
+    mask: MaskAsAsked = MaskAsAsked()
     conditioning: Conditioning = Conditioning()
 
 
@@ -297,7 +313,7 @@ class Hyperparameters(_Words):
 
     denoising: Denoising = Denoising()
     refiner: Refiner = Refiner()
-    mask: Mask = Mask()
+    mask: MaskAsAsked = MaskAsAsked()
     conditioning: Conditioning = Conditioning()
     canvas: Canvas = Canvas()
     image: ImageReading = ImageReading()

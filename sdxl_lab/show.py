@@ -37,7 +37,7 @@ def print_dataset(dataset: Dataset, console: Console | None = None) -> None:
     console = console or Console()
     table = Table("sample", "size", "mask", "inpaint", "outpaint")
     for sample in dataset.samples:
-        width, height = sample.size or sample.image().size
+        width, height = sample.size
         share = percent(sample.mask_check.share) if sample.mask_check else "none"
         prompts = [sample.tasks[task].prompt or "" if task in sample.tasks else "" for task in ("inpaint", "outpaint")]
         table.add_row(*(Text(printable(cell)) for cell in (sample.name, f"{width}x{height}", share, *prompts)))

@@ -50,7 +50,7 @@ def planned(
             prompt=f"a red {sample}" if prompts else "a crab",
             negative_prompt=None,
             seed=seed + SAMPLES.index(sample),
-            settings=spec.settings(task, {}),
+            settings=spec.settings(task, {}, (64, 64)),
         )
         for sample in samples
         for task in tasks

@@ -41,7 +41,7 @@ def planned(
         runs_folder=str(runs_folder),
     )
     edits = tuple(
-        Edit(sample=sample, task=task, prompt=prompt, negative_prompt=None, seed=seed, settings=spec.settings(task, {}))
+        Edit(sample=sample, task=task, prompt=prompt, negative_prompt=None, seed=seed, settings=spec.settings(task, {}, (64, 64)))
         for sample, task, prompt, seed in words
     )
     return ResolvedSpec(

@@ -43,7 +43,9 @@ def resolved_run(runs_folder: Path, dataset: str = "pocket-scenes", tracking: st
     )
     words: list[tuple[str, Task, int]] = [("octopus", "inpaint", -732), ("octopus", "outpaint", 5), ("café au lait", "inpaint", 2**63)]
     edits = tuple(
-        Edit(sample=sample, task=task, prompt=f"a red {sample}, on “sand”", negative_prompt=None, seed=seed, settings=spec.settings(task, {}))
+        Edit(
+            sample=sample, task=task, prompt=f"a red {sample}, on “sand”", negative_prompt=None, seed=seed, settings=spec.settings(task, {}, (64, 64))
+        )
         for sample, task, seed in words
     )
     return ResolvedSpec(

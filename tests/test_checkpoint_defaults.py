@@ -18,10 +18,12 @@ from sdxl_lab.spec import CheckpointIdentity, Compute, Denoising, Edit, EditSett
 from sdxl_lab.trajectory import SCHEDULERS, build_scheduler
 
 OF_0_1_0: dict[str, dict[str, Any]] = {
-    family: {"denoising": {"num_inference_steps": steps, "strength": 0.99, "guidance_scale": 7.5}}
+    family: {"denoising": {"num_inference_steps": steps, "strength": 0.99, "guidance_scale": 7.5}, "mask": {"kernel_size": 1}}
     for family, steps in {"pocket": 30, "sdxl": 70, "custom": 70}.items()
 }
 """The defaults of 0.1.0, by family."""
+
+SIZE = (128, 96)
 
 TURBO: dict[str, Any] = {
     "_class_name": "EulerAncestralDiscreteScheduler",
@@ -190,9 +192,9 @@ def test_an_edit_with_nothing_left_open_stays_as_it_is(name, release):
     identity = named(name, "pocket" if name == "pocket" else "custom")
     spec = RunSpec.from_parameters(name="a", dataset="b", checkpoint=name, hyperparameters={"denoising": {"high_noise_frac": 0.8}})
     for task in spec.tasks:
-        edit = spec.edit("star", task, prompt="a", negative_prompt=None, seed=1, defaults=defaults(identity, release))
-        assert suited(edit, identity) == edit
-        assert suited(Edit.model_validate_json(edit.model_dump_json()), identity) == edit
+        edit = spec.edit("star", task, prompt="a", negative_prompt=None, seed=1, defaults=defaults(identity, release), size=SIZE)
+        assert suited(edit, identity, SIZE) == edit
+        assert suited(Edit.model_validate_json(edit.model_dump_json()), identity, SIZE) == edit
 
 
 def test_what_code_names_is_kept():
@@ -201,11 +203,13 @@ def test_what_code_names_is_kept():
     """
     turbo = named("stabilityai/sdxl-turbo")
     edit = Edit(task="inpaint", settings=EditSettings(denoising=Denoising(num_inference_steps=2, scheduler="lcm")), **WORDS)
-    denoising = suited(edit, turbo).settings.denoising
+    denoising = suited(edit, turbo, SIZE).settings.denoising
     assert (denoising.num_inference_steps, denoising.strength, denoising.guidance_scale, denoising.scheduler) == (2, 1.0, 0.0, "lcm")
     same_as_default = Edit(task="inpaint", settings=EditSettings(denoising=Denoising(num_inference_steps=50, guidance_scale=7.5)), **WORDS)
-    assert suited(same_as_default, turbo).settings.denoising.num_inference_steps == 50
-    assert suited(Edit(task="inpaint", settings=EditSettings(), **WORDS), named("pocket", "pocket")).settings.denoising.num_inference_steps == 30
+    assert suited(same_as_default, turbo, SIZE).settings.denoising.num_inference_steps == 50
+    assert (
+        suited(Edit(task="inpaint", settings=EditSettings(), **WORDS), named("pocket", "pocket"), SIZE).settings.denoising.num_inference_steps == 30
+    )
 
 
 @pytest.mark.parametrize(

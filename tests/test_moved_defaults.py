@@ -27,7 +27,7 @@ def photo_sweep(folder: Path, dataset: str = PHOTOGRAPHS, **more: Any) -> SweepF
     Two points over a dataset; by default one whose pictures 0.1.0 read in another way.
     """
     parameters = {"dataset": dataset, "tasks": ["inpaint"], "tracking": "off", "runs_folder": str(folder / "runs")}
-    return SweepFile.from_dict({"name": "photos", "parameters": parameters, "grid": {"hyperparameters.seed": [1, 2]}, **more})
+    return SweepFile.from_dict({"name": "photos", "parameters": parameters, "grid": {"hyperparameters.seed": [1, 2]}} | more)
 
 
 def test_every_default_is_the_first_release_s_or_is_known_to_have_moved():
@@ -52,11 +52,12 @@ def test_a_plan_says_which_defaults_moved_where_that_tells(tmp_path):
     """
     [line] = [note for note in plan(photo_sweep(tmp_path)).notes if "defaults have moved" in note]
     assert line == (
-        "since 0.1.0 defaults have moved: image.color_profile was ignore and is srgb; "
+        "since 0.1.0 defaults have moved: image.color_profile was ignore and is srgb, mask.kernel_size was 1 and is auto; "
         "a file written for it means its pictures with the line `defaults: 0.1.0`"
     )
-    given = {"grid": {"hyperparameters.seed": [1], "hyperparameters.image.color_profile": ["srgb"]}}
-    for other in (photo_sweep(tmp_path, **given), photo_sweep(tmp_path, "pocket-scenes"), photo_sweep(tmp_path, defaults="0.2.0")):
+    exact = {"hyperparameters.seed": [1], "hyperparameters.mask.kernel_size": [1]}
+    given = exact | {"hyperparameters.image.color_profile": ["srgb"]}
+    for other in (photo_sweep(tmp_path, grid=given), photo_sweep(tmp_path, "pocket-scenes", grid=exact), photo_sweep(tmp_path, defaults="0.2.0")):
         assert not [note for note in plan(other).notes if "defaults have moved" in note]
 
 
@@ -77,9 +78,9 @@ def test_what_a_sweep_gives_itself_wins_over_pinned_defaults():
     """
     Pinning fills in what is not given, and nothing else.
     """
-    given = {"name": "x", "hyperparameters": {"image": {"color_profile": "srgb"}, "seed": 3}}
+    given = {"name": "x", "hyperparameters": {"image": {"color_profile": "srgb"}, "mask": {"kernel_size": 9}, "seed": 3}}
     assert pinned(given, "0.1.0", POCKET) == given
-    assert pinned({"name": "x"}, "0.1.0", POCKET)["hyperparameters"] == {"image": {"color_profile": "ignore"}}
+    assert pinned({"name": "x"}, "0.1.0", POCKET)["hyperparameters"] == {"image": {"color_profile": "ignore"}, "mask": {"kernel_size": 1}}
     assert pinned({"name": "x"}, NAMED[-1], POCKET) == {"name": "x"}
 
 

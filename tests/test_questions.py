@@ -35,7 +35,9 @@ def asked(questions) -> list[Any]:
     """What each point of the sweep sets."""
     points = SweepFile.read(NOTEBOOKS / "questions.yaml").points
     defaults = checkpoints.defaults(checkpoints.identify("pocket"))
-    edits = [[SimpleNamespace(task=task, settings=point.spec.settings(task, defaults)) for task in ("inpaint", "outpaint")] for point in points]
+    edits = [
+        [SimpleNamespace(task=task, settings=point.spec.settings(task, defaults, (128, 128))) for task in ("inpaint", "outpaint")] for point in points
+    ]
     return [questions.Settings.of(SimpleNamespace(resolved=SimpleNamespace(edits=pair))) for pair in edits]
 
 

@@ -24,6 +24,7 @@ PATHS = (
 """Settings that both tasks have."""
 
 ONE = ("star",)
+SIZE = (64, 64)
 
 
 @pytest.mark.parametrize(
@@ -56,9 +57,9 @@ def test_the_closer_layer_wins(path, present):
             layers[layer] = replace({}, path, value if closest_layer else default)
             expected = value if closest_layer else expected
     run = make_spec(merge(layers["common"], {"outpaint": layers["task"]}))
-    assert get(run.settings("outpaint", layers["checkpoint"]).model_dump(mode="json"), path) == expected
+    assert get(run.settings("outpaint", layers["checkpoint"], SIZE).model_dump(mode="json"), path) == expected
     for_inpaint = value if present and "task" not in present else default
-    assert get(run.settings("inpaint", layers["checkpoint"]).model_dump(mode="json"), path) == for_inpaint
+    assert get(run.settings("inpaint", layers["checkpoint"], SIZE).model_dump(mode="json"), path) == for_inpaint
 
 
 def test_a_task_can_go_back_to_no_refiner():
@@ -66,8 +67,8 @@ def test_a_task_can_go_back_to_no_refiner():
     None given for a task overrides a common hand-over.
     """
     run = make_spec({"denoising": {"high_noise_frac": 0.8}, "outpaint": {"denoising": {"high_noise_frac": None}}})
-    assert run.settings("inpaint", {}).denoising.high_noise_frac == 0.8
-    assert run.settings("outpaint", {}).denoising.high_noise_frac is None
+    assert run.settings("inpaint", {}, SIZE).denoising.high_noise_frac == 0.8
+    assert run.settings("outpaint", {}, SIZE).denoising.high_noise_frac is None
 
 
 @pytest.mark.parametrize("key", ["prompt", "negative_prompt", "seed"])
@@ -87,7 +88,7 @@ def test_a_picture_without_prompt_or_seed_is_refused():
     What neither dataset nor parameters give is asked for, all at once.
     """
     with pytest.raises(SpecError) as caught:
-        make_spec().edit("star", "inpaint", prompt=None, negative_prompt=None, seed=None, defaults={})
+        make_spec().edit("star", "inpaint", prompt=None, negative_prompt=None, seed=None, defaults={}, size=SIZE)
     assert [problem.partition(":")[0] for problem in caught.value.problems] == ["hyperparameters.inpaint.prompt", "hyperparameters.inpaint.seed"]
 
 
@@ -96,8 +97,8 @@ def test_a_checkpoints_bad_defaults_are_not_blamed_on_the_parameters():
     An error in a checkpoint's defaults says whose it is, and its compute is passed over.
     """
     with pytest.raises(SpecError, match=r"1 problem in the checkpoint's defaults:\n  - denoising\.strength: got 2"):
-        make_spec().settings("inpaint", {"denoising": {"strength": 2}})
-    assert make_spec().settings("inpaint", {"compute": {"threads": 1}}) == EditSettings()
+        make_spec().settings("inpaint", {"denoising": {"strength": 2}}, SIZE)
+    assert make_spec().settings("inpaint", {"compute": {"threads": 1}}, SIZE) == EditSettings()
 
 
 def test_canvas_is_only_kept_where_it_is_used():
@@ -105,9 +106,9 @@ def test_canvas_is_only_kept_where_it_is_used():
     A common canvas reaches outpainting in mode canvas alone, so that it cannot change what inpainting is.
     """
     run = make_spec({"canvas": {"left_px": 8, "fill": "noise"}, "outpaint": {"mode": "canvas"}})
-    assert run.settings("inpaint", {}) == EditSettings()
-    assert run.settings("outpaint", {}).canvas.left_px == 8
-    assert run.settings("outpaint", {}).mode == "canvas"
+    assert run.settings("inpaint", {}, SIZE) == EditSettings()
+    assert run.settings("outpaint", {}, SIZE).canvas.left_px == 8
+    assert run.settings("outpaint", {}, SIZE).mode == "canvas"
 
 
 def test_settings_are_frozen_and_closed():
