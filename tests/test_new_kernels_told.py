@@ -57,6 +57,10 @@ CAUSES = {
         "import wave\ndef make(n):\n    def inner(): return n\n    return inner\nwave.open = make(1)",
         "left function make.<locals>.inner in wave.open",
     ),
+    "a function, and all that was there frozen": (
+        "import gc, wave\ndef own(*_): pass\nwave.open = own\ngc.freeze()",
+        "left function own in wave.open",
+    ),
     "a thread": (
         "import threading, time\ndef work(): time.sleep(600)\nthreading.Thread(target=work, daemon=True, name='mine').start()",
         "left thread mine running",

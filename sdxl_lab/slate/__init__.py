@@ -28,7 +28,7 @@ import sys
 import typing
 import weakref
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
@@ -62,13 +62,14 @@ class _Watched(Generic[_T]):
         return (thing := self.reference()) is not None and self.fingerprint(thing) != self.known
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Slate:
-    """What a warm kernel was like before its first notebook."""
+    """What a warm kernel was like before its first notebook; and an object made when the present one began."""
 
     restorers: Sequence[Restore]
     modules: Modules
     leftovers: Leftovers
+    entered: list[str] = field(default_factory=list)
 
 
 _slate: _Slate | None = None
@@ -148,6 +149,7 @@ def enter(folder: str) -> str:
     """
     os.chdir(folder)
     if _slate is not None:
+        _slate.entered = [folder]
         _slate.modules.forget_places()
         if name := _slate.modules.hidden(folder):
             return f"finds a module {name} in {folder}, and earlier notebooks imported another one"
@@ -179,17 +181,24 @@ def wipe() -> str:
     libraries.reseed()
     for forget in getattr(typing, "_cleanups", ()):  # Optional[A] is remembered, and A with it
         forget()
+    if _is_frozen(_slate.entered):
+        gc.unfreeze()  # the notebook's own gc.freeze() would hide what it left
     gc.collect()
     if left := _slate.leftovers.living(forgotten):
         return f"left {left}"
     for watched in _watched:
         if watched.has_changed():
             return f"changed {watched.name}"
-    if not gc.get_freeze_count() or _slate.modules.has_grown:
+    if _slate.modules.has_grown or not _is_frozen(_slate):
         gc.freeze()  # else each later collection walks through all that the libraries hold
     if (torch := sys.modules.get("torch")) and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     return CLEAN
+
+
+def _is_frozen(thing: Any) -> bool:
+    """Whether collections pass a thing over: `gc.get_freeze_count` counts a million of them, which takes as long as all else here."""
+    return all(thing is not found for found in gc.get_objects())
 
 
 def _shell() -> Any:
