@@ -10,11 +10,11 @@ import torch
 
 LIBRARIES = ("accelerate", "diffusers", "transformers")
 
-ROW = 2**16
-"""How many numbers of 16 bits are added up to one."""
+ROW = 2**11
+"""How many words of 32 bits are added up to one number."""
 
-ROWS_AT_ONCE = {"cpu": 4}
-"""As many rows as fit a processor's cache, a MiB; elsewhere 64 MiB."""
+WORDS_AT_ONCE = {"cpu": 2**18}
+"""As many as a processor's cache holds as float64, 2 MiB; elsewhere 64 MiB."""
 
 TOKENIZING = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 OF_VOCABULARIES = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback")
@@ -38,7 +38,7 @@ def state_of(pipeline: Any) -> Hashable:
 def digest(tensors: Iterable[torch.Tensor]) -> Hashable:
     """Tell apart what numbers tensors hold, and in which order: bits, so that NaN equals itself and nothing is rounded.
 
-    Rows of 65,536 numbers of 16 bits are multiplied by as many different numbers and added up, exactly, on the tensors' own device. So a change
+    Rows of 2,048 words of 32 bits are multiplied by as many different numbers and added up, exactly, on the tensors' own device. So a change
     of one number is always seen, as is the exchange of two; others are missed once in some billions.
 
     Args:
@@ -53,53 +53,63 @@ def digest(tensors: Iterable[torch.Tensor]) -> Hashable:
 
 
 class _Sums:
-    """Sums over a stream of numbers, in which each number has a weight of its own."""
+    """Sums over a stream of words, in which each word of a row has a weight of its own."""
 
     def __init__(self, device: torch.device) -> None:
         self._weights = _weights(device)
-        self._buffer = torch.empty(ROWS_AT_ONCE.get(device.type, 256) * ROW, dtype=torch.int32, device=device)
+        self._buffer = torch.empty(WORDS_AT_ONCE.get(device.type, 2**23), dtype=self._weights.dtype, device=device)
         self._size, self._filled = self._buffer.numel(), 0
         self._rows: list[torch.Tensor] = []
 
     def add(self, tensor: torch.Tensor) -> None:
-        flat = tensor.detach().contiguous().reshape(-1)
-        bits = flat.view(torch.uint8 if flat.element_size() == 1 else torch.int16)
-        taken, count = 0, bits.numel()
+        words = _words(tensor)
+        taken, count = 0, words.numel()
         while taken < count:
             more = min(count - taken, self._size - self._filled)
-            self._buffer[self._filled : self._filled + more] = bits[taken : taken + more]
+            self._buffer[self._filled : self._filled + more] = words[taken : taken + more]
             taken, self._filled = taken + more, self._filled + more
             if self._filled == self._size:
                 self._add_up()
 
     def end(self) -> bytes:
-        if self._filled % ROW:
-            whole = -(-self._filled // ROW) * ROW
-            self._buffer[self._filled : whole] = 0
-            self._filled = whole
+        whole = -(-self._filled // ROW) * ROW
+        self._buffer[self._filled : whole] = 0
+        self._filled = whole
         self._add_up()
-        return torch.cat(self._rows).cpu().numpy().tobytes()
+        return torch.cat(self._rows).cpu().long().numpy().tobytes()
 
     def _add_up(self) -> None:
-        # 16 bits with a sign, times at most 2 ** 16, are 32 bits with a sign; the sums have 64.
         rows = self._buffer[: self._filled].view(-1, ROW)
-        self._rows.append(rows.mul_(self._weights).sum(dim=1, dtype=torch.int64))
+        # Only processors multiply matrices of integers, and those of float64 several times as fast.
+        self._rows.append(rows @ self._weights if rows.is_floating_point() else rows.mul_(self._weights).sum(dim=1))
         self._filled = 0
+
+
+def _words(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor's bits as numbers of 32 bits each, or of 8 where those do not come out even."""
+    flat = tensor.detach().contiguous().view(-1)
+    if flat.storage_offset() % 4 or flat.stride() != (1,):  # it begins within a word, or is one number with any stride
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8 if flat.numel() * flat.element_size() % 4 else torch.int32)
 
 
 @cache
 def _weights(device: torch.device) -> torch.Tensor:
-    """1 to 65,536, shuffled: in order, two rows of a matrix with equal sums could be exchanged unseen."""
+    """1 to 2,048, shuffled: in order, two rows of a matrix with equal sums could be exchanged unseen.
+
+    A row's sum is at most 2 ** 31 times their own, which is less than 2 ** 53: exact as float64.
+    """
     order = torch.randperm(ROW, generator=torch.Generator().manual_seed(0), device="cpu")
-    return order.add(1).to(device=device, dtype=torch.int32)
+    return order.add(1).to(device=device, dtype=torch.float64 if device.type == "cpu" else torch.int64)
 
 
 def _parts(pipeline: Any) -> Iterator[Hashable]:
-    yield repr(pipeline.config), tuple(_set_on(pipeline, passed_over=pipeline.components))
+    components = pipeline.components
+    yield repr(pipeline.config), tuple(_set_on(pipeline, passed_over=components))
     for name in ("image_processor", "mask_processor"):
         processor = getattr(pipeline, name, None)
         yield name, type(processor), repr(getattr(processor, "config", None)), tuple(_set_on(processor))
-    for name, component in sorted(pipeline.components.items()):
+    for name, component in sorted(components.items()):
         yield name, id(component), repr(getattr(component, "config", None))
         if isinstance(component, torch.nn.Module):
             yield from _of_model(component)
@@ -111,12 +121,14 @@ def _parts(pipeline: Any) -> Iterator[Hashable]:
 
 
 def _of_model(model: torch.nn.Module) -> Iterator[Hashable]:
+    places: dict[torch.Tensor, int] = {}
     for path, module in model.named_modules():
         yield path, type(module), tuple(_switches(module))
-    tensors = [(path, tensor) for path, tensor in [*model.named_parameters(), *model.named_buffers()] if not tensor.is_meta]
-    for path, tensor in tensors:
-        yield path, tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.requires_grad, tensor.grad is not None
-    yield digest(tensor for _, tensor in tensors)
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None and not tensor.is_meta:
+                place = places.setdefault(tensor, len(places))
+                yield name, place, tensor.dtype, tensor.shape, tensor.stride(), tensor.requires_grad, tensor.grad is not None
+    yield digest(places)
 
 
 def _of_tokenizer(tokenizer: Any) -> Iterator[Hashable]:
@@ -133,10 +145,9 @@ def _of_tokenizer(tokenizer: Any) -> Iterator[Hashable]:
 def _switches(module: torch.nn.Module) -> Iterator[Hashable]:
     """A module's own attributes, whether it is compiled, and the hooks besides the libraries' own."""
     yield module._compiled_call_impl is not None
-    for name, value in vars(module).items():
-        if name in ("_forward_hooks", "_forward_pre_hooks"):
-            # transformers adds some the first time that a model is called
-            yield name, tuple(key for key, hook in value.items() if getattr(hook, "__module__", "").partition(".")[0] not in LIBRARIES)
+    for hooks in (module._forward_hooks, module._forward_pre_hooks):
+        # transformers adds some the first time that a model is called
+        yield tuple(key for key, hook in hooks.items() if getattr(hook, "__module__", "").partition(".")[0] not in LIBRARIES)
     yield from _set_on(module)
 
 

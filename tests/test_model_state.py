@@ -172,20 +172,35 @@ def test_a_digest_is_that_of_the_numbers_not_of_their_place():
     assert digest([]) == ()
 
 
-def test_a_digest_equals_sums_made_by_hand(monkeypatch):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_numbers_that_begin_anywhere_equal_their_copy(dtype):
     """
-    The digest holds, for each row, the sum of its 16-bit numbers times the row's weights, in Python's own integers, whatever is added at once.
+    Even many or not, numbers are digested alike wherever in memory they begin, and one alone whatever its stride.
+    """
+    values = torch.randn(2 * ROW + 2, generator=torch.Generator().manual_seed(3)).to(dtype)
+    for part in (values[1:], values[1:-1], values[2:-1], values[1:2], values.view(1, -1)[:, 3]):
+        copy_of_it = torch.tensor(part.tolist(), dtype=dtype)
+        assert digest([part]) == digest([copy_of_it])
+        assert digest([part]) != digest([copy_of_it.neg()])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+def test_a_digest_equals_sums_made_by_hand(monkeypatch, dtype):
+    """
+    The digest is of each row's sum of 32-bit words times weights, however large, in float64 as in integers, whatever is added at once.
     """
     from sdxl_lab import model_state
 
-    values = torch.randn(ROW + 1000, generator=torch.Generator().manual_seed(2)).half()
-    weights = model_state._weights(values.device).tolist()
-    bits = values.view(torch.int16).tolist()
-    expected = [sum(a * b for a, b in zip(bits[start : start + ROW], weights, strict=False)) for start in (0, ROW)]
-    assert sorted(weights) == list(range(1, ROW + 1))
+    weights = model_state._weights(torch.device("cpu"))
+    monkeypatch.setattr(model_state, "_weights", lambda _: weights.to(dtype))
+    values = torch.randn(ROW + 1000, generator=torch.Generator().manual_seed(2))
+    words = torch.cat([values.view(torch.int32), torch.full((2 * ROW,), -(2**31), dtype=torch.int32)])
+    factors = list(map(int, weights.tolist()))
+    expected = [sum(a * b for a, b in zip(words.tolist()[start : start + ROW], factors, strict=False)) for start in range(0, len(words), ROW)]
+    assert sorted(factors) == list(range(1, ROW + 1))
     for rows in (1, 2, 256):
-        monkeypatch.setitem(model_state.ROWS_AT_ONCE, "cpu", rows)
-        [found] = digest([values])  # pyright: ignore[reportGeneralTypeIssues]
+        monkeypatch.setitem(model_state.WORDS_AT_ONCE, "cpu", rows * ROW)
+        [found] = digest([words])  # pyright: ignore[reportGeneralTypeIssues]
         assert list(memoryview(found).cast("q")) == expected
 
 
