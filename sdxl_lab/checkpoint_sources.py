@@ -10,6 +10,7 @@ from typing import Literal
 
 from sdxl_lab.checkpoint_files import CONFIGURATION, CheckpointError, Part, PipelineFolder, SingleFile, digest_of_parts
 from sdxl_lab.hub import Repository
+from sdxl_lab.places import misread
 from sdxl_lab.spec import CheckpointIdentity
 
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
@@ -76,6 +77,8 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
     if checkpoint in NAMED:
         base = Repository(NAMED[checkpoint], base_commit or "main")
         return Source(name=checkpoint, base=base, refiner=Repository(REFINER, refiner_commit or "main", is_refiner=True), family="sdxl")
+    if reason := misread(checkpoint, "checkpoint"):
+        raise CheckpointError(f"checkpoint {checkpoint[:200]!r} cannot be found: {reason}")
     # What has a commit came from the hub: a folder that happens to have its name is another checkpoint.
     if revision is None and (found := _locate_here(checkpoint)):
         return found

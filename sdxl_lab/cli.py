@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from sdxl_lab import places
 from sdxl_lab.errors import LabError
 
 INTERRUPTED = 130
@@ -231,7 +232,10 @@ def status(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.", metavar="RUN|FOLDER ...")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The page; report.html in the folder if one is given, else here.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            *("-o", "--output"), parser=places.output, help="The page; report.html in the folder if one is given, else here.", metavar="FILE"
+        ),
     ] = None,
 ) -> None:
     """Write one HTML page that shows runs side by side: no server, no network."""
@@ -268,8 +272,13 @@ def compare(
     ] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="inpaint or outpaint, to look at one alone.")] = None,
     each_seed: Annotated[bool, typer.Option("--each-seed", help="A row for each run, also where runs differ in nothing but seeds.")] = False,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write all numbers as a table, one row a run.")] = None,
-    notebook: Annotated[Path | None, typer.Option("--notebook", metavar="FILE.ipynb", help="Run the built-in notebook compare, and keep it.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", parser=places.output, metavar="FILE", help="Write all numbers as a table, one row a run.")
+    ] = None,
+    notebook: Annotated[
+        Path | None,
+        typer.Option("--notebook", parser=places.output, metavar="FILE.ipynb", help="Run the built-in notebook compare, and keep it."),
+    ] = None,
 ) -> None:
     """Compare runs: what differs, and each metric's mean and paired differences with 95% intervals."""
     from sdxl_lab.compare import compare, print_comparison, write_csv
@@ -296,7 +305,12 @@ def reproduce(
     threads: Annotated[int | None, typer.Option(help="CPU threads, instead of as many as it was made with.", min=1, max=1024)] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Where to write what was made; else only if it differs, <name>-again.png here.", metavar="FILE"),
+        typer.Option(
+            *("-o", "--output"),
+            parser=places.output,
+            help="Where to write what was made; else only if it differs, <name>-again.png here.",
+            metavar="FILE",
+        ),
     ] = None,
 ) -> None:
     """Make a picture again from its own description, and say whether it is identical; leave with 1 if not."""

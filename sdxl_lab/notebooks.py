@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import glob
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from sdxl_lab.disk import make_folder
 from sdxl_lab.errors import LabError
 
 BUILT_IN = "inpaint_outpaint"
@@ -134,9 +136,11 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
     Raises:
         MachineError: The kernel died, or there was not enough memory.
         NotebookError: A cell failed. The message is that of the error in the cell.
+        DiskError: The output's folder cannot be made.
         KeyboardInterrupt: By ctrl-C.
     """
-    for leftover in output.parent.glob(f".{output.stem}-*.ipynb"):
+    make_folder(output.parent)
+    for leftover in output.parent.glob(f".{glob.escape(output.stem)}-*.ipynb"):
         leftover.unlink(missing_ok=True)
     unfinished = output.with_name(f".{output.stem}-{os.getpid()}.ipynb")
     failed = output.with_name(FAILED)

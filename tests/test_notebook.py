@@ -71,10 +71,10 @@ def test_the_notebook_is_thin(built_in):
 
 def test_parameters_reach_the_cells(write, tmp_path):
     """
-    Given parameters win over the parameters cell, whatever of JSON's types they have.
+    Given parameters win over the parameters cell, whatever of JSON's types they have.  The output may lie in a folder that is to be made, of any name.
     """
     notebook = write("a = 1\nb = 'kept'", "print([a, b])")
-    output = tmp_path / "executed.ipynb"
+    output = tmp_path / "new {a} {" / "b**[c].ipynb"
     notebooks.run(notebook, {"a": {"x": [None, -7, 0.5, "null"]}}, output)
     [printed] = [out for cell in json.loads(output.read_text())["cells"] for out in cell["outputs"]]
     assert ast.literal_eval("".join(printed["text"])) == [{"x": [None, -7, 0.5, "null"]}, "kept"]

@@ -1,7 +1,15 @@
+import re
+from pathlib import Path
+
 import pytest
+from typer.testing import CliRunner
 
 from sdxl_lab.artifacts import ArtifactError, fetch
+from sdxl_lab.checkpoint_files import CheckpointError
+from sdxl_lab.checkpoint_sources import locate
+from sdxl_lab.cli import app
 from sdxl_lab.experiment import resolve
+from sdxl_lab.places import PlaceError, output
 from sdxl_lab.run_spec import RunSpec, SpecError
 from tests.datasets import write_dataset
 
@@ -16,6 +24,8 @@ ELSEWHERE = {
     "C:\\runs": "a path of Windows",
     "D:/runs": "a path of Windows",
     "\\\\server\\runs": "a path of Windows",
+    "artifacts\\runs": "a backslash",
+    "my\\ runs": "a backslash",
     "$HOME/runs": r"\$HOME is not filled in here",
     "${SCRATCH}/runs": r"\$\{SCRATCH\} is not filled in here",
     "%USERPROFILE%/runs": "%USERPROFILE% is not filled in here",
@@ -44,6 +54,44 @@ def test_fetch_refuses_it_too(written):
     """
     with pytest.raises(ArtifactError, match=ELSEWHERE[written]):
         fetch(written)
+
+
+@pytest.mark.parametrize("written", ELSEWHERE)
+def test_a_checkpoint_that_is_looked_up_is_refused_too(written):
+    """
+    A checkpoint that is given without a run, as to `reproduce`, gets the same reason.
+    """
+    with pytest.raises(CheckpointError, match=ELSEWHERE[written]):
+        locate(written)
+
+
+NO_OUTPUTS = {written: reason for written, reason in ELSEWHERE.items() if "\0" not in written}
+NO_OUTPUTS |= {"-": "name a file", "": "name a file", "runs": "name a file", "/dev/null": "name a file", "notes.txt/x": "notes.txt is no folder"}
+WRITING = ["report runs -o", "compare runs --csv", "compare runs --notebook", "reproduce picture.png --output"]
+
+
+@pytest.mark.parametrize(
+    ("options", "written"), [*((WRITING[0], written) for written in NO_OUTPUTS), *((options, "s3://b/x") for options in WRITING)]
+)
+def test_an_output_elsewhere_is_refused_before_any_work(tmp_path, monkeypatch, options, written):
+    """
+    What an option names to write to is looked at before the runs are, which are not even there; nothing is made.
+    """
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    Path("notes.txt").write_text("mine")
+    raised = CliRunner().invoke(app, [*options.split(), written]).exception
+    assert isinstance(raised, PlaceError)
+    assert re.search(f"got .*; allowed is the path of a file, and .*{NO_OUTPUTS.get(written, 'an address')}", str(raised))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "runs"]
+
+
+def test_an_output_at_home_lies_there(tmp_path, monkeypatch):
+    """
+    A shell leaves `--output=~/x.html` as it is; `~` means the home folder all the same.
+    """
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert output("~/x.html") == tmp_path / "x.html"
 
 
 @pytest.mark.parametrize("written", ["runs", "a~b/runs", "~/runs", "/srv/my runs/a", "../runs", "a:b/c", "cost $5", "50% done", "ünïcode"])
