@@ -23,6 +23,9 @@ from sdxl_lab.kernel import Kernel, Wanted
 UNFIT = re.compile(r"out of memory|MemoryError|CUDA|CUDNN|CUBLAS|HIP error|AcceleratorError|device-side", re.IGNORECASE)
 """Errors of a cell after which its kernel is not used again."""
 
+IOPUB_S = 60.0
+"""How long what a cell printed may take to arrive after the cell has ended; nbclient's own 4 seconds are few on a busy machine."""
+
 _of_thread = threading.local()
 
 
@@ -121,13 +124,24 @@ class WarmEngine(NBClientEngine):
         )
         options = {name: value for name, value in kwargs.items() if name not in ("input_path", "startup_timeout", "timeout")}
         options |= {"timeout": execution_timeout or kwargs.get("timeout"), "log_output": log_output}
-        options |= {"kernel_name": kernel_name, "stdout_file": stdout_file, "stderr_file": stderr_file, "log": logger}
+        options["coalesce_streams"], coalesces = False, options.get("coalesce_streams", False)
+        options |= {
+            "iopub_timeout": kwargs.get("iopub_timeout", IOPUB_S),
+            "kernel_name": kernel_name,
+            "stdout_file": stdout_file,
+            "stderr_file": stderr_file,
+            "log": logger,
+        }
         path = nb_man.nb.metadata.papermill.get("input_path")
         name = Path(path).name if isinstance(path, str) else "a notebook"  # papermill also takes notebooks that are no file
         with _kernel(wanted, name, isolated=isolated, start_timeout=start_timeout, tell=tell or _tell_nobody) as kernel:
             client = _Client(nb_man, km=kernel.manager, **options)
             client.kc = kernel.channels
-            client.execute()
+            try:
+                client.execute()
+            finally:
+                if coalesces:
+                    _coalesce(nb_man.nb)
             kernel.is_fit &= not any(map(_is_unfit, client.nb.cells))
         return nb_man.nb
 
@@ -172,6 +186,36 @@ class _Client(PapermillNotebookClient):
                 raise
             finally:
                 self.nb_man.cell_complete(cell, cell_index=index)
+
+
+def _coalesce(notebook: Any) -> None:
+    """Join what each cell printed: once, at the end, when no later cell can update an output by its place among the others.
+
+    nbclient's own takes the square of a line's length in time: minutes for a line of 100 KB.
+    """
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        pieces: dict[str, list[str]] = {}
+        kept = []
+        for output in cell.outputs:
+            if output.output_type != "stream" or output.name not in pieces:
+                kept.append(output)
+            if output.output_type == "stream":
+                pieces.setdefault(output.name, []).append(output.text)
+        for output in kept:
+            if output.output_type == "stream":
+                output.text = "\n".join(map(_overwritten, "".join(pieces[output.name]).split("\n")))
+        names = [output.get("name") for output in kept]
+        for place in range(len(names) - 1):
+            if names[place : place + 2] == ["stderr", "stdout"]:  # which came first is chance
+                kept[place : place + 2] = reversed(kept[place : place + 2])
+        cell.outputs = kept
+
+
+def _overwritten(line: str) -> str:
+    """What a terminal shows of a line: what follows its last carriage return, unless that ends it."""
+    return line[line.rfind("\r", 0, len(line) - 1) + 1 :]
 
 
 def _add_error(cell: Any, error: BaseException) -> None:

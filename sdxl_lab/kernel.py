@@ -15,8 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import zmq
 from jupyter_client import AsyncKernelManager
 from jupyter_core.utils import run_sync
+
+LONGEST_SOCKET_BYTES = 103
+"""Of the path of a socket on macOS; 107 on Linux."""
 
 RESET_S = 60.0
 """How long a kernel may take to become clean; one that takes longer is replaced."""
@@ -44,8 +48,7 @@ class Kernel:
     """A kernel's process, in a private folder with the sockets to it: over TCP other users of the machine can listen in."""
 
     def __init__(self, wanted: Wanted, *, start_timeout: float) -> None:
-        # A socket's path has 107 bytes at most.
-        folder = Path(tempfile.mkdtemp(prefix="sdxl-"))
+        folder = _private_folder()
         self.wanted, self.owner, self.is_fit, self.began = wanted, os.getpid(), True, False
         configured = {"config": wanted.config} if wanted.config else {}
         name, file = wanted.kernel_name, str(folder / "kernel.json")
@@ -59,6 +62,7 @@ class Kernel:
             sockets: list[Any] = []
             self._end = weakref.finalize(self, _kill, _process(self.manager), folder, self.owner, sockets)
             self.channels = self.manager.client()
+            self.channels.context.setsockopt(zmq.RCVHWM, 0)  # else what a notebook prints faster than it is read is dropped
             sockets.append(self.channels)
             self.channels.start_channels()
             run_sync(self.channels.wait_for_ready)(timeout=start_timeout)
@@ -152,10 +156,22 @@ def _process(manager: AsyncKernelManager) -> subprocess.Popen[bytes]:
 def _kill(process: subprocess.Popen[bytes], folder: Path, owner: int, sockets: list[Any]) -> None:
     if owner != os.getpid():
         return
-    for channels in sockets:
-        channels.stop_channels()
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # a kernel leads a group of its own: what its cells started ends with it
-        process.wait()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        for channels in sockets:
+            channels.stop_channels()
+    finally:
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # a kernel leads a group of its own: what its cells started ends with it
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _private_folder() -> Path:
+    """A new folder for this user alone, in the first place for temporary files where the paths of sockets are short enough."""
+    longest = LONGEST_SOCKET_BYTES - len("/sdxl-12345678/kernel-ipc-5")
+    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        if len(os.fsencode(place)) <= longest:
+            with suppress(OSError):
+                return Path(tempfile.mkdtemp(prefix="sdxl-", dir=place))
+    raise NoAnswerError(f"a Kernel's sockets need a folder for temporary files whose path has at most {longest} bytes; set TMPDIR to one")

@@ -187,7 +187,7 @@ def _assignments(source: str, notebook: Path) -> Iterator[tuple[str, Any]]:
 
 def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, failed: Path, *, isolated: bool) -> None:
     import papermill
-    from nbclient.exceptions import DeadKernelError
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.engines import papermill_engines
     from papermill.exceptions import PapermillExecutionError
 
@@ -219,6 +219,11 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
     except DeadKernelError as error:
         raise MachineError(
             f"the kernel that ran {notebook} ended in the middle: interrupted, or died for want of memory; pictures made so far are kept: "
+            "the same command goes on from there"
+        ) from error
+    except CellTimeoutError as error:
+        raise MachineError(
+            f"the kernel that ran {notebook} did not say that its cell had ended: the machine is too busy; pictures made so far are kept: "
             "the same command goes on from there"
         ) from error
     except RuntimeError as error:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
 
 import nbformat
+import numpy as np
 import pytest
 
 import sdxl_lab
-from sdxl_lab import notebooks
+from sdxl_lab import engine, notebooks
 from sdxl_lab.errors import LabError
 from sdxl_lab.notebooks import NotebookError
 
@@ -71,13 +74,79 @@ def test_the_notebook_is_thin(built_in):
 
 def test_parameters_reach_the_cells(write, tmp_path):
     """
-    Given parameters win over the parameters cell, whatever of JSON's types they have.  The output may lie in a folder that is to be made, of any name.
+    Given parameters win over the parameters cell, whatever of JSON's types they have. The output's folder is made, whatever its name.
     """
     notebook = write("a = 1\nb = 'kept'", "print([a, b])")
     output = tmp_path / "new {a} {" / "b**[c].ipynb"
     notebooks.run(notebook, {"a": {"x": [None, -7, 0.5, "null"]}}, output)
     [printed] = [out for cell in json.loads(output.read_text())["cells"] for out in cell["outputs"]]
     assert ast.literal_eval("".join(printed["text"])) == [{"x": [None, -7, 0.5, "null"]}, "kept"]
+
+
+def test_a_long_path_for_temporary_files_is_no_hindrance(write, tmp_path, monkeypatch):
+    """
+    A kernel talks over sockets, whose paths the system cuts at about a hundred bytes, wherever temporary files lie.
+    """
+    folder = tmp_path / ("t" * 90)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    notebooks.run(write("a = 1", "a"), {}, tmp_path / "executed.ipynb")
+    assert notebooks.is_whole(tmp_path / "executed.ipynb")
+    assert not list(folder.glob("sdxl-*"))
+
+
+MUCH = """
+import sys
+print("x" * 600_000)
+for number in range(2000):
+    sys.stdout.write(f"\\r{number}")
+    sys.stdout.flush()
+for number in range(2000):
+    sys.stderr.write(".")
+    sys.stderr.flush()
+"""
+
+
+@pytest.mark.timeout(120)
+def test_what_a_cell_prints_is_kept_however_much_it_is(write, tmp_path):
+    """
+    A line of 600 KB, thousands of writes over each other and thousands without a newline arrive whole, as a terminal shows them.
+    """
+    notebooks.run(write("a = 1", MUCH), {}, tmp_path / "executed.ipynb")
+    printed = json.loads((tmp_path / "executed.ipynb").read_text())["cells"][-1]["outputs"]
+    shown = {output["name"]: "".join(output["text"]) for output in printed}
+    assert shown == {"stdout": "x" * 600_000 + "\n1999", "stderr": "." * 2000}
+    assert [output["name"] for output in printed] == ["stdout", "stderr"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_output_is_joined_as_nbclient_joins_it(seed):
+    """
+    What is written over by carriage returns is what nbclient's own pattern takes out.
+    """
+    text = "".join(np.random.default_rng(seed).choice(list("ab\r\n"), 60))
+    pieces = [nbformat.v4.new_output("stream", name="stdout", text=character) for character in text]
+    cell = nbformat.v4.new_code_cell(outputs=pieces)
+    engine._coalesce(nbformat.v4.new_notebook(cells=[cell]))
+    assert "".join(output.text for output in cell.outputs) == re.sub(r".*\r(?=[^\n])", "", text)
+
+
+UPDATED = """
+import sys
+from IPython.display import display
+for number in range(3):
+    print(number, flush=True)
+handle = display("before", display_id=True)
+"""
+
+
+def test_a_later_cell_may_update_what_was_shown(write, tmp_path):
+    """
+    An output after several printed lines is still the one that a later cell updates.
+    """
+    notebooks.run(write("a = 1", UPDATED, "handle.update('after')"), {}, tmp_path / "executed.ipynb")
+    assert "after" in json.dumps(json.loads((tmp_path / "executed.ipynb").read_text())["cells"][1]["outputs"][-1])
 
 
 def test_an_executed_notebook_is_whole_or_absent(write, tmp_path):
