@@ -11,13 +11,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from sdxl_lab.cautions import FewSteps, Traits
-from sdxl_lab.checkpoint_files import CheckpointError, Part, PipelineFolder, SingleFile, read_json
+from sdxl_lab.checkpoint_files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoint_sources import HUB_ID, locate
 from sdxl_lab.dilation import AUTO, settled
 from sdxl_lab.hub import Repository
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.parameters import problems
+from sdxl_lab.pipeline_checks import read_json
 from sdxl_lab.spec import CheckpointIdentity, Edit, SpecError
+from sdxl_lab.weight_files import CheckpointError
 
 REFINER_FROM = {"pocket": 0.7, "sdxl": 0.8}
 """Share of the training timesteps above which a family's refiner was trained. SDXL's model card: the last 200 of 1000."""

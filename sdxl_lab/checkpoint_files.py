@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,29 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import digests
-from sdxl_lab.errors import LabError
+from sdxl_lab.pipeline_checks import INDEX, MODELS, SHARED, check_configuration, components_in, read_json
+from sdxl_lab.weight_files import BASE, REFINER, SUFFIX, CheckpointError, require_kind, safe_file, shapes_in
 
 if TYPE_CHECKING:
     import torch
-
-INDEX = "model_index.json"
-MODELS = ("unet", "vae", "text_encoder", "text_encoder_2")
-SHARED = ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
-"""What a refiner takes from its base, as far as its index names it at all."""
 
 CONFIGURATION = (INDEX, "scheduler/*.json", "tokenizer/*", "tokenizer_2/*", *(f"{model}/config.json" for model in MODELS))
 """Patterns of the files that say what a pipeline is like, without its weights."""
 
 VARIANT = "fp16"
-LIBRARIES = ("diffusers", "transformers")
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 INDEX_ENDINGS = (".index.json", f".index.{VARIANT}.json")
 SHARD = re.compile(r"[\w.-]+\.safetensors")
 FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
-
-
-class CheckpointError(LabError):
-    """A checkpoint that is not there, not whole, or not one this lab can use."""
+LONGEST_REASON = 300
+VAE_PREFIX = "first_stage_model."
 
 
 @dataclass(frozen=True)
@@ -55,8 +49,7 @@ class PipelineFolder:
     @cached_property
     def components(self) -> tuple[str, ...]:
         """Names of the components that the index says are there."""
-        index = read_json(self.path / INDEX)
-        return tuple(name for name, value in index.items() if not name.startswith("_") and isinstance(value, list) and value and value[0] is not None)
+        return components_in(read_json(self.path / INDEX))
 
     @cached_property
     def variant(self) -> str | None:
@@ -69,34 +62,18 @@ class PipelineFolder:
         Raises:
             CheckpointError: It names what is missing or broken, and what to do.
         """
-        index = read_json(self.path / INDEX)
-        foreign = [name for name in self.components if index[name][0] not in LIBRARIES]
-        if foreign:
-            raise CheckpointError(
-                f"{self.path / INDEX} takes {foreign[0]} from {index[foreign[0]][0]!r}; allowed are {' and '.join(LIBRARIES)}: a checkpoint brings "
-                "no code of its own."
-            )
-        for component in ("unet", *(() if self.is_refiner else SHARED[:3])):
-            if component not in self.components:
-                raise CheckpointError(f"{self.path / INDEX} names no {component}; a pipeline of Stable Diffusion XL is needed.")
-        for component in self._needed(MODELS):
-            if not (self.path / component / "config.json").is_file():
-                raise CheckpointError(f"{self.path / component}/config.json is missing, though {INDEX} names {component}; copy it from the source.")
-            for file in self._weights(component):
-                _check_weights(file)
-        unet = read_json(self.path / "unet" / "config.json")
-        if unet.get("in_channels") not in (4, 9) or unet.get("addition_embed_type") != "text_time":
-            raise CheckpointError(
-                f"{self.path / 'unet'} takes {unet.get('in_channels')} channels and {unet.get('addition_embed_type')!r} conditioning; allowed are "
-                "4 or 9 channels and 'text_time', as Stable Diffusion XL has."
-            )
+        check_configuration(self.path, is_refiner=self.is_refiner)
+        for component in self.models:
+            for file in self.weights(component):
+                with safe_file(file):
+                    pass
 
     def digest(self) -> str:
         """sha256, hex, of the files that are read."""
         files = [self.path / INDEX]
         for component in self._needed(self.components):
             inside = sorted(path for path in (self.path / component).iterdir() if path.is_file() and not path.name.startswith("."))
-            weights = self._weights(component) if component in MODELS else []
+            weights = self.weights(component) if component in MODELS else []
             files += [path for path in inside if path.suffix in (".json", ".txt") and not path.name.endswith(INDEX_ENDINGS)] + weights
         return digests.digest_of(files, root=self.path)
 
@@ -135,6 +112,11 @@ class PipelineFolder:
                 self.path, variant=self.variant, dtype=dtypes, use_safetensors=True, add_watermarker=False, **given
             )
 
+    @property
+    def models(self) -> list[str]:
+        """Names of the models whose weights are read from here."""
+        return self._needed(MODELS)
+
     def _needed(self, names: tuple[str, ...]) -> list[str]:
         return [name for name in names if name in self.components and not (self.is_refiner and name in SHARED)]
 
@@ -150,8 +132,12 @@ class PipelineFolder:
             f"{component} has no .safetensors weights there, only {', '.join(names) or 'nothing'}; take a checkpoint that has them."
         )
 
-    def _weights(self, component: str) -> list[Path]:
-        """The weight files of a component: one, or the shards that its index names."""
+    def weights(self, component: str) -> list[Path]:
+        """The weight files of a component: one, or the shards that its index names.
+
+        Raises:
+            CheckpointError: There are none that are .safetensors.
+        """
         folder, stem = self.path / component, _stem(component)
         for middle in (f".{VARIANT}", ""):
             if (single := folder / f"{stem}{middle}.safetensors").is_file():
@@ -181,20 +167,26 @@ class SingleFile:
 
     @cached_property
     def in_channels(self) -> int:
-        """Input channels of its UNet: 9 if it was trained to inpaint."""
-        with safe_file(self.path) as file:
-            if FIRST_LAYER not in file.keys():  # noqa: SIM118 - the file is no mapping
-                raise CheckpointError(f"{self.path} holds no {FIRST_LAYER}; a whole Stable Diffusion XL checkpoint is needed, not a LoRA or a VAE.")
-            return file.get_slice(FIRST_LAYER).get_shape()[1]
+        """Input channels of its UNet: 9 if it was trained to inpaint.
+
+        Raises:
+            CheckpointError: It is no whole file, or of another kind.
+        """
+        shapes = shapes_in(self.path)
+        require_kind(self.path, shapes, REFINER if self.is_refiner else BASE)
+        for part, first in (("UNet", FIRST_LAYER), ("VAE", VAE_PREFIX)):
+            if not (self.is_refiner and part == "VAE") and not any(name.startswith(first) for name in shapes):
+                raise CheckpointError(f"{self.path} holds no {part}, no weight called {first}...; take a file that holds all parts.")
+        return shapes[FIRST_LAYER][1]
 
     def check(self) -> None:
-        """See that the file is whole and a Stable Diffusion XL checkpoint.
+        """See that the file is whole, and a base or a refiner of Stable Diffusion XL as is needed.
 
         Raises:
             CheckpointError: It is not.
         """
         if self.in_channels not in (4, 9):
-            raise CheckpointError(f"{self.path} takes {self.in_channels} channels; allowed are 4 or 9.")
+            raise CheckpointError(f"{self.path} takes {self.in_channels} channels; allowed are 4 or 9: a UNet for pictures, or one for inpainting.")
 
     def digest(self) -> str:
         """sha256, hex, of the file."""
@@ -213,12 +205,12 @@ class SingleFile:
 
         layout = PipelineFolder(configuration)
         given = {name: model for name, model in shared.items() if name in layout.components}
-        with _failures_named(self.path):
+        with _failures_named(self.path), _lower_case(self.path) as path:
             # The pipeline's method has one dtype for all models, and what it has rounded stays rounded.
             if "vae" not in given and _needs_float32(read_json(configuration / "vae" / "config.json"), dtype):
-                given["vae"] = AutoencoderKL.from_single_file(str(self.path), config=str(configuration), subfolder="vae", dtype=torch.float32)
+                given["vae"] = AutoencoderKL.from_single_file(str(path), config=str(configuration), subfolder="vae", dtype=torch.float32)
             return StableDiffusionXLInpaintPipeline.from_single_file(
-                str(self.path), config=str(configuration), dtype=dtype, add_watermarker=False, **given
+                str(path), config=str(configuration), dtype=dtype, add_watermarker=False, **given
             )
 
 
@@ -231,25 +223,18 @@ def digest_of_parts(parts: list[str | None]) -> str:
 
 
 @contextlib.contextmanager
-def safe_file(path: Path) -> Iterator[Any]:
-    """A .safetensors file, opened.
-
-    Raises:
-        CheckpointError: It is missing, cut off, or something else by that name, as a pointer of Git LFS is.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        # As numpy's, since torch would be imported for nothing: only names and shapes are read.
-        with safe_open(path, "np") as file:
-            yield file
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing; copy or download the checkpoint again.") from None
-    except (SafetensorError, OSError) as error:
-        size_bytes = path.stat().st_size
-        raise CheckpointError(
-            f"{path} ({size_bytes} bytes) is no whole .safetensors file: {error}. Download it again (with `git lfs pull` if it came by git)."
-        ) from error
+def _lower_case(path: Path) -> Iterator[Path]:
+    """A file under a name that ends in .safetensors: diffusers takes it for a pickle where the ending is in capitals."""
+    if path.suffix == SUFFIX:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"{path.stem}{SUFFIX}"
+        try:
+            link.symlink_to(path.absolute())
+        except OSError as error:
+            raise CheckpointError(f"{path} ends in capitals, and this system makes no link to it ({error}); rename it to {link.name}.") from error
+        yield link
 
 
 def _shards(index: Path) -> list[str]:
@@ -266,11 +251,6 @@ def _stem(component: str) -> str:
     return "model" if component.startswith("text") else "diffusion_pytorch_model"
 
 
-def _check_weights(path: Path) -> None:
-    with safe_file(path):
-        pass
-
-
 def _needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype) -> bool:
     """Whether a VAE overflows (float16) or bands (bfloat16) in a dtype."""
     import torch
@@ -278,26 +258,10 @@ def _needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype) -> bool:
     return dtype == torch.bfloat16 or bool(vae_config.get("force_upcast", True))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a configuration file.
-
-    Raises:
-        CheckpointError: It is missing, or no JSON object.
-    """
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing; a pipeline's folder as diffusers saves it is needed, {INDEX} first.") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON ({error}); copy or download it again.") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is no JSON object, but {type(content).__name__}; copy or download it again.")
-    return content
-
-
 @contextlib.contextmanager
 def _failures_named(path: Path) -> Iterator[None]:
     """Loading without the libraries' progress bars, and with an error that says what failed."""
+    from diffusers.loaders.single_file_utils import SingleFileComponentError
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -305,8 +269,11 @@ def _failures_named(path: Path) -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be loaded: {error}. Compare it with its source, or download it again.") from error
+    except NotImplementedError as error:  # torch's word for weights that no file filled
+        raise CheckpointError(f"{path} lacks weights of its UNet or its VAE; download it again, or take another file of it.") from error
+    except (OSError, ValueError, RuntimeError, KeyError, SingleFileComponentError) as error:
+        reason = " ".join(str(error).split())[:LONGEST_REASON].rstrip(".")
+        raise CheckpointError(f"{path} cannot be loaded: {reason}. Compare it with its source, or download it again.") from error
     finally:
         diffusers_logging.enable_progress_bar()
         transformers_logging.enable_progress_bar()

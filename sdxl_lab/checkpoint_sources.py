@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from sdxl_lab.checkpoint_files import CONFIGURATION, CheckpointError, Part, PipelineFolder, SingleFile, digest_of_parts
+from sdxl_lab.checkpoint_files import CONFIGURATION, PICKLED, Part, PipelineFolder, SingleFile, digest_of_parts
 from sdxl_lab.hub import Repository
+from sdxl_lab.pipeline_checks import check_pair
 from sdxl_lab.places import misread
 from sdxl_lab.spec import CheckpointIdentity
+from sdxl_lab.weight_files import SUFFIX, CheckpointError
 
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
@@ -56,6 +58,8 @@ class Source:
         for part in parts:
             if part is not None:
                 part.check()
+        if isinstance(self.base, PipelineFolder) and isinstance(self.refiner, PipelineFolder):
+            check_pair(self.base.path, self.refiner.path)
         commits = [part.commit for part in parts if isinstance(part, Repository)]
         digest = digest_of_parts([part and (f"{part.name}@{part.commit}" if isinstance(part, Repository) else part.digest()) for part in parts])
         return CheckpointIdentity(name=self.name, digest=digest, revision="+".join(commits) or None, family=self.family)
@@ -98,24 +102,29 @@ def _locate_here(checkpoint: str) -> Source | None:
     except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be read, the home of nobody
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"checkpoint {checkpoint[:200]!r} cannot be looked up: {reason}; give a path that can be read, or a hub id.") from error
-    if is_file and path.suffix == ".safetensors":
+    if is_file and path.suffix.lower() == SUFFIX:
         return Source(name=checkpoint, base=SingleFile(path), refiner=_refiner_beside(path), family="custom")
     if is_folder:
         base = path / "base" if (path / "base").is_dir() else path
         return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family="custom")
     if is_file:
+        reason = (
+            "which can run code when it is loaded, so that weights are read from .safetensors files alone" if path.suffix.lower() in PICKLED else ""
+        )
         raise CheckpointError(
-            f"checkpoint {checkpoint!r} is a {path.suffix or 'plain'} file; allowed are .safetensors files and folders, never pickles."
+            f"checkpoint {checkpoint!r} is a {path.suffix or 'plain'} file{reason and f', {reason}'}; allowed are .safetensors files and folders in "
+            "diffusers' layout: take one from its source, or convert it on a machine you trust."
         )
     return None
 
 
 def _refiner_beside(base: Path) -> Part | None:
     """`refiner/` or `refiner.safetensors` beside the base."""
-    folder, file = base.parent / "refiner", base.parent / "refiner.safetensors"
+    folder = base.parent / "refiner"
     if folder.is_dir() and folder != base:
         return PipelineFolder(folder, is_refiner=True)
-    return SingleFile(file, is_refiner=True) if file.is_file() and file != base else None
+    files = (base.parent / f"refiner{suffix}" for suffix in (SUFFIX, SUFFIX.upper()))
+    return next((SingleFile(file, is_refiner=True) for file in files if file.is_file() and file != base), None)
 
 
 def configuration(part: Part | Repository) -> Path:

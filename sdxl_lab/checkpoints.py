@@ -14,12 +14,15 @@ import torch
 from sdxl_lab import slate
 from sdxl_lab.cautions import Traits
 from sdxl_lab.checkpoint_defaults import REFINER_FROM, defaults, few_steps, suited, traits, traits_of
-from sdxl_lab.checkpoint_files import MODELS, SHARED, CheckpointError, Part, SingleFile, read_json
+from sdxl_lab.checkpoint_files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoint_sources import HUB_ID, NAMED, NAMES, POCKET, Source, configuration, identify, locate
 from sdxl_lab.hub import Repository
 from sdxl_lab.model_state import state_of
 from sdxl_lab.offload import Residence
+from sdxl_lab.pipeline_checks import MODELS, SHARED, check_configuration, read_json
 from sdxl_lab.spec import CheckpointIdentity, Compute
+from sdxl_lab.weight_files import CheckpointError
+from sdxl_lab.whole_weights import require_filled, require_whole
 
 __all__ = [
     "HUB_ID",
@@ -217,10 +220,12 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
         compute: Where and how, settled.
 
     Raises:
-        CheckpointError: Its configuration is not there.
+        CheckpointError: Its configuration is not there, or files that are here lack weights.
     """
     source = locate(identity.name, identity.revision)
+    _require_whole(source)
     base = configuration(source.base)
+    check_configuration(base)
     return Outline(
         sizes=Sizes.of(read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")),
         scope=_scope(identity, compute),
@@ -247,6 +252,7 @@ def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:
 
 def _load(source: Source, compute: Compute) -> Checkpoint:
     device, dtype = torch.device(compute.device), DTYPES[compute.dtype]
+    _require_whole(source)
     base = _load_part(source.base, dtype, {"vae": _fixed_vae(dtype)} if compute.vae == "fp16-fix" else {})
     residence = Residence(device, compute.offload)
     residence.admit(base, MODELS)
@@ -272,6 +278,13 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
     )
 
 
+def _require_whole(source: Source) -> None:
+    """See that what is here lacks no weight; what comes from the hub is looked at once it is here."""
+    for part in (source.base, source.refiner):
+        if isinstance(part, PipelineFolder):
+            require_whole(part)
+
+
 def _scope(identity: CheckpointIdentity, compute: Compute) -> Hashable:
     return (identity.digest, str(torch.device(compute.device)), compute.dtype, *sorted(compute.changing.items()))
 
@@ -281,14 +294,20 @@ def _scheduler_config(configuration: Path) -> Mapping[str, Any]:
     import diffusers
 
     written = read_json(configuration / "scheduler" / "scheduler_config.json")
-    return getattr(diffusers, written["_class_name"]).from_config(written).config
+    kind = getattr(diffusers, written["_class_name"], None)
+    if kind is None:
+        raise CheckpointError(f"{configuration}/scheduler is a {written['_class_name']}, which this version of diffusers has not; update diffusers.")
+    return kind.from_config(written).config
 
 
 def _load_part(part: Part | Repository, dtype: torch.dtype, shared: dict[str, Any]) -> Any:
     if isinstance(part, Repository):
         part = part.fetch()
+        require_whole(part)
     if isinstance(part, SingleFile):
-        return part.load(dtype, shared, configuration=configuration(part))
+        pipeline = part.load(dtype, shared, configuration=configuration(part))
+        require_filled(pipeline, part.path)
+        return pipeline
     return part.load(dtype, shared)
 
 

@@ -10,7 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 from sdxl_lab import disk
-from sdxl_lab.checkpoint_files import INDEX, CheckpointError, PipelineFolder
+from sdxl_lab.checkpoint_files import PipelineFolder
+from sdxl_lab.pipeline_checks import INDEX
+from sdxl_lab.weight_files import CheckpointError
 
 TIMEOUT_S = 10.0
 

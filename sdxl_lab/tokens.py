@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.checkpoint_files import read_json
+from sdxl_lab.pipeline_checks import read_json
 
 LONGEST_QUOTE = 200
 """Characters of what is not read that a note quotes."""

@@ -11,6 +11,7 @@ from sdxl_lab.offload import Residence
 from sdxl_lab.spec import CheckpointIdentity, Compute
 
 UNET = "base/unet/diffusion_pytorch_model.safetensors"
+CONFIG, VAE, TEXT, SCHEDULER = (f"base/{part}config.json" for part in ("unet/", "vae/", "text_encoder/", "scheduler/scheduler_"))
 
 
 @pytest.fixture
@@ -44,6 +45,43 @@ BROKEN = {
         "takes unet from 'my_unet'; allowed are diffusers and transformers",
     ),
     "an index that is a list": (lambda pair: (pair / "base/model_index.json").write_text("[]"), "is no JSON object"),
+    "a tokenizer that the index does not name": (
+        lambda pair: write(pair / "base/model_index.json", tokenizer=[None, None]),
+        "names no tokenizer; .* `refiner` beside its base",
+    ),
+    "no scheduler": (lambda pair: shutil.rmtree(pair / "base/scheduler"), "scheduler/scheduler_config.json is missing"),
+    "a scheduler without class": (lambda pair: write(pair / SCHEDULER, _class_name=None), "of class None; allowed are diffusers' schedulers"),
+    "a scheduler of other noise": (
+        lambda pair: write(pair / SCHEDULER, _class_name="FlowMatchEulerDiscreteScheduler"),
+        "is of class FlowMatchEulerDiscreteScheduler; allowed",
+    ),
+    "no such prediction": (lambda pair: write(pair / SCHEDULER, prediction_type="x"), "'x'; allowed are epsilon, v_prediction, sample"),
+    "no tokenizer": (lambda pair: shutil.rmtree(pair / "base/tokenizer"), "tokenizer/tokenizer_config.json is missing"),
+    "no vocabulary": (lambda pair: (pair / "base/tokenizer_2/tokenizer.json").unlink(), "tokenizer_2 has no vocabulary"),
+    "an empty vocabulary": (lambda pair: write(pair / "base/tokenizer_2/tokenizer.json", model={"vocab": {}}), "holds no vocabulary"),
+    "a larger vocabulary": (lambda pair: write(pair / TEXT, vocab_size=9), r"tokenizer makes \d+ words, and .* reads 9"),
+    "a longer tokenizer": (
+        lambda pair: write(pair / "base/tokenizer_2/tokenizer_config.json", model_max_length=99),
+        r"tokenizer_2 makes 99 tokens a text, and .* reads \d+",
+    ),
+    "no sample_size": (lambda pair: write(pair / CONFIG, sample_size=None), "sample_size None; it must be a whole number of 1 or more .* 128"),
+    "two sample_sizes": (lambda pair: write(pair / CONFIG, sample_size=[8, 8]), r"sample_size \[8, 8\]; it must be a whole number"),
+    "a VAE of other latents": (lambda pair: write(pair / VAE, latent_channels=16), "latents of 16 channels; the UNet takes 4"),
+    "a VAE of no size": (lambda pair: write(pair / VAE, block_out_channels=[]), "has no list block_out_channels"),
+    "another text encoder": (lambda pair: write(pair / TEXT, hidden_size=32), "cross_attention_dim 40, but its text encoders give 56"),
+    "another pooled text": (
+        lambda pair: write(pair / TEXT.replace("encoder", "encoder_2"), projection_dim=32),
+        "projection_class_embeddings_input_dim 72, but text_encoder_2 and 6 sizes give 80",
+    ),
+    "a refiner of another base": (
+        lambda pair: write(pair / CONFIG.replace("base", "refiner"), cross_attention_dim=1280),
+        "refiner/unet/config.json has cross_attention_dim 1280, but its text encoders give 24",
+    ),
+    "refiner without scheduler": (lambda pair: shutil.rmtree(pair / "refiner/scheduler"), "refiner/scheduler/scheduler_config.json is missing"),
+    "one file in a folder": (
+        lambda pair: ((pair / UNET).rename(pair / "base/whole.safetensors"), (pair / "base/model_index.json").unlink()),
+        "holds whole.safetensors: if that is the whole checkpoint, give the file itself",
+    ),
     "refiner without weights": (
         lambda pair: (pair / UNET.replace("base", "refiner")).unlink(),
         "refiner/unet/diffusion_pytorch_model.safetensors is missing",

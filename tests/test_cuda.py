@@ -14,9 +14,9 @@ from edits import NEGATIVE, PROMPT, SEED, make_edit, same
 from test_generate import REFERENCE_SCHEDULERS
 
 from sdxl_lab import checkpoints, experiment
-from sdxl_lab.checkpoint_files import MODELS
 from sdxl_lab.checkpoints import Checkpoint, load
 from sdxl_lab.generate import generate
+from sdxl_lab.pipeline_checks import MODELS
 from sdxl_lab.reproduce import reproduce
 from sdxl_lab.spec import Compute, RunSpec
 from sdxl_lab.trajectory import TrajectoryCache

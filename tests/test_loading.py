@@ -11,9 +11,10 @@ import pytest
 import torch
 from single_file import write_single_file
 
-from sdxl_lab.checkpoint_files import SHARED, CheckpointError, SingleFile
-from sdxl_lab.checkpoints import identify, load
+from sdxl_lab.checkpoint_files import SingleFile
+from sdxl_lab.checkpoints import CheckpointError, identify, load
 from sdxl_lab.generate import generate
+from sdxl_lab.pipeline_checks import SHARED
 from sdxl_lab.spec import Compute, Denoising, Edit, EditSettings
 
 STEM = "diffusion_pytorch_model"

@@ -10,9 +10,10 @@ import pytest
 import torch
 from edits import cpu, make_edit, same
 
-from sdxl_lab.checkpoint_files import MODELS, SHARED, PipelineFolder
+from sdxl_lab.checkpoint_files import PipelineFolder
 from sdxl_lab.generate import generate
 from sdxl_lab.offload import Residence
+from sdxl_lab.pipeline_checks import MODELS, SHARED
 
 
 class Traveler(torch.nn.Linear):

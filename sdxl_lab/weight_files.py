@@ -1,0 +1,116 @@
+"""What a .safetensors file holds, by its header alone: names and shapes of its weights, and which kind of file that makes it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sdxl_lab.errors import LabError
+
+SUFFIX = ".safetensors"
+BASE, REFINER = "a base of Stable Diffusion XL", "a refiner of Stable Diffusion XL"
+
+KINDS: Mapping[str, str] = {
+    "a LoRA": r"(lora_(unet|te\d?)_|.*\.(lora_[AB]|lora_(up|down)|hada_w1_a|lokr_w1(_a)?|dora_scale)\b|.*_lora\.(down|up)\.).*",
+    "an embedding (textual inversion)": r"(clip_[lg]|emb_params|string_to_param|<.+>|\*)",
+    "a ControlNet": r"(control_model\.|controlnet_|control_|.*controlnet_(down|mid)_block|input_hint_block\.).*",
+    "an IP-Adapter": r"(ip_adapter|image_proj)\..*",
+    "a Flux model": r"(model\.diffusion_model\.)?(double_blocks|single_blocks)\..*",
+    "Stable Diffusion 3": r"(model\.diffusion_model\.)?joint_blocks\..*",
+    "Stable Cascade": r"(clip_txt_mapper|.*\.channelwise)\..*",
+    "Playground 2.5": r"edm_(mean|std)",
+    "a model of v-prediction": r"v_pred",
+    REFINER: r"conditioner\.embedders\.0\.model\..*",
+    BASE: r"conditioner\.embedders\.1\..*",
+    "Stable Diffusion 2": r"cond_stage_model\.model\..*",
+    "Stable Diffusion 1": r"cond_stage_model\..*",
+    "a UNet alone": r"(model\.diffusion_model\.(input_blocks|middle_block)|(unet\.)?down_blocks)\..*",
+    "a VAE alone": r"(first_stage_model\.)?(encoder|decoder)\.(conv_in|mid|mid_block|down|up|down_blocks|up_blocks)\..*",
+    "a text encoder alone": r"(text_model|transformer\.(text_model|resblocks)|encoder\.(layers|block))\..*",
+}
+"""Kinds of files that people have beside checkpoints, and a name of a weight that tells them, the most telling first."""
+
+PART = "give the whole checkpoint that it belongs to"
+ADVICE: Mapping[str | None, str] = {
+    "a LoRA": "this version applies none: merge it into a checkpoint, and give that",
+    "an embedding (textual inversion)": "this version reads none: give a checkpoint",
+    "a model of v-prediction": "of single files this version reads those that predict noise: give its folder in diffusers' layout, which tells",
+    BASE: "its place beside a base has a refiner's name: give the file another, or put a refiner there",
+    REFINER: "call it refiner.safetensors, put it beside a base, and give the base",
+    "a UNet alone": PART,
+    "a VAE alone": PART,
+    "a text encoder alone": PART,
+}
+"""What to do instead; of other kinds, to take another checkpoint."""
+
+
+class CheckpointError(LabError):
+    """A checkpoint that is not there, not whole, or not one this lab can use."""
+
+
+@contextlib.contextmanager
+def safe_file(path: Path) -> Iterator[Any]:
+    """A .safetensors file, opened.
+
+    Raises:
+        CheckpointError: It is missing, cut off, or something else by that name, as a pointer of Git LFS is.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        # As numpy's, since torch would be imported for nothing: only names and shapes are read.
+        with safe_open(path, "np") as file:
+            yield file
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing; copy or download the checkpoint again.") from None
+    except (SafetensorError, OSError) as error:
+        size_bytes = path.stat().st_size
+        raise CheckpointError(
+            f"{path} ({size_bytes} bytes) is no whole .safetensors file: {error}. Download it again (with `git lfs pull` if it came by git)."
+        ) from error
+
+
+def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a file's weights; none of them is read.
+
+    Raises:
+        CheckpointError: As in `safe_file`.
+    """
+    with safe_file(path) as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
+
+
+def require_kind(path: Path, names: Iterable[str], wanted: str) -> None:
+    """See that a file holds what is needed.
+
+    Args:
+        path: The file, for the message.
+        names: Of its weights.
+        wanted: `BASE` or `REFINER`.
+
+    Raises:
+        CheckpointError: It is of another kind. Says which, and what to do.
+    """
+    listed = list(names)
+    kind = kind_of(listed)
+    if kind == wanted:
+        return
+    found = kind or f"of no kind that is known here (it holds {', '.join(listed[:3]) or 'nothing'})"
+    advice = ADVICE.get(kind, "this version runs Stable Diffusion XL alone: give a checkpoint of it")
+    raise CheckpointError(f"{path} is {found}, where {wanted} is needed; {advice}.")
+
+
+def kind_of(names: Iterable[str]) -> str | None:
+    """Tell which kind of file holds weights of these names.
+
+    Args:
+        names: Of its weights.
+
+    Returns:
+        One of `KINDS`, or None if no name tells.
+    """
+    listed = list(names)
+    return next((kind for kind, pattern in KINDS.items() if any(re.fullmatch(pattern, name) for name in listed)), None)
