@@ -11,6 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from sdxl_lab.masks import composite, dilate
 from sdxl_lab.metrics import (
+    WORDS,
     MetricError,
     change_inside,
     change_outside,
@@ -138,6 +139,7 @@ def test_all_numbers_are_finite_and_named():
     both = {f"{stage}{name}" for stage in ("", "raw_") for name in (*OUTSIDE, "psnr_outside_db", "ssim_outside")}
     seam = {"seam_gradient", "seam_delta_e", "raw_seam_delta_e"}
     assert set(found) == both | seam | {"change_inside_max", "change_inside_mean", "change_inside_share", "sharpness_inside", "colour_as_asked"}
+    assert found.keys() == WORDS.keys()
     assert all(math.isfinite(number) for number in found.values())
 
 

@@ -1,6 +1,6 @@
 """Records → what differs between runs, and a paired table of their metrics with intervals."""
 
-from sdxl_lab.compare.comparison import BETTER, Comparison, compare
+from sdxl_lab.compare.comparison import BETTER, TELLING, WORDS, Comparison, compare
 from sdxl_lab.compare.costs import SPENT
 from sdxl_lab.compare.intervals import Interval, IntervalError, mean_interval
 from sdxl_lab.compare.printed import print_comparison, telling, write_csv
@@ -9,6 +9,8 @@ from sdxl_lab.compare.rows import CompareError, Row
 __all__ = [
     "BETTER",
     "SPENT",
+    "TELLING",
+    "WORDS",
     "CompareError",
     "Comparison",
     "Interval",

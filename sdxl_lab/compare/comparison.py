@@ -10,25 +10,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from sdxl_lab.compare.costs import RENAMED, SPENT, STEPS, names_of, number_of, unlike_steps
+from sdxl_lab.compare.costs import COSTS, RENAMED, SPENT, STEPS, names_of, number_of, unlike_steps
 from sdxl_lab.compare.intervals import FEWEST_SAMPLES, Interval, mean_interval
 from sdxl_lab.compare.rows import CompareError, Row, Values, found, row_named, rows_of
 from sdxl_lab.hyperparams import closest
+from sdxl_lab.metrics import WORDS as MEASURED
+from sdxl_lab.metrics import Better, Words
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import TASKS, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LOWER = (
-    *(f"{prefix}change_outside_{part}" for prefix in ("", "raw_") for part in ("max", "mean", "share")),
-    *("seam_gradient", "seam_delta_e", "raw_seam_delta_e", STEPS),
-)
-_HIGHER = ("psnr_outside_db", "raw_psnr_outside_db", "ssim_outside", "raw_ssim_outside", "colour_as_asked")
+WORDS: Final[Mapping[str, Words]] = MappingProxyType({**MEASURED, **COSTS})
+"""What is said of each metric that a comparison knows, by name."""
 
-BETTER: Final[Mapping[str, str]] = MappingProxyType(dict.fromkeys(_LOWER, "lower") | dict.fromkeys(_HIGHER, "higher"))
+BETTER: Final[Mapping[str, Better]] = MappingProxyType({name: words.better for name, words in WORDS.items() if words.better})
 """Which way each metric is better, `lower` or `higher`, where `sdxl_lab.metrics` says so: not of sharpness, since noise is sharp too, nor of
 the change inside the mask. Of costs the steps alone: what was spent, see `SPENT`, depends on the order in which runs were made."""
+
+TELLING: Final = ("seam_delta_e", "raw_seam_delta_e", "raw_psnr_outside_db", "colour_as_asked", "sharpness_inside", STEPS)
+"""One metric of each kind: those that are shown unless others are asked for."""
 
 Key = tuple[str, Task, int]
 

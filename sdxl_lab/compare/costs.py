@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from sdxl_lab.compare.rows import Row
+from sdxl_lab.metrics import Words
 from sdxl_lab.records import Picture
 
 STEPS = "steps"
@@ -26,6 +27,18 @@ SPENT: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """What was really spent, and why that says nothing of the settings: the same run, made after another or alone, has other numbers. Never judged."""
+
+COSTS: Final[Mapping[str, Words]] = MappingProxyType(
+    {
+        STEPS: Words(sentence="Evaluations of the UNets that the picture is made of: what it costs.", better="lower"),
+        "base_steps": Words(sentence="Evaluations of the base's UNet."),
+        "refiner_steps": Words(sentence="Evaluations of the refiner's UNet."),
+        "seconds_spent": Words(sentence=f"The time that was spent, {SPENT['seconds_spent']}.", unit="s"),
+        "peak_memory_bytes": Words(sentence=f"The most memory that was held, {SPENT['peak_memory_bytes']}.", unit="bytes"),
+        "gpu_peak_memory_bytes": Words(sentence=f"The most of the GPU's memory that was held, {SPENT['gpu_peak_memory_bytes']}.", unit="bytes"),
+    }
+)
+"""What is said of what a picture costs, and of what was spent."""
 
 RENAMED: Final[Mapping[str, str]] = MappingProxyType({"seconds": "seconds_spent"})
 """Names by which metrics are asked for too, such as the one that records have."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab.compare.comparison import BETTER, Comparison
-from sdxl_lab.compare.costs import RENAMED, SPENT, STEPS
+from sdxl_lab.compare.comparison import BETTER, TELLING, Comparison
+from sdxl_lab.compare.costs import RENAMED, SPENT
 from sdxl_lab.compare.intervals import Interval
 from sdxl_lab.compare.rows import Row, shown
 from sdxl_lab.disk import write_whole
@@ -17,8 +17,6 @@ from sdxl_lab.stamps import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-TELLING = ("seam_delta_e", "raw_seam_delta_e", "raw_psnr_outside_db", "colour_as_asked", "sharpness_inside", STEPS)
-"""The metrics that are printed unless others are asked for: one of each kind."""
 LONGEST_NAME = 26
 LONGEST_VALUE = 22
 

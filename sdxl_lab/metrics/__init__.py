@@ -15,11 +15,15 @@ from sdxl_lab.metrics.inside import change_inside, sharpness_inside
 from sdxl_lab.metrics.outside import change_outside, psnr_outside, ssim_outside
 from sdxl_lab.metrics.pixels import MetricError
 from sdxl_lab.metrics.seam import seam_delta_e, seam_gradient, seam_mismatch
+from sdxl_lab.metrics.words import WORDS, Better, Words
 
 __all__ = [
     "COLOURS",
+    "WORDS",
+    "Better",
     "MetricError",
     "Result",
+    "Words",
     "change_inside",
     "change_outside",
     "measure",

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from PIL import Image
-from skimage.metrics import structural_similarity
 
 from sdxl_lab.masks import opencv
 from sdxl_lab.metrics import pixels
@@ -102,6 +101,8 @@ def ssim_outside(input_image: Image.Image, image: Image.Image, mask_image: Image
         Wang, Bovik, Sheikh and Simoncelli, Image quality assessment: from error visibility to structural similarity, IEEE TIP 13 (2004),
         doi:10.1109/TIP.2003.819861; scikit-image, skimage.metrics.structural_similarity.
     """
+    from skimage.metrics import structural_similarity
+
     pixels.require_one_size(input_image=input_image, image=image, mask_image=mask_image)
     window = np.ones((2 * _REACH_PX + 1, 2 * _REACH_PX + 1), np.uint8)
     counted = opencv().erode(pixels.outside(mask_image).astype(np.uint8), window, borderType=0, borderValue=0) > 0
