@@ -241,10 +241,12 @@ def report(
     """Write one HTML page that shows runs side by side: no server, no network."""
     from sdxl_lab.experiment import home
     from sdxl_lab.pushing import runs_of
+    from sdxl_lab.records import RunFolder
     from sdxl_lab.report import write_report
 
     path = output or (runs[0] if len(runs) == 1 else Path()) / "report.html"
-    print(f"written: {write_report(runs_of(runs, home()), path)}")
+    is_folder_of_runs = len(runs) == 1 and not RunFolder(runs[0]).spec_file.is_file()
+    print(f"written: {write_report(runs_of(runs, home()), path, title=runs[0].resolve().name if is_folder_of_runs else None)}")
 
 
 def _recorded(sweep: Path) -> list[Path]:

@@ -17,7 +17,7 @@ def test_a_sweeps_report_tells_what_is_made_failed_or_missing(tmp_path):
     Of three points, one recorded, one failed before it had a folder, one never begun, the report beside the runs shows each as what it is.
     """
     content = {
-        "name": "three",
+        "name": "warm-days",
         "parameters": {"samples": ["red-circle"], "tasks": ["inpaint"], "tracking": "off", "runs_folder": str(tmp_path / "three")},
         "grid": {"hyperparameters.denoising.num_inference_steps": [3, 5, 7]},
     }
@@ -31,4 +31,4 @@ def test_a_sweeps_report_tells_what_is_made_failed_or_missing(tmp_path):
     found = {axis["values"][item["at"][values["axes"].index(axis)]]: (item["state"], item.get("message")) for item in values["pictures"]}
     steps = [run.parameters["hyperparameters"]["denoising"]["num_inference_steps"] for run in planned.runs]
     assert [found[step] for step in steps] == [("done", None), ("failed", "it was too warm"), ("missing", None)]
-    assert values["title"] == "three"
+    assert values["title"] == "warm-days"

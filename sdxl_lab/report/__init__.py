@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,7 +40,7 @@ def write_report(
         runs: Run folders, done or not; pictures that a run lacks are shown as missing. A run that was recorded twice is shown once.
         path: The HTML file.
         missing: Planned runs that have no folder, or that failed.
-        title: Its headline; the runs' folder, or the only run's name, if left out.
+        title: Its headline; if left out the name of the folder that holds the runs, or the only run's name.
         most_embedded_bytes: Most bytes of pictures in the page. If they are more, they lie in `pictures_folder(path)`.
 
     Returns:
@@ -55,7 +56,7 @@ def write_report(
     if not entries:
         raise ReportError("there is no run to report; give run folders (each holds a spec.json), or folders of runs")
     gallery = Gallery()
-    content = content_of(entries, gallery, title or _title(folders, path))
+    content = content_of(entries, gallery, title or _title(folders))
     embedded = gallery.size_bytes <= most_embedded_bytes
     folder = pictures_folder(path)
     if not embedded:
@@ -76,10 +77,10 @@ def pictures_folder(path: Path) -> Path:
     return path.with_name(f"{path.stem}-pictures")
 
 
-def _title(folders: list[RunFolder], path: Path) -> str:
+def _title(folders: list[RunFolder]) -> str:
     if len(folders) == 1:
         return folders[0].resolved.spec.name
-    return path.resolve().parent.name
+    return Path(os.path.commonpath([folder.path.resolve() for folder in folders])).name or "Runs"
 
 
 def _write_new(path: Path, content: bytes) -> None:
