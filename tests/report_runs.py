@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -29,14 +30,14 @@ WORDS: tuple[tuple[str, Task, str, int], ...] = (
 
 
 def planned(
-    runs_folder: Path, guidance: float, steps: int, frac: float | None, words: tuple[tuple[str, Task, str, int], ...] = WORDS
+    runs_folder: Path, guidance: float, steps: int, frac: float | None, words: tuple[tuple[str, Task, str, int], ...] = WORDS, **settings: Any
 ) -> ResolvedSpec:
-    """One run of the sweep."""
+    """One run of the sweep, or with other settings."""
     spec = RunSpec.from_parameters(
         name=f"guidance_{guidance:g}-steps_{steps}-frac_{frac}",
         dataset="pocket-scenes",
         checkpoint="pocket",
-        hyperparameters={"denoising": {"guidance_scale": guidance, "num_inference_steps": steps, "high_noise_frac": frac}},
+        hyperparameters={"denoising": {"guidance_scale": guidance, "num_inference_steps": steps, "high_noise_frac": frac}, **settings},
         tracking="off",
         runs_folder=str(runs_folder),
     )
@@ -69,6 +70,10 @@ def drawn(edit: Edit, side_px: int = 128) -> Made:
     if denoising.high_noise_frac:
         painted[np.abs(rows - columns) < 6] = 255
     result = np.where(mask[..., None], painted, ground).clip(0, 255).astype(np.uint8)
+    if edit.settings.mode == "canvas":
+        side = edit.settings.canvas.left_px
+        ground, result = (np.pad(pixels, ((0, 0), (side, 0), (0, 0)), mode="reflect") for pixels in (ground.clip(0, 255), result))
+        mask = np.arange(ground.shape[1]) < side + np.zeros((len(ground), 1))
     before, masked = Image.fromarray(ground.astype(np.uint8)), Image.fromarray(mask.astype(np.uint8) * 255)
     return Made(image=Image.fromarray(result), raw=Image.fromarray(result), input_image=before, mask_image=masked)
 

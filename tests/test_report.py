@@ -17,6 +17,7 @@ import report_runs
 from PIL import Image
 from runs import resolved_run
 
+from sdxl_lab.cli import report
 from sdxl_lab.records import RunFolder
 from sdxl_lab.report import Missing, ReportError, pictures_folder, write_report
 from sdxl_lab.stamps import digest_of_pixels
@@ -115,7 +116,7 @@ def test_a_report_names_no_other_place(page):
     for name, attributes, _ in Elements(text).found:
         assert not {"src", "href", "srcset", "action", "style", "ping"} & attributes.keys(), name
         assert not any(attribute.startswith("on") for attribute in attributes), name
-    for file in ("report.html", "report.css", "data.js", "view.js", "grid.js", "viewer.js"):
+    for file in ("report.html", "report.css", "data.js", "axes.js", "view.js", "grid.js", "viewer.js"):
         part = (Path(report_runs.__file__).parents[1] / "sdxl_lab" / "report" / file).read_text()
         assert not re.search(r"\b(https?|wss?|ftp)://|[\"'(]//", part)
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(|fetch\(|XMLHttp|import\b", part)
@@ -290,6 +291,32 @@ def test_runs_that_are_no_grid_stand_side_by_side(tmp_path):
     assert (values["x"], values["y"]) == ("run", "sample")
     [runs] = [axis["values"] for axis in values["axes"] if axis["path"] == "run"]
     assert runs == [resolved.spec.name for resolved in planned]
+
+
+def test_the_title_is_the_name_of_what_is_shown(sweep, tmp_path):
+    """
+    Wherever the page lies: the folder's that holds the runs, the run's of one alone, and by the command the folder's that was asked for.
+    """
+    runs = sweep[0]
+    assert values_of(write_report(runs, tmp_path / "all.html"))["title"] == "three"
+    assert values_of(write_report(runs[:1], tmp_path / "one.html"))["title"] == runs[0].resolved.spec.name
+    report_runs.recorded(report_runs.planned(tmp_path / "only", 2.0, 10, None), side_px=16)
+    report([tmp_path / "only"], tmp_path / "asked.html")
+    assert values_of(tmp_path / "asked.html")["title"] == "only"
+
+
+def test_metrics_that_differ_between_runs_are_shown_first(tmp_path):
+    """
+    Of the telling metrics those are shown first that two runs have otherwise for one sample and task; each has its unit, direction and a sentence.
+    """
+    runs = [report_runs.recorded(report_runs.planned(tmp_path, guidance, 10, None), side_px=16) for guidance in (2.0, 5.0)]
+    metrics = {metric["name"]: metric for metric in values_of(write_report(runs, tmp_path / "report.html"))["metrics"]}
+    assert [name for name, metric in metrics.items() if metric["first"]] == ["seam_delta_e"]
+    assert metrics.keys() >= {"change_outside_max", "ssim_outside", "steps", "peak_memory_bytes"}
+    assert (metrics["seam_delta_e"]["unit"], metrics["seam_delta_e"]["better"]) == ("ΔE", "lower")
+    assert all(metric["sentence"].endswith(".") for metric in metrics.values())
+    alone = values_of(write_report([report_runs.recorded(report_runs.planned(tmp_path, 2.0, 30, None), side_px=16)], tmp_path / "alone.html"))
+    assert [metric["name"] for metric in alone["metrics"] if metric["first"]] == ["seam_delta_e", "steps"]
 
 
 def test_a_report_of_nothing_is_refused(tmp_path):

@@ -23,6 +23,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium"),
 ]
 
+EARLIER = next(Path(__file__).parent.glob("releases/0.1.0/*/spec.json")).parent
 WHERE = """(cell => {
     const labels = {}, x = find('x'), y = find('y');
     for (const select of document.querySelectorAll('#pickers select')) labels[select.title] = select.selectedOptions[0].textContent;
@@ -41,7 +42,7 @@ PIXELS = """(async selector => {
     context.drawImage(image, 0, 0);
     return btoa(String.fromCharCode(...context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, index) => index % 4 < 3)));
 })"""
-TRANSFORMS = "[...new Set([...document.querySelectorAll('#grid img')].map(image => getComputedStyle(image).transform))]"
+TRANSFORMS = "[...new Set([...document.querySelectorAll('#grid .lens')].map(lens => getComputedStyle(lens).transform))]"
 SPLITS = "[...new Set([...document.querySelectorAll('.before')].map(layer => getComputedStyle(layer).clipPath))]"
 
 
@@ -164,7 +165,7 @@ def test_a_prompt_is_text(page):
     page.press("Enter")
     assert page.evaluate("viewer.open && find('facts').querySelector('.prompt').textContent") == report_runs.HOSTILE
     assert page.evaluate("document.title") == "three"
-    assert page.evaluate("document.scripts.length") == 5
+    assert page.evaluate("document.scripts.length") == 6
     page.press("Escape")
     assert page.evaluate("!viewer.open && document.activeElement.matches('#grid .open')")
 
@@ -239,7 +240,7 @@ def test_zoom_is_the_same_in_all_pictures(page):
     page.press("ArrowDown", shift=True)
     assert page.evaluate(TRANSFORMS) != [moved]
     assert page.evaluate("document.querySelectorAll('#grid img').length") > 1
-    page.evaluate("openViewer(first)")
+    page.evaluate("openViewer(order()[0])")
     left, top, width, height = page.box("#stage .frame")
     page.mouse("mouseWheel", left + width / 2, top + height / 2, deltaX=0, deltaY=240)
     page.until("view.zoom === 2")
@@ -262,6 +263,89 @@ def test_pictures_are_reached_by_arrows(page):
     assert page.evaluate("viewed.index") != first
     page.press("PageUp")
     assert page.evaluate("viewed.index") == first
+
+
+def test_a_large_picture_moves_no_page(runs, browser):
+    """
+    Opened after scrolling down and right, the large picture is all in the window, and the page stays where it was, then and after closing.
+    """
+    browser.open(runs[1].as_uri(), width=700, height=600)
+    browser.evaluate("find('size').value = '512', find('size').dispatchEvent(new Event('change'))")
+    browser.evaluate("[...table.querySelectorAll('.open')].at(-1).scrollIntoView({ block: 'center', inline: 'center' })")
+    place = browser.evaluate("[scrollX, scrollY]")
+    assert min(place) > 100
+    left, top = browser.evaluate(
+        "(box => [box.left + box.width / 2, box.top + box.height / 2])([...table.querySelectorAll('.open')].at(-1).getBoundingClientRect())"
+    )
+    browser.click(left, top)
+    browser.until("viewer.open")
+    assert browser.evaluate("[scrollX, scrollY]") == place
+    left, top, right, bottom = browser.evaluate("(box => [box.left, box.top, box.right, box.bottom])(viewer.getBoundingClientRect())")
+    assert 0 <= left < right <= 700
+    assert 0 <= top < bottom <= 600
+    browser.press("Escape")
+    browser.until("!viewer.open && document.activeElement.matches('.open')")
+    assert browser.evaluate("[scrollX, scrollY]") == place
+
+
+def test_unlike_runs_open_where_most_pictures_are(tmp_path, browser):
+    """
+    Of runs that share few samples, tasks and settings, a run of 0.1.0 among them, the table that opens holds as many pictures as any choice does.
+    """
+    words = {task: tuple((f"{task} {number}", task, "a lamp", number) for number in range(4)) for task in ("inpaint", "outpaint")}
+    canvas = {"outpaint": {"mode": "canvas", "canvas": {"left_px": 8}}}
+    planned = [
+        report_runs.planned(tmp_path, 2.0, 10, None, words["inpaint"][:1] + words["outpaint"][:3]),
+        report_runs.planned(tmp_path, 5.0, 30, 0.8, words["inpaint"][:1]),
+        report_runs.planned(tmp_path, 9.0, 10, None, words["outpaint"], **canvas),
+    ]
+    folders = [report_runs.recorded(resolved, side_px=32) for resolved in planned] + [RunFolder(EARLIER)]
+    browser.open(write_report(folders, tmp_path / "report.html").as_uri())
+    outpainted = sum(edit.task == "outpaint" for run in folders for edit in run.resolved.edits)
+    assert len(browser.evaluate(CELLS)) == outpainted == 12
+    browser.evaluate("setAxes('denoising.guidance_scale', null)")
+    assert browser.evaluate(CELLS)
+
+
+def test_one_object_has_one_size(tmp_path, browser):
+    """
+    Whatever was added around it, the input within each picture is as wide as in the other columns, and lies under itself where columns are compared.
+    """
+    sides = (8, 64, 128)
+    runs = [
+        report_runs.recorded(
+            report_runs.planned(tmp_path, 2.0, 10, None, report_runs.WORDS[1:2], outpaint={"mode": "canvas", "canvas": {"left_px": side}})
+        )
+        for side in sides
+    ]
+    browser.open(write_report(runs, tmp_path / "report.html").as_uri())
+    places = "(kind => [...table.querySelectorAll(kind)].map(image => (box => [box.left, box.right])(image.getBoundingClientRect())))"
+    widths = [(right - left) * 128 / (128 + side) for side, (left, right) in zip(sides, browser.evaluate(f"{places}('.after img')"), strict=True)]
+    assert widths == pytest.approx([widths[0]] * 3, rel=0.01)
+    choose(browser, "compare", "left_px 64")
+    browser.until("[...document.images].every(image => image.complete)")
+    after, before = browser.evaluate(f"[{places}('.after img'), {places}('.before img')]")
+    scale = widths[0] / 128
+    for (left, right), (other_left, other_right), side in zip([after[0], after[2]], before, [8, 128], strict=True):
+        assert other_right == pytest.approx(right, abs=0.5)
+        assert other_left + 64 * scale == pytest.approx(left + side * scale, abs=0.5)
+
+
+def test_a_metric_says_what_it_is(page):
+    """
+    Under a picture and beside it stand the metrics with unit and direction, and a sentence for the pointer; those that are alike are not shown.
+    """
+    names = "(where => [...document.querySelectorAll(where)].map(name => [name.textContent, name.title]))"
+    first, *_ = page.evaluate(f"{names}('#grid dt .metric')")
+    assert first[0] == "seam_delta_e ↓"
+    assert "just noticeable" in first[1]
+    assert first[1].endswith("Lower is better.")
+    assert {name for name, _ in page.evaluate(f"{names}('#grid dt .metric')")} == {"seam_delta_e ↓", "steps ↓"}
+    assert page.evaluate("table.querySelector('dd').textContent").endswith("\u00a0ΔE")
+    page.evaluate("openViewer(order()[0])")
+    rows = page.evaluate("[...document.querySelectorAll('#facts tbody tr')].map(row => row.textContent)")
+    assert "peak_memory_bytes2560\u00a0MiB" in rows
+    assert any(row.startswith("ssim_outside ↑0.9") for row in rows)
 
 
 def test_what_is_operable_has_a_name(page):

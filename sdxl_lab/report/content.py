@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sdxl_lab.compare import TELLING, WORDS
 from sdxl_lab.hyperparams import flatten, shortest
+from sdxl_lab.metrics import Words
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.report.files import Gallery
 from sdxl_lab.spec import Edit, ResolvedSpec
@@ -135,6 +137,7 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
         "x": x,
         "y": y,
         "varying": varying,
+        "metrics": _metrics(entries, pictures),
         "runs": list(runs.values()),
         "settings": [json.loads(key) for key in unique],
         "pictures": pictures,
@@ -181,6 +184,23 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
     }
 
 
+def _metrics(entries: Sequence[Entry], pictures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is said of each metric, the telling ones first; `first` are those of them that differ between runs, or else between pictures."""
+    values: dict[str, dict[tuple[str, str], set[float]]] = {}
+    for entry, picture in zip(entries, pictures, strict=True):
+        for name, number in picture.get("metrics", {}).items():
+            values.setdefault(name, {}).setdefault((entry.edit.sample, entry.edit.task), set()).add(number)
+    names = [name for name in TELLING if name in values]
+    between_runs = [name for name in names if any(len(numbers) > 1 for numbers in values[name].values())]
+    between_pictures = [name for name in names if len(set().union(*values[name].values())) > 1]
+    first = between_runs or between_pictures or names
+    metrics = []
+    for name in dict.fromkeys([*names, *values]):
+        words = WORDS.get(name, Words(sentence=""))
+        metrics.append({"name": name, "unit": words.unit, "better": words.better, "sentence": words.sentence, "first": name in first})
+    return metrics
+
+
 def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings that differ between pictures of one sample and task; what only tells samples or tasks apart is no axis."""
     first: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -204,7 +224,7 @@ def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Map
     else:
         chosen = ["run"] if len(runs) > 1 else []
     chosen += [path for path in (("sample", "task") if chosen else ("task", "sample")) if path in axes]
-    chosen += [path for path in axes if path not in chosen]
+    chosen += [path for path in axes if path not in chosen and (path != "run" or not chosen)]
     return chosen[0], chosen[1] if len(chosen) > 1 else None
 
 

@@ -43,14 +43,32 @@ function nameOf(picture) {
   return parts.join(" · ");
 }
 
-/** A metric's name and number, in units people read. */
-function measured(name, number) {
-  if (name.endsWith("_bytes")) return [name.replace(/_bytes$/, "_mib"), number / 2 ** 20];
-  return [name, number];
+/** Where in a picture its input lies, before its canvas was extended, in pixels. */
+function originalOf(picture) {
+  const settings = settingsOf(picture);
+  const [left, right, top, bottom] = ["left", "right", "top", "bottom"].map((side) => (settings.mode === "canvas" ? settings[`canvas.${side}_px`] : 0));
+  return { left, top, width: picture.width - left - right, height: picture.height - top - bottom };
+}
+
+/** A metric's name with an arrow to where it is better; what it says stands in its title. */
+function metricName({ name, better, sentence }) {
+  const arrow = { lower: " ↓", higher: " ↑" }[better] ?? "";
+  const title = [sentence, better && `${better[0].toUpperCase()}${better.slice(1)} is better.`].filter(Boolean).join(" ");
+  return element("span", { class: "metric", title: title || undefined }, breakable(name), arrow);
+}
+
+/** A metric's number with its unit, in one people read. */
+function metricText({ unit }, number, sign = "") {
+  if (number === undefined || number === null) return "";
+  const [value, shown] = unit === "bytes" ? [number / 2 ** 20, "MiB"] : [number, unit];
+  return `${value > 0 ? sign : ""}${numberText(value)}${shown ? `\u00a0${shown}` : ""}`;
+}
+
+function counted(number, word) {
+  return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
 function numberText(number) {
-  if (number === undefined || number === null) return "";
   return Number.isInteger(number) ? String(number) : String(Number(number.toPrecision(4)));
 }
 
@@ -78,6 +96,7 @@ function breakable(name) {
   return pieces;
 }
 
+/** Names, as texts or elements, and their values. */
 function listed(pairs) {
-  return element("dl", {}, ...pairs.flatMap(([name, value]) => [element("dt", {}, breakable(name)), element("dd", {}, value)]));
+  return element("dl", {}, ...pairs.flatMap(([name, value]) => [element("dt", {}, typeof name === "string" ? breakable(name) : name), element("dd", {}, value)]));
 }

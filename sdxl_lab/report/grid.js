@@ -1,86 +1,50 @@
 "use strict";
-// The table of pictures: two settings as axes, the others picked; a page of it at a time, so that only what is in view is decoded.
+// The table of pictures, drawn.
 
-const PAGE_PICTURES = 48;
-const PAGE_COLUMNS = 12;
 const SIZES_PX = [96, 128, 192, 256, 384, 512];
-const FIRST_METRICS = ["change_outside_max", "seam_delta_e", "ssim_outside", "colour_as_asked", "steps"];
 
 const table = find("grid");
-const chosen = { x: report.x, y: report.y, page: 0, compare: "", picks: new Map() };
-const metricNames = [...new Set(report.pictures.flatMap((picture) => Object.keys(picture.metrics ?? {})))];
-const first = report.pictures.find((picture) => picture.state === "done") ?? report.pictures[0];
-for (const axis of axes.values()) chosen.picks.set(axis.path, first.at[axis.index]);
 
-/** The axes that are picked one value at a time. A run has one value of each setting, so where runs are an axis, settings are none. */
-function pickedAxes() {
-  const shown = [chosen.x, chosen.y];
-  const byRun = shown.includes("run");
-  return [...axes.keys()].filter((path) => !shown.includes(path) && (byRun ? ["sample", "task"].includes(path) : path !== "run" || !report.varying.length));
-}
-
-function positionsAt(column, row) {
-  const positions = pickedAxes().map((path) => [path, chosen.picks.get(path)]);
-  positions.push([chosen.x, column]);
-  if (chosen.y) positions.push([chosen.y, row]);
-  return positions;
-}
-
-const columnsOf = () => axes.get(chosen.x).values.map((_, index) => index);
-const rowsOf = () => (chosen.y ? axes.get(chosen.y).values.map((_, index) => index) : [0]);
-
-/** All pictures of the table, whatever page they are on, row by row. */
-function order() {
-  return rowsOf().flatMap((row) => columnsOf().map((column) => pictureAt(positionsAt(column, row)))).filter(Boolean);
-}
-
-function pages() {
-  const columns = columnsOf();
-  const rows = rowsOf();
-  const across = Math.min(columns.length, PAGE_COLUMNS);
-  const down = Math.max(1, Math.floor(PAGE_PICTURES / across));
-  const found = [];
-  for (let row = 0; row < rows.length; row += down) {
-    for (let column = 0; column < columns.length; column += across) {
-      found.push({ columns: columns.slice(column, column + across), rows: rows.slice(row, row + down) });
-    }
-  }
-  return found;
-}
-
-/** Digest of what a picture is compared with: its input, its mask, or the picture of another column or row. */
+/** What a picture is compared with, as `framed` takes it: its input, its mask, or the picture of another column or row. */
 function beforeOf(picture, positions) {
   if (picture.state !== "done" || !chosen.compare) return null;
-  if (chosen.compare === "input" || chosen.compare === "mask") return picture[chosen.compare];
+  if (chosen.compare === "input" || chosen.compare === "mask") return { ...picture, sha256: picture[chosen.compare] };
   const [axis, value] = chosen.compare.split(":");
   const path = axis === "x" ? chosen.x : chosen.y;
   const other = pictureAt(positions.map(([name, index]) => [name, name === path ? Number(value) : index]));
-  return other && other !== picture ? other.sha256 : null;
+  return other && other !== picture ? other : null;
 }
 
-function cell(column, row) {
+/** How wide each picture is drawn, as a share of its cell: what pictures of a sample have in common is of one size, whatever was added around it. */
+function sharesOf(pictures) {
+  const extent = (picture) => (picture.width ? picture.width / originalOf(picture).width : 1);
+  const widest = new Map();
+  for (const picture of pictures) widest.set(settingsOf(picture).sample, Math.max(extent(picture), widest.get(settingsOf(picture).sample) ?? 1));
+  return (picture) => extent(picture) / widest.get(settingsOf(picture).sample);
+}
+
+function cell(column, row, shareOf) {
   const positions = positionsAt(column, row);
   const picture = pictureAt(positions);
   if (!picture) return element("td", {}, element("div", { class: "none", title: "This combination was not planned" }, "–"));
   const opener = picture.state === "done" && picture.sha256 ? openerOf(picture, positions) : gapOf(picture);
   opener.addEventListener("click", () => openViewer(picture));
+  opener.style.setProperty("--share", String(shareOf(picture)));
   const figure = element("figure", {}, opener);
-  if (picture.metrics) {
-    const shown = [...find("metrics").querySelectorAll("input:checked")].map((input) => input.value).filter((name) => name in picture.metrics);
-    const pairs = shown.map((name) => measured(name, picture.metrics[name])).map(([name, number]) => [name, numberText(number)]);
-    if (pairs.length) figure.append(listed(pairs));
-  }
+  const shown = new Set([...find("metrics").querySelectorAll("input:checked")].map((input) => input.value));
+  const measured = report.metrics.filter(({ name }) => shown.has(name) && name in (picture.metrics ?? {}));
+  if (measured.length) figure.append(listed(measured.map((metric) => [metricName(metric), metricText(metric, picture.metrics[metric.name])])));
   return element("td", {}, figure);
 }
 
 function openerOf(picture, positions) {
-  return element("button", { type: "button", class: "open", "aria-label": `${nameOf(picture)}: open` }, framed(picture, beforeOf(picture, positions)));
+  return element("button", { type: "button", class: "open", "data-picture": picture.index, "aria-label": `${nameOf(picture)}: open` }, framed(picture, beforeOf(picture, positions)));
 }
 
 function gapOf(picture) {
   const text = picture.state === "failed" ? (picture.message.split("\n")[0] || "no reason was given") : "not made yet";
   const state = picture.state === "done" ? "missing" : picture.state;
-  const gap = element("button", { type: "button", class: `gap ${state}`, "aria-label": `${nameOf(picture)}: ${state}, ${text}` });
+  const gap = element("button", { type: "button", class: `gap ${state}`, "data-picture": picture.index, "aria-label": `${nameOf(picture)}: ${state}, ${text}` });
   gap.append(element("strong", {}, state), element("span", {}, text));
   const like = report.pictures.find((other) => other.width);
   if (like) gap.style.setProperty("--shape", `${like.width} / ${like.height}`);
@@ -128,8 +92,8 @@ function drawPickers() {
 }
 
 function drawCompare() {
-  const others = (letter, path) => (path ? axes.get(path).values.map((value, index) => [`${letter}:${index}`, `${axes.get(path).name} ${written(value)}`]) : []);
-  const offered = [["", "nothing"], ["input", "the input"], ["mask", "the mask"], ...others("x", chosen.x), ...others("y", chosen.y)];
+  const others = (letter, path, shown) => (path ? shown.map((index) => [`${letter}:${index}`, `${axes.get(path).name} ${written(axes.get(path).values[index])}`]) : []);
+  const offered = [["", "nothing"], ["input", "the input"], ["mask", "the mask"], ...others("x", chosen.x, columnsOf()), ...others("y", chosen.y, rowsOf())];
   offer(find("compare"), offered, chosen.compare);
   chosen.compare = find("compare").value;
   find("split-label").hidden = !chosen.compare;
@@ -139,12 +103,13 @@ function drawTable() {
   const all = pages();
   chosen.page = Math.min(chosen.page, all.length - 1);
   const { columns, rows } = all[chosen.page];
+  const shareOf = sharesOf(order());
   const head = element("tr", {}, corner(), ...columns.map((column) => header(chosen.x, column, "col")));
   table.tHead.replaceChildren(head);
   table.tBodies[0].replaceChildren(...rows.map((row) => {
     const label = chosen.y ? header(chosen.y, row, "row") : element("td");
     if (chosen.y) label.append(promptOf(chosen.y, columns.map((column) => positionsAt(column, row))));
-    return element("tr", {}, label, ...columns.map((column) => cell(column, row)));
+    return element("tr", {}, label, ...columns.map((column) => cell(column, row, shareOf)));
   }));
   for (const nav of document.querySelectorAll(".pages")) {
     nav.hidden = all.length < 2;
@@ -155,7 +120,10 @@ function drawTable() {
     }
   }
   const none = !table.querySelector("figure");
+  table.hidden = none;
   find("empty").hidden = !none;
+  const [count, total] = [order().filter(Boolean).length, report.pictures.length];
+  table.caption.textContent = count < total ? `${count} of ${counted(total, "picture")}` : "";
   find("empty").textContent = none ? "No picture was planned with this choice; choose other values above." : "";
 }
 
@@ -174,6 +142,7 @@ function setAxes(x, y) {
   const moved = { x, y: y === x ? (chosen.x === x ? chosen.y : chosen.x) : y };
   if (moved.x !== chosen.x || moved.y !== chosen.y) chosen.compare = /^[xy]:/.test(chosen.compare) ? "" : chosen.compare;
   Object.assign(chosen, moved, { page: 0 });
+  if (!columnsOf().length) look(fullest(chosen.x, chosen.y));
   draw();
 }
 
@@ -196,13 +165,12 @@ function moveFocus(event) {
 
 function drawSummary() {
   const count = (state) => report.pictures.filter((picture) => picture.state === state).length;
-  const plural = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
-  const planned = `${plural(report.pictures.length, "picture")} planned in ${plural(report.runs.length, "run")}`;
+  const planned = `${counted(report.pictures.length, "picture")} planned in ${counted(report.runs.length, "run")}`;
   const parts = ["done", "failed", "missing"].filter(count).map((state) => `${count(state)} ${state === "done" ? "made" : state}`);
   find("summary").textContent = `${planned}: ${count("done") === report.pictures.length ? "all made" : parts.join(", ")}`;
   const gaps = report.pictures.filter((picture) => picture.state !== "done");
   find("gaps").hidden = !gaps.length;
-  find("gaps").querySelector("summary").textContent = `${plural(gaps.length, "picture")} failed or missing`;
+  find("gaps").querySelector("summary").textContent = `${counted(gaps.length, "picture")} failed or missing`;
   find("gaps").querySelector("ul").append(...gaps.map((picture) => element("li", { class: picture.state },
     element("b", {}, picture.state), ` ${nameOf(picture)}${picture.message ? `: ${picture.message}` : ""}`)));
   const [head, ...others] = report.settings;
@@ -212,15 +180,13 @@ function drawSummary() {
 
 function firstSize() {
   const widest = Math.max(...report.pictures.map((picture) => picture.width ?? 0), 64);
-  const room = (window.innerWidth - 200) / Math.min(columnsOf().length, PAGE_COLUMNS) - 12;
+  const room = (window.innerWidth - 200) / Math.max(1, Math.min(columnsOf().length, PAGE_COLUMNS)) - 20;
   const fitting = SIZES_PX.filter((size) => size <= room && size <= Math.max(256, widest));
   return Math.max(128, fitting.at(-1) ?? 0);
 }
 
 function begin() {
-  const boxes = metricNames.map((name) => element("label", {}, element("input", {
-    type: "checkbox", value: name, checked: FIRST_METRICS.includes(name),
-  }), ` ${name}`));
+  const boxes = report.metrics.map((metric) => element("label", {}, element("input", { type: "checkbox", value: metric.name, checked: metric.first }), " ", metricName(metric)));
   find("metrics").querySelector("div").append(...boxes);
   find("metrics").addEventListener("change", drawTable);
   find("x").addEventListener("change", () => setAxes(find("x").value, chosen.y));

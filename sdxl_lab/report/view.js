@@ -26,19 +26,33 @@ function zoomBy(factor, across = 0.5, down = 0.5) {
   show({ zoom, x: view.x + (across - 0.5) * shift, y: view.y + (down - 0.5) * shift });
 }
 
-/** A picture in a frame, with another one before it if one is given; both are digests of pixels. */
+/** A picture in a frame, with another one before it if one is given. */
 function framed(picture, before) {
   const frame = element("div", { class: "frame" });
   frame.style.aspectRatio = `${picture.width} / ${picture.height}`;
-  frame.append(layer(picture.sha256, "after"));
-  if (before && before in report.files) frame.append(layer(before, "before"), element("span", { class: "boundary" }));
+  frame.append(layer(picture, "after"));
+  if (before && before.sha256 in report.files) frame.append(layer(before, "before", placeIn(picture, before)), element("span", { class: "boundary" }));
   return frame;
 }
 
-function layer(sha256, kind) {
+/** Where in a picture's frame another one lies, in percent, so that what both began with is one; all of the frame if that has other proportions. */
+function placeIn(picture, other) {
+  const [ours, theirs] = [originalOf(picture), originalOf(other)];
+  const [across, down] = [ours.width / theirs.width, ours.height / theirs.height];
+  if (Math.abs(across / down - 1) > 0.02) return {};
+  return {
+    left: ((ours.left - theirs.left * across) / picture.width) * 100,
+    top: ((ours.top - theirs.top * down) / picture.height) * 100,
+    width: ((other.width * across) / picture.width) * 100,
+    height: ((other.height * down) / picture.height) * 100,
+  };
+}
+
+function layer({ sha256 }, kind, place = {}) {
   const image = element("img", { src: report.files[sha256], alt: "", decoding: "async", draggable: "false", "data-sha256": sha256 });
+  for (const [side, percent] of Object.entries(place)) image.style.setProperty(side, `${percent}%`);
   image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth * 1.5 <= image.clientWidth));
-  return element("div", { class: `layer ${kind}` }, image);
+  return element("div", { class: `layer ${kind}` }, element("div", { class: "lens" }, image));
 }
 
 // A drag moves the boundary if it starts there, or anywhere while nothing is zoomed; else it moves what is shown.

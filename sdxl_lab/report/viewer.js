@@ -3,15 +3,16 @@
 
 const viewer = find("viewer");
 let viewed = null;
+let opened = null;
 
-/** What a picture can be compared with: [value, text, digest, the other picture if it is one]. */
+/** What a picture can be compared with: [value, text, picture], an input or mask being of the picture's own place. */
 function befores(picture) {
-  const found = [["input", "the input", picture.input], ["mask", "the mask", picture.mask]];
+  const found = [["input", "the input"], ["mask", "the mask"]].map(([role, text]) => [role, text, { ...picture, sha256: picture[role], metrics: undefined }]);
   const [sample, task] = [settingsOf(picture).sample, settingsOf(picture).task];
   for (const other of report.pictures) {
     const { sample: ofSample, task: ofTask } = settingsOf(other);
     if (other !== picture && other.state === "done" && ofSample === sample && ofTask === task) {
-      found.push([String(other.index), differing(picture, other), other.sha256, other]);
+      found.push([String(other.index), differing(picture, other), other]);
     }
   }
   return found;
@@ -26,6 +27,7 @@ function differing(picture, other) {
 }
 
 function openViewer(picture) {
+  opened = picture;
   drawViewer(picture, chosen.compare === "mask" ? "mask" : undefined);
   if (!viewer.open) viewer.showModal();
   find(find("viewer-split").checkVisibility() ? "viewer-split" : "close").focus();
@@ -55,9 +57,9 @@ function drawStage() {
     find("facts").replaceChildren(...factsOf(picture, null));
     return;
   }
-  const [, , sha256, other] = befores(picture).find(([value]) => value === find("before").value) ?? [];
+  const [, , other] = befores(picture).find(([value]) => value === find("before").value) ?? [];
   stage.style.setProperty("--ratio", String(picture.width / picture.height));
-  stage.replaceChildren(framed(picture, sha256));
+  stage.replaceChildren(framed(picture, other));
   find("facts").replaceChildren(...factsOf(picture, other));
 }
 
@@ -87,17 +89,13 @@ function factsOf(picture, other) {
 }
 
 function metricsTable(picture, other) {
-  const head = other ? [element("thead", {}, element("tr", {}, ...["", "after", "before", "difference"].map((text) => element("th", { scope: "col" }, text))))] : [];
-  const rows = Object.entries(picture.metrics).map(([key, value]) => {
-    const [name, number] = measured(key, value);
-    const texts = [numberText(number)];
-    if (other) {
-      const before = other.metrics?.[key];
-      const [, was] = before === undefined ? [] : measured(key, before);
-      const change = was === undefined ? undefined : number - was;
-      texts.push(numberText(was), change === undefined ? "" : `${change > 0 ? "+" : ""}${numberText(change)}`);
-    }
-    return element("tr", {}, element("th", { scope: "row" }, name), ...texts.map((text) => element("td", {}, text)));
+  const before = other?.metrics;
+  const head = before ? [element("thead", {}, element("tr", {}, ...["", "after", "before", "difference"].map((text) => element("th", { scope: "col" }, text))))] : [];
+  const rows = report.metrics.filter(({ name }) => name in picture.metrics).map((metric) => {
+    const [number, was] = [picture.metrics[metric.name], before?.[metric.name]];
+    const texts = [metricText(metric, number)];
+    if (before) texts.push(metricText(metric, was), was === undefined ? "" : metricText(metric, number - was, "+"));
+    return element("tr", {}, element("th", { scope: "row" }, metricName(metric)), ...texts.map((text) => element("td", {}, text)));
   });
   return element("table", {}, ...head, element("tbody", {}, ...rows));
 }
@@ -127,8 +125,12 @@ document.addEventListener("keydown", (event) => {
 // A click beside the dialog closes it.
 viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
 viewer.addEventListener("close", () => {
-  const label = `${nameOf(viewed)}:`;
-  [...table.querySelectorAll("button")].find((button) => button.getAttribute("aria-label").startsWith(label))?.focus();
+  const page = pageOf(viewed);
+  if (page >= 0 && page !== chosen.page) {
+    chosen.page = page;
+    drawTable();
+  }
+  table.querySelector(`[data-picture="${viewed.index}"]`)?.focus({ preventScroll: viewed === opened });
 });
 followers.push(() => {
   find("viewer-split").value = view.split;

@@ -1,0 +1,95 @@
+"use strict";
+// What the table holds: two settings as axes, the others picked; a page of it at a time, so that only what is in view is decoded.
+
+const PAGE_PICTURES = 48;
+const PAGE_COLUMNS = 12;
+const LEAST_SHARE = 0.5;
+
+const chosen = { x: report.x, y: report.y, page: 0, compare: "", picks: new Map() };
+
+/** The axes that are picked one value at a time. A run has one value of each setting, so where runs are an axis, settings are none. */
+function pickedAxes(x = chosen.x, y = chosen.y) {
+  const byRun = [x, y].includes("run");
+  const others = [...axes.keys()].filter((path) => path !== x && path !== y);
+  return others.filter((path) => (byRun ? ["sample", "task"].includes(path) : path !== "run" || !report.varying.length));
+}
+
+function positionsAt(column, row) {
+  const positions = pickedAxes().map((path) => [path, chosen.picks.get(path)]);
+  positions.push([chosen.x, column]);
+  if (chosen.y) positions.push([chosen.y, row]);
+  return positions;
+}
+
+/** The values of an axis for which anything was planned with what is picked. */
+function valuesOf(path) {
+  const picked = pickedAxes().map((other) => [other, chosen.picks.get(other)]);
+  return [...new Set(picturesAt(picked).map((picture) => picture.at[axes.get(path).index]))].sort((a, b) => a - b);
+}
+
+const columnsOf = () => valuesOf(chosen.x);
+const rowsOf = () => (chosen.y ? valuesOf(chosen.y) : [0]);
+
+/** All pictures of the table, whatever page they are on, row by row. */
+function order() {
+  const columns = columnsOf();
+  return rowsOf().flatMap((row) => columns.map((column) => pictureAt(positionsAt(column, row)))).filter(Boolean);
+}
+
+function pages() {
+  const columns = columnsOf();
+  const rows = rowsOf();
+  const across = Math.max(1, Math.min(columns.length, PAGE_COLUMNS));
+  const down = Math.max(1, Math.floor(PAGE_PICTURES / across));
+  const found = [];
+  for (let row = 0; row < rows.length; row += down) {
+    for (let column = 0; column < columns.length; column += across) {
+      found.push({ columns: columns.slice(column, column + across), rows: rows.slice(row, row + down) });
+    }
+  }
+  return found.length ? found : [{ columns: [], rows: [] }];
+}
+
+/** The number of the page that a picture is on; -1 if it is on none. */
+function pageOf(picture) {
+  return pages().findIndex(({ columns, rows }) => rows.some((row) => columns.some((column) => pictureAt(positionsAt(column, row)) === picture)));
+}
+
+/** Two axes, with the picks that show most of what was made beside them, else of what was planned; and the share of the table that was planned. */
+function fullest(x, y) {
+  const picked = pickedAxes(x, y);
+  const tables = new Map();
+  for (const picture of report.pictures) {
+    const positions = picked.map((path) => picture.at[axes.get(path).index]);
+    const [column, row] = [x, y].map((path) => (path ? picture.at[axes.get(path).index] : 0));
+    const key = positions.join();
+    if (!tables.has(key)) tables.set(key, { positions, columns: new Set(), rows: new Set(), planned: new Set(), made: new Set() });
+    const found = tables.get(key);
+    found.columns.add(column);
+    found.rows.add(row);
+    found.planned.add(`${column},${row}`);
+    if (picture.state === "done") found.made.add(`${column},${row}`);
+  }
+  const more = (best, found) => (found.made.size - best.made.size || found.planned.size - best.planned.size) > 0;
+  const best = [...tables.values()].reduce((soFar, found) => (more(soFar, found) ? found : soFar));
+  const picks = new Map(picked.map((path, index) => [path, best.positions[index]]));
+  return { x, y, picks, made: best.made.size, share: best.planned.size / (best.columns.size * best.rows.size) };
+}
+
+/** What is seen first: the axes that suit these runs, unless they leave the table mostly empty; then those that show most pictures. */
+function firstView() {
+  const suited = fullest(report.x, report.y);
+  if (suited.share >= LEAST_SHARE) return suited;
+  // Runs are columns rather than rows, and samples rows.
+  const paths = [...axes.keys()].reverse();
+  const pairs = paths.flatMap((x, index) => [null, ...paths.slice(index + 1).reverse()].map((y) => [x, y]));
+  return pairs.map(([x, y]) => fullest(x, y)).reduce((best, view) => (view.made > best.made ? view : best));
+}
+
+function look({ x, y, picks }) {
+  Object.assign(chosen, { x, y, page: 0 });
+  for (const [path, value] of picks) chosen.picks.set(path, value);
+}
+
+for (const axis of axes.values()) chosen.picks.set(axis.path, 0);
+look(firstView());
