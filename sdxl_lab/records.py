@@ -24,6 +24,7 @@ from sdxl_lab.recorded import UNREADABLE, Made, Picture, file_name, from_line, i
 from sdxl_lab.run_files import RunFiles
 from sdxl_lab.spec import Edit, ResolvedSpec
 from sdxl_lab.stamps import as_note, digest_of_pixels, png, stamp_of, stamped_png
+from sdxl_lab.wording import counted
 
 FORMAT = 1
 
@@ -209,7 +210,9 @@ class RunFolder(RunFiles):
         missing = self.pending()
         if missing:
             names = ", ".join(f"{edit.sample} ({edit.task})" for edit in missing[:5]) + (", ..." if len(missing) > 5 else "")
-            raise RecordError(f"{self.path} lacks {len(missing)} of {len(self.resolved.edits)} pictures: {names}; run it again to make them")
+            raise RecordError(
+                f"{self.path} lacks {len(missing)} of {counted(len(self.resolved.edits), 'picture')}: {names}; run it again to make them"
+            )
         if self.is_done:
             return self.record_file
         write_whole(self.local_file, _json(self.local | {"machine": machine.facts()}))
@@ -298,9 +301,16 @@ def find_runs(folder: Path) -> tuple[RunFolder, ...]:
         folder: A runs folder, or any folder above some.
 
     Returns:
-        The run folders, done or not, sorted by path.
+        The run folders, done or not, sorted by path, numbers in it by size.
     """
-    return tuple(RunFolder(spec.parent) for spec in sorted(folder.rglob("spec.json")) if spec.is_file() and not spec.parent.name.startswith("."))
+    return tuple(
+        RunFolder(spec.parent) for spec in sorted(folder.rglob("spec.json"), key=_by_size) if spec.is_file() and not spec.parent.name.startswith(".")
+    )
+
+
+def _by_size(path: Path) -> list[tuple[float, str]]:
+    """A key to sort paths by, in which steps-9 comes before steps-10."""
+    return [(-1, part) if index % 2 == 0 else (float(part), part) for index, part in enumerate(re.split(r"(\d+(?:\.\d+)?)", str(path)))]
 
 
 def _json(values: Mapping[str, Any] | Sequence[Any]) -> bytes:

@@ -18,6 +18,7 @@ from sdxl_lab.metrics import WORDS as MEASURED
 from sdxl_lab.metrics import Better, Words
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import TASKS, Task
+from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,7 +252,7 @@ def compare(
     recorded = names_of(rows)
     metrics = [RENAMED.get(metric, metric) for metric in metrics]
     if not any(row.pictures for row in rows):
-        raise CompareError(f"none of the {len(rows)} runs has a picture yet; give runs that were begun, or wait for their first pictures")
+        raise CompareError(f"got {counted(len(rows), 'run')} without a picture yet; give runs that were begun, or wait for their first pictures")
     for metric in metrics:
         if metric not in recorded:
             hint = f" Did you mean {near}?" if (near := closest(metric, recorded)) else ""
@@ -275,10 +276,11 @@ def _cautions(comparison: Comparison) -> list[str]:
         only = f"the {pooled} runs differ in nothing but seeds and are one row" if pooled > 1 else "there is one run alone"
         cautions.append(f"{only}: nothing to compare {rows[0].name} with")
     begun = [row for row in rows if row.pictures]
+    lacking: dict[str, list[str]] = {}
     for row in begun:
-        lacking = [metric for metric in comparison.metrics if not comparison._of(row, metric)]
-        if lacking:
-            cautions.append(f"{row.name} has no {', '.join(lacking)}: it was recorded without")
+        if absent := ", ".join(metric for metric in comparison.metrics if not comparison._of(row, metric)):
+            lacking.setdefault(absent, []).append(row.name)
+    cautions += [f"{', '.join(names)}: recorded without {absent}" for absent, names in lacking.items()]
     ours = {_key(picture) for picture in reference.pictures}
     unpaired = [row.name for row in begun if row is not reference and not ours & {_key(picture) for picture in row.pictures}]
     if unpaired:
@@ -292,7 +294,7 @@ def _cautions(comparison: Comparison) -> list[str]:
         cautions.append(f"differences are over the pictures that {reference.name} has too: {', '.join(partly)}")
     fewest = min((len({picture.sample for picture in row.pictures}) for row in begun), default=0)
     if fewest < FEWEST_SAMPLES:
-        cautions.append(f"no interval where there are fewer than {FEWEST_SAMPLES} samples; the fewest here are {fewest}")
+        cautions.append(f"no interval where there are fewer than {FEWEST_SAMPLES} samples; the smallest number here is {fewest}")
     return cautions + (unlike_steps(rows) if STEPS in comparison.metrics else [])
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from sdxl_lab.errors import LabError
+from sdxl_lab.wording import counted
 
 LEVEL = 0.95
 RESAMPLES = 9999
@@ -71,7 +72,9 @@ def mean_interval(numbers: Sequence[float], samples: Sequence[str]) -> Interval:
         "percentile" at that confidence level is the same up to chance.
     """
     if not numbers or len(numbers) != len(samples):
-        raise IntervalError(f"got {len(numbers)} numbers of {len(samples)} samples; give at least one number, and the sample of each")
+        raise IntervalError(
+            f"got {counted(len(numbers), 'number')} of {counted(len(samples), 'sample')}; give at least one number, and the sample of each"
+        )
     groups: dict[str, list[float]] = {}
     for sample, number in zip(samples, numbers, strict=True):
         groups.setdefault(sample, []).append(number)

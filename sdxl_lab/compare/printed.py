@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sdxl_lab.compare.comparison import BETTER, TELLING, Comparison
 from sdxl_lab.compare.costs import RENAMED, SPENT
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 26
 LONGEST_VALUE = 22
+GAP = "..."
+ENDS = "[low, high]"
+ROUNDING = 1e-9
+"""Share of a number below which an interval is as wide as the numbers were rounded, and asks for no decimals."""
 
 
 def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), console: Console | None = None) -> None:
@@ -32,18 +38,18 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     from rich.console import Console
 
     console = console or Console(highlight=False)
-    left_out = _print_settings(comparison, console)
+    _print_settings(comparison, console)
     printed = tuple(RENAMED.get(metric, metric) for metric in metrics) or telling(comparison)
     tables = {metric: _columns(comparison, metric) for metric in printed}
     is_named = all(sum(_width(*column) for column in columns) <= console.width for columns in tables.values())
     for metric, columns in tables.items():
         _print_metric(metric, columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
-    lines = [f"{path}: {', '.join(_cut(shown(value), 60) for value in comparison.differing[path])}" for path in left_out]
-    lines = [f"also different, {line}" for line in lines] + list(comparison.notes)
-    if any(row is not comparison.reference for row in comparison.rows):
-        lines.append(
-            f"[low, high]: 95%, resampling samples. Differences are to {_number(comparison, comparison.reference)}, over n pairs of pictures"
-        )
+    lines = list(comparison.notes)
+    names = [name for columns in tables.values() for name, _ in columns]
+    if "difference" in names:
+        lines.append(f"differences are to {_number(comparison, comparison.reference)} ({comparison.reference.name}), over n pairs of pictures")
+    if ENDS in names:
+        lines.append(f"{ENDS}: 95%, resampling samples")
     others = [metric for metric in comparison.metrics if metric not in printed]
     if others:
         lines.append(f"also measured, see --metric and --csv: {', '.join(others)}")
@@ -75,26 +81,26 @@ def telling(comparison: Comparison) -> tuple[str, ...]:
     return tuple(known) if len(known) > 1 else comparison.metrics[: len(TELLING)]
 
 
-def _print_settings(comparison: Comparison, console: Console) -> list[str]:
-    """Print the runs, with as many differing settings as there is room for; returns the others."""
+def _print_settings(comparison: Comparison, console: Console) -> None:
+    """Print the runs, all settings that differ, and what was made; columns that have no room stand in further tables, by the rows' numbers."""
     rows = comparison.rows
-    columns: list[tuple[str, list[str]]] = [("", [_number(comparison, row) for row in rows]), ("run", [_cut(row.name, LONGEST_NAME) for row in rows])]
+    numbers: tuple[str, list[str]] = ("", [_number(comparison, row) for row in rows])
+    words = [("run", apart([row.name for row in rows], LONGEST_NAME))]
+    words += [(path.replace(".", ".\n"), apart([shown(value) for value in values], LONGEST_VALUE)) for path, values in comparison.differing.items()]
     measured = [
         ("pictures", [str(len(row.pictures)) for row in rows]),
         ("steps", [_steps(row) for row in rows]),
         ("seconds\nspent", [_short(_mean([picture.seconds for picture in row.pictures])) for row in rows]),
     ]
-    room = console.width - sum(_width(*column) for column in columns + measured)
-    left_out = []
-    for path, values in comparison.differing.items():
-        column = (path.replace(".", ".\n"), [_cut(shown(value), LONGEST_VALUE) for value in values])
-        if _width(*column) <= room:
-            columns.append(column)
-            room -= _width(*column)
-        else:
-            left_out.append(path)
-    _print_table([*columns, *measured], console, left=len(columns))
-    return left_out
+    tables = [[numbers]]
+    for columns in [*([column] for column in words), measured]:
+        if len(tables[-1]) > 1 and sum(_width(*column) for column in [*tables[-1], *columns]) > console.width:
+            tables.append([numbers])
+        tables[-1] += columns
+    for index, columns in enumerate(tables):
+        if index:
+            console.print()
+        _print_table(columns, console, left=1 + sum(column in words for column in columns))
 
 
 def _print_metric(metric: str, columns: Sequence[tuple[str, list[str]]], console: Console, *, left: int) -> None:
@@ -108,12 +114,21 @@ def _print_metric(metric: str, columns: Sequence[tuple[str, list[str]]], console
 def _columns(comparison: Comparison, metric: str) -> list[tuple[str, list[str]]]:
     rows = comparison.rows
     means = [comparison.mean(row, metric) for row in rows]
-    columns = [("", [_number(comparison, row) for row in rows]), ("run", [_cut(row.name, LONGEST_NAME) for row in rows])]
+    columns = [("", [_number(comparison, row) for row in rows]), ("run", apart([row.name for row in rows], LONGEST_NAME))]
     columns += _interval_columns("mean", means)
-    if len(rows) > 1:
-        differences = [comparison.difference(row, metric) for row in rows]
+    differences = [comparison.difference(row, metric) for row in rows]
+    if any(differences):
         columns += _interval_columns("difference", differences, sign="+")
-        columns += [("n", [str(found.n) if found else "" for found in differences]), ("", [comparison.verdict(row, metric) for row in rows])]
+        columns.append(("n", [str(found.n) if found else "" for found in differences]))
+        columns.append(
+            (
+                "",
+                [
+                    comparison.verdict(row, metric) or ("" if found or row is comparison.reference else "no pair")
+                    for row, found in zip(rows, differences, strict=True)
+                ],
+            )
+        )
     else:
         columns.append(("n", [str(mean.n) if mean else "0" for mean in means]))
     return columns
@@ -151,14 +166,16 @@ def _mean(numbers: Sequence[float]) -> float | None:
 def _interval_columns(name: str, intervals: Sequence[Interval | None], *, sign: str = "") -> list[tuple[str, list[str]]]:
     """Numbers with as many decimals as tell the narrowest interval's ends apart by two digits."""
     widths = [found.high - found.low for found in intervals if found and found.low is not None and found.high is not None]
-    decimals = min(8, max(0, 1 - math.floor(math.log10(min(widths))))) if widths and min(widths) > 0 else None
+    largest = max((abs(found.mean) for found in intervals if found), default=0)
+    told = [width for width in widths if width > ROUNDING * largest]
+    decimals = min(8, max(0, 1 - math.floor(math.log10(min(told))))) if told else None
 
     def text(number: float) -> str:
         return _short(number, sign) if decimals is None or number == 0 or abs(number) >= 1e6 else f"{number:{sign}.{decimals}f}"
 
     numbers = [text(found.mean) if found else "" for found in intervals]
     ends = [f"[{text(found.low)}, {text(found.high)}]" if found and found.low is not None and found.high is not None else "" for found in intervals]
-    return [(name, numbers), ("[low, high]", ends)]
+    return [(name, numbers), *([(ENDS, ends)] if any(ends) else [])]
 
 
 def _short(number: float | None, sign: str = "") -> str:
@@ -169,6 +186,26 @@ def _short(number: float | None, sign: str = "") -> str:
     return f"{number:{sign}.0f}" if 100 <= abs(number) < 1e6 else f"{number:{sign}.3g}"
 
 
-def _cut(text: Any, longest: int) -> str:
-    text = printable(" ".join(str(text).split()))
-    return text if len(text) <= longest else text[: longest - 3] + "..."
+def apart(texts: Sequence[str], longest: int) -> list[str]:
+    """Shorten texts so that those that differ do not look alike.
+
+    Args:
+        texts: Names, or values of a setting.
+        longest: Most characters of a line.
+
+    Returns:
+        Their beginnings if these tell them apart; else the words that not all of them have; else all of each, in several lines.
+    """
+    whole = [printable(" ".join(text.split())) for text in texts]
+    for candidates in (whole, _differing_parts(whole)):
+        cut = [text if len(text) <= longest else text[: longest - len(GAP)] + GAP for text in candidates]
+        if len(set(cut)) == len(set(whole)):
+            return cut
+    return ["\n".join(text[start : start + longest] for start in range(0, len(text), longest)) for text in whole]
+
+
+def _differing_parts(texts: Sequence[str]) -> list[str]:
+    """Texts with a gap for all words that every one of them has."""
+    split = [re.findall(r"[^-_ ]+[-_ ]*|[-_ ]+", text) for text in texts]
+    common = set.intersection(*map(set, split))
+    return ["".join(GAP if is_common else "".join(words) for is_common, words in groupby(parts, common.__contains__)) for parts in split]

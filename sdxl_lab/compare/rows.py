@@ -12,6 +12,7 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import closest, flatten
 from sdxl_lab.records import Picture, RunFolder, find_runs
 from sdxl_lab.spec import Task
+from sdxl_lab.wording import counted
 
 WORDS = ("prompt", "negative_prompt", "seed")
 """What belongs to a sample, unless parameters replace it."""
@@ -112,7 +113,7 @@ def rows_of(runs: Sequence[RunFolder], task: Task | None, *, pool_seeds: bool) -
         if run_id not in others or (run.is_done and not others[run_id].is_done):
             others[run_id] = run
     if not groups:
-        raise CompareError(f"none of the {len(runs)} runs has {task} pictures; leave out --task, or give other runs")
+        raise CompareError(f"got {counted(len(runs), 'run')} without {task} pictures; leave out --task, or give other runs")
     differing = _differing([described[key] for key in groups], task)
     names = _names([list(group.values()) for group in groups.values()], differing)
     rows = []
@@ -121,7 +122,7 @@ def rows_of(runs: Sequence[RunFolder], task: Task | None, *, pool_seeds: bool) -
         pictures = tuple(picture for run in members for picture in run.pictures() if task in (None, picture.task))
         planned = sum(edit.task == task or task is None for run in members for edit in run.resolved.edits)
         rows.append(Row(name=name, runs=members, pictures=pictures, planned=planned))
-    notes += [f"{row.name} is not done: {len(row.pictures)} of {row.planned} pictures" for row in rows if len(row.pictures) < row.planned]
+    notes += [f"{row.name} is not done: {len(row.pictures)} of {counted(row.planned, 'picture')}" for row in rows if len(row.pictures) < row.planned]
     return rows, differing, notes + _environments([run for row in rows for run in row.runs])
 
 
