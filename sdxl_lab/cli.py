@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 from sdxl_lab import places
 from sdxl_lab.errors import LabError
+from sdxl_lab.wording import counted
 
 INTERRUPTED = 130
 """How typer leaves after ctrl-C."""
@@ -118,7 +119,7 @@ def run(
     )
     with following() as follow:
         resolved = execute(path, parameters, follow, say=lambda line: print(f"sdxl-lab: {line}", file=sys.stderr, flush=True))
-    print(f"{len(resolved.spec.edits)} pictures in {resolved.folder.path}")
+    print(f"{counted(len(resolved.spec.edits), 'picture')} in {resolved.folder.path}")
 
 
 @app.command()
@@ -152,12 +153,12 @@ def sweep(
     for line in planned.notes:
         print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
     if not planned.pending:
-        print(f"all {len(planned.runs)} runs are done: {planned.runs_folder}")
+        print(f"{counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
         print(f"to look at them: {report(planned)}")
         return
     with opened(workers, parsl) as executor:
         summary = sweep(planned, executor, board.following)
-    print(f"{summary.before + summary.made} of {len(planned.runs)} runs are done: {planned.runs_folder}")
+    print(f"{summary.before + summary.made} of {counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
     try:
         print(f"to look at them: {report(planned, {failure.label: failure.message for failure in summary.failed})}")
     finally:
@@ -259,7 +260,7 @@ def _recorded(sweep: Path) -> list[Path]:
     planned = plan(SweepFile.read(sweep)).runs
     folders = [folder.path for run in planned if (folder := begun(run.folder.parent, run.run_id))]
     if not folders:
-        raise CompareError(f"none of the {len(planned)} runs of {sweep} is recorded yet; make them with: sdxl-lab sweep {sweep}")
+        raise CompareError(f"no run of {sweep} is recorded yet, of {len(planned)} planned; make them with: sdxl-lab sweep {sweep}")
     return folders
 
 

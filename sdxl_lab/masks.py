@@ -9,6 +9,7 @@ from PIL import Image
 
 from sdxl_lab import pictures
 from sdxl_lab.errors import LabError
+from sdxl_lab.wording import counted
 
 MAX_CANVAS_PIXELS = 100_000_000
 """Most pixels an extended canvas may have."""
@@ -247,7 +248,7 @@ def _refuse_vanishing(white: np.ndarray, factor: int) -> None:
         return
     left, top, width, height = (int(stats[lost[0], key]) for key in (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
     raise MaskError(
-        f"{len(lost)} of the mask's {count - 1} white regions would vanish, the first {width}x{height} pixels at ({left}, {top}): "
+        f"{len(lost)} of the mask's {counted(count - 1, 'white region')} would vanish, the first {width}x{height} pixels at ({left}, {top}): "
         f"latent_mask 'nearest' looks at one pixel in {factor}x{factor} only. Use latent_mask 'cover', dilate the mask, or clean it of specks"
     )
 

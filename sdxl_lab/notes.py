@@ -8,6 +8,7 @@ from sdxl_lab.mask_checks import percent
 from sdxl_lab.samples import Sample
 from sdxl_lab.settings import ImageReading
 from sdxl_lab.stamps import printable
+from sdxl_lab.wording import counted
 
 UNREADABLE = "that cannot be read"
 """What `color_profiles.name_of` calls a profile that it cannot open."""
@@ -58,9 +59,9 @@ def _about_profiles(samples: Sequence[Sample], readings: Mapping[str, ImageReadi
         return []
     names = [printable(name) for name in dict.fromkeys(profiles)]
     listed = ", ".join(names[:_SHOWN_NAMES]) + (f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else "")
-    pictures = "1 picture has" if len(profiles) == 1 else f"{len(profiles)} pictures have"
     return [
-        f"{pictures} a color profile ({listed}) and {'is' if len(profiles) == 1 else 'are'} converted to sRGB; "
+        f"{counted(len(profiles), 'picture has', 'pictures have')} a color profile ({listed}) and "
+        f"{'is' if len(profiles) == 1 else 'are'} converted to sRGB; "
         "hyperparameters.image.color_profile ignore takes the numbers as they are"
     ]
 

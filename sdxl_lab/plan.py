@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from sdxl_lab.wording import counted
+
 Status = Literal["done", "begun", "new"]
 
 
@@ -143,7 +145,7 @@ class Plan:
         done = len(self.runs) - len(self.pending)
         same = self.points - len(self.runs)
         twice = f" ({same} of them the same run as another)" if same else ""
-        yield f"{self.name}: {self.points} points{twice}, {done} done, {len(self.pending)} to run, recorded in {self.runs_folder}"
+        yield f"{self.name}: {counted(self.points, 'point')}{twice}, {done} done, {len(self.pending)} to run, recorded in {self.runs_folder}"
         yield from self.notes
         widest = max((len(run.label) for run in self.runs), default=0)
         for number, group in enumerate(self.groups, 1):
@@ -151,8 +153,8 @@ class Plan:
             yield f"\ngroup {number} of {len(self.groups)}, checkpoint {checkpoint}"
             for run in group.runs:
                 forwards = self.forwards.get(run.run_id)
-                cost = f"{forwards:>7} forwards" if forwards is not None else " " * 16
-                left = f"{len(run.pending)} of {len(run.works)} pictures to make" if run.status != "done" else f"in {run.folder}"
+                cost = f"{counted(forwards, 'forward'):>16}" if forwards is not None else " " * 16
+                left = f"{len(run.pending)} of {counted(len(run.works), 'picture')} to make" if run.status != "done" else f"in {run.folder}"
                 yield f"  {run.label:<{widest}}  {run.run_id[:10]}  {run.status:<5} {cost}  {left}"
         if self.pending:
             shared, alone = self.forwards_shared, self.forwards_alone

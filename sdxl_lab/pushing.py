@@ -11,6 +11,7 @@ from sdxl_lab import comet
 from sdxl_lab.comet import Standing
 from sdxl_lab.errors import LabError
 from sdxl_lab.records import RunFolder, find_runs
+from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +75,7 @@ def push(paths: Sequence[Path], home: Path) -> None:
                 failed += 1
                 bars.console.print(f"sdxl-lab: {error}", markup=False, highlight=False, soft_wrap=True)
     if failed:
-        raise PushError(f"{failed} of {len(runs)} runs are not all in Comet; the lines above say why")
+        raise PushError(f"{failed} of {counted(len(runs), 'run is', 'runs are')} not all in Comet; the lines above say why")
     for run in runs:
         print(f"{run.path.name} is in Comet: {comet.standing(run).url}")
     if not runs:
@@ -124,7 +125,7 @@ def _lacks(run: RunFolder, found: Standing) -> str:
     if not found.url:
         return "has nothing"
     missing = found.made - found.confirmed
-    return f"lacks {missing} pictures" if missing > 0 else "lacks the newest files"
+    return f"lacks {counted(missing, 'picture')}" if missing > 0 else "lacks the newest files"
 
 
 def _is_due(run: RunFolder) -> bool:

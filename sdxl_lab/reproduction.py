@@ -13,6 +13,7 @@ from PIL import Image
 from sdxl_lab import machine
 from sdxl_lab.disk import write_whole
 from sdxl_lab.stamps import Stamp, digest_of_pixels, printable, stamp_of, stamped_png
+from sdxl_lab.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,7 @@ class Reproduction:
     def __str__(self) -> str:
         here, resolved = self.made_with, self.stamp.resolved
         words = [here.instruction_set] if here.instruction_set else []
-        computed = ", ".join([here.device, f"{here.threads} thread{'s' if here.threads != 1 else ''}", *words])
+        computed = ", ".join([here.device, counted(here.threads, "thread"), *words])
         sources = f"{resolved.edits[0].sample} of {resolved.dataset.name} with {resolved.checkpoint.name}"
         lines = ["identical" if self.is_identical else self._verdict(), f"made again from {sources} in {self.seconds:.1f} s ({computed})"]
         if not self.stamp.is_unchanged:

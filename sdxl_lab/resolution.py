@@ -15,6 +15,7 @@ from sdxl_lab.places import in_the_way
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError, as_it_matters
 from sdxl_lab.stamps import as_note
+from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,7 +39,7 @@ class Resolved:
 
     def __str__(self) -> str:
         made, planned = len(self.folder.pictures()) if self.folder.spec_file.is_file() else 0, len(self.spec.edits)
-        return "\n".join([f"run {self.spec.run_id[:10]}: {planned} pictures, {made} of them made, in {self.folder.path}", *self.said])
+        return "\n".join([f"run {self.spec.run_id[:10]}: {counted(planned, 'picture')}, {made} of them made, in {self.folder.path}", *self.said])
 
     @property
     def said(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from PIL import Image
 from sdxl_lab import mask_checks, masks, pictures
 from sdxl_lab.errors import LabError
 from sdxl_lab.metadata_fields import SAMPLE_FIELDS, TASKS, TOP_FIELDS, WORDS, misplaced
+from sdxl_lab.wording import counted
 
 _T = TypeVar("_T")
 
@@ -134,7 +135,9 @@ def read_samples(folder: Path, *, as_recorded: bool = False) -> tuple[tuple[Samp
     if problems:
         shown = problems[:_SHOWN_PROBLEMS]
         more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
-        raise ArtifactError("\n  ".join([f"{len(problems)} of {len(listed)} samples in {folder / 'metadata.json'} can't be used:", *shown, *more]))
+        raise ArtifactError(
+            "\n  ".join([f"{len(problems)} of {counted(len(listed), 'sample')} in {folder / 'metadata.json'} can't be used:", *shown, *more])
+        )
     return tuple(samples), extra
 
 

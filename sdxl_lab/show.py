@@ -21,6 +21,7 @@ from sdxl_lab.notes import gathered
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.spec import as_parameters
 from sdxl_lab.stamps import Stamp, printable, read_stamp
+from sdxl_lab.wording import counted
 
 
 class ShowError(LabError):
@@ -106,7 +107,7 @@ def _print_run(folder: RunFolder, console: Console) -> None:
     _print_lines(
         console,
         {
-            "run": f"{resolved.spec.name} {resolved.run_id[:10]}, {len(pictures)} of {len(resolved.edits)} pictures, {state}",
+            "run": f"{resolved.spec.name} {resolved.run_id[:10]}, {len(pictures)} of {counted(len(resolved.edits), 'picture')}, {state}",
             "dataset": resolved.dataset.name,
             "checkpoint": resolved.checkpoint.name,
             **_flat(resolved.spec.hyperparameters),

@@ -20,6 +20,7 @@ from sdxl_lab.locks import LockError
 from sdxl_lab.notebooks import MachineError
 from sdxl_lab.plan import Plan, PlannedRun
 from sdxl_lab.records import RunFolder
+from sdxl_lab.wording import counted
 
 MOST_ATTEMPTS = 3
 """A fault of the machine (a dead kernel, a lost worker, no memory left) is tried again twice."""
@@ -100,8 +101,10 @@ class Summary:
             SweepError: Runs failed. Lists each, with why and its notebook.
         """
         if self.failed:
-            runs = "1 run" if len(self.failed) == 1 else f"{len(self.failed)} runs"
-            lines = [f"{runs} failed; the others are kept, and the same command tries these again:", *map(str, self.failed)]
+            lines = [
+                f"{counted(len(self.failed), 'run')} failed; the others are kept, and the same command tries these again:",
+                *map(str, self.failed),
+            ]
             raise SweepError("\n  - ".join(lines))
 
 

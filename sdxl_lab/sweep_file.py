@@ -16,6 +16,7 @@ from sdxl_lab.documents import RELEASES
 from sdxl_lab.hyperparams import HyperparameterError, difference, get, merge, replace, shortest, split, unknown_key
 from sdxl_lab.parameters import plain, takes_numbers
 from sdxl_lab.run_spec import NAME, NAME_PATTERN, SECRET, RunSpec, SpecError
+from sdxl_lab.wording import counted
 
 KEYS = ("name", "notebook", "defaults", "parameters", "grid", "exclude", "points")
 MOST_POINTS = 10_000
@@ -143,7 +144,7 @@ class _Reader:
             varied = {path: value for path, value in overrides.items() if path != "name"}
             points.append(Point(label=str(label), overrides=varied, parameters=parameters, spec=spec))
         for line, labels in refused.items():
-            few = "" if len(labels) == len(chosen) else f" (in {len(labels)} of {len(chosen)} points, the first is {labels[0]})"
+            few = "" if len(labels) == len(chosen) else f" (in {len(labels)} of {counted(len(chosen), 'point')}, the first is {labels[0]})"
             self.problems.append(line + few)
         if not chosen and not self.problems:
             self.problems.append("exclude: leaves no point to run; exclude less, or list some in points")
@@ -161,7 +162,9 @@ class _Reader:
         for index, entry in enumerate(self.excluded):
             matching = [point for point in every if self._matches(point, entry)]
             if entry and not matching and not self.problems:
-                self.problems.append(f"exclude[{index}]: matches none of the {len(every)} points of the grid; write values that the grid has")
+                self.problems.append(
+                    f"exclude[{index}]: matches none of the {counted(len(every), 'point')} of the grid; write values that the grid has"
+                )
             left = [point for point in left if point not in matching]
         return left
 

@@ -19,6 +19,7 @@ from diffusers import (
 )
 
 from sdxl_lab.errors import LabError
+from sdxl_lab.wording import counted
 
 SCHEDULERS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
     "euler": (EulerDiscreteScheduler, {}),
@@ -114,8 +115,9 @@ def window(scheduler: Any, *, num_inference_steps: int, strength: float, high_no
         first, last = float(timesteps[0]), float(timesteps[-1])
         raise TrajectoryError(
             f"high_noise_frac {high_noise_frac} leaves the {idle} no step and the {busy} all {len(timesteps)}: the cut is at timestep {cutoff}, and "
-            f"{num_inference_steps} steps at strength {strength} run from timestep {first:.0f} to {last:.0f} of {training_timesteps}. Choose it "
-            f"between {max(1 - first / training_timesteps, 0):.3f} and {1 - last / training_timesteps:.3f}, or more steps, or null for no refiner."
+            f"those of {counted(num_inference_steps, 'step')} at strength {strength} are {first:.0f} to {last:.0f} of {training_timesteps}. "
+            f"Choose it between {max(1 - first / training_timesteps, 0):.3f} and {1 - last / training_timesteps:.3f}, or more steps, "
+            "or null for no refiner."
         )
     return Window(base=base, refiner=refiner)
 

@@ -16,6 +16,7 @@ from sdxl_lab.comet.errors import CometError
 from sdxl_lab.comet.projection import Projection, project
 from sdxl_lab.disk import TEMPORARY, DiskError, sync_folder, write_whole
 from sdxl_lab.records import RunFolder
+from sdxl_lab.wording import counted
 
 TIMEOUT_S = 300.0
 STATE = "archive.json"
@@ -119,5 +120,5 @@ def _check_archive(built: Path, expected: int) -> None:
     uploads = [message["payload"]["file_path"] for message in messages if message["type"] == "file_upload"]
     if damaged or len(uploads) != expected or not set(uploads) <= members:
         raise CometError(
-            f"comet_ml put {len(uploads)} of {expected} files into the archive; run again: the pictures are kept, and the disk may be full"
+            f"comet_ml put {len(uploads)} of {counted(expected, 'file')} into the archive; run again: the pictures are kept, and the disk may be full"
         )

@@ -10,6 +10,7 @@ from PIL import Image
 
 from sdxl_lab.grid import lettering
 from sdxl_lab.grid.table import MAX_PIXELS, Cell, GridError, Table
+from sdxl_lab.wording import counted
 
 __all__ = ["MAX_PIXELS", "Axis", "Cell", "Cells", "GridError", "contact_sheet", "contact_sheets", "details_box", "labelled_grids"]
 
@@ -114,7 +115,10 @@ def contact_sheet(*, rows: Sequence[str], columns: Sequence[str], cells: Cells, 
     """
     sheets = contact_sheets(rows=rows, columns=columns, cells=cells, cell_px=cell_px)
     if len(sheets) > 1:
-        raise GridError(f"{len(rows)} rows of {len(columns)} pictures need {len(sheets)} sheets; make cell_px smaller, or use contact_sheets")
+        raise GridError(
+            f"{counted(len(rows), 'row')} of {counted(len(columns), 'picture')} would fill {len(sheets)} sheets; "
+            "make cell_px smaller, or use contact_sheets"
+        )
     return next(iter(sheets))
 
 
@@ -168,7 +172,10 @@ def _check(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence
         raise GridError(f"a sheet needs rows and columns, got {len(rows)} and {len(columns)}")
     if len(cells) != len(rows) or any(len(row) != len(columns) for row in cells):
         found = sorted({len(row) for row in cells})
-        raise GridError(f"{len(rows)} row labels and {len(columns)} column labels need as many cells, got {len(cells)} rows of {found}")
+        raise GridError(
+            f"{counted(len(rows), 'row label')} and {counted(len(columns), 'column label')} take as many cells, "
+            f"got {counted(len(cells), 'row')} of {found}"
+        )
     if cell_px is not None and cell_px < 1:
         raise GridError(f"cell_px is {cell_px}; it must be 1 or more, or None for the pictures' own size")
 
