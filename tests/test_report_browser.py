@@ -337,15 +337,70 @@ def test_a_metric_says_what_it_is(page):
     """
     names = "(where => [...document.querySelectorAll(where)].map(name => [name.textContent, name.title]))"
     first, *_ = page.evaluate(f"{names}('#grid dt .metric')")
-    assert first[0] == "seam_delta_e ↓"
+    assert first[0] == "seam_delta_e\u00a0↓"
     assert "just noticeable" in first[1]
     assert first[1].endswith("Lower is better.")
-    assert {name for name, _ in page.evaluate(f"{names}('#grid dt .metric')")} == {"seam_delta_e ↓", "steps ↓"}
+    assert {name for name, _ in page.evaluate(f"{names}('#grid dt .metric')")} == {"seam_delta_e\u00a0↓", "steps\u00a0↓"}
     assert page.evaluate("table.querySelector('dd').textContent").endswith("\u00a0ΔE")
     page.evaluate("openViewer(order()[0])")
     rows = page.evaluate("[...document.querySelectorAll('#facts tbody tr')].map(row => row.textContent)")
     assert "peak_memory_bytes2560\u00a0MiB" in rows
-    assert any(row.startswith("ssim_outside ↑0.9") for row in rows)
+    assert any(row.startswith("ssim_outside\u00a0↑0.9") for row in rows)
+
+
+def test_back_closes_the_large_picture(page):
+    """
+    The browser's Back closes the large picture and leaves the page where it is; closed by hand, it leaves nothing to go back over.
+    """
+    tab_to(page, "focused.matches('#grid .open')")
+    length = page.evaluate("history.length")
+    page.press("Enter")
+    page.evaluate("history.back()")
+    page.until("!viewer.open && !history.state && document.activeElement.matches('#grid .open')")
+    page.press("Enter", "Escape")
+    page.until("!viewer.open && !history.state")
+    assert page.evaluate("history.length") == length + 1  # what Forward would lead to
+    assert page.evaluate("document.title") == "three"
+
+
+def test_notes_and_the_picture_id_stand_beside_the_prompt(tmp_path, browser):
+    """
+    What is to be said of a picture stands below its prompt, in full, and its id beside the seed and, whole, with the run; Hebrew runs from the right.
+    """
+    words = (("octopus", "inpaint", "אב octopus", 5),)
+    resolved = report_runs.planned(tmp_path, 2.0, 10, None, words)
+    [edit] = resolved.edits
+    run = RunFolder.of(resolved)
+    with run.open(resolved):
+        note = "the prompt has 93 tokens & 32 are read: <b>“a helmet”</b> is left out"
+        picture = run.add_picture(edit, report_runs.drawn(edit), {"seam_delta_e": 1.0}, [note])
+        run.finish()
+    browser.open(write_report([run], tmp_path / "report.html").as_uri())
+    browser.evaluate("openViewer(order()[0])")
+    assert browser.evaluate("[...document.querySelectorAll('#facts > .note')].map(note => note.textContent)") == [note]
+    facts = browser.evaluate("find('facts').textContent")
+    assert f"seed 5, picture {picture.picture_id[:10]}" in facts
+    assert f"picture_id{picture.picture_id}" in facts
+    assert browser.evaluate("getComputedStyle(document.querySelector('#facts .prompt')).direction") == "rtl"
+    left, right, edge = browser.evaluate(
+        "(box => [box.left, box.right, viewer.getBoundingClientRect().right])(document.querySelector('#facts .note').getBoundingClientRect())"
+    )
+    assert left < right < edge
+    assert browser.complaints == []
+
+
+def test_on_paper_all_columns_are_there(page):
+    """
+    Printed, also from a dark screen, all columns lie on the page in dark ink, without controls.
+    """
+    page.call("Emulation.setDeviceMetricsOverride", width=700, height=900, deviceScaleFactor=1, mobile=False)
+    page.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    try:
+        assert page.evaluate("Math.max(...[...table.querySelectorAll('figure')].map(figure => figure.getBoundingClientRect().right))") <= 700
+        assert not page.evaluate("find('bar').checkVisibility() || find('axes').checkVisibility()")
+        assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()") == "#1d1f21"
+    finally:
+        page.call("Emulation.setEmulatedMedia", media="")
 
 
 def test_what_is_operable_has_a_name(page):

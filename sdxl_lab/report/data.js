@@ -6,15 +6,28 @@ const axes = new Map(report.axes.map((axis, index) => [axis.path, { ...axis, ind
 const find = (id) => document.getElementById(id);
 report.pictures.forEach((picture, index) => { picture.index = index; });
 
+const byPaths = new Map();
+
 /** The pictures of these values, `positions` being [path, index of the value] pairs; several if an axis is left out. */
 function picturesAt(positions) {
-  return report.pictures.filter((picture) => positions.every(([path, value]) => picture.at[axes.get(path).index] === value));
+  const paths = positions.map(([path]) => path);
+  const key = paths.join();
+  if (!byPaths.has(key)) {
+    const indices = paths.map((path) => axes.get(path).index);
+    const byValues = new Map();
+    for (const picture of report.pictures) {
+      const values = indices.map((index) => picture.at[index]).join();
+      byValues.set(values, [...(byValues.get(values) ?? []), picture]);
+    }
+    byPaths.set(key, byValues);
+  }
+  return byPaths.get(key).get(positions.map(([, value]) => value).join()) ?? [];
 }
 
 /** The one to show of several: one that was made, if any was. */
 function pictureAt(positions) {
-  const found = picturesAt(positions);
-  return found.find((picture) => picture.state === "done") ?? found[0];
+  const pictures = picturesAt(positions);
+  return pictures.find((picture) => picture.state === "done") ?? pictures[0];
 }
 
 const settingsOf = (picture) => report.settings[picture.settings];
@@ -52,7 +65,7 @@ function originalOf(picture) {
 
 /** A metric's name with an arrow to where it is better; what it says stands in its title. */
 function metricName({ name, better, sentence }) {
-  const arrow = { lower: " ↓", higher: " ↑" }[better] ?? "";
+  const arrow = { lower: "\u00a0↓", higher: "\u00a0↑" }[better] ?? "";
   const title = [sentence, better && `${better[0].toUpperCase()}${better.slice(1)} is better.`].filter(Boolean).join(" ");
   return element("span", { class: "metric", title: title || undefined }, breakable(name), arrow);
 }
@@ -92,7 +105,7 @@ function offer(select, options, chosen = select.value) {
 /** A name that may be broken into lines after dots and underscores. */
 function breakable(name) {
   const pieces = document.createDocumentFragment();
-  for (const piece of name.split(/(?<=[._])/)) pieces.append(piece, document.createElement("wbr"));
+  for (const [index, piece] of name.split(/(?<=[._])/).entries()) pieces.append(...(index ? [document.createElement("wbr")] : []), piece);
   return pieces;
 }
 

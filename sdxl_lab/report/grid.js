@@ -61,7 +61,7 @@ function header(path, index, scope) {
 function promptOf(path, positions) {
   if (path !== "sample") return "";
   const prompts = new Set(positions.map(pictureAt).filter(Boolean).map((picture) => settingsOf(picture).prompt));
-  return prompts.size === 1 ? element("small", {}, shortened([...prompts][0], 80)) : "";
+  return prompts.size === 1 ? element("small", { dir: "auto" }, shortened([...prompts][0], 80)) : "";
 }
 
 /** The table's corner, which names both axes. */
@@ -104,6 +104,7 @@ function drawTable() {
   chosen.page = Math.min(chosen.page, all.length - 1);
   const { columns, rows } = all[chosen.page];
   const shareOf = sharesOf(order());
+  table.style.setProperty("--columns", String(columns.length));
   const head = element("tr", {}, corner(), ...columns.map((column) => header(chosen.x, column, "col")));
   table.tHead.replaceChildren(head);
   table.tBodies[0].replaceChildren(...rows.map((row) => {
@@ -123,7 +124,7 @@ function drawTable() {
   table.hidden = none;
   find("empty").hidden = !none;
   const [count, total] = [order().filter(Boolean).length, report.pictures.length];
-  table.caption.textContent = count < total ? `${count} of ${counted(total, "picture")}` : "";
+  table.caption.textContent = count < total ? `${count} of ${counted(total, "picture")}; other values above show the others` : "";
   find("empty").textContent = none ? "No picture was planned with this choice; choose other values above." : "";
 }
 

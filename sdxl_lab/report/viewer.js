@@ -29,7 +29,12 @@ function differing(picture, other) {
 function openViewer(picture) {
   opened = picture;
   drawViewer(picture, chosen.compare === "mask" ? "mask" : undefined);
-  if (!viewer.open) viewer.showModal();
+  if (!viewer.open) {
+    viewer.showModal();
+    // The browser's Back closes it, and does not scroll.
+    history.scrollRestoration = "manual";
+    history.pushState({ isViewer: true }, "");
+  }
   find(find("viewer-split").checkVisibility() ? "viewer-split" : "close").focus();
 }
 
@@ -66,11 +71,11 @@ function drawStage() {
 function factsOf(picture, other) {
   const settings = settingsOf(picture);
   const run = runOf(picture);
-  const parts = [element("h3", {}, "Prompt"), element("p", { class: "prompt" }, settings.prompt)];
+  const parts = [element("h3", {}, "Prompt"), element("p", { class: "prompt", dir: "auto" }, settings.prompt)];
   const id = picture.picture_id ? `, picture ${picture.picture_id.slice(0, 10)}` : "";
   parts.push(element("p", { class: "quiet" }, `seed ${settings.seed}${id}`));
   for (const note of picture.notes ?? []) parts.push(element("p", { class: "note" }, note));
-  if (settings.negative_prompt) parts.push(element("h3", {}, "Negative prompt"), element("p", { class: "prompt" }, settings.negative_prompt));
+  if (settings.negative_prompt) parts.push(element("h3", {}, "Negative prompt"), element("p", { class: "prompt", dir: "auto" }, settings.negative_prompt));
   if (report.varying.length) {
     parts.push(element("h3", {}, "What differs between runs"), listed(report.varying.map((path) => [path, written(settings[path])])));
   }
@@ -80,6 +85,7 @@ function factsOf(picture, other) {
   parts.push(element("h3", {}, "All other settings"), listed(rest.map(([path, value]) => [path, written(value)])));
   const facts = [["run", run.name], ["run_id", run.run_id]];
   if (run.folder && picture.file) facts.push(["file", `${run.folder}/${picture.file}`]);
+  if (picture.picture_id) facts.push(["picture_id", picture.picture_id]);
   if (picture.sha256) facts.push(["size", `${picture.width}×${picture.height}`], ["sha256 of the pixels", picture.sha256]);
   if (run.finished) facts.push(["finished", run.finished]);
   if (run.instruction_set) facts.push(["instruction set", run.instruction_set]);
@@ -124,7 +130,12 @@ document.addEventListener("keydown", (event) => {
 });
 // A click beside the dialog closes it.
 viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+window.addEventListener("popstate", () => {
+  history.scrollRestoration = "auto";
+  if (viewer.open) viewer.close();
+});
 viewer.addEventListener("close", () => {
+  if (history.state?.isViewer) history.back();
   const page = pageOf(viewed);
   if (page >= 0 && page !== chosen.page) {
     chosen.page = page;
