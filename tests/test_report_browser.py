@@ -309,7 +309,7 @@ def test_unlike_runs_open_where_most_pictures_are(tmp_path, browser):
 
 def test_one_object_has_one_size(tmp_path, browser):
     """
-    Whatever was added around it, the input within each picture is as wide as in the other columns, and lies under itself where columns are compared.
+    Whatever was added around it, what a picture started from is as wide in all columns, lies under itself, and is zoomed at one point.
     """
     sides = (8, 64, 128)
     runs = [
@@ -329,6 +329,10 @@ def test_one_object_has_one_size(tmp_path, browser):
     for (left, right), (other_left, other_right), side in zip([after[0], after[2]], before, [8, 128], strict=True):
         assert other_right == pytest.approx(right, abs=0.5)
         assert other_left + 64 * scale == pytest.approx(left + side * scale, abs=0.5)
+    browser.evaluate("show({ zoom: 4, x: 0.4 })")
+    frames, after = browser.evaluate(f"[{places}('.frame'), {places}('.after img')]")
+    for (left, right), (frame_left, frame_right), side in zip(after, frames, sides, strict=True):
+        assert left + (right - left) * (side + 0.4 * 128) / (side + 128) == pytest.approx((frame_left + frame_right) / 2, abs=0.5)
 
 
 def test_a_metric_says_what_it_is(page):

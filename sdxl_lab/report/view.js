@@ -1,17 +1,26 @@
 "use strict";
-// What all pictures share: zoom, the point in their middle, and the boundary between before and after. They are properties of the page's
-// style, so that any number of pictures follows at once.
+// What all pictures share: zoom, the point in their middle (0 to 1 across and down what they started from), and the boundary between before
+// and after. They are properties of the page's style, so that any number of pictures follows at once.
 
 const MOST_ZOOM = 32;
 const view = { zoom: 1, x: 0.5, y: 0.5, split: 50 };
 const followers = [];
+const reach = Object.fromEntries(["left", "right", "top", "bottom"].map((side) => [side, Math.max(0, ...report.pictures.map((picture) => beyond(picture, side)))]));
+
+/** How far a picture goes beyond what it started from, as a share of that. */
+function beyond(picture, side) {
+  if (!picture.width) return 0;
+  const { left, top, width, height } = originalOf(picture);
+  return { left: left / width, right: (picture.width - left) / width - 1, top: top / height, bottom: (picture.height - top) / height - 1 }[side];
+}
 
 function show(changes) {
   Object.assign(view, changes);
   view.zoom = Math.min(MOST_ZOOM, Math.max(1, view.zoom));
   const margin = 0.5 / view.zoom;
-  view.x = Math.min(1 - margin, Math.max(margin, view.x));
-  view.y = Math.min(1 - margin, Math.max(margin, view.y));
+  view.x = Math.min(1 - margin + reach.right, Math.max(margin - reach.left, view.x));
+  view.y = Math.min(1 - margin + reach.bottom, Math.max(margin - reach.top, view.y));
+  if (view.zoom === 1) Object.assign(view, { x: 0.5, y: 0.5 });
   view.split = Math.min(100, Math.max(0, view.split));
   for (const [name, value] of Object.entries(view)) document.documentElement.style.setProperty(`--${name}`, value);
   document.body.classList.toggle("zoomed", view.zoom > 1);
@@ -19,21 +28,27 @@ function show(changes) {
   for (const follow of followers) follow();
 }
 
-/** Zoom by a factor, so that the point under the pointer (0 to 1 across and down the frame) stays where it is. */
-function zoomBy(factor, across = 0.5, down = 0.5) {
+/** Zoom by a factor, so that the point under the pointer (0 to 1 across and down a frame of such spans) stays where it is. */
+function zoomBy(factor, across = 0.5, down = 0.5, spans = [1, 1]) {
   const zoom = Math.min(MOST_ZOOM, Math.max(1, view.zoom * factor));
   const shift = 1 / view.zoom - 1 / zoom;
-  show({ zoom, x: view.x + (across - 0.5) * shift, y: view.y + (down - 0.5) * shift });
+  show({ zoom, x: view.x + ((across - 0.5) * shift) / spans[0], y: view.y + ((down - 0.5) * shift) / spans[1] });
 }
 
 /** A picture in a frame, with another one before it if one is given. */
 function framed(picture, before) {
   const frame = element("div", { class: "frame" });
   frame.style.aspectRatio = `${picture.width} / ${picture.height}`;
+  const { left, top, width, height } = originalOf(picture);
+  const places = { "--from-x": left / picture.width, "--span-x": width / picture.width, "--from-y": top / picture.height, "--span-y": height / picture.height };
+  for (const [name, share] of Object.entries(places)) frame.style.setProperty(name, String(share));
   frame.append(layer(picture, "after"));
   if (before && before.sha256 in report.files) frame.append(layer(before, "before", placeIn(picture, before)), element("span", { class: "boundary" }));
   return frame;
 }
+
+/** The shares of a frame's width and height that what its picture started from takes. */
+const spansOf = (frame) => ["--span-x", "--span-y"].map((name) => Number(frame.style.getPropertyValue(name)));
 
 /** Where in a picture's frame another one lies, in percent, so that what both began with is one; all of the frame if that has other proportions. */
 function placeIn(picture, other) {
@@ -77,7 +92,10 @@ document.addEventListener("pointermove", (event) => {
   dragged = true;
   event.preventDefault();
   if (moves === "boundary") show({ split: ((event.clientX - box.left) / box.width) * 100 });
-  else show({ x: drag.x - across / box.width / view.zoom, y: drag.y - down / box.height / view.zoom });
+  else {
+    const [spanX, spanY] = spansOf(frame);
+    show({ x: drag.x - across / box.width / spanX / view.zoom, y: drag.y - down / box.height / spanY / view.zoom });
+  }
 });
 
 for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { drag = null; });
@@ -96,7 +114,7 @@ document.addEventListener("wheel", (event) => {
   if (!frame || !(event.ctrlKey || event.metaKey || frame.closest("dialog"))) return;
   event.preventDefault();
   const box = frame.getBoundingClientRect();
-  zoomBy(2 ** (-event.deltaY / 240), (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+  zoomBy(2 ** (-event.deltaY / 240), (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, spansOf(frame));
 }, { passive: false });
 
 const PAN = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
