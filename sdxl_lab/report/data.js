@@ -43,13 +43,14 @@ function shortened(text, most = 60) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
+/** Whether runs are called by their names: where settings tell pictures apart, these only repeat them. */
+const namesRuns = () => !report.varying.length || [chosen.x, chosen.y].includes("run");
+
 /** What sets a picture apart from the others of its sample and task. */
 function nameOf(picture) {
   const parts = [];
-  // Where settings tell pictures apart, the names of their runs only repeat them.
-  const named = !report.varying.length || [chosen.x, chosen.y].includes("run");
   for (const axis of axes.values()) {
-    if (axis.path === "run" && !named) continue;
+    if (axis.path === "run" && !namesRuns()) continue;
     const value = written(axis.values[picture.at[axis.index]]);
     parts.push(["sample", "task", "run"].includes(axis.path) ? value : `${axis.name} ${shortened(value, 40)}`);
   }
@@ -71,18 +72,19 @@ function metricName({ name, better, sentence }) {
 }
 
 /** A metric's number with its unit, in one people read. */
-function metricText({ unit }, number, sign = "") {
+function metricText({ unit }, number, { sign = "", digits = 4 } = {}) {
   if (number === undefined || number === null) return "";
   const [value, shown] = unit === "bytes" ? [number / 2 ** 20, "MiB"] : [number, unit];
-  return `${value > 0 ? sign : ""}${numberText(value)}${shown ? `\u00a0${shown}` : ""}`;
+  return `${value > 0 ? sign : ""}${numberText(value, digits)}${shown ? `\u00a0${shown}` : ""}`;
 }
 
 function counted(number, word) {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
-function numberText(number) {
-  return Number.isInteger(number) ? String(number) : String(Number(number.toPrecision(4)));
+function numberText(number, digits) {
+  if (Number.isInteger(number)) return String(number);
+  return String(Math.abs(number) >= 10 ** digits ? Math.round(number) : Number(number.toPrecision(digits)));
 }
 
 /** A new element, with text and attributes, around others. */
@@ -109,7 +111,6 @@ function breakable(name) {
   return pieces;
 }
 
-/** Names, as texts or elements, and their values. */
 function listed(pairs) {
-  return element("dl", {}, ...pairs.flatMap(([name, value]) => [element("dt", {}, typeof name === "string" ? breakable(name) : name), element("dd", {}, value)]));
+  return element("dl", {}, ...pairs.flatMap(([name, value]) => [element("dt", {}, breakable(name)), element("dd", {}, value)]));
 }

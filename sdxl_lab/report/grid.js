@@ -33,7 +33,8 @@ function cell(column, row, shareOf) {
   const figure = element("figure", {}, opener);
   const shown = new Set([...find("metrics").querySelectorAll("input:checked")].map((input) => input.value));
   const measured = report.metrics.filter(({ name }) => shown.has(name) && name in (picture.metrics ?? {}));
-  if (measured.length) figure.append(listed(measured.map((metric) => [metricName(metric), metricText(metric, picture.metrics[metric.name])])));
+  const pairs = measured.map((metric) => [element("dt", {}, metricName(metric)), element("dd", {}, metricText(metric, picture.metrics[metric.name], { digits: 3 }))]);
+  if (pairs.length) figure.append(element("dl", {}, ...pairs.map((pair) => element("div", {}, ...pair))));
   return element("td", {}, figure);
 }
 

@@ -23,7 +23,8 @@ function differing(picture, other) {
   const [ours, theirs] = [settingsOf(picture), settingsOf(other)];
   const parts = report.varying.filter((path) => JSON.stringify(ours[path]) !== JSON.stringify(theirs[path]));
   const text = parts.map((path) => `${axes.get(path)?.name ?? path} ${written(theirs[path])}`).join(" · ");
-  return runOf(other).label !== runOf(picture).label && axes.has("run") ? `${runOf(other).label}${text ? `: ${text}` : ""}` : text;
+  const isNamed = (namesRuns() || !text) && runOf(other) !== runOf(picture);
+  return [isNamed && runOf(other).label, text].filter(Boolean).join(": ");
 }
 
 function openViewer(picture) {
@@ -100,7 +101,7 @@ function metricsTable(picture, other) {
   const rows = report.metrics.filter(({ name }) => name in picture.metrics).map((metric) => {
     const [number, was] = [picture.metrics[metric.name], before?.[metric.name]];
     const texts = [metricText(metric, number)];
-    if (before) texts.push(metricText(metric, was), was === undefined ? "" : metricText(metric, number - was, "+"));
+    if (before) texts.push(metricText(metric, was), was === undefined ? "" : metricText(metric, number - was, { sign: "+" }));
     return element("tr", {}, element("th", { scope: "row" }, metricName(metric)), ...texts.map((text) => element("td", {}, text)));
   });
   return element("table", {}, ...head, element("tbody", {}, ...rows));
