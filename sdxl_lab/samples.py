@@ -231,7 +231,7 @@ def _resolve_inside(folder: Path, written: object, key: str) -> Path:
 def _read_task(written: object, task: str, *, as_recorded: bool) -> TaskMetadata:
     if not isinstance(written, dict):
         raise ArtifactError(f'"{task}" must be an object such as {{"prompt": "a red octopus", "seed": 7}}, got {_kind(written)}')
-    if not as_recorded and (found := misplaced(written, WORDS)):
+    if not as_recorded and (found := misplaced(written, WORDS, task)):
         raise ArtifactError(f'"{task}": {found}')
     prompt, negative_prompt, seed = (written.get(key) for key in WORDS)
     for key, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.artifacts import SMALLEST_METADATA, ArtifactError, fetch
+from sdxl_lab.metadata_fields import SAMPLE_FIELDS, WORDS, misplaced
 
 SMALLEST = json.loads(SMALLEST_METADATA)
 
@@ -116,7 +118,6 @@ def said_of(words: dict[str, Any], **fields: Any) -> dict[str, Any]:
 MISSPELLED = {
     "promt": (said_of({"promt": "a"}), r"samples\[0\] 'octopus': \"inpaint\": the field 'promt' is not read here. Did you mean prompt\?"),
     "Prompt": (said_of({"Prompt": "a"}), "mean prompt"),
-    "promt beside prompt": (said_of({"prompt": "a", "promt": "b"}), "mean prompt"),
     "seeds": (said_of({"prompt": "a", "seeds": [1, 2]}), "mean seed"),
     "negative": (said_of({"prompt": "a", "negative": "b"}), "mean negative_prompt"),
     "neg_prompt": (said_of({"prompt": "a", "neg_prompt": "b"}), "mean negative_prompt"),
@@ -134,7 +135,15 @@ MISSPELLED = {
     "prompt of a sample": ({"samples": [{"name": "a", "image": "images/octopus.png", "prompt": "a"}]}, "mean prompt in the sample's inpaint"),
     "seed of a sample": (changed(seed=3), "mean seed in the sample's inpaint or outpaint"),
     "sample": ({"sample": SMALLEST["samples"]}, r"metadata.json: the field 'sample' is not read here. Did you mean samples"),
-    "Samples beside samples": ({**SMALLEST, "Samples": []}, "mean samples"),
+    "inpaint_prompt": ({"samples": [{"name": "a", "image": "images/octopus.png", "inpaint_prompt": "a"}]}, "mean prompt in the sample's inpaint"),
+    "inpaint.seed": (changed(**{"inpaint.seed": 7}), "mean seed in the sample's inpaint"),
+    "inpaint_seed of a task": (said_of({"prompt": "a", "inpaint_seed": 7}), "mean seed"),
+    "outpaint_mask": ({"samples": [{"name": "a", "image": "images/octopus.png", "outpaint_mask": "masks/octopus.png"}]}, "mean mask"),
+    "Mask of all": ({"Mask": "masks/octopus.png", "samples": [{"name": "a", "image": "images/octopus.png"}]}, "mean mask of each sample"),
+    "strength": (said_of({"prompt": "a", "strength": 0.5}), r"a setting.* hyperparameters\.inpaint\.denoising\.strength"),
+    "guidance_scale of a sample": (changed(guidance_scale=5), r"a setting.* hyperparameters\.denoising\.guidance_scale"),
+    "kernel_size of all": ({**SMALLEST, "kernel_size": 5}, r"a setting.* hyperparameters\.mask\.kernel_size"),
+    "canvas of a task": (changed(outpaint={"prompt": "a", "canvas": {}}), r"a setting.* hyperparameters\.outpaint\.canvas"),
     "seed of all": ({**SMALLEST, "seed": 3}, "mean seed of each sample"),
 }
 
@@ -149,14 +158,44 @@ def test_a_field_that_was_meant_to_be_read_is_not_passed_over(tmp_path, case):
         fetch(lay_out(tmp_path / "d", metadata))
 
 
+def slips(word: str) -> Iterator[str]:
+    """A word with two neighboring letters exchanged, one left out, doubled or replaced, in each place; capitalized, in camel case, with dashes."""
+    for at in range(len(word)):
+        yield from (word[:at] + other + word[at + 1 :] for other in ("", word[at] * 2, "x"))
+        yield word[:at] + word[at : at + 2][::-1] + word[at + 2 :]
+    yield from (word.capitalize(), word.upper(), word.title().replace("_", ""), word.replace("_", "-"), word.replace("_", " "))
+
+
+@pytest.mark.parametrize("field", ["image", "mask", "inpaint", "outpaint", "prompt", "negative_prompt", "seed"])
+def test_every_slip_in_a_field_is_noticed_unless_the_field_stands_beside_it(field):
+    """
+    Whatever slip of the hand hides a field, it is asked back; beside the field itself it is the author's own.
+    """
+    valid = SAMPLE_FIELDS if field in SAMPLE_FIELDS else WORDS
+    own = {*slips(field)} - {field, "ask"}
+    assert [written for written in own if f"mean {field}" not in (misplaced({written: 1}, valid, "inpaint") or "")] == []
+    assert [written for written in own if misplaced({field: 1, written: 1}, valid, "inpaint")] == []
+
+
 def test_fields_of_an_authors_own_pass(tmp_path):
     """
-    Fields unlike ours are kept at each level, and so are other tools' names beside ours for the same.
+    Fields unlike ours are kept at each level, and so are those like ours beside ours.
     """
-    own = {"expected": {"colour": "red"}, "caption": "octopus", "text": "b", "neg_prompt": "c", "speed": 1, "note": "", "style": "oil"}
+    own = {
+        "expected": {"colour": "red"},
+        "caption": "octopus",
+        "text": "b",
+        "neg_prompt": "c",
+        "speed": 1,
+        "note": "",
+        "style": "oil",
+        "prompt_id": 3,
+        "promt": "",
+    }
     words = {"prompt": "a", "negative_prompt": "b", **own}
-    top = {"license": "CC0", "name": "sea", "description": "", "version": 2, "author": "me", "source": ""}
+    top = {"license": "CC0", "name": "sea", "description": "", "version": 2, "Samples": [], "author": "me", "source": ""}
     sample = {"credit": "me", "id": 3, "tags": [], "caption": "octopus", "prompt": "a", "game": "", "file_name": "o.png", "task": "", "ask": ""}
+    sample |= {"image_id": 7, "masked": True, "prompt_id": 3}
     dataset = fetch(lay_out(tmp_path / "d", {**changed(inpaint=words, **sample), **top}))
     (found,) = dataset.samples
     assert (dataset.extra, found.extra, found.tasks["inpaint"].extra) == (top, sample, own)
