@@ -43,7 +43,8 @@ class Dataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of its files before anything is made from them, though it is no fault: one line each."""
-        return notes.of_samples(self.samples)
+        missing = [(sample.name, task) for sample in self.samples for task in TASKS if not sample.has_prompt(task)]
+        return (*notes.of_samples(self.samples), *notes.without_prompt(missing))
 
     def sample(self, name: str) -> Sample:
         """Return the sample of that name.

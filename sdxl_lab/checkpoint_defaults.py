@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sdxl_lab.cautions import FewSteps, Traits
 from sdxl_lab.checkpoint_files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoint_sources import HUB_ID, locate
-from sdxl_lab.dilation import AUTO, settled
+from sdxl_lab.dilation import AUTO, with_kernel
 from sdxl_lab.hub import Repository
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.parameters import problems
@@ -70,7 +70,7 @@ def suited(edit: Edit, identity: CheckpointIdentity, size: tuple[int, int]) -> E
     """
     try:
         values = merge({"settings": defaults(identity)}, edit.model_dump(exclude_unset=True, warnings=False))
-        return Edit.model_validate(values | {"settings": settled(values["settings"], size)})
+        return Edit.model_validate(values | {"settings": with_kernel(values["settings"], size)})
     except ValidationError as error:
         raise SpecError(problems(error, Edit), f"the edit of sample {edit.sample!r}") from None
 

@@ -28,7 +28,7 @@ def kernel_size(mode: str | None, size: tuple[int, int]) -> int:
     return 2 * round(min(size) * REACH[mode]) + 1
 
 
-def settled(values: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+def with_kernel(values: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     """Write the kernel into an edit's settings that leave it to the picture's size.
 
     Args:

@@ -16,7 +16,8 @@ from PIL import Image
 from sdxl_lab import masks, pictures
 from sdxl_lab.cautions import CautionWarning, cautions
 from sdxl_lab.checkpoints import Checkpoint, CheckpointError, suited
-from sdxl_lab.inputs import Pixels, at_working_size, base_call, prepare, refined_key, trajectory_key
+from sdxl_lab.inputs import Pixels, as_edited, base_call, refined_key, trajectory_key
+from sdxl_lab.regions import SPECKS, regions, require_cells, settled
 from sdxl_lab.slate import arithmetic
 from sdxl_lab.spec import Edit, as_it_matters
 from sdxl_lab.stage import Stage
@@ -76,23 +77,26 @@ def generate(
     Warns:
         CautionWarning: Something of the edit has no effect or will make a poor picture, as `cautions` says; or the decoded picture has but one color.
     """
-    is_reading_open = "image" not in edit.settings.model_fields_set
+    is_reading_open, are_specks_open = "image" not in edit.settings.model_fields_set, "specks" not in edit.settings.mask.model_fields_set
     edit = suited(edit, checkpoint.identity, image.size)
     if is_reading_open:
-        edit = as_it_matters(edit, pictures.facts_of(image, pictures.rgb(image)).readings)
+        edit = as_it_matters(edit, readings=pictures.facts_of(image, pictures.rgb(image)).readings)
+    look = settled if are_specks_open else regions
+    found = look(edit, image.size, mask, checkpoint.sizes)
+    edit = as_it_matters(edit, has_specks=found.has_ignored) if are_specks_open else edit
     settings = edit.settings
     if settings.denoising.high_noise_frac is not None:
         _require_refiner(edit, checkpoint)  # here it is loaded, which is no part of a picture's time
-    for caution in cautions(edit, checkpoint.traits):
+    require_cells(edit, found)
+    for caution in [*cautions(edit, checkpoint.traits), *([SPECKS] if found.has_ignored else [])]:
         warnings.warn(caution, CautionWarning, stacklevel=2)
     began = time.perf_counter()
-    input_image, mask_image, seam_image = prepare(edit, image, mask)
-    scaled_image, scaled_mask = at_working_size(input_image, mask_image, at_scale_of=image.size, sizes=checkpoint.sizes)
-    size = scaled_image.size
+    input_image, mask_image, size = as_edited(edit, image), found.repainted, found.scaled.size
+    scaled_image = input_image.resize(size, Image.Resampling.LANCZOS)
     picture = _Picture(
         edit=edit,
         image=scaled_image,
-        mask_image=scaled_mask,
+        mask_image=found.scaled,
         checkpoint=checkpoint,
         cache=TrajectoryCache() if trajectories is None else trajectories,
     )
@@ -105,11 +109,11 @@ def generate(
     output_image = raw.resize(input_image.size, Image.Resampling.LANCZOS)
     return Generated(
         edit=edit,
-        image=masks.composite(input_image, output_image, seam_image, feather_px=settings.mask.feather_px),
+        image=masks.composite(input_image, output_image, found.composited, feather_px=settings.mask.feather_px),
         raw=raw,
         input_image=input_image,
         mask_image=mask_image,
-        seam_image=seam_image,
+        seam_image=found.composited,
         working_size=size,
         stretch=(size[0] * input_image.height) / (size[1] * input_image.width),
         base_steps=base_steps,

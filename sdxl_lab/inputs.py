@@ -1,9 +1,8 @@
-"""What comes before a model: an edit's image and mask as the UNets see them, and the keys by which pictures share work. Loads no pipeline."""
+"""What comes before a model: the image to edit, and the keys by which pictures share work. Loads no pipeline."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -11,81 +10,24 @@ from typing import Any
 from PIL import Image
 
 from sdxl_lab import masks, pictures
-from sdxl_lab.checkpoints import Sizes
+from sdxl_lab.regions import sides
 from sdxl_lab.spec import Edit
 
 
-def working_size(size: tuple[int, int], *, at_scale_of: tuple[int, int], area: int, max_area: int, multiple: int) -> tuple[int, int]:
-    """The size at which the UNets see a picture: about the area they were trained at, at the picture's aspect.
-
-    A picture between `area` and `max_area` keeps its scale. So does an extended one, as far as `max_area` allows: a model that has seen one
-    scale of texture alone fails on a shrunk picture, but not on a wider one.
-
-    Args:
-        size: (width, height) of the picture as edited, in pixels.
-        at_scale_of: (width, height) of the picture before its canvas was extended.
-        area: Pixels the checkpoint was trained at.
-        max_area: Pixels it can make.
-        multiple: Of which both sides must be multiples, in pixels.
-
-    Returns:
-        (width, height) in pixels.
-    """
-    pixels = at_scale_of[0] * at_scale_of[1]
-    scale = 1.0 if area <= pixels <= max_area else math.sqrt(area / pixels)
-    scale = min(scale, math.sqrt(max_area / (size[0] * size[1])))
-    width, height = (max(round(side * scale / multiple), 1) * multiple for side in size)
-    return width, height
-
-
-def prepare(edit: Edit, image: Image.Image, mask: Image.Image | None) -> tuple[Image.Image, Image.Image, Image.Image]:
-    """Extend the canvas, invert and dilate the mask: all that comes before a model, in the pixels of the input.
+def as_edited(edit: Edit, image: Image.Image) -> Image.Image:
+    """Bring a picture to RGB, and extend its canvas where the edit says so.
 
     Args:
         edit: What to paint, and every setting.
         image: The sample's image, any size.
-        mask: The sample's mask of that size, white is the object; None only for outpainting with mode `canvas`.
-
-    Returns:
-        The image to edit, RGB; what is repainted of it; and what of that is composited. The masks are of the image's size, mode "L", 0 and 255.
 
     Raises:
-        MaskError: There is no mask, or nothing of it would be repainted.
+        MaskError: The canvas cannot be extended so.
     """
-    settings = edit.settings
-    image = pictures.rgb(image, **settings.image.model_dump())
-    if settings.mode == "canvas":
-        sides = {name: getattr(settings.canvas, name) for name in ("left_px", "right_px", "top_px", "bottom_px", "fill")}
-        extended, repainted = masks.extend_canvas(image, **sides, overlap_px=settings.canvas.overlap_px, seed=edit.seed)
-        _, added = masks.extend_canvas(image, **sides, overlap_px=0, seed=edit.seed)
-        return extended, masks.dilate(repainted, settings.mask.kernel_size, settings.mask.iterations), added
-    if mask is None:
-        raise masks.MaskError(
-            f"sample {edit.sample!r} has no mask, and {edit.task} repaints by mask; add one to its metadata, or outpaint with mode canvas."
-        )
-    if mask.size != image.size:
-        sizes = f"{mask.width}x{mask.height} and the image {image.width}x{image.height}"
-        raise masks.MaskError(f"the mask of sample {edit.sample!r} is {sizes}; they must have one size: redraw or resize the mask.")
-    if settings.mode == "background":
-        mask = masks.invert(mask)
-    repainted = masks.dilate(mask, settings.mask.kernel_size, settings.mask.iterations)
-    return image, repainted, repainted
-
-
-def at_working_size(image: Image.Image, mask_image: Image.Image, *, at_scale_of: tuple[int, int], sizes: Sizes) -> tuple[Image.Image, Image.Image]:
-    """Scale a prepared picture and its mask to what the UNets see.
-
-    Args:
-        image: As `prepare` returns it.
-        mask_image: What is repainted of it.
-        at_scale_of: (width, height) of the picture before its canvas was extended.
-        sizes: What the checkpoint was made for.
-
-    Returns:
-        Both at the working size; the mask holds only 0 and 255.
-    """
-    size = working_size(image.size, at_scale_of=at_scale_of, area=sizes.area, max_area=sizes.max_area, multiple=sizes.multiple)
-    return image.resize(size, Image.Resampling.LANCZOS), masks.binarize(mask_image.resize(size, Image.Resampling.LANCZOS))
+    image = pictures.rgb(image, **edit.settings.image.model_dump())
+    if edit.settings.mode != "canvas":
+        return image
+    return masks.extend_canvas(image, **sides(edit), fill=edit.settings.canvas.fill, seed=edit.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ from PIL import Image
 
 from sdxl_lab import pictures
 from sdxl_lab.errors import LabError
-from sdxl_lab.wording import counted
 
 MAX_CANVAS_PIXELS = 100_000_000
 """Most pixels an extended canvas may have."""
@@ -137,30 +136,39 @@ def latent_mask(mask_image: Image.Image, *, mode: LatentMask = "nearest", factor
     if mode == "cover":
         cells = white.reshape(height // factor, factor, width // factor, factor).any(axis=(1, 3))
     elif mode == "nearest":
-        _refuse_vanishing(white, factor)
+        if lost := vanishing(mask_image, factor=factor):
+            left, top, right, bottom = lost[0]
+            raise MaskError(
+                f"{len(lost)} of the mask's white regions would vanish, the first {right - left}x{bottom - top} pixels at ({left}, {top}): "
+                f"latent_mask 'nearest' looks at one pixel in {factor}x{factor} only. Use latent_mask 'cover', dilate the mask, or clean it of specks"
+            )
         cells = white[::factor, ::factor]
     else:
         raise MaskError(f"latent_mask is {mode!r}; it must be 'nearest' (as diffusers does) or 'cover' (every touched cell)")
     return Image.fromarray(cells.astype(np.uint8) * 255)
 
 
-def extend_canvas(
-    image: Image.Image,
-    *,
-    left_px: int = 0,
-    right_px: int = 0,
-    top_px: int = 0,
-    bottom_px: int = 0,
-    fill: Fill = "reflect",
-    overlap_px: int = 0,
-    seed: int = 0,
-) -> tuple[Image.Image, Image.Image]:
-    """Put a picture on a larger canvas, with the mask of what is to be painted around it.
+def without_specks(mask_image: Image.Image, area: float) -> Image.Image:
+    """Leave out what is too small to be meant: specks of white, then those of black.
 
-    With `overlap_px` 0 the mask ends where the picture begins. Above 0 it reaches that far into the picture, on the extended sides
-    only, so that what is painted grows out of the picture. Composited with this mask the overlap is replaced too, which heals the seam;
-    composited with the mask of overlap 0, every pixel of the picture stays. The returned canvas holds the whole picture in its place
-    either way.
+    Args:
+        mask_image: Mask of size (W, H), any mode; binarized at half intensity first.
+        area: Pixels of this mask; a connected region with fewer is a speck, unless nothing of its color is larger.
+
+    Returns:
+        A new mode "L" mask of size (W, H) holding only 0 and 255.
+
+    Raises:
+        MaskError: OpenCV can't be imported.
+    """
+    white = _larger(_white(mask_image), area)
+    return Image.fromarray((~_larger(~white, area)).astype(np.uint8) * 255)
+
+
+def extend_canvas(
+    image: Image.Image, *, left_px: int = 0, right_px: int = 0, top_px: int = 0, bottom_px: int = 0, fill: Fill = "reflect", seed: int = 0
+) -> Image.Image:
+    """Put a picture on a larger canvas.
 
     Args:
         image: Picture of size (W, H), mode "RGB".
@@ -170,36 +178,80 @@ def extend_canvas(
         bottom_px: See `left_px`.
         fill: What the new pixels hold before they are painted: "reflect" mirrors the picture, again and again if need be;
             "noise" draws uniform colours from `seed`.
-        overlap_px: How far the mask reaches into the picture on each extended side, 0 or more.
         seed: Any integer of 64 bits, negative ones too; used by "noise" only.
 
     Returns:
-        The canvas, mode "RGB", and its mask, mode "L" with only 0 and 255, both of size (W + left_px + right_px, H + top_px + bottom_px).
+        The canvas, mode "RGB", of size (W + left_px + right_px, H + top_px + bottom_px); it holds the whole picture in its place.
 
     Raises:
-        MaskError: A width is negative, all are zero, the fill is unknown, the overlap would leave nothing of the picture,
-            the canvas would be larger than `MAX_CANVAS_PIXELS`, or the picture isn't RGB.
+        MaskError: A width is negative, all are zero, the fill is unknown, the canvas would be larger than `MAX_CANVAS_PIXELS`, or the picture
+            isn't RGB.
     """
-    sides = {"left_px": left_px, "right_px": right_px, "top_px": top_px, "bottom_px": bottom_px}
-    _check_canvas(image, sides, overlap_px)
+    _check_canvas(image.size, {"left_px": left_px, "right_px": right_px, "top_px": top_px, "bottom_px": bottom_px}, 0)
     pixels = np.asarray(_rgb_only(image, "image"))
     height, width = pixels.shape[:2]
-    padding = ((top_px, bottom_px), (left_px, right_px), (0, 0))
     if fill == "reflect":
-        canvas = np.pad(pixels, padding, mode="reflect")
-    elif fill == "noise":
-        words = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF]
-        canvas = np.random.RandomState(words).randint(0, 256, (height + top_px + bottom_px, width + left_px + right_px, 3), np.uint8)
-        canvas[top_px : top_px + height, left_px : left_px + width] = pixels
-    else:
+        return Image.fromarray(np.pad(pixels, ((top_px, bottom_px), (left_px, right_px), (0, 0)), mode="reflect"))
+    if fill != "noise":
         raise MaskError(f"canvas fill is {fill!r}; it must be 'reflect' or 'noise'")
+    words = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF]
+    canvas = np.random.RandomState(words).randint(0, 256, (height + top_px + bottom_px, width + left_px + right_px, 3), np.uint8)
+    canvas[top_px : top_px + height, left_px : left_px + width] = pixels
+    return Image.fromarray(canvas)
 
-    mask = np.full(canvas.shape[:2], 255, np.uint8)
+
+def canvas_mask(
+    size: tuple[int, int], *, left_px: int = 0, right_px: int = 0, top_px: int = 0, bottom_px: int = 0, overlap_px: int = 0
+) -> Image.Image:
+    """Mask what is to be painted around a picture on a larger canvas.
+
+    With `overlap_px` 0 the mask ends where the picture begins. Above 0 it reaches that far into the picture, on the extended sides
+    only, so that what is painted grows out of the picture. Composited with this mask the overlap is replaced too, which heals the seam;
+    composited with the mask of overlap 0, every pixel of the picture stays.
+
+    Args:
+        size: (W, H) of the picture, in pixels.
+        left_px: As in `extend_canvas`; `right_px`, `top_px` and `bottom_px` likewise.
+        right_px: See `left_px`.
+        top_px: See `left_px`.
+        bottom_px: See `left_px`.
+        overlap_px: How far the mask reaches into the picture on each extended side, 0 or more.
+
+    Returns:
+        A mode "L" mask of the canvas's size, with only 0 and 255.
+
+    Raises:
+        MaskError: A width is negative, all are zero, the overlap would leave nothing of the picture, or the canvas would be larger than
+            `MAX_CANVAS_PIXELS`.
+    """
+    sides = {"left_px": left_px, "right_px": right_px, "top_px": top_px, "bottom_px": bottom_px}
+    _check_canvas(size, sides, overlap_px)
+    width, height = size
+    mask = Image.new("L", (width + left_px + right_px, height + top_px + bottom_px), 255)
     inset = {side: overlap_px if amount else 0 for side, amount in sides.items()}
-    kept_rows = slice(top_px + inset["top_px"], top_px + height - inset["bottom_px"])
-    kept_columns = slice(left_px + inset["left_px"], left_px + width - inset["right_px"])
-    mask[kept_rows, kept_columns] = 0
-    return Image.fromarray(canvas), Image.fromarray(mask)
+    kept = (left_px + inset["left_px"], top_px + inset["top_px"], left_px + width - inset["right_px"], top_px + height - inset["bottom_px"])
+    mask.paste(0, kept)
+    return mask
+
+
+def vanishing(mask_image: Image.Image, *, factor: int = 8) -> list[tuple[int, int, int, int]]:
+    """Find the connected white regions that keep no cell when one pixel in `factor` x `factor` is looked at.
+
+    Args:
+        mask_image: Mask at the working size, any mode; binarized at half intensity first.
+        factor: Pixels a side of one latent cell.
+
+    Returns:
+        Their bounding boxes, (left, top, right, bottom) in pixels of this mask.
+
+    Raises:
+        MaskError: OpenCV can't be imported.
+    """
+    cv2 = opencv()
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(_white(mask_image).astype(np.uint8), connectivity=8)
+    lost = sorted(set(range(1, count)) - set(np.unique(labels[::factor, ::factor]).tolist()))
+    boxes = (tuple(int(stats[label, key]) for key in (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT)) for label in lost)
+    return [(left, top, left + width, top + height) for left, top, width, height in boxes]
 
 
 def composite(input_image: Image.Image, output_image: Image.Image, mask_image: Image.Image, *, feather_px: int = 0) -> Image.Image:
@@ -240,29 +292,25 @@ def _rgb_only(image: Image.Image, name: str) -> Image.Image:
     return image
 
 
-def _refuse_vanishing(white: np.ndarray, factor: int) -> None:
+def _larger(region: np.ndarray, area: float) -> np.ndarray:
+    """A region without its connected parts of fewer pixels than `area`; as it is where there are no others."""
     cv2 = opencv()
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(white.astype(np.uint8), connectivity=8)
-    lost = sorted(set(range(1, count)) - set(np.unique(labels[::factor, ::factor]).tolist()))
-    if not lost:
-        return
-    left, top, width, height = (int(stats[lost[0], key]) for key in (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
-    raise MaskError(
-        f"{len(lost)} of the mask's {counted(count - 1, 'white region')} would vanish, the first {width}x{height} pixels at ({left}, {top}): "
-        f"latent_mask 'nearest' looks at one pixel in {factor}x{factor} only. Use latent_mask 'cover', dilate the mask, or clean it of specks"
-    )
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=8)
+    kept = stats[:, cv2.CC_STAT_AREA] >= area
+    kept[0] = False
+    return region if kept[1:].all() or not kept.any() else kept[labels]
 
 
-def _check_canvas(image: Image.Image, sides: dict[str, int], overlap_px: int) -> None:
+def _check_canvas(size: tuple[int, int], sides: dict[str, int], overlap_px: int) -> None:
     negative = {name: value for name, value in {**sides, "overlap_px": overlap_px}.items() if value < 0}
     if negative:
         raise MaskError(f"canvas.{next(iter(negative))} is {next(iter(negative.values()))}; it must be 0 or more")
     if not any(sides.values()):
         raise MaskError(f"the canvas isn't extended: all of {', '.join(sides)} are 0; set at least one of them")
-    for length, axis in ((image.width, ("left_px", "right_px")), (image.height, ("top_px", "bottom_px"))):
+    for length, axis in zip(size, (("left_px", "right_px"), ("top_px", "bottom_px")), strict=True):
         if overlap_px * sum(sides[side] > 0 for side in axis) >= length:
-            raise MaskError(f"canvas.overlap_px is {overlap_px}, which leaves nothing of a picture of {image.width}x{image.height}; make it smaller")
-    width, height = image.width + sides["left_px"] + sides["right_px"], image.height + sides["top_px"] + sides["bottom_px"]
+            raise MaskError(f"canvas.overlap_px is {overlap_px}, which leaves nothing of a picture of {size[0]}x{size[1]}; make it smaller")
+    width, height = size[0] + sides["left_px"] + sides["right_px"], size[1] + sides["top_px"] + sides["bottom_px"]
     if width * height > MAX_CANVAS_PIXELS:
         raise MaskError(f"the canvas would be {width}x{height}; at most {MAX_CANVAS_PIXELS:,} pixels are allowed: extend it less")
 

@@ -13,6 +13,9 @@ from sdxl_lab.wording import counted
 UNREADABLE = "that cannot be read"
 """What `color_profiles.name_of` calls a profile that it cannot open."""
 
+MUCH_LARGER = 2.0
+"""How many times as wide a picture is as what a model sees of it, before that is said."""
+
 _SHOWN_NAMES = 5
 
 
@@ -45,6 +48,40 @@ def of_samples(samples: Sequence[Sample], readings: Mapping[str, ImageReading] |
     read = readings or {}
     named = {sample.name: _notes(sample, read.get(sample.name, ImageReading())) for sample in samples}
     return (*_about_profiles(samples, read), *gathered({printable(name): lines for name, lines in named.items()}))
+
+
+def without_prompt(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Say what is left out for want of words.
+
+    Args:
+        pairs: Sample's name and task.
+
+    Returns:
+        One line a task.
+    """
+    lines = {name: [] for name, _ in pairs}
+    for name, task in pairs:
+        lines[name].append(f"no prompt for {task}, so that is left out; give one in metadata.json, or as hyperparameters.{task}.prompt")
+    return gathered({printable(name): said for name, said in lines.items()})
+
+
+def of_sizes(sizes: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> list[str]:
+    """Say which pictures are much larger than what a model sees of them.
+
+    Args:
+        sizes: Of each picture its own size and the working size, (width, height) in pixels.
+
+    Returns:
+        At most one line.
+    """
+    large = {(own, working): own[0] / working[0] for own, working in sizes if own[0] * own[1] > MUCH_LARGER**2 * working[0] * working[1]}
+    if not large:
+        return []
+    ((width, height), (seen_width, seen_height)), scale = max(large.items(), key=lambda item: item[1])
+    return [
+        f"pictures of up to {width}x{height} are edited at {seen_width}x{seen_height}, the checkpoint's working size, and what is painted is scaled "
+        f"up {scale:.1f} times, softer than the rest; for sharper ones crop the pictures closer around what is edited"
+    ]
 
 
 def _about_profiles(samples: Sequence[Sample], readings: Mapping[str, ImageReading]) -> list[str]:

@@ -6,22 +6,26 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from PIL import Image
+
 from sdxl_lab import artifacts, checkpoints, experiment
 from sdxl_lab.artifacts import Dataset
 from sdxl_lab.attempts import begun, is_done
-from sdxl_lab.checkpoints import CheckpointError, Outline, Sizes
+from sdxl_lab.checkpoints import Outline, Sizes
 from sdxl_lab.documents import RELEASES
 from sdxl_lab.errors import LabError
+from sdxl_lab.faults import window_of
 from sdxl_lab.hyperparams import merge
-from sdxl_lab.inputs import Pixels, at_working_size, prepare, refined_key, trajectory_key
+from sdxl_lab.inputs import Pixels, as_edited, refined_key, trajectory_key
 from sdxl_lab.moved_defaults import noticed, pinned
 from sdxl_lab.notes import gathered
 from sdxl_lab.plan import Plan, PlannedRun, Work, grouped
 from sdxl_lab.records import RunFolder
+from sdxl_lab.regions import regions
 from sdxl_lab.resolution import resolve
+from sdxl_lab.room import check_room
 from sdxl_lab.spec import Edit, ResolvedSpec, RunSpec, SpecError
 from sdxl_lab.sweep_file import Point, SweepFile
-from sdxl_lab.trajectory import Window, build_scheduler, window
 
 _T = TypeVar("_T")
 
@@ -55,13 +59,15 @@ def plan(file: SweepFile) -> Plan:
     if problems:
         lines = [line + _where(labels, len(file.points)) for line, labels in problems.items()]
         raise PlanError(lines, f"the points of sweep {file.name}")
+    runs_folder = Path(next(iter(runs.values())).parameters["runs_folder"])
+    to_make = [resolver.sizes[run.run_id][key] for run in runs.values() if run.status != "done" for key in run.pending]
     return Plan(
         name=file.name,
         notebook=file.notebook,
-        runs_folder=Path(next(iter(runs.values())).parameters["runs_folder"]),
+        runs_folder=runs_folder,
         groups=grouped(list(runs.values())),
         points=len(file.points),
-        notes=(*resolver.of_samples, *gathered(resolver.notes), *_about_defaults(resolver.moved)),
+        notes=(*resolver.of_samples, *check_room(runs_folder, to_make), *gathered(resolver.notes), *_about_defaults(resolver.moved)),
     )
 
 
@@ -74,6 +80,7 @@ class _Resolver:
         self.notes: dict[str, tuple[str, ...]] = {}
         self.of_samples: dict[str, None] = {}
         self.moved: dict[str, tuple[Any, Any]] = {}
+        self.sizes: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}
 
     def planned(self, point: Point) -> PlannedRun:
         dataset = self._once(("dataset", point.spec.dataset), lambda: experiment.fetch(point.spec.dataset))
@@ -84,19 +91,12 @@ class _Resolver:
         resolved = found.spec
         self.notes[point.label] = tuple(dict.fromkeys(line for lines in found.notes.values() for line in lines))
         self.of_samples |= dict.fromkeys(found.of_samples)
+        self.sizes[resolved.run_id] = {(edit.sample, edit.task): size for edit, size in zip(resolved.edits, found.picture_sizes, strict=True)}
         if self._release is None:
             self.moved |= noticed(spec, resolved.edits, identity)
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
         outline = self._once(("outline", identity.name, identity.digest, compute), lambda: checkpoints.outline(identity, compute))
-        works: dict[tuple[str, str], Work] = {}
-        problems: list[str] = []
-        for edit in resolved.edits:
-            try:
-                works[edit.sample, edit.task] = self._work(edit, resolved, dataset, outline)
-            except LabError as error:
-                problems.append(str(error))
-        if problems:
-            raise PlanError(list(dict.fromkeys(problems)))
+        works = {(edit.sample, edit.task): self._work(edit, resolved, dataset, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
         is_begun = folder.spec_file.is_file()
         name = folder.resolved.spec.name if is_begun else point.spec.name
@@ -126,14 +126,9 @@ class _Resolver:
 
     def _work(self, edit: Edit, resolved: ResolvedSpec, dataset: Dataset, outline: Outline) -> Work:
         frac = edit.settings.denoising.high_noise_frac
-        if frac is not None and outline.refiner_scheduler is None:
-            raise CheckpointError(
-                f"high_noise_frac is {frac}, but checkpoint {resolved.checkpoint.name!r} has no refiner; put one into a folder `refiner` beside "
-                "the base, or set high_noise_frac to null."
-            )
         pixels = self._pixels_of(edit, dataset, outline.sizes)
         scope = (outline.scope, resolved.threads)
-        forwards = self._once(("window", edit.settings.denoising, outline.scope), lambda: _window(edit, outline))
+        forwards = self._once(("window", edit.settings.denoising, outline.scope), lambda: window_of(edit, outline))
         return Work(
             base=trajectory_key(edit, pixels, scope),
             refined=None if frac is None else refined_key(edit, pixels, scope),
@@ -144,13 +139,13 @@ class _Resolver:
     def _pixels_of(self, edit: Edit, dataset: Dataset, sizes: Sizes) -> Pixels:
         settings = edit.settings
         noise = edit.seed if settings.mode == "canvas" else None  # what fills the canvas may be drawn from the seed
-        mask = (settings.mask.kernel_size, settings.mask.iterations)
+        mask = (settings.mask.kernel_size, settings.mask.iterations, settings.mask.specks)
 
         def scaled() -> Pixels:
             sample = dataset.sample(edit.sample)
             image = sample.image(**settings.image.model_dump())
-            prepared, mask_image, _ = prepare(edit, image, sample.mask())
-            return Pixels.of(*at_working_size(prepared, mask_image, at_scale_of=image.size, sizes=sizes))
+            scaled = regions(edit, image.size, sample.mask(), sizes).scaled
+            return Pixels.of(as_edited(edit, image).resize(scaled.size, Image.Resampling.LANCZOS), scaled)
 
         return self._once(("pixels", dataset.digest, edit.sample, settings.image, settings.mode, settings.canvas, mask, noise, sizes), scaled)
 
@@ -158,17 +153,6 @@ class _Resolver:
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
-
-
-def _window(edit: Edit, outline: Outline) -> Window:
-    denoising = edit.settings.denoising
-    return window(
-        build_scheduler(denoising.scheduler, outline.base_scheduler),
-        num_inference_steps=denoising.num_inference_steps,
-        strength=denoising.strength,
-        high_noise_frac=denoising.high_noise_frac,
-        handover=denoising.handover,
-    )
 
 
 def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str, Any]:

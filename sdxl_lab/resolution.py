@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 from sdxl_lab import artifacts, comet, notes
 from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
 from sdxl_lab.cautions import cautions
+from sdxl_lab.disk import whole_lines
 from sdxl_lab.notes import gathered
 from sdxl_lab.places import in_the_way
 from sdxl_lab.records import Picture, RunFolder
+from sdxl_lab.room import check_room
 from sdxl_lab.spec import CheckpointIdentity, DatasetIdentity, Edit, ResolvedSpec, RunSpec, SpecError, as_it_matters
 from sdxl_lab.stamps import as_note
 from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from sdxl_lab.checkpoints import Outline, Sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +33,18 @@ class Resolved:
         spec: What will be made, exactly.
         dataset: Where inputs and masks are read from.
         folder: Where the run is recorded.
+        sizes: What the checkpoint was made for.
+        left_out: Sample and task of what was asked for and has no prompt.
+        room: What is to be said of the disk; at most one line.
         notes: What is to be said of pictures before they are made, such as words that the model will not read: lines by sample and task.
     """
 
     spec: ResolvedSpec
     dataset: Dataset
     folder: RunFolder
+    sizes: Sizes
+    left_out: tuple[tuple[str, str], ...] = ()
+    room: tuple[str, ...] = ()
     notes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -43,13 +53,20 @@ class Resolved:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """Everything that is to be said of the run, one line each and each once: first of its samples, then of its pictures."""
-        return (*self.of_samples, *gathered({f"{sample} {task}": lines for (sample, task), lines in self.notes.items()}))
+        """Everything that is to be said of the run, one line each and each once: of its samples, the disk and its pictures."""
+        return (*self.of_samples, *self.room, *gathered({f"{sample} {task}": lines for (sample, task), lines in self.notes.items()}))
 
     @property
     def of_samples(self) -> tuple[str, ...]:
-        """What is to be said of the files of the samples that are edited, read as the run reads them."""
-        return notes.of_samples(self.samples, {edit.sample: edit.settings.image for edit in self.spec.edits})
+        """What is to be said of the files of the samples that are edited, read as the run reads them, of their sizes, and of what is left out."""
+        files = notes.of_samples(self.samples, {edit.sample: edit.settings.image for edit in self.spec.edits})
+        sizes = _sizes(self.dataset, self.spec.edits, self.sizes)
+        return (*files, *notes.of_sizes(sizes), *notes.without_prompt(self.left_out))
+
+    @property
+    def picture_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each picture, in pixels, in the order of the edits."""
+        return tuple(size for size, _ in _sizes(self.dataset, self.spec.edits, self.sizes))
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -63,10 +80,10 @@ class Resolved:
 
     def masks(self) -> dict[str, Image.Image]:
         """The regions that will be repainted: "sample task" to a mask, white where it is repainted."""
-        from sdxl_lab.inputs import prepare
+        from sdxl_lab.regions import regions
 
-        images, masks = self.inputs(), {sample.name: sample.mask() for sample in self.samples}
-        return {title(edit): prepare(edit, images[edit.sample], masks[edit.sample])[1] for edit in self.spec.edits}
+        samples = {sample.name: (sample.size or sample.image().size, sample.mask()) for sample in self.samples}
+        return {title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in self.spec.edits}
 
     @property
     def is_done(self) -> bool:
@@ -111,10 +128,12 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
         Every picture that will be made, and where it is recorded.
 
     Raises:
-        SpecError: The dataset lacks a sample, a mask, a prompt or a seed that the spec needs; all of them are listed.
+        SpecError: The dataset lacks a sample or a mask that the spec needs, a mask vanishes, a stage has no step: all of it is listed; or there is no
+            prompt at all.
         ArtifactError: The dataset is not there, or something in it is unfit.
         CheckpointError: The checkpoint is not there, or cannot run here as asked.
         CometError: Comet cannot be used as asked.
+        DiskError: There certainly is no room for the pictures.
     """
     comet.check(spec.tracking)
     dataset = dataset or fetch(spec.dataset)
@@ -123,7 +142,11 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
 
     identity = identity or checkpoints.identify(spec.checkpoint)
     compute = checkpoints.settle(spec.compute, identity)
-    edits = _edits(spec, samples, checkpoints.defaults(identity))
+    outline = checkpoints.outline(identity, compute)
+    left_out = tuple(
+        (sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task))
+    )
+    edits = _edits(spec, samples, left_out, checkpoints.defaults(identity), outline)
     resolved = ResolvedSpec(
         spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(_runs_folder(spec.runs_folder))}),
         dataset=DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest),
@@ -133,7 +156,17 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
         dtype=compute.dtype,
         threads=compute.threads or 1,
     )
-    return Resolved(spec=resolved, dataset=dataset, folder=RunFolder.of(resolved), notes=_notes(edits, identity))
+    folder = RunFolder.of(resolved)
+    to_make = [size for size, _ in _sizes(dataset, edits, outline.sizes)][len(whole_lines(folder.lines_file)) :]
+    return Resolved(
+        spec=resolved,
+        dataset=dataset,
+        folder=folder,
+        sizes=outline.sizes,
+        left_out=left_out,
+        room=tuple(check_room(folder.path, to_make)),
+        notes=_notes(edits, identity),
+    )
 
 
 def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
@@ -146,10 +179,16 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
     return tuple(dataset.sample(name) for name in spec.samples)
 
 
-def _edits(spec: RunSpec, samples: tuple[Sample, ...], defaults: Mapping[str, Any]) -> tuple[Edit, ...]:
+def _edits(
+    spec: RunSpec, samples: tuple[Sample, ...], left_out: Collection[tuple[str, str]], defaults: Mapping[str, Any], outline: Outline
+) -> tuple[Edit, ...]:
+    from sdxl_lab.faults import checked
+
     edits, problems = [], []
     for sample in samples:
         for task in spec.tasks:
+            if (sample.name, task) in left_out:
+                continue
             metadata = sample.tasks.get(task, TaskMetadata())
             words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
             try:
@@ -157,25 +196,46 @@ def _edits(spec: RunSpec, samples: tuple[Sample, ...], defaults: Mapping[str, An
             except SpecError as error:
                 problems += error.problems
                 continue
-            if sample.mask_path is None and edit.settings.mode != "canvas":
-                problems.append(
-                    f"tasks: sample {sample.name} has no mask, and {task} needs one; add it to metadata.json, or outpaint with mode canvas"
-                )
-            edits.append(as_it_matters(edit, sample.facts.readings))
+            edit, found = checked(as_it_matters(edit, readings=sample.facts.readings), sample, outline)
+            edits.append(edit)
+            problems += found
     if problems:
-        raise SpecError(problems)
+        raise SpecError(list(dict.fromkeys(problems)))
+    if not edits:
+        raise SpecError(
+            [
+                f"hyperparameters.prompt: none of the samples asked for has a prompt of its own for {' or '.join(spec.tasks)}; give one here, or in "
+                'metadata.json, as {"inpaint": {"prompt": "a red octopus"}} beside a sample\'s name'
+            ]
+        )
     return tuple(edits)
+
+
+def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Of each picture its own size and the working size."""
+    from sdxl_lab.regions import sizes_of
+
+    own = {name: sample.size or sample.image().size for name in {edit.sample for edit in edits} for sample in [dataset.sample(name)]}
+    return [sizes_of(edit, own[edit.sample], sizes) for edit in edits]
 
 
 def _notes(edits: Sequence[Edit], identity: CheckpointIdentity) -> dict[tuple[str, str], tuple[str, ...]]:
     from sdxl_lab import checkpoints, tokens
+    from sdxl_lab.regions import SPECKS
 
     words = {(edit.sample, edit.task): {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
     limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
     is_long = any(tokens.may_be_cut(text, limit=limit) for texts in words.values() for text in texts.values())
     folders = checkpoints.tokenizers(identity) if is_long else ()
     traits = checkpoints.traits(identity)
-    found = {(edit.sample, edit.task): [*tokens.notes(words[edit.sample, edit.task], folders), *cautions(edit, traits)] for edit in edits}
+    found = {
+        (edit.sample, edit.task): [
+            *tokens.notes(words[edit.sample, edit.task], folders),
+            *cautions(edit, traits),
+            *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
+        ]
+        for edit in edits
+    }
     return {key: tuple(map(as_note, lines)) for key, lines in found.items() if lines}
 
 

@@ -9,12 +9,12 @@ from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import CoreSchema, core_schema
 
 from sdxl_lab.credentials import saved_by_papermill, without_credentials
-from sdxl_lab.dilation import settled
+from sdxl_lab.dilation import with_kernel
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.parameters import plain, problems, without_nulls
 from sdxl_lab.places import misread
-from sdxl_lab.settings import Canvas, Compute, Edit, EditSettings, Hyperparameters, Settings, Task
+from sdxl_lab.settings import DEFAULT_SEED, Canvas, Compute, Edit, EditSettings, Hyperparameters, Settings, Task
 
 TASKS: tuple[Task, ...] = ("inpaint", "outpaint")
 RUNS_FOLDER = "artifacts/runs/single"
@@ -165,7 +165,7 @@ class RunSpec(Settings):
         if mode != "canvas":
             values.pop("canvas", None)
         try:
-            return EditSettings.model_validate(settled(values, size))
+            return EditSettings.model_validate(with_kernel(values, size))
         except ValidationError as error:
             raise SpecError(problems(error, EditSettings), "the checkpoint's defaults") from None
 
@@ -187,7 +187,7 @@ class RunSpec(Settings):
             task: What to do with it.
             prompt: The dataset's prompt, if it has one; likewise `negative_prompt` and `seed`.
             negative_prompt: None is not the empty text: diffusers treats them differently.
-            seed: From -2**63 to 2**64 - 1.
+            seed: From -2**63 to 2**64 - 1; None for `DEFAULT_SEED`.
             defaults: The checkpoint's defaults, as for `settings`; likewise `size`.
             size: (width, height) in pixels of the sample's picture.
 
@@ -195,16 +195,14 @@ class RunSpec(Settings):
             The picture to make.
 
         Raises:
-            SpecError: Neither dataset nor parameters have a prompt, or a seed.
+            SpecError: Neither dataset nor parameters have a prompt.
         """
-        words = merge({"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed}, self._words(task))
-        missing = [
-            f"hyperparameters.{task}.{key}: sample {sample} has no {key} of its own for {task}, so one must be given here or in metadata.json"
-            for key in ("prompt", "seed")
-            if words[key] is None
-        ]
-        if missing:
-            raise SpecError(missing)
+        own = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": DEFAULT_SEED if seed is None else seed}
+        words = merge(own, self.words(task))
+        if words["prompt"] is None:
+            raise SpecError(
+                [f"hyperparameters.{task}.prompt: sample {sample} has no prompt of its own for {task}; give one here or in metadata.json"]
+            )
         return Edit(sample=sample, task=task, settings=self.settings(task, defaults, size), **words)
 
     def given(self, task: Task) -> dict[str, Any]:
@@ -219,7 +217,8 @@ class RunSpec(Settings):
         common = {key: value for key, value in self.hyperparameters.items() if key not in TASKS}
         return merge(common, self.hyperparameters.get(task, {}))
 
-    def _words(self, task: Task) -> dict[str, Any]:
+    def words(self, task: Task) -> dict[str, Any]:
+        """The prompt, negative prompt and seed that were given for one task, over those of the dataset; keys not given are absent."""
         layers = (self.hyperparameters, self.hyperparameters.get(task, {}))
         return {key: layer[key] for layer in layers for key in ("prompt", "negative_prompt", "seed") if layer.get(key) is not None}
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -80,6 +80,10 @@ class Sample:
     mask_sha256: str | None = None
     facts: pictures.Facts = field(default_factory=pictures.Facts)
     mask_check: mask_checks.Checked | None = None
+
+    def has_prompt(self, task: str) -> bool:
+        """Whether the metadata says what to paint; the empty text is a prompt."""
+        return task in self.tasks and self.tasks[task].prompt is not None
 
     def image(self, *, color_profile: pictures.ColorProfile = "srgb", background: pictures.Background = "white") -> Image.Image:
         """Read the picture upright, as 8-bit RGB.
@@ -158,6 +162,9 @@ def _read_metadata(folder: Path, *, as_recorded: bool) -> tuple[list[Any], dict[
         raise _layout_error(f"{path} is nested too deeply") from None
     except OSError as error:
         raise ArtifactError(f"{path} can't be read: {error}") from None
+    broken = None if as_recorded else next((where for where, text in _texts(metadata) if not _encodable(text)), None)
+    if broken is not None:
+        raise ArtifactError(f"{path}: {broken} holds half a character, such as \\ud83d without the \\ude00 that makes it an emoji; write both halves")
     if isinstance(metadata, dict) and not as_recorded and (found := misplaced(metadata, TOP_FIELDS)):
         raise ArtifactError(f"{path}: {found}")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("samples"), list):
@@ -286,6 +293,20 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise ArtifactError(f"metadata.json names the field {next(key for key in keys if keys.count(key) > 1)!r} twice in one object; keep one")
     return fields
+
+
+def _texts(metadata: Any) -> Iterator[tuple[str, str]]:
+    """Every text in a value of JSON, with its path, such as `samples[0].inpaint.prompt`."""
+    left = [("", metadata)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, dict):
+            left += [(f"{path}.{key}".lstrip("."), below) for key, below in value.items()]
+            left += [(f"the name of a field of {path or 'the whole'}", key) for key in value]
+        elif isinstance(value, list):
+            left += [(f"{path}[{index}]", below) for index, below in enumerate(value)]
 
 
 def _layout_error(what: str) -> ArtifactError:

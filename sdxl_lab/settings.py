@@ -115,6 +115,8 @@ class Mask(Settings):
         iterations: How often the kernel is applied, 0 or more.
         feather_px: Width in pixels of the soft edge along which the result is blended into the input, 0 for a hard one.
         latent_mask: How the mask is brought to the latents' size: `nearest`, what diffusers does, or `cover`, by max-pooling.
+        specks: What becomes of connected parts of the dataset's mask, white or black, that are smaller than a latent cell, 8x8 pixels at the
+            working size: `ignore` leaves them out before the mask is dilated, `keep` takes them as they are.
     """
 
     kernel_size: Annotated[int, AfterValidator(_odd)] = Field(
@@ -123,6 +125,7 @@ class Mask(Settings):
     iterations: int = Field(default=1, strict=True, ge=0, le=10000, description="a whole number, 0 or more")
     feather_px: Pixels = Field(default=0, description=PIXELS)
     latent_mask: Literal["nearest", "cover"] = Field(default="nearest", description="one of nearest, cover")
+    specks: Annotated[Literal["ignore", "keep"], Neutral("keep", since="0.2.0")] = Field(default="ignore", description="one of ignore, keep")
 
 
 class MaskAsAsked(Mask):
@@ -271,7 +274,9 @@ class Edit(Settings):
 
 
 PROMPT = "a text, or None for the dataset's own"
-SEED = "a whole number from -2**63 to 2**64 - 1, or None for the dataset's own"
+SEED = "a whole number from -2**63 to 2**64 - 1, or None for the dataset's own, which is 0 where it gives none"
+DEFAULT_SEED = 0
+"""The same each time, so that a run given again is the same run."""
 
 
 class _Words(Settings):

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sdxl_lab.artifacts import Dataset
+from sdxl_lab.artifacts import TASKS, Dataset, Sample
 from sdxl_lab.documents import written
 from sdxl_lab.errors import LabError
 from sdxl_lab.hyperparams import flatten, merge
@@ -19,6 +19,7 @@ from sdxl_lab.mask_checks import percent
 from sdxl_lab.moved_defaults import recorded, version_of
 from sdxl_lab.notes import gathered
 from sdxl_lab.records import Picture, RunFolder
+from sdxl_lab.settings import DEFAULT_SEED
 from sdxl_lab.spec import as_parameters
 from sdxl_lab.stamps import Stamp, printable, read_stamp
 from sdxl_lab.wording import counted
@@ -29,7 +30,7 @@ class ShowError(LabError):
 
 
 def print_dataset(dataset: Dataset, console: Console | None = None) -> None:
-    """Print what a dataset holds: one row a sample, its size, how much of it the mask covers, and its prompts; then what is to be said of it.
+    """Print what a dataset holds: one row a sample, its size, how much of it the mask covers, prompts and seeds; then what is to be said of it.
 
     Args:
         dataset: A fetched dataset.
@@ -40,13 +41,20 @@ def print_dataset(dataset: Dataset, console: Console | None = None) -> None:
     for sample in dataset.samples:
         width, height = sample.size
         share = percent(sample.mask_check.share) if sample.mask_check else "none"
-        prompts = [sample.tasks[task].prompt or "" if task in sample.tasks else "" for task in ("inpaint", "outpaint")]
-        table.add_row(*(Text(printable(cell)) for cell in (sample.name, f"{width}x{height}", share, *prompts)))
+        words = [_words(sample, task) for task in TASKS]
+        table.add_row(*(Text(printable(cell)) for cell in (sample.name, f"{width}x{height}", share, *words)))
     console.print(table)
     for note in dataset.notes:
         console.print(printable(note), markup=False, highlight=False, soft_wrap=True)
     version = f":{dataset.version}" if dataset.version else ""
     _print_lines(console, {"dataset": f"{dataset.name}{version}", "folder": str(dataset.folder), "digest": dataset.digest})
+
+
+def _words(sample: Sample, task: str) -> str:
+    if not sample.has_prompt(task):
+        return ""
+    words = sample.tasks[task]
+    return f"{words.prompt} (seed {DEFAULT_SEED if words.seed is None else words.seed})"
 
 
 def print_path(path: Path, console: Console | None = None) -> None:

@@ -214,19 +214,24 @@ class ResolvedSpec(Settings):
         return resolved, run_id
 
 
-def as_it_matters(edit: Edit, readings: Collection[str]) -> Edit:
-    """Make each way of reading a picture neutral that makes no difference to it: then its description is the one it had before there was a choice.
+def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True) -> Edit:
+    """Make each setting neutral that came later and makes no difference: then the description is the one it had before there was a choice.
 
     Args:
         edit: The picture to make.
-        readings: The keys of its settings' `image` that do make a difference.
+        readings: The keys of its settings' `image` that do make a difference; None leaves them as they are.
+        has_specks: Whether `mask.specks` does.
 
     Returns:
         The edit, or a copy that makes the same pixels.
     """
-    asked = edit.settings.image.model_dump()
-    image = ImageReading(**meant(ImageReading, {}) | {key: value for key, value in asked.items() if key in readings})
-    return edit.model_copy(update={"settings": edit.settings.model_copy(update={"image": image})})
+    asked = edit.settings.model_copy()
+    if readings is not None:
+        kept = {key: value for key, value in asked.image.model_dump().items() if key in readings}
+        asked = asked.model_copy(update={"image": ImageReading(**meant(ImageReading, {}) | kept)})
+    if not has_specks:
+        asked = asked.model_copy(update={"mask": asked.mask.model_copy(update={"specks": meant(Mask, {})["specks"]})})
+    return edit.model_copy(update={"settings": asked})
 
 
 def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:

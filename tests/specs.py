@@ -27,6 +27,7 @@ OTHER_VALUES: dict[str, Any] = {
     "mask.iterations": 2,
     "mask.feather_px": 3,
     "mask.latent_mask": "cover",
+    "mask.specks": "keep",
     "conditioning.original_size": [64, 64],
     "conditioning.crops_coords_top_left": [0, 8],
     "conditioning.target_size": [128, 192],

@@ -93,14 +93,16 @@ def test_name_tracking_and_folder_do_not_name_the_run(parameters, tmp_path):
 
 def test_what_is_missing_is_listed_in_one_error(parameters, tmp_path):
     """
-    Samples without prompt, seed or mask are named together, before anything runs.
+    Samples without a mask and stages without a step are named together, before anything runs.
     """
-    bare = write_dataset(tmp_path / "bare", mask=None, inpaint={"seed": 1}, outpaint={"prompt": "snow"})
+    bare = write_dataset(tmp_path / "bare", mask=None)
+    parameters["hyperparameters"] = {"inpaint": {"denoising": {"strength": 0.01, "num_inference_steps": 4}}}
     with pytest.raises(SpecError) as caught:
         resolved_from(parameters, dataset=str(bare))
     message = str(caught.value)
-    assert "hyperparameters.inpaint.prompt: sample scene-0" in message
-    assert "hyperparameters.outpaint.seed: sample scene-0" in message
+    assert "tasks: sample scene-0 has no mask, and inpaint needs one" in message
+    assert "tasks: sample scene-0 has no mask, and outpaint needs one" in message
+    assert "hyperparameters.denoising: strength 0.01 of num_inference_steps 4 leaves no step to run" in message
     assert not (tmp_path / "runs").exists()
 
 

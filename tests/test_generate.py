@@ -20,10 +20,10 @@ from edits import NEGATIVE, PROMPT, SEED, STEPS, cpu, make_edit, same
 from PIL import Image
 
 from sdxl_lab.cautions import CautionWarning
-from sdxl_lab.checkpoints import CheckpointError
+from sdxl_lab.checkpoints import CheckpointError, Sizes
 from sdxl_lab.generate import generate
-from sdxl_lab.inputs import working_size
 from sdxl_lab.masks import MaskError
+from sdxl_lab.regions import working_size
 from sdxl_lab.spec import Canvas, Mask, Refiner
 
 REFERENCE_SCHEDULERS = {
@@ -185,16 +185,16 @@ def test_an_extended_picture_is_not_shrunk_needlessly():
     """
     A model of one scale sees an extended picture at the scale of the picture, up to half its area again; others at their area.
     """
-    pocket: dict[str, Any] = dict(area=128**2, max_area=192 * 128, multiple=8)
-    assert working_size((192, 128), at_scale_of=(128, 128), **pocket) == (192, 128)
-    assert working_size((384, 256), at_scale_of=(256, 256), **pocket) == (192, 128)
-    assert working_size((192, 128), at_scale_of=(192, 128), **pocket) == (192, 128)
-    assert working_size((256, 256), at_scale_of=(256, 256), **pocket) == (128, 128)
-    assert working_size((60, 60), at_scale_of=(60, 60), **pocket) == (128, 128)
-    sdxl: dict[str, Any] = dict(area=1024**2, max_area=1024**2, multiple=64)
-    assert working_size((4000, 3000), at_scale_of=(4000, 3000), **sdxl) == (1152, 896)
-    assert working_size((1536, 1024), at_scale_of=(1024, 1024), **sdxl) == (1280, 832)
-    assert working_size((10, 4000), at_scale_of=(10, 4000), **sdxl)[0] == 64
+    pocket = Sizes(area=128**2, max_area=192 * 128, multiple=8)
+    assert working_size((192, 128), at_scale_of=(128, 128), sizes=pocket) == (192, 128)
+    assert working_size((384, 256), at_scale_of=(256, 256), sizes=pocket) == (192, 128)
+    assert working_size((192, 128), at_scale_of=(192, 128), sizes=pocket) == (192, 128)
+    assert working_size((256, 256), at_scale_of=(256, 256), sizes=pocket) == (128, 128)
+    assert working_size((60, 60), at_scale_of=(60, 60), sizes=pocket) == (128, 128)
+    sdxl = Sizes(area=1024**2, max_area=1024**2, multiple=64)
+    assert working_size((4000, 3000), at_scale_of=(4000, 3000), sizes=sdxl) == (1152, 896)
+    assert working_size((1536, 1024), at_scale_of=(1024, 1024), sizes=sdxl) == (1280, 832)
+    assert working_size((10, 4000), at_scale_of=(10, 4000), sizes=sdxl)[0] == 64
 
 
 def test_a_refiner_that_is_not_there_is_asked_for_in_vain(tmp_path, random_pair, scene):
@@ -240,7 +240,7 @@ def test_masks_that_do_not_fit_are_refused(random_pair, scene):
     A missing mask, or one of another size than the image, is an error that names the sample.
     """
     image, mask = scene
-    with pytest.raises(MaskError, match="'disc' has no mask"):
+    with pytest.raises(MaskError, match="'disc', inpaint: the sample has no mask"):
         generate(make_edit(), image, None, cpu(random_pair))
-    with pytest.raises(MaskError, match="'disc' is 32x32 and the image 64x64"):
+    with pytest.raises(MaskError, match="'disc', inpaint: the mask is 32x32 and the image 64x64"):
         generate(make_edit(), image, mask.resize((32, 32)), cpu(random_pair))

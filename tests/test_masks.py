@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from sdxl_lab import masks
@@ -103,7 +103,7 @@ def test_a_region_that_would_vanish_is_refused():
     pixels = np.zeros((64, 64), np.uint8)
     pixels[:24, :24] = pixels[41:48, 41:48] = 255
     mask = Image.fromarray(pixels)
-    with pytest.raises(masks.MaskError, match=r"1 of the mask's 2 white regions .*7x7 pixels at \(41, 41\).*'cover'"):
+    with pytest.raises(masks.MaskError, match=r"1 of the mask's white regions .*7x7 pixels at \(41, 41\).*'cover'"):
         masks.latent_mask(mask)
     assert white(masks.latent_mask(mask, mode="cover"))[5, 5]
 
@@ -141,7 +141,8 @@ def test_an_extended_canvas_keeps_the_picture_in_place(fill, size):
     The canvas has exactly the asked size and holds every pixel of the picture where it was; the mask is white exactly outside it.
     """
     picture = random_picture(9, size)
-    canvas, mask = masks.extend_canvas(picture, left_px=30, top_px=3, bottom_px=41, fill=fill, seed=-5)
+    sides = {"left_px": 30, "top_px": 3, "bottom_px": 41}
+    canvas, mask = masks.extend_canvas(picture, **sides, fill=fill, seed=-5), masks.canvas_mask(size, **sides)
     assert canvas.size == mask.size == (size[0] + 30, size[1] + 44)
     box = (30, 3, 30 + size[0], 3 + size[1])
     assert canvas.crop(box) == picture
@@ -154,7 +155,7 @@ def test_reflection_goes_on_beyond_the_pictures_own_size():
     Each new pixel is the one that a ray bouncing between the picture's edges would meet.
     """
     picture = random_picture(10, (5, 4))
-    canvas, _ = masks.extend_canvas(picture, left_px=23, right_px=19, top_px=17, bottom_px=2)
+    canvas = masks.extend_canvas(picture, left_px=23, right_px=19, top_px=17, bottom_px=2)
 
     def bounce(position: int, length: int) -> int:
         step, where = 1, 0
@@ -175,19 +176,43 @@ def test_noise_depends_on_the_seed_alone():
     """
     picture = random_picture(11)
     seeds = (0, 1, -1, 2**32, 2**62, -(2**63))
-    drawn = {seed: masks.extend_canvas(picture, right_px=20, fill="noise", seed=seed)[0].tobytes() for seed in seeds}
+    drawn = {seed: masks.extend_canvas(picture, right_px=20, fill="noise", seed=seed).tobytes() for seed in seeds}
     assert len(set(drawn.values())) == len(seeds)
-    assert masks.extend_canvas(picture, right_px=20, fill="noise", seed=-1)[0].tobytes() == drawn[-1]
+    assert masks.extend_canvas(picture, right_px=20, fill="noise", seed=-1).tobytes() == drawn[-1]
 
 
 def test_an_overlap_reaches_in_from_extended_sides_only():
     """
     The mask reaches overlap_px into the picture at the sides that grow, and not at the others.
     """
-    _, mask = masks.extend_canvas(random_picture(12, (20, 10)), right_px=8, overlap_px=3)
+    mask = masks.canvas_mask((20, 10), right_px=8, overlap_px=3)
     expected = np.zeros((10, 28), bool)
     expected[:, 17:] = True
     assert np.array_equal(white(mask), expected)
+
+
+def test_specks_are_the_regions_that_scipy_counts_as_small():
+    """
+    White regions, then black ones, of fewer pixels than the limit are left out, as scipy labels them; whatever has its limit stays.
+    """
+    noise = Image.fromarray(np.random.default_rng(5).integers(0, 256, (43, 61), np.uint8)).filter(ImageFilter.BoxBlur(1))
+    expected = np.asarray(noise) >= 128
+    for color in (True, False):
+        labels, count = ndimage.label(expected == color, np.ones((3, 3)))
+        sizes = ndimage.sum_labels(np.ones_like(labels), labels, range(1, count + 1))
+        assert sizes.min() < 12 <= sizes.max()
+        expected = np.where(np.isin(labels, 1 + np.flatnonzero(sizes < 12)), not color, expected)
+    assert np.array_equal(white(masks.without_specks(noise, 12)), expected)
+
+
+def test_what_is_all_there_is_is_no_speck():
+    """
+    A mask of one small region stays as it is, inverted too.
+    """
+    dot = Image.new("L", (20, 20))
+    dot.paste(255, (3, 3, 6, 6))
+    for mask in (dot, masks.invert(dot)):
+        assert np.array_equal(white(masks.without_specks(mask, 64)), white(mask))
 
 
 PICTURE = random_picture(13)
@@ -208,7 +233,7 @@ BLACK = Image.new("L", (64, 64))
         (lambda: masks.extend_canvas(PICTURE), "isn't extended"),
         (lambda: masks.extend_canvas(PICTURE, left_px=-1), "canvas.left_px is -1"),
         (lambda: masks.extend_canvas(PICTURE, left_px=1, fill="grey"), "'grey'; it must be 'reflect' or 'noise'"),  # pyright: ignore
-        (lambda: masks.extend_canvas(PICTURE, left_px=1, right_px=1, overlap_px=31), "leaves nothing of a picture of 61x43"),
+        (lambda: masks.canvas_mask(PICTURE.size, left_px=1, right_px=1, overlap_px=31), "leaves nothing of a picture of 61x43"),
         (lambda: masks.extend_canvas(PICTURE, left_px=10**9), "at most 100,000,000 pixels"),
         (lambda: masks.extend_canvas(BLACK, left_px=1), "mode 'L'; it must be 'RGB'"),
         (lambda: masks.composite(PICTURE, PICTURE, BLACK), "mask 64x64"),

@@ -78,9 +78,12 @@ def test_what_a_sweep_gives_itself_wins_over_pinned_defaults():
     """
     Pinning fills in what is not given, and nothing else.
     """
-    given = {"name": "x", "hyperparameters": {"image": {"color_profile": "srgb"}, "mask": {"kernel_size": 9}, "seed": 3}}
+    given = {"name": "x", "hyperparameters": {"image": {"color_profile": "srgb"}, "mask": {"kernel_size": 9, "specks": "ignore"}, "seed": 3}}
     assert pinned(given, "0.1.0", POCKET) == given
-    assert pinned({"name": "x"}, "0.1.0", POCKET)["hyperparameters"] == {"image": {"color_profile": "ignore"}, "mask": {"kernel_size": 1}}
+    assert pinned({"name": "x"}, "0.1.0", POCKET)["hyperparameters"] == {
+        "image": {"color_profile": "ignore"},
+        "mask": {"kernel_size": 1, "specks": "keep"},
+    }
     assert pinned({"name": "x"}, NAMED[-1], POCKET) == {"name": "x"}
 
 

@@ -237,13 +237,20 @@ def test_every_point_is_checked_before_anything_runs(base, tmp_path):
     Steps, prompts, datasets and checkpoints that are missing are listed together, with the points that need them, and nothing is written.
     """
     bare = write_dataset(tmp_path / "bare", inpaint={"seed": 1})
-    points = [{FRAC: 0.001}, {"samples": ["nobody"]}, {"dataset": str(bare), "samples": None}, {"dataset": "nowhere"}, {"checkpoint": "no where"}, {}]
+    points = [
+        {FRAC: 0.001},
+        {"samples": ["nobody"]},
+        {"dataset": str(bare), "samples": ["scene-0"]},
+        {"dataset": "nowhere"},
+        {"checkpoint": "no where"},
+        {},
+    ]
     with pytest.raises(PlanError) as caught:
         planned(base, points=[{SEED: 1} | point for point in points])
     said = str(caught.value)
     assert all(
         part in said
-        for part in ("high_noise_frac 0.001 leaves the base no step", "got 'nobody'", "has no prompt of its own", "'nowhere'", "'no where'")
+        for part in ("high_noise_frac 0.001 leaves the base no step", "got 'nobody'", "has a prompt of its own", "'nowhere'", "'no where'")
     )
     assert "(in 1 of 6 points, the first is seed=1 high_noise_frac=0.001)" in said
     assert not Path(base["runs_folder"]).exists()
