@@ -120,18 +120,15 @@ def _columns(comparison: Comparison, metric: str) -> list[tuple[str, list[str]]]
     if any(differences):
         columns += _interval_columns("difference", differences, sign="+")
         columns.append(("n", [str(found.n) if found else "" for found in differences]))
-        columns.append(
-            (
-                "",
-                [
-                    comparison.verdict(row, metric) or ("" if found or row is comparison.reference else "no pair")
-                    for row, found in zip(rows, differences, strict=True)
-                ],
-            )
-        )
+        columns.append(("", [_verdict(comparison, row, metric) for row in rows]))
     else:
         columns.append(("n", [str(mean.n) if mean else "0" for mean in means]))
     return columns
+
+
+def _verdict(comparison: Comparison, row: Row, metric: str) -> str:
+    is_alone = row is not comparison.reference and comparison.difference(row, metric) is None
+    return "no pair" if is_alone else comparison.verdict(row, metric)
 
 
 def _print_table(columns: Sequence[tuple[str, Sequence[str]]], console: Console, *, left: int) -> None:

@@ -17,7 +17,8 @@ function picturesAt(positions) {
     const byValues = new Map();
     for (const picture of report.pictures) {
       const values = indices.map((index) => picture.at[index]).join();
-      byValues.set(values, [...(byValues.get(values) ?? []), picture]);
+      if (!byValues.has(values)) byValues.set(values, []);
+      byValues.get(values).push(picture);
     }
     byPaths.set(key, byValues);
   }

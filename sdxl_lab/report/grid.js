@@ -104,7 +104,8 @@ function drawTable() {
   const all = pages();
   chosen.page = Math.min(chosen.page, all.length - 1);
   const { columns, rows } = all[chosen.page];
-  const shareOf = sharesOf(order());
+  const shown = order();
+  const shareOf = sharesOf(shown);
   table.style.setProperty("--columns", String(columns.length));
   const head = element("tr", {}, corner(), ...columns.map((column) => header(chosen.x, column, "col")));
   table.tHead.replaceChildren(head);
@@ -124,8 +125,8 @@ function drawTable() {
   const none = !table.querySelector("figure");
   table.hidden = none;
   find("empty").hidden = !none;
-  const [count, total] = [order().filter(Boolean).length, report.pictures.length];
-  table.caption.textContent = count < total ? `${count} of ${counted(total, "picture")}; other values above show the others` : "";
+  const isPart = shown.length < report.pictures.length;
+  table.caption.textContent = isPart ? `${shown.length} of ${counted(report.pictures.length, "picture")}; other values above show the others` : "";
   find("empty").textContent = none ? "No picture was planned with this choice; choose other values above." : "";
 }
 
