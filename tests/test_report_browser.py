@@ -383,6 +383,7 @@ def test_notes_and_the_picture_id_stand_beside_the_prompt(tmp_path, browser):
     browser.evaluate("openViewer(order()[0])")
     assert browser.evaluate("[...document.querySelectorAll('#facts > .note')].map(note => note.textContent)") == [note]
     facts = browser.evaluate("find('facts').textContent")
+    assert picture.picture_id
     assert f"seed 5, picture {picture.picture_id[:10]}" in facts
     assert f"picture_id{picture.picture_id}" in facts
     assert browser.evaluate("getComputedStyle(document.querySelector('#facts .prompt')).direction") == "rtl"

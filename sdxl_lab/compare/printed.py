@@ -84,7 +84,7 @@ def telling(comparison: Comparison) -> tuple[str, ...]:
 def _print_settings(comparison: Comparison, console: Console) -> None:
     """Print the runs, all settings that differ, and what was made; columns that have no room stand in further tables, by the rows' numbers."""
     rows = comparison.rows
-    numbers: tuple[str, list[str]] = ("", [_number(comparison, row) for row in rows])
+    numbers = ("", [_number(comparison, row) for row in rows])
     words = [("run", apart([row.name for row in rows], LONGEST_NAME))]
     words += [(path.replace(".", ".\n"), apart([shown(value) for value in values], LONGEST_VALUE)) for path, values in comparison.differing.items()]
     measured = [
@@ -92,7 +92,7 @@ def _print_settings(comparison: Comparison, console: Console) -> None:
         ("steps", [_steps(row) for row in rows]),
         ("seconds\nspent", [_short(_mean([picture.seconds for picture in row.pictures])) for row in rows]),
     ]
-    tables = [[numbers]]
+    tables: list[list[tuple[str, list[str]]]] = [[numbers]]
     for columns in [*([column] for column in words), measured]:
         if len(tables[-1]) > 1 and sum(_width(*column) for column in [*tables[-1], *columns]) > console.width:
             tables.append([numbers])
