@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,12 @@ from sdxl_lab.hyperparams import merge, replace
 
 NAMED = ("-p", "--parameters", "--parameter", "-r", "--parameters_raw")
 """The options that take a name and a value."""
+
+LIMIT_BYTES = 16 << 20
+"""Of a YAML file."""
+DEEPEST = 64
+MOST_REPEATED = 100_000
+"""Values that the aliases of one YAML text may stand for, all together."""
 
 EXAMPLE = "hyperparameters:\n  denoising: {guidance_scale: 5}"
 
@@ -36,7 +43,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's own signature
         """Its own, unless a key comes twice."""
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
+        twice = next((key for key, times in Counter(keys).items() if times > 1), None)
         if twice is not None:
             raise yaml.constructor.ConstructorError(None, None, f"the key {twice} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
@@ -146,24 +153,29 @@ def read_file(path: Path) -> dict[str, Any]:
     """
     advice = f"it holds lines such as\n{EXAMPLE}"
     try:
-        text = path.read_text("utf-8")
+        with path.open("rb") as file:
+            content = file.read(LIMIT_BYTES + 1)
+        text = content.decode("utf-8").removeprefix("\ufeff")
     except OSError as error:
         raise ArgumentError(f"{path} cannot be read: {error.strerror}; give a YAML file of parameters") from error
     except UnicodeDecodeError as error:
         raise ArgumentError(f"{path} is not YAML ({error}); {advice}") from error
+    if len(content) > LIMIT_BYTES:
+        raise ArgumentError(f"{path} has more than {LIMIT_BYTES:,} bytes, the most that are read; {advice}")
     return _by_name(_read(text, f"{path} is not YAML", advice), str(path), "checkpoint: pocket")
 
 
-def written(parameters: dict[str, Any]) -> str:
+def written(parameters: dict[str, Any], *, is_ascii: bool = False) -> str:
     """Write parameters as YAML that `read_file` reads back.
 
     Args:
         parameters: Nested plain values.
+        is_ascii: Whether to escape all other letters, for a place that may not take them.
 
     Returns:
         YAML text.
     """
-    return yaml.dump(parameters, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=150)
+    return yaml.dump(parameters, Dumper=_Dumper, sort_keys=False, allow_unicode=not is_ascii, width=150)
 
 
 def _read_text(text: str) -> dict[str, Any]:
@@ -216,7 +228,7 @@ def _read(text: str, refusal: str, advice: str) -> Any:
 def _unclear(text: str) -> Iterator[str]:
     """Where YAML would drop words that were hardly meant to be dropped."""
     loader = _Loader(text)
-    events = list(iter(loader.get_event, None))
+    events = list(_bounded(iter(loader.get_event, None)))
     used = {event.anchor for event in events if isinstance(event, yaml.AliasEvent)}
     for event in events:
         if not isinstance(event, yaml.ScalarEvent):
@@ -230,6 +242,36 @@ def _unclear(text: str) -> Iterator[str]:
             yield f"{line} YAML takes # and what follows it for a comment; put quotes around the text, or a space after # if a comment is meant"
         if event.anchor and event.anchor not in used:
             yield f"{line} YAML takes & and the word after it for an anchor, which nothing refers to; put quotes around the text"
+
+
+def _bounded(events: Iterator[Any]) -> Iterator[Any]:
+    """The events of a YAML text that is no larger than it looks: PyYAML would write out what aliases of aliases stand for, without end."""
+    sizes: dict[str, int] = {}
+    around: list[tuple[str | None, int]] = []
+    repeated, size = 0, 0
+    for event in events:
+        problem = None
+        if isinstance(event, yaml.CollectionStartEvent):
+            around.append((event.anchor, size))
+            size = 1
+            problem = f"it is nested more than {DEEPEST} deep" if len(around) > DEEPEST else None
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = around.pop()
+            if anchor:
+                sizes[anchor] = size
+            size += before
+        elif isinstance(event, yaml.AliasEvent):
+            size += sizes.get(event.anchor, 1)
+            repeated += sizes.get(event.anchor, 1)
+            if any(anchor == event.anchor for anchor, _ in around):
+                problem = f"what is named &{event.anchor} holds itself"
+            elif repeated > MOST_REPEATED:
+                problem = f"its aliases stand for more than {MOST_REPEATED:,} values"
+        elif isinstance(event, yaml.ScalarEvent):
+            size += 1
+        if problem:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        yield event
 
 
 def _reason(error: Exception) -> str:

@@ -146,6 +146,7 @@ def following(plan: Plan, sweep: str, console: Console | None = None) -> Iterato
     """
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
     console = console or Console(stderr=True)
     board = Board(plan, sweep)
@@ -155,7 +156,7 @@ def following(plan: Plan, sweep: str, console: Console | None = None) -> Iterato
         finally:
             standings = board.standings()
             for line in (*board.notes(standings), board.line(standings)):
-                console.print(line, soft_wrap=True, highlight=False, markup=False)
+                console.print(Text(printable(line)), soft_wrap=True)
         return
     with Live(board, console=console, refresh_per_second=1 / REFRESH_S):
         yield

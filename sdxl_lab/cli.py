@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -29,8 +30,15 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; leave with 0 (done), 1 (an error, said in one message) or 2 (wrong usage)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to stop
     try:
-        app(prog_name="sdxl-lab")
+        try:
+            app(prog_name="sdxl-lab")
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
     except LabError as error:
         print(f"sdxl-lab: {error}", file=sys.stderr)
         sys.exit(1)
@@ -39,10 +47,19 @@ def main() -> None:
             raise
         print("sdxl-lab: interrupted; pictures made so far are kept: the same command goes on from there", file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:
-        # The reader of a pipe left; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of a pipe left
+        _forget_output()
         sys.exit(1)
+    except (OSError, MemoryError) as error:
+        _forget_output()
+        print(f"sdxl-lab: the system refused something: {error or 'no memory is left'}; put that right and run again", file=sys.stderr)
+        sys.exit(1)
+
+
+def _forget_output() -> None:
+    """Drop what could not be written: Python would complain again when it flushes at exit."""
+    if sys.stdout:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Pairs(TyperCommand):
@@ -200,7 +217,8 @@ def show(
     if as_parameters:
         from sdxl_lab.arguments import written
 
-        print(written(parameters_of(path)), end="")
+        is_utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        print(written(parameters_of(path), is_ascii=not is_utf8), end="")
     else:
         print_path(path)
 

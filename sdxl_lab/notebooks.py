@@ -114,7 +114,7 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     try:
         cells = json.loads(notebook.read_text("utf-8"))["cells"]
         tagged = ["".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotebookError(f"{notebook} cannot be read as a notebook: {error}; save it again from JupyterLab") from error
     if len(tagged) != 1:
         raise NotebookError(
@@ -162,7 +162,7 @@ def is_whole(executed: Path) -> bool:
     """Whether a file is a notebook in which every code cell ran and none failed."""
     try:
         cells = [cell for cell in json.loads(executed.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     errors = [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
     return not errors and all(cell["execution_count"] for cell in cells if "".join(cell["source"]).strip())
@@ -173,14 +173,14 @@ def _assignments(source: str, notebook: Path) -> Iterator[tuple[str, Any]]:
         statements = ast.parse(source).body
     except SyntaxError as error:
         raise NotebookError(f"{notebook}: the parameters cell is not Python: {error.msg} in line {error.lineno}") from None
-    except ValueError as error:
-        raise NotebookError(f"{notebook}: the parameters cell is not Python: {error}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise NotebookError(f"{notebook}: the parameters cell is not Python: {error or 'nested too deeply'}") from None
     for statement in statements:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 try:
                     yield name, ast.literal_eval(value)
-                except (ValueError, TypeError):
+                except (ValueError, TypeError, RecursionError, MemoryError):
                     allowed = "a number, a text, None, a list or a dictionary of such"
                     raise NotebookError(f"{notebook}: the parameters cell has {ast.unparse(statement)!r}; allowed is {allowed}") from None
 

@@ -84,7 +84,8 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
         path, field = _locate(found["loc"], model)
         lines.setdefault(path, _line(path, field, found, model))
     # A list with a bad item is also called too short: the item says it all.
-    return [line for path, line in lines.items() if not any(other.startswith(f"{path}[") for other in lines)]
+    lists = {path[:place] for path in lines for place, letter in enumerate(path) if letter == "["}
+    return [line for path, line in lines.items() if path not in lists]
 
 
 def without_nulls(values: Mapping[Any, Any], above: tuple[str, ...] = ()) -> tuple[dict[Any, Any], list[str]]:

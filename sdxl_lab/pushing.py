@@ -58,6 +58,7 @@ def push(paths: Sequence[Path], home: Path) -> None:
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.text import Text
 
     comet.require_key()
     runs = [run for run in runs_of(paths, home) if paths or _is_due(run)]
@@ -73,7 +74,7 @@ def push(paths: Sequence[Path], home: Path) -> None:
                 raise
             except LabError as error:
                 failed += 1
-                bars.console.print(f"sdxl-lab: {error}", markup=False, highlight=False, soft_wrap=True)
+                bars.console.print(Text(f"sdxl-lab: {error}"), soft_wrap=True)
     if failed:
         raise PushError(f"{failed} of {counted(len(runs), 'run is', 'runs are')} not all in Comet; the lines above say why")
     for run in runs:

@@ -45,7 +45,7 @@ def print_dataset(dataset: Dataset, console: Console | None = None) -> None:
         table.add_row(*(Text(printable(cell)) for cell in (sample.name, f"{width}x{height}", share, *words)))
     console.print(table)
     for note in dataset.notes:
-        console.print(printable(note), markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(printable(note)), soft_wrap=True)
     version = f":{dataset.version}" if dataset.version else ""
     _print_lines(console, {"dataset": f"{dataset.name}{version}", "folder": str(dataset.folder), "digest": dataset.digest})
 
@@ -111,7 +111,7 @@ def _print_run(folder: RunFolder, console: Console) -> None:
     console.print(table)
     state = "done" if folder.is_done else "not done: run it again to go on"
     for line in gathered({f"{picture.sample} {picture.task}": picture.notes for picture in pictures}):
-        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(printable(line)), soft_wrap=True)
     _print_lines(
         console,
         {
@@ -132,7 +132,7 @@ def _means(pictures: Sequence[Picture]) -> dict[str, float]:
 def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
     edit, resolved = stamp.edit, stamp.resolved
     for note in stamp.notes:
-        console.print(printable(note), markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(printable(note)), soft_wrap=True)
     words = {"sample": edit.sample, "task": edit.task, "prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
     named = {"picture_id": picture_id} if (picture_id := stamp.picture_id or _recorded_id(path)) else {}
     sources = {"run": stamp.run_id[:10], **named, "dataset": resolved.dataset.name, "checkpoint": resolved.checkpoint.name}
@@ -142,7 +142,7 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
 def _print_lines(console: Console, values: Mapping[str, Any]) -> None:
     width = max(map(len, values))
     for name, value in values.items():
-        console.print(printable(f"{name:<{width}}  {value}"), markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(printable(f"{name:<{width}}  {value}")), soft_wrap=True)
 
 
 def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sdxl_lab.arguments import ArgumentError, laid_over, paired, pairs, read_file, written
+from sdxl_lab.errors import LabError
+from sdxl_lab.sweep_file import SweepFile
 
 
 def given(*values: tuple[str, str], below: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -219,3 +222,48 @@ def test_a_file_given_as_text_is_told_apart(tmp_path, monkeypatch):
     with pytest.raises(ArgumentError, match=r"is not there; did you mean -f FILE\?"):
         laid_over({}, texts=["absent.yml"], takes_text=lambda _: False)
     assert laid_over({}, texts=["checkpoint: " + "x" * 5000], takes_text=lambda _: False) == {"checkpoint": "x" * 5000}
+
+
+REPEATED = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+BOUNDLESS = {
+    REPEATED + "name: *a9": "its aliases stand for more than 100,000 values",
+    REPEATED.replace("[x", "{<<: [x").replace("x]", "x]}"): "its aliases stand for more than 100,000 values",
+    "hyperparameters: &x {inpaint: *x}": "&x holds itself",
+    "samples: &x [a, [*x]]": "&x holds itself",
+    "samples: " + "[" * 3000 + "]" * 3000: "nested more than 64 deep",
+    "hyperparameters: " + "{a: " * 3000 + "}" * 3000: "nested more than 64 deep",
+    "samples: " + "- " * 3000: "nested more than 64 deep|not YAML",
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", BOUNDLESS)
+def test_yaml_without_bounds_is_refused(tmp_path, text):
+    """
+    Aliases of aliases, values that hold themselves and endless nesting are one error at once, in a file, a text and a sweep file.
+    """
+    (tmp_path / "file.yaml").write_text(text)
+    with pytest.raises(ArgumentError, match=BOUNDLESS[text]):
+        read_file(tmp_path / "file.yaml")
+    with pytest.raises(ArgumentError, match=BOUNDLESS[text]):
+        laid_over({}, texts=[text], takes_text=lambda _: False)
+    with pytest.raises(LabError, match=BOUNDLESS[text]):
+        SweepFile.read(tmp_path / "file.yaml")
+
+
+def test_aliases_are_taken():
+    """
+    An alias used as people use it means what it stands for.
+    """
+    given = "hyperparameters: {inpaint: &x {prompt: a cat}, outpaint: *x}"
+    words = {"prompt": "a cat"}
+    assert laid_over({}, texts=[given], takes_text=lambda _: False) == {"hyperparameters": {"inpaint": words, "outpaint": words}}
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="only Unix has a file without end")
+def test_a_file_without_end_is_refused():
+    """
+    Only so much of a file is read.
+    """
+    with pytest.raises(ArgumentError, match="more than 16,777,216 bytes"):
+        read_file(Path("/dev/zero"))

@@ -36,6 +36,7 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
         console: Where to print; stdout when left out.
     """
     from rich.console import Console
+    from rich.text import Text
 
     console = console or Console(highlight=False)
     _print_settings(comparison, console)
@@ -55,7 +56,7 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
         lines.append(f"also measured, see --metric and --csv: {', '.join(others)}")
     console.print()
     for line in lines:
-        console.print(printable(line), markup=False, highlight=False)
+        console.print(Text(printable(line)))
 
 
 def write_csv(comparison: Comparison, path: Path) -> Path:

@@ -63,7 +63,7 @@ def write_report(
         for name, picture in gallery.named():
             _write_new(folder / name, picture)
     sources = gallery.data_uris() if embedded else {sha256: f"{folder.name}/{name}" for sha256, name in gallery.names().items()}
-    _write_new(path, page_of(content | {"files": sources}, embedded=embedded).encode())
+    _write_new(path, page_of(content | {"files": sources}, embedded=embedded).encode("utf-8", "replace"))
     _forget_others(folder, set() if embedded else {name for name, _ in gallery.named()})
     return path
 
