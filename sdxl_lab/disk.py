@@ -82,7 +82,7 @@ def _finished(path: Path, content: bytes) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
     except OSError as error:
-        raise _disk_error(path, len(content), error) from error
+        raise unwritten(path, error, len(content)) from error
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -115,7 +115,7 @@ def append_line(path: Path, line: bytes) -> None:
                 raise
         sync_folder(path.parent)
     except OSError as error:
-        raise _disk_error(path, len(line) + 1, error) from error
+        raise unwritten(path, error, len(line) + 1) from error
 
 
 def whole_lines(path: Path) -> list[bytes]:
@@ -170,6 +170,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def unwritten(path: Path, error: OSError, size_bytes: int | None = None) -> DiskError:
+    """Say that a file could not be written, and what helps.
+
+    Args:
+        path: The file.
+        error: What the system said.
+        size_bytes: How much was to be written, where that is known.
+    """
+    if error.errno in FULL:
+        advice = "the disk, a quota or a size limit is full; free some space and run again: what was finished is kept"
+    else:
+        advice = f"{error.strerror or error}; choose a folder that can be written to, or put its permissions right, and run again"
+    return DiskError(f"could not write {path}{'' if size_bytes is None else f' ({size_bytes} bytes)'}: {advice}")
+
+
 def _end_of_last_line(file: BinaryIO, size: int) -> int:
     """Where the last newline ends, found from the end, since a file may have grown long."""
     end = size
@@ -181,11 +196,3 @@ def _end_of_last_line(file: BinaryIO, size: int) -> int:
             return start + newline + 1
         end = start
     return 0
-
-
-def _disk_error(path: Path, size_bytes: int, error: OSError) -> DiskError:
-    if error.errno in FULL:
-        advice = "the disk, a quota or a size limit is full; free some space and run again: what was finished is kept"
-    else:
-        advice = f"{error.strerror or error}; choose a folder that can be written to, or put its permissions right, and run again"
-    return DiskError(f"could not write {path} ({size_bytes} bytes): {advice}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import glob
 import json
 import logging
@@ -16,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.disk import make_folder
+from sdxl_lab.disk import FULL, make_folder, unwritten
 from sdxl_lab.errors import LabError
 
 BUILT_IN = "inpaint_outpaint"
@@ -136,7 +137,7 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
     Raises:
         MachineError: The kernel died, or there was not enough memory.
         NotebookError: A cell failed. The message is that of the error in the cell.
-        DiskError: The output's folder cannot be made.
+        DiskError: The output or its folder cannot be written; no part of it is left.
         KeyboardInterrupt: By ctrl-C.
     """
     make_folder(output.parent)
@@ -153,6 +154,11 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
             os.fsync(file.fileno())
         unfinished.replace(output)
         failed.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in {*FULL, errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
+        unfinished.unlink(missing_ok=True)  # papermill writes in place: it is cut off
+        raise unwritten(Path(error.filename or output), error) from error
     finally:
         if unfinished.exists():
             unfinished.replace(failed)

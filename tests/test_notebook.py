@@ -19,6 +19,7 @@ import sdxl_lab
 from sdxl_lab import engine, notebooks
 from sdxl_lab.errors import LabError
 from sdxl_lab.notebooks import NotebookError
+from tests.run_folders import script
 
 PARAMETERS = ["name", "dataset", "checkpoint", "samples", "tasks", "hyperparameters", "tracking", "runs_folder"]
 
@@ -130,6 +131,31 @@ def test_output_is_joined_as_nbclient_joins_it(seed):
     cell = nbformat.v4.new_code_cell(outputs=pieces)
     engine._coalesce(nbformat.v4.new_notebook(cells=[cell]))
     assert "".join(output.text for output in cell.outputs) == re.sub(r".*\r(?=[^\n])", "", text)
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import sdxl_lab.engine
+from sdxl_lab import notebooks
+from sdxl_lab.disk import DiskError
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    notebooks.run(Path(sys.argv[1]), {}, Path(sys.argv[2]))
+except DiskError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit_bytes", [200, 50_000])
+def test_a_disk_that_is_full_at_a_notebook_s_end_leaves_no_half_of_it(write, tmp_path, limit_bytes):
+    """
+    A notebook that cannot be written, as it begins or as it ends, is one error, and no part of it is taken for a failed one.
+    """
+    done = script(FULL_DISK, write("a = 1", "print('x' * 1_000_000)"), tmp_path / "out" / "executed.ipynb", limit_bytes)
+    assert "full; free some space and run again" in done.stdout, done.stderr
+    assert done.stderr == ""
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 UPDATED = """
