@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -58,7 +59,7 @@ def main() -> None:
 
 def _forget_output() -> None:
     """Drop what could not be written: Python would complain again when it flushes at exit."""
-    if sys.stdout:
+    with contextlib.suppress(OSError, AttributeError):  # a closed output is none
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib import resources
 from pathlib import Path
@@ -87,8 +87,9 @@ def find(notebook: str) -> Path:
     Raises:
         NotebookError: There is no such file.
     """
-    if Path(notebook).is_file():
-        return Path(notebook)
+    with suppress(OSError):  # a name too long for any file
+        if Path(notebook).is_file():
+            return Path(notebook)
     if notebook in (BUILT_IN, COMPARE):
         package = Path(str(resources.files("sdxl_lab")))
         # A wheel carries it inside the package; in a clone it lies beside the package, where people open it.

@@ -257,8 +257,10 @@ def test_a_notebook_without_readable_parameters_is_refused(tmp_path, text, messa
 
 def test_a_notebook_that_is_not_there_is_refused():
     """
-    A path without a file is answered with the name of the built-in notebook.
+    A path without a file is answered with the name of the built-in notebook, whatever the length of the path.
     """
+    with pytest.raises(NotebookError, match="'inpaint_outpaint' for the built-in one"):
+        notebooks.find("x" * 300)
     with pytest.raises(NotebookError, match="'inpaint_outpaint' for the built-in one"):
         notebooks.find("no/such.ipynb")
 
