@@ -43,7 +43,7 @@ class TaskMetadata:
     Attributes:
         prompt: What to paint.
         negative_prompt: What to avoid; None and "" are different requests.
-        seed: Any integer of 64 bits, negative ones too.
+        seed: From -2**63 to 2**64 - 1, as torch takes it.
         extra: Fields that the lab doesn't know, as they were written.
     """
 
@@ -244,8 +244,8 @@ def _read_task(written: object, task: str, *, as_recorded: bool) -> TaskMetadata
     for key, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
         if text is not None and not isinstance(text, str):
             raise ArtifactError(f'"{task}.{key}" must be a string, got {_kind(text)}')
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**63):
-        raise ArtifactError(f'"{task}.seed" must be an integer of 64 bits (negative ones too), got {_kind(seed)}')
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**64):
+        raise ArtifactError(f'"{task}.seed" must be an integer from -2**63 to 2**64 - 1, as torch takes it, got {_kind(seed)}')
     extra = {key: value for key, value in written.items() if key not in WORDS}
     return TaskMetadata(prompt=prompt, negative_prompt=negative_prompt, seed=seed, extra=extra)
 

@@ -235,7 +235,10 @@ METADATA = {
     "negative prompt is a number": (changed(outpaint={"negative_prompt": 1}), r'"outpaint.negative_prompt" must be a string'),
     "seed is text": (changed(inpaint={"seed": "7"}), r"\"inpaint.seed\" must be an integer .* got '7'"),
     "seed is true": (changed(inpaint={"seed": True}), r'"inpaint.seed" must be an integer'),
-    "seed is too large": (changed(inpaint={"seed": 2**63}), r'"inpaint.seed" must be an integer of 64 bits'),
+    "seed is too large": (
+        changed(inpaint={"seed": 2**64}),
+        r'"inpaint.seed" must be an integer from -2\*\*63 to 2\*\*64 - 1, as torch takes it, got 18446744073709551616',
+    ),
 }
 
 
