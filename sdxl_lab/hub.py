@@ -15,6 +15,8 @@ from sdxl_lab.pipeline_checks import INDEX
 from sdxl_lab.weight_files import CheckpointError
 
 TIMEOUT_S = 10.0
+REFUSED = (401, 403)
+"""The statuses of what the hub has and does not give."""
 
 _only_cached = ContextVar("only_cached", default=False)
 
@@ -59,16 +61,21 @@ class Repository:
 
         try:
             _require_permission()
-            commit = str(HfApi().model_info(self.name, revision=self.revision, timeout=TIMEOUT_S).sha)
+            described = HfApi().model_info(self.name, revision=self.revision, timeout=TIMEOUT_S)
+            commit = str(described.sha)
+            if described.gated and not (self._cache / "snapshots" / commit).is_dir():
+                HfApi().auth_check(self.name)  # a gated repository is described to everybody
         except HFValidationError as error:
             raise CheckpointError(f"{self.name!r} is no folder, and no name that the hub allows: {error}") from error
         except GatedRepoError as error:
-            raise CheckpointError(f"{self.name} is gated: accept its terms on the hub, then log in with `hf auth login`.") from error
+            raise self._refused(error) from error
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise CheckpointError(
                 f"the hub has no {self.name} at revision {self.revision!r}, or it is private; check the name, or log in with `hf auth login`."
             ) from error
         except _unreachable() as error:
+            if _status(error) in REFUSED:
+                raise self._refused(error) from error
             commit = self._reference.read_text() if self._reference.is_file() else self.revision
             if (self._cache / "snapshots" / commit).is_dir():
                 return commit
@@ -94,6 +101,8 @@ class Repository:
         try:
             names = self._listing()
         except _unreachable() as error:
+            if _status(error) in REFUSED:
+                raise self._refused(error) from error
             part = PipelineFolder(self._cache / "snapshots" / self.commit, self.is_refiner)
             try:
                 part.check()
@@ -121,7 +130,7 @@ class Repository:
         try:
             return Path(snapshot_download(self.name, revision=self.commit, allow_patterns=patterns, local_files_only=_only_cached.get()))
         except (*_unreachable(), OSError, ValueError) as error:
-            raise self._missing(error) from error
+            raise (self._refused(error) if _status(error) in REFUSED else self._missing(error)) from error
 
     def _listing(self) -> list[str]:
         from huggingface_hub import HfApi
@@ -152,6 +161,30 @@ class Repository:
         """Where the client's cache keeps the commit of the revision."""
         return self._cache / "refs" / self.revision
 
+    def _refused(self, error: Exception) -> CheckpointError:
+        """What to do where the hub answers, and does not give what it has."""
+        from huggingface_hub import constants, get_token
+        from huggingface_hub.errors import GatedRepoError
+
+        place, known = f"{constants.ENDPOINT}/{self.name}", get_token() is not None
+        if isinstance(error, GatedRepoError):
+            account = "with the account that you are logged in with" if known else "log in with `hf auth login`"
+            return CheckpointError(
+                f"{self.name} is gated: the hub gives its files to those who accepted its terms{self._license()}. Accept them at {place}, {account}"
+                f"{', and wait until its owner agrees' if known else ''}; then run again. Or name a folder as checkpoint."
+            )
+        login = "the token that you are logged in with does not allow it: make one that does, and log in again" if known else "log in"
+        return CheckpointError(f"{constants.ENDPOINT} refuses {self.name} (status {_status(error)}); {login} with `hf auth login`.")
+
+    def _license(self) -> str:
+        """The name of its license, in brackets, as far as the hub says."""
+        from huggingface_hub import HfApi
+
+        with contextlib.suppress(*_unreachable(), OSError, ValueError):
+            tags = HfApi().model_info(self.name, timeout=TIMEOUT_S).tags or []
+            return next((f" (license: {tag.partition(':')[2]})" for tag in tags if tag.startswith("license:")), "")
+        return ""
+
     def _missing(self, error: Exception) -> CheckpointError:
         from huggingface_hub import constants
 
@@ -168,6 +201,11 @@ def _require_permission() -> None:
 
     if _only_cached.get():
         raise OfflineModeIsEnabled("it was not to be asked")
+
+
+def _status(error: Exception) -> int | None:
+    """The status of an answer that is an error; None where none came."""
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def _unreachable() -> tuple[type[Exception], ...]:

@@ -14,6 +14,8 @@ from pathlib import Path
 class Hub:
     """
     Repositories at `root/<owner>/<name>`, each at one commit. `log` is a file that gets a line for each request.
+
+    Those in `gated`, by license, are described to everybody, and their files are given to nobody, as the real hub does it.
     """
 
     def __init__(self, root: Path, log: Path | None = None) -> None:
@@ -21,6 +23,7 @@ class Hub:
         self.log = log
         if log:
             log.touch()
+        self.gated: dict[str, str] = {}
         self.fetched: list[tuple[str, str, str]] = []
         self.url = ""
 
@@ -61,7 +64,10 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                     print(self.command, self.path, file=log)
             path, _, _ = self.path.partition("?")
             parts = path.strip("/").split("/")
-            if parts[:2] == ["api", "models"]:
+            if parts[:2] == ["api", "models"] and parts[4:] == ["auth-check"]:
+                if not self.is_gated("/".join(parts[2:4])):
+                    self.answer(b"{}", Content_Type="application/json")
+            elif parts[:2] == ["api", "models"]:
                 self.describe("/".join(parts[2:4]), parts[4:])
             elif len(parts) > 4 and parts[2] == "resolve":
                 self.resolve("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
@@ -79,6 +85,14 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return True
             return False
 
+        def is_gated(self, repository: str) -> bool:
+            if repository not in hub.gated:
+                return False
+            message = f"Access to model {repository} is restricted and you are not in the authorized list."
+            status = 403 if self.headers.get("Authorization") else 401
+            self.answer(message.encode(), status=status, X_Error_Code="GatedRepo", X_Error_Message=message)
+            return True
+
         def describe(self, repository: str, rest: list[str]) -> None:
             if not self.known(repository, rest[1] if len(rest) > 1 else "main"):
                 return
@@ -89,10 +103,12 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.answer(json.dumps(tree).encode(), Content_Type="application/json")
                 return
             info = {"id": repository, "sha": hub.commit(repository), "siblings": [{"rfilename": name} for name in files]}
+            if repository in hub.gated:
+                info |= {"gated": "auto", "tags": ["diffusers", f"license:{hub.gated[repository]}"]}
             self.answer(json.dumps(info).encode(), Content_Type="application/json")
 
         def resolve(self, repository: str, revision: str, name: str) -> None:
-            if not self.known(repository, revision):
+            if not self.known(repository, revision) or self.is_gated(repository):
                 return
             file = hub.root / repository / name
             if not file.is_file():
