@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,11 +18,12 @@ from sdxl_lab.checkpoint_defaults import REFINER_FROM, defaults, few_steps, suit
 from sdxl_lab.checkpoint_files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoint_sources import HUB_ID, NAMED, NAMES, POCKET, Source, configuration, identify, locate
 from sdxl_lab.hub import Repository
+from sdxl_lab.memory import end_of_memory_told, fastest_offload, free_bytes
 from sdxl_lab.model_state import state_of
 from sdxl_lab.offload import Residence
 from sdxl_lab.pipeline_checks import MODELS, SHARED, check_configuration, read_json
 from sdxl_lab.spec import CheckpointIdentity, Compute
-from sdxl_lab.weight_files import CheckpointError
+from sdxl_lab.weight_files import CheckpointError, shapes_in
 from sdxl_lab.whole_weights import require_filled, require_whole
 
 __all__ = [
@@ -105,6 +107,7 @@ class Checkpoint:
         identity: Which checkpoint this is, by content.
         device: Where it computes.
         dtype: What the UNets and text encoders compute in. The VAE may be wider.
+        offload: What leaves the GPU while it waits: `none`, `model` or `sequential`.
         sizes: How large the pictures are that it was made for.
         refiner_from: The smallest `high_noise_frac` its refiner was trained for, or None if unknown.
         scope: Names the models, and what else changes their bits.
@@ -114,6 +117,7 @@ class Checkpoint:
     identity: CheckpointIdentity
     device: torch.device
     dtype: torch.dtype
+    offload: str
     sizes: Sizes
     refiner_from: float | None
     scope: Hashable
@@ -142,7 +146,7 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     """Choose what `compute` leaves to checkpoint and machine: device, dtype and threads.
 
     Half precision on a GPU (the pocket checkpoint is too small to gain from it), float32 on a CPU. The thread count changes the bits on a CPU:
-    1 for the pocket checkpoint, else the machine's own.
+    1 for the pocket checkpoint, else the machine's own. Where CUDA is, offloading stays `auto` until the checkpoint is loaded.
 
     Raises:
         CheckpointError: The machine has no such device, or offloading is asked for without a GPU.
@@ -153,13 +157,14 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     kind = torch.device(device).type
     if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
         raise CheckpointError(f"compute.device is {device!r}, which this machine or this build of torch does not have; choose auto or cpu.")
-    if compute.offload != "none" and kind == "cpu":
-        raise CheckpointError(f"compute.offload is {compute.offload!r}, but there is no GPU to offload from; choose none.")
+    offload = "none" if compute.offload == "auto" and kind != "cuda" else compute.offload
+    if offload != "none" and kind == "cpu":
+        raise CheckpointError(f"compute.offload is {offload!r}, but there is no GPU to offload from; choose none, or auto.")
     dtype = compute.dtype
     if dtype == "auto":
         dtype = "float32" if kind == "cpu" or identity.family == "pocket" else "float16"
     threads = compute.threads or (1 if identity.family == "pocket" else MACHINE_THREADS)
-    return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads})
+    return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads, "offload": offload})
 
 
 def on_this_machine(compute: Compute) -> Compute:
@@ -254,15 +259,18 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
     device, dtype = torch.device(compute.device), DTYPES[compute.dtype]
     _require_whole(source)
     base = _load_part(source.base, dtype, {"vae": _fixed_vae(dtype)} if compute.vae == "fp16-fix" else {})
-    residence = Residence(device, compute.offload)
-    residence.admit(base, MODELS)
+    sizes = Sizes.of(base.unet.config, base.vae.config)
+    residence = Residence(device, _fitting(base, source.refiner, sizes, device) if compute.offload == "auto" else compute.offload)
+    with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
+        residence.admit(base, MODELS)
     slate.watch("the loaded base", base, state_of)
 
     def load_refiner() -> Any:
         if source.refiner is None:
             return None
         refiner = _load_part(source.refiner, dtype, {name: getattr(base, name) for name in SHARED})
-        residence.admit(refiner, ("unet",))
+        with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
+            residence.admit(refiner, ("unet",))
         slate.watch("the loaded refiner", refiner, state_of)
         return refiner
 
@@ -271,11 +279,23 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
         identity=source.identity,
         device=device,
         dtype=dtype,
-        sizes=Sizes.of(base.unet.config, base.vae.config),
+        offload=residence.offload,
+        sizes=sizes,
         refiner_from=REFINER_FROM.get(source.identity.family),
         scope=_scope(source.identity, compute),
         _load_refiner=load_refiner,
     )
+
+
+def _fitting(base: Any, refiner: Part | Repository | None, sizes: Sizes, device: torch.device) -> str:
+    """The fastest offloading that fits; a refiner that is not looked into is taken to be as large as its base."""
+    weights = {name: sum(weight.nbytes for weight in getattr(base, name).parameters()) for name in MODELS}
+    if isinstance(refiner, PipelineFolder):
+        count = sum(math.prod(shape) for file in refiner.weights("unet") for shape in shapes_in(file).values())
+        weights["refiner"] = count * base.unet.dtype.itemsize
+    elif refiner is not None:
+        weights["refiner"] = weights["unet"]
+    return fastest_offload(weights, pixels=sizes.max_area, decoder_bytes=base.vae.dtype.itemsize, free_bytes=free_bytes(device))
 
 
 def _require_whole(source: Source) -> None:

@@ -17,6 +17,7 @@ from sdxl_lab import masks, pictures
 from sdxl_lab.cautions import CautionWarning, cautions
 from sdxl_lab.checkpoints import Checkpoint, CheckpointError, suited
 from sdxl_lab.inputs import Pixels, as_edited, base_call, refined_key, trajectory_key
+from sdxl_lab.memory import end_of_memory_told
 from sdxl_lab.regions import SPECKS, regions, require_cells, settled
 from sdxl_lab.slate import arithmetic
 from sdxl_lab.spec import Edit, as_it_matters
@@ -73,6 +74,7 @@ def generate(
         TrajectoryError: A stage would run no step.
         CheckpointError: A refiner is asked for and the checkpoint has none.
         NotFiniteError: A model gave NaN or infinity.
+        OutOfMemoryError: The GPU's memory came to its end.
 
     Warns:
         CautionWarning: Something of the edit has no effect or will make a poor picture, as `cautions` says; or the decoded picture has but one color.
@@ -100,7 +102,8 @@ def generate(
         checkpoint=checkpoint,
         cache=TrajectoryCache() if trajectories is None else trajectories,
     )
-    raw, base_steps, refiner_steps = picture.denoise()
+    with end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload):
+        raw, base_steps, refiner_steps = picture.denoise()
     if _is_one_color(raw) and not _is_one_color(scaled_image):
         message = (
             f"The decoder made every pixel {raw.getpixel((0, 0))}, though the input has more colors: see whether compute.dtype float32, a lower "

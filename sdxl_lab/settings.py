@@ -193,7 +193,8 @@ class Compute(Settings):
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         dtype: `auto`, `float32`, `float16` or `bfloat16`.
         threads: CPU threads of torch, 1 to 1024: the count changes the bits.
-        offload: What leaves the GPU while it waits: `none`, `model` (one part at a time) or `sequential` (one layer at a time).
+        offload: What leaves the GPU while it waits: `none`, `model` (one part at a time) or `sequential` (one layer at a time); `auto` takes the
+            fastest that fits what is free of the GPU. Pixels are the same.
         vae: `fp16-fix` for the VAE that decodes in half precision, or None for the checkpoint's own.
     """
 
@@ -204,7 +205,7 @@ class Compute(Settings):
     threads: int | None = Field(
         default=None, strict=True, ge=1, le=1024, description="a whole number from 1 to 1024, or None for the checkpoint's own"
     )
-    offload: Literal["none", "model", "sequential"] = Field(default="none", description="one of none, model, sequential")
+    offload: Literal["none", "auto", "model", "sequential"] = Field(default="none", description="one of none, auto, model, sequential")
     vae: Literal["fp16-fix"] | None = Field(default=None, description="fp16-fix, or None for the checkpoint's own")
 
     @property

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -97,29 +98,42 @@ def window(scheduler: Any, *, num_inference_steps: int, strength: float, high_no
     if steps < 1:
         raise TrajectoryError(
             f"strength {strength} of num_inference_steps {num_inference_steps} leaves no step to run; raise strength to at least "
-            f"{1 / num_inference_steps:.3g}, or num_inference_steps to at least {int(1 / strength) + 1}."
+            f"{math.ceil(1000 / num_inference_steps) / 1000:g}, or num_inference_steps to at least {int(1 / strength) + 1}."
         )
     timesteps = scheduler.timesteps[(num_inference_steps - steps) * order :]
     if high_noise_frac is None:
         return Window(base=len(timesteps))
     cutoff = round(training_timesteps - high_noise_frac * training_timesteps)
-    base = int((timesteps >= cutoff).sum())
-    if handover == "consistent":
-        base -= base % order
-        refiner = len(timesteps) - base
-    else:
-        refiner = int((scheduler.timesteps < cutoff).sum())
-        refiner += order == 2 and refiner % 2 == 0
-    if base < 1 or refiner < 1:
-        idle, busy = ("base", "refiner") if base < 1 else ("refiner", "base")
+
+    run, whole = timesteps.tolist(), scheduler.timesteps.tolist()
+
+    def split(cutoff: int) -> Window:
+        base = sum(timestep >= cutoff for timestep in run)
+        if handover == "consistent":
+            base -= base % order
+            return Window(base=base, refiner=len(run) - base)
+        refiner = sum(timestep < cutoff for timestep in whole)
+        return Window(base=base, refiner=refiner + (order == 2 and refiner % 2 == 0))
+
+    chosen = split(cutoff)
+    if chosen.base < 1 or chosen.refiner < 1:
+        idle, busy = ("base", "refiner") if chosen.base < 1 else ("refiner", "base")
         first, last = float(timesteps[0]), float(timesteps[-1])
+        possible = [cut for cut in range(1, training_timesteps) if min(vars(split(cut)).values()) >= 1]
         raise TrajectoryError(
             f"high_noise_frac {high_noise_frac} leaves the {idle} no step and the {busy} all {len(timesteps)}: the cut is at timestep {cutoff}, and "
             f"those of {counted(num_inference_steps, 'step')} at strength {strength} are {first:.0f} to {last:.0f} of {training_timesteps}. "
-            f"Choose it between {max(1 - first / training_timesteps, 0):.3f} and {1 - last / training_timesteps:.3f}, or more steps, "
-            "or null for no refiner."
+            f"{_choice(possible, training_timesteps)}"
         )
-    return Window(base=base, refiner=refiner)
+    return chosen
+
+
+def _choice(cuts: Sequence[int], training_timesteps: int) -> str:
+    """What to choose instead, in fractions that cut where they say when they are typed."""
+    if not cuts:
+        return "No fraction gives both a step: take more steps, or null for no refiner."
+    low, high = (f"{1 - cut / training_timesteps:.{len(str(training_timesteps))}g}" for cut in (max(cuts), min(cuts)))
+    return f"Choose it {f'between {low} and {high}' if low != high else f'as {low}'}, or more steps, or null for no refiner."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,6 +16,7 @@ from test_generate import REFERENCE_SCHEDULERS
 from sdxl_lab import checkpoints, experiment
 from sdxl_lab.checkpoints import Checkpoint, load
 from sdxl_lab.generate import generate
+from sdxl_lab.memory import OutOfMemoryError
 from sdxl_lab.pipeline_checks import MODELS
 from sdxl_lab.reproduce import reproduce
 from sdxl_lab.spec import Compute, RunSpec
@@ -126,6 +127,30 @@ def test_offloaded_models_make_the_same_picture_on_a_gpu(half_pair, scene, offlo
     base = cuda(half_pair, offload=offload).base
     resident = [name for name in MODELS if {parameter.device.type for parameter in getattr(base, name).parameters()} == {"cuda"}]
     assert len(resident) <= (1 if offload == "model" else 0)
+
+
+def test_what_fits_stays_on_the_gpu(half_pair, scene):
+    """
+    Left to the lab, a checkpoint that fits is not offloaded, and makes the same picture.
+    """
+    image, mask = scene
+    checkpoint, edit = cuda(half_pair, offload="auto"), make_edit(num_inference_steps=STEPS, high_noise_frac=0.6)
+    assert checkpoint.offload == "none"
+    assert same(generate(edit, image, mask, cuda(half_pair)).raw, generate(edit, image, mask, checkpoint).raw)
+
+
+def test_at_the_end_of_a_gpus_memory_the_next_setting_is_named(half_pair):
+    """
+    Where a process may hold next to nothing of the GPU, loading names what takes less.
+    """
+    checkpoints.forget()
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-6)
+    try:
+        with pytest.raises(OutOfMemoryError, match=r"out of memory .* compute\.vae to fp16-fix .*; then compute\.offload to model"):
+            load(str(half_pair), Compute(threads=2))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def test_a_seed_means_the_same_on_a_gpu(random_pair, scene):

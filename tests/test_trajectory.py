@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_fractions_are_of_timesteps_not_of_steps():
         (dict(strength=0.2, high_noise_frac=0.8), "the base no step and the refiner all 10"),
         (dict(high_noise_frac=0.001), "the base no step"),
         (dict(high_noise_frac=0.9999), "the refiner no step and the base all 50"),
-        (dict(num_inference_steps=2, high_noise_frac=0.3), r"between 0\.\d+ and 0\.999"),
+        (dict(num_inference_steps=2, high_noise_frac=0.3), r"between 0\.499 and 0\.998"),
         (dict(name="heun", num_inference_steps=3, strength=0.4, high_noise_frac=0.9), "the refiner no step|the base no step"),
         (dict(strength=0.01), "leaves no step to run; raise strength to at least 0.02"),
         (dict(name="lcm", num_inference_steps=51), "num_inference_steps is 51, which LCMScheduler refuses"),
@@ -87,18 +88,55 @@ def test_windows_without_a_step_are_refused(settings, message, handover):
         steps(**settings, handover=handover)
 
 
-def test_the_range_an_error_proposes_is_the_range_that_works():
+@pytest.mark.parametrize(("num_inference_steps", "strength"), [(3, 0.3), (50, 0.01), (999, 0.001), (7, 0.1)])
+def test_the_strength_an_error_proposes_works(num_inference_steps, strength):
     """
-    Just inside the fractions named by the error both stages run, just outside one of them does not.
+    Typed as it is printed, it leaves a step to run; so does the number of steps.
     """
     with pytest.raises(TrajectoryError) as caught:
-        steps(strength=0.5, high_noise_frac=0.3)
-    low, high = (float(number) for number in str(caught.value).split("between ")[1].split(", or")[0].split(" and "))
-    for inside in (low + 0.002, high - 0.002):
-        assert steps(strength=0.5, high_noise_frac=inside).refiner >= 1
-    for outside in (low - 0.002, min(high + 0.002, 0.9999)):
-        with pytest.raises(TrajectoryError):
-            steps(strength=0.5, high_noise_frac=outside)
+        steps(num_inference_steps=num_inference_steps, strength=strength)
+    enough, count = re.findall(r"to at least (\d[\d.]*)(?:,|\.$)", str(caught.value))
+    assert steps(num_inference_steps=num_inference_steps, strength=float(enough)).base == 1
+    assert steps(num_inference_steps=int(count), strength=strength).base == 1
+
+
+PROPOSED = re.compile(r"Choose it (?:between (\S+) and (\S+)|as (\S+)), or")
+
+
+@pytest.mark.parametrize("handover", ["consistent", "stock"])
+@pytest.mark.parametrize("name", ["euler", "heun"])
+@pytest.mark.parametrize(("num_inference_steps", "strength"), [(2, 0.99), (3, 0.5), (6, 0.334), (50, 0.5)])
+def test_the_range_an_error_proposes_is_the_range_that_works(name, num_inference_steps, strength, handover):
+    """
+    Typed as they are printed, the fractions that the error names work, and a thousandth further they do not; where none works, none is named.
+    """
+    asked = dict(name=name, num_inference_steps=num_inference_steps, strength=strength, handover=handover)
+    wrong = next(frac for frac in (0.001, 0.999, 0.5) if not works(asked, frac))
+    with pytest.raises(TrajectoryError) as caught:
+        steps(**asked, high_noise_frac=wrong)
+    proposed = PROPOSED.search(str(caught.value))
+    if proposed is None:
+        assert "No fraction gives both a step: take more steps, or null for no refiner." in str(caught.value)
+        assert not any(works(asked, cut / 1000) for cut in range(1, 1000, 20))
+        return
+    low, high = (float(text) for text in proposed.groups() if text) if proposed[1] else (float(proposed[3]),) * 2
+    assert low < high if proposed[1] else low == high
+    assert works(asked, low)
+    assert works(asked, high)
+    assert not works(asked, low - 0.001)
+    assert not works(asked, high + 0.001)
+
+
+def works(asked: dict[str, Any], frac: float) -> bool:
+    """
+    Whether a fraction gives both a step.
+    """
+    if not 0 < frac < 1:
+        return False
+    try:
+        return steps(**asked, high_noise_frac=frac).base >= 1
+    except TrajectoryError:
+        return False
 
 
 @pytest.mark.parametrize("name", ["pndm", "dpm"])
