@@ -7,15 +7,15 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sdxl_lab import machine, notebooks, tracking
 from sdxl_lab.disk import make_folder, whole_lines
 from sdxl_lab.errors import LabError
-from sdxl_lab.locks import LockError
+from sdxl_lab.locks import LockError, locked
 from sdxl_lab.progress import Follow
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.resolution import Resolved, fetch, home, resolve, title
@@ -35,6 +35,8 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 CACHE_BYTES = "SDXL_LAB_TRAJECTORY_BYTES"
 """Environment variable: how much of earlier runs a process remembers, in bytes; 0 remembers nothing. 1 GiB when it is not set."""
+
+_T = TypeVar("_T")
 
 LOCK_WAIT_S = 10.0
 """A kernel notices within seconds that its parent was killed; until then it holds the lock."""
@@ -134,6 +136,7 @@ def execute(
         The run, done: recorded, with a whole executed notebook.
 
     Raises:
+        LockError: Another process makes the run, and went on for longer than is waited.
         LabError: The parameters cannot be used, a cell failed, or the notebook ended without finishing the run.
     """
     spec = RunSpec.from_parameters(**parameters)
@@ -146,6 +149,9 @@ def execute(
     def count() -> int:
         return min(len(whole_lines(folder.lines_file)), planned)
 
+    if folder.path.is_dir():
+        with _once_free(lambda: locked(folder.path), say):  # before a kernel starts, and before another's pictures are counted as this run's
+            pass
     with (follow or _unseen)(spec.name, planned, count):
         if resolved.is_done and notebooks.is_whole(folder.executed_notebook):
             if not tracking.has_notebook(folder):  # it was killed at its very end
@@ -192,17 +198,27 @@ def _asked_colour(edit: Edit, sample: Sample) -> str | None:
 
 @contextmanager
 def _opened(resolved: Resolved) -> Iterator[RunFolder]:
+    with _once_free(lambda: resolved.folder.open(resolved.spec)) as folder:
+        yield folder
+
+
+@contextmanager
+def _once_free(lock: Callable[[], AbstractContextManager[_T]], say: Callable[[str], None] | None = None) -> Iterator[_T]:
+    """Hold a lock, after waiting a while for whoever has it; the first time that is in vain, it is said who does."""
     deadline = time.monotonic() + LOCK_WAIT_S
     with ExitStack() as stack:
         while True:
             try:
-                folder = stack.enter_context(resolved.folder.open(resolved.spec))
+                held = stack.enter_context(lock())
                 break
-            except LockError:
+            except LockError as error:
                 if time.monotonic() > deadline:
                     raise
+                if say:
+                    say(f"waiting {LOCK_WAIT_S:g} s: {error}")
+                say = None
                 time.sleep(0.2)
-        yield folder
+        yield held
 
 
 @cache

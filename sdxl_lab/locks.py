@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ def locked(folder: Path, name: str = NAME) -> Iterator[None]:
                 "or end that process (the lock ends with it) and run again"
             )
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()} {platform.node()}\n".encode(), 0)
         yield
         # The file stays: removing it would let a third process lock a file of the same name beside one that a second just opened.
         os.ftruncate(descriptor, 0)
@@ -61,10 +62,12 @@ def _disk_error(folder: Path, error: OSError) -> DiskError:
 
 
 def _holder(descriptor: int) -> str:
-    text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-    if not text.isdecimal():
+    process, _, host = os.pread(descriptor, 300, 0).decode("utf-8", "replace").strip().partition(" ")
+    if not process.isdecimal():
         return "another process"
-    return "another block of this process" if int(text) == os.getpid() else f"process {text}"
+    if host not in ("", platform.node()):  # file systems of several machines lock for all of them
+        return f"process {process} of machine {host}"
+    return "another block of this process" if int(process) == os.getpid() else f"process {process} of this machine"
 
 
 if sys.platform == "win32":

@@ -292,5 +292,19 @@ def test_another_process_on_the_same_run_is_refused(parameters, monkeypatch):
         assert process.stdout.readline() == "locked\n"
         with pytest.raises(experiment.LockError, match=f"process {process.pid}"):
             run(resolved)
+        said, shown = [], []
+        with pytest.raises(experiment.LockError, match=f"process {process.pid} of this machine; .* wait until it is done, or end that process"):
+            experiment.execute(Path("no kernel is started for this.ipynb"), parameters, lambda *told: shown.append(told), say=said.append)  # type: ignore
+        assert shown == []
+        assert f"process {process.pid}" in said[-1]
         process.kill()
     assert len(run(resolved, load(resolved))) == 4
+
+
+@pytest.mark.parametrize("denoising", [{"high_noise_frac": 0.05, "num_inference_steps": 4}, {"strength": 0.01, "num_inference_steps": 4}])
+def test_a_schedule_without_a_step_is_refused_when_a_run_is_resolved(parameters, denoising):
+    """
+    The error with what to choose instead comes before any weights are loaded.
+    """
+    with pytest.raises(SpecError, match=r"hyperparameters\.denoising: .*(Choose it between|raise strength to at least)"):
+        resolved_from(parameters, hyperparameters={"denoising": denoising})
