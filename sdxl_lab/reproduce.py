@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 512 << 20
 """Largest file that is read, 512 MiB: more than 89 megapixels, Pillow's limit, take in 8-bit RGB."""
 
+DEEPEST, MOST_DATASETS = 4, 50
+"""How far below a repository datasets are looked for, and how many are opened."""
+
 COMMITS = re.compile(r"[0-9a-f]{40}(\+[0-9a-f]{40})?")
 
 
@@ -39,8 +45,9 @@ def reproduce(
 ) -> Reproduction:
     """Make a picture again from its own description, as `generate` made it, and compare.
 
-    What the description names is looked up by digest: the built-in dataset and checkpoint, the datasets in `artifacts/datasets`, checkpoints
-    in the hub's cache. It is never followed as a path, and nothing is downloaded without `fetch`.
+    What the description names is looked up by digest: the built-in datasets and checkpoint, the datasets in `artifacts/datasets` and elsewhere in
+    the repository around the working folder, checkpoints in the hub's cache. It is never followed as a path, and nothing is downloaded without
+    `fetch`.
 
     Args:
         picture: A PNG that sdxl_lab made.
@@ -134,7 +141,7 @@ def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> 
     if given is not None:
         return _verified(_opened(given, fetch=fetch), stamp, picture)
     others = []
-    for candidate in _datasets_here(wanted.name, wanted.version):
+    for candidate in chain(_datasets_here(wanted.name, wanted.version), _datasets_of_checkout(wanted.name)):
         try:
             found = experiment.fetch(candidate, as_recorded=True)
         except LabError:
@@ -147,7 +154,7 @@ def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> 
     can_fetch = artifact is not None and artifact.is_exact and not Path(str(artifact)).exists()
     if fetch and can_fetch:
         return _verified(experiment.fetch(str(artifact), as_recorded=True), stamp, picture)
-    advice = f"give its folder with --dataset{_hint(picture, 'dataset')}" + (f", or let --fetch download {artifact}" if can_fetch else "")
+    advice = f"give its folder with --dataset FOLDER{_hint(picture, 'dataset')}" + (f", or let --fetch download {artifact}" if can_fetch else "")
     raise ReproduceError(
         f"dataset {wanted.name} of digest {wanted.digest[:12]}, which {picture} was made from, is not here{''.join(others[:3])}; {advice}"
     )
@@ -159,7 +166,7 @@ def _opened(given: str, *, fetch: bool) -> Dataset:
     if artifact and not fetch and not Path(given).expanduser().exists():
         here = _datasets_folder() / artifact.workspace / artifact.name / str(artifact.version)
         if not (artifact.is_exact and here.is_dir()):
-            raise ReproduceError(f"dataset {given} is not here; let --fetch download it, or give its folder with --dataset")
+            raise ReproduceError(f"dataset {given} is not here; let --fetch download it, or give its folder with --dataset FOLDER")
     return experiment.fetch(given, as_recorded=True)
 
 
@@ -185,6 +192,21 @@ def _datasets_here(name: str, version: str | None) -> list[str]:
     return [*BUILT_IN, *map(str, sorted(found, key=lambda path: -len(parts & set(path.relative_to(folder).parts))))]
 
 
+def _datasets_of_checkout(name: str) -> Iterator[str]:
+    """Datasets anywhere in the repository around the working folder, those of the wanted name first: folders move, and digests tell them."""
+    top = experiment.home()
+    if not (top / "artifacts" / "README.md").is_file():
+        return
+    found = []
+    for folder, below, files in os.walk(top):
+        path = Path(folder)
+        if "metadata.json" in files:
+            found.append(path)
+        is_deep = len(path.relative_to(top).parts) >= DEEPEST
+        below[:] = [] if is_deep else sorted(name for name in below if not name.startswith(".") and path / name != top / "artifacts")
+    yield from map(str, sorted(found, key=lambda path: path.name != name)[:MOST_DATASETS])
+
+
 def _check_size(edit: Edit, size: tuple[int, int], expected: tuple[int, int]) -> None:
     canvas = edit.settings.canvas
     width, height = size
@@ -206,12 +228,13 @@ def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | N
         if identity.digest != wanted.digest:
             raise ReproduceError(
                 f"checkpoint {identity.name} is not the one the picture was made with: its digest is {identity.digest[:12]}, that of {wanted.name} "
-                f"was {wanted.digest[:12]}; give that one with --checkpoint"
+                f"was {wanted.digest[:12]}; give that one with --checkpoint PATH"
             )
         return checkpoints.load(identity, _compute(stamp, threads))
     except hub.NotCachedError as error:
         raise ReproduceError(
-            f"checkpoint {given or wanted.name} is not wholly here; let --fetch download it, or give it with --checkpoint ({error})"
+            f"checkpoint {given or wanted.name} is not wholly here; let --fetch download it, or give its folder or file with --checkpoint PATH "
+            f"({error})"
         ) from error
 
 
@@ -227,7 +250,7 @@ def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIde
         return wanted
     raise ReproduceError(
         f"checkpoint {wanted.name} of digest {wanted.digest[:12]} is neither the built-in one nor one of the hub; give its folder or file with "
-        f"--checkpoint{_hint(picture, 'checkpoint')}"
+        f"--checkpoint PATH{_hint(picture, 'checkpoint')}"
     )
 
 

@@ -236,7 +236,7 @@ def test_what_is_not_here_is_asked_for(picture, sources):
     """
     A folder's name is not a path: dataset and checkpoint that are not found by digest are asked for by the options that give them.
     """
-    with pytest.raises(ReproduceError, match=r"dataset scenes of digest .* is not here; give its folder with --dataset$"):
+    with pytest.raises(ReproduceError, match=r"dataset scenes of digest .* is not here; give its folder with --dataset FOLDER$"):
         reproduce(picture)
     with pytest.raises(ReproduceError, match="is neither the built-in one nor one of the hub; give its folder or file with --checkpoint"):
         reproduce(picture, dataset=sources["dataset"])
@@ -293,3 +293,22 @@ def test_the_picture_itself_is_never_replaced(picture, tmp_path):
     for output in (picture, tmp_path / "link.png", tmp_path / "absent" / "x.png", tmp_path):
         with pytest.raises(ReproduceError, match="the output"):
             output_for(picture, output)
+
+
+def test_a_dataset_that_moved_within_the_checkout_is_found_by_its_digest(tmp_path, picture, dataset, sources, monkeypatch):
+    """
+    In the repository around the working folder it is found under another name, beside another one of its own name; outside it is not looked for.
+    """
+    checkout = tmp_path / "checkout"
+    (checkout / "artifacts").mkdir(parents=True)
+    (checkout / "notebooks").mkdir()
+    shutil.copytree(dataset, tmp_path / "outside" / dataset.name)
+    write_dataset(checkout / "data" / dataset.name, count=1)
+    monkeypatch.chdir(checkout / "notebooks")
+    with pytest.raises(ReproduceError, match="is not here; give its folder with --dataset FOLDER"):
+        reproduce(picture, checkpoint=sources["checkpoint"])
+    (checkout / "artifacts" / "README.md").touch()
+    with pytest.raises(ReproduceError, match=r"is another, of digest .*; give its folder with --dataset FOLDER"):
+        reproduce(picture, checkpoint=sources["checkpoint"])
+    shutil.copytree(dataset, checkout / "data" / "older" / "renamed")
+    assert reproduce(picture, checkpoint=sources["checkpoint"]).is_identical

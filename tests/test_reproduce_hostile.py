@@ -75,7 +75,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "dataset /etc of digest 000000000000, .* is not",
     ),
     "traversal as dataset": (dataset_named("../../etc", ".."), "is not here"),
-    "dots as dataset": (dataset_named("../..", ".."), "is not here.*with --dataset$"),
+    "dots as dataset": (dataset_named("../..", ".."), "is not here.*with --dataset FOLDER$"),
     "URL as dataset": (dataset_named("http://127.0.0.1/x", "1"), "is not here"),
     "artifact as dataset": (dataset_named("who/what", "1.0.0"), "or let --fetch download who/what:1.0.0"),
     "control characters in a name": (at("resolved.dataset.name", "x\x1b[2J"), "resolved.dataset.name: allowed is a text"),
