@@ -163,8 +163,8 @@ def test_an_error_in_a_cell_is_its_own_message(one_scene, random_pair, tmp_path)
     """
     An error that only shows while pictures are made arrives from the notebook as its own text.
     """
-    with pytest.raises(NotebookError, match="strength") as caught:
-        demo.make_runs(tmp_path, one_scene, str(random_pair), FEW | {"outpaint": {"denoising": {"strength": 0.01}}})
+    with pytest.raises(NotebookError, match="guidance_scale") as caught:
+        demo.make_runs(tmp_path, one_scene, str(random_pair), FEW | {"outpaint": {"denoising": {"guidance_scale": 1e40}}})
     assert "\n" not in str(caught.value)
     assert "Error" not in str(caught.value)
 
