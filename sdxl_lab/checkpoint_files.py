@@ -269,9 +269,9 @@ def _failures_named(path: Path) -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         yield
-    except NotImplementedError as error:  # torch's word for weights that no file filled
-        raise CheckpointError(f"{path} lacks weights of its UNet or its VAE; download it again, or take another file of it.") from error
-    except (OSError, ValueError, RuntimeError, KeyError, SingleFileComponentError) as error:
+    except (OSError, TypeError, ValueError, RuntimeError, KeyError, SingleFileComponentError) as error:
+        if "meta tensor" in str(error):  # weights that no file filled
+            raise CheckpointError(f"{path} lacks weights of its UNet or its VAE; download it again, or take another file of it.") from error
         reason = " ".join(str(error).split())[:LONGEST_REASON].rstrip(".")
         raise CheckpointError(f"{path} cannot be loaded: {reason}. Compare it with its source, or download it again.") from error
     finally:

@@ -317,7 +317,10 @@ def _scheduler_config(configuration: Path) -> Mapping[str, Any]:
     kind = getattr(diffusers, written["_class_name"], None)
     if kind is None:
         raise CheckpointError(f"{configuration}/scheduler is a {written['_class_name']}, which this version of diffusers has not; update diffusers.")
-    return kind.from_config(written).config
+    try:
+        return kind.from_config(written).config
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{configuration}/scheduler describes no {written['_class_name']} ({error}); copy or download it again.") from error
 
 
 def _load_part(part: Part | Repository, dtype: torch.dtype, shared: dict[str, Any]) -> Any:

@@ -15,6 +15,12 @@ SHARED = ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 """What a refiner takes from its base, as far as its index names it at all."""
 
 LIBRARIES = ("diffusers", "transformers")
+CLASSES = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+}
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 OTHER_NOISE = ("FlowMatch", "EDM")
 """How diffusers' schedulers begin their names whose noise is not the one that SDXL's UNets were trained on."""
@@ -65,6 +71,11 @@ def check_configuration(folder: Path, *, is_refiner: bool = False) -> None:
             f"{folder / INDEX} takes {foreign[0]} from {index[foreign[0]][0]!r}; allowed are {' and '.join(LIBRARIES)}: a checkpoint brings "
             "no code of its own."
         )
+    for component, allowed in CLASSES.items():
+        if component in named and (len(index[component]) != 2 or index[component][1] not in allowed):
+            raise CheckpointError(
+                f"{folder / INDEX} names {index[component]!r} as {component}; allowed is {' or '.join(allowed)}: take a checkpoint of SDXL."
+            )
     for component in ("unet", "scheduler", *(() if is_refiner else SHARED)):
         if component not in named:
             refiner = " If it is a refiner, put it into a folder `refiner` beside its base." if not is_refiner and "unet" in named else ""
@@ -143,6 +154,8 @@ def _check_scheduler(folder: Path) -> None:
             f"{path} is of class {name or 'no name'}; allowed are diffusers' schedulers of Stable Diffusion XL's noise, such as "
             "EulerDiscreteScheduler: take another checkpoint, or that file from its source."
         )
+    if "num_train_timesteps" in scheduler:
+        _ = _Numbers(path)["num_train_timesteps"]
     if prediction not in PREDICTIONS:
         raise CheckpointError(f"{path} has prediction_type {prediction!r}; allowed are {', '.join(PREDICTIONS)}: copy or download the file again.")
 

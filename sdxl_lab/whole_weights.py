@@ -69,11 +69,13 @@ def _on_paper(library: str, class_name: str, config: Path) -> torch.nn.Module:
     kind = getattr(importlib.import_module(library), class_name, None)
     if kind is None:
         raise CheckpointError(f"{config.parents[1] / INDEX} names {class_name}, which this version of {library} has not; update {library}.")
+    from huggingface_hub.errors import StrictDataclassError
+
     try:
         with torch.device("meta"):
             return kind.from_config(content) if library == "diffusers" else kind(kind.config_class.from_dict(content))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, NotImplementedError) as error:
-        raise CheckpointError(f"{config} describes no {class_name} ({error}); copy or download it again.") from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, StrictDataclassError) as error:
+        raise CheckpointError(f"{config} describes no {class_name} ({' '.join(str(error).split())}); copy or download it again.") from error
 
 
 def _shapes_of(model: torch.nn.Module) -> Mapping[str, tuple[int, ...]]:

@@ -55,6 +55,12 @@ BROKEN = {
         lambda pair: write(pair / SCHEDULER, _class_name="FlowMatchEulerDiscreteScheduler"),
         "is of class FlowMatchEulerDiscreteScheduler; allowed",
     ),
+    "a class without library": (lambda pair: write(pair / "base/model_index.json", unet=["diffusers"]), r"names \['diffusers'\] as unet; allowed is"),
+    "another class of VAE": (
+        lambda pair: write(pair / "base/model_index.json", vae=["diffusers", "AutoencoderTiny"]),
+        r"'AutoencoderTiny'\] as vae; allowed is AutoencoderKL",
+    ),
+    "training steps in words": (lambda pair: write(pair / SCHEDULER, num_train_timesteps="many"), "num_train_timesteps 'many'; it must be a whole"),
     "no such prediction": (lambda pair: write(pair / SCHEDULER, prediction_type="x"), "'x'; allowed are epsilon, v_prediction, sample"),
     "no tokenizer": (lambda pair: shutil.rmtree(pair / "base/tokenizer"), "tokenizer/tokenizer_config.json is missing"),
     "no vocabulary": (lambda pair: (pair / "base/tokenizer_2/tokenizer.json").unlink(), "tokenizer_2 has no vocabulary"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -61,6 +62,27 @@ def test_a_weight_that_is_missing_or_misshapen_is_named_by_plan_and_load(random_
         with pytest.raises(CheckpointError, match=said) as caught:
             use()
         assert folder in str(caught.value)
+
+
+IMPOSSIBLE = {
+    "text_encoder/config.json": ({"num_attention_heads": 3}, "text_encoder/config.json describes no CLIPTextModel .*attention heads"),
+    "unet/config.json": ({"layers_per_block": "two"}, "unet/config.json describes no UNet2DConditionModel .*layers_per_block"),
+    "scheduler/scheduler_config.json": ({"beta_schedule": "odd"}, "scheduler describes no EulerDiscreteScheduler .*odd is not implemented"),
+}
+
+
+@pytest.mark.parametrize("config", IMPOSSIBLE)
+def test_a_configuration_that_describes_no_model_is_named_by_plan(random_pair, tmp_path, config):
+    """
+    What the libraries refuse to build is one error with the file and their reason.
+    """
+    pair = shutil.copytree(random_pair, tmp_path / "pair")
+    changes, said = IMPOSSIBLE[config]
+    file = pair / "base" / config
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    identity = identify(str(pair))
+    with pytest.raises(CheckpointError, match=said):
+        outline(identity, settle(CPU, identity))
 
 
 def test_a_single_file_that_lacks_a_weight_is_refused(random_pair, tmp_path):
