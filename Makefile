@@ -11,8 +11,9 @@ export OMP_NUM_THREADS := 1
 demo: $(INSTALLED)
 	@$(BIN)/sdxl-lab demo
 
+# Given a file alone, Jupyter would show nothing but its folder: artifacts/ lies beside that.
 lab: $(INSTALLED)
-	$(BIN)/jupyter lab notebooks/inpaint_outpaint.ipynb
+	$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' notebooks/inpaint_outpaint.ipynb
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -34,6 +34,7 @@ class Attempt:
         end: `done`; `failed`, an error of the notebook; `broken`, a fault of the machine; None as long as it lasts, or if its process died.
         message: What was wrong.
         new_kernel: Why the next run gets a new kernel, if it does.
+        ended: Seconds since 1970, once it has ended.
     """
 
     sweep: str
@@ -42,6 +43,7 @@ class Attempt:
     end: End | None = None
     message: str = ""
     new_kernel: str = ""
+    ended: float | None = None
 
 
 class Attempts:
@@ -69,7 +71,9 @@ class Attempts:
 
     def end(self, sweep: str, end: End, message: str = "", new_kernel: str = "") -> None:
         """Write down how the latest attempt of a sweep ended."""
-        self._append({"sweep": sweep, "end": end, "message": message} | ({"new_kernel": new_kernel} if new_kernel else {}))
+        self._append(
+            {"sweep": sweep, "end": end, "message": message, "ended": round(time.time(), 3)} | ({"new_kernel": new_kernel} if new_kernel else {})
+        )
 
     def of(self, sweep: str) -> tuple[Attempt, ...]:
         """The attempts of one sweep, in order."""
@@ -82,7 +86,7 @@ class Attempts:
                 found.append(Attempt(sweep=sweep, process=values["process"], began=values["began"]))
             elif found:
                 last = found.pop()
-                ended = {"end": values["end"], "message": values["message"], "new_kernel": values.get("new_kernel", "")}
+                ended = {"end": values["end"], "message": values["message"], "new_kernel": values.get("new_kernel", ""), "ended": values.get("ended")}
                 found.append(Attempt(sweep=sweep, process=last.process, began=last.began, **ended))
         return tuple(found)
 

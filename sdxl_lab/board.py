@@ -1,4 +1,4 @@
-"""The live table of a sweep, read from the disk: what runs, what is done, what failed, and the time left."""
+"""The progress of a sweep, read from the disk: a live table of what runs, is done and failed, or a line for each point; and the time left."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sdxl_lab import progress
 from sdxl_lab.attempts import Attempts
 from sdxl_lab.disk import whole_lines
 from sdxl_lab.plan import Plan, PlannedRun
+from sdxl_lab.progress import Doing, clock
 from sdxl_lab.records import RunFolder
+from sdxl_lab.signs import Lines, repeated
 from sdxl_lab.stamps import printable
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ class Standing:
         began: When this sweep last began it, in seconds since 1970, if it did.
         message: Why it failed, or why it was last tried again.
         new_kernels: Why runs after it got new kernels, if they did.
+        ended: When it ended, in seconds since 1970, if that is known.
+        doing: What is under way in it, if it runs.
     """
 
     run: PlannedRun
@@ -43,6 +48,8 @@ class Standing:
     began: float | None
     message: str
     new_kernels: tuple[str, ...] = ()
+    ended: float | None = None
+    doing: Doing | None = None
 
     @property
     def share(self) -> float:
@@ -50,7 +57,13 @@ class Standing:
         if self.state == "done":
             return 1.0
         before = len(self.run.works) - len(self.run.pending)
-        return max(0, self.made - before) / max(1, len(self.run.pending))
+        under_way = self.doing.share if self.doing and self.doing.unit == "step" else 0
+        return min(1.0, max(0, self.made - before + under_way) / max(1, len(self.run.pending)))
+
+    @property
+    def took(self) -> str:
+        """How long it took, for people; empty where that is not known."""
+        return clock(self.ended - self.began) if self.began and self.ended else ""
 
 
 def standing(run: PlannedRun, sweep: str) -> Standing:
@@ -71,8 +84,9 @@ def standing(run: PlannedRun, sweep: str) -> Standing:
     else:
         state = "runs" if last and last.end is None else "waits"
     reasons = tuple(attempt.new_kernel for attempt in attempts if attempt.new_kernel)
-    ended = {"message": last.message if last else "", "new_kernels": reasons}
-    return Standing(run=run, state=state, made=made, began=last.began if last else None, **ended)
+    doing = progress.read(folder.progress_file) if state == "runs" else None
+    times = {"began": last.began if last else None, "ended": last.ended if last else None}
+    return Standing(run=run, state=state, made=made, message=last.message if last else "", new_kernels=reasons, doing=doing, **times)
 
 
 class Board:
@@ -114,8 +128,8 @@ class Board:
         active = [item for item in standings if item.state == "runs"]
         failed = [item for item in standings if item.state == "failed"]
         for item in [*failed[-MOST_ROWS:], *active]:
-            since = _clock(time.time() - item.began) if item.began and item.state == "runs" else ""
-            message = next(iter(item.message.splitlines()), "")
+            since = clock(time.time() - item.began) if item.began and item.state == "runs" else ""
+            message = next(iter(item.message.splitlines()), "") or str(item.doing or "")
             # As texts, since rich would take words in brackets for its own.
             table.add_row(item.state, Text(printable(item.run.label)), f"{item.made}/{len(item.run.works)}", since, Text(printable(message)))
         return Group(table, Text(self.line(standings), style="table.caption"), *(Text(printable(note)) for note in self.notes(standings)))
@@ -124,12 +138,20 @@ class Board:
         """What else there is to say, each once: why kernels were replaced."""
         return tuple(dict.fromkeys(f"sdxl-lab: {reason}" for item in standings for reason in item.new_kernels))
 
+    def line_of(self, item: Standing, standings: tuple[Standing, ...], ended: int) -> str:
+        """One run that has ended, in one line: the how manieth, how long it took or why it failed, and the time left."""
+        number, left_s = ended + len(self._plan.runs) - len(self._plan.pending), self.left_s(standings)
+        left = f"about {clock(left_s)} left" if left_s and any(other.state in ("runs", "waits") for other in standings) else ""
+        why = next(iter(item.message.splitlines()), "") if item.state == "failed" else ""
+        after = f"{item.state} after {item.took}" if item.took else item.state
+        return ", ".join(filter(None, [f"{number} of {len(self._plan.runs)}: {item.run.label} {after}", why, left]))
+
     def line(self, standings: tuple[Standing, ...]) -> str:
         """All of it in one line."""
         counts = {state: sum(item.state == state for item in standings) for state in ("done", "runs", "failed", "waits")}
         before = len(self._plan.runs) - len(self._plan.pending)
         left_s = self.left_s(standings)
-        pace = f"about {_clock(left_s)} left" if left_s is not None and counts["done"] + counts["failed"] < len(standings) else ""
+        pace = f"about {clock(left_s)} left" if left_s is not None and counts["done"] + counts["failed"] < len(standings) else ""
         shown = [f"{counts['done'] + before} of {len(self._plan.runs)} done", f"{counts['runs']} running", f"{counts['waits']} to go"]
         shown += [f"{counts['failed']} failed"] if counts["failed"] else []
         return ", ".join([*shown, *([pace] if pace else [])])
@@ -137,7 +159,7 @@ class Board:
 
 @contextmanager
 def following(plan: Plan, sweep: str, console: Console | None = None) -> Iterator[None]:
-    """Show the table on stderr while the block lasts; where that is no terminal, its last line alone, after why kernels were replaced.
+    """Show the table on stderr while the block lasts; where that is no terminal, a line for each point that has ended, and how far all is.
 
     Args:
         plan: The plan.
@@ -146,23 +168,45 @@ def following(plan: Plan, sweep: str, console: Console | None = None) -> Iterato
     """
     from rich.console import Console
     from rich.live import Live
-    from rich.text import Text
 
     console = console or Console(stderr=True)
     board = Board(plan, sweep)
     if not console.is_terminal:
+        told = _Told(board, console)
         try:
-            yield
+            with repeated(told.look):
+                yield
         finally:
-            standings = board.standings()
-            for line in (*board.notes(standings), board.line(standings)):
-                console.print(Text(printable(line)), soft_wrap=True)
+            told.end()
         return
     with Live(board, console=console, refresh_per_second=1 / REFRESH_S):
         yield
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+class _Told:
+    """The standings of a sweep as lines."""
+
+    def __init__(self, board: Board, console: Console) -> None:
+        self._board, self._console = board, console
+        self._ended: set[str] = set()
+        self._lines = Lines(self._write)
+
+    def look(self) -> None:
+        """Say what has ended since the last look; if nothing has for a while, how far all is."""
+        standings = self._board.standings()
+        for item in standings:
+            if item.state in ("done", "failed") and item.run.run_id not in self._ended:
+                self._ended.add(item.run.run_id)
+                self._lines.say(self._board.line_of(item, standings, ended=len(self._ended)))
+        doing = next((f"; {item.run.label}: {item.doing}" for item in standings if item.doing), "")
+        self._lines.show(f"{self._board.line(standings)}{doing}")
+
+    def end(self) -> None:
+        """Say what is left to say."""
+        self.look()
+        standings = self._board.standings()
+        for line in (*self._board.notes(standings), self._board.line(standings)):
+            self._write(line)
+
+    def _write(self, text: str) -> None:
+        self._console.print(printable(text), soft_wrap=True, highlight=False, markup=False)

@@ -9,11 +9,11 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab import digests
+from sdxl_lab import digests, progress
 from sdxl_lab.pipeline_checks import INDEX, MODELS, SHARED, check_configuration, components_in, read_json
 from sdxl_lab.weight_files import BASE, REFINER, SUFFIX, CheckpointError, require_kind, safe_file, shapes_in
 
@@ -101,13 +101,14 @@ class PipelineFolder:
             dtype: Of UNet and text encoders.
             shared: Components that are taken instead of this folder's own, as far as its index names them.
         """
+        progress.tell("loading diffusers")
         import torch
         from diffusers import StableDiffusionXLInpaintPipeline
 
         given = {name: model for name, model in shared.items() if name in self.components}
         wide_vae = "vae" not in given and _needs_float32(read_json(self.path / "vae" / "config.json"), dtype)
         dtypes = {"default": dtype, "vae": torch.float32 if wide_vae else dtype}
-        with _failures_named(self.path):
+        with _failures_named(self.path, "the refiner" if self.is_refiner else "the base"):
             return StableDiffusionXLInpaintPipeline.from_pretrained(
                 self.path, variant=self.variant, dtype=dtypes, use_safetensors=True, add_watermarker=False, **given
             )
@@ -200,12 +201,13 @@ class SingleFile:
             shared: Components that are taken instead of the file's own, as far as the configuration names them.
             configuration: A folder in diffusers' layout, without weights: what the file does not say of itself.
         """
+        progress.tell("loading diffusers")
         import torch
         from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline
 
         layout = PipelineFolder(configuration)
         given = {name: model for name, model in shared.items() if name in layout.components}
-        with _failures_named(self.path), _lower_case(self.path) as path:
+        with _failures_named(self.path, "the refiner" if self.is_refiner else "the base"), _lower_case(self.path) as path:
             # The pipeline's method has one dtype for all models, and what it has rounded stays rounded.
             if "vae" not in given and _needs_float32(read_json(configuration / "vae" / "config.json"), dtype):
                 given["vae"] = AutoencoderKL.from_single_file(str(path), config=str(configuration), subfolder="vae", dtype=torch.float32)
@@ -259,7 +261,7 @@ def _needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype) -> bool:
 
 
 @contextlib.contextmanager
-def _failures_named(path: Path) -> Iterator[None]:
+def _failures_named(path: Path, name: str) -> Iterator[None]:
     """Loading without the libraries' progress bars, and with an error that says what failed."""
     from diffusers.loaders.single_file_utils import SingleFileComponentError
     from diffusers.utils import logging as diffusers_logging
@@ -267,6 +269,8 @@ def _failures_named(path: Path) -> Iterator[None]:
 
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
+    bar = diffusers_logging.tqdm
+    diffusers_logging.tqdm = partial(_telling, bar, f"loading {name}")
     try:
         yield
     except (OSError, TypeError, ValueError, RuntimeError, KeyError, SingleFileComponentError) as error:
@@ -275,5 +279,19 @@ def _failures_named(path: Path) -> Iterator[None]:
         reason = " ".join(str(error).split())[:LONGEST_REASON].rstrip(".")
         raise CheckpointError(f"{path} cannot be loaded: {reason}. Compare it with its source, or download it again.") from error
     finally:
+        diffusers_logging.tqdm = bar
         diffusers_logging.enable_progress_bar()
         transformers_logging.enable_progress_bar()
+
+
+def _telling(bar: Any, what: str, *args: Any, **kwargs: Any) -> Any:
+    """In place of diffusers' bar over the components of a pipeline, pairs of a name and a class; its other bars as they are."""
+    if not args or not str(kwargs.get("desc", "")).startswith("Loading pipeline components"):
+        return bar(*args, **kwargs)
+    return _told(list(args[0]), what)
+
+
+def _told(pairs: list[tuple[str, Any]], what: str) -> Iterator[tuple[str, Any]]:
+    for number, pair in enumerate(pairs, 1):
+        progress.tell(f"{what}: {pair[0]}", done=number, total=len(pairs), unit="component")
+        yield pair

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from sdxl_lab import slate
+from sdxl_lab import progress, slate
 from sdxl_lab.cautions import Traits
 from sdxl_lab.checkpoint_defaults import REFINER_FROM, defaults, few_steps, suited, traits, traits_of
 from sdxl_lab.checkpoint_files import Part, PipelineFolder, SingleFile
@@ -261,16 +261,20 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
     base = _load_part(source.base, dtype, {"vae": _fixed_vae(dtype)} if compute.vae == "fp16-fix" else {})
     sizes = Sizes.of(base.unet.config, base.vae.config)
     residence = Residence(device, _fitting(base, source.refiner, sizes, device) if compute.offload == "auto" else compute.offload)
+    progress.tell(f"moving the base to {device}")
     with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
         residence.admit(base, MODELS)
+    progress.tell("looking through the base's weights")
     slate.watch("the loaded base", base, state_of)
 
     def load_refiner() -> Any:
         if source.refiner is None:
             return None
         refiner = _load_part(source.refiner, dtype, {name: getattr(base, name) for name in SHARED})
+        progress.tell(f"moving the refiner to {device}")
         with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
             residence.admit(refiner, ("unet",))
+        progress.tell("looking through the refiner's weights")
         slate.watch("the loaded refiner", refiner, state_of)
         return refiner
 

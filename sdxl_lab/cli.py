@@ -10,16 +10,28 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from sdxl_lab import places
 from sdxl_lab.errors import LabError
 from sdxl_lab.wording import counted
 
 INTERRUPTED = 130
-"""How typer leaves after ctrl-C."""
+"""How typer leaves after ctrl-C, and every shell expects it."""
+
+
+class _Commands(TyperGroup):
+    """All commands, each listed with its whole first sentence, over as many lines as that needs."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The group's own list, uncut."""
+        commands = [(name, self.commands[name].help or "") for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, " ".join(text.partition("\n\n")[0].split())) for name, text in commands])
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="A lab bench for Stable Diffusion XL image editing: inpaint and outpaint a dataset, keep every picture.",
     no_args_is_help=True,
     add_completion=False,
@@ -30,7 +42,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command; leave with 0 (done), 1 (an error, said in one message) or 2 (wrong usage)."""
+    """Run the command; leave with 0 (done), 1 (an error, said in one message), 2 (wrong usage) or 130 (ctrl-C)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to stop
@@ -44,10 +56,9 @@ def main() -> None:
         print(f"sdxl-lab: {error}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as ended:
-        if ended.code != INTERRUPTED:
-            raise
-        print("sdxl-lab: interrupted; pictures made so far are kept: the same command goes on from there", file=sys.stderr)
-        sys.exit(1)
+        if ended.code == INTERRUPTED:
+            print("sdxl-lab: interrupted; pictures made so far are kept: the same command goes on from there", file=sys.stderr)
+        raise
     except BrokenPipeError:  # the reader of a pipe left
         _forget_output()
         sys.exit(1)
@@ -80,6 +91,21 @@ def _in_pairs(param: typer.CallbackParam, given: list[str] | None) -> list[str] 
     if len(words) % 2:
         raise typer.BadParameter(f"got {words[-1]!r} and no value; write {flag} NAME VALUE")
     return given
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from sdxl_lab.machine import versions
+
+        print(f"sdxl-lab {versions()['sdxl_lab']}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    """Options of no command."""
 
 
 @app.command()
@@ -122,8 +148,9 @@ def run(
     from sdxl_lab.arguments import laid_over, pairs
     from sdxl_lab.experiment import execute
     from sdxl_lab.parameters import takes_text
-    from sdxl_lab.progress import following
     from sdxl_lab.run_spec import RunSpec
+    from sdxl_lab.signs import following
+    from sdxl_lab.tracking import short, where
 
     path = notebooks.find(notebook)
     parameters = laid_over(
@@ -137,7 +164,7 @@ def run(
     )
     with following() as follow:
         resolved = execute(path, parameters, follow, say=lambda line: print(f"sdxl-lab: {line}", file=sys.stderr, flush=True))
-    print(f"{counted(len(resolved.spec.edits), 'picture')} in {resolved.folder.path}")
+    print(f"{counted(len(resolved.spec.edits), 'picture')} in {short(resolved.folder.path)}", *where(resolved.folder), sep="\n")
 
 
 @app.command()
@@ -146,9 +173,12 @@ def plan(
 ) -> None:
     """Say what a sweep would do: its points in order, which are done, and what they cost. Runs nothing."""
     from sdxl_lab.planner import plan
+    from sdxl_lab.signs import shown
     from sdxl_lab.sweep_file import SweepFile
 
-    print(plan(SweepFile.read(file)))
+    with shown():
+        planned = plan(SweepFile.read(file))
+    print(planned)
 
 
 @app.command()
@@ -161,24 +191,28 @@ def sweep(
 ) -> None:
     """Run all points of a sweep that are not recorded yet, resumably; leave with 1 if one failed."""
     from sdxl_lab import board
-    from sdxl_lab.executors import opened
+    from sdxl_lab.executors import opened, remarks
     from sdxl_lab.planner import plan
+    from sdxl_lab.signs import shown
     from sdxl_lab.sweep import sweep
     from sdxl_lab.sweep_file import SweepFile
-    from sdxl_lab.sweep_report import report
+    from sdxl_lab.sweep_report import of_comet, report
 
-    planned = plan(SweepFile.read(file))
-    for line in planned.notes:
+    with shown():
+        planned = plan(SweepFile.read(file))
+    groups = sum(bool(group.pending) for group in planned.groups)
+    for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
         print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
     if not planned.pending:
         print(f"{counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
-        print(f"to look at them: {report(planned)}")
+        print(f"to look at them: {report(planned)}", *of_comet(planned), sep="\n")
         return
     with opened(workers, parsl) as executor:
         summary = sweep(planned, executor, board.following)
     print(f"{summary.before + summary.made} of {counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
     try:
-        print(f"to look at them: {report(planned, {failure.label: failure.message for failure in summary.failed})}")
+        failed = {failure.label: failure.message for failure in summary.failed}
+        print(f"to look at them: {report(planned, failed)}", *of_comet(planned), sep="\n")
     finally:
         summary.check()
 
@@ -192,8 +226,11 @@ def fetch(
     """Fetch a dataset, check all of it and list what it holds."""
     from sdxl_lab.experiment import fetch
     from sdxl_lab.show import print_dataset
+    from sdxl_lab.signs import shown
 
-    print_dataset(fetch(dataset))
+    with shown():
+        fetched = fetch(dataset)
+    print_dataset(fetched)
 
 
 @app.command()
@@ -203,8 +240,11 @@ def publish(
 ) -> None:
     """Check a dataset and upload it to Comet as a new version, which `fetch` and the parameter `dataset` take."""
     from sdxl_lab import artifacts
+    from sdxl_lab.signs import shown
 
-    print(f"published {artifacts.publish(folder, name)}")
+    with shown():
+        published = artifacts.publish(folder, name)
+    print(f"published {published}")
 
 
 @app.command()
@@ -312,9 +352,11 @@ def compare(
         print(f"written: {write_csv(compared, csv)}")
     if notebook:
         from sdxl_lab import notebooks
+        from sdxl_lab.signs import shown
 
         parameters = {"runs": [str(folder.absolute()) for folder in folders], "metrics": metric or [], "reference": reference, "task": task}
-        notebooks.run(notebooks.find(notebooks.COMPARE), parameters | {"pool_seeds": not each_seed}, notebook)
+        with shown():
+            notebooks.run(notebooks.find(notebooks.COMPARE), parameters | {"pool_seeds": not each_seed}, notebook)
         print(f"written: {notebook}")
 
 
@@ -337,9 +379,11 @@ def reproduce(
 ) -> None:
     """Make a picture again from its own description, and say whether it is identical; leave with 1 if not."""
     from sdxl_lab.reproduce import output_for, reproduce
+    from sdxl_lab.signs import shown
 
     path = output_for(picture, output)
-    made = reproduce(picture, dataset=dataset, checkpoint=checkpoint, threads=threads, fetch=fetch)
+    with shown():
+        made = reproduce(picture, dataset=dataset, checkpoint=checkpoint, threads=threads, fetch=fetch)
     print(made)
     if output or not made.is_identical:
         print(f"written: {made.save(path)}")

@@ -9,14 +9,14 @@ from typing import Any
 
 from PIL import Image
 
-from sdxl_lab import notebooks
+from sdxl_lab import notebooks, progress, tracking
 from sdxl_lab.disk import write_whole
 from sdxl_lab.experiment import Resolved, execute, home
 from sdxl_lab.grid import contact_sheet, details_box
 from sdxl_lab.hyperparams import merge
-from sdxl_lab.progress import following
 from sdxl_lab.records import Picture
 from sdxl_lab.report import write_report
+from sdxl_lab.signs import following, shown
 from sdxl_lab.stamps import png
 
 EXACT = {"mask": {"kernel_size": 1}}
@@ -38,12 +38,15 @@ def demo() -> None:
     """
     folder = home() / "artifacts" / "runs" / "demo"
     runs = make_runs(folder)
-    write_whole(folder / "contact-sheet.png", png(sheet(runs)))
-    write_whole(folder / "details.png", png(details(runs)))
-    report = write_report([run.folder for run in runs.values()], folder / "report.html", title="The demo: three ways to edit five pictures")
-    shown = _short(folder)
-    print(f"30 pictures are in {shown}; look at {shown / 'contact-sheet.png'} first, then at {shown / 'details.png'}")
-    print(f"to compare them in a browser, settings and metrics included: {_short(report)}")
+    with shown():
+        progress.tell("laying out the sheets and the report")
+        write_whole(folder / "contact-sheet.png", png(sheet(runs)))
+        write_whole(folder / "details.png", png(details(runs)))
+        report = write_report([run.folder for run in runs.values()], folder / "report.html", title="The demo: three ways to edit five pictures")
+    here = tracking.short(folder)
+    print(f"30 pictures are in {here}; look at {here / 'contact-sheet.png'} first, then at {here / 'details.png'}")
+    print(f"to compare them in a browser, settings and metrics included: {tracking.short(report)}")
+    print(tracking.of_comet([run.folder for run in runs.values()], folder))
 
 
 def make_runs(
@@ -115,7 +118,3 @@ def _laid_out(runs: Mapping[str, Resolved], view: Any, cell_px: int | None = DET
 def _read(path: Path) -> Image.Image:
     with Image.open(path) as image:
         return image.convert("RGB")
-
-
-def _short(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sdxl_lab import disk
+from sdxl_lab import disk, progress
 
 REMEMBERED_FROM_BYTES = 1 << 20
 """Smaller files are hashed each time: that is as fast as looking them up."""
+
+CHUNK_BYTES = 1 << 24
 
 _SETTLED_S = 2.0
 
@@ -78,8 +80,7 @@ def digest_of_file(path: Path) -> str:
         remembered = json.loads(memory.read_text())
         if {key: remembered[key] for key in before} == before:
             return str(remembered["sha256"])
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _digest(path)
     # A file written this very moment can change again without its time moving: its digest isn't kept yet.
     if _state(path) == before and time.time() - path.stat().st_ctime > _SETTLED_S:
         with contextlib.suppress(disk.DiskError):
@@ -92,6 +93,16 @@ def cache_folder() -> Path:
     if chosen := os.environ.get("SDXL_LAB_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdxl_lab"
+
+
+def _digest(path: Path) -> str:
+    sha256, read, size = hashlib.sha256(), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            sha256.update(chunk)
+            read += len(chunk)
+            progress.tell(f"reading {path.name}", done=read, total=size, unit="B")
+    return sha256.hexdigest()
 
 
 def _state(path: Path) -> dict[str, int | str]:

@@ -7,11 +7,14 @@ import html
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 MAX_SIDE_PX = 256
 WEBP_QUALITY = 80
+ROW = 8
+MOST = 64
 
 
 def webp(image: Image.Image, max_side_px: int = MAX_SIDE_PX) -> bytes:
@@ -43,6 +46,37 @@ def show(pictures: Mapping[str, Image.Image | Path], max_side_px: int = MAX_SIDE
     from IPython.display import HTML, display
 
     display(HTML("".join(_figure(label, _webp(picture, max_side_px)) for label, picture in pictures.items())))
+
+
+class Gallery:
+    """Labelled pictures that appear in a notebook one by one, beside each other in rows.
+
+    A row is one output of the cell, replaced when a picture joins it, so a saved notebook holds each picture once. Beyond `MOST` the oldest row
+    makes room for a new one: a notebook that makes hundreds of pictures stays small.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Any, list[str]]] = []
+
+    def add(self, label: str, picture: Image.Image | Path) -> None:
+        """Show one more picture.
+
+        Args:
+            label: Stands below it.
+            picture: The picture, or the file that holds it.
+        """
+        from IPython.display import HTML, display
+
+        figure = _figure(label, _webp(picture, MAX_SIDE_PX))
+        if not self._rows or len(self._rows[-1][1]) == ROW:
+            self._rows.append((display(HTML(figure), display_id=True), [figure]))
+        else:
+            handle, figures = self._rows[-1]
+            figures.append(figure)
+            handle.update(HTML("".join(figures)))
+        if len(self._rows) > MOST // ROW:
+            handle, figures = self._rows.pop(0)
+            handle.update(HTML(f"<p>{len(figures)} earlier pictures: they are in the run's folder.</p>"))
 
 
 def _webp(picture: Image.Image | Path, max_side_px: int) -> bytes:

@@ -18,6 +18,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager
 from papermill.log import logger
 
+from sdxl_lab import progress
 from sdxl_lab.kernel import Kernel, Wanted
 
 UNFIT = re.compile(r"out of memory|MemoryError|CUDA|CUDNN|CUBLAS|HIP error|AcceleratorError|device-side", re.IGNORECASE)
@@ -175,6 +176,7 @@ class _Client(PapermillNotebookClient):
     def papermill_execute_cells(self) -> None:
         for index, cell in enumerate(self.nb.cells):
             try:
+                progress.tell("running the notebook", done=index + 1, total=len(self.nb.cells), unit="cell")
                 self.nb_man.cell_start(cell, index)
                 self.execute_cell(cell, index)
             except CellExecutionError as error:

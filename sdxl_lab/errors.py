@@ -8,3 +8,7 @@ class LabError(Exception):
 
     Each room raises its own subclass. Anything else that escapes from the library is a fault of the library.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback, which would bury the message under the lab's own calls."""
+        return [f"{type(self).__name__}: {self}"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.workers import Workers
+from sdxl_lab.workers import Workers, available_cores, visible_gpus
 
 EXAMPLE = "config = parsl.Config(executors=[parsl.HighThroughputExecutor(...)])"
 
@@ -43,6 +43,27 @@ def opened(workers: int, site: Path | None = None) -> Iterator[Executor]:
             if site:
                 executor.shutdown(wait=False)  # Parsl's own end of a block would wait for all that was submitted
             raise
+
+
+def remarks(workers: int, groups: int, site: Path | None = None) -> tuple[str, ...]:
+    """Say what is odd about a number of workers, one line each, before they start.
+
+    Args:
+        workers: As for `opened`.
+        groups: How many groups of points there are to run, each by one worker.
+        site: As for `opened`.
+    """
+    if site:
+        return (f"--workers {workers} has no effect: {site} says how many there are",) if workers > 1 else ()
+    found, gpus = [], len(visible_gpus()) if workers > 1 else 0
+    if gpus and workers > gpus:
+        one = f"{gpus} GPU{'s' if gpus > 1 else ''}"
+        found.append(f"{workers} workers share {one}: each loads the models anew, which may not fit; --workers {gpus} gives each a GPU of its own")
+    elif not gpus and workers > (cores := available_cores()):
+        found.append(f"{workers} workers share {cores} cores: that is no faster than --workers {cores}, and each loads the models anew")
+    if workers > groups:
+        found.append(f"of {workers} workers {workers - groups} will have nothing to do: there are {groups} groups of points, which share work within")
+    return tuple(found)
 
 
 def _on_site(site: Path) -> Executor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sdxl_lab import machine, notebooks, tracking
+from sdxl_lab import machine, notebooks, progress, signs, tracking
 from sdxl_lab.disk import make_folder, whole_lines
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError, locked
-from sdxl_lab.progress import Follow
+from sdxl_lab.progress import Doing, Follow
 from sdxl_lab.records import Picture, RunFolder
 from sdxl_lab.resolution import Resolved, fetch, home, resolve, title
 from sdxl_lab.samples import Sample
@@ -59,16 +58,28 @@ def load(resolved: Resolved) -> Checkpoint:
 
     spec = resolved.spec
     compute = spec.spec.compute.model_copy(update={"device": spec.device, "dtype": spec.dtype, "threads": spec.threads})
-    return checkpoints.load(spec.checkpoint, compute)
+    began = time.monotonic()
+    with signs.shown(resolved.folder.progress_file) as sign:
+        progress.tell(f"loading {spec.checkpoint.name}")
+        loaded = checkpoints.load(spec.checkpoint, compute)
+        sign.end = f"loaded {spec.checkpoint.name} in {progress.clock(time.monotonic() - began)}"
+    return loaded
 
 
-def run(resolved: Resolved, checkpoint: Checkpoint | None = None, *, trajectories: TrajectoryCache | None = None) -> tuple[Picture, ...]:
-    """Make every picture of a run that is not there yet, each recorded before the next one starts.
+def run(
+    resolved: Resolved,
+    checkpoint: Checkpoint | None = None,
+    *,
+    trajectories: TrajectoryCache | None = None,
+    show: Callable[[str, Path], object] | None = None,
+) -> tuple[Picture, ...]:
+    """Make every picture of a run that is not there yet, each recorded before the next one starts. Shows how far it is.
 
     Args:
         resolved: The run.
         checkpoint: The loaded models; loaded here, if they are needed, when left out.
         trajectories: What earlier runs left to build on; one cache a process when left out. The pictures are the same.
+        show: Called with the title and the file of each picture as soon as it is there: at once with those of earlier attempts.
 
     Returns:
         The pictures of the run, those of earlier attempts included.
@@ -77,20 +88,23 @@ def run(resolved: Resolved, checkpoint: Checkpoint | None = None, *, trajectorie
         LockError: Another process works on the same run.
         LabError: A picture cannot be made; those before it are kept, and the next call goes on after them.
     """
-    from tqdm import tqdm
-
     with _opened(resolved) as folder:
         tracking.begin(folder)
         pending = folder.pending()
         checkpoint = checkpoint if checkpoint or not pending else load(resolved)
-        done = len(resolved.spec.edits) - len(pending)
-        # A widget needs an extension in JupyterLab; text on stdout does without, and a saved notebook keeps its last line.
-        with tqdm(total=len(resolved.spec.edits), initial=done, unit="picture", file=sys.stdout, mininterval=0.5) as bar:
+        planned, began = len(resolved.spec.edits), time.monotonic()
+        shown = show or _not_shown
+        with signs.shown(folder.progress_file) as sign:
+            sign.pictures(planned, made=planned - len(pending))
+            for picture in folder.pictures():
+                shown(title(picture), picture.image)
             for edit in pending:
-                bar.set_postfix_str(title(edit))
                 assert checkpoint is not None
-                _make(edit, resolved, folder, checkpoint, _trajectories() if trajectories is None else trajectories)
-                bar.update()
+                sign.picture(title(edit))
+                progress.tell("")
+                picture = _make(edit, resolved, folder, checkpoint, _trajectories() if trajectories is None else trajectories)
+                shown(title(edit), picture.image)
+            sign.end = f"{planned} of {planned} pictures, {len(pending)} made now in {progress.clock(time.monotonic() - began)}"
         return folder.pictures()
 
 
@@ -107,9 +121,11 @@ def finish(resolved: Resolved) -> str:
         RecordError: Pictures are missing.
         CometError: The archive cannot be built.
     """
-    with _opened(resolved) as folder:
+    began = time.monotonic()
+    with signs.shown(resolved.folder.progress_file) as sign, _opened(resolved) as folder:
         folder.finish()
         tracked = tracking.end(folder)
+        sign.end = f"finished in {progress.clock(time.monotonic() - began)}"
     return "\n".join([f"run {resolved.spec.run_id[:10]} is done: {folder.path}", *tracked])
 
 
@@ -152,7 +168,11 @@ def execute(
     if folder.path.is_dir():
         with _once_free(lambda: locked(folder.path), say):  # before a kernel starts, and before another's pictures are counted as this run's
             pass
-    with (follow or _unseen)(spec.name, planned, count):
+
+    def doing() -> Doing | None:
+        return progress.read(folder.progress_file)
+
+    with (follow or _unseen)(spec.name, planned, count, doing), progress.passed_on(folder.progress_file):
         if resolved.is_done and notebooks.is_whole(folder.executed_notebook):
             if not tracking.has_notebook(folder):  # it was killed at its very end
                 with _opened(resolved):
@@ -171,7 +191,7 @@ def execute(
     return resolved
 
 
-def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> None:
+def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Picture:
     from sdxl_lab.cautions import CautionWarning
     from sdxl_lab.generate import generate
     from sdxl_lab.metrics import measure
@@ -183,7 +203,7 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
         warnings.simplefilter("ignore", CautionWarning)  # it was said when the run was resolved
         made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
     metrics = measure(made, colour=_asked_colour(edit, sample)) | machine.peak_memory()
-    folder.add_picture(edit, made, metrics, resolved.notes.get((edit.sample, edit.task), ()))
+    return folder.add_picture(edit, made, metrics, resolved.notes.get((edit.sample, edit.task), ()))
 
 
 def _asked_colour(edit: Edit, sample: Sample) -> str | None:
@@ -228,5 +248,9 @@ def _trajectories() -> TrajectoryCache:
     return TrajectoryCache(max_bytes=int(os.environ.get(CACHE_BYTES) or 2**30))
 
 
-def _unseen(label: str, total: int, count: object) -> nullcontext[None]:
+def _unseen(label: str, total: int, count: object, doing: object) -> nullcontext[None]:
     return nullcontext()
+
+
+def _not_shown(title: str, image: Path) -> None:
+    """Where nobody looks."""

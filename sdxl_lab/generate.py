@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sdxl_lab import masks, pictures
+from sdxl_lab import masks, pictures, progress
 from sdxl_lab.cautions import CautionWarning, cautions
 from sdxl_lab.checkpoints import Checkpoint, CheckpointError, suited
 from sdxl_lab.inputs import Pixels, as_edited, base_call, refined_key, trajectory_key
@@ -22,7 +22,7 @@ from sdxl_lab.regions import SPECKS, regions, require_cells, settled
 from sdxl_lab.slate import arithmetic
 from sdxl_lab.spec import Edit, as_it_matters
 from sdxl_lab.stage import Stage
-from sdxl_lab.trajectory import Trajectory, TrajectoryCache, build_scheduler, window
+from sdxl_lab.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, window
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,14 +137,7 @@ class _Picture:
 
     def denoise(self) -> tuple[Image.Image, int, int]:
         """The decoded picture, and the evaluations by base and refiner."""
-        denoising = self.edit.settings.denoising
-        steps = window(
-            self._scheduler(self.checkpoint.base),
-            num_inference_steps=denoising.num_inference_steps,
-            strength=denoising.strength,
-            high_noise_frac=denoising.high_noise_frac,
-            handover=denoising.handover,
-        )
+        denoising, steps = self.edit.settings.denoising, self._steps
         if denoising.high_noise_frac is None:
             finished, raw = self._base(stop=steps.base, output_type="pil")
             return raw, finished.steps, 0
@@ -158,7 +151,8 @@ class _Picture:
             stop, done = steps.refiner, 0
             call = self._refiner_call | {"image": self._blended(head), "denoising_start": denoising.high_noise_frac}
         scheduler = self._scheduler(self.checkpoint.base if denoising.handover == "consistent" else self.checkpoint.refiner)
-        finished, raw = self._stage(self.checkpoint.refiner, scheduler).run(start, seed=self.edit.seed, stop=stop, output_type="pil", **call)
+        stage, tell = self._stage(self.checkpoint.refiner, scheduler), self._telling("refiner", before=head.steps - done)
+        finished, raw = stage.run(start, seed=self.edit.seed, stop=stop, output_type="pil", after_step=tell, **call)
         self.cache.put(key, finished.end())
         return raw, head.steps, finished.steps - done
 
@@ -168,7 +162,7 @@ class _Picture:
         if known is not None and known.steps >= stop and output_type == "latent":
             return known.until(stop), None
         stage = self._stage(self.checkpoint.base, self._scheduler(self.checkpoint.base))
-        trajectory, output = stage.run(known, seed=self.edit.seed, stop=stop, output_type=output_type, **self._call)
+        trajectory, output = stage.run(known, seed=self.edit.seed, stop=stop, output_type=output_type, after_step=self._telling("base"), **self._call)
         self.cache.put(self._key, trajectory)
         return trajectory, output
 
@@ -179,12 +173,27 @@ class _Picture:
             return latents
         return torch.where(self._latent_mask.to(latents.device) > 0, latents, head.image_latents)
 
+    def _telling(self, role: str, before: int = 0) -> Callable[[int], None]:
+        total = self._steps.base + self._steps.refiner
+        return lambda steps: progress.tell(role, done=before + steps, total=total, unit="step")
+
     def _scheduler(self, pipeline: Any) -> Any:
         return build_scheduler(self.edit.settings.denoising.scheduler, pipeline.scheduler.config)
 
     def _stage(self, pipeline: Any, scheduler: Any) -> Stage:
         role = "base" if pipeline is self.checkpoint.base else "refiner"
         return Stage.of(pipeline, role=role, scheduler=scheduler, latent_mask=self._latent_mask, cache=self.cache, scope=self._scope)
+
+    @cached_property
+    def _steps(self) -> Window:
+        denoising = self.edit.settings.denoising
+        return window(
+            self._scheduler(self.checkpoint.base),
+            num_inference_steps=denoising.num_inference_steps,
+            strength=denoising.strength,
+            high_noise_frac=denoising.high_noise_frac,
+            handover=denoising.handover,
+        )
 
     @cached_property
     def _scope(self) -> Hashable:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from sdxl_lab import disk
+from sdxl_lab import disk, progress
 from sdxl_lab.checkpoint_files import PipelineFolder
 from sdxl_lab.pipeline_checks import INDEX
 from sdxl_lab.weight_files import CheckpointError
@@ -128,7 +130,9 @@ class Repository:
         from huggingface_hub import snapshot_download
 
         try:
-            return Path(snapshot_download(self.name, revision=self.commit, allow_patterns=patterns, local_files_only=_only_cached.get()))
+            local = _only_cached.get()
+            folder = snapshot_download(self.name, revision=self.commit, allow_patterns=patterns, local_files_only=local, tqdm_class=_bar(self.name))
+            return Path(folder)
         except (*_unreachable(), OSError, ValueError) as error:
             raise (self._refused(error) if _status(error) in REFUSED else self._missing(error)) from error
 
@@ -194,6 +198,25 @@ class Repository:
             f"no answer ({reason}). Connect and run again, or run `hf download {self.name}` on a machine that is connected and copy its cache here, "
             "or name a folder as checkpoint. HF_ENDPOINT names a mirror; unset HF_HUB_OFFLINE if it is set."
         )
+
+
+def _bar(repository: str) -> Any:
+    """A bar for the client that shows nothing, and tells the bytes that have come."""
+    from tqdm.auto import tqdm
+
+    class Telling(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "file": io.StringIO()})
+            # Beside the bytes received, the client counts files, and the bytes written.
+            self.counts = str(kwargs.get("desc", "")).startswith("Reconstructing")
+
+        def update(self, n: float | None = 1) -> bool | None:
+            drawn = super().update(n)
+            if self.counts and self.total:
+                progress.tell(f"downloading {repository}", done=self.n, total=self.total, unit="B")
+            return drawn
+
+    return Telling
 
 
 def _require_permission() -> None:

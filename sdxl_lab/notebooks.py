@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from sdxl_lab import progress
 from sdxl_lab.disk import FULL, make_folder, unwritten
 from sdxl_lab.errors import LabError
 
@@ -200,6 +201,7 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
 
     from sdxl_lab.engine import UNFIT, WarmEngine
 
+    progress.tell("starting the notebook's kernel")
     papermill_engines.register("warm", WarmEngine)  # also where the package is not installed
     try:
         papermill.execute_notebook(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from sdxl_lab import artifacts, checkpoints, experiment
+from sdxl_lab import artifacts, checkpoints, experiment, progress
 from sdxl_lab.artifacts import Dataset
 from sdxl_lab.attempts import begun, is_done
 from sdxl_lab.checkpoints import Outline, Sizes
@@ -49,7 +49,7 @@ def plan(file: SweepFile) -> Plan:
     resolver = _Resolver(file.defaults)
     problems: dict[str, list[str]] = {}
     runs: dict[str, PlannedRun] = {}
-    for point in file.points:
+    for point in progress.told(file.points, f"planning {file.name}", unit="point"):
         try:
             run = resolver.planned(point)
             runs.setdefault(run.run_id, run)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from sdxl_lab import comet
 from sdxl_lab.comet import Standing
 from sdxl_lab.errors import LabError
 from sdxl_lab.records import RunFolder, find_runs
+from sdxl_lab.signs import Lines
 from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def runs_of(paths: Sequence[Path], home: Path) -> list[RunFolder]:
 
 
 def push(paths: Sequence[Path], home: Path) -> None:
-    """Bring Comet up to the records of runs, one after the other, with a progress bar on stderr.
+    """Bring Comet up to the records of runs, one after the other, with a progress bar on stderr, or where that is no terminal, lines.
 
     Args:
         paths: As for `runs_of`. Runs that are named are compared with Comet in any case; without names, those that it lacks something of
@@ -56,31 +58,50 @@ def push(paths: Sequence[Path], home: Path) -> None:
         PushError: Something is not there in the end. What went wrong with each run was said on stderr, one line each.
         CometError: There is no API key, or Comet is out of reach, for the other runs too.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.text import Text
-
     comet.require_key()
     runs = [run for run in runs_of(paths, home) if paths or _is_due(run)]
     failed = 0
-    columns = (TextColumn("{task.description:<32}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        for run in runs:
-            bar = bars.add_task(run.path.name, total=None)
+    with _sending() as begin:
+        for number, run in enumerate(runs, 1):
+            sent = begin(run.path.name, f"{number} of {len(runs)}")
             try:
-                comet.push(run, lambda sent, total, bar=bar: bars.update(bar, completed=sent, total=total))
-                bars.update(bar, total=bars.tasks[bar].completed)
+                comet.push(run, sent)
             except comet.OutOfReachError:
                 raise
             except LabError as error:
                 failed += 1
-                bars.console.print(Text(f"sdxl-lab: {error}"), soft_wrap=True)
+                print(f"sdxl-lab: {error}", file=sys.stderr, flush=True)
     if failed:
         raise PushError(f"{failed} of {counted(len(runs), 'run is', 'runs are')} not all in Comet; the lines above say why")
     for run in runs:
         print(f"{run.path.name} is in Comet: {comet.standing(run).url}")
     if not runs:
         print("Comet lacks nothing of the runs here")
+
+
+@contextmanager
+def _sending() -> Iterator[Callable[[str, str], Callable[[int, int], None]]]:
+    """Show how much of runs is sent: called with a run's name and number, gives what is called with the files sent so far, and of how many."""
+    if not sys.stderr.isatty():
+        lines = Lines()
+
+        def begin(name: str, number: str) -> Callable[[int, int], None]:
+            lines.say(f"sending {name}, {number}")
+            return lambda sent, total: lines.show(f"sending {name}, {number}: {sent} of {total} files")
+
+        yield begin
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description:<32}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+
+        def begin_bar(name: str, number: str) -> Callable[[int, int], None]:
+            bar = bars.add_task(name, total=None)
+            return lambda sent, total: bars.update(bar, completed=sent, total=total)
+
+        yield begin_bar
 
 
 def print_status(paths: Sequence[Path], home: Path, console: Console | None = None) -> None:

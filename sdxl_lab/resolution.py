@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab import artifacts, comet, notes
+from sdxl_lab import artifacts, comet, notes, progress
 from sdxl_lab.artifacts import Dataset, Sample, TaskMetadata
 from sdxl_lab.cautions import cautions
 from sdxl_lab.disk import whole_lines
@@ -138,8 +138,10 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
     comet.check(spec.tracking)
     dataset = dataset or fetch(spec.dataset)
     samples = _chosen(spec, dataset)
+    progress.tell("starting PyTorch")
     from sdxl_lab import checkpoints  # slow: after the mistakes that show without it
 
+    progress.tell(f"looking at checkpoint {spec.checkpoint}")
     identity = identity or checkpoints.identify(spec.checkpoint)
     compute = checkpoints.settle(spec.compute, identity)
     outline = checkpoints.outline(identity, compute)

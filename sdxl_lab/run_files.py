@@ -66,6 +66,11 @@ class RunFiles:
         return self.path / "report-pictures"
 
     @property
+    def progress_file(self) -> Path:
+        """What is under way, as long as something is; no part of the record."""
+        return self.path / ".progress.json"
+
+    @property
     def record_file(self) -> Path:
         """Written last."""
         return self.path / "record.json"

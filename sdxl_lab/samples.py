@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from sdxl_lab import mask_checks, masks, pictures
+from sdxl_lab import mask_checks, masks, pictures, progress
 from sdxl_lab.errors import LabError
 from sdxl_lab.metadata_fields import SAMPLE_FIELDS, TASKS, TOP_FIELDS, WORDS, misplaced
 from sdxl_lab.wording import counted
@@ -124,7 +124,7 @@ def read_samples(folder: Path, *, as_recorded: bool = False) -> tuple[tuple[Samp
     samples: list[Sample] = []
     problems: list[str] = []
     taken: dict[str, str] = {}
-    for index, entry in enumerate(listed):
+    for index, entry in enumerate(progress.told(listed, "checking the dataset", unit="sample")):
         try:
             sample = _read_sample(folder, entry, as_recorded=as_recorded)
             key = unicodedata.normalize("NFC", sample.name).casefold()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import torch
@@ -53,7 +53,9 @@ class Stage(StableDiffusionXLInpaintPipeline):
         stage._start, stage._origin, stage._finished = None, {}, False
         return stage
 
-    def run(self, start: Trajectory | None, *, seed: int, stop: int, output_type: str, **call: Any) -> tuple[Trajectory, Any]:
+    def run(
+        self, start: Trajectory | None, *, seed: int, stop: int, output_type: str, after_step: Callable[[int], object] = lambda _: None, **call: Any
+    ) -> tuple[Trajectory, Any]:
         """Denoise up to a step, and decode if asked.
 
         Args:
@@ -61,6 +63,7 @@ class Stage(StableDiffusionXLInpaintPipeline):
             seed: Of the picture; read only at the beginning.
             stop: Evaluations of the whole run after which to stop; a start that has them already is only decoded.
             output_type: diffusers' own: `latent`, `pil`, `np` or `pt`.
+            after_step: Called with the evaluations of the whole run so far.
             **call: Everything else the pipeline is called with.
 
         Returns:
@@ -81,6 +84,7 @@ class Stage(StableDiffusionXLInpaintPipeline):
             if self._interrupt or latents.device.type == "cpu":
                 require_finite(latents, by=f"the {self._role}'s UNet", model=self.unet, guidance_scale=self.guidance_scale)
             states.append(State(latents=latents, generator_state=generator.get_state(), scheduler_state=_copy(vars(self.scheduler))))
+            after_step(forgotten + len(states))
             # The autoencoder may be kept in a wider dtype than the UNet.
             return {"latents": latents.to(self.vae.dtype)} if self._interrupt and output_type != "latent" else {}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from sdxl_lab import checkpoints, experiment
+from sdxl_lab import checkpoints, experiment, tracking
 from sdxl_lab.attempts import begun
 from sdxl_lab.plan import Plan, PlannedRun
 from sdxl_lab.records import RunFolder
@@ -45,3 +45,13 @@ def report(plan: Plan, failed: Mapping[str, str] | None = None) -> Path:
         if folder is None or message is not None:
             missing.append(Missing(resolved=folder.resolved if folder is not None else resolve(run), message=message))
     return write_report(folders, plan.runs_folder / NAME, missing=missing, title=plan.name)
+
+
+def of_comet(plan: Plan) -> list[str]:
+    """Say what Comet has of a sweep's runs, as far as they are recorded: a line, or none.
+
+    Args:
+        plan: What the sweep was to do.
+    """
+    folders = [folder for run in plan.runs if (folder := begun(run.folder.parent, run.run_id)) and folder.is_done]
+    return [tracking.of_comet(folders, plan.runs_folder)] if folders else []

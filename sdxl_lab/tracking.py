@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdxl_lab import comet
+from sdxl_lab import comet, progress
 from sdxl_lab.disk import write_whole
 from sdxl_lab.records import RunFolder
 from sdxl_lab.report import write_report
@@ -45,19 +46,57 @@ def end(run: RunFolder) -> list[str]:
         run: The run, done and open for writing.
 
     Returns:
-        A line for people on where it is, if it is somewhere.
+        Lines for people: where to look, and what Comet has of it.
 
     Raises:
         CometError: The archive cannot be built.
         DiskError: The disk is full or not writable.
     """
     if not _is_laid_out(run):
+        progress.tell("laying out the contact sheet and the report")
         write_whole(run.contact_sheet, _contact_sheet(run))
         write_report([run], run.report_file)
     way = _way(run)
     if way == "offline":
-        return [f"for Comet: {comet.archive(run)}"]
-    return [f"in Comet: {comet.standing(run).url}"] if way == "online" and comet.finish(run) else []
+        progress.tell("building the archive for Comet")
+        comet.archive(run)
+    elif way == "online":
+        progress.tell("waiting for Comet")
+        comet.finish(run)
+    return where(run)
+
+
+def where(run: RunFolder) -> list[str]:
+    """Say where to look at a run, and what Comet has of it, one line each.
+
+    Args:
+        run: The run, laid out by `end`.
+    """
+    return [f"to look at: {run.contact_sheet.name} there, or in a browser {short(run.report_file)}", of_comet([run], run.path)]
+
+
+def of_comet(runs: Sequence[RunFolder], folder: Path) -> str:
+    """Say what Comet has of runs, and how it gets the rest.
+
+    Args:
+        runs: The runs, one or more, done.
+        folder: The one that holds them all; of one run its own.
+    """
+    ways = {_way(run) for run in runs}
+    if ways == {"off"}:
+        return "Comet was told nothing: tracking is off"
+    pushed = f"sdxl-lab push {short(folder)}"
+    if "online" in ways:
+        lacking = [run for run in runs if not comet.standing(run).is_whole]
+        urls = " ".join(filter(None, (comet.standing(run).url for run in runs[:3]))) + (" ..." if len(runs) > 3 else "")
+        return f"in Comet: {urls}" if not lacking else f"Comet lacks some of {len(lacking)} of {len(runs)} runs; the rest is sent by: {pushed}"
+    archives = folder / ("" if runs[0].path == folder else "*") / runs[0].comet_folder.name / "*.zip"
+    return f"Comet has nothing yet; with an API key: {pushed}, or comet upload {short(archives)}"
+
+
+def short(path: Path) -> Path:
+    """A path as people would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def add_notebook(run: RunFolder) -> None:
@@ -72,8 +111,10 @@ def add_notebook(run: RunFolder) -> None:
     """
     way = _way(run)
     if way == "offline":
+        progress.tell("adding the notebook to the archive for Comet")
         comet.archive(run)
     elif way == "online":
+        progress.tell("waiting for Comet")
         comet.add_notebook(run)
 
 

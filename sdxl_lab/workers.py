@@ -50,7 +50,7 @@ class Workers(Executor):
             raise ValueError(f"got {count} workers, allowed is 1 or more")
         self._tasks: SimpleQueue[tuple[Future[Any], bytes] | None] = SimpleQueue()
         self._lock, self._closed = threading.Lock(), False
-        devices = _accelerators() if accelerators is None else list(accelerators)
+        devices = visible_gpus() if accelerators is None else list(accelerators)
         self._slots = [_Slot(_environment(number, count, devices)) for number in range(count)]
         self._threads = [threading.Thread(target=self._serve, args=(slot,), daemon=True) for slot in self._slots]
         for thread in self._threads:
@@ -248,12 +248,18 @@ def _end_with(lifeline: Connection) -> None:
 
 
 def _environment(number: int, count: int, accelerators: Sequence[str]) -> dict[str, str]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(cores // count, 1))}
     return threads | ({"CUDA_VISIBLE_DEVICES": accelerators[number % len(accelerators)]} if len(accelerators) > 1 else {})
 
 
-def _accelerators() -> list[str]:
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """Values of CUDA_VISIBLE_DEVICES, one for each GPU that this process may use."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [device for device in visible.split(",") if device]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +91,7 @@ def test_the_light_rooms_stay_light():
 
 def test_help_is_there_at_once():
     """
-    `sdxl-lab --help` names every command in under half a second of the processor.
+    `sdxl-lab --help` names every command, with its whole sentence, in under half a second of the processor; `--version` is the package's.
     """
     times = []
     for _ in range(3):
@@ -99,6 +101,8 @@ def test_help_is_there_at_once():
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert said.returncode == 0
         assert all(command in said.stdout for command in ("demo", "run", "fetch", "publish", "show"))
+        assert not re.search(r"\w\.\.\.", said.stdout)
+    assert call("--version").stdout == f"sdxl-lab {version('sdxl-lab')}\n"
     assert min(times) < 0.5
 
 
@@ -233,10 +237,10 @@ def test_a_killed_run_goes_on(quick, made, tmp_path):
 
 def test_an_interrupted_run_says_that_it_can_go_on(quick, tmp_path):
     """
-    Ctrl-C ends a run with one message and exit code 1, and leaves its whole pictures but no executed notebook.
+    Ctrl-C ends a run with one message and exit code 130, and leaves its whole pictures but no executed notebook.
     """
     code, said = interrupted(quick, tmp_path, signal.SIGINT)
-    assert code == 1
+    assert code == 130
     assert "interrupted" in said
     assert "pictures made so far are kept" in said
     assert "Traceback" not in said

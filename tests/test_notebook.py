@@ -190,12 +190,14 @@ def test_an_executed_notebook_is_whole_or_absent(write, tmp_path):
 
 def test_a_lab_error_in_a_cell_arrives_as_its_message(write, tmp_path):
     """
-    An error that the user can put right reaches the caller of a notebook as the same message, without papermill's frame.
+    An error that the user can put right reaches the caller of a notebook as the same message, and is all that the notebook shows of it.
     """
     notebook = write("a = 1", "from sdxl_lab.errors import LabError", "raise LabError('got 1, allowed is 2: write 2')")
     with pytest.raises(NotebookError) as caught:
         notebooks.run(notebook, {}, tmp_path / "executed.ipynb")
     assert str(caught.value) == "got 1, allowed is 2: write 2"
+    [error] = [output for cell in json.loads((tmp_path / "failed.ipynb").read_text())["cells"] for output in cell.get("outputs", [])]
+    assert error["traceback"] == ["LabError: got 1, allowed is 2: write 2"]
 
 
 def test_every_error_of_the_lab_is_known_by_its_name():

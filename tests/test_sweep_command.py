@@ -79,7 +79,7 @@ def test_the_command_says_what_failed_and_leaves_with_1(planned, notebook, tmp_p
 @pytest.mark.slow
 def test_ctrl_c_ends_the_command_and_what_it_started(planned, notebook, tmp_path):
     """
-    Ctrl-C in the midst of a point ends command, worker and kernel within seconds, says so, leaves with 1, and the next command goes on.
+    Ctrl-C in the midst of a point ends command, worker and kernel within seconds, says so, leaves with 130, and the next command goes on.
     """
     made = planned(notebook(after="import os, time; open('kernel', 'w').write(str(os.getpid())); time.sleep(60)"))
     file = written_file(tmp_path / "sweep.yaml", made, grid={SEED: [1, 2]})
@@ -89,7 +89,7 @@ def test_ctrl_c_ends_the_command_and_what_it_started(planned, notebook, tmp_path
             time.sleep(0.1)
         command.send_signal(signal.SIGINT)
         _, said = command.communicate(timeout=60)
-    assert command.returncode == 1
+    assert command.returncode == 130
     assert "interrupted; pictures made so far are kept" in said
     assert "Traceback" not in said
     assert not Path(f"/proc/{(tmp_path / 'kernel').read_text()}").exists()

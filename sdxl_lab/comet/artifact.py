@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sdxl_lab import progress
 from sdxl_lab.comet import account, worker
 from sdxl_lab.comet.dialogue import Dialogue, Refusal, talking
 from sdxl_lab.comet.errors import CometError
@@ -68,6 +69,7 @@ def download(reference: Reference, datasets_folder: Path, check: Callable[[Path]
     version = {"version": reference.version} if reference.is_exact else {"alias": reference.version or "latest"}
     asked = {"workspace": reference.workspace, "name": reference.name, "version": None, "alias": None} | version
     with _talking(f"the artifact {reference} cannot be fetched", _advice(reference, here)) as dialogue:
+        progress.tell(f"asking Comet for {reference}")
         told = dialogue.answer("list", silence_s=ANSWER_S, **asked)
         found = Reference(workspace=reference.workspace, name=reference.name, version=str(told.get("version")))
         if not found.is_exact or (reference.is_exact and found != reference):
@@ -145,6 +147,7 @@ def publish(folder: Path, paths: Sequence[str], reference: Reference, *, samples
     }
     with _talking(what, advice) as dialogue:
         told: dict[str, Any] = {}
+        progress.tell(f"uploading {len(files)} files of {folder.name}, {total_bytes / 1e6:.1f} MB")
         for told in dialogue.ask("publish", silence_s=SENDING_S + total_bytes / SLOWEST_BYTES_PER_S, **sent):
             version = told["version"]
         found = Reference(workspace=reference.workspace, name=reference.name, version=version)
@@ -193,8 +196,6 @@ def _as_published(check: Callable[[Path], str], published: str | None) -> Callab
 
 
 def _fetch(dialogue: Dialogue, found: Reference, files: Sequence[ListedFile], version_id: str, target: Path, check: Callable[[Path], str]) -> None:
-    from tqdm import tqdm
-
     listing = json.dumps([[file.path, file.size_bytes, file.sha256, file.asset_id] for file in files]).encode()
     start = f"{TEMPORARY}{found.version}-"
     partial = target.with_name(start + hashlib.sha256(listing).hexdigest()[:16])
@@ -210,11 +211,15 @@ def _fetch(dialogue: Dialogue, found: Reference, files: Sequence[ListedFile], ve
             f"the artifact {found} needs {missing_bytes:,} bytes and {free_bytes:,} are free in {target.parent}; make room, and fetch again"
         )
     total_bytes = sum(file.size_bytes for file in files)
-    with tqdm(
-        total=total_bytes, initial=total_bytes - missing_bytes, unit="B", unit_scale=True, desc=str(found), file=sys.stderr, mininterval=0.5
-    ) as bar:
-        for file in missing:
-            _receive(dialogue, found, file, version_id, partial, bar.update)
+    here = total_bytes - missing_bytes
+
+    def advance(count_bytes: int) -> None:
+        nonlocal here
+        here += count_bytes
+        progress.tell(f"downloading {found}", done=here, total=total_bytes, unit="B")
+
+    for file in missing:
+        _receive(dialogue, found, file, version_id, partial, advance)
     try:
         digest = check(partial)
     except LabError as error:
