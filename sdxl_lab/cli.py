@@ -7,31 +7,21 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
-from sdxl_lab import places
+from sdxl_lab import places, usage
 from sdxl_lab.errors import LabError
+from sdxl_lab.usage import Commands, Pairs, in_pairs
 from sdxl_lab.wording import counted
 
 INTERRUPTED = 130
 """How typer leaves after ctrl-C, and every shell expects it."""
 
 
-class _Commands(TyperGroup):
-    """All commands, each listed with its whole first sentence, over as many lines as that needs."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The group's own list, uncut."""
-        commands = [(name, self.commands[name].help or "") for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, " ".join(text.partition("\n\n")[0].split())) for name, text in commands])
-
-
 app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     help="A lab bench for Stable Diffusion XL image editing: inpaint and outpaint a dataset, keep every picture.",
     no_args_is_help=True,
     add_completion=False,
@@ -74,36 +64,9 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _Pairs(TyperCommand):
-    """A command whose -p and -r take a name and a value."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        from sdxl_lab.arguments import paired
-
-        return super().parse_args(ctx, paired(args))
-
-
-def _in_pairs(param: typer.CallbackParam, given: list[str] | None) -> list[str] | None:
-    flag, words = min(param.opts, key=len), given or []
-    for name in words[::2]:
-        if "=" in name:
-            raise typer.BadParameter(f"a name holds no '='; write {flag} {name.partition('=')[0]} VALUE, with a space")
-    if len(words) % 2:
-        raise typer.BadParameter(f"got {words[-1]!r} and no value; write {flag} NAME VALUE")
-    return given
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        from sdxl_lab.machine import versions
-
-        print(f"sdxl-lab {versions()['sdxl_lab']}")
-        raise typer.Exit
-
-
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=usage.version, is_eager=True, help="Show the version and exit.")] = False,
 ) -> None:
     """Options of no command."""
 
@@ -116,7 +79,7 @@ def demo() -> None:
     demo()
 
 
-@app.command(cls=_Pairs)
+@app.command(cls=Pairs)
 def run(
     notebook: Annotated[str, typer.Argument(help="An .ipynb file, or inpaint_outpaint for the built-in one.", metavar="NOTEBOOK")],
     parameter: Annotated[
@@ -125,12 +88,12 @@ def run(
             *("-p", "--parameters", "--parameter"),
             metavar="NAME VALUE",
             help="A dotted path and its value: a text as it is, anything else as YAML.",
-            callback=_in_pairs,
+            callback=in_pairs,
         ),
     ] = None,
     raw: Annotated[
         list[str] | None,
-        typer.Option("-r", "--parameters_raw", metavar="NAME VALUE", help="The same, always a text as it is.", callback=_in_pairs),
+        typer.Option("-r", "--parameters_raw", metavar="NAME VALUE", help="The same, always a text as it is.", callback=in_pairs),
     ] = None,
     file: Annotated[list[Path] | None, typer.Option("-f", "--parameters_file", metavar="FILE", help="A YAML file of parameters.")] = None,
     text: Annotated[
@@ -146,10 +109,10 @@ def run(
     """
     from sdxl_lab import notebooks
     from sdxl_lab.arguments import laid_over, pairs
+    from sdxl_lab.bars import following
     from sdxl_lab.experiment import execute
     from sdxl_lab.parameters import takes_text
     from sdxl_lab.run_spec import RunSpec
-    from sdxl_lab.signs import following
     from sdxl_lab.tracking import short, where
 
     path = notebooks.find(notebook)

@@ -10,13 +10,14 @@ from typing import Any
 from PIL import Image
 
 from sdxl_lab import notebooks, progress, tracking
+from sdxl_lab.bars import following
 from sdxl_lab.disk import write_whole
 from sdxl_lab.experiment import Resolved, execute, home
 from sdxl_lab.grid import contact_sheet, details_box
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.records import Picture
 from sdxl_lab.report import write_report
-from sdxl_lab.signs import following, shown
+from sdxl_lab.signs import shown
 from sdxl_lab.stamps import png
 
 EXACT = {"mask": {"kernel_size": 1}}
