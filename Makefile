@@ -11,9 +11,9 @@ export OMP_NUM_THREADS := 1
 demo: $(INSTALLED)
 	@$(BIN)/sdxl-lab demo
 
-# Given a file alone, Jupyter would show nothing but its folder: artifacts/ lies beside that.
+# Given the file itself, Jupyter would show nothing but its folder: artifacts/ lies beside that.
 lab: $(INSTALLED)
-	$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' notebooks/inpaint_outpaint.ipynb
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/inpaint_outpaint.ipynb
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

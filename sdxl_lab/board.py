@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from sdxl_lab import progress
@@ -85,6 +85,7 @@ def standing(run: PlannedRun, sweep: str) -> Standing:
         state = "runs" if last and last.end is None else "waits"
     reasons = tuple(attempt.new_kernel for attempt in attempts if attempt.new_kernel)
     doing = progress.read(folder.progress_file) if state == "runs" else None
+    doing = replace(doing, left_s=None) if doing else None  # that of the whole sweep is shown
     times = {"began": last.began if last else None, "ended": last.ended if last else None}
     return Standing(run=run, state=state, made=made, message=last.message if last else "", new_kernels=reasons, doing=doing, **times)
 

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from sdxl_lab import places, usage
 from sdxl_lab.errors import LabError
 from sdxl_lab.usage import Commands, Pairs, in_pairs
 from sdxl_lab.wording import counted
+
+if TYPE_CHECKING:
+    from sdxl_lab.plan import Plan
 
 INTERRUPTED = 130
 """How typer leaves after ctrl-C, and every shell expects it."""
@@ -130,18 +133,24 @@ def run(
     print(f"{counted(len(resolved.spec.edits), 'picture')} in {short(resolved.folder.path)}", *where(resolved.folder), sep="\n")
 
 
+def _planned(file: Path) -> Plan:
+    from sdxl_lab import progress
+    from sdxl_lab.signs import shown
+
+    with shown():
+        progress.tell("starting PyTorch")
+        from sdxl_lab.planner import plan
+        from sdxl_lab.sweep_file import SweepFile
+
+        return plan(SweepFile.read(file))
+
+
 @app.command()
 def plan(
     file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="FILE")],
 ) -> None:
     """Say what a sweep would do: its points in order, which are done, and what they cost. Runs nothing."""
-    from sdxl_lab.planner import plan
-    from sdxl_lab.signs import shown
-    from sdxl_lab.sweep_file import SweepFile
-
-    with shown():
-        planned = plan(SweepFile.read(file))
-    print(planned)
+    print(_planned(file))
 
 
 @app.command()
@@ -155,27 +164,29 @@ def sweep(
     """Run all points of a sweep that are not recorded yet, resumably; leave with 1 if one failed."""
     from sdxl_lab import board
     from sdxl_lab.executors import opened, remarks
-    from sdxl_lab.planner import plan
     from sdxl_lab.signs import shown
+
+    planned = _planned(file)
     from sdxl_lab.sweep import sweep
-    from sdxl_lab.sweep_file import SweepFile
     from sdxl_lab.sweep_report import of_comet, report
 
-    with shown():
-        planned = plan(SweepFile.read(file))
     groups = sum(bool(group.pending) for group in planned.groups)
     for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
         print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
     if not planned.pending:
         print(f"{counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
-        print(f"to look at them: {report(planned)}", *of_comet(planned), sep="\n")
+        with shown():
+            page = report(planned)
+        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
         return
     with opened(workers, parsl) as executor:
         summary = sweep(planned, executor, board.following)
     print(f"{summary.before + summary.made} of {counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
     try:
         failed = {failure.label: failure.message for failure in summary.failed}
-        print(f"to look at them: {report(planned, failed)}", *of_comet(planned), sep="\n")
+        with shown():
+            page = report(planned, failed)
+        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
     finally:
         summary.check()
 
@@ -276,10 +287,8 @@ def _recorded(sweep: Path) -> list[Path]:
     """The folders of a sweep's runs, as far as it has been run."""
     from sdxl_lab.attempts import begun
     from sdxl_lab.compare import CompareError
-    from sdxl_lab.planner import plan
-    from sdxl_lab.sweep_file import SweepFile
 
-    planned = plan(SweepFile.read(sweep)).runs
+    planned = _planned(sweep).runs
     folders = [folder.path for run in planned if (folder := begun(run.folder.parent, run.run_id))]
     if not folders:
         raise CompareError(f"no run of {sweep} is recorded yet, of {len(planned)} planned; make them with: sdxl-lab sweep {sweep}")
@@ -341,11 +350,14 @@ def reproduce(
     ] = None,
 ) -> None:
     """Make a picture again from its own description, and say whether it is identical; leave with 1 if not."""
-    from sdxl_lab.reproduce import output_for, reproduce
+    from sdxl_lab import progress
     from sdxl_lab.signs import shown
 
-    path = output_for(picture, output)
     with shown():
+        progress.tell("starting PyTorch")
+        from sdxl_lab.reproduce import output_for, reproduce
+
+        path = output_for(picture, output)
         made = reproduce(picture, dataset=dataset, checkpoint=checkpoint, threads=threads, fetch=fetch)
     print(made)
     if output or not made.is_identical:

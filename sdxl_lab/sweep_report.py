@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from sdxl_lab import checkpoints, experiment, tracking
+from sdxl_lab import checkpoints, experiment, progress, tracking
 from sdxl_lab.attempts import begun
 from sdxl_lab.plan import Plan, PlannedRun
 from sdxl_lab.records import RunFolder
@@ -29,6 +29,7 @@ def report(plan: Plan, failed: Mapping[str, str] | None = None) -> Path:
     Raises:
         LabError: A run that has no folder can no longer be resolved, or the page cannot be written.
     """
+    progress.tell("writing the report")
     fetch, identify = cache(experiment.fetch), cache(checkpoints.identify)
 
     def resolve(run: PlannedRun) -> ResolvedSpec:

@@ -31,7 +31,7 @@ def command_of_make_lab() -> list[str]:
     """What `make lab` runs, after its `jupyter`."""
     said = subprocess.run(["make", "--dry-run", "lab"], cwd=HERE, capture_output=True, text=True, check=True).stdout
     [line] = [line for line in said.splitlines() if "jupyter lab" in line]
-    return shlex.split(line.replace(str(HERE), "LAB"))[1:]
+    return shlex.split(line)[1:]
 
 
 @pytest.fixture
@@ -48,15 +48,17 @@ def lab(tmp_path) -> Iterator[tuple[Path, Page]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    given = [argument.replace("LAB", str(tmp_path)) for argument in command_of_make_lab()]
     more = ["--no-browser", f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True", "--allow-root"]
     private = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     environment = os.environ | private | {"PYTHONPATH": str(HERE)}
-    command = [sys.executable, "-m", "jupyter", *given, *more]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
+    command = [sys.executable, "-m", "jupyter", *command_of_make_lab(), *more]
+    said = tmp_path / "said"
+    with said.open("w") as log, subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=log) as server:
         try:
-            url = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\S+", line)))
+            while not (found := re.search(r"http://127\.0\.0\.1:\S+token=\w+", said.read_text())):
+                assert server.poll() is None, said.read_text()
+                time.sleep(0.1)
+            url = found[0]
             with chromium(tmp_path / "profile") as page:
                 page.open(url)
                 yield tmp_path, page
