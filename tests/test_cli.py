@@ -65,6 +65,11 @@ def made(tmp_path_factory, quick) -> Path:
     assert not list(runs.glob("*/executed.ipynb"))
     said = call(*quick, "-p", "runs_folder", runs)
     assert (said.returncode, said.stdout.count("4 pictures in")) == (0, 1), said.stderr
+    [report] = runs.glob("*/report.html")
+    assert said.stdout.splitlines()[1:] == [
+        f"to look at: contact-sheet.png there, or in a browser {report}",
+        "Comet was told nothing: tracking is off",
+    ]
     return runs
 
 

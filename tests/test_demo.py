@@ -133,7 +133,7 @@ def test_the_demo_runs_through_papermill_once(quick, one_scene, random_pair):
         shown = json.dumps([output for cell in notebook["cells"] for output in cell.get("outputs", [])])
         assert "image/webp" in shown
         assert not any(kind in shown for kind in ("image/png", "image/jpeg"))
-        assert [shown.count(f'<figcaption style=\\"font-size:smaller\\">scene-1 {task}<') for task in ("inpaint", "outpaint")] == [2, 2]
+        assert [shown.count(f'<figcaption style=\\"font-size:smaller\\">scene-0 {task}<') for task in ("inpaint", "outpaint")] == [2, 2]
         assert "2 of 2 pictures, 2 made now in 0:" in shown
         [archive] = resolved.folder.comet_folder.glob("*.zip")
         with zipfile.ZipFile(archive) as opened:

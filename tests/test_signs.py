@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import write_checkpoint
+from loopback_hub import Hub, serving
 from quick_sweeps import SEED
 from quick_sweeps import dataset as dataset
 from quick_sweeps import notebook as notebook
@@ -51,6 +55,31 @@ def test_each_step_and_component_is_told(tmp_path, scene, heard):
         assert [(doing.done, doing.total) for doing in steps] == [(step, 6) for step in range(1, 7)]
         assert any(str(doing).startswith("loading the refiner: unet, component ") for doing in heard) == (handover == "consistent")
         heard.clear()
+
+
+DOWNLOAD = """
+from sdxl_lab import progress
+from sdxl_lab.hub import Repository
+progress.PAUSE_S = 0.0
+with progress.heard(lambda doing: print(doing.what, int(doing.done), int(doing.total), doing.unit)):
+    Repository("owner/name").fetch_files("unet/*")
+"""
+
+
+def test_downloads_are_told_in_bytes(tmp_path):
+    """
+    A download from the hub tells how many bytes have come, of how many, up to the last one, and draws no bar of its own.
+    """
+    (tmp_path / "hub" / "owner" / "name" / "unet").mkdir(parents=True)
+    (tmp_path / "hub" / "owner" / "name" / "unet" / "a.safetensors").write_bytes(bytes(25_000_000))
+    with serving(Hub(tmp_path / "hub")) as hub:
+        environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+        said = subprocess.run([sys.executable, "-c", DOWNLOAD], env=environment, capture_output=True, text=True, check=True)
+    counts = [int(line.split()[2]) for line in said.stdout.splitlines()]
+    assert counts == sorted(counts)
+    assert len(counts) > 2
+    assert said.stdout.splitlines()[-1] == "downloading owner/name 25000000 25000000 B"
+    assert said.stderr == ""
 
 
 def test_what_is_told_reaches_another_process_and_leaves_no_file(tmp_path):
