@@ -55,10 +55,10 @@ def lab(tmp_path) -> Iterator[tuple[Path, Page]]:
     said = tmp_path / "said"
     with said.open("w") as log, subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=log) as server:
         try:
-            while not (found := re.search(r"http://127\.0\.0\.1:\S+token=\w+", said.read_text())):
+            while not (found := re.search(r"http://127\.0\.0\.1:\S+\?token=", said.read_text())):
                 assert server.poll() is None, said.read_text()
                 time.sleep(0.1)
-            url = found[0]
+            url = found[0] + token
             with chromium(tmp_path / "profile") as page:
                 page.open(url)
                 yield tmp_path, page
