@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from sdxl_lab.progress import Doing, Follow, heard
+from sdxl_lab.progress import Doing, Follow, clock, heard
 from sdxl_lab.signs import Lines, repeated
 
 
@@ -22,11 +23,13 @@ def following() -> Iterator[Follow]:
 def _bars() -> Iterator[Follow]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
     counted = TextColumn("{task.fields[counted]}", markup=False)
-    columns = (TextColumn("{task.description:<24}", markup=False), BarColumn(20), counted, TimeElapsedColumn())
-    doing_column = TextColumn("{task.fields[doing]}", markup=False)
-    progress = Progress(*columns, doing_column, console=Console(stderr=True))
+    # Where the terminal is narrow, the end of what is under way is cut, and nothing else.
+    under_way = TextColumn("{task.fields[doing]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(12), counted, TimeElapsedColumn(), under_way)
+    progress = Progress(*columns, console=Console(stderr=True), expand=True)
 
     @contextmanager
     def follow(label: str, total: int, count: Callable[[], int], doing: Callable[[], Doing | None] = _nothing) -> Iterator[None]:
@@ -37,7 +40,7 @@ def _bars() -> Iterator[Follow]:
             made, now = count(), doing()
             share = now.share if now and now.unit == "step" else 0
             counted = f"{made}/{total} pictures"
-            progress.update(task, completed=min(total, made + share), counted=counted, doing=str(now) if now and made < total else "")
+            progress.update(task, completed=min(total, made + share), counted=counted, doing=_narrow(now) if now else "")
 
         with repeated(update):
             yield
@@ -47,6 +50,12 @@ def _bars() -> Iterator[Follow]:
     with progress, heard(sign_of_all):
         yield follow
         sign_of_all.hide()
+
+
+def _narrow(doing: Doing) -> str:
+    """The time left first: what stands last may be cut."""
+    left = f"{clock(doing.left_s)} left, " if doing.left_s is not None else ""
+    return f"{left}{replace(doing, left_s=None)}"
 
 
 class _Before:
