@@ -12,7 +12,7 @@ from sdxl_lab import comet
 from sdxl_lab.comet import Standing
 from sdxl_lab.errors import LabError
 from sdxl_lab.records import RunFolder, find_runs
-from sdxl_lab.signs import Lines
+from sdxl_lab.signs import Lines, repeated
 from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
@@ -83,13 +83,14 @@ def push(paths: Sequence[Path], home: Path) -> None:
 def _sending() -> Iterator[Callable[[str, str], Callable[[int, int], None]]]:
     """Show how much of runs is sent: called with a run's name and number, gives what is called with the files sent so far, and of how many."""
     if not sys.stderr.isatty():
-        lines = Lines()
+        lines, latest = Lines(), [""]
 
         def begin(name: str, number: str) -> Callable[[int, int], None]:
-            lines.say(f"sending {name}, {number}")
-            return lambda sent, total: lines.show(f"sending {name}, {number}: {sent} of {total} files")
+            latest[0] = f"sending {name}, run {number}"
+            return lambda sent, total: latest.__setitem__(0, f"sending {name}, run {number}: {sent} of {total} files")
 
-        yield begin
+        with repeated(lambda: lines.show(latest[0])):
+            yield begin
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

@@ -163,7 +163,7 @@ def test_a_refused_key_is_one_error(backend, run):
     backend.expire_key()
     said = call("push", run.path)
     assert said.returncode == 1
-    [line] = [line for line in said.stderr.splitlines() if line.startswith("sdxl-lab: ")]
+    [line] = [line for line in said.stderr.splitlines() if line.startswith("sdxl-lab: ") and not line.startswith("sdxl-lab: sending ")]
     assert "does not accept the API key" in line
     assert backend.api_key not in said.stderr
     assert not comet.standing(run).is_whole
