@@ -91,7 +91,7 @@ def of_comet(runs: Sequence[RunFolder], folder: Path) -> str:
         urls = " ".join(filter(None, (comet.standing(run).url for run in runs[:3]))) + (" ..." if len(runs) > 3 else "")
         return f"in Comet: {urls}" if not lacking else f"Comet lacks some of {len(lacking)} of {len(runs)} runs; the rest is sent by: {pushed}"
     archives = folder / ("" if runs[0].path == folder else "*") / runs[0].comet_folder.name / "*.zip"
-    return f"Comet has nothing yet; with an API key: {pushed}, or comet upload {short(archives)}"
+    return f"for Comet, with an API key: {pushed}, or comet upload {short(archives)}"
 
 
 def short(path: Path) -> Path:
