@@ -46,10 +46,11 @@ def test_each_step_and_component_is_told(tmp_path, scene, heard):
     components = [str(doing) for doing in heard if doing.unit == "component"]
     assert [line.partition(":")[0] for line in components] == ["loading the base"] * len(components)
     assert {line.split(": ")[1].split(",")[0] for line in components} >= {"unet", "vae", "text_encoder", "text_encoder_2", "tokenizer"}
+    image, mask = scene
     for handover in ("consistent", "stock"):
         denoising = Denoising(num_inference_steps=6, strength=1.0, high_noise_frac=0.5, handover=handover)
         edit = Edit(sample="disc", task="inpaint", prompt="a red star", seed=3, settings=EditSettings(denoising=denoising))
-        made = generate(edit, *scene, checkpoint)
+        made = generate(edit, image, mask, checkpoint)
         steps = [doing for doing in heard if doing.unit == "step"]
         assert [doing.what for doing in steps] == ["base"] * made.base_steps + ["refiner"] * made.refiner_steps
         assert [(doing.done, doing.total) for doing in steps] == [(step, 6) for step in range(1, 7)]
