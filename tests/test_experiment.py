@@ -163,7 +163,7 @@ def test_every_picture_of_a_run_is_made_and_kept(parameters):
 
 def test_a_run_goes_on_where_it_stopped(parameters, monkeypatch, tmp_path):
     """
-    A run that was interrupted makes only what is missing, and ends with the pictures of an undisturbed one, bit for bit.
+    A run that was interrupted makes only what is missing, shows all of them in order, and ends with the pictures of an undisturbed one, bit for bit.
     """
     undisturbed = resolved_from(parameters, runs_folder=str(tmp_path / "undisturbed"))
     run(undisturbed)
@@ -173,15 +173,17 @@ def test_a_run_goes_on_where_it_stopped(parameters, monkeypatch, tmp_path):
         if len(made) == 2:
             raise KeyboardInterrupt
         made.append(edit)
-        original(edit, *args)
+        return original(edit, *args)
 
     original = experiment._make
     monkeypatch.setattr(experiment, "_make", make)
     with pytest.raises(KeyboardInterrupt):
         run(resolved)
     assert len(resolved.folder.pictures()) == 2
-    monkeypatch.setattr(experiment, "_make", lambda edit, *args: (made.append(edit), original(edit, *args)))
-    run(resolved)
+    monkeypatch.setattr(experiment, "_make", lambda edit, *args: (made.append(edit), original(edit, *args))[1])
+    shown: list[tuple[str, bool]] = []
+    run(resolved, show=lambda words, image: shown.append((words, image.is_file())))
+    assert shown == [(experiment.title(edit), True) for edit in resolved.spec.edits]
     assert made == list(resolved.spec.edits)
     assert same(pixels_of(resolved), pixels_of(undisturbed))
 
