@@ -37,7 +37,7 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[st
         missing = f"tasks: sample {sample.name} has no mask, and {edit.task} needs one; add it to metadata.json, or outpaint with mode canvas"
         return edit, [*problems, missing]
     mask_file = None if settings.mode == "canvas" else (sample.mask_path, sample.mask_sha256)
-    size = sample.size or sample.image().size
+    size = sample.size
     asked: Any = (settings.mask, settings.canvas, settings.mode)  # frozen, so that they can be hashed
     has_specks, fault = _of_the_mask(edit.sample, edit.task, mask_file, size, *asked, outline.sizes)
     return as_it_matters(edit, has_specks=has_specks), problems + ([f"hyperparameters.mask: {fault}"] if fault else [])
@@ -90,7 +90,7 @@ def _of_the_mask(
     """Whether specks of the mask are ignored to any effect, and what is wrong with it."""
     settings = EditSettings(mask=mask, canvas=canvas, mode=mode)
     edit = Edit(sample=sample, task=task, prompt="", seed=0, settings=settings)
-    mask_image = Sample(name=sample, image_path=file[0], mask_path=file[0], mask_sha256=file[1]).mask() if file else None
+    mask_image = Sample(name=sample, image_path=file[0], size=size, mask_path=file[0], mask_sha256=file[1]).mask() if file else None
     try:
         found = settled(edit, size, mask_image, sizes)
         require_cells(edit, found)

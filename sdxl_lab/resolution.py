@@ -82,7 +82,7 @@ class Resolved:
         """The regions that will be repainted: "sample task" to a mask, white where it is repainted."""
         from sdxl_lab.regions import regions
 
-        samples = {sample.name: (sample.size or sample.image().size, sample.mask()) for sample in self.samples}
+        samples = {sample.name: (sample.size, sample.mask()) for sample in self.samples}
         return {title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in self.spec.edits}
 
     @property
@@ -217,7 +217,7 @@ def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[
     """Of each picture its own size and the working size."""
     from sdxl_lab.regions import sizes_of
 
-    own = {name: sample.size or sample.image().size for name in {edit.sample for edit in edits} for sample in [dataset.sample(name)]}
+    own = {name: sample.size for name in {edit.sample for edit in edits} for sample in [dataset.sample(name)]}
     return [sizes_of(edit, own[edit.sample], sizes) for edit in edits]
 
 
