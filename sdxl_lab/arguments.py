@@ -57,6 +57,11 @@ def _integer(_: yaml.SafeLoader, node: Any) -> int:
     return int(node.value)  # PyYAML's own takes 010 for an octal number
 
 
+def _text(loader: yaml.SafeLoader, node: Any) -> str:
+    # JSON writes an emoji as two escapes, of which PyYAML makes two halves.
+    return loader.construct_scalar(node).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
 _TEXT = "tag:yaml.org,2002:str"
 _BREAKS = re.compile("[\x85\u2028\u2029]")
 """PyYAML reads these as line breaks, as YAML 1.1 says, unless they are escaped."""
@@ -73,6 +78,7 @@ for _kind in (_Loader, _Dumper):
     _kind.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
     _kind.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_NUMBER), list("-+0123456789."))
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Loader.add_constructor(_TEXT, _text)
 _Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar(_TEXT, text, style='"' if _BREAKS.search(text) else None))
 
 

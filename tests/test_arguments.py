@@ -267,3 +267,11 @@ def test_a_file_without_end_is_refused():
     """
     with pytest.raises(ArgumentError, match="more than 16,777,216 bytes"):
         read_file(Path("/dev/zero"))
+
+
+def test_an_emoji_arrives_whole_from_json():
+    """
+    JSON's two escapes for one letter are that letter, as a value and as a key; half of them stays half, to be refused by the gate.
+    """
+    given = {"\N{OCTOPUS}": ["\N{OCTOPUS} é", "\ud83d"]}
+    assert laid_over({}, texts=[json.dumps(given)], takes_text=lambda _: False) == given

@@ -47,7 +47,7 @@ class Trial:
 
     arguments: list[Any]
     is_valid: bool
-    environment: dict[str, str | None] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,8 @@ def test_no_input_ends_in_a_traceback(kind, bench, monkeypatch):
         assert said.code in ({0} if trial.is_valid else CODES), (number, trial, said)
         assert "Traceback" not in said.err, (number, trial, said)
         assert said.code == 0 or said.err.strip(), (number, trial)
-        cache = {path for path in files_below(bench.here) if path.is_relative_to(bench.here / "cache")}
-        assert files_below(bench.here) - before - cache == set(), (number, trial)
+        asked = {bench.here / str(argument) for argument in trial.arguments}
+        asked |= {path for path in files_below(bench.here) if path.is_relative_to(bench.here / "cache")}
+        assert files_below(bench.here) - before - asked == set(), (number, trial)
         assert files_below(Path(tempfile.gettempdir())) == set(), (number, trial)
         shutil.rmtree(bench.here)
