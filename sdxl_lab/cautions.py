@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sdxl_lab.hyperparams import flatten
@@ -16,6 +18,14 @@ MUCH_GUIDANCE, MANY_STEPS = 3.0, 16
 
 class CautionWarning(UserWarning):
     """What `cautions` says, where a picture is made by code."""
+
+
+@contextmanager
+def said_before() -> Iterator[None]:
+    """A block in which nothing is warned of: it was said when the edit was resolved, or stands in the picture's record."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CautionWarning)
+        yield
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sdxl_lab.cautions import FewSteps, Traits
 from sdxl_lab.checkpoint_files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoint_sources import HUB_ID, locate
-from sdxl_lab.dilation import AUTO, with_kernel
+from sdxl_lab.dilation import AUTO
 from sdxl_lab.hub import Repository
 from sdxl_lab.hyperparams import merge
 from sdxl_lab.parameters import problems
@@ -55,22 +55,23 @@ def defaults(identity: CheckpointIdentity, release: str | None = None) -> dict[s
     return {"denoising": denoising, "mask": {"kernel_size": 1 if is_first else AUTO}}
 
 
-def suited(edit: Edit, identity: CheckpointIdentity, size: tuple[int, int]) -> Edit:
+def suited(edit: Edit, identity: CheckpointIdentity) -> Edit:
     """Give an edit made by code what it leaves open, as parameters would: the checkpoint's own defaults, then the library's.
+
+    The mask is not dilated unless the edit says so: code gives the very mask that it means.
 
     An edit that parameters made, or that was read from a record, leaves nothing open and stays as it is.
 
     Args:
         edit: What to paint.
         identity: With which checkpoint.
-        size: (width, height) in pixels of the picture that is edited.
 
     Raises:
         SpecError: It is not valid, as a copy with changes may be.
     """
     try:
-        values = merge({"settings": defaults(identity)}, edit.model_dump(exclude_unset=True, warnings=False))
-        return Edit.model_validate(values | {"settings": with_kernel(values["settings"], size)})
+        brought = {"denoising": defaults(identity)["denoising"]}
+        return Edit.model_validate(merge({"settings": brought}, edit.model_dump(exclude_unset=True, warnings=False)))
     except ValidationError as error:
         raise SpecError(problems(error, Edit), f"the edit of sample {edit.sample!r}") from None
 

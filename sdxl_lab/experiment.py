@@ -165,7 +165,8 @@ def execute(
     def count() -> int:
         return min(len(whole_lines(folder.lines_file)), planned)
 
-    if folder.path.is_dir():
+    is_done = resolved.is_done and notebooks.is_whole(folder.executed_notebook)
+    if folder.path.is_dir() and not is_done:
         with _once_free(lambda: locked(folder.path), say):  # before a kernel starts, and before another's pictures are counted as this run's
             pass
 
@@ -192,15 +193,14 @@ def execute(
 
 
 def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Picture:
-    from sdxl_lab.cautions import CautionWarning
+    from sdxl_lab.cautions import said_before
     from sdxl_lab.generate import generate
     from sdxl_lab.metrics import measure
 
     sample = resolved.dataset.sample(edit.sample)
     machine.forget_gpu_peak()
     image = sample.image(**edit.settings.image.model_dump())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CautionWarning)  # it was said when the run was resolved
+    with said_before():
         made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
     metrics = measure(made, colour=_asked_colour(edit, sample)) | machine.peak_memory()
     return folder.add_picture(edit, made, metrics, resolved.notes.get((edit.sample, edit.task), ()))
@@ -245,7 +245,10 @@ def _once_free(lock: Callable[[], AbstractContextManager[_T]], say: Callable[[st
 def _trajectories() -> TrajectoryCache:
     from sdxl_lab.trajectory import TrajectoryCache
 
-    return TrajectoryCache(max_bytes=int(os.environ.get(CACHE_BYTES) or 2**30))
+    written = os.environ.get(CACHE_BYTES) or str(2**30)
+    if not written.isdecimal():
+        raise ExperimentError(f"{CACHE_BYTES} is {written!r}; it is a whole number of bytes, such as {2**30}: set it again, or unset it")
+    return TrajectoryCache(max_bytes=int(written))
 
 
 def _unseen(label: str, total: int, count: object, doing: object) -> nullcontext[None]:

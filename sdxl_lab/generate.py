@@ -62,7 +62,7 @@ def generate(
     """Repaint one picture.
 
     Args:
-        edit: What to paint, and every setting. Steps, strength, guidance and kernel that code left open are the defaults, as parameters have it.
+        edit: What to paint, and every setting. Steps, strength and guidance that code left open are the checkpoint's own, as parameters have it.
         image: The sample's image, any size.
         mask: The sample's mask of that size, white is the object; None only for outpainting with mode `canvas`.
         checkpoint: The loaded models.
@@ -80,7 +80,7 @@ def generate(
         CautionWarning: Something of the edit has no effect or will make a poor picture, as `cautions` says; or the decoded picture has but one color.
     """
     is_reading_open, are_specks_open = "image" not in edit.settings.model_fields_set, "specks" not in edit.settings.mask.model_fields_set
-    edit = suited(edit, checkpoint.identity, image.size)
+    edit = suited(edit, checkpoint.identity)
     if is_reading_open:
         edit = as_it_matters(edit, readings=pictures.facts_of(image, pictures.rgb(image)).readings)
     look = settled if are_specks_open else regions

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from sdxl_lab import pictures
-from sdxl_lab.masks import MaskError, binarize
+from sdxl_lab.masks import MaskError, binarize, opencv
 
 LOOKED_AT = 1_000_000
 """About how many pixels are looked at: whole rows, evenly spread."""
@@ -244,6 +243,7 @@ def _is_gray(values: np.ndarray, opaque: np.ndarray, longer_side: int) -> bool:
     scale = min(1.0, COARSE_PIXELS / longer_side)
     height = min(len(values), max(1, round(values.shape[0] * scale)))
     size = (max(1, round(values.shape[1] * scale)), height)
+    cv2 = opencv()
     coarse = cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     whole = cv2.resize(opaque.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
     is_middle = ((coarse >= DARK) & (coarse < LIGHT) & whole)[:, 1:-1] & whole[:, 2:] & whole[:, :-2]

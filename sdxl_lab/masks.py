@@ -148,12 +148,13 @@ def latent_mask(mask_image: Image.Image, *, mode: LatentMask = "nearest", factor
     return Image.fromarray(cells.astype(np.uint8) * 255)
 
 
-def without_specks(mask_image: Image.Image, area: float) -> Image.Image:
+def without_specks(mask_image: Image.Image, area: float, *, holes: bool = True) -> Image.Image:
     """Leave out what is too small to be meant: specks of white, then those of black.
 
     Args:
         mask_image: Mask of size (W, H), any mode; binarized at half intensity first.
         area: Pixels of this mask; a connected region with fewer is a speck, unless nothing of its color is larger.
+        holes: Whether specks of black are left out, too.
 
     Returns:
         A new mode "L" mask of size (W, H) holding only 0 and 255.
@@ -162,7 +163,7 @@ def without_specks(mask_image: Image.Image, area: float) -> Image.Image:
         MaskError: OpenCV can't be imported.
     """
     white = _larger(_white(mask_image), area)
-    return Image.fromarray((~_larger(~white, area)).astype(np.uint8) * 255)
+    return Image.fromarray((~_larger(~white, area) if holes else white).astype(np.uint8) * 255)
 
 
 def extend_canvas(

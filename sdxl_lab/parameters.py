@@ -178,11 +178,12 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, An
         if isinstance(key, int):
             path += f"[{key}]"
             continue
-        if level is None:  # what follows names a member of the setting's union
+        if field is not None and level is None and len(list(_members(field.annotation))) > 1:  # what follows names a member of its union
             break
         path = f"{path}.{key}" if path else key
-        field = level.model_fields.get(key)
-        level = _model(key, field)
+        if level is not None:
+            field = level.model_fields.get(key)
+            level = _model(key, field)
     return path, field
 
 

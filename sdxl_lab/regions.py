@@ -105,12 +105,13 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
         got = f"{mask.width}x{mask.height} and the image {size[0]}x{size[1]}"
         raise masks.MaskError(f"{_named(edit)}: the mask is {got}; they must have one size: redraw or resize the mask.")
     mask, ignores = masks.binarize(mask), settings.mask.specks == "ignore"
-    # A speck is looked for before it is dilated, and again at the working size, where thin parts of the mask may have come apart.
+    # A speck is looked for before it is dilated, and again at the working size, where thin parts of the mask may have come apart. There black
+    # ones are none: a corner that a dilated region leaves is no fault of the mask.
     cleaned = masks.without_specks(mask, CELL_PX**2 * size[0] * size[1] / (scaled_size[0] * scaled_size[1])) if ignores else mask
     object_or_background = masks.invert(cleaned) if settings.mode == "background" else cleaned
     repainted = masks.dilate(object_or_background, settings.mask.kernel_size, settings.mask.iterations)
     scaled = _scaled(repainted, scaled_size)
-    seen = masks.without_specks(scaled, CELL_PX**2) if ignores else scaled
+    seen = masks.without_specks(scaled, CELL_PX**2, holes=False) if ignores else scaled
     has_ignored = any(ImageChops.difference(*pair).getbbox() for pair in ((mask, cleaned), (scaled, seen)))
     return Regions(repainted=repainted, composited=repainted, scaled=seen, has_ignored=has_ignored)
 

@@ -267,10 +267,12 @@ def _compute(stamp: Stamp, threads: int | None) -> Compute:
 
 
 def _made(edit: Edit, image: Image.Image, mask: Image.Image | None, checkpoint: Checkpoint) -> Generated:
+    from sdxl_lab.cautions import said_before
     from sdxl_lab.generate import generate
 
     try:
-        return generate(edit, image, mask, checkpoint)
+        with said_before():
+            return generate(edit, image, mask, checkpoint)
     except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         # Settings that pass the gate one by one may still be more than torch can compute.
         raise ReproduceError(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdxl_lab.disk import DiskError
+from sdxl_lab.wording import counted
 
 BYTES_PER_PIXEL = 4
 """Of a photograph's PNG about 2, once for the result, and once for the input and the sheet together."""
@@ -41,7 +42,7 @@ def check_room(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[str]:
     if free_bytes >= needed_bytes:
         return []
     line = (
-        f"{len(sizes)} pictures and what is written about them will take about {_written(needed_bytes)}, and the disk of {folder} has "
+        f"{counted(len(sizes), 'picture')} and what is written about them will take about {_written(needed_bytes)}, and the disk of {folder} has "
         f"{_written(free_bytes)} free; free some space, or choose another runs_folder"
     )
     if free_bytes < LEAST_BYTES * len(sizes):

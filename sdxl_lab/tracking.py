@@ -12,6 +12,7 @@ from sdxl_lab.records import RunFolder
 from sdxl_lab.report import write_report
 from sdxl_lab.spec import RunSpec
 from sdxl_lab.stamps import png
+from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -89,7 +90,9 @@ def of_comet(runs: Sequence[RunFolder], folder: Path) -> str:
     if "online" in ways:
         lacking = [run for run in runs if not comet.standing(run).is_whole]
         urls = " ".join(filter(None, (comet.standing(run).url for run in runs[:3]))) + (" ..." if len(runs) > 3 else "")
-        return f"in Comet: {urls}" if not lacking else f"Comet lacks some of {len(lacking)} of {len(runs)} runs; the rest is sent by: {pushed}"
+        if not lacking:
+            return f"in Comet: {urls}"
+        return f"Comet lacks some of {len(lacking)} of {counted(len(runs), 'run')}; the rest is sent by: {pushed}"
     archives = folder / ("" if runs[0].path == folder else "*") / runs[0].comet_folder.name / "*.zip"
     return f"for Comet, with an API key: {pushed}, or comet upload {short(archives)}"
 

@@ -66,7 +66,7 @@ def test_what_is_no_dataset_is_not_sent(backend, tmp_path, one_worker):
     (tmp_path / "empty").mkdir()
     spoilt = write_dataset(tmp_path / "spoilt")
     (spoilt / "images/octopus.png").write_bytes(b"no picture")
-    for folder, message in (("absent", "is no folder"), ("empty", r"has no metadata\.json"), ("spoilt", "1 of 1 samples")):
+    for folder, message in (("absent", "is no folder"), ("empty", r"has no metadata\.json"), ("spoilt", "1 of 1 sample ")):
         with pytest.raises(artifacts.ArtifactError, match=message):
             artifacts.publish(tmp_path / folder, "team/sea")
     with pytest.raises(CometError, match=r"'images/a\?\.png': it holds a control character or one of(?s:.*)rename it, also in metadata"):

@@ -179,7 +179,7 @@ def test_without_checksums_every_picture_is_opened(backend, tmp_path, one_worker
     sea(backend, tmp_path)
     (asset,) = (asset for asset in version_of(backend).assets if asset.name == "images/octopus.png")
     backend.fail(f"assetId={asset.id}", body=b"x" * len(asset.content))
-    with pytest.raises(CometError, match=r"came whole, but cannot be used: 1 of 1 samples in metadata\.json"):
+    with pytest.raises(CometError, match=r"came whole, but cannot be used: 1 of 1 sample in metadata\.json"):
         artifacts.fetch("team/sea:1.0.0", datasets_folder=tmp_path / "datasets")
     assert set(contents(tmp_path / "datasets")) == {"team/sea/.lock"}
 

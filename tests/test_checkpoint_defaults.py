@@ -168,11 +168,13 @@ WORDS: dict[str, Any] = dict(sample="scene-0", prompt="a red star", seed=3)
 def test_code_takes_a_checkpoints_defaults_as_parameters_do(turbo, tmp_path, task):
     """
     An edit that names no steps, made by code, is the edit and the picture that parameters without steps make: of Turbo four steps, no guidance.
+
+    Code gives the mask that it means, which is not dilated.
     """
     dataset = write_dataset(tmp_path / "scenes", count=1)
     values = dict(name="turbo", dataset=str(dataset), checkpoint=str(turbo), tracking="off", tasks=[task])
     words = {key: WORDS[key] for key in ("prompt", "seed")}
-    resolved = resolve(RunSpec.from_parameters(**values, hyperparameters=words))
+    resolved = resolve(RunSpec.from_parameters(**values, hyperparameters=words | {"mask": {"kernel_size": 1}}))
     (planned,) = resolved.spec.edits
     sample = resolved.dataset.sample("scene-0")
     checkpoint = cpu(turbo)
@@ -193,8 +195,8 @@ def test_an_edit_with_nothing_left_open_stays_as_it_is(name, release):
     spec = RunSpec.from_parameters(name="a", dataset="b", checkpoint=name, hyperparameters={"denoising": {"high_noise_frac": 0.8}})
     for task in spec.tasks:
         edit = spec.edit("star", task, prompt="a", negative_prompt=None, seed=1, defaults=defaults(identity, release), size=SIZE)
-        assert suited(edit, identity, SIZE) == edit
-        assert suited(Edit.model_validate_json(edit.model_dump_json()), identity, SIZE) == edit
+        assert suited(edit, identity) == edit
+        assert suited(Edit.model_validate_json(edit.model_dump_json()), identity) == edit
 
 
 def test_what_code_names_is_kept():
@@ -203,13 +205,11 @@ def test_what_code_names_is_kept():
     """
     turbo = named("stabilityai/sdxl-turbo")
     edit = Edit(task="inpaint", settings=EditSettings(denoising=Denoising(num_inference_steps=2, scheduler="lcm")), **WORDS)
-    denoising = suited(edit, turbo, SIZE).settings.denoising
+    denoising = suited(edit, turbo).settings.denoising
     assert (denoising.num_inference_steps, denoising.strength, denoising.guidance_scale, denoising.scheduler) == (2, 1.0, 0.0, "lcm")
     same_as_default = Edit(task="inpaint", settings=EditSettings(denoising=Denoising(num_inference_steps=50, guidance_scale=7.5)), **WORDS)
-    assert suited(same_as_default, turbo, SIZE).settings.denoising.num_inference_steps == 50
-    assert (
-        suited(Edit(task="inpaint", settings=EditSettings(), **WORDS), named("pocket", "pocket"), SIZE).settings.denoising.num_inference_steps == 30
-    )
+    assert suited(same_as_default, turbo).settings.denoising.num_inference_steps == 50
+    assert suited(Edit(task="inpaint", settings=EditSettings(), **WORDS), named("pocket", "pocket")).settings.denoising.num_inference_steps == 30
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ from sdxl_lab.stamps import read_stamp
 from tests.datasets import write_dataset
 from tests.words import HOSTILE
 
+UNSLASHED = HOSTILE.replace("\\", "/")
+"""What a folder may be called: a backslash is refused by itself."""
+
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 
 
@@ -139,7 +142,7 @@ def test_wrong_usage_leaves_with_2(arguments):
         (["run", "inpaint_outpaint", "-p", "hyperparameters.prompt", "null"], "got the text 'null', which is not None"),
         (["run", "inpaint_outpaint", "-r", "hyperparameters.seed", "5"], "Write 5, without quotes, and not by -r"),
         (["run", "inpaint_outpaint", "-r", "dataset", "--"], "the dataset '--' is not there"),
-        (["run", "inpaint_outpaint", "-p", "dataset", HOSTILE], f"the dataset {HOSTILE!r} is not there"),
+        (["run", "inpaint_outpaint", "-p", "dataset", UNSLASHED], f"the dataset {UNSLASHED!r} is not there"),
         (["run", "inpaint_outpaint", "-p", "dataset", "\udcff"], "no Unicode text"),
         (["run", "inpaint_outpaint", "-p", "colour", "red"], "colour: unknown key; valid here are name, dataset, checkpoint"),
         (["run", "inpaint_outpaint", "-p", "a..b", "red"], "got the path 'a..b'"),

@@ -116,7 +116,7 @@ def test_a_plan_says_it(resolved, tmp_path):
     """
     parameters = {key: value for key, value in resolved.spec.spec.model_dump(mode="json").items() if key != "name"}
     planned = plan(SweepFile.from_dict({"name": "seeds", "parameters": parameters, "grid": {"hyperparameters.seed": [1, 2, 3]}}))
-    assert [line.partition(": ")[0] for line in planned.notes] == ["seed=1 and 2 more"] * 2
+    assert [line.partition(": ")[0] for line in planned.notes if line.startswith("seed")] == ["seed=1 and 2 more"] * 2
     assert str(planned).count("are read") == 2
 
 

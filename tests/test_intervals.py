@@ -117,5 +117,5 @@ def test_no_number_is_an_error(numbers, names):
     """
     No number, or a number without its sample, is refused in one line that says what was given.
     """
-    with pytest.raises(IntervalError, match=f"got {len(numbers)} numbers of {len(names)} samples"):
+    with pytest.raises(IntervalError, match=f"got {len(numbers)} numbers? of {len(names)} sample"):
         mean_interval(numbers, names)

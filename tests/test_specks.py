@@ -110,7 +110,7 @@ def test_a_mask_of_which_something_vanishes_is_refused_before_the_run(asked):
     """
     Every sample and task with a region that no latent cell sees is named at once, with its place in the picture's own pixels.
     """
-    asked["hyperparameters"]["mask"] = {"specks": "keep"}
+    asked["hyperparameters"]["mask"] = {"specks": "keep", "kernel_size": 1}
     with pytest.raises(SpecError) as caught:
         resolve(RunSpec.from_parameters(**asked))
     inpaint, outpaint = caught.value.problems

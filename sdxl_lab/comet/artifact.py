@@ -27,6 +27,7 @@ from sdxl_lab.digests import digest_of_file
 from sdxl_lab.disk import TEMPORARY, remove_unfinished, sync_folder, write_whole
 from sdxl_lab.errors import LabError
 from sdxl_lab.locks import LockError, locked
+from sdxl_lab.wording import counted
 
 ATTEMPTS = 3
 """How often a file is asked for that comes cut off or damaged."""
@@ -147,7 +148,7 @@ def publish(folder: Path, paths: Sequence[str], reference: Reference, *, samples
     }
     with _talking(what, advice) as dialogue:
         told: dict[str, Any] = {}
-        progress.tell(f"uploading {len(files)} files of {folder.name}, {total_bytes / 1e6:.1f} MB")
+        progress.tell(f"uploading {counted(len(files), 'file')} of {folder.name}, {total_bytes / 1e6:.1f} MB")
         for told in dialogue.ask("publish", silence_s=SENDING_S + total_bytes / SLOWEST_BYTES_PER_S, **sent):
             version = told["version"]
         found = Reference(workspace=reference.workspace, name=reference.name, version=version)
