@@ -89,7 +89,10 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("case", FAULTS)
+SLOW = ("a file's connection is reset", "not read back")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW)) for case in FAULTS])
 def test_a_fault_while_publishing_is_one_error(backend, tmp_path, one_worker, monkeypatch, case):
     """
     Whatever goes wrong is said in one error; a version that is not whole cannot be fetched; afterward the same call succeeds.

@@ -137,7 +137,7 @@ def test_the_demo_is_three_experiments_with_thirty_results(kind, request, monkey
     assert sum(image.name in ("inpaint", "outpaint") for experiment in left.backend.experiments.values() for image in experiment.images) == 30
 
 
-@pytest.mark.parametrize("kind", ["quick", "offline", pytest.param("real", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["quick", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("offline", "real"))])
 def test_no_secret_is_left_anywhere(kind, request):
     """
     The API key is in no file, no archive, no output and no request but where requests carry it; nor is the rest of the environment.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from commands import said
 from compare_runs import SAMPLES, planned, recorded, seam
 from rich.console import Console
 
@@ -156,9 +157,9 @@ def test_a_sweep_file_stands_for_its_runs(tmp_path):
     for resolved in made[:2]:
         recorded(resolved, lambda *_: {"seam_delta_e": 1.0})
     recorded(planned(tmp_path / "runs", "another"))
-    said = subprocess.run([COMMAND, "compare", str(sweep)], capture_output=True, text=True, timeout=120, check=True).stdout
-    assert [line.split()[1] for line in said.splitlines()[2:5] if line] == [resolved.spec.name for resolved in made[:2]]
-    assert "another" not in said
+    shown = said("compare", sweep).out
+    assert [line.split()[1] for line in shown.splitlines()[2:5] if line] == [resolved.spec.name for resolved in made[:2]]
+    assert "another" not in shown
 
 
 def test_what_cannot_be_compared_is_one_message(runs, tmp_path):

@@ -166,7 +166,7 @@ def test_repositories_that_are_not_there_are_named(online):
     assert f"the hub has no {BASE} at revision 'v9'" in online[f"{BASE}@v9"]
 
 
-@pytest.mark.parametrize("environment", [{}, {"HF_HUB_OFFLINE": "1"}])
+@pytest.mark.parametrize("environment", [pytest.param({}, marks=pytest.mark.slow), {"HF_HUB_OFFLINE": "1"}])
 def test_offline_the_cache_serves_the_same(online, somewhere, environment):
     """
     Without the hub, by choice or not, what was loaded once is loaded again, with the same commit and the same picture.

@@ -28,7 +28,7 @@ def white(mask: Image.Image) -> np.ndarray:
     return pixels == 255
 
 
-@pytest.mark.parametrize(("kernel_size", "iterations"), [(1, 1), (3, 1), (3, 4), (7, 2), (9, 0), (201, 3)])
+@pytest.mark.parametrize(("kernel_size", "iterations"), [(1, 1), (3, 1), (3, 4), (7, 2), (9, 0), (101, 2)])
 def test_dilation_is_that_of_morphology(kernel_size, iterations):
     """
     Dilating equals scipy's binary dilation by the square, applied as often.

@@ -125,6 +125,7 @@ def test_a_clean_notebook_says_nothing(tmp_path, monkeypatch, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_sweep_keeps_the_reasons_and_shows_each_once(planned, notebook, capfd):
     """
     What a worker finds stands with its attempts, whether its point was made or failed; the board has it once, and stderr not at all.

@@ -80,8 +80,11 @@ def record(planned_run: PlannedRun) -> None:
         {"grid": {SEED: [3, -4], FRAC: [None, 0.5, 0.8]}},
         {"grid": {"hyperparameters.denoising.scheduler": ["heun", "dpmpp_2m"], FRAC: [0.8, None, 0.6]}},
         {"grid": {FRAC: [0.4, 0.7], "hyperparameters.denoising.handover": ["stock", "consistent"]}},
-        {"grid": {FRAC: [0.6, None], "hyperparameters.mask.feather_px": [0, 3], "hyperparameters.refiner.aesthetic_score": [5.0, 6.0]}},
-        {"grid": {FRAC: [0.7, None], "hyperparameters.denoising.strength": [0.5, 1.0]}},
+        pytest.param(
+            {"grid": {FRAC: [0.6, None], "hyperparameters.mask.feather_px": [0, 3], "hyperparameters.refiner.aesthetic_score": [5.0, 6.0]}},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"grid": {FRAC: [0.7, None], "hyperparameters.denoising.strength": [0.5, 1.0]}}, marks=pytest.mark.slow),
         {"points": [{"tasks": ["outpaint", "inpaint"], FRAC: 0.6}, {"tasks": ["inpaint"]}, {"samples": None, FRAC: 0.5}]},
         {"grid": {"hyperparameters.outpaint.mode": ["canvas"], "tasks": [["outpaint"]], "hyperparameters.canvas.left_px": [8], FRAC: [0.5, None]}},
     ],

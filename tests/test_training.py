@@ -73,6 +73,7 @@ def test_a_pool_draws_the_examples_of_its_seeds(tmp_path):
     assert (tmp_path / "few-pictures.npy").stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_the_tokenizer_is_the_same_in_every_process():
     """
     A training that goes on in another process gives each token the number it had.
