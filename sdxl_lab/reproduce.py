@@ -46,8 +46,8 @@ def reproduce(
     """Make a picture again from its own description, as `generate` made it, and compare.
 
     What the description names is looked up by digest: the built-in datasets and checkpoint, the datasets in `artifacts/datasets` and elsewhere in
-    the repository around the working folder, checkpoints in the hub's cache. It is never followed as a path, and nothing is downloaded without
-    `fetch`.
+    the repository around the working folder, or in that folder, checkpoints in the hub's cache. It is never followed as a path, and nothing is
+    downloaded without `fetch`.
 
     Args:
         picture: A PNG that sdxl_lab made.
@@ -193,16 +193,18 @@ def _datasets_here(name: str, version: str | None) -> list[str]:
 
 
 def _datasets_of_checkout(name: str) -> Iterator[str]:
-    """Datasets anywhere in the repository around the working folder, those of the wanted name first: folders move, and digests tell them."""
+    """Datasets anywhere in the repository around the working folder, those of the wanted name first: folders move, and digests tell them.
+
+    Where there is no repository, those in the working folder itself.
+    """
     top = experiment.home()
-    if not (top / "artifacts" / "README.md").is_file():
-        return
+    deepest = DEEPEST if (top / "artifacts" / "README.md").is_file() else 1
     found = []
     for folder, below, files in os.walk(top):
         path = Path(folder)
         if "metadata.json" in files:
             found.append(path)
-        is_deep = len(path.relative_to(top).parts) >= DEEPEST
+        is_deep = len(path.relative_to(top).parts) >= deepest
         below[:] = [] if is_deep else sorted(name for name in below if not name.startswith(".") and path / name != top / "artifacts")
     yield from map(str, sorted(found, key=lambda path: path.name != name)[:MOST_DATASETS])
 

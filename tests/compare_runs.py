@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from runs import made_for
@@ -31,9 +32,10 @@ def planned(
     tasks: tuple[Task, ...] = BOTH,
     seed: int = -732,
     prompts: bool = True,
+    sizes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
     **resolved: Any,
 ) -> ResolvedSpec:
-    """A run over some samples; seeds and prompts are the dataset's own, one a sample."""
+    """A run over some samples; seeds and prompts are the dataset's own, one a sample; where pictures have sizes, masks are dilated by them."""
     spec = RunSpec.from_parameters(
         name=name,
         dataset="sea",
@@ -50,7 +52,7 @@ def planned(
             prompt=f"a red {sample}" if prompts else "a crab",
             negative_prompt=None,
             seed=seed + SAMPLES.index(sample),
-            settings=spec.settings(task, {}, (64, 64)),
+            settings=spec.settings(task, {"mask": {"kernel_size": "auto"}} if sizes else {}, sizes.get(sample, (64, 64))),
         )
         for sample in samples
         for task in tasks

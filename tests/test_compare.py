@@ -74,6 +74,18 @@ def test_a_setting_of_one_task_is_named_after_it(tmp_path):
     assert one.loc["plain"].to_dict() == {"mask.kernel_size": 1, "mask.feather_px": 0}
 
 
+def test_what_only_tells_samples_apart_is_no_difference(tmp_path):
+    """
+    A kernel in proportion to each picture differs between samples, not between runs; one given for all is a difference.
+    """
+    sizes = {sample: (64 * number, 96) for number, sample in enumerate(SAMPLES, 1)}
+    refined = {"denoising": {"high_noise_frac": 0.8}}
+    runs = [recorded(planned(tmp_path, "base", sizes=sizes)), recorded(planned(tmp_path, "refined", refined, sizes=sizes))]
+    assert compare(runs).settings().to_dict() == {"denoising.high_noise_frac": {"base": None, "refined": 0.8}}
+    exact = recorded(planned(tmp_path, "exact", {"mask": {"kernel_size": 1}}, sizes=sizes))
+    assert compare([runs[0], exact], task="inpaint").settings().loc["exact"].to_dict() == {"mask.kernel_size": 1}
+
+
 def test_checkpoints_of_one_name_are_told_apart_by_digest(tmp_path):
     """
     Another checkpoint is a column by its name, and by its digest if only that differs; so are dtype and threads.

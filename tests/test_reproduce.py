@@ -297,7 +297,9 @@ def test_the_picture_itself_is_never_replaced(picture, tmp_path):
 
 def test_a_dataset_that_moved_within_the_checkout_is_found_by_its_digest(tmp_path, picture, dataset, sources, monkeypatch):
     """
-    In the repository around the working folder it is found under another name, beside another one of its own name; outside it is not looked for.
+    In the repository around the working folder it is found under another name, beside another one of its own name.
+
+    Outside it is not looked for, but in the working folder itself.
     """
     checkout = tmp_path / "checkout"
     (checkout / "artifacts").mkdir(parents=True)
@@ -307,6 +309,9 @@ def test_a_dataset_that_moved_within_the_checkout_is_found_by_its_digest(tmp_pat
     monkeypatch.chdir(checkout / "notebooks")
     with pytest.raises(ReproduceError, match="is not here; give its folder with --dataset FOLDER"):
         reproduce(picture, checkpoint=sources["checkpoint"])
+    monkeypatch.chdir(tmp_path / "outside")
+    assert reproduce(picture, checkpoint=sources["checkpoint"]).is_identical
+    monkeypatch.chdir(checkout / "notebooks")
     (checkout / "artifacts" / "README.md").touch()
     with pytest.raises(ReproduceError, match=r"is another, of digest .*; give its folder with --dataset FOLDER"):
         reproduce(picture, checkpoint=sources["checkpoint"])

@@ -234,14 +234,14 @@ def _differing(rows: Sequence[_Described], task: Task | None) -> dict[str, list[
 
 
 def _differs(rows: Sequence[Mapping[str, Any]], *, is_word: bool) -> bool:
-    """Whether rows have another value for a sample they share; for settings that samples do not bring along, also for others."""
-    if not is_word:
-        return len({_key(value) for row in rows for value in row.values()}) > 1
+    """Whether rows have another value for a sample they share; of what is no word of a sample's own, also for others."""
     shared: dict[str, set[str]] = {}
     for row in rows:
         for sample, value in row.items():
             shared.setdefault(sample, set()).add(_key(value))
-    return any(len(values) > 1 for values in shared.values())
+    if is_word or any(len(values) > 1 for values in shared.values()):
+        return any(len(values) > 1 for values in shared.values())
+    return len({tuple(sorted(set(map(_key, row.values())))) for row in rows if row}) > 1
 
 
 def _cell(values: Mapping[str, Any], *, several: bool) -> Any:
