@@ -225,10 +225,9 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
         compute: Where and how, settled.
 
     Raises:
-        CheckpointError: Its configuration is not there, or files that are here lack weights.
+        CheckpointError: Its configuration is not there.
     """
     source = locate(identity.name, identity.revision)
-    _require_whole(source)
     base = configuration(source.base)
     check_configuration(base)
     return Outline(
@@ -237,6 +236,18 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
         base_scheduler=_scheduler_config(base),
         refiner_scheduler=_scheduler_config(configuration(source.refiner)) if source.refiner else None,
     )
+
+
+def require_weights(identity: CheckpointIdentity) -> None:
+    """See that a checkpoint's files lack no weight: a second for models of SDXL's size, after imports that take several.
+
+    Args:
+        identity: What `identify` made of its name. What comes from the hub is looked at when it is loaded.
+
+    Raises:
+        CheckpointError: One is missing, or of another shape than its configuration asks for.
+    """
+    _require_whole(locate(identity.name, identity.revision))
 
 
 def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:

@@ -95,6 +95,7 @@ class _Resolver:
         if self._release is None:
             self.moved |= noticed(spec, resolved.edits, identity)
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
+        self._once(("weights", identity.name, identity.digest), lambda: checkpoints.require_weights(identity))
         outline = self._once(("outline", identity.name, identity.digest, compute), lambda: checkpoints.outline(identity, compute))
         works = {(edit.sample, edit.task): self._work(edit, resolved, dataset, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
