@@ -35,7 +35,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command; leave with 0 (done), 1 (an error, said in one message), 2 (wrong usage) or 130 (ctrl-C)."""
+    """Run the command; leave with 0 (done), 1 (an error, or a picture that came out differently), 2 (wrong usage) or 130 (ctrl-C)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to stop

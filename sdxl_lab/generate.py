@@ -70,11 +70,11 @@ def generate(
 
     Raises:
         SpecError: The edit is not valid, as a copy with changes may be.
-        MaskError: There is no mask, or nothing of it would be repainted.
+        MaskError: There is no mask, nothing of it would be repainted, or a part of it has no latent cell.
         TrajectoryError: A stage would run no step.
         CheckpointError: A refiner is asked for and the checkpoint has none.
         NotFiniteError: A model gave NaN or infinity.
-        OutOfMemoryError: The GPU's memory came to its end.
+        GpuMemoryError: The GPU's memory came to its end.
 
     Warns:
         CautionWarning: Something of the edit has no effect or will make a poor picture, as `cautions` says; or the decoded picture has but one color.

@@ -20,7 +20,7 @@ RESERVE_BYTES = 1 << 30
 """For what torch's kernels need beside tensors, and for gaps between these."""
 
 
-class OutOfMemoryError(LabError):
+class GpuMemoryError(LabError):
     """A GPU that has not enough memory for a checkpoint and a picture."""
 
 
@@ -58,7 +58,7 @@ def end_of_memory_told(*, dtype: torch.dtype, decoder: torch.dtype, offload: str
         offload: What leaves the GPU as it is: `none`, `model` or `sequential`.
 
     Raises:
-        OutOfMemoryError: Memory came to its end.
+        GpuMemoryError: Memory came to its end.
     """
     try:
         yield
@@ -68,7 +68,7 @@ def end_of_memory_told(*, dtype: torch.dtype, decoder: torch.dtype, offload: str
             raise
         reason = str(error).strip().partition("\n")[0].partition(" If reserved")[0][:300]
         steps = "; then ".join(thriftier(dtype=dtype, decoder=decoder, offload=offload))
-        raise OutOfMemoryError(f"the GPU is out of memory ({reason}). End what else uses it, or set {steps}.") from error
+        raise GpuMemoryError(f"the GPU is out of memory ({reason}). End what else uses it, or set {steps}.") from error
 
 
 def thriftier(*, dtype: torch.dtype, decoder: torch.dtype, offload: str) -> list[str]:

@@ -111,12 +111,14 @@ class Mask(Settings):
     """How the dataset's mask becomes the region that is repainted.
 
     Attributes:
-        kernel_size: Side of the square dilation kernel in pixels of the input, odd, 1 or more; 1 leaves the mask as given.
+        kernel_size: Side of the square dilation kernel in pixels of the input, odd, 1 or more; 1 leaves the mask as given. What is asked for may be
+            `auto`, see `MaskAsAsked`.
         iterations: How often the kernel is applied, 0 or more.
         feather_px: Width in pixels of the soft edge along which the result is blended into the input, 0 for a hard one.
         latent_mask: How the mask is brought to the latents' size: `nearest`, what diffusers does, or `cover`, by max-pooling.
         specks: What becomes of connected parts of the dataset's mask, white or black, that are smaller than a latent cell, 8x8 pixels at the
-            working size: `ignore` leaves them out before the mask is dilated, `keep` takes them as they are.
+            working size: `ignore` leaves them out before the mask is dilated, `keep` takes them as they are. Records hold it only where it
+            makes another picture.
     """
 
     kernel_size: Annotated[int, AfterValidator(_odd)] = Field(

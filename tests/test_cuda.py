@@ -16,7 +16,7 @@ from test_generate import REFERENCE_SCHEDULERS
 from sdxl_lab import checkpoints, experiment
 from sdxl_lab.checkpoints import Checkpoint, load
 from sdxl_lab.generate import generate
-from sdxl_lab.memory import OutOfMemoryError
+from sdxl_lab.memory import GpuMemoryError
 from sdxl_lab.pipeline_checks import MODELS
 from sdxl_lab.reproduce import reproduce
 from sdxl_lab.spec import Compute, RunSpec
@@ -147,7 +147,7 @@ def test_at_the_end_of_a_gpus_memory_the_next_setting_is_named(half_pair):
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1e-6)
     try:
-        with pytest.raises(OutOfMemoryError, match=r"out of memory .* compute\.vae to fp16-fix .*; then compute\.offload to model"):
+        with pytest.raises(GpuMemoryError, match=r"out of memory .* compute\.vae to fp16-fix .*; then compute\.offload to model"):
             load(str(half_pair), Compute(threads=2))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

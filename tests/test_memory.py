@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from sdxl_lab.checkpoints import settle
 from sdxl_lab.generate import generate
-from sdxl_lab.memory import DECODING, OutOfMemoryError, fastest_offload, thriftier
+from sdxl_lab.memory import DECODING, GpuMemoryError, fastest_offload, thriftier
 from sdxl_lab.spec import CheckpointIdentity, Compute, RunSpec
 
 WEIGHTS = {"unet": 2_567_463_684, "refiner": 2_259_526_660, "text_encoder": 123_060_480, "text_encoder_2": 694_659_840, "vae": 83_653_863}
@@ -111,7 +111,7 @@ def test_the_end_of_memory_names_what_to_set_next(random_pair, scene, error):
     Whatever a model raises at the end of a GPU's memory becomes one error with torch's own words, and another error stays what it is.
     """
     checkpoint = cpu(random_pair)
-    for raised, expected in ((error, OutOfMemoryError), (RuntimeError("shapes"), RuntimeError)):
+    for raised, expected in ((error, GpuMemoryError), (RuntimeError("shapes"), RuntimeError)):
 
         def fail(*_: Any, raised: Exception = raised) -> None:
             raise raised
@@ -122,7 +122,7 @@ def test_the_end_of_memory_names_what_to_set_next(random_pair, scene, error):
                 generate(make_edit(num_inference_steps=3), scene[0], scene[1], checkpoint)
         finally:
             handle.remove()
-        assert ("compute.offload to model" in str(caught.value)) == (expected is OutOfMemoryError)
+        assert ("compute.offload to model" in str(caught.value)) == (expected is GpuMemoryError)
         assert type(caught.value) is expected
 
 
