@@ -89,7 +89,7 @@ FAULTS = {
 }
 
 
-SLOW = ("a file's connection is reset", "not read back")
+SLOW = ("a file is refused", "a file's connection is reset", "not read back")
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW)) for case in FAULTS])

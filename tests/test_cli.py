@@ -186,6 +186,7 @@ def test_a_dataset_is_listed(tmp_path):
     assert "128x128" in said.stdout
 
 
+@pytest.mark.slow
 def test_a_picture_is_made_again_from_its_parameters(made, tmp_path):
     """
     The parameters that `show --as-parameters` prints of a picture make that one picture again, bit for bit, in a folder outside the repository.

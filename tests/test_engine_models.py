@@ -41,6 +41,7 @@ def profile(tmp_path, random_pair, monkeypatch) -> Iterator[None]:
     engine.close()
 
 
+@pytest.mark.slow
 def test_shuffled_weights_cost_a_kernel():
     """
     Pictures keep a kernel; a notebook that shuffles the weights of models that a startup file loaded costs it.

@@ -99,6 +99,7 @@ def test_the_forwards_planned_are_the_forwards_made(base, content):
         assert [counted(item, cache) for item in group.runs] == [made.forwards[item.run_id] for item in group.runs]
 
 
+@pytest.mark.slow
 def test_the_forwards_without_sharing_are_those_of_runs_apart(base):
     """
     Runs that share nothing call the UNets as often as the plan says they would.

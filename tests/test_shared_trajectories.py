@@ -69,6 +69,7 @@ def test_a_trajectory_grows_in_any_order(random_pair, scene, scheduler):
         assert same(expected.raw, actual.raw)
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_pictures(random_pair, scene, tmp_path):
     """
     What is remembered leaves no trace in a picture: a process that starts with nothing makes the same ones.
