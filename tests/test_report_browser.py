@@ -359,9 +359,12 @@ def test_back_closes_the_large_picture(page):
     tab_to(page, "focused.matches('#grid .open')")
     length = page.evaluate("history.length")
     page.press("Enter")
+    page.until("viewer.open && history.state")
     page.evaluate("history.back()")
     page.until("!viewer.open && !history.state && document.activeElement.matches('#grid .open')")
-    page.press("Enter", "Escape")
+    page.press("Enter")
+    page.until("viewer.open && history.state")
+    page.press("Escape")
     page.until("!viewer.open && !history.state")
     assert page.evaluate("history.length") == length + 1  # what Forward would lead to
     assert page.evaluate("document.title") == "three"

@@ -4,6 +4,7 @@
 const viewer = find("viewer");
 let viewed = null;
 let opened = null;
+let mayGoBack = false;  // whether the entry that opening made in the history is still there
 
 /** What a picture can be compared with: [value, text, picture], an input or mask being of the picture's own place. */
 function befores(picture) {
@@ -35,6 +36,7 @@ function openViewer(picture) {
     // The browser's Back closes it, and does not scroll.
     history.scrollRestoration = "manual";
     history.pushState({ isViewer: true }, "");
+    mayGoBack = true;
   }
   find(find("viewer-split").checkVisibility() ? "viewer-split" : "close").focus();
 }
@@ -133,10 +135,13 @@ document.addEventListener("keydown", (event) => {
 viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
 window.addEventListener("popstate", () => {
   history.scrollRestoration = "auto";
+  mayGoBack = false;
   if (viewer.open) viewer.close();
 });
 viewer.addEventListener("close", () => {
-  if (history.state?.isViewer) history.back();
+  if (viewer.open) return;  // the event comes later than the closing, and it may be open again
+  if (mayGoBack) history.back();
+  mayGoBack = false;
   const page = pageOf(viewed);
   if (page >= 0 && page !== chosen.page) {
     chosen.page = page;
