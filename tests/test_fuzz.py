@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -112,11 +113,17 @@ def options(rng: random.Random, bench: Bench, *, valid: bool) -> Trial:
     )
 
 
+EXPONENT = re.compile(r'"[-+]?[0-9.]+[eE][-+]?[0-9]+"')
+"""A text to PyYAML, which writes it without quotes, and a number to YAML 1.2, so that it is refused with the advice to quote it."""
+
+
 def yaml_files(rng: random.Random, bench: Bench, *, valid: bool) -> Trial:
     """Sweep files in any of YAML's styles."""
     content = sweep(rng, bench)
     styles = [json.dumps(content), json.dumps(content, indent=2), written(content), written(content, is_ascii=True)]
-    text = rng.choice([*styles, yaml.safe_dump(content, default_flow_style=True), "# said\n---\n" + yaml.safe_dump(content, sort_keys=False)])
+    if not EXPONENT.search(styles[0]):
+        styles += [yaml.safe_dump(content, default_flow_style=True), "# said\n---\n" + yaml.safe_dump(content, sort_keys=False)]
+    text = rng.choice(styles)
     file = bench.here / "sweep.yaml"
     file.write_bytes(text.encode() if valid else torn(rng, text.encode()))
     return Trial(["plan", file], valid)
