@@ -239,9 +239,9 @@ def _differs(rows: Sequence[Mapping[str, Any]], *, is_word: bool) -> bool:
     for row in rows:
         for sample, value in row.items():
             shared.setdefault(sample, set()).add(_key(value))
-    if is_word or any(len(values) > 1 for values in shared.values()):
-        return any(len(values) > 1 for values in shared.values())
-    return len({tuple(sorted(set(map(_key, row.values())))) for row in rows if row}) > 1
+    if any(len(values) > 1 for values in shared.values()):
+        return True
+    return not is_word and len({tuple(sorted(set(map(_key, row.values())))) for row in rows if row}) > 1
 
 
 def _cell(values: Mapping[str, Any], *, several: bool) -> Any:
