@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sdxl_lab.checkpoints import POCKET, load
-from sdxl_lab.generate import generate
-from sdxl_lab.spec import Compute, Denoising, Edit, EditSettings
+from sdxl_lab.checkpoints.loading import load
+from sdxl_lab.checkpoints.locating import POCKET
+from sdxl_lab.generation.generate import generate
+from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings
 
 
 def scene(side_px: int) -> tuple[Image.Image, Image.Image]:

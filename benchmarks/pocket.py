@@ -13,14 +13,14 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sdxl_lab.spec import Edit
+    from sdxl_lab.settings.sections import Edit
 
 LOAD = """
 import time
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
-from sdxl_lab.checkpoints import load
-from sdxl_lab.spec import Compute
+from sdxl_lab.checkpoints.loading import load
+from sdxl_lab.spec.resolved_spec import Compute
 began = time.perf_counter()
 load("pocket", Compute(threads=1)).refiner
 print(time.perf_counter() - began)
@@ -36,10 +36,10 @@ def main() -> None:
     runs, steps = given.runs, given.steps
     print_median("load base and refiner", [float(subprocess.check_output([sys.executable, "-c", LOAD]).split()[-1]) for _ in range(runs)])
 
-    from sdxl_lab.checkpoints import load
-    from sdxl_lab.generate import generate
-    from sdxl_lab.pocket.evaluate import asked
-    from sdxl_lab.spec import Compute
+    from sdxl_lab.checkpoints.loading import load
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.pocket.training.evaluate import asked
+    from sdxl_lab.settings.sections import Compute
 
     checkpoint = load("pocket", Compute(threads=1))
     for by_whom, refined in (("", {}), (", the last fifth by the refiner", {"high_noise_frac": 0.8})):

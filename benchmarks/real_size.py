@@ -93,8 +93,8 @@ def at_side(checkpoint: Path, folder: Path) -> Path:
 
 def lab(checkpoint: Path, folder: Path, steps: int) -> dict[str, Any]:
     """The built-in notebook through papermill."""
-    from sdxl_lab.experiment import execute
-    from sdxl_lab.notebooks import BUILT_IN, find
+    from sdxl_lab.kernels.notebooks import BUILT_IN, find
+    from sdxl_lab.runs.experiment import execute
 
     sample = {"name": "disc", "image": "image.png", "mask": "mask.png", "inpaint": {"prompt": PROMPT, "seed": SEED}}
     (folder / "metadata.json").write_text(json.dumps({"samples": [sample]}))

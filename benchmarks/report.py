@@ -18,13 +18,14 @@ from PIL import Image
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
-from sdxl_lab import recorded  # noqa: E402
-from sdxl_lab.records import RunFolder  # noqa: E402
-from sdxl_lab.report import write_report  # noqa: E402
-from sdxl_lab.spec import Edit, ResolvedSpec  # noqa: E402
-from tests.browser import CHROMIUM, chromium  # noqa: E402 - the browser of the tests needs no package
-from tests.report_runs import planned  # noqa: E402
-from tests.runs import Made  # noqa: E402
+from sdxl_lab.records import picture  # noqa: E402
+from sdxl_lab.records.folder import RunFolder  # noqa: E402
+from sdxl_lab.settings.sections import Edit  # noqa: E402
+from sdxl_lab.spec.resolved_spec import ResolvedSpec  # noqa: E402
+from sdxl_lab.viewing.report import write_report  # noqa: E402
+from tests.support.browser import CHROMIUM, chromium  # noqa: E402 - the browser of the tests needs no package
+from tests.support.report_runs import planned  # noqa: E402
+from tests.support.runs import Made  # noqa: E402
 
 SAMPLES = 10
 
@@ -68,7 +69,7 @@ def sweep(folder: Path, count: int, side_px: int) -> list[RunFolder]:
 
 def build(runs: list[RunFolder], path: Path) -> None:
     """Print what building takes, in a process that has not read these pictures yet."""
-    recorded._pixels_of.cache_clear()
+    picture._pixels_of.cache_clear()
     began, used = time.perf_counter(), time.process_time()
     write_report([RunFolder(run.path) for run in runs], path)
     wall, cpu = time.perf_counter() - began, time.process_time() - used

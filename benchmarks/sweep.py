@@ -22,11 +22,11 @@ import numpy as np
 import papermill
 from PIL import Image
 
-from sdxl_lab.arguments import written
-from sdxl_lab.experiment import CACHE_BYTES
-from sdxl_lab.plan import Plan
-from sdxl_lab.planner import plan
-from sdxl_lab.sweep_file import SweepFile
+from sdxl_lab.runs.experiment import CACHE_BYTES
+from sdxl_lab.settings.arguments import written
+from sdxl_lab.sweeps.plan import Plan
+from sdxl_lab.sweeps.planner import plan
+from sdxl_lab.sweeps.sweep_file import SweepFile
 
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 

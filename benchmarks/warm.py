@@ -16,14 +16,14 @@ from typing import Any
 import nbformat
 import papermill
 
-from sdxl_lab import engine, notebooks
+from sdxl_lab.kernels import engine, notebooks
 
 PAGES_OF_A_MEGABYTE = 256
 
 SOURCES = (
     'checkpoint = "pocket"',
     "import os\nimport comet_ml, diffusers, torch",
-    "from sdxl_lab import checkpoints\nloaded = checkpoints.load(checkpoint)",
+    "from sdxl_lab.checkpoints import loading\nloaded = loading.load(checkpoint)",
     "print(os.getpid(), type(loaded.base).__name__)",
 )
 

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sdxl_lab.errors import LabError
-    from sdxl_lab.spec import Edit, EditSettings, ResolvedSpec, RunSpec, SpecError, as_parameters
+    from sdxl_lab.settings.sections import Edit, EditSettings
+    from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters
+    from sdxl_lab.spec.run_spec import RunSpec, SpecError
 
 __all__ = ["Edit", "EditSettings", "LabError", "ResolvedSpec", "RunSpec", "SpecError", "as_parameters"]
 
 _ROOMS = {
     "LabError": "errors",
-    "Edit": "spec",
-    "EditSettings": "spec",
-    "ResolvedSpec": "spec",
-    "RunSpec": "spec",
-    "SpecError": "spec",
-    "as_parameters": "spec",
+    "Edit": "settings.sections",
+    "EditSettings": "settings.sections",
+    "ResolvedSpec": "spec.resolved_spec",
+    "RunSpec": "spec.run_spec",
+    "SpecError": "spec.run_spec",
+    "as_parameters": "spec.resolved_spec",
 }
 
 

@@ -9,16 +9,19 @@ from typing import Any
 
 from PIL import Image
 
-from sdxl_lab import notebooks, progress, tracking
-from sdxl_lab.bars import following
-from sdxl_lab.disk import write_whole
-from sdxl_lab.experiment import Resolved, execute, home
-from sdxl_lab.grid import contact_sheet, details_box
-from sdxl_lab.hyperparams import merge
-from sdxl_lab.records import Picture
-from sdxl_lab.report import write_report
-from sdxl_lab.signs import shown
-from sdxl_lab.stamps import png
+from sdxl_lab import progress
+from sdxl_lab.files.disk import write_whole
+from sdxl_lab.images.grid import contact_sheet, details_box
+from sdxl_lab.kernels import notebooks
+from sdxl_lab.progress.bars import following
+from sdxl_lab.progress.signs import shown
+from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.stamps import png
+from sdxl_lab.runs.experiment import execute
+from sdxl_lab.runs.resolution import Resolved, home
+from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.tracking import tracker
+from sdxl_lab.viewing.report import write_report
 
 EXACT = {"mask": {"kernel_size": 1}}
 """The masks as they are: what the two ways before the last are there to show."""
@@ -44,10 +47,10 @@ def demo() -> None:
         write_whole(folder / "contact-sheet.png", png(sheet(runs)))
         write_whole(folder / "details.png", png(details(runs)))
         report = write_report([run.folder for run in runs.values()], folder / "report.html", title="The demo: three ways to edit five pictures")
-    here = tracking.short(folder)
+    here = tracker.short(folder)
     print(f"30 pictures are in {here}; look at {here / 'contact-sheet.png'} first, then at {here / 'details.png'}")
-    print(f"to compare them in a browser, settings and metrics included: {tracking.short(report)}")
-    print(tracking.of_comet([run.folder for run in runs.values()], folder))
+    print(f"to compare them in a browser, settings and metrics included: {tracker.short(report)}")
+    print(tracker.of_comet([run.folder for run in runs.values()], folder))
 
 
 def make_runs(

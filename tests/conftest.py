@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from artifact_backend import backend as backend
-from artifact_backend import kept_worker as kept_worker
-from artifact_backend import one_worker as one_worker
-from artifact_backend import stand_in as stand_in
 from PIL import Image
+
+from tests.support.artifact_backend import backend as backend
+from tests.support.artifact_backend import kept_worker as kept_worker
+from tests.support.artifact_backend import one_worker as one_worker
+from tests.support.artifact_backend import stand_in as stand_in
 
 LONG_FILES = {
     *("test_cli.py", "test_sweep.py", "test_sweep_command.py", "test_comet_demo.py", "test_comet_faults.py", "test_hub.py", "test_demo.py"),
@@ -48,7 +49,7 @@ def write_checkpoint(
     from diffusers import StableDiffusionXLInpaintPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    from sdxl_lab.pocket import architecture
+    from sdxl_lab.pocket.training import architecture
 
     torch.manual_seed(seed)
     tokenizer = architecture.build_tokenizer()

@@ -20,13 +20,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdxl_lab import experiment, notebooks
-from sdxl_lab.arguments import laid_over
-from sdxl_lab.parameters import takes_text
-from sdxl_lab.spec import RunSpec
-from sdxl_lab.stamps import read_stamp
-from tests.datasets import write_dataset
-from tests.words import HOSTILE
+from sdxl_lab.kernels import notebooks
+from sdxl_lab.records.stamps import read_stamp
+from sdxl_lab.runs import experiment, resolution
+from sdxl_lab.settings.arguments import laid_over
+from sdxl_lab.spec.parameters import takes_text
+from sdxl_lab.spec.run_spec import RunSpec
+from tests.support.datasets import write_dataset
+from tests.support.words import HOSTILE
 
 UNSLASHED = HOSTILE.replace("\\", "/")
 """What a folder may be called: a backslash is refused by itself."""
@@ -91,7 +92,7 @@ def test_the_light_rooms_stay_light():
     """
     Importing the package, its settings, its records and its command brings in no heavy library.
     """
-    rooms = "sdxl_lab, sdxl_lab.spec, sdxl_lab.hyperparams, sdxl_lab.records, sdxl_lab.artifacts, sdxl_lab.experiment, sdxl_lab.cli"
+    rooms = "sdxl_lab, sdxl_lab.spec.resolved_spec, sdxl_lab.records.folder, sdxl_lab.datasets.sources, sdxl_lab.runs.experiment, sdxl_lab.cli"
     heavy = "{'torch', 'diffusers', 'transformers', 'comet_ml', 'cv2', 'papermill'}"
     code = f"import sys\nimport {rooms}\nprint(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
@@ -236,7 +237,7 @@ def test_a_killed_run_goes_on(quick, made, tmp_path):
     parameters = laid_over(
         notebooks.parameters_of(notebooks.find("inpaint_outpaint")), values=values, takes_text=lambda path: takes_text(path, RunSpec)
     )
-    experiment.run(experiment.resolve(RunSpec.from_parameters(**parameters)))
+    experiment.run(resolution.resolve(RunSpec.from_parameters(**parameters)))
     one, other = pixels_of(tmp_path), pixels_of(made)
     assert len(one) == 4
     assert one.keys() == other.keys()

@@ -17,13 +17,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdxl_lab import demo, engine, notebooks
-from sdxl_lab.experiment import Resolved, resolve, run
-from sdxl_lab.hyperparams import merge
-from sdxl_lab.masks import dilate, invert
-from sdxl_lab.notebooks import NotebookError
-from sdxl_lab.spec import RunSpec
-from tests.datasets import write_dataset
+from sdxl_lab import demo
+from sdxl_lab.images.masks import dilate, invert
+from sdxl_lab.kernels import engine, notebooks
+from sdxl_lab.kernels.notebooks import NotebookError
+from sdxl_lab.runs.experiment import run
+from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.spec.run_spec import RunSpec
+from tests.support.datasets import write_dataset
 
 
 @pytest.fixture(scope="module")

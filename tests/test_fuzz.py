@@ -21,11 +21,11 @@ import yaml
 from PIL import Image, PngImagePlugin
 
 from sdxl_lab import cli
-from sdxl_lab.arguments import written
-from tests.commands import Said, said
-from tests.datasets import write_dataset
-from tests.run_folders import complete
-from tests.runs import resolved_run
+from sdxl_lab.settings.arguments import written
+from tests.support.commands import Said, said
+from tests.support.datasets import write_dataset
+from tests.support.run_folders import complete
+from tests.support.runs import resolved_run
 
 TRIALS = 200
 CODES = {0, 1, 2}

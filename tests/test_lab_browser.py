@@ -17,8 +17,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from sdxl_lab import notebooks
-from tests.browser import CHROMIUM, Page, chromium
+from sdxl_lab.kernels import notebooks
+from tests.support.browser import CHROMIUM, Page, chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900), pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
 

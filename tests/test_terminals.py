@@ -12,12 +12,12 @@ import yaml
 from rich.console import Console
 
 from sdxl_lab import cli
-from sdxl_lab.artifacts import fetch
-from sdxl_lab.show import print_dataset, print_path
-from tests.commands import said
-from tests.datasets import write_dataset
-from tests.run_folders import complete
-from tests.runs import resolved_run
+from sdxl_lab.datasets.sources import fetch
+from sdxl_lab.viewing.show import print_dataset, print_path
+from tests.support.commands import said
+from tests.support.datasets import write_dataset
+from tests.support.run_folders import complete
+from tests.support.runs import resolved_run
 
 WORDS = "[/b] [from:to:0.5] [bold]x[/] (a:1.2) :smile: é→█ 漢字 🐙"
 

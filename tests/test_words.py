@@ -16,16 +16,16 @@ import nbformat
 import pytest
 from papermill.translators import PythonTranslator
 from rich.console import Console
-from run_folders import complete
-from runs import resolved_run
-from words import HOSTILE, SMILE
 
-from sdxl_lab.arguments import laid_over
-from sdxl_lab.hyperparams import get
-from sdxl_lab.parameters import takes_text
-from sdxl_lab.pushing import print_status
-from sdxl_lab.run_spec import RunSpec
-from sdxl_lab.settings import Hyperparameters
+from sdxl_lab.settings.arguments import laid_over
+from sdxl_lab.settings.hyperparams import get
+from sdxl_lab.settings.sections import Hyperparameters
+from sdxl_lab.spec.parameters import takes_text
+from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.tracking.pushing import print_status
+from tests.support.run_folders import complete
+from tests.support.runs import resolved_run
+from tests.support.words import HOSTILE, SMILE
 
 SCRIPTS = Path(sys.executable).parent
 NAMES = {"name": "x", "dataset": "pocket-scenes", "checkpoint": "pocket"}

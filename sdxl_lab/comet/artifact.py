@@ -23,10 +23,10 @@ from sdxl_lab.comet.dialogue import Dialogue, Refusal, talking
 from sdxl_lab.comet.errors import CometError
 from sdxl_lab.comet.listing import DIGEST_FILE, DIGEST_KEY, ListedFile, collisions, digest_of_files, published_as, read_listing, said, unfit
 from sdxl_lab.comet.reference import VERSION, Reference
-from sdxl_lab.digests import digest_of_file
-from sdxl_lab.disk import TEMPORARY, remove_unfinished, sync_folder, write_whole
 from sdxl_lab.errors import LabError
-from sdxl_lab.locks import LockError, locked
+from sdxl_lab.files.digests import digest_of_file
+from sdxl_lab.files.disk import TEMPORARY, remove_unfinished, sync_folder, write_whole
+from sdxl_lab.files.locks import LockError, locked
 from sdxl_lab.wording import counted
 
 ATTEMPTS = 3
@@ -286,7 +286,9 @@ def _talking(what: str, advice: Mapping[str, str]) -> Iterator[Dialogue]:
     except CometError as error:
         fail("no key", str(error))
     try:
-        with talking("artifact_worker", {**{name: value for name, value in NETWORK.items() if name not in os.environ}, **known}) as dialogue:
+        with talking(
+            "sdxl_lab.comet.artifact_worker", {**{name: value for name, value in NETWORK.items() if name not in os.environ}, **known}
+        ) as dialogue:
             yield dialogue
     except Refusal as refusal:
         why = str(refusal) if refusal.kind in ("gone", "disk") else f"Comet says: {refusal}" if refusal.kind == "status" else f"Comet: {refusal}"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdxl_lab.comet.errors import CometError
-from sdxl_lab.digests import digest_of_listing
-from sdxl_lab.disk import TEMPORARY
+from sdxl_lab.files.digests import digest_of_listing
+from sdxl_lab.files.disk import TEMPORARY
 
 METADATA = "metadata.json"
 DIGEST_FILE = ".digest.json"

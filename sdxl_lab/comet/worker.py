@@ -92,8 +92,8 @@ def environment(folder: Path, account: Mapping[str, str]) -> dict[str, str]:
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Write the command that runs the `main` of one of this package's modules, with texts as its arguments."""
-    return [sys.executable, "-c", f"import sys; from sdxl_lab.comet.{module} import main; main(*sys.argv[1:])", *arguments]
+    """Write the command that runs the `main` of a module, with texts as its arguments."""
+    return [sys.executable, "-c", f"import sys; from {module} import main; main(*sys.argv[1:])", *arguments]
 
 
 def project_name() -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from sdxl_lab.masks import opencv
+from sdxl_lab.images.masks import opencv
 from sdxl_lab.metrics import pixels
 
 _HUES_DEG = {"red": 0, "orange": 31, "yellow": 52, "green": 129, "cyan": 183, "blue": 226, "purple": 272, "pink": 326}

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from sdxl_lab.masks import opencv
+from sdxl_lab.images.masks import opencv
 from sdxl_lab.metrics import pixels
 
 _SIGMA_PX = 1.5

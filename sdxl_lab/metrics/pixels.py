@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from sdxl_lab import pictures
 from sdxl_lab.errors import LabError
+from sdxl_lab.images import pictures
 
 
 class MetricError(LabError):

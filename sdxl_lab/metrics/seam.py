@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sdxl_lab.masks import opencv
+from sdxl_lab.images.masks import opencv
 from sdxl_lab.metrics import pixels
 
 _NEAR_PX = 9

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from comet_server import Backend
+    from tests.support.comet_server import Backend
 
 MULTIPART = "multipart/form-data; boundary=edge"
 

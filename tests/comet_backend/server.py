@@ -13,7 +13,7 @@ from comet_backend.faults import Fault
 from comet_backend.wire import Reply, Request
 
 if TYPE_CHECKING:
-    from comet_server import Backend
+    from tests.support.comet_server import Backend
 
 CHUNK_BYTES = 1 << 20
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)

@@ -1,0 +1,1 @@
+"""Checkpoints: what a name stands for, its files, what suits it, and loading it."""

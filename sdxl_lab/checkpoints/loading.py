@@ -1,0 +1,358 @@
+"""Checkpoints: a name, folder, single file or hub id becomes a base and a refiner, on the right device in the right dtype."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+
+from sdxl_lab import progress
+from sdxl_lab.checkpoints.configurations import MODELS, SHARED, check_configuration, read_json
+from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
+from sdxl_lab.checkpoints.hub import Repository
+from sdxl_lab.checkpoints.locating import HUB_ID, NAMED, NAMES, POCKET, Source, configuration, identify, locate
+from sdxl_lab.checkpoints.memory import end_of_memory_told, fastest_offload, free_bytes
+from sdxl_lab.checkpoints.model_state import state_of
+from sdxl_lab.checkpoints.offload import Residence
+from sdxl_lab.checkpoints.own_defaults import REFINER_FROM, defaults, few_steps, suited, traits, traits_of
+from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
+from sdxl_lab.checkpoints.whole_weights import require_filled, require_whole
+from sdxl_lab.kernels import slate
+from sdxl_lab.settings.sections import Compute
+from sdxl_lab.spec.cautions import Traits
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+
+__all__ = [
+    "HUB_ID",
+    "NAMED",
+    "NAMES",
+    "POCKET",
+    "Checkpoint",
+    "CheckpointError",
+    "Outline",
+    "Sizes",
+    "defaults",
+    "few_steps",
+    "forget",
+    "identify",
+    "load",
+    "on_this_machine",
+    "outline",
+    "settle",
+    "suited",
+    "traits",
+]
+
+SMALL_SIDE_PX = 512
+"""Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+MACHINE_THREADS = torch.get_num_threads()
+FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
+
+_loaded: WeakValueDictionary[Hashable, Checkpoint] = WeakValueDictionary()
+_latest: list[Checkpoint] = []
+"""One is kept for the next run, since two of SDXL's size fill most GPUs; those before it last as long as somebody holds on to them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the pictures are that a checkpoint was made for.
+
+    Attributes:
+        area: Pixels it was trained at.
+        max_area: Pixels it can make.
+        multiple: Of which the working size's sides are multiples, in pixels.
+    """
+
+    area: int
+    max_area: int
+    multiple: int
+
+    @classmethod
+    def of(cls, unet_config: Mapping[str, Any], vae_config: Mapping[str, Any]) -> Sizes:
+        """Those of a base, by the configurations of its UNet and VAE."""
+        side_px = unet_config["sample_size"] * 2 ** (len(vae_config["block_out_channels"]) - 1)
+        small = side_px < SMALL_SIDE_PX
+        return cls(area=side_px**2, max_area=side_px**2 * 3 // 2 if small else side_px**2, multiple=8 if small else 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What is known of a checkpoint before its weights are loaded: as much as planning needs.
+
+    Attributes:
+        sizes: As `Checkpoint` has them; likewise `scope`.
+        scope: The same that `Checkpoint` would have.
+        base_scheduler: The configuration of the base's own scheduler.
+        refiner_scheduler: The same of the refiner; None if there is no refiner.
+    """
+
+    sizes: Sizes
+    scope: Hashable
+    base_scheduler: Mapping[str, Any]
+    refiner_scheduler: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """Loaded models, and what they were trained for.
+
+    Attributes:
+        base: The base's pipeline.
+        identity: Which checkpoint this is, by content.
+        device: Where it computes.
+        dtype: What the UNets and text encoders compute in. The VAE may be wider.
+        offload: What leaves the GPU while it waits: `none`, `model` or `sequential`.
+        sizes: How large the pictures are that it was made for.
+        refiner_from: The smallest `high_noise_frac` its refiner was trained for, or None if unknown.
+        scope: Names the models, and what else changes their bits.
+    """
+
+    base: Any = field(repr=False)
+    identity: CheckpointIdentity
+    device: torch.device
+    dtype: torch.dtype
+    offload: str
+    sizes: Sizes
+    refiner_from: float | None
+    scope: Hashable
+    _load_refiner: Callable[[], Any] = field(repr=False)
+
+    @cached_property
+    def refiner(self) -> Any:
+        """The refiner's pipeline, loaded when first asked for, sharing VAE and text_encoder_2 with the base; None if there is none."""
+        return self._load_refiner()
+
+    @property
+    def traits(self) -> Traits:
+        """What is known of it, for `cautions`: of its refiner only once that is loaded."""
+        refiner = self.__dict__.get("refiner")
+        return traits_of(
+            self.base.unet.config,
+            self.base.scheduler.config,
+            few_steps=few_steps(self.identity),
+            refiner_from=self.refiner_from,
+            has_refiner=True if refiner else None,
+            refiner_takes_scores=refiner and bool(refiner.config.requires_aesthetics_score),
+        )
+
+
+def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
+    """Choose what `compute` leaves to checkpoint and machine: device, dtype and threads.
+
+    Half precision on a GPU (the pocket checkpoint is too small to gain from it), float32 on a CPU. The thread count changes the bits on a CPU:
+    1 for the pocket checkpoint, else the machine's own. Where CUDA is, offloading stays `auto` until the checkpoint is loaded.
+
+    Raises:
+        CheckpointError: The machine has no such device, or offloading is asked for without a GPU.
+    """
+    device = compute.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = torch.device(device).type
+    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
+        raise CheckpointError(f"compute.device is {device!r}, which this machine or this build of torch does not have; choose auto or cpu.")
+    offload = "none" if compute.offload == "auto" and kind != "cuda" else compute.offload
+    if offload != "none" and kind == "cpu":
+        raise CheckpointError(f"compute.offload is {offload!r}, but there is no GPU to offload from; choose none, or auto.")
+    dtype = compute.dtype
+    if dtype == "auto":
+        dtype = "float32" if kind == "cpu" or identity.family == "pocket" else "float16"
+    threads = compute.threads or (1 if identity.family == "pocket" else MACHINE_THREADS)
+    return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads, "offload": offload})
+
+
+def on_this_machine(compute: Compute) -> Compute:
+    """Move what was computed elsewhere to the nearest device that is here: the same one, one of its kind, any GPU, or the CPU.
+
+    Args:
+        compute: Where and how something was computed. The rest of it stays, but for offloading, which a CPU has not.
+    """
+    kind, _, index = compute.device.partition(":")
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if here.get(kind) and not (kind == "cuda" and int(index or 0) >= torch.cuda.device_count()):
+        return compute
+    device = kind if here.get(kind) else next(name for name, is_here in here.items() if is_here)
+    return compute.model_copy(update={"device": device} | ({"offload": "none"} if device == "cpu" else {}))
+
+
+def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -> Checkpoint:
+    """Load a checkpoint, or return the same one again: the latest, or one that is still in use elsewhere. Sets torch's thread count.
+
+    Args:
+        checkpoint: A name as in `identify`, or what `identify` made of one, whose content is then required.
+        compute: Where and how, `auto` where left out.
+
+    Raises:
+        CheckpointError: As in `identify`; or the content has changed since.
+    """
+    name, revision = (checkpoint, None) if isinstance(checkpoint, str) else (checkpoint.name, checkpoint.revision)
+    source = locate(name, revision)
+    identity = source.identity
+    if not isinstance(checkpoint, str) and identity.digest != checkpoint.digest:
+        raise CheckpointError(
+            f"checkpoint {name!r} has changed: its digest was {checkpoint.digest[:12]} and is now {identity.digest[:12]}. "
+            "Resolve the run again, or put the old files back."
+        )
+    compute = settle(compute or Compute(), identity)
+    torch.set_num_threads(compute.threads or 1)
+    # Under another name the same content may have other defaults.
+    key = (_scope(identity, compute), compute.offload, few_steps(identity))
+    loaded = _loaded.get(key)
+    if loaded is None:
+        forget()
+        loaded = _loaded[key] = _load(source, compute)
+    _latest[:] = [loaded]
+    return loaded
+
+
+def forget() -> None:
+    """Let go of the checkpoint loaded last; its memory is free once nobody else holds it."""
+    _latest.clear()
+    slate.collect()
+
+
+def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
+    """Describe a checkpoint without loading its weights.
+
+    Args:
+        identity: What `identify` made of its name.
+        compute: Where and how, settled.
+
+    Raises:
+        CheckpointError: Its configuration is not there.
+    """
+    source = locate(identity.name, identity.revision)
+    base = configuration(source.base)
+    check_configuration(base)
+    return Outline(
+        sizes=Sizes.of(read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")),
+        scope=_scope(identity, compute),
+        base_scheduler=_scheduler_config(base),
+        refiner_scheduler=_scheduler_config(configuration(source.refiner)) if source.refiner else None,
+    )
+
+
+def require_weights(identity: CheckpointIdentity) -> None:
+    """See that a checkpoint's files lack no weight: a second for models of SDXL's size, after imports that take several.
+
+    Args:
+        identity: What `identify` made of its name. What comes from the hub is looked at when it is loaded.
+
+    Raises:
+        CheckpointError: One is missing, or of another shape than its configuration asks for.
+    """
+    _require_whole(locate(identity.name, identity.revision))
+
+
+def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:
+    """Find the tokenizers that a checkpoint's prompts go through; the refiner shares what they make of them.
+
+    Args:
+        identity: What `identify` made of its name.
+
+    Returns:
+        Their folders.
+
+    Raises:
+        CheckpointError: Its configuration is not there.
+    """
+    base = configuration(locate(identity.name, identity.revision).base)
+    return tuple(folder for name in ("tokenizer", "tokenizer_2") if (folder := base / name).is_dir())
+
+
+def _load(source: Source, compute: Compute) -> Checkpoint:
+    device, dtype = torch.device(compute.device), DTYPES[compute.dtype]
+    _require_whole(source)
+    base = _load_part(source.base, dtype, {"vae": _fixed_vae(dtype)} if compute.vae == "fp16-fix" else {})
+    sizes = Sizes.of(base.unet.config, base.vae.config)
+    residence = Residence(device, _fitting(base, source.refiner, sizes, device) if compute.offload == "auto" else compute.offload)
+    progress.tell(f"moving the base to {device}")
+    with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
+        residence.admit(base, MODELS)
+    progress.tell("looking through the base's weights")
+    slate.watch("the loaded base", base, state_of)
+
+    def load_refiner() -> Any:
+        if source.refiner is None:
+            return None
+        refiner = _load_part(source.refiner, dtype, {name: getattr(base, name) for name in SHARED})
+        progress.tell(f"moving the refiner to {device}")
+        with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
+            residence.admit(refiner, ("unet",))
+        progress.tell("looking through the refiner's weights")
+        slate.watch("the loaded refiner", refiner, state_of)
+        return refiner
+
+    return Checkpoint(
+        base=base,
+        identity=source.identity,
+        device=device,
+        dtype=dtype,
+        offload=residence.offload,
+        sizes=sizes,
+        refiner_from=REFINER_FROM.get(source.identity.family),
+        scope=_scope(source.identity, compute),
+        _load_refiner=load_refiner,
+    )
+
+
+def _fitting(base: Any, refiner: Part | Repository | None, sizes: Sizes, device: torch.device) -> str:
+    """The fastest offloading that fits; a refiner that is not looked into is taken to be as large as its base."""
+    weights = {name: sum(weight.nbytes for weight in getattr(base, name).parameters()) for name in MODELS}
+    if isinstance(refiner, PipelineFolder):
+        count = sum(math.prod(shape) for file in refiner.weights("unet") for shape in shapes_in(file).values())
+        weights["refiner"] = count * base.unet.dtype.itemsize
+    elif refiner is not None:
+        weights["refiner"] = weights["unet"]
+    return fastest_offload(weights, pixels=sizes.max_area, decoder_bytes=base.vae.dtype.itemsize, free_bytes=free_bytes(device))
+
+
+def _require_whole(source: Source) -> None:
+    """See that what is here lacks no weight; what comes from the hub is looked at once it is here."""
+    for part in (source.base, source.refiner):
+        if isinstance(part, PipelineFolder):
+            require_whole(part)
+
+
+def _scope(identity: CheckpointIdentity, compute: Compute) -> Hashable:
+    return (identity.digest, str(torch.device(compute.device)), compute.dtype, *sorted(compute.changing.items()))
+
+
+def _scheduler_config(configuration: Path) -> Mapping[str, Any]:
+    """As a loaded pipeline has it: with what its class adds to the file."""
+    import diffusers
+
+    written = read_json(configuration / "scheduler" / "scheduler_config.json")
+    kind = getattr(diffusers, written["_class_name"], None)
+    if kind is None:
+        raise CheckpointError(f"{configuration}/scheduler is a {written['_class_name']}, which this version of diffusers has not; update diffusers.")
+    try:
+        return kind.from_config(written).config
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{configuration}/scheduler describes no {written['_class_name']} ({error}); copy or download it again.") from error
+
+
+def _load_part(part: Part | Repository, dtype: torch.dtype, shared: dict[str, Any]) -> Any:
+    if isinstance(part, Repository):
+        part = part.fetch()
+        require_whole(part)
+    if isinstance(part, SingleFile):
+        pipeline = part.load(dtype, shared, configuration=configuration(part))
+        require_filled(pipeline, part.path)
+        return pipeline
+    return part.load(dtype, shared)
+
+
+def _fixed_vae(dtype: torch.dtype) -> Any:
+    """The VAE that decodes in half precision."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL.from_pretrained(Repository(FIXED_VAE).fetch_files("config.json", "diffusion_pytorch_model.safetensors"), dtype=dtype)

@@ -1,0 +1,146 @@
+"""What a checkpoint's name stands for: its base and its refiner, found and identified by content, with nothing of them in memory."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from sdxl_lab.checkpoints.configurations import check_pair
+from sdxl_lab.checkpoints.files import CONFIGURATION, PICKLED, Part, PipelineFolder, SingleFile, digest_of_parts
+from sdxl_lab.checkpoints.hub import Repository
+from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
+from sdxl_lab.files.places import misread
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+
+BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
+INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
+NAMED = {"sdxl": BASE, "sdxl-inpaint": INPAINT}
+NAMES = ("pocket", *NAMED)
+POCKET = Path(__file__).parents[1] / "pocket" / "weights"
+HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
+
+
+def identify(checkpoint: str) -> CheckpointIdentity:
+    """Find out which checkpoint a name stands for, by content, with no weights in memory.
+
+    Args:
+        checkpoint: `pocket`, `sdxl`, `sdxl-inpaint`, a folder, a hub id (`owner/name`, with `@revision` if pinned) or a .safetensors file.
+
+    Raises:
+        CheckpointError: There is no such checkpoint, something of it is missing, or the hub cannot be reached and its cache has no copy.
+    """
+    return locate(checkpoint).identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A checkpoint found, not loaded.
+
+    Attributes:
+        name: As it was asked for.
+        base: Where its base is.
+        refiner: Where its refiner is, or None if it has none.
+        family: As in `CheckpointIdentity`.
+    """
+
+    name: str
+    base: Part | Repository
+    refiner: Part | Repository | None
+    family: Literal["sdxl", "pocket", "custom"]
+
+    @cached_property
+    def identity(self) -> CheckpointIdentity:
+        """Which checkpoint it is, by content, once everything of it was seen to be there."""
+        parts = [self.base, self.refiner]
+        for part in parts:
+            if part is not None:
+                part.check()
+        if isinstance(self.base, PipelineFolder) and isinstance(self.refiner, PipelineFolder):
+            check_pair(self.base.path, self.refiner.path)
+        commits = [part.commit for part in parts if isinstance(part, Repository)]
+        digest = digest_of_parts([part and (f"{part.name}@{part.commit}" if isinstance(part, Repository) else part.digest()) for part in parts])
+        return CheckpointIdentity(name=self.name, digest=digest, revision="+".join(commits) or None, family=self.family)
+
+
+def locate(checkpoint: str, revision: str | None = None) -> Source:
+    """Find a checkpoint; nothing is asked of the hub yet.
+
+    Args:
+        checkpoint: A name as in `identify`.
+        revision: An identity's: the commits of base and refiner.
+
+    Raises:
+        CheckpointError: The name stands for nothing.
+    """
+    base_commit, _, refiner_commit = (revision or "").partition("+")
+    if checkpoint == "pocket":
+        return Source(name=checkpoint, base=PipelineFolder(POCKET / "base"), refiner=_refiner_beside(POCKET / "base"), family="pocket")
+    if checkpoint in NAMED:
+        base = Repository(NAMED[checkpoint], base_commit or "main")
+        return Source(name=checkpoint, base=base, refiner=Repository(REFINER, refiner_commit or "main", is_refiner=True), family="sdxl")
+    if reason := misread(checkpoint, "checkpoint"):
+        raise CheckpointError(f"checkpoint {checkpoint[:200]!r} cannot be found: {reason}")
+    # What has a commit came from the hub: a folder that happens to have its name is another checkpoint.
+    if revision is None and (found := _locate_here(checkpoint)):
+        return found
+    if match := HUB_ID.fullmatch(checkpoint):
+        name, pinned = match.groups()
+        return Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family="custom")
+    raise CheckpointError(
+        f"there is no checkpoint {checkpoint[:200]!r}: no such folder or file, and no hub id. Allowed are pocket, {', '.join(NAMED)}, a folder, "
+        "a .safetensors file, or a hub id such as owner/name."
+    )
+
+
+def _locate_here(checkpoint: str) -> Source | None:
+    try:
+        path = Path(checkpoint).expanduser()
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be read, the home of nobody
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"checkpoint {checkpoint[:200]!r} cannot be looked up: {reason}; give a path that can be read, or a hub id.") from error
+    if is_file and path.suffix.lower() == SUFFIX:
+        return Source(name=checkpoint, base=SingleFile(path), refiner=_refiner_beside(path), family="custom")
+    if is_folder:
+        base = path / "base" if (path / "base").is_dir() else path
+        return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family="custom")
+    if is_file:
+        reason = (
+            "which can run code when it is loaded, so that weights are read from .safetensors files alone" if path.suffix.lower() in PICKLED else ""
+        )
+        raise CheckpointError(
+            f"checkpoint {checkpoint!r} is a {path.suffix or 'plain'} file{reason and f', {reason}'}; allowed are .safetensors files and folders in "
+            "diffusers' layout: take one from its source, or convert it on a machine you trust."
+        )
+    return None
+
+
+def _refiner_beside(base: Path) -> Part | None:
+    """`refiner/` or `refiner.safetensors` beside the base."""
+    folder = base.parent / "refiner"
+    if folder.is_dir() and folder != base:
+        return PipelineFolder(folder, is_refiner=True)
+    files = (base.parent / f"refiner{suffix}" for suffix in (SUFFIX, SUFFIX.upper()))
+    return next((SingleFile(file, is_refiner=True) for file in files if file.is_file() and file != base), None)
+
+
+def configuration(part: Part | Repository) -> Path:
+    """A folder in diffusers' layout that says what a part is like, with or without its weights; downloaded if need be.
+
+    Args:
+        part: A base or a refiner. A single file shares the configuration of the repository it was published from.
+
+    Raises:
+        CheckpointError: It is neither here nor to be had.
+    """
+    if isinstance(part, PipelineFolder):
+        return part.path
+    return (part if isinstance(part, Repository) else _published(part)).fetch_files(*CONFIGURATION)
+
+
+def _published(file: SingleFile) -> Repository:
+    """The repository whose configuration a single file shares."""
+    return Repository(REFINER if file.is_refiner else INPAINT if file.in_channels == 9 else BASE)

@@ -1,0 +1,202 @@
+"""Which settings suit a checkpoint, as far as its name and its configuration tell: nothing is downloaded, and no weights are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path, PurePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from sdxl_lab.checkpoints.configurations import read_json
+from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
+from sdxl_lab.checkpoints.hub import Repository
+from sdxl_lab.checkpoints.locating import HUB_ID, locate
+from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.settings.dilation import AUTO
+from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.cautions import FewSteps, Traits
+from sdxl_lab.spec.parameters import problems
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.run_spec import SpecError
+
+REFINER_FROM = {"pocket": 0.7, "sdxl": 0.8}
+"""Share of the training timesteps above which a family's refiner was trained. SDXL's model card: the last 200 of 1000."""
+
+STEPS = {"turbo": 4, "lightning": 8, "hyper": 8, "lcm": 8, "dmd": 4}
+"""How checkpoints are called that were distilled to few steps, and how many these are where the name does not say."""
+
+MOST_STEPS = 16
+"""Most that a checkpoint is distilled to."""
+
+TURBO_SIDE = 64
+"""Side of SDXL Turbo's latents, half of SDXL's."""
+
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def defaults(identity: CheckpointIdentity, release: str | None = None) -> dict[str, Any]:
+    """The hyperparameters that suit a checkpoint, nested and sparse, over the library's.
+
+    They are always the same keys, so that a run which names these has nothing left that a later version could fill in otherwise.
+
+    Args:
+        identity: Which checkpoint.
+        release: Whose answer is wanted: `0.1.0`, which told no checkpoint but the pocket one apart, or None for today's.
+    """
+    is_first = release == "0.1.0"
+    few = None if is_first else few_steps(identity)
+    if few is None:
+        denoising = {"num_inference_steps": 30 if identity.family == "pocket" else 70, "strength": 0.99, "guidance_scale": 7.5}
+    else:  # of so few steps a strength below 1 leaves out the first, the one that forgets what is under the mask
+        denoising = {"num_inference_steps": few.num_inference_steps, "strength": 1.0, "guidance_scale": few.guidance_scale}
+    return {"denoising": denoising, "mask": {"kernel_size": 1 if is_first else AUTO}}
+
+
+def suited(edit: Edit, identity: CheckpointIdentity) -> Edit:
+    """Give an edit made by code what it leaves open, as parameters would: the checkpoint's own defaults, then the library's.
+
+    The mask is not dilated unless the edit says so: code gives the very mask that it means.
+
+    An edit that parameters made, or that was read from a record, leaves nothing open and stays as it is.
+
+    Args:
+        edit: What to paint.
+        identity: With which checkpoint.
+
+    Raises:
+        SpecError: It is not valid, as a copy with changes may be.
+    """
+    try:
+        brought = {"denoising": defaults(identity)["denoising"]}
+        return Edit.model_validate(merge({"settings": brought}, edit.model_dump(exclude_unset=True, warnings=False)))
+    except ValidationError as error:
+        raise SpecError(problems(error, Edit), f"the edit of sample {edit.sample!r}") from None
+
+
+def few_steps(identity: CheckpointIdentity) -> FewSteps | None:
+    """What a checkpoint was distilled to, or None if nothing says that it was.
+
+    The name counts: of a repository, a file or a folder; and of a folder the names that its own files remember, and its scheduler. The files of
+    a repository do not, since they may not be here yet, and the answer must be the same before and after.
+
+    Args:
+        identity: Which checkpoint.
+    """
+    if identity.family != "custom":
+        return None
+    configuration = _configuration(identity)
+    unet, scheduler = (configuration.get(name, {}) for name in ("unet", "scheduler"))
+    titles = [_title(identity.name), *(_title(str(part.get("_name_or_path", ""))) for part in configuration.values())]
+    kind = next((kind for title in titles if (kind := _named(_words(title)))), None) or _scheduled(scheduler, unet)
+    if kind is None:
+        return None
+    steps = next((steps for title in titles if (steps := _stated(_words(title)))), STEPS[kind])
+    guided = unet.get("time_cond_proj_dim") is not None  # the UNet is told the guidance, as latent consistency models were distilled
+    return FewSteps(kind=kind, num_inference_steps=steps, guidance_scale=7.5 if guided else 0.0 if kind != "lcm" else 1.0)
+
+
+def traits(identity: CheckpointIdentity) -> Traits:
+    """What is known of a checkpoint before its weights are loaded, for `cautions`; nothing is asked of the hub.
+
+    Args:
+        identity: Which checkpoint. If its files are no longer here, little is known.
+    """
+    few, refiner_from = few_steps(identity), REFINER_FROM.get(identity.family)
+    try:
+        source = locate(identity.name, identity.revision)
+        in_channels = source.base.in_channels if isinstance(source.base, SingleFile) else None
+    except CheckpointError:
+        return Traits(few_steps=few, refiner_from=refiner_from)
+    base, refiner = _described(source.base), _described(source.refiner)
+    return traits_of(
+        base.get("unet", {"in_channels": in_channels}),
+        base.get("scheduler", {}),
+        few_steps=few,
+        refiner_from=refiner_from,
+        has_refiner=source.refiner is not None,
+        refiner_takes_scores=refiner.get("index", {}).get("requires_aesthetics_score"),
+    )
+
+
+def traits_of(unet: Mapping[str, Any], scheduler: Mapping[str, Any], *, few_steps: FewSteps | None, **others: Any) -> Traits:
+    """What the configurations of a base's UNet and of its scheduler say, for `cautions`.
+
+    Args:
+        unet: Of the UNet; empty where it is not known, likewise `scheduler`.
+        scheduler: Of the scheduler.
+        few_steps: As `few_steps` has it.
+        **others: Of the refiner, as `Traits` has it.
+    """
+    spacing = scheduler.get("timestep_spacing")
+    noisier = scheduler.get("rescale_betas_zero_snr") or scheduler.get("prediction_type", "epsilon") != "epsilon"  # trailing, for their own reasons
+    return Traits(
+        in_channels=unet.get("in_channels"),
+        embeds_guidance=unet.get("time_cond_proj_dim") is not None if "in_channels" in unet else None,
+        timestep_spacing=spacing,
+        few_steps=few_steps,
+        may_be_few_steps=few_steps is None and spacing == "trailing" and not noisier,
+        **others,
+    )
+
+
+def _configuration(identity: CheckpointIdentity) -> Mapping[str, Mapping[str, Any]]:
+    """What the files of a folder's base say of it; nothing of any other checkpoint."""
+    try:
+        base = locate(identity.name, identity.revision).base
+    except CheckpointError:
+        return {}
+    return _described(base) if isinstance(base, PipelineFolder) else {}
+
+
+def _described(part: Part | Repository | None) -> Mapping[str, Mapping[str, Any]]:
+    """What the files of a base or refiner say of it, as far as they are here."""
+    folder = part.path if isinstance(part, PipelineFolder) else part.cached() if isinstance(part, Repository) else None
+    files = {"index": "model_index.json", "unet": "unet/config.json", "scheduler": "scheduler/scheduler_config.json"}
+    read = {name: _json(folder / file) for name, file in files.items()} if folder else {}
+    return {name: content for name, content in read.items() if content}
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        return read_json(path)
+    except CheckpointError:
+        return {}
+
+
+def _title(name: str) -> str:
+    """The part of a path or a hub id that people name a checkpoint by."""
+    hub_id = HUB_ID.fullmatch(name)
+    parts = PurePath(hub_id[1] if hub_id else name).parts
+    return next((part for part in reversed(parts) if part not in ("base", "unet", "snapshots") and not COMMIT.fullmatch(part)), "")
+
+
+def _words(title: str) -> list[str]:
+    """Its words, also where they are told apart by capitals or digits alone."""
+    return [word.lower() for word in WORD.findall(title)]
+
+
+def _named(words: list[str]) -> str | None:
+    """The kind that words name; not those of `HyperRealistic` or `non-turbo`."""
+    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+        if word in STEPS and before not in ("no", "non", "not") and not (word == "hyper" and after.startswith("real")):
+            return word
+    return None
+
+
+def _stated(words: list[str]) -> int | None:
+    """The number of steps that words state, as `4step` does; steps of training are more."""
+    numbers = (int(number) for number, word in pairwise(words) if word in ("step", "steps") and number.isdecimal())
+    return next((number for number in numbers if 1 <= number <= MOST_STEPS), None)
+
+
+def _scheduled(scheduler: Mapping[str, Any], unet: Mapping[str, Any]) -> str | None:
+    """The kind that a scheduler was published with."""
+    if scheduler.get("_class_name") in ("LCMScheduler", "TCDScheduler"):
+        return "lcm"
+    ancestral = scheduler.get("_class_name") == "EulerAncestralDiscreteScheduler" and scheduler.get("timestep_spacing") == "trailing"
+    return "turbo" if ancestral and unet.get("sample_size") == TURBO_SIDE else None

@@ -1,0 +1,97 @@
+"""How much of a prompt is read: text encoders take so many tokens, and the pipelines drop the rest without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sdxl_lab.checkpoints.configurations import read_json
+
+LONGEST_QUOTE = 200
+"""Characters of what is not read that a note quotes."""
+
+
+MARKS = 2
+"""Tokens of the beginning and the end."""
+CLIP_TOKENS = 77
+"""What every CLIP tokenizer of the hub reads."""
+FEWEST_TOKENS = 32
+"""What the pocket checkpoint's reads."""
+TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How long a text is for a tokenizer.
+
+    Attributes:
+        tokens: With the marks of its beginning and end.
+        limit: How many are read.
+        unread: What comes after those, as it was written; empty if all is read.
+    """
+
+    tokens: int
+    limit: int
+    unread: str
+
+
+def may_be_cut(text: str | None, *, limit: int) -> bool:
+    """Whether a text is long enough to be cut by a tokenizer that reads so many tokens, of which each stands for at least one byte."""
+    return len((text or "").lower().encode("utf-8", "replace")) + MARKS > limit
+
+
+@lru_cache(maxsize=10_000)
+def count(text: str, tokenizer: Path) -> Count | None:
+    """Count the tokens of a text, if it may have more than are read.
+
+    Args:
+        text: A prompt.
+        tokenizer: Folder of a CLIP tokenizer in diffusers' layout.
+
+    Returns:
+        The count; None for a text too short to be worth it. A token stands for at least one byte.
+    """
+    limit = _limit(tokenizer)
+    if not may_be_cut(text, limit=limit):
+        return None
+    encoded = _loaded(tokenizer)(text, truncation=False, return_offsets_mapping=True)
+    tokens, offsets = len(encoded["input_ids"]), encoded["offset_mapping"]
+    return Count(tokens=tokens, limit=limit, unread=text[offsets[limit - 1][0] :] if tokens > limit else "")
+
+
+def notes(words: dict[str, str | None], tokenizers: Sequence[Path]) -> list[str]:
+    """Say which words no encoder, or not every encoder, reads.
+
+    Args:
+        words: Name of a setting, such as `negative_prompt`, to its text.
+        tokenizers: Folders of the tokenizers that each text goes through.
+
+    Returns:
+        One line for each text that is cut.
+    """
+    found = []
+    for name, text in words.items():
+        counts = [counted for folder in tokenizers if text and (counted := count(text, folder)) and counted.unread]
+        if counts:
+            worst = min(counts, key=lambda counted: counted.limit)
+            unread = " ".join(worst.unread.split())
+            quoted = unread if len(unread) <= LONGEST_QUOTE else f"{unread[: LONGEST_QUOTE - 3]}..."
+            found.append(f"{name} has {worst.tokens} tokens and {worst.limit} are read: “{quoted}” is left out; shorten it")
+    return found
+
+
+@lru_cache(maxsize=8)
+def _limit(tokenizer: Path) -> int:
+    return int(read_json(tokenizer / "tokenizer_config.json")["model_max_length"])
+
+
+@lru_cache(maxsize=8)
+def _loaded(tokenizer: Path) -> Any:
+    from transformers import CLIPTokenizer
+
+    loaded = CLIPTokenizer.from_pretrained(tokenizer)
+    loaded.deprecation_warnings[TOO_LONG] = True  # its own warning, which it then takes for given
+    return loaded

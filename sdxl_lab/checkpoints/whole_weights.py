@@ -1,0 +1,90 @@
+"""Whether a checkpoint's files hold every weight that its models ask for, in the right shape: a library fills what is missing with random numbers."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sdxl_lab.checkpoints.configurations import INDEX, MODELS, read_json
+from sdxl_lab.checkpoints.files import PipelineFolder
+from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
+
+FORMER_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+"""What diffusers called a VAE's attention before 0.12, and calls it now; it reads both."""
+
+
+def require_whole(part: PipelineFolder) -> None:
+    """Compare what the files of a folder hold with what its configuration asks for, before any of it is read.
+
+    Args:
+        part: A base or refiner whose configuration was checked.
+
+    Raises:
+        CheckpointError: A weight is missing, or of another shape. Names model, file and weight, and what to do.
+    """
+    index = read_json(part.path / INDEX)
+    for component in part.models:
+        config = part.path / component / "config.json"
+        library, class_name = index[component]
+        expected = _shapes_of(_on_paper(library, class_name, config))
+        found = {_name(name): (shape, file) for file in part.weights(component) for name, shape in shapes_in(file).items()}
+        if lost := sorted(expected.keys() - found.keys()):
+            files = ", ".join(file.name for file in part.weights(component))
+            raise CheckpointError(
+                f"{part.path / component} lacks {len(lost)} of the {len(expected)} weights that its config.json asks for, {lost[0]} first "
+                f"(in {files}); copy or download both files again, from one source."
+            )
+        for name, shape in expected.items():
+            if found[name][0] != shape:
+                raise CheckpointError(
+                    f"{found[name][1]} holds {name} of shape {[*found[name][0]]}, and {config} asks for {[*shape]}; the two are not of one model: "
+                    "copy both from one source."
+                )
+
+
+def require_filled(pipeline: Any, path: Path) -> None:
+    """See that no model of a pipeline that was read from a single file still lacks weights.
+
+    Args:
+        pipeline: As it was loaded.
+        path: The file.
+
+    Raises:
+        CheckpointError: One does.
+    """
+    for component in MODELS:
+        model = getattr(pipeline, component)
+        empty = [name for name, weight in model.named_parameters() if weight.is_meta] if model is not None else []
+        if empty:
+            raise CheckpointError(f"{path} lacks {len(empty)} weights of its {component}, {empty[0]} first; copy or download it again.")
+
+
+def _on_paper(library: str, class_name: str, config: Path) -> torch.nn.Module:
+    """The model that a configuration describes, with shapes and no numbers."""
+    content = read_json(config)
+    kind = getattr(importlib.import_module(library), class_name, None)
+    if kind is None:
+        raise CheckpointError(f"{config.parents[1] / INDEX} names {class_name}, which this version of {library} has not; update {library}.")
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        with torch.device("meta"):
+            return kind.from_config(content) if library == "diffusers" else kind(kind.config_class.from_dict(content))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, StrictDataclassError) as error:
+        raise CheckpointError(f"{config} describes no {class_name} ({' '.join(str(error).split())}); copy or download it again.") from error
+
+
+def _shapes_of(model: torch.nn.Module) -> Mapping[str, tuple[int, ...]]:
+    return {_name(name): tuple(weight.shape) for name, weight in model.state_dict().items()}
+
+
+def _name(name: str) -> str:
+    """A weight's name, whichever version of the libraries wrote it."""
+    name = name.removeprefix("text_model.")
+    for former, now in FORMER_NAMES.items():
+        name = name.replace(former, now)
+    return name

@@ -1,0 +1,48 @@
+"""How the command line is understood and shown: pairs of a name and a value, a list of commands that is not cut, the version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Commands(TyperGroup):
+    """All commands, each listed with its whole first sentence, over as many lines as that needs."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The group's own list, uncut."""
+        commands = [(name, self.commands[name].help or "") for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, " ".join(text.partition("\n\n")[0].split())) for name, text in commands])
+
+
+class Pairs(TyperCommand):
+    """A command whose -p and -r take a name and a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read them; the pairs become one text each for typer."""
+        from sdxl_lab.settings.arguments import paired
+
+        return super().parse_args(ctx, paired(args))
+
+
+def in_pairs(param: typer.CallbackParam, given: list[str] | None) -> list[str] | None:
+    """See that names and values alternate; leaves with wrong usage if they do not."""
+    flag, words = min(param.opts, key=len), given or []
+    for name in words[::2]:
+        if "=" in name:
+            raise typer.BadParameter(f"a name holds no '='; write {flag} {name.partition('=')[0]} VALUE, with a space")
+    if len(words) % 2:
+        raise typer.BadParameter(f"got {words[-1]!r} and no value; write {flag} NAME VALUE")
+    return given
+
+
+def version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
+    """Print the version and leave, if that is asked."""
+    if asked:
+        from sdxl_lab.records.machine import versions
+
+        print(f"sdxl-lab {versions()['sdxl_lab']}")
+        raise typer.Exit

@@ -1,0 +1,118 @@
+"""What is to be said before pictures are made: of the samples they are made from, and gathered so that each line is said once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sdxl_lab.datasets.samples import Sample
+from sdxl_lab.images.mask_checks import percent
+from sdxl_lab.records.stamps import printable
+from sdxl_lab.settings.sections import ImageReading
+from sdxl_lab.wording import counted
+
+UNREADABLE = "that cannot be read"
+"""What `color_profiles.name_of` calls a profile that it cannot open."""
+
+MUCH_LARGER = 2.0
+"""How many times as wide a picture is as what a model sees of it, before that is said."""
+
+_SHOWN_NAMES = 5
+
+
+def gathered(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say each note once.
+
+    Args:
+        notes: Name of a picture, of a sample or of a run, to what is to be said of it.
+
+    Returns:
+        One line a note, with the first name and how many more it is about.
+    """
+    about: dict[str, list[str]] = {}
+    for name, lines in notes.items():
+        for line in lines:
+            about.setdefault(line, []).append(name)
+    return [f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {line}" for line, names in about.items()]
+
+
+def of_samples(samples: Sequence[Sample], readings: Mapping[str, ImageReading] | None = None) -> tuple[str, ...]:
+    """Say what of the samples' files makes another picture than one may think, though it is no fault.
+
+    Args:
+        samples: As they were fetched.
+        readings: How their pictures are read, by sample's name; by the defaults when left out.
+
+    Returns:
+        One line each: about color profiles one for all samples, then what is to be said of single ones.
+    """
+    read = readings or {}
+    named = {sample.name: _notes(sample, read.get(sample.name, ImageReading())) for sample in samples}
+    return (*_about_profiles(samples, read), *gathered({printable(name): lines for name, lines in named.items()}))
+
+
+def without_prompt(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Say what is left out for want of words.
+
+    Args:
+        pairs: Sample's name and task.
+
+    Returns:
+        One line a task.
+    """
+    lines = {name: [] for name, _ in pairs}
+    for name, task in pairs:
+        lines[name].append(f"no prompt for {task}, so that is left out; give one in metadata.json, or as hyperparameters.{task}.prompt")
+    return gathered({printable(name): said for name, said in lines.items()})
+
+
+def of_sizes(sizes: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> list[str]:
+    """Say which pictures are much larger than what a model sees of them.
+
+    Args:
+        sizes: Of each picture its own size and the working size, (width, height) in pixels.
+
+    Returns:
+        At most one line.
+    """
+    large = {(own, working): own[0] / working[0] for own, working in sizes if own[0] * own[1] > MUCH_LARGER**2 * working[0] * working[1]}
+    if not large:
+        return []
+    ((width, height), (seen_width, seen_height)), scale = max(large.items(), key=lambda item: item[1])
+    return [
+        f"pictures of up to {width}x{height} are edited at {seen_width}x{seen_height}, the checkpoint's working size, and what is painted is scaled "
+        f"up {scale:.1f} times, softer than the rest; for sharper ones crop the pictures closer around what is edited"
+    ]
+
+
+def _about_profiles(samples: Sequence[Sample], readings: Mapping[str, ImageReading]) -> list[str]:
+    profiles = [
+        sample.facts.color_profile
+        for sample in samples
+        if sample.facts.color_profile
+        and "color_profile" in sample.facts.readings
+        and readings.get(sample.name, ImageReading()).color_profile == "srgb"
+    ]
+    if not profiles:
+        return []
+    names = [printable(name) for name in dict.fromkeys(profiles)]
+    listed = ", ".join(names[:_SHOWN_NAMES]) + (f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else "")
+    return [
+        f"{counted(len(profiles), 'picture has', 'pictures have')} a color profile ({listed}) and "
+        f"{'is' if len(profiles) == 1 else 'are'} converted to sRGB; "
+        "hyperparameters.image.color_profile ignore takes the numbers as they are"
+    ]
+
+
+def _notes(sample: Sample, reading: ImageReading) -> list[str]:
+    facts = sample.facts
+    notes = []
+    if facts.color_profile == UNREADABLE:
+        notes.append("the picture's color profile cannot be read, so its numbers are taken as sRGB; save it as sRGB if its colors are off")
+    if facts.doubt:
+        notes.append(f"{facts.doubt}, and the picture is taken as sRGB all the same; convert it to sRGB first")
+    if facts.transparent_share:
+        notes.append(
+            f"{percent(facts.transparent_share)} of the picture is transparent, and laid over {reading.background}; "
+            "hyperparameters.image.background takes another color"
+        )
+    return notes + list(sample.mask_check.notes if sample.mask_check else ())

@@ -1,0 +1,335 @@
+"""The samples of a dataset's folder: its metadata.json read, every picture and mask opened and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from PIL import Image
+
+from sdxl_lab import progress
+from sdxl_lab.datasets.metadata_fields import SAMPLE_FIELDS, TASKS, TOP_FIELDS, WORDS, misplaced
+from sdxl_lab.errors import LabError
+from sdxl_lab.images import mask_checks, masks, pictures
+from sdxl_lab.wording import counted
+
+_T = TypeVar("_T")
+
+SMALLEST_METADATA = """\
+{"samples": [{"name": "octopus", "image": "images/octopus.png", "mask": "masks/octopus.png",
+              "inpaint": {"prompt": "a red octopus on a beach"}}]}"""
+"""The least that a dataset's metadata.json must hold."""
+
+_UNFIT = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+_METADATA_BYTES = 16 << 20
+_SHOWN_PROBLEMS = 20
+
+
+class ArtifactError(LabError):
+    """A dataset that can't be found, or that isn't as it must be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskMetadata:
+    """What a dataset says about one sample and one task. What it leaves open, the parameters give.
+
+    Attributes:
+        prompt: What to paint.
+        negative_prompt: What to avoid; None and "" are different requests.
+        seed: From -2**63 to 2**64 - 1, as torch takes it.
+        extra: Fields that the lab doesn't know, as they were written.
+    """
+
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    seed: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One picture of a dataset, its mask, and what to do with it.
+
+    Attributes:
+        name: Unique in its dataset and fit to name a folder.
+        image_path: The picture's file.
+        size: Its width and height in pixels, upright.
+        mask_path: The mask's file; None is enough only for extending the canvas.
+        tasks: By task ("inpaint", "outpaint"); a task that the metadata doesn't mention is absent.
+        extra: Fields that the lab doesn't know, as they were written.
+        image_sha256: The picture file's SHA-256 when it was fetched; None skips the comparison.
+        mask_sha256: The same of the mask's file.
+        facts: What of the picture's file changes how it is read.
+        mask_check: What was found of the mask's file when it was fetched: its share of the picture, and what is to be said of it.
+    """
+
+    name: str
+    image_path: Path
+    size: tuple[int, int]
+    mask_path: Path | None = None
+    tasks: Mapping[str, TaskMetadata] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    image_sha256: str | None = None
+    mask_sha256: str | None = None
+    facts: pictures.Facts = field(default_factory=pictures.Facts)
+    mask_check: mask_checks.Checked | None = None
+
+    def has_prompt(self, task: str) -> bool:
+        """Whether the metadata says what to paint; the empty text is a prompt."""
+        return task in self.tasks and self.tasks[task].prompt is not None
+
+    def image(self, *, color_profile: pictures.ColorProfile = "srgb", background: pictures.Background = "white") -> Image.Image:
+        """Read the picture upright, as 8-bit RGB.
+
+        Args:
+            color_profile: As in `pictures.rgb`; likewise `background`.
+            background: What transparent pixels are laid over.
+
+        Raises:
+            ArtifactError: The file can't be read, or has changed since it was fetched.
+        """
+        read = partial(pictures.rgb, color_profile=color_profile, background=background)
+        return _read(self.image_path, read, self.image_sha256)[0]
+
+    def mask(self) -> Image.Image | None:
+        """Read the mask upright, mode "L", holding only 0 and 255; None if the sample has none.
+
+        Raises:
+            ArtifactError: The file can't be read, or has changed since it was fetched.
+        """
+        return None if self.mask_path is None else _read(self.mask_path, masks.binarize, self.mask_sha256)[0]
+
+
+def read_samples(folder: Path, *, as_recorded: bool = False) -> tuple[tuple[Sample, ...], dict[str, Any]]:
+    """Open and check all that a dataset's folder holds.
+
+    Args:
+        folder: A folder with a metadata.json.
+        as_recorded: Whether to take what 0.1.0 took, for pictures that were made from it: masks that are pictures, fields that were passed over.
+
+    Returns:
+        The samples, in the order of metadata.json, and the other fields in it, as they were written.
+
+    Raises:
+        ArtifactError: The layout can't be read, or some of its samples are unfit; all of them are listed.
+    """
+    listed, extra = _read_metadata(folder, as_recorded=as_recorded)
+    samples: list[Sample] = []
+    problems: list[str] = []
+    taken: dict[str, str] = {}
+    for index, entry in enumerate(progress.told(listed, "checking the dataset", unit="sample")):
+        try:
+            sample = _read_sample(folder, entry, as_recorded=as_recorded)
+            key = unicodedata.normalize("NFC", sample.name).casefold()
+            if key in taken:
+                raise ArtifactError(
+                    f"the name {sample.name!r} is taken by an earlier sample ({taken[key]!r}; case doesn't count); names must be unique"
+                )
+            taken[key] = sample.name
+            samples.append(sample)
+        except ArtifactError as error:
+            problems.append(f"samples[{index}]{_named(entry)}: {error}")
+    if problems:
+        shown = problems[:_SHOWN_PROBLEMS]
+        more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
+        raise ArtifactError(
+            "\n  ".join([f"{len(problems)} of {counted(len(listed), 'sample')} in {folder / 'metadata.json'} can't be used:", *shown, *more])
+        )
+    return tuple(samples), extra
+
+
+def _read_metadata(folder: Path, *, as_recorded: bool) -> tuple[list[Any], dict[str, Any]]:
+    """Return the entries of "samples", not yet checked, and the other fields."""
+    path = folder / "metadata.json"
+    if not path.is_file():
+        raise _layout_error(f"{folder} has no metadata.json")
+    if path.stat().st_size > _METADATA_BYTES:
+        raise ArtifactError(f"{path} has {path.stat().st_size:,} bytes; at most {_METADATA_BYTES:,} are read: split the dataset")
+    try:
+        metadata = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_without_duplicates)
+    except json.JSONDecodeError as error:
+        raise _layout_error(f"{path} isn't valid JSON: {error}") from None
+    except UnicodeDecodeError as error:
+        raise _layout_error(f"{path} isn't UTF-8 text: {error}") from None
+    except RecursionError:
+        raise _layout_error(f"{path} is nested too deeply") from None
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read: {error}") from None
+    broken = None if as_recorded else next((where for where, text in _texts(metadata) if not _encodable(text)), None)
+    if broken is not None:
+        raise ArtifactError(f"{path}: {broken} holds half a character, such as \\ud83d without the \\ude00 that makes it an emoji; write both halves")
+    if isinstance(metadata, dict) and not as_recorded and (found := misplaced(metadata, TOP_FIELDS)):
+        raise ArtifactError(f"{path}: {found}")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("samples"), list):
+        found = f"an object with the fields {sorted(metadata)}" if isinstance(metadata, dict) else _kind(metadata)
+        raise _layout_error(f'{path} must hold an object with a list "samples", and holds {found}')
+    if not metadata["samples"]:
+        raise _layout_error(f'{path} has an empty list "samples"')
+    return metadata["samples"], {key: value for key, value in metadata.items() if key != "samples"}
+
+
+def _read_sample(folder: Path, entry: object, *, as_recorded: bool) -> Sample:
+    if not isinstance(entry, dict):
+        raise ArtifactError(f'a sample must be an object with at least "name" and "image", got {_kind(entry)}')
+    if not as_recorded and (found := misplaced(entry, SAMPLE_FIELDS)):
+        raise ArtifactError(found)
+    name = _check_name(entry.get("name"))
+    image_path = _resolve_inside(folder, entry.get("image"), "image")
+    (image, facts), image_sha256 = _read(image_path, _with_facts)
+    mask_path = mask_check = mask_sha256 = None
+    if entry.get("mask") is not None:
+        mask_path = _resolve_inside(folder, entry["mask"], "mask")
+        mask_check, mask_sha256 = _read(mask_path, partial(_check_mask, image=image, path=mask_path, as_recorded=as_recorded))
+        if mask_sha256 == image_sha256 and not as_recorded:
+            raise ArtifactError(f'"image" and "mask" are the same picture, {mask_path.name}; name the mask\'s own file, where white marks the object')
+    tasks = {task: _read_task(entry[task], task, as_recorded=as_recorded) for task in TASKS if task in entry}
+    return Sample(
+        name=name,
+        image_path=image_path,
+        mask_path=mask_path,
+        tasks=tasks,
+        extra={key: value for key, value in entry.items() if key not in SAMPLE_FIELDS},
+        image_sha256=image_sha256,
+        mask_sha256=mask_sha256,
+        facts=facts,
+        size=image.size,
+        mask_check=mask_check,
+    )
+
+
+def _check_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise ArtifactError(f'"name" must be a string, got {_kind(name)}')
+    if not name or len(name.encode("utf-8", "replace")) > 100:
+        raise ArtifactError(f'"name" must have 1 to 100 bytes, got {len(name.encode("utf-8", "replace"))}')
+    if _UNFIT.search(name) or name.startswith(".") or name != name.strip() or name.endswith(".") or _RESERVED.fullmatch(name) or not _encodable(name):
+        raise ArtifactError(f"the name {name!r} can't name a folder on every system; use letters, digits, '-', '_' and '.' inside, as in 'octopus-2'")
+    return name
+
+
+def _resolve_inside(folder: Path, written: object, key: str) -> Path:
+    """Return the file that metadata.json names, after making sure that it lies in the folder, links resolved."""
+    if not isinstance(written, str) or not written:
+        raise ArtifactError(f'"{key}" must be the path of a file, relative to the dataset\'s folder, got {_kind(written)}')
+    if "\\" in written or "\x00" in written:
+        raise ArtifactError(f'"{key}" is {written!r}; separate folders with "/"')
+    if PurePosixPath(written).is_absolute() or written.startswith("~") or re.match(r"[A-Za-z]:", written):
+        raise ArtifactError(f'"{key}" is {written!r}, an absolute path; write it relative to the dataset\'s folder')
+    path = folder / written
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve()) and ".." not in PurePosixPath(written).parts
+        is_file = path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ArtifactError(f'"{key}" is {written!r}, which can\'t be followed: {error}') from None
+    if not inside:
+        raise ArtifactError(f'"{key}" is {written!r}, which leads out of the dataset\'s folder; copy the file into the folder')
+    if not is_file:
+        raise ArtifactError(f'"{key}" is {written!r}, and there is no such file in {folder}')
+    return path
+
+
+def _read_task(written: object, task: str, *, as_recorded: bool) -> TaskMetadata:
+    if not isinstance(written, dict):
+        raise ArtifactError(f'"{task}" must be an object such as {{"prompt": "a red octopus", "seed": 7}}, got {_kind(written)}')
+    if not as_recorded and (found := misplaced(written, WORDS, task)):
+        raise ArtifactError(f'"{task}": {found}')
+    prompt, negative_prompt, seed = (written.get(key) for key in WORDS)
+    for key, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
+        if text is not None and not isinstance(text, str):
+            raise ArtifactError(f'"{task}.{key}" must be a string, got {_kind(text)}')
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**64):
+        raise ArtifactError(f'"{task}.seed" must be an integer from -2**63 to 2**64 - 1, as torch takes it, got {_kind(seed)}')
+    extra = {key: value for key, value in written.items() if key not in WORDS}
+    return TaskMetadata(prompt=prompt, negative_prompt=negative_prompt, seed=seed, extra=extra)
+
+
+def _check_mask(mask: Image.Image, image: Image.Image, path: Path, *, as_recorded: bool) -> mask_checks.Checked | None:
+    if mask.size != image.size:
+        raise ArtifactError(
+            f"the mask {path.name} is {mask.width}x{mask.height} and the picture {image.width}x{image.height} (both upright); they must have one size"
+        )
+    try:
+        return mask_checks.check(mask, image)
+    except masks.MaskError as error:
+        if as_recorded:
+            return None
+        raise ArtifactError(f"the mask {path.name} {error}") from None
+
+
+def _with_facts(image: Image.Image) -> tuple[Image.Image, pictures.Facts]:
+    flat = pictures.rgb(image)
+    return flat, pictures.facts_of(image, flat)
+
+
+def _read(path: Path, bring: Callable[[Image.Image], _T], expected: str | None = None) -> tuple[_T, str]:
+    content, sha256 = _read_file(path, expected)
+    try:
+        return bring(pictures.decode(content)), sha256
+    except pictures.PictureError as error:
+        raise ArtifactError(f"{path}: {error}") from None
+
+
+def _read_file(path: Path, expected: str | None) -> tuple[bytes, str]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read: {error.strerror or error}") from None
+    sha256 = hashlib.sha256(content).hexdigest()
+    if expected not in (None, sha256):
+        raise ArtifactError(f"{path} has changed since its dataset was fetched; fetch it again, and expect another digest")
+    return content, sha256
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ArtifactError(f"metadata.json names the field {next(key for key in keys if keys.count(key) > 1)!r} twice in one object; keep one")
+    return fields
+
+
+def _texts(metadata: Any) -> Iterator[tuple[str, str]]:
+    """Every text in a value of JSON, with its path, such as `samples[0].inpaint.prompt`."""
+    left = [("", metadata)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, dict):
+            left += [(f"{path}.{key}".lstrip("."), below) for key, below in value.items()]
+            left += [(f"the name of a field of {path or 'the whole'}", key) for key in value]
+        elif isinstance(value, list):
+            left += [(f"{path}[{index}]", below) for index, below in enumerate(value)]
+
+
+def _layout_error(what: str) -> ArtifactError:
+    return ArtifactError(f"{what}. The smallest metadata.json that works, beside the files it names:\n\n{SMALLEST_METADATA}")
+
+
+def _encodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _named(entry: object) -> str:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    return f" {name!r}" if isinstance(name, str) and len(name) <= 100 else ""
+
+
+def _kind(value: object) -> str:
+    """Describe a JSON value for a message, shortened."""
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,1 @@
+"""Making pictures: the only room that calls a pipeline."""

@@ -1,0 +1,177 @@
+"""A notebook kernel's process: how it is started, asked and ended, and what it was started with."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zmq
+from jupyter_client import AsyncKernelManager
+from jupyter_core.utils import run_sync
+
+LONGEST_SOCKET_BYTES = 103
+"""Of the path of a socket on macOS; 107 on Linux."""
+
+RESET_S = 60.0
+"""How long a kernel may take to become clean; one that takes longer is replaced."""
+
+PRELOAD_S = 600.0
+"""How long a new kernel may take to import what it keeps: from a slow disk, on a busy machine, torch alone takes a minute."""
+
+
+class NoAnswerError(RuntimeError):
+    """A kernel does not do what it is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a kernel is started with; one that was started with something else does not serve."""
+
+    kernel_name: str
+    arguments: tuple[str, ...]
+    preload: tuple[str, ...]
+    config: Any
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class Kernel:
+    """A kernel's process, in a private folder with the sockets to it: over TCP other users of the machine can listen in."""
+
+    def __init__(self, wanted: Wanted, *, start_timeout: float) -> None:
+        folder = _private_folder()
+        self.wanted, self.owner, self.is_fit, self.began = wanted, os.getpid(), True, False
+        configured = {"config": wanted.config} if wanted.config else {}
+        name, file = wanted.kernel_name, str(folder / "kernel.json")
+        self.manager = AsyncKernelManager(kernel_name=name, transport="ipc", connection_file=file, **configured)
+        self._end = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.channels: Any = None
+        try:
+            # Not in a file that every kernel of this user writes to.
+            run_sync(self.manager.start_kernel)(extra_arguments=[*wanted.arguments, "--HistoryManager.hist_file=:memory:"])
+            self._end.detach()
+            sockets: list[Any] = []
+            self._end = weakref.finalize(self, _kill, _process(self.manager), folder, self.owner, sockets)
+            self.channels = self.manager.client()
+            self.channels.context.setsockopt(zmq.RCVHWM, 0)  # else what a notebook prints faster than it is read is dropped
+            sockets.append(self.channels)
+            self.channels.start_channels()
+            run_sync(self.channels.wait_for_ready)(timeout=start_timeout)
+            self.channels.allow_stdin = False
+        except BaseException:
+            self.close(at_once=True)
+            raise
+
+    def is_ours(self) -> bool:
+        """Whether this process started it, rather than one that this one was forked from."""
+        return self.owner == os.getpid()
+
+    def unlike(self, wanted: Wanted) -> str:
+        """Why it cannot serve: it died, or was started with something else. Empty if it can."""
+        if _process(self.manager).poll() is not None:
+            return "the one before died"
+        now, then = wanted.environment, self.wanted.environment
+        if names := sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name)):
+            return f"the environment has changed: {', '.join(names)}"
+        return "" if self.wanted == wanted else "another one is asked for"
+
+    def enter(self) -> str:
+        """Make it ready for one of many notebooks, which starts in this process's working folder; answers what stands against that."""
+        if not self.began:
+            self.began = True
+            if problem := self._problem(f"begin({list(self.wanted.preload)!r})", PRELOAD_S):
+                return problem
+        return self._problem(f"enter({os.getcwd()!r})", silent="the one before gives no answer")  # noqa: PTH109
+
+    def enter_once(self) -> str:
+        """Make it ready for its only notebook."""
+        with suppress(RuntimeError):
+            self.ask("let_exit_end_the_notebook()")
+        return ""
+
+    def wipe(self) -> str:
+        """Undo what a notebook left behind; answers what remains of it."""
+        return self._problem("wipe()")
+
+    def _problem(self, call: str, timeout_s: float = RESET_S, silent: str = "cannot be cleaned up after") -> str:
+        try:
+            answer = self.ask(call, timeout_s)
+        except RuntimeError as error:
+            return f"{silent}: {error}"
+        return "" if answer == "clean" else answer
+
+    def ask(self, call: str, timeout_s: float = RESET_S) -> str:
+        """What a function of `sdxl_lab.kernels.slate` answers in the kernel.
+
+        Raises:
+            NoAnswerError: Something went wrong there.
+        """
+        expression = f"__import__('sdxl_lab.kernels.slate', fromlist=['slate']).{call}"
+        request = self.channels.execute("", silent=True, store_history=False, user_expressions={"answer": expression}, allow_stdin=False)
+        try:
+            reply = run_sync(self._reply)(request, timeout_s)
+        except TimeoutError:
+            raise NoAnswerError(f"it took longer than {timeout_s:.0f} s") from None
+        answer = reply["content"].get("user_expressions", {}).get("answer", reply["content"])
+        if answer.get("status") == "ok" and "data" in answer:
+            return ast.literal_eval(answer["data"]["text/plain"])
+        raise NoAnswerError(f"{answer.get('ename')}: {answer.get('evalue')}")
+
+    async def _reply(self, request: str, timeout_s: float) -> Any:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                waiting = asyncio.ensure_future(self.channels.shell_channel.get_msg(timeout=None))
+                while not (await asyncio.wait([waiting], timeout=0.5))[0]:
+                    if _process(self.manager).poll() is not None:
+                        waiting.cancel()
+                        raise NoAnswerError("the kernel died")
+                if waiting.result()["parent_header"].get("msg_id") == request:
+                    return waiting.result()
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End the process, after what it does at its exit unless `at_once`, and remove the sockets."""
+        try:
+            if not at_once:
+                with suppress(RuntimeError):  # it is dead already
+                    run_sync(self.manager.shutdown_kernel)(now=False)
+        finally:
+            self._end()
+            run_sync(self.manager.cleanup_resources)()
+
+
+def _process(manager: AsyncKernelManager) -> subprocess.Popen[bytes]:
+    provisioner: Any = manager.provisioner
+    return provisioner.process
+
+
+def _kill(process: subprocess.Popen[bytes], folder: Path, owner: int, sockets: list[Any]) -> None:
+    if owner != os.getpid():
+        return
+    try:
+        for channels in sockets:
+            channels.stop_channels()
+    finally:
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # a kernel leads a group of its own: what its cells started ends with it
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _private_folder() -> Path:
+    """A new folder for this user alone, in the first place for temporary files where the paths of sockets are short enough."""
+    longest = LONGEST_SOCKET_BYTES - len("/sdxl-12345678/kernel-ipc-5")
+    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        if len(os.fsencode(place)) <= longest:
+            with suppress(OSError):
+                return Path(tempfile.mkdtemp(prefix="sdxl-", dir=place))
+    raise NoAnswerError(f"a Kernel's sockets need a folder for temporary files whose path has at most {longest} bytes; set TMPDIR to one")

@@ -1,0 +1,1 @@
+"""How the pocket checkpoint was made. No other room imports it."""

@@ -1,0 +1,326 @@
+"""The run folder: who writes what and when, and how it is read back."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from PIL import Image
+
+from sdxl_lab.errors import LabError
+from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, whole_lines, write_once, write_whole
+from sdxl_lab.files.locks import LockError, locked
+from sdxl_lab.records import machine
+from sdxl_lab.records.picture import UNREADABLE, Made, Picture, file_name, from_line, is_whole, pixels_of, to_line
+from sdxl_lab.records.prompts import prompts_table, step_of
+from sdxl_lab.records.run_files import RunFiles
+from sdxl_lab.records.stamps import as_note, digest_of_pixels, png, stamp_of, stamped_png
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.wording import counted
+
+FORMAT = 1
+
+
+class RecordError(LabError):
+    """A run folder does not hold what it should, or is used before it is opened."""
+
+
+class RunFolder(RunFiles):
+    """One run on disk. Reading needs no lock; writing happens inside `open`."""
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(path)
+        self._is_open = False
+
+    @classmethod
+    def of(cls, resolved: ResolvedSpec) -> Self:
+        """Locate the folder of a run, which need not exist yet.
+
+        Args:
+            resolved: The run.
+
+        Returns:
+            `<runs_folder>/<name>-<first 10 digits of run_id>`.
+        """
+        return cls(Path(resolved.spec.runs_folder) / f"{resolved.spec.name}-{resolved.run_id[:10]}")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every picture was made and recorded."""
+        return self.record_file.is_file()
+
+    @cached_property
+    def resolved(self) -> ResolvedSpec:
+        """The run this folder holds, by names; `local` has the paths they had here.
+
+        Raises:
+            RecordError: There is no whole spec.json in the folder.
+        """
+        try:
+            text = self.spec_file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordError(
+                f"{self.path} is not a run folder: {self.spec_file.name} cannot be read ({error}); give a folder that a run made"
+            ) from error
+        return ResolvedSpec.from_json(text)
+
+    @property
+    def local(self) -> dict[str, Any]:
+        """Local paths (`dataset`, `checkpoint`, `runs_folder`) and machine facts (`machine`); empty where they were not copied along."""
+        return _json_or_empty(self.local_file)
+
+    @property
+    def resolved_here(self) -> ResolvedSpec:
+        """The run with the paths of dataset, checkpoint and runs folder that this machine knows; as `resolved` where it knows none."""
+        paths = {name: self.local[name] for name in ("dataset", "checkpoint", "runs_folder") if name in self.local}
+        return self.resolved.model_copy(update={"spec": self.resolved.spec.model_copy(update=paths)})
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `finish` wrote; empty as long as the run is not done."""
+        return _json_or_empty(self.record_file)
+
+    @contextmanager
+    def open(self, resolved: ResolvedSpec) -> Iterator[Self]:
+        """Lock the folder for writing, clear away what a killed run left half-written, and write what is known before the first picture.
+
+        Args:
+            resolved: The run, with this machine's paths.
+
+        Yields:
+            This run folder, ready for `add_picture` and `finish`.
+
+        Raises:
+            LockError: Somebody else is writing to it.
+            RecordError: It holds another run.
+            DiskError: The disk is full or not writable.
+        """
+        make_folder(self.path)
+        with locked(self.path):
+            self._clear()
+            self._begin(resolved)
+            self._is_open = True
+            try:
+                yield self
+            finally:
+                self._is_open = False
+
+    def pictures(self) -> tuple[Picture, ...]:
+        """Read the pictures that are whole: recorded, still there, and with the pixels that were recorded.
+
+        Returns:
+            In the order of the run's edits.
+        """
+        recorded: dict[tuple[str, str], Picture] = {}
+        for line in whole_lines(self.lines_file):
+            picture = from_line(line, self.path)
+            if picture:
+                recorded[picture.key] = picture
+        wanted = [(edit, recorded.get((edit.sample, edit.task))) for edit in self.resolved.edits]
+        return tuple(self._named(edit, picture) for edit, picture in wanted if picture and is_whole(picture))
+
+    def pending(self) -> tuple[Edit, ...]:
+        """Find what is still to be made.
+
+        Returns:
+            The run's edits that have no whole picture, in order.
+        """
+        whole = {picture.key for picture in self.pictures()}
+        return tuple(edit for edit in self.resolved.edits if (edit.sample, edit.task) not in whole)
+
+    def add_picture(self, edit: Edit, made: Made, metrics: Mapping[str, float] | None = None, notes: Sequence[str] = ()) -> Picture:
+        """Keep one picture: its PNG first, then its line.
+
+        Args:
+            edit: One of the run's edits.
+            made: What was made for it.
+            metrics: Name to number.
+            notes: What is to be said of it, one line each.
+
+        Returns:
+            The picture as recorded.
+
+        Raises:
+            RecordError: The folder is not open, or the edit is not one of this run's.
+            DiskError: The disk is full or not writable; the pictures before this one are kept.
+        """
+        self._require_open()
+        if edit not in self.resolved.edits:
+            raise RecordError(f"{edit.sample} ({edit.task}) is not one of the edits of {self.path.name}; give an edit of the run that was opened")
+        folder = self.images_folder / file_name(edit.sample)
+        digest = digest_of_pixels(made.image)
+        picture = Picture(
+            sample=edit.sample,
+            task=edit.task,
+            step=step_of(self.resolved, edit.sample),
+            prompt=edit.prompt,
+            negative_prompt=edit.negative_prompt,
+            seed=edit.seed,
+            image=folder / f"{edit.task}.png",
+            input_image=folder / ("input.png" if not edit.settings.canvas.extends else f"{edit.task}-input.png"),
+            mask_image=folder / f"{edit.task}-mask.png",
+            width=made.image.width,
+            height=made.image.height,
+            working_width=made.working_size[0],
+            working_height=made.working_size[1],
+            stretch=float(made.stretch),
+            base_steps=int(made.base_steps),
+            refiner_steps=int(made.refiner_steps),
+            seconds=round(float(made.seconds), 6),
+            sha256=digest,
+            metrics={name: float(number) for name, number in (metrics or {}).items()},
+            picture_id=self.resolved.picture_id(edit, input_sha256=digest_of_pixels(made.input_image), mask_sha256=digest_of_pixels(made.mask_image)),
+            notes=tuple(map(as_note, notes)),
+        )
+        stamp = stamp_of(
+            self.resolved,
+            edit,
+            versions=machine.versions(),
+            hardware=machine.hardware(self.resolved.device),
+            instruction_set=machine.instruction_set() if self.resolved.device == "cpu" else None,
+            sha256=digest,
+            picture_id=picture.picture_id,
+            notes=picture.notes,
+        )
+        self._keep_input(edit, made.input_image, picture)
+        write_whole(picture.mask_image, png(made.mask_image))
+        write_whole(picture.image, stamped_png(made.image, stamp))
+        append_line(self.lines_file, to_line(picture, self.path))
+        return picture
+
+    def finish(self) -> Path:
+        """Write `record.json`, which says that the run is done.
+
+        Returns:
+            Its path.
+
+        Raises:
+            RecordError: The folder is not open, or pictures are missing.
+            DiskError: The disk is full or not writable.
+        """
+        self._require_open()
+        missing = self.pending()
+        if missing:
+            names = ", ".join(f"{edit.sample} ({edit.task})" for edit in missing[:5]) + (", ..." if len(missing) > 5 else "")
+            raise RecordError(
+                f"{self.path} lacks {len(missing)} of {counted(len(self.resolved.edits), 'picture')}: {names}; run it again to make them"
+            )
+        if self.is_done:
+            return self.record_file
+        write_whole(self.local_file, _json(self.local | {"machine": machine.facts()}))
+        pictures = self.pictures()
+        content = {
+            "format": FORMAT,
+            "run_id": self.resolved.run_id,
+            "name": self.resolved.spec.name,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "pictures": len(pictures),
+            "seconds": round(sum(picture.seconds for picture in pictures), 3),
+            "versions": machine.versions(),
+            "instruction_set": machine.instruction_set(),
+        }
+        write_whole(self.record_file, _json(content))
+        return self.record_file
+
+    def comet_key(self) -> str:
+        """Read the experiment's key, after drawing it at random if this is the first time.
+
+        Returns:
+            32 hexadecimal digits, the same ever after. Keys are unique for everybody, so none is derived from the run.
+
+        Raises:
+            DiskError: The disk is full or not writable.
+        """
+        path = self.comet_folder / "key"
+        if not path.is_file():
+            write_once(path, secrets.token_hex(16).encode() + b"\n")
+        key = path.read_text("ascii", "replace").strip()
+        if not re.fullmatch(r"[0-9a-f]{32}", key):
+            raise RecordError(f"{path} holds {key[:40]!r}; allowed are 32 hexadecimal digits: remove it to draw another, for a new experiment")
+        return key
+
+    def _clear(self) -> None:
+        """Remove what killed processes left. Who sends to Comet meanwhile has a lock, and unfinished files, of its own."""
+        remove_unfinished(self.path, spared=self.comet_folder)
+        if self.comet_folder.is_dir():
+            with suppress(LockError), locked(self.comet_folder):
+                remove_unfinished(self.comet_folder)
+
+    def _begin(self, resolved: ResolvedSpec) -> None:
+        if self.spec_file.is_file() and self.resolved.run_id != resolved.run_id:
+            raise RecordError(f"{self.path} holds run {self.resolved.run_id}, not {resolved.run_id}; choose another name or runs_folder")
+        spec = _json(resolved.portable())
+        if not self.spec_file.is_file() or self.spec_file.read_bytes() != spec:
+            write_whole(self.spec_file, spec)
+        self.__dict__.pop("resolved", None)
+        if self.is_done and self.pending():
+            self.record_file.unlink()
+        paths = {"dataset": resolved.spec.dataset, "checkpoint": resolved.spec.checkpoint, "runs_folder": resolved.spec.runs_folder}
+        if not self.is_done:
+            write_whole(self.local_file, _json(paths | {"folder": str(self.path.resolve()), "machine": machine.facts()}))
+            write_whole(self.prompts_file, prompts_table(self.resolved))
+
+    def _named(self, edit: Edit, picture: Picture) -> Picture:
+        """The picture with its `picture_id`, which lines of 0.1.0 do not have."""
+        if picture.picture_id is not None:
+            return picture
+        try:
+            input_sha256, mask_sha256 = (pixels_of(path)[1] for path in (picture.input_image, picture.mask_image))
+        except UNREADABLE:
+            return picture
+        return replace(picture, picture_id=self.resolved.picture_id(edit, input_sha256=input_sha256, mask_sha256=mask_sha256))
+
+    def _keep_input(self, edit: Edit, input_image: Image.Image, picture: Picture) -> None:
+        """Write what the picture started from; an extended canvas beside the picture it extends."""
+        canvas = edit.settings.canvas
+        if canvas.extends:
+            write_whole(picture.input_image, png(input_image))
+            width, height = input_image.size
+            input_image = input_image.crop((canvas.left_px, canvas.top_px, width - canvas.right_px, height - canvas.bottom_px))
+        original = picture.image.with_name("input.png")
+        if not original.is_file():
+            write_whole(original, png(input_image))
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise RecordError(f"{self.path} is not open for writing; write inside `with run.open(resolved):`")
+
+
+def find_runs(folder: Path) -> tuple[RunFolder, ...]:
+    """Find the runs below a folder.
+
+    Args:
+        folder: A runs folder, or any folder above some.
+
+    Returns:
+        The run folders, done or not, sorted by path, numbers in it by size.
+    """
+    return tuple(
+        RunFolder(spec.parent) for spec in sorted(folder.rglob("spec.json"), key=_by_size) if spec.is_file() and not spec.parent.name.startswith(".")
+    )
+
+
+def _by_size(path: Path) -> list[tuple[float, str]]:
+    """A key to sort paths by, in which steps-9 comes before steps-10."""
+    return [(-1, part) if index % 2 == 0 else (float(part), part) for index, part in enumerate(re.split(r"(\d+(?:\.\d+)?)", str(path)))]
+
+
+def _json(values: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _json_or_empty(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}

@@ -1,0 +1,97 @@
+"""The text `parameters` of a PNG, as the tools around AUTOMATIC1111's web UI read it: prompt, negative prompt, one line of settings."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+
+from sdxl_lab.settings.sections import Edit, Scheduler
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+
+KEYWORD = "parameters"
+
+SAMPLERS: dict[Scheduler, str] = {
+    "euler": "Euler",
+    "euler_a": "Euler a",
+    "ddim": "DDIM",
+    "dpmpp_2m": "DPM++ 2M",
+    "dpmpp_2m_karras": "DPM++ 2M Karras",
+    "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "unipc": "UniPC",
+    "heun": "Heun",
+    "lcm": "LCM",
+}
+"""What those tools call the schedulers."""
+
+_LABEL = re.compile(r"(negative prompt|steps)(?=:)", re.IGNORECASE)
+_FIELD = re.compile(r'\s*([\w -]+): ("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+
+
+def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], version: str) -> str:
+    """Describe a picture in the field's conventional names.
+
+    The prompts are put on one line each, and a space comes before a colon that would read as a label. SDXL's tokenizers see neither.
+
+    Args:
+        edit: The picture.
+        checkpoint: What made it.
+        size: (width, height) of the picture in pixels.
+        version: Of sdxl_lab.
+
+    Returns:
+        Two or three lines; the last one holds the settings.
+    """
+    settings = edit.settings
+    denoising, refiner = settings.denoising, settings.refiner
+    fields: dict[str, object] = {
+        "Steps": denoising.num_inference_steps,
+        "Sampler": SAMPLERS[denoising.scheduler],
+        "CFG scale": f"{denoising.guidance_scale:g}",
+        "Seed": edit.seed,
+        "Size": f"{size[0]}x{size[1]}",
+        "Model hash": checkpoint.digest[:10],
+        "Model": _one_line(checkpoint.name),
+        "Denoising strength": f"{denoising.strength:g}",
+        "Mask blur": settings.mask.feather_px,
+    }
+    if denoising.high_noise_frac is not None:
+        fields |= {"Refiner switch at": f"{denoising.high_noise_frac:g}"}
+        if refiner.guidance_scale is not None:
+            fields |= {"Refiner CFG scale": f"{refiner.guidance_scale:g}"}
+    fields["Version"] = f"sdxl_lab {_one_line(version)}"
+    negative = [f"Negative prompt: {_words(edit.negative_prompt)}"] if edit.negative_prompt else []
+    return "\n".join([_words(edit.prompt), *negative, ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())])
+
+
+def differing(text: str, expected: str) -> dict[str, tuple[str, str]]:
+    """Compare two texts by their fields.
+
+    Args:
+        text: One, which may be anything.
+        expected: The other, as `write` writes it.
+
+    Returns:
+        Name to the value in the one and in the other, for each field of `expected` that is not the same.
+    """
+    found, known = _fields(text), _fields(expected)
+    return {name: (found.get(name, ""), value) for name, value in known.items() if found.get(name, "") != value}
+
+
+def _fields(text: str) -> dict[str, str]:
+    *words, settings = text.split("\n")
+    prompt, _, negative = "\n".join(words).partition("\nNegative prompt: ")
+    return {"Prompt": prompt, "Negative prompt": negative} | dict(_FIELD.findall(settings))
+
+
+def _words(prompt: str) -> str:
+    return _LABEL.sub(r"\1 ", _one_line(prompt))
+
+
+def _one_line(text: str) -> str:
+    """The text with a space in place of each line break and each control character."""
+    return "".join(" " if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character for character in text).strip()
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:"\\]', value) else value

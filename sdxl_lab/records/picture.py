@@ -1,0 +1,197 @@
+"""One line of `images.jsonl`: a picture as it is recorded, and whether its files are still whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+from PIL import Image
+from pydantic import TypeAdapter
+
+from sdxl_lab.records.stamps import digest_of_pixels
+from sdxl_lab.settings.sections import Task
+
+FILES = ("image", "input_image", "mask_image")
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+LATER = ("picture_id", "notes")
+"""What lines of 0.1.0 lack; written where there is something to say."""
+
+
+class Made(Protocol):
+    """What was made for one edit, as `generate` returns it.
+
+    Attributes:
+        image: The result at the input's size plus any extension.
+        input_image: What it started from, at the same size.
+        mask_image: The mask as really used, at the same size.
+        working_size: (width, height) in pixels the checkpoint worked at.
+        stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
+        base_steps: Denoising steps the base really ran.
+        refiner_steps: Denoising steps the refiner really ran.
+        seconds: Wall time.
+    """
+
+    @property
+    def image(self) -> Image.Image: ...  # noqa: D102 - described above, as are those below
+    @property
+    def input_image(self) -> Image.Image: ...  # noqa: D102
+    @property
+    def mask_image(self) -> Image.Image: ...  # noqa: D102
+    @property
+    def working_size(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def stretch(self) -> float: ...  # noqa: D102
+    @property
+    def base_steps(self) -> int: ...  # noqa: D102
+    @property
+    def refiner_steps(self) -> int: ...  # noqa: D102
+    @property
+    def seconds(self) -> float: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One line of `images.jsonl`: a picture that is whole on the disk.
+
+    Attributes:
+        sample: Name of the sample it starts from.
+        task: `inpaint` or `outpaint`.
+        step: Index of the sample among those of the run, from 0; Comet steps through pictures by it.
+        prompt: The text that was painted.
+        negative_prompt: The text it was led away from, or None.
+        seed: As given, perhaps negative.
+        image: Path of the result's PNG.
+        input_image: Path of what it started from.
+        mask_image: Path of the mask as really used.
+        width: Pixels of the result.
+        height: Pixels of the result.
+        working_width: Pixels the checkpoint worked at.
+        working_height: Pixels the checkpoint worked at.
+        stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
+        base_steps: Denoising steps the base really ran.
+        refiner_steps: Denoising steps the refiner really ran.
+        seconds: Wall time it took.
+        sha256: Of its pixels, as `digest_of_pixels` takes it.
+        metrics: Name to number.
+        picture_id: Names it by all that made it, as `ResolvedSpec.picture_id` does; None in a line of 0.1.0, until its run folder computes it.
+        notes: What was to be said of it, such as words that its model did not read.
+    """
+
+    sample: str
+    task: Task
+    step: int
+    prompt: str
+    negative_prompt: str | None
+    seed: int
+    image: Path
+    input_image: Path
+    mask_image: Path
+    width: int
+    height: int
+    working_width: int
+    working_height: int
+    stretch: float
+    base_steps: int
+    refiner_steps: int
+    seconds: float
+    sha256: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    picture_id: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Sample and task, which name a picture within its run."""
+        return self.sample, self.task
+
+
+def to_line(picture: Picture, folder: Path) -> bytes:
+    """Write a picture as one line of JSON.
+
+    Args:
+        picture: What is recorded.
+        folder: The run's folder; the line's paths are relative to it.
+
+    Returns:
+        UTF-8 without a newline.
+    """
+    values = asdict(picture) | {name: getattr(picture, name).relative_to(folder).as_posix() for name in FILES}
+    values = {name: value for name, value in values.items() if value or name not in LATER}
+    return json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
+
+
+def from_line(line: bytes, folder: Path) -> Picture | None:
+    """Read what `to_line` wrote.
+
+    Args:
+        line: One line.
+        folder: The run's folder.
+
+    Returns:
+        The picture; None if the line is damaged or names a file outside the folder: a power cut can leave a line of zeros, and a folder may
+        come from anywhere. Its picture is made again.
+    """
+    try:
+        picture = _pictures().validate_json(line)
+    except ValueError:
+        return None
+    files = {name: getattr(picture, name) for name in FILES}
+    if any(file.is_absolute() or ".." in file.parts for file in files.values()):
+        return None
+    return replace(picture, **{name: folder / file for name, file in files.items()})
+
+
+def is_whole(picture: Picture) -> bool:
+    """Whether a picture's files are there, and its pixels are those that were recorded."""
+    if not (picture.input_image.is_file() and picture.mask_image.is_file()):
+        return False
+    try:
+        size, sha256 = pixels_of(picture.image)
+    except UNREADABLE:
+        return False
+    return size == (picture.width, picture.height) and sha256 == picture.sha256
+
+
+def pixels_of(path: Path) -> tuple[tuple[int, int], str]:
+    """Read size and digest of a PNG's pixels, once as long as the file is the same: who follows a run asks after each picture.
+
+    Raises:
+        OSError: One of `UNREADABLE`, all of which say that there is no whole PNG.
+    """
+    status = path.stat()
+    return _pixels_of(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@cache
+def _pictures() -> TypeAdapter[Picture]:
+    """What checks the types of a line's values."""
+    return TypeAdapter(Picture)
+
+
+@lru_cache(maxsize=100_000)
+def _pixels_of(path: Path, *_state: int) -> tuple[tuple[int, int], str]:
+    with Image.open(path, formats=["PNG"]) as image:
+        return image.size, digest_of_pixels(image)
+
+
+def file_name(sample: str) -> str:
+    """Turn a sample's name into a name any file system takes.
+
+    Args:
+        sample: Any text.
+
+    Returns:
+        The text itself where it is a plain name; elsewhere with `%` and a code for each character that is not, so that
+        different samples keep different names.
+    """
+    if re.fullmatch(r"[\w-][\w. -]{0,60}", sample) and sample[-1] not in ". ":
+        return sample
+    coded = quote(sample, safe="").replace(".", "%2E")
+    return coded if 0 < len(coded) <= 180 else f"{coded[:100]}%{hashlib.sha256(sample.encode()).hexdigest()[:16]}"

@@ -1,0 +1,50 @@
+"""The table of a run's pictures, `prompts.csv`, which Comet's Data panel joins across runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from sdxl_lab.settings.documents import written
+from sdxl_lab.settings.hyperparams import flatten
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+
+
+def prompts_table(resolved: ResolvedSpec) -> bytes:
+    """Write every picture of a run as one row: step, sample, task, prompts, seed, then each setting by its dotted path.
+
+    Args:
+        resolved: The run.
+
+    Returns:
+        CSV in UTF-8. None is an empty cell.
+    """
+    rows = [_row(resolved, edit) for edit in resolved.edits]
+    text = io.StringIO()
+    # Keys that came after 0.1.0 are there where some picture needs them.
+    columns = dict.fromkeys(column for row in rows for column in row)
+    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _row(resolved: ResolvedSpec, edit: Edit) -> dict[str, Any]:
+    words = written(edit)
+    settings = words.pop("settings")
+    return {"step": step_of(resolved, edit.sample), **words, **flatten(settings)}
+
+
+def step_of(resolved: ResolvedSpec, sample: str) -> int:
+    """Number a sample: Comet steps through pictures by it.
+
+    Args:
+        resolved: The run.
+        sample: Name of one of its samples.
+
+    Returns:
+        Its index among the run's samples, from 0.
+    """
+    return list(dict.fromkeys(edit.sample for edit in resolved.edits)).index(sample)

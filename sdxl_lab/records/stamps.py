@@ -1,0 +1,350 @@
+"""The text chunk `sdxl_lab` of a PNG: all that is needed to make the picture again, and no local path. Beside it `parameters`, for other tools."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image, PngImagePlugin
+
+from sdxl_lab.errors import LabError
+from sdxl_lab.records import infotext, machine
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.spec.run_spec import SpecError
+
+KEYWORD = "sdxl_lab"
+FORMAT = 1
+LIMIT_BYTES = 1 << 20
+"""Longest stamp that is written or read, 1 MiB. One with a prompt of 1,000 words has 10 KiB."""
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_KEYS = {"format", "run_id", "resolved", "versions", "hardware", "instruction_set", "sha256", "picture_id", "notes"}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_UNSEEN = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""Control characters but the line break, other line breaks, and what turns the direction of writing."""
+
+_NAME = re.compile(rf"[^\n{_UNSEEN}]{{1,300}}")
+LONGEST_NOTE = 2000
+_NOTE = re.compile(rf"[^\n{_UNSEEN}]{{1,{LONGEST_NOTE}}}")
+
+
+class StampError(LabError):
+    """A picture has no stamp, or one that cannot be trusted to say how the picture was made."""
+
+
+class _StrangeError(ValueError):
+    """A value in a stamp that sdxl_lab would not write."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stamp:
+    """What a picture says of itself.
+
+    Attributes:
+        run_id: The run it was made in, which may have made others too.
+        resolved: That run cut down to this one picture: dataset and checkpoint by digest, names instead of local paths.
+        versions: Library name to version.
+        hardware: Model of the processor or GPU that computed it; None in pictures that do not say.
+        instruction_set: The CPU instructions torch used, or None where it does not matter.
+        sha256: Of the pixels, as `digest_of_pixels` takes it.
+        stated_id: The `run_id` that the picture states for `resolved`, whose own it is unless the description was changed.
+        picture_id: Names the picture by all that made it; None in pictures of 0.1.0.
+        notes: What was to be said of it when it was made, one line each.
+    """
+
+    run_id: str
+    resolved: ResolvedSpec
+    versions: dict[str, str]
+    hardware: str | None
+    instruction_set: str | None
+    sha256: str
+    stated_id: str
+    picture_id: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def edit(self) -> Edit:
+        """The picture that was made: sample, task, prompts, seed, settings."""
+        return self.resolved.edits[0]
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the description is the one its `run_id` was computed from."""
+        return self.stated_id == self.resolved.run_id
+
+    def parameters(self, size: tuple[int, int]) -> str:
+        """Write the text that other tools read.
+
+        Args:
+            size: (width, height) of the picture in pixels.
+
+        Returns:
+            The content of the text chunk `parameters`.
+        """
+        version = self.versions.get("sdxl_lab", "")
+        return infotext.write(self.edit, self.resolved.checkpoint, size=size, version=version)
+
+
+def stamp_of(
+    resolved: ResolvedSpec,
+    edit: Edit,
+    *,
+    versions: dict[str, str],
+    hardware: str | None,
+    instruction_set: str | None,
+    sha256: str,
+    picture_id: str | None = None,
+    notes: Sequence[str] = (),
+) -> Stamp:
+    """Cut a run down to one of its pictures.
+
+    Args:
+        resolved: The run.
+        edit: One of its edits.
+        versions: Library name to version.
+        hardware: Model of the processor or GPU.
+        instruction_set: The CPU instructions torch used, or None.
+        sha256: Of the picture's pixels.
+        picture_id: Names the picture by all that made it; None if that is not known.
+        notes: What is to be said of it, one line each.
+
+    Returns:
+        The stamp to write into the picture.
+    """
+    narrowed = resolved.spec.model_copy(update={"samples": (edit.sample,), "tasks": (edit.task,)})
+    one = resolved.model_copy(update={"spec": narrowed, "edits": (edit,)})
+    portable = ResolvedSpec.from_json(json.dumps(one.portable()))
+    return Stamp(
+        run_id=resolved.run_id,
+        resolved=portable,
+        versions=versions,
+        hardware=hardware,
+        instruction_set=instruction_set,
+        sha256=sha256,
+        stated_id=portable.run_id,
+        picture_id=picture_id,
+        notes=tuple(notes),
+    )
+
+
+def stamped_png(image: Image.Image, stamp: Stamp) -> bytes:
+    """Encode a picture as PNG with its stamp.
+
+    Args:
+        image: The picture.
+        stamp: What it says of itself.
+
+    Returns:
+        The file's bytes; the same for the same picture and stamp.
+
+    Raises:
+        StampError: The stamp is longer than 1 MiB, which only a prompt can make it.
+    """
+    values = {
+        "format": FORMAT,
+        "run_id": stamp.run_id,
+        "resolved": json.loads(stamp.resolved.to_json()),
+        "versions": stamp.versions,
+        "hardware": stamp.hardware,
+        "instruction_set": stamp.instruction_set,
+        "sha256": stamp.sha256,
+    }
+    later = {"picture_id": stamp.picture_id, "notes": list(stamp.notes)}
+    text = json.dumps(values | {key: value for key, value in later.items() if value})
+    if len(text) > LIMIT_BYTES:
+        raise StampError(
+            f"the description of {stamp.edit.sample} would take {len(text)} bytes of its PNG; at most {LIMIT_BYTES} are allowed: shorten its prompt"
+        )
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text(KEYWORD, text)
+    chunks.add_text(infotext.KEYWORD, stamp.parameters(image.size))
+    return png(image, chunks)
+
+
+def png(image: Image.Image, chunks: PngImagePlugin.PngInfo | None = None) -> bytes:
+    """Encode a picture as PNG.
+
+    Args:
+        image: The picture.
+        chunks: Text to put into it.
+
+    Returns:
+        The file's bytes.
+    """
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=chunks)
+    return buffer.getvalue()
+
+
+def digest_of_pixels(image: Image.Image) -> str:
+    """Identify what a picture shows, whatever file holds it.
+
+    Args:
+        image: The picture.
+
+    Returns:
+        sha256, hex, over its red, green and blue bytes, row by row from the top.
+    """
+    return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
+
+
+def read_stamp(picture: Path) -> Stamp:
+    """Read what a picture says of itself, from a file that may come from anywhere.
+
+    The picture itself is not decoded, and no more than 1 MiB of the file is held in memory.
+
+    Args:
+        picture: A PNG.
+
+    Returns:
+        Its stamp. That the pixels are the ones it names is for the caller to check.
+
+    Raises:
+        StampError: No file, no PNG, no stamp, or one that is damaged, too long, of another version, or changed by hand.
+    """
+    stamp = read_stated(picture)
+    if not stamp.is_unchanged:
+        raise StampError(
+            f"{picture} does not say how it was made: its description was changed afterwards (it states run_id {stamp.stated_id[:10]}, and has "
+            f"{stamp.resolved.run_id[:10]}); give the file from the run's images folder, or see with `sdxl-lab reproduce` what it describes now"
+        )
+    return stamp
+
+
+def read_stated(picture: Path) -> Stamp:
+    """Read what a picture says of itself, as `read_stamp` does, even where that was changed after the picture was made.
+
+    Args:
+        picture: A PNG.
+
+    Returns:
+        Its stamp; `is_unchanged` says whether it can be trusted.
+
+    Raises:
+        StampError: No file, no PNG, no stamp, or one that is damaged, too long, or of another version.
+    """
+    try:
+        with picture.open("rb") as file:
+            text = _stamp_text(file, picture)
+    except OSError as error:
+        raise StampError(f"cannot read {picture}: {error.strerror or error}; give the path of a PNG that sdxl_lab made") from error
+    if text is None:
+        raise StampError(
+            f"{picture} says nothing of how it was made: sdxl_lab did not make it, or a program that saved it again dropped its text chunk "
+            f"{KEYWORD!r}; give the file from the run's images folder"
+        )
+    try:
+        return _parse(json.loads(text))
+    except (ValueError, RecursionError, KeyError, TypeError, SpecError) as error:
+        reason = (
+            printable(str(error)[:2000])
+            if isinstance(error, (SpecError, _StrangeError))
+            else f"its text chunk {KEYWORD!r} is not what sdxl_lab writes"
+        )
+        version = machine.versions().get("sdxl_lab", "unknown")
+        raise StampError(
+            f"{picture} does not say how it was made: {reason}; give the file from the run's images folder, and if a later version made it "
+            f"than this {version}, update sdxl_lab"
+        ) from error
+
+
+def _stamp_text(file: BinaryIO, picture: Path) -> bytes | None:
+    if file.read(len(SIGNATURE)) != SIGNATURE:
+        raise StampError(f"{picture} is not a PNG; give the path of a PNG that sdxl_lab made")
+    prefix = KEYWORD.encode() + b"\0"
+    for kind, length in _chunks(file):
+        if kind != b"tEXt" or length < len(prefix):
+            file.seek(length + 4, 1)
+            continue
+        start = file.read(len(prefix))
+        if start != prefix:
+            file.seek(length - len(prefix) + 4, 1)
+            continue
+        if length > LIMIT_BYTES + len(prefix):
+            raise StampError(f"{picture} has a text chunk {KEYWORD!r} of {length} bytes; at most {LIMIT_BYTES} are read: sdxl_lab did not write it")
+        rest = file.read(length - len(prefix))
+        if file.read(4) != struct.pack(">I", zlib.crc32(kind + start + rest)):
+            raise StampError(f"{picture} is damaged: its text chunk {KEYWORD!r} does not match its checksum; make the picture again")
+        return rest
+    return None
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Kind and length of each chunk; the reader moves the file past its content and checksum."""
+    while len(header := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", header)
+        if kind == b"IEND":
+            return
+        yield kind, length
+
+
+def _parse(values: Any) -> Stamp:
+    if values["format"] != FORMAT:
+        raise _StrangeError(f"format: allowed is {FORMAT}")
+    unknown = sorted(set(values) - _KEYS)
+    if unknown:
+        raise _StrangeError(f"{unknown[0][:50]}: unknown key; valid here are {', '.join(sorted(_KEYS))}")
+    versions = dict(values["versions"])
+    if len(versions) > 100:
+        raise _StrangeError(f"versions: got {len(versions)}, at most 100 are read")
+    resolved, stated_id = ResolvedSpec.as_stated(json.dumps(values["resolved"]))
+    if len(resolved.edits) != 1:
+        raise _StrangeError(f"resolved.edits: a picture has one edit, not {len(resolved.edits)}")
+    for name, identity in (("dataset", resolved.dataset), ("checkpoint", resolved.checkpoint)):
+        _matching(f"resolved.{name}.digest", identity.digest, _DIGEST)
+        _matching(f"resolved.{name}.name", identity.name, _NAME)
+    _matching("resolved.device", resolved.device, _NAME)
+    _matching("resolved.edits[0].sample", resolved.edits[0].sample, _NAME)
+    hardware, instruction_set = values.get("hardware"), values["instruction_set"]
+    return Stamp(
+        run_id=_matching("run_id", values["run_id"], _DIGEST),
+        resolved=resolved,
+        versions={_matching("versions", name, _NAME): _matching("versions", version, _NAME) for name, version in versions.items()},
+        hardware=None if hardware is None else _matching("hardware", hardware, _NAME),
+        instruction_set=None if instruction_set is None else _matching("instruction_set", instruction_set, _NAME),
+        sha256=_matching("sha256", values["sha256"], _DIGEST),
+        stated_id=_matching("resolved.run_id", stated_id, _DIGEST),
+        picture_id=None if values.get("picture_id") is None else _matching("picture_id", values["picture_id"], _DIGEST),
+        notes=tuple(_matching("notes", note, _NOTE) for note in values.get("notes", ())),
+    )
+
+
+def _matching(path: str, value: Any, pattern: re.Pattern[str]) -> str:
+    if isinstance(value, str) and pattern.fullmatch(value):
+        return value
+    allowed = (
+        "64 hexadecimal digits" if pattern is _DIGEST else f"a text of at most {LONGEST_NOTE if pattern is _NOTE else 300} characters on one line"
+    )
+    raise _StrangeError(f"{path}: allowed is {allowed}")
+
+
+def as_note(text: str) -> str:
+    """Make a text fit to be a note: one line that a terminal shows as it is, of at most 2,000 characters.
+
+    Args:
+        text: Any text; a prompt may be quoted in it.
+    """
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= LONGEST_NOTE else f"{line[: LONGEST_NOTE - 1]}…"
+
+
+def printable(text: str) -> str:
+    """Make a text of unknown origin fit for a terminal.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        It, with a question mark in place of each character that moves the cursor or turns the writing; line breaks stay.
+    """
+    return re.sub(f"[{_UNSEEN}]", "?", text)

@@ -1,0 +1,1 @@
+"""Runs: resolved, run, finished, executed, and made again."""

@@ -1,0 +1,264 @@
+"""One experiment: load its checkpoint, run it over its dataset picture by picture, project the record to Comet."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sdxl_lab import progress
+from sdxl_lab.datasets.samples import Sample
+from sdxl_lab.errors import LabError
+from sdxl_lab.files.disk import make_folder, whole_lines
+from sdxl_lab.files.locks import LockError, locked
+from sdxl_lab.kernels import notebooks
+from sdxl_lab.progress import Doing, Follow, signs
+from sdxl_lab.records import machine
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.picture import Picture
+from sdxl_lab.runs.resolution import Resolved, fetch, home, resolve, title
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.tracking import tracker
+
+__all__ = ["CACHE_BYTES", "ExperimentError", "Resolved", "execute", "fetch", "finish", "home", "load", "resolve", "run", "title"]
+
+if TYPE_CHECKING:
+    from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.generation.trajectory import TrajectoryCache
+
+# Said at every import in a notebook: that tqdm has no widgets (its text will do), and that transformers resizes pictures, which the lab
+# never asks of it, without torchvision.
+warnings.filterwarnings("ignore", message="IProgress not found")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+CACHE_BYTES = "SDXL_LAB_TRAJECTORY_BYTES"
+"""Environment variable: how much of earlier runs a process remembers, in bytes; 0 remembers nothing. 1 GiB when it is not set."""
+
+_T = TypeVar("_T")
+
+LOCK_WAIT_S = 10.0
+"""A kernel notices within seconds that its parent was killed; until then it holds the lock."""
+
+
+class ExperimentError(LabError):
+    """A run did not end as it should."""
+
+
+def load(resolved: Resolved) -> Checkpoint:
+    """Load the run's checkpoint; a second call in the same process returns the same one.
+
+    Args:
+        resolved: The run.
+
+    Raises:
+        CheckpointError: It cannot be loaded.
+    """
+    from sdxl_lab.checkpoints import loading
+
+    spec = resolved.spec
+    compute = spec.spec.compute.model_copy(update={"device": spec.device, "dtype": spec.dtype, "threads": spec.threads})
+    began = time.monotonic()
+    with signs.shown(resolved.folder.progress_file) as sign:
+        progress.tell(f"loading {spec.checkpoint.name}")
+        loaded = loading.load(spec.checkpoint, compute)
+        sign.end = f"loaded {spec.checkpoint.name} in {progress.clock(time.monotonic() - began)}"
+    return loaded
+
+
+def run(
+    resolved: Resolved,
+    checkpoint: Checkpoint | None = None,
+    *,
+    trajectories: TrajectoryCache | None = None,
+    show: Callable[[str, Path], object] | None = None,
+) -> tuple[Picture, ...]:
+    """Make every picture of a run that is not there yet, each recorded before the next one starts. Shows how far it is.
+
+    Args:
+        resolved: The run.
+        checkpoint: The loaded models; loaded here, if they are needed, when left out.
+        trajectories: What earlier runs left to build on; one cache a process when left out. The pictures are the same.
+        show: Called with the title and the file of each picture as soon as it is there: at once with those of earlier attempts.
+
+    Returns:
+        The pictures of the run, those of earlier attempts included.
+
+    Raises:
+        LockError: Another process works on the same run.
+        LabError: A picture cannot be made; those before it are kept, and the next call goes on after them.
+    """
+    with _opened(resolved) as folder:
+        tracker.begin(folder)
+        pending = folder.pending()
+        checkpoint = checkpoint if checkpoint or not pending else load(resolved)
+        planned, began = len(resolved.spec.edits), time.monotonic()
+        shown = show or _not_shown
+        with signs.shown(folder.progress_file) as sign:
+            sign.pictures(planned, made=planned - len(pending))
+            for picture in folder.pictures():
+                shown(title(picture), picture.image)
+            for edit in pending:
+                assert checkpoint is not None
+                sign.picture(title(edit))
+                progress.tell("")
+                picture = _make(edit, resolved, folder, checkpoint, _trajectories() if trajectories is None else trajectories)
+                shown(title(edit), picture.image)
+            sign.end = f"{planned} of {planned} pictures, {len(pending)} made now in {progress.clock(time.monotonic() - began)}"
+        return folder.pictures()
+
+
+def finish(resolved: Resolved) -> str:
+    """Write the record, which says that the run is done, and project it to Comet.
+
+    Args:
+        resolved: The run, all of whose pictures are made.
+
+    Returns:
+        Where everything is, for people.
+
+    Raises:
+        RecordError: Pictures are missing.
+        CometError: The archive cannot be built.
+    """
+    began = time.monotonic()
+    with signs.shown(resolved.folder.progress_file) as sign, _opened(resolved) as folder:
+        folder.finish()
+        tracked = tracker.end(folder)
+        sign.end = f"finished in {progress.clock(time.monotonic() - began)}"
+    return "\n".join([f"run {resolved.spec.run_id[:10]} is done: {folder.path}", *tracked])
+
+
+def execute(
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    follow: Follow | None = None,
+    *,
+    warm: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Resolved:
+    """Run a notebook through papermill, unless its run is done already.
+
+    The parameters are resolved first, so that mistakes show before a kernel starts.
+
+    Args:
+        notebook: A notebook that resolves, runs and finishes the spec of its parameters, as the built-in one does.
+        parameters: All eight.
+        follow: Shows the progress; nothing is shown when left out.
+        warm: Use this thread's warm kernel, and keep it for the next run.
+        say: Shows one line of what is to be said before pictures are made; nothing is said when left out.
+
+    Returns:
+        The run, done: recorded, with a whole executed notebook.
+
+    Raises:
+        LockError: Another process makes the run, and went on for longer than is waited.
+        LabError: The parameters cannot be used, a cell failed, or the notebook ended without finishing the run.
+    """
+    spec = RunSpec.from_parameters(**parameters)
+    resolved = resolve(spec)
+    folder, planned = resolved.folder, len(resolved.spec.edits)
+    if say:
+        for line in resolved.said:
+            say(line)
+
+    def count() -> int:
+        return min(len(whole_lines(folder.lines_file)), planned)
+
+    is_done = resolved.is_done and notebooks.is_whole(folder.executed_notebook)
+    if folder.path.is_dir() and not is_done:
+        with _once_free(lambda: locked(folder.path), say):  # before a kernel starts, and before another's pictures are counted as this run's
+            pass
+
+    def doing() -> Doing | None:
+        return progress.read(folder.progress_file)
+
+    with (follow or _unseen)(spec.name, planned, count, doing), progress.passed_on(folder.progress_file):
+        if resolved.is_done and notebooks.is_whole(folder.executed_notebook):
+            if not tracker.has_notebook(folder):  # it was killed at its very end
+                with _opened(resolved):
+                    tracker.add_notebook(folder)
+            return resolved
+        make_folder(folder.path)
+        tracker.prepare(spec)
+        given = dict(parameters) | {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
+        notebooks.run(notebook, given, folder.executed_notebook, warm=warm)
+        if not resolved.is_done:
+            raise ExperimentError(
+                f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters it was given"
+            )
+        with _opened(resolved):
+            tracker.add_notebook(folder)
+    return resolved
+
+
+def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Picture:
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.metrics import measure
+    from sdxl_lab.spec.cautions import said_before
+
+    sample = resolved.dataset.sample(edit.sample)
+    machine.forget_gpu_peak()
+    image = sample.image(**edit.settings.image.model_dump())
+    with said_before():
+        made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
+    metrics = measure(made, colour=_asked_colour(edit, sample)) | machine.peak_memory()
+    return folder.add_picture(edit, made, metrics, resolved.notes.get((edit.sample, edit.task), ()))
+
+
+def _asked_colour(edit: Edit, sample: Sample) -> str | None:
+    """What color the mask should show: the dataset says so of the object, and of its own prompt only."""
+    metadata = sample.tasks.get(edit.task)
+    if edit.task != "inpaint" or metadata is None or metadata.prompt != edit.prompt:
+        return None
+    expected = metadata.extra.get("expected")
+    colour = expected.get("colour") if isinstance(expected, Mapping) else None
+    return colour if isinstance(colour, str) else None
+
+
+@contextmanager
+def _opened(resolved: Resolved) -> Iterator[RunFolder]:
+    with _once_free(lambda: resolved.folder.open(resolved.spec)) as folder:
+        yield folder
+
+
+@contextmanager
+def _once_free(lock: Callable[[], AbstractContextManager[_T]], say: Callable[[str], None] | None = None) -> Iterator[_T]:
+    """Hold a lock, after waiting a while for whoever has it; the first time that is in vain, it is said who does."""
+    deadline = time.monotonic() + LOCK_WAIT_S
+    with ExitStack() as stack:
+        while True:
+            try:
+                held = stack.enter_context(lock())
+                break
+            except LockError as error:
+                if time.monotonic() > deadline:
+                    raise
+                if say:
+                    say(f"waiting {LOCK_WAIT_S:g} s: {error}")
+                say = None
+                time.sleep(0.2)
+        yield held
+
+
+@cache
+def _trajectories() -> TrajectoryCache:
+    from sdxl_lab.generation.trajectory import TrajectoryCache
+
+    written = os.environ.get(CACHE_BYTES) or str(2**30)
+    if not written.isdecimal():
+        raise ExperimentError(f"{CACHE_BYTES} is {written!r}; it is a whole number of bytes, such as {2**30}: set it again, or unset it")
+    return TrajectoryCache(max_bytes=int(written))
+
+
+def _unseen(label: str, total: int, count: object, doing: object) -> nullcontext[None]:
+    return nullcontext()
+
+
+def _not_shown(title: str, image: Path) -> None:
+    """Where nobody looks."""

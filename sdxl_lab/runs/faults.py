@@ -1,0 +1,99 @@
+"""What of a planned picture cannot be made, found before anything runs: its mask, its steps, its refiner. Loads no weights."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sdxl_lab.checkpoints.loading import Outline, Sizes
+from sdxl_lab.datasets.samples import Sample
+from sdxl_lab.generation.regions import require_cells, settled
+from sdxl_lab.generation.trajectory import TrajectoryError, Window, build_scheduler, window
+from sdxl_lab.images.masks import MaskError
+from sdxl_lab.settings.documents import canonical
+from sdxl_lab.settings.sections import Canvas, Denoising, Edit, EditSettings, Mask, Mode, Task
+from sdxl_lab.spec.resolved_spec import as_it_matters
+
+
+def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[str]]:
+    """Look for what would stop a picture.
+
+    Args:
+        edit: The picture to make.
+        sample: What it is made from.
+        outline: Of the checkpoint.
+
+    Returns:
+        The edit, with what later settings make no difference to its mask neutral; and what stops it, one line each, starting with a dotted path.
+
+    Raises:
+        ArtifactError: The mask has changed since it was fetched.
+    """
+    problems = [line for line in (_of_the_refiner(edit, outline), _of_the_steps(edit, outline)) if line]
+    settings = edit.settings
+    if sample.mask_path is None and settings.mode != "canvas":
+        missing = f"tasks: sample {sample.name} has no mask, and {edit.task} needs one; add it to metadata.json, or outpaint with mode canvas"
+        return edit, [*problems, missing]
+    mask_file = None if settings.mode == "canvas" else (sample.mask_path, sample.mask_sha256)
+    size = sample.size
+    asked: Any = (settings.mask, settings.canvas, settings.mode)  # frozen, so that they can be hashed
+    has_specks, fault = _of_the_mask(edit.sample, edit.task, mask_file, size, *asked, outline.sizes)
+    return as_it_matters(edit, has_specks=has_specks), problems + ([f"hyperparameters.mask: {fault}"] if fault else [])
+
+
+def window_of(edit: Edit, outline: Outline) -> Window:
+    """How a picture's evaluations fall to base and refiner.
+
+    Raises:
+        TrajectoryError: A stage would run no step.
+    """
+    denoising: Any = edit.settings.denoising  # frozen, so that it can be hashed
+    return _window(denoising, canonical(outline.base_scheduler))
+
+
+# A sweep asks the same of each of its points, here and below.
+@lru_cache(maxsize=1 << 12)
+def _window(denoising: Denoising, scheduler: str) -> Window:
+    return window(
+        build_scheduler(denoising.scheduler, json.loads(scheduler)),
+        num_inference_steps=denoising.num_inference_steps,
+        strength=denoising.strength,
+        high_noise_frac=denoising.high_noise_frac,
+        handover=denoising.handover,
+    )
+
+
+def _of_the_refiner(edit: Edit, outline: Outline) -> str | None:
+    frac = edit.settings.denoising.high_noise_frac
+    if frac is None or outline.refiner_scheduler is not None:
+        return None
+    return (
+        f"hyperparameters.denoising.high_noise_frac: got {frac}, but the checkpoint has no refiner; put one into a folder `refiner` beside the "
+        "base, or set high_noise_frac to null"
+    )
+
+
+def _of_the_steps(edit: Edit, outline: Outline) -> str | None:
+    try:
+        window_of(edit, outline)
+    except TrajectoryError as error:
+        return f"hyperparameters.denoising: {error}"
+    return None
+
+
+@lru_cache(maxsize=1 << 16)
+def _of_the_mask(
+    sample: str, task: Task, file: tuple[Path, str | None] | None, size: tuple[int, int], mask: Mask, canvas: Canvas, mode: Mode | None, sizes: Sizes
+) -> tuple[bool, str | None]:
+    """Whether specks of the mask are ignored to any effect, and what is wrong with it."""
+    settings = EditSettings(mask=mask, canvas=canvas, mode=mode)
+    edit = Edit(sample=sample, task=task, prompt="", seed=0, settings=settings)
+    mask_image = Sample(name=sample, image_path=file[0], size=size, mask_path=file[0], mask_sha256=file[1]).mask() if file else None
+    try:
+        found = settled(edit, size, mask_image, sizes)
+        require_cells(edit, found)
+    except MaskError as error:
+        return True, str(error)
+    return found.has_ignored, None

@@ -1,0 +1,260 @@
+"""What a run will do exactly: a spec tied to the content of its dataset and checkpoint, and what is to be said of it before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdxl_lab import comet, progress
+from sdxl_lab.datasets import notes, sources
+from sdxl_lab.datasets.notes import gathered
+from sdxl_lab.datasets.samples import Sample, TaskMetadata
+from sdxl_lab.datasets.sources import Dataset
+from sdxl_lab.files.disk import whole_lines
+from sdxl_lab.files.places import in_the_way
+from sdxl_lab.files.room import check_room
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.stamps import as_note
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.cautions import cautions
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters
+from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.wording import counted
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from sdxl_lab.checkpoints.loading import Outline, Sizes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """A run that is ready to start: every picture planned, dataset checked, checkpoint identified.
+
+    Attributes:
+        spec: What will be made, exactly.
+        dataset: Where inputs and masks are read from.
+        folder: Where the run is recorded.
+        sizes: What the checkpoint was made for.
+        left_out: Sample and task of what was asked for and has no prompt.
+        room: What is to be said of the disk; at most one line.
+        notes: What is to be said of pictures before they are made, such as words that the model will not read: lines by sample and task.
+    """
+
+    spec: ResolvedSpec
+    dataset: Dataset
+    folder: RunFolder
+    sizes: Sizes
+    left_out: tuple[tuple[str, str], ...] = ()
+    room: tuple[str, ...] = ()
+    notes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        made, planned = len(self.folder.pictures()) if self.folder.spec_file.is_file() else 0, len(self.spec.edits)
+        return "\n".join([f"run {self.spec.run_id[:10]}: {counted(planned, 'picture')}, {made} of them made, in {self.folder.path}", *self.said])
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Everything that is to be said of the run, one line each and each once: of its samples, the disk and its pictures."""
+        return (*self.of_samples, *self.room, *gathered({f"{sample} {task}": lines for (sample, task), lines in self.notes.items()}))
+
+    @property
+    def of_samples(self) -> tuple[str, ...]:
+        """What is to be said of the files of the samples that are edited, read as the run reads them, of their sizes, and of what is left out."""
+        files = notes.of_samples(self.samples, {edit.sample: edit.settings.image for edit in self.spec.edits})
+        sizes = _sizes(self.dataset, self.spec.edits, self.sizes)
+        return (*files, *notes.of_sizes(sizes), *notes.without_prompt(self.left_out))
+
+    @property
+    def picture_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each picture, in pixels, in the order of the edits."""
+        return tuple(size for size, _ in _sizes(self.dataset, self.spec.edits, self.sizes))
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The samples that are edited, in the order of the edits."""
+        return tuple(self.dataset.sample(name) for name in dict.fromkeys(edit.sample for edit in self.spec.edits))
+
+    def inputs(self) -> dict[str, Image.Image]:
+        """The pictures as they are read: sample's name to an upright RGB image."""
+        readings = {edit.sample: edit.settings.image for edit in self.spec.edits}
+        return {sample.name: sample.image(**readings[sample.name].model_dump()) for sample in self.samples}
+
+    def masks(self) -> dict[str, Image.Image]:
+        """The regions that will be repainted: "sample task" to a mask, white where it is repainted."""
+        from sdxl_lab.generation.regions import regions
+
+        samples = {sample.name: (sample.size, sample.mask()) for sample in self.samples}
+        return {title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in self.spec.edits}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run is recorded and its pictures are still whole."""
+        return self.folder.is_done and not self.folder.pending()
+
+
+def title(picture: Edit | Picture) -> str:
+    """Name a picture within its run: sample and task."""
+    return f"{picture.sample} {picture.task}"
+
+
+def fetch(dataset: str, *, as_recorded: bool = False) -> Dataset:
+    """Find a dataset and check all of it; artifacts lie in the lab's own `artifacts/datasets`.
+
+    Args:
+        dataset: A folder, a built-in one such as `pocket-scenes`, or a Comet artifact `workspace/name:version`, downloaded if it is not here.
+        as_recorded: Whether to take what 0.1.0 took, for pictures that were made from it; see `samples.read_samples`.
+
+    Raises:
+        ArtifactError: It is not there, or something in it is unfit.
+        CometError: The artifact cannot be downloaded.
+    """
+    return sources.fetch(dataset, datasets_folder=home() / "artifacts" / "datasets", as_recorded=as_recorded)
+
+
+def home() -> Path:
+    """The folder whose `artifacts` the lab uses: the repository around the working folder, else the working folder itself."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "artifacts" / "README.md").is_file()), here)
+
+
+def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: CheckpointIdentity | None = None) -> Resolved:
+    """Tie a spec to the content of its dataset and checkpoint, before anything runs; no weights are loaded.
+
+    Args:
+        spec: What was asked for.
+        dataset: What `fetch` found for the spec's dataset, to spare finding it again; likewise `identity`, what `checkpoints.identify` found.
+        identity: Of the spec's checkpoint.
+
+    Returns:
+        Every picture that will be made, and where it is recorded.
+
+    Raises:
+        SpecError: The dataset lacks a sample or a mask that the spec needs, a mask vanishes, a stage has no step: all of it is listed; or there is no
+            prompt at all.
+        ArtifactError: The dataset is not there, or something in it is unfit.
+        CheckpointError: The checkpoint is not there, or cannot run here as asked.
+        CometError: Comet cannot be used as asked.
+        DiskError: There certainly is no room for the pictures.
+    """
+    comet.check(spec.tracking)
+    dataset = dataset or fetch(spec.dataset)
+    samples = _chosen(spec, dataset)
+    progress.tell("starting PyTorch")
+    from sdxl_lab.checkpoints import loading, locating, own_defaults  # slow: after the mistakes that show without it
+
+    progress.tell(f"looking at checkpoint {spec.checkpoint}")
+    identity = identity or locating.identify(spec.checkpoint)
+    compute = loading.settle(spec.compute, identity)
+    outline = loading.outline(identity, compute)
+    left_out = tuple(
+        (sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task))
+    )
+    edits = _edits(spec, samples, left_out, own_defaults.defaults(identity), outline)
+    resolved = ResolvedSpec(
+        spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(_runs_folder(spec.runs_folder))}),
+        dataset=DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest),
+        checkpoint=identity,
+        edits=edits,
+        device=compute.device,
+        dtype=compute.dtype,
+        threads=compute.threads or 1,
+    )
+    folder = RunFolder.of(resolved)
+    to_make = [size for size, _ in _sizes(dataset, edits, outline.sizes)][len(whole_lines(folder.lines_file)) :]
+    return Resolved(
+        spec=resolved,
+        dataset=dataset,
+        folder=folder,
+        sizes=outline.sizes,
+        left_out=left_out,
+        room=tuple(check_room(folder.path, to_make)),
+        notes=_notes(edits, identity),
+    )
+
+
+def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
+    if spec.samples is None:
+        return dataset.samples
+    names = [sample.name for sample in dataset.samples]
+    unknown = [name for name in spec.samples if name not in names]
+    if unknown:
+        raise SpecError([f"samples: got {name!r}; dataset {dataset.name} has {', '.join(names)}" for name in unknown])
+    return tuple(dataset.sample(name) for name in spec.samples)
+
+
+def _edits(
+    spec: RunSpec, samples: tuple[Sample, ...], left_out: Collection[tuple[str, str]], defaults: Mapping[str, Any], outline: Outline
+) -> tuple[Edit, ...]:
+    from sdxl_lab.runs.faults import checked
+
+    edits, problems = [], []
+    for sample in samples:
+        for task in spec.tasks:
+            if (sample.name, task) in left_out:
+                continue
+            metadata = sample.tasks.get(task, TaskMetadata())
+            words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
+            try:
+                edit = spec.edit(sample.name, task, **words, defaults=defaults, size=sample.size)
+            except SpecError as error:
+                problems += error.problems
+                continue
+            edit, found = checked(as_it_matters(edit, readings=sample.facts.readings), sample, outline)
+            edits.append(edit)
+            problems += found
+    if problems:
+        raise SpecError(list(dict.fromkeys(problems)))
+    if not edits:
+        raise SpecError(
+            [
+                f"hyperparameters.prompt: none of the samples asked for has a prompt of its own for {' or '.join(spec.tasks)}; give one here, or in "
+                'metadata.json, as {"inpaint": {"prompt": "a red octopus"}} beside a sample\'s name'
+            ]
+        )
+    return tuple(edits)
+
+
+def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Of each picture its own size and the working size."""
+    from sdxl_lab.generation.regions import sizes_of
+
+    own = {name: sample.size for name in {edit.sample for edit in edits} for sample in [dataset.sample(name)]}
+    return [sizes_of(edit, own[edit.sample], sizes) for edit in edits]
+
+
+def _notes(edits: Sequence[Edit], identity: CheckpointIdentity) -> dict[tuple[str, str], tuple[str, ...]]:
+    from sdxl_lab.checkpoints import loading, own_defaults, tokens
+    from sdxl_lab.generation.regions import SPECKS
+
+    words = {(edit.sample, edit.task): {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
+    limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
+    is_long = any(tokens.may_be_cut(text, limit=limit) for texts in words.values() for text in texts.values())
+    folders = loading.tokenizers(identity) if is_long else ()
+    traits = own_defaults.traits(identity)
+    found = {
+        (edit.sample, edit.task): [
+            *tokens.notes(words[edit.sample, edit.task], folders),
+            *cautions(edit, traits),
+            *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
+        ]
+        for edit in edits
+    }
+    return {key: tuple(map(as_note, lines)) for key, lines in found.items() if lines}
+
+
+def _pinned(written: str, dataset: Dataset) -> str:
+    """The dataset as written, or the version of the artifact that an alias stood for."""
+    return f"{dataset.name}:{dataset.version}" if dataset.version else written
+
+
+def _runs_folder(written: str) -> Path:
+    """Where runs are kept: what lies under `artifacts` belongs to the lab, wherever in it the notebook lies."""
+    folder = Path(written).expanduser()
+    folder = home() / folder if folder.parts[:1] == ("artifacts",) else folder
+    if file := in_the_way(folder):
+        raise SpecError([f"runs_folder: got {written!r}; allowed is the path of a folder. {file} is no folder: choose another, or move it away"])
+    return folder

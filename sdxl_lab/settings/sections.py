@@ -1,0 +1,334 @@
+"""Frozen, validated settings: what a run may be told, with units and ranges. Each field's description is what errors call allowed."""
+
+from __future__ import annotations
+
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from sdxl_lab.settings.dilation import AUTO, Auto
+from sdxl_lab.settings.documents import Neutral, written
+
+Task = Literal["inpaint", "outpaint"]
+Mode = Literal["background", "canvas"]
+ColorProfile = Literal["srgb", "ignore"]
+Background = Literal["white", "gray", "black"]
+Scheduler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "unipc", "heun", "lcm"]
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Pixels = Annotated[int, Field(strict=True, ge=0, le=16384)]
+Score = Annotated[float, Field(strict=True, ge=0, le=10, allow_inf_nan=False)]
+Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**64)]
+Text = Annotated[str, Field(strict=True)]
+Size = tuple[Count, Count]
+Corner = tuple[Annotated[int, Field(strict=True, ge=0)], Annotated[int, Field(strict=True, ge=0)]]
+
+WEIGHT = "a finite number, 0 or more"
+PIXELS = "a whole number of pixels from 0 to 16384"
+SCORE = "a number from 0 to 10, or None for the default"
+SIZE = "[height, width] in pixels, two whole numbers of 1 or more, or None for the working size"
+CORNER = "[top, left] in pixels, two whole numbers of 0 or more, or None for [0, 0]"
+
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError(f"a kernel needs a middle pixel: take {size - 1} or {size + 1}")
+    return size
+
+
+class Settings(BaseModel):
+    """Base of everything a run can be told: frozen, without unknown keys, and None read as "not set here".
+
+    A key that holds None is dropped where None is no value of its field, so that its default applies and YAML's empty
+    `denoising:` says nothing. Values are never echoed by pydantic, since a mistyped one may be a secret.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_none(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        return {key: value for key, value in values.items() if value is not None or key not in fields or _takes_none(fields[key].annotation)}
+
+
+class ImageReading(Settings):
+    """How the file of a sample's picture becomes the pixels that are edited. One for the whole run, since a sample's input is kept once.
+
+    Attributes:
+        color_profile: `srgb` brings colors that are written by a profile (ICC), such as Display P3 of a phone, to sRGB, which the models were
+            trained on and a PNG without profile means; `ignore` takes the numbers as they are, so that colors look different afterwards.
+        background: What a transparent picture is laid over.
+    """
+
+    color_profile: Annotated[ColorProfile, Neutral("ignore", since="0.2.0")] = Field(default="srgb", description="one of srgb, ignore")
+    background: Annotated[Background, Neutral("white", since="0.2.0")] = Field(default="white", description="one of white, gray, black")
+
+
+class Denoising(Settings):
+    """How a run spends the noise schedule, and where the base hands over to the refiner.
+
+    Attributes:
+        num_inference_steps: Steps of the full schedule, 1 to 1000. Checkpoints bring their own default: 70, 30 for the pocket one, fewer for those
+            that were distilled to few steps.
+        guidance_scale: Classifier-free guidance weight (Ho & Salimans, arXiv:2207.12598), 0 or more; 1.0 or less turns it off.
+        strength: How far the masked region is noised first, in (0, 1]; exactly 1.0 starts from pure noise.
+        scheduler: The sampler, by its common short name.
+        high_noise_frac: Share of the training timesteps given to the base, in (0, 1), or None for no refiner.
+        handover: What the refiner receives: `consistent` continues as if the run had never been split, `stock` is what
+            diffusers does when called twice.
+    """
+
+    num_inference_steps: int = Field(default=50, strict=True, ge=1, le=1000, description="a whole number of steps from 1 to 1000")
+    guidance_scale: Weight = Field(default=7.5, description=WEIGHT)
+    strength: float = Field(default=0.99, strict=True, gt=0, le=1, allow_inf_nan=False, description="a number above 0, at most 1")
+    scheduler: Scheduler = Field(default="euler", description=f"one of {', '.join(get_args(Scheduler))}")
+    high_noise_frac: float | None = Field(
+        default=None, strict=True, gt=0, lt=1, allow_inf_nan=False, description="a number above 0 and below 1, or None for no refiner"
+    )
+    handover: Literal["consistent", "stock"] = Field(default="consistent", description="one of consistent, stock")
+
+
+class Refiner(Settings):
+    """What only the refiner is told.
+
+    Attributes:
+        guidance_scale: Its guidance weight, 0 or more, or None for the base's.
+        aesthetic_score: The aesthetic score asked for, 0 to 10.
+        negative_aesthetic_score: The aesthetic score guidance leads away from, 0 to 10.
+    """
+
+    guidance_scale: Weight | None = Field(default=None, description=f"{WEIGHT}, or None for the base's")
+    aesthetic_score: Score = Field(default=6.0, description=SCORE)
+    negative_aesthetic_score: Score = Field(default=2.5, description=SCORE)
+
+
+class Mask(Settings):
+    """How the dataset's mask becomes the region that is repainted.
+
+    Attributes:
+        kernel_size: Side of the square dilation kernel in pixels of the input, odd, 1 or more; 1 leaves the mask as given. What is asked for may be
+            `auto`, see `MaskAsAsked`.
+        iterations: How often the kernel is applied, 0 or more.
+        feather_px: Width in pixels of the soft edge along which the result is blended into the input, 0 for a hard one.
+        latent_mask: How the mask is brought to the latents' size: `nearest`, what diffusers does, or `cover`, by max-pooling.
+        specks: What becomes of connected parts of the dataset's mask, white or black, that are smaller than a latent cell, 8x8 pixels at the
+            working size: `ignore` leaves them out before the mask is dilated, `keep` takes them as they are. Records hold it only where it
+            makes another picture.
+    """
+
+    kernel_size: Annotated[int, AfterValidator(_odd)] = Field(
+        default=1, strict=True, ge=1, le=16383, description="an odd whole number of pixels from 1 (which leaves the mask as given) to 16383"
+    )
+    iterations: int = Field(default=1, strict=True, ge=0, le=10000, description="a whole number, 0 or more")
+    feather_px: Pixels = Field(default=0, description=PIXELS)
+    latent_mask: Literal["nearest", "cover"] = Field(default="nearest", description="one of nearest, cover")
+    specks: Annotated[Literal["ignore", "keep"], Neutral("keep", since="0.2.0")] = Field(default="ignore", description="one of ignore, keep")
+
+
+class MaskAsAsked(Mask):
+    """The same while it is asked for, when the kernel may be left to the size of the picture.
+
+    Attributes:
+        kernel_size: `auto` grows the region by a sixteenth of the picture's shorter side on each side; what is outpainted around an object by
+            a 128th, and a canvas not at all.
+    """
+
+    # Settings are frozen, so that what is asked for may be wider than what is stored.
+    kernel_size: Annotated[int, Field(strict=True, ge=1, le=16383), AfterValidator(_odd)] | Auto = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default=AUTO,
+        description="an odd whole number of pixels from 1 (which leaves the mask as given) to 16383, or auto, in proportion to the picture",
+    )
+
+
+class Conditioning(Settings):
+    """SDXL's micro-conditioning (arXiv:2307.01952, section 2.2): what the picture is said to have been.
+
+    Attributes:
+        original_size: (height, width) in pixels before it was scaled for training, or None for the working size.
+        crops_coords_top_left: (top, left) in pixels of its crop, or None for (0, 0).
+        target_size: (height, width) in pixels it is made for, or None for the working size. The refiner has none.
+        negative_original_size: `original_size` for the negative prompt, or None for the positive one's.
+        negative_crops_coords_top_left: `crops_coords_top_left` for the negative prompt, or None for (0, 0).
+        negative_target_size: `target_size` for the negative prompt, or None for the positive one's.
+    """
+
+    original_size: Size | None = Field(default=None, description=SIZE)
+    crops_coords_top_left: Corner | None = Field(default=None, description=CORNER)
+    target_size: Size | None = Field(default=None, description=SIZE)
+    negative_original_size: Size | None = Field(default=None, description=SIZE)
+    negative_crops_coords_top_left: Corner | None = Field(default=None, description=CORNER)
+    negative_target_size: Size | None = Field(default=None, description=SIZE)
+
+
+class Canvas(Settings):
+    """How far the picture is extended beyond its borders, in pixels of the input. Only outpainting with mode `canvas` uses it.
+
+    Attributes:
+        left_px: Pixels added on the left, 0 or more; likewise `right_px`, `top_px` and `bottom_px`.
+        fill: What the new region holds before it is painted: the picture reflected, or noise.
+        overlap_px: How far into the picture the repainted region reaches, 0 or more; what is composited there is its own
+            pixels again, so it only gives the seam context.
+    """
+
+    left_px: Pixels = Field(default=0, description=PIXELS)
+    right_px: Pixels = Field(default=0, description=PIXELS)
+    top_px: Pixels = Field(default=0, description=PIXELS)
+    bottom_px: Pixels = Field(default=0, description=PIXELS)
+    fill: Literal["reflect", "noise"] = Field(default="reflect", description="one of reflect, noise")
+    overlap_px: Pixels = Field(default=8, description=PIXELS)
+
+    @property
+    def extends(self) -> bool:
+        """Whether any side grows."""
+        return any((self.left_px, self.right_px, self.top_px, self.bottom_px))
+
+
+class Compute(Settings):
+    """Where and how a run is computed. One for the whole run; `auto` and None are chosen for checkpoint and machine.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        dtype: `auto`, `float32`, `float16` or `bfloat16`.
+        threads: CPU threads of torch, 1 to 1024: the count changes the bits.
+        offload: What leaves the GPU while it waits: `none`, `model` (one part at a time) or `sequential` (one layer at a time); `auto` takes the
+            fastest that fits what is free of the GPU. Pixels are the same.
+        vae: `fp16-fix` for the VAE that decodes in half precision, or None for the checkpoint's own.
+    """
+
+    device: Annotated[str, Field(strict=True, pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")] = Field(
+        default="auto", description="one of auto, cpu, cuda, cuda:N, mps"
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(default="auto", description="one of auto, float32, float16, bfloat16")
+    threads: int | None = Field(
+        default=None, strict=True, ge=1, le=1024, description="a whole number from 1 to 1024, or None for the checkpoint's own"
+    )
+    offload: Literal["none", "auto", "model", "sequential"] = Field(default="none", description="one of none, auto, model, sequential")
+    vae: Literal["fp16-fix"] | None = Field(default=None, description="fp16-fix, or None for the checkpoint's own")
+
+    @property
+    def changing(self) -> dict[str, Any]:
+        """What of it changes pixels besides dtype and threads, by key; what makes no difference is left out."""
+        kept = written(self)
+        return {key: value for key, value in kept.items() if key not in ("device", "dtype", "threads", "offload") and value is not None}
+
+
+class EditSettings(Settings):
+    """Everything but words and seed that one picture depends on, with nothing left to choose.
+
+    Attributes:
+        denoising: The schedule and the hand-over.
+        refiner: What only the refiner is told.
+        mask: From the dataset's mask to the region repainted.
+        conditioning: SDXL's micro-conditioning.
+        canvas: The extension; all 0 unless `mode` is `canvas`.
+        mode: How to outpaint: `background` repaints all but the object, `canvas` paints beyond the borders. None for inpaint.
+        image: How the sample's picture is read; neutral where that makes no difference to it.
+    """
+
+    denoising: Denoising = Denoising()
+    refiner: Refiner = Refiner()
+    mask: Mask = Mask()
+    conditioning: Conditioning = Conditioning()
+    canvas: Canvas = Canvas()
+    mode: Mode | None = None
+    image: ImageReading = ImageReading()
+
+
+class Edit(Settings):
+    """One picture to make.
+
+    Attributes:
+        sample: Name of the sample it starts from.
+        task: `inpaint` or `outpaint`, which means `mode` `background` where the settings name none.
+        prompt: The text to paint.
+        negative_prompt: The text to lead away from, or None, which is not the empty text.
+        seed: From -2**63 to 2**64 - 1, as torch takes it.
+        settings: Everything else it depends on.
+    """
+
+    sample: Text
+    task: Task
+    prompt: Text
+    negative_prompt: Text | None = None
+    seed: Seed
+    settings: EditSettings
+
+    @field_validator("settings")
+    @classmethod
+    def _fit_to_task(cls, settings: EditSettings, info: ValidationInfo) -> EditSettings:
+        """Choose the mode where none is named, and refuse a mode and a canvas that do not fit the task."""
+        task = info.data.get("task")
+        if task == "outpaint" and settings.mode is None:
+            settings = settings.model_copy(update={"mode": "background"})
+        if task == "inpaint" and (settings.mode is not None or settings.canvas.extends):
+            got = "a canvas to extend" if settings.mode is None else f"mode {settings.mode}"
+            raise ValueError(f"got {got} for task inpaint, which repaints the mask of the picture as it is; leave it out, or take task outpaint")
+        if settings.mode == "canvas" and not settings.canvas.extends:
+            sides = "left_px, right_px, top_px, bottom_px"
+            raise ValueError(f"got 0 pixels on every side with mode canvas; give the canvas at least one of {sides}, or take mode background")
+        if settings.mode == "background" and settings.canvas.extends:
+            raise ValueError("got mode background, which leaves the canvas as it is, with a canvas to extend; take mode canvas, or leave canvas out")
+        return settings
+
+
+PROMPT = "a text, or None for the dataset's own"
+SEED = "a whole number from -2**63 to 2**64 - 1, or None for the dataset's own, which is 0 where it gives none"
+DEFAULT_SEED = 0
+"""The same each time, so that a run given again is the same run."""
+
+
+class _Words(Settings):
+    prompt: Text | None = Field(default=None, description=PROMPT)
+    negative_prompt: Text | None = Field(default=None, description=PROMPT)
+    seed: Seed | None = Field(default=None, description=SEED)
+
+
+class InpaintHyperparameters(_Words):
+    """What inpainting alone may be told, over what both tasks share. See `Hyperparameters` for the keys."""
+
+    denoising: Denoising = Denoising()
+    refiner: Refiner = Refiner()
+    mask: MaskAsAsked = MaskAsAsked()
+    conditioning: Conditioning = Conditioning()
+
+
+class OutpaintHyperparameters(InpaintHyperparameters):
+    """What outpainting alone may be told, over what both tasks share.
+
+    Attributes:
+        canvas: The extension, for mode `canvas`.
+        mode: `background` (the default) repaints all but the object, `canvas` paints beyond the borders.
+    """
+
+    canvas: Canvas = Canvas()
+    mode: Mode = Field(default="background", description="one of background, canvas")
+
+
+class Hyperparameters(_Words):
+    """The keys of the nested dictionary `hyperparameters`, for validation; what is not given stays unset.
+
+    Attributes:
+        denoising: See `Denoising`; likewise `refiner`, `mask`, `conditioning`, `canvas`, `image` and `compute`.
+        prompt: The text to paint, over the dataset's own; likewise `negative_prompt` and `seed`.
+        inpaint: The same keys again for one task, without `canvas`, `image` and `compute`.
+        outpaint: The same keys again for one task, without `image` and `compute`, and its `mode`.
+    """
+
+    denoising: Denoising = Denoising()
+    refiner: Refiner = Refiner()
+    mask: MaskAsAsked = MaskAsAsked()
+    conditioning: Conditioning = Conditioning()
+    canvas: Canvas = Canvas()
+    image: ImageReading = ImageReading()
+    compute: Compute = Compute()
+    inpaint: InpaintHyperparameters = InpaintHyperparameters()
+    outpaint: OutpaintHyperparameters = OutpaintHyperparameters()
+
+
+def _takes_none(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType) and type(None) in get_args(annotation)

@@ -1,0 +1,171 @@
+"""What a picture's maker should know before it is made: settings that change nothing, and those that spoil the picture. Pure; needs no models."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sdxl_lab.settings.hyperparams import flatten
+from sdxl_lab.settings.sections import Edit, EditSettings
+
+DEFAULTS = flatten(EditSettings().model_dump())
+
+MUCH_GUIDANCE, MANY_STEPS = 3.0, 16
+"""More than a checkpoint that was distilled to few steps bears."""
+
+
+class CautionWarning(UserWarning):
+    """What `cautions` says, where a picture is made by code."""
+
+
+@contextmanager
+def said_before() -> Iterator[None]:
+    """A block in which nothing is warned of: it was said when the edit was resolved, or stands in the picture's record."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CautionWarning)
+        yield
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewSteps:
+    """What a checkpoint was distilled to: few steps, which take no guidance, or have it built in.
+
+    Attributes:
+        kind: `turbo`, `lightning`, `hyper`, `lcm` or `dmd`.
+        num_inference_steps: What it was made for.
+        guidance_scale: What it was made for.
+    """
+
+    kind: str
+    num_inference_steps: int
+    guidance_scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What of a checkpoint decides whether a setting has an effect, and which; None is not known.
+
+    Attributes:
+        in_channels: Input channels of its base's UNet: 9 if it was trained to inpaint.
+        embeds_guidance: Whether that UNet is told the guidance instead of being run twice.
+        timestep_spacing: How its scheduler spreads few steps: `leading`, `trailing` or `linspace`.
+        few_steps: What it was distilled to, if it is known to be.
+        may_be_few_steps: Whether its scheduler is one that such checkpoints are published with, and others too.
+        has_refiner: Whether there is one.
+        refiner_from: The smallest `high_noise_frac` its refiner was trained for.
+        refiner_takes_scores: Whether its refiner is told an aesthetic score.
+    """
+
+    in_channels: int | None = None
+    embeds_guidance: bool | None = None
+    timestep_spacing: str | None = None
+    few_steps: FewSteps | None = None
+    may_be_few_steps: bool = False
+    has_refiner: bool | None = None
+    refiner_from: float | None = None
+    refiner_takes_scores: bool | None = None
+
+
+UNKNOWN = Traits()
+
+
+def cautions(edit: Edit, traits: Traits = UNKNOWN) -> list[str]:
+    """Say what of an edit has no effect, and what will make a poor picture. Nothing of it is an error.
+
+    Args:
+        edit: What to paint.
+        traits: What is known of the checkpoint; of what is not known nothing is said.
+
+    Returns:
+        A sentence each, naming the settings by their dotted paths; for most edits none.
+    """
+    return [*_without_effect(edit, traits), *_of_guidance(edit, traits), *_of_the_refiner(edit, traits), *_of_few_steps(edit, traits)]
+
+
+def _without_effect(edit: Edit, traits: Traits) -> Iterator[str]:
+    given = {path for path, value in flatten(edit.settings.model_dump()).items() if value != DEFAULTS[path]}
+    if edit.negative_prompt:
+        given.add("negative_prompt")
+    for is_so, reason, paths in _idle(edit, traits):
+        if idle := [path for path in paths if is_so and path in given]:
+            yield f"{' and '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect: {reason}."
+
+
+def _of_guidance(edit: Edit, traits: Traits) -> Iterator[str]:
+    denoising, refiner = edit.settings.denoising, edit.settings.refiner
+    scales = {} if traits.embeds_guidance else {"denoising.guidance_scale": denoising.guidance_scale}
+    if denoising.high_noise_frac is not None:
+        scales["refiner.guidance_scale"] = refiner.guidance_scale or 0.0
+    for path, scale in scales.items():
+        if 0 < scale < 1:
+            yield f"{path} {scale:g} is as none: guidance is off at 1 and below."
+
+
+def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]:
+    """When settings change nothing, why, and which; a setting is held to the first that fits."""
+    denoising, refiner, mask = edit.settings.denoising, edit.settings.refiner, edit.settings.mask
+    refined = denoising.high_noise_frac is not None
+    refiner_guidance = denoising.guidance_scale if refiner.guidance_scale is None else refiner.guidance_scale
+    guided = denoising.guidance_scale > 1 and not traits.embeds_guidance
+    refiner_guided = refined and refiner_guidance > 1
+    scored = traits.refiner_takes_scores is not False
+    off = f"guidance is off at denoising.guidance_scale {denoising.guidance_scale:g}, and begins above 1"
+    if traits.embeds_guidance:
+        off = "this checkpoint's UNet is told the guidance, instead of being led away from anything"
+    refiner_off = f"the refiner's guidance is off at guidance_scale {refiner_guidance:g}, and begins above 1"
+    scores = ("refiner.aesthetic_score", "refiner.negative_aesthetic_score")
+    return [
+        (not refined, "there is no refiner without denoising.high_noise_frac", ("denoising.handover", "refiner.guidance_scale", *scores)),
+        (refined and not scored, "this refiner is told no aesthetic score", scores),
+        (refined and scored and not refiner_guided, refiner_off, ("refiner.negative_aesthetic_score",)),
+        (not guided and not refiner_guided, off, ("negative_prompt", "conditioning.negative_original_size")),
+        (not guided and not (refiner_guided and not scored), off, ("conditioning.negative_target_size",)),
+        (
+            not (refiner_guided and scored),
+            "diffusers reads it in a refiner that is guided and told aesthetic scores, and nowhere else",
+            ("conditioning.negative_crops_coords_top_left",),
+        ),
+        (mask.kernel_size == 1, "mask.kernel_size is 1, which leaves the mask as it is", ("mask.iterations",)),
+        (mask.iterations == 0, "mask.iterations is 0, which leaves the mask as it is", ("mask.kernel_size",)),
+        (edit.settings.mode != "canvas", "only outpainting with mode canvas extends the canvas", ("canvas.fill", "canvas.overlap_px")),
+    ]
+
+
+def _of_the_refiner(edit: Edit, traits: Traits) -> Iterator[str]:
+    denoising = edit.settings.denoising
+    frac, trained = denoising.high_noise_frac, traits.refiner_from
+    if frac is None:
+        return
+    if traits.has_refiner is False:
+        yield f"high_noise_frac is {frac}, but this checkpoint has no refiner; set high_noise_frac to null."
+    if trained is not None and frac < trained:
+        yield f"high_noise_frac is {frac}, but this refiner was trained from {trained} on; expect it to repaint more than to refine."
+    if denoising.handover == "stock" and traits.in_channels == 9:
+        yield "The stock hand-over of a 9-channel base leaves unfinished noise around the mask; choose handover consistent."
+
+
+def _of_few_steps(edit: Edit, traits: Traits) -> Iterator[str]:
+    denoising, few = edit.settings.denoising, traits.few_steps
+    steps, guidance, strength = denoising.num_inference_steps, denoising.guidance_scale, denoising.strength
+    many, much = steps > MANY_STEPS, guidance > MUCH_GUIDANCE and not traits.embeds_guidance
+    if few is None:
+        if traits.may_be_few_steps and many and much:
+            yield (
+                "This checkpoint's scheduler is one that those distilled to few steps come with (trailing). If it is such a one, "
+                f"{steps} steps at guidance_scale {guidance:g} burn it: choose num_inference_steps 4 to 8, strength 1.0 and guidance_scale 0."
+            )
+        return
+    made_for = f"This checkpoint ({few.kind}) was made for about {few.num_inference_steps} steps at guidance_scale {few.guidance_scale:g}"
+    if many or much:
+        yield f"{made_for}; num_inference_steps {steps} at guidance_scale {guidance:g} burns the picture."
+    if not many and 0.9 <= strength < 1 and int(steps * strength) < steps:
+        yield f"{made_for}; strength {strength:g} leaves out the first of them, so that what was under the mask shows: choose strength 1.0."
+    if not many and traits.timestep_spacing == "leading" and denoising.scheduler != "lcm":
+        yield (
+            f'{made_for}, but its scheduler spaces them as leading, which begins below pure noise; write "timestep_spacing": "trailing" into its '
+            "folder's scheduler/scheduler_config.json (a single file has SDXL's own: save it as a folder first), or choose scheduler lcm."
+        )
+    if few.kind in ("lcm", "dmd") and denoising.scheduler != "lcm":
+        yield f"{made_for}, with the scheduler lcm; {denoising.scheduler} blurs: choose scheduler lcm."

@@ -1,0 +1,323 @@
+"""From parameters as people and papermill write them to plain values, and from pydantic's errors to lines a person can act on."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from sdxl_lab.settings.hyperparams import closest, unknown_key
+from sdxl_lab.settings.sections import Hyperparameters, InpaintHyperparameters, OutpaintHyperparameters
+
+NULLS = ("null", "Null", "NULL", "None", "~")
+SURROGATES = re.compile("[\ud800-\udfff]")
+"""What Python puts for bytes that are no UTF-8. No file can hold them."""
+ELSEWHERE = {
+    "steps": "denoising.num_inference_steps",
+    "num_steps": "denoising.num_inference_steps",
+    "cfg": "denoising.guidance_scale",
+    "cfg_scale": "denoising.guidance_scale",
+    "denoising_strength": "denoising.strength",
+    "sampler": "denoising.scheduler",
+    "denoising_end": "denoising.high_noise_frac",
+    "denoising_start": "denoising.high_noise_frac",
+    "dilation": "mask.kernel_size",
+    "mask_blur": "mask.feather_px",
+    "blur": "mask.feather_px",
+    "torch_dtype": "compute.dtype",
+}
+"""What other tools and diffusers call our settings."""
+
+REASONS = {
+    ("scheduler", "pndm"): "PNDM cannot be split at the hand-over from base to refiner",
+    ("scheduler", "dpmpp_sde"): "DPM++ SDE takes its noise from the global generator, not from the seed; dpmpp_2m_sde does not",
+    ("dtype", "fp16"): "write float16",
+    ("dtype", "bf16"): "write bfloat16",
+    ("dtype", "fp32"): "write float32",
+}
+
+
+def plain(value: Any) -> Any:
+    """Bring parameters from a notebook to the types of JSON.
+
+    Args:
+        value: Nested dictionaries, lists and tuples of anything; numpy's numbers become Python's, paths become texts, -0.0
+            becomes 0.0, and what has no counterpart stays for validation to refuse.
+
+    Returns:
+        A copy that shares no list and no dictionary with `value`.
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(below) for key, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value) + 0.0
+    return value
+
+
+def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Write what pydantic refused as one line a setting.
+
+    Args:
+        error: What it raised.
+        model: The model that was validated.
+
+    Returns:
+        Lines that start with the dotted path and say what was got, what is allowed and, where known, what was meant.
+    """
+    lines: dict[str, str] = {}
+    for found in error.errors(include_url=False, include_context=False):
+        path, field = _locate(found["loc"], model)
+        lines.setdefault(path, _line(path, field, found, model))
+    # A list with a bad item is also called too short: the item says it all.
+    lists = {path[:place] for path in lines for place, letter in enumerate(path) if letter == "["}
+    return [line for path, line in lines.items() if path not in lists]
+
+
+def without_nulls(values: Mapping[Any, Any], above: tuple[str, ...] = ()) -> tuple[dict[Any, Any], list[str]]:
+    """Put None for the texts that were meant to be None, such as those papermill makes of `-p samples null`, and for those that are no Unicode.
+
+    A text of that one word is refused even where words are taken as they are: it is far more often a slip than a prompt.
+
+    Args:
+        values: Nested plain parameters.
+        above: The keys that lead to `values`.
+
+    Returns:
+        A copy with None in their places, and one line for each that says how to write None, or where the text went wrong.
+    """
+    kept: dict[Any, Any] = {}
+    found: list[str] = []
+    for key, value in values.items():
+        keys = (*above, str(key))
+        if isinstance(value, Mapping):
+            kept[key], below = without_nulls(value, keys)
+            found += below
+        elif isinstance(value, str) and (broken := SURROGATES.search(value)):
+            kept[key] = None
+            found.append(
+                f"{'.'.join(keys)}: got a text with {broken.group()!r} as character {broken.start() + 1}, which no Unicode text holds; "
+                "write it in UTF-8, in a shell with a UTF-8 locale"
+            )
+        elif isinstance(value, str) and value.strip() in NULLS:
+            kept[key] = None
+            found.append(f"{'.'.join(keys)}: got the text {value!r}, which is not None; write None in Python, or as YAML: -y '{_yaml(keys, 'null')}'")
+        else:
+            kept[key] = value
+    return kept, found
+
+
+def takes_numbers(path: str) -> type | None:
+    """Find out whether a setting takes numbers.
+
+    Args:
+        path: The dotted path of a parameter, such as `hyperparameters.denoising.guidance_scale`; it need not exist.
+
+    Returns:
+        `int` for whole numbers, `float` for any, None for anything else.
+    """
+    first, *keys = path.split(".")
+    annotation = _annotation(keys, Hyperparameters) if first == "hyperparameters" else None
+    return next((kind for kind in _members(annotation) if kind in (int, float)), None)
+
+
+def takes_text(path: str, model: type[BaseModel]) -> bool:
+    """Find out whether words are to be taken as they are: because a setting takes any text, or to be told that there is no such setting.
+
+    Args:
+        path: The dotted path of a parameter, such as `hyperparameters.inpaint.prompt`; it need not exist.
+        model: The model of all parameters.
+
+    Returns:
+        False for numbers, choices such as a scheduler's name, lists and dictionaries, also where None is allowed beside them.
+    """
+    annotation = _annotation(path.split("."), model)
+    return annotation is None or str in _members(annotation)
+
+
+def _annotation(keys: Sequence[str], model: type[BaseModel]) -> Any:
+    """The type of the setting to which keys lead; None if there is none."""
+    level, annotation = model, None
+    for key in keys:
+        if level is None or key not in level.model_fields:
+            return None
+        field = level.model_fields[key]
+        level, annotation = _model(key, field), field.annotation
+    return annotation
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """What a union is made of, without what annotates it; any other type alone."""
+    if get_origin(annotation) is Annotated:
+        yield from _members(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
+
+
+def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, Any]:
+    """Dotted path of an error, and the field or model it is about."""
+    path, field, level = "", None, model
+    for key in loc:
+        if isinstance(key, int):
+            path += f"[{key}]"
+            continue
+        if field is not None and level is None and len(list(_members(field.annotation))) > 1:  # what follows names a member of its union
+            break
+        path = f"{path}.{key}" if path else key
+        if level is not None:
+            field = level.model_fields.get(key)
+            level = _model(key, field)
+    return path, field
+
+
+def _model(key: str, field: Any) -> type[BaseModel] | None:
+    if key == "hyperparameters":
+        return Hyperparameters
+    annotation = field.annotation if field is not None else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
+    value = found.get("input")
+    key = path.rpartition(".")[2]
+    if found["type"] == "invalid_key":
+        return f"{path}: got a key that is no text; allowed are texts, as in unquoted YAML or quoted Python"
+    if found["type"] == "extra_forbidden":
+        return _unknown(path, found["loc"], model)
+    section = _model(key, field)
+    if section is not None and found["type"] != "value_error":
+        return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(_keys(section))}{_hint(key, value, None)}"
+    if found["type"] == "value_error" and not (field is not None and field.description):
+        return f"{path}: {found['msg'].removeprefix('Value error, ')}"
+    allowed = field.description if field is not None and field.description else "a value of another type"
+    if found["type"] == "missing" and not isinstance(found["loc"][-1], int):
+        return f"{path}: missing; allowed is {allowed}"
+    reason = found["msg"].removeprefix("Value error, ") if found["type"] == "value_error" else None
+    return f"{path}: got {_shown(value)}; allowed is {allowed}" + (f". {_sentence(reason)}" if reason else _hint(key, value, field))
+
+
+def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    key = str(loc[-1])
+    valid = _valid(loc[:-1], model)
+    task = loc[1] if len(loc) > 2 and loc[1] in ("inpaint", "outpaint") else None
+    if task and key == "compute":
+        return f"{path}: compute cannot differ by task, since a run loads its checkpoint once: move it to hyperparameters.compute"
+    if task and key == "image":
+        return f"{path}: image cannot differ by task, since a run keeps one input of a sample: move it to hyperparameters.image"
+    if task == "inpaint" and key in ("canvas", "mode"):
+        return f"{path}: unknown key; inpainting never leaves the picture: move it to hyperparameters.outpaint.{key}"
+    if "." in key:
+        return f"{path}: unknown key; dictionaries here are nested, not dotted: write {{{_yaml(key.split('.'), '...')}}}"
+    home = _home(key, model)
+    if home and home != path:
+        return f"{path}: unknown key; valid here are {', '.join(valid)}. Did you mean {home}?"
+    return unknown_key(path, valid)
+
+
+def _valid(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    level: type[BaseModel] | None = model
+    for key in loc:
+        level = _model(str(key), level.model_fields.get(str(key)) if level else None)
+    return _keys(level) if level else []
+
+
+def _keys(section: type[BaseModel]) -> list[str]:
+    """The keys of a section; in `hyperparameters`, where words stand beside dictionaries, the dictionaries first."""
+    if not issubclass(section, Hyperparameters | InpaintHyperparameters):
+        return list(section.model_fields)
+    return sorted(section.model_fields, key=lambda key: _model(key, section.model_fields[key]) is None)
+
+
+def _home(key: str, model: type[BaseModel]) -> str | None:
+    """Full path of a setting that was written on the wrong level, or under the name another tool gives it."""
+    if key in ELSEWHERE:
+        return f"hyperparameters.{ELSEWHERE[key]}"
+    if key in model.model_fields:
+        return key
+    homes = [f"hyperparameters.{path}" for path in _paths(Hyperparameters) if path.rpartition(".")[2] == key]
+    return homes[0] if homes else None
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
+    paths: list[str] = []
+    for name, field in model.model_fields.items():
+        below = _model(name, field)
+        inherited = below in (InpaintHyperparameters, OutpaintHyperparameters)
+        paths += [f"{prefix}{name}"]
+        if below and not inherited:
+            paths += _paths(below, f"{prefix}{name}.")
+    return [*paths, "outpaint.mode"] if model is Hyperparameters else paths
+
+
+def _hint(key: str, value: Any, field: Any) -> str:
+    if isinstance(value, str):
+        reason = REASONS.get((key, value.casefold()))
+        if reason:
+            return f". {_sentence(reason)}"
+        held = _held(value)
+        if held == "a number":
+            return f". Write {value.strip()}, without quotes, and not by -r"
+        if held:
+            return f". The text holds {held}; papermill makes texts of tuples and of what -p cannot read: give it as YAML with -y"
+        if key in ("tasks", "samples"):
+            return f". Write [{value!r}]"
+        meant = closest(value, _choices(field.annotation)) if field is not None else None
+        if meant:
+            return f". Did you mean {meant}?"
+    if key == "high_noise_frac" and isinstance(value, int | float) and value in (0, 1):
+        return ". diffusers ignores 0 and 1; None runs the base alone"
+    if isinstance(value, float) and value.is_integer() and field is not None and "whole" in (field.description or ""):
+        return f". Write {int(value)}"
+    if value is not None and not isinstance(value, str) and field is not None and str in _members(field.annotation):
+        return ". In YAML, put quotes around a text; -r takes one as it is"
+    return ""
+
+
+def _choices(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return [choice for choice in get_args(annotation) if isinstance(choice, str)]
+    return [choice for part in get_args(annotation) for choice in _choices(part)]
+
+
+def _held(text: str) -> str | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            value = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+    kinds = {tuple: "a tuple", list: "a list", dict: "a dictionary", int: "a number", float: "a number", bool: "a yes or no"}
+    return kinds.get(type(value))
+
+
+def _yaml(keys: Sequence[str], leaf: str) -> str:
+    """Write a nested dictionary with one leaf as a line of YAML."""
+    first, *rest = keys
+    return f"{first}: {{{_yaml(rest, leaf)}}}" if rest else f"{first}: {leaf}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

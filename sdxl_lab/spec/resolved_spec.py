@@ -1,0 +1,295 @@
+"""What a run is asked to do (`RunSpec`) and what it will do exactly (`ResolvedSpec`, whose hash is `run_id`)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from sdxl_lab.settings.documents import canonical, digest_of, meant, written
+from sdxl_lab.settings.hyperparams import replace
+from sdxl_lab.settings.sections import (
+    Canvas,
+    Compute,
+    Conditioning,
+    Denoising,
+    Edit,
+    EditSettings,
+    ImageReading,
+    Mask,
+    Mode,
+    Refiner,
+    Scheduler,
+    Settings,
+    Task,
+    Text,
+)
+from sdxl_lab.spec.parameters import plain, problems
+from sdxl_lab.spec.run_spec import RUNS_FOLDER, TASKS, RunSpec, SpecError
+
+__all__ = [
+    "RUNS_FOLDER",
+    "TASKS",
+    "Canvas",
+    "CheckpointIdentity",
+    "Compute",
+    "Conditioning",
+    "DatasetIdentity",
+    "Denoising",
+    "Edit",
+    "EditSettings",
+    "ImageReading",
+    "Mask",
+    "Mode",
+    "Refiner",
+    "ResolvedSpec",
+    "RunSpec",
+    "Scheduler",
+    "Settings",
+    "SpecError",
+    "Task",
+    "as_it_matters",
+    "as_parameters",
+]
+
+FORMAT = 1
+
+
+class DatasetIdentity(Settings):
+    """Which dataset, by content.
+
+    Attributes:
+        name: Its name, for people.
+        version: Its version, if it has one.
+        digest: sha256 over its files, hex.
+    """
+
+    name: Text
+    version: Text | None = None
+    digest: Text
+
+
+class CheckpointIdentity(Settings):
+    """Which checkpoint, by content.
+
+    Attributes:
+        name: Its name, for people.
+        digest: Over its files, or its commits on the hub, hex.
+        revision: The hub's commit, or None for local files.
+        family: `sdxl` for the real ones, `pocket` for the built-in one, `custom` for any other size.
+    """
+
+    name: Text
+    digest: Text
+    revision: Text | None = None
+    family: Literal["sdxl", "pocket", "custom"]
+
+
+class ResolvedSpec(Settings):
+    """What a run will do exactly: every picture, every setting, the content of dataset and checkpoint.
+
+    Attributes:
+        spec: What was asked for.
+        dataset: What it found.
+        checkpoint: What it found.
+        edits: The pictures to make, in order.
+        dtype: The type the UNet computes in, such as `float32`.
+        threads: CPU threads of torch.
+        device: Such as `cpu` or `cuda:0`.
+    """
+
+    spec: RunSpec
+    dataset: DatasetIdentity
+    checkpoint: CheckpointIdentity
+    edits: tuple[Edit, ...]
+    dtype: Text
+    threads: Annotated[int, Field(strict=True, ge=1, le=1024)]
+    device: Text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_meant(cls, document: Any) -> Any:
+        return meant(cls, document)
+
+    @cached_property
+    def run_id(self) -> str:
+        """sha256, hex, over what changes pixels: digests, pictures in any order, dtype, threads, and what else of `compute` changes them.
+
+        Of a document that was read it is the one of the document as it stands there. Name, tracking, device, offload and paths do not change it.
+        """
+        return _run_id(written(self))
+
+    def picture_id(self, edit: Edit, *, input_sha256: str, mask_sha256: str) -> str:
+        """Name a picture by all that made it: two of one name have the same pixels, whichever runs, samples or datasets they belong to.
+
+        Args:
+            edit: The picture.
+            input_sha256: Of the pixels it started from, as edited: upright, in its canvas. As `digest_of_pixels` takes it.
+            mask_sha256: The same of the mask as it was used.
+
+        Returns:
+            sha256, hex, over both, the edit without its sample's name, the checkpoint's digest, dtype, threads, and what else of `compute`
+            changes pixels.
+        """
+        made_of = {key: value for key, value in written(edit).items() if key != "sample"}
+        computed = {"dtype": self.dtype, "threads": self.threads, **self.spec.compute.changing}
+        return digest_of({"input": input_sha256, "mask": mask_sha256, "edit": made_of, "checkpoint": self.checkpoint.digest, **computed})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but that a changed copy has its own `run_id`."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update:
+            vars(copy).pop("run_id", None)
+        return copy
+
+    def to_json(self) -> str:
+        """Write it as JSON, its `run_id` included, for `from_json` and for people.
+
+        Returns:
+            Indented JSON text.
+        """
+        return _indented({"format": FORMAT, "run_id": self.run_id, **written(self)})
+
+    def portable(self) -> dict[str, Any]:
+        """Describe it without local paths: dataset and checkpoint by name, no runs folder.
+
+        Returns:
+            What `to_json` writes, as plain values; `from_json` reads it too, and its `run_id` is the same.
+        """
+        dataset, checkpoint = _public_dataset(self.dataset), _public_checkpoint(self.checkpoint)
+        version = f":{dataset.version}" if dataset.version and "/" in dataset.name and ":" not in dataset.name else ""
+        spec = self.spec.model_copy(update={"dataset": dataset.name + version, "checkpoint": checkpoint.name, "runs_folder": RUNS_FOLDER})
+        return json.loads(self.model_copy(update={"spec": spec, "dataset": dataset, "checkpoint": checkpoint}).to_json())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Args:
+            text: JSON.
+
+        Returns:
+            An equal spec.
+
+        Raises:
+            SpecError: The text is no JSON, of another format, not valid, or its content is not the one its `run_id` names.
+        """
+        resolved, run_id = cls.as_stated(text)
+        if resolved.run_id != run_id:
+            line = f"run_id: got {run_id}, but its content is {resolved.run_id}; it was changed by hand or by a fault: make the run again"
+            raise SpecError([line], "the resolved spec")
+        return resolved
+
+    @classmethod
+    def as_stated(cls, text: str) -> tuple[Self, Any]:
+        """Read what `to_json` wrote, perhaps changed since, but valid.
+
+        Args:
+            text: JSON.
+
+        Returns:
+            The spec, and the `run_id` the text states, which is the spec's own unless something was changed.
+
+        Raises:
+            SpecError: The text is no JSON, of another format, or not valid.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise SpecError([f"not JSON ({error}); it was cut off or changed: make the run again"], "the resolved spec") from None
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+            raise SpecError([f"format: allowed is {FORMAT}; read it with the version of sdxl_lab that wrote it"], "the resolved spec")
+        run_id = values.pop("run_id", None)
+        try:
+            resolved = cls.model_validate(values)
+        except ValidationError as error:
+            lines = problems(error, cls)
+            later = ["it may be of a later version of sdxl_lab, which has more settings: update sdxl_lab"] if "unknown key" in "".join(lines) else []
+            raise SpecError([*lines, *later], "the resolved spec") from None
+        vars(resolved)["run_id"] = _run_id(values)  # as it is stored, whatever this version would write
+        return resolved, run_id
+
+
+def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True) -> Edit:
+    """Make each setting neutral that came later and makes no difference: then the description is the one it had before there was a choice.
+
+    Args:
+        edit: The picture to make.
+        readings: The keys of its settings' `image` that do make a difference; None leaves them as they are.
+        has_specks: Whether `mask.specks` does.
+
+    Returns:
+        The edit, or a copy that makes the same pixels.
+    """
+    asked = edit.settings.model_copy()
+    if readings is not None:
+        kept = {key: value for key, value in asked.image.model_dump().items() if key in readings}
+        asked = asked.model_copy(update={"image": ImageReading(**meant(ImageReading, {}) | kept)})
+    if not has_specks:
+        asked = asked.model_copy(update={"mask": asked.mask.model_copy(update={"specks": meant(Mask, {})["specks"]})})
+    return edit.model_copy(update={"settings": asked})
+
+
+def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
+    """Write the parameters that continue from one picture: its sample, task, prompt and seed, and the settings that were chosen.
+
+    Args:
+        edit: The picture.
+        resolved: The run it belongs to.
+
+    Returns:
+        Nested plain values for YAML and for `RunSpec.from_parameters`, which plans exactly this picture from them.
+    """
+    spec = resolved.spec
+    given = spec.given(edit.task)
+    mode = given.pop("mode", None)
+    if edit.settings.mode != "canvas":
+        given.pop("canvas", None)
+    given = {key: value for key, value in given.items() if key not in ("prompt", "negative_prompt", "seed") and value != {}}
+    words = {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
+    given |= {key: value for key, value in words.items() if value is not None}
+    if mode == "canvas":
+        given = replace(given, "outpaint.mode", mode)
+    parameters: dict[str, Any] = {
+        "name": spec.name,
+        "dataset": spec.dataset,
+        "checkpoint": spec.checkpoint,
+        "samples": [edit.sample],
+        "tasks": [edit.task],
+        "hyperparameters": plain(given),
+    }
+    if spec.tracking != "auto":
+        parameters["tracking"] = spec.tracking
+    if spec.runs_folder != RUNS_FOLDER:
+        parameters["runs_folder"] = spec.runs_folder
+    return parameters
+
+
+def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
+    artifact = dataset.version and re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", dataset.name)
+    return dataset if artifact else dataset.model_copy(update={"name": _last(dataset.name)})
+
+
+def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
+    hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", checkpoint.name)
+    return checkpoint if hub_id else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
+
+
+def _last(path: str) -> str:
+    """The last part of a path, whichever system wrote it."""
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or "unnamed"
+
+
+def _run_id(document: Mapping[str, Any]) -> str:
+    digests = {name: document[name]["digest"] for name in ("dataset", "checkpoint")}
+    asked = document["spec"].get("hyperparameters", {}).get("compute") or {}
+    computed = {"dtype": document["dtype"], "threads": document["threads"], **Compute.model_validate(asked).changing}
+    return digest_of({**digests, "edits": sorted(document["edits"], key=canonical), **computed})
+
+
+def _indented(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,244 @@
+"""What a run is asked to do, and the one gate that all parameters pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationError, ValidationInfo
+from pydantic_core import CoreSchema, core_schema
+
+from sdxl_lab.errors import LabError
+from sdxl_lab.files.places import misread
+from sdxl_lab.settings.credentials import saved_by_papermill, without_credentials
+from sdxl_lab.settings.dilation import with_kernel
+from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.settings.sections import DEFAULT_SEED, Canvas, Compute, Edit, EditSettings, Hyperparameters, Settings, Task
+from sdxl_lab.spec.parameters import plain, problems, without_nulls
+
+TASKS: tuple[Task, ...] = ("inpaint", "outpaint")
+RUNS_FOLDER = "artifacts/runs/single"
+NAME = "letters, digits, dots, dashes and underscores, at most 80, starting with a letter or digit (it becomes a folder's name)"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
+
+SECRET = (
+    "looks like an API key or a password, and parameters are saved and shared; "
+    "remove it, and set it as an environment variable instead (COMET_API_KEY, HF_TOKEN)"
+)
+
+
+class SpecError(LabError):
+    """Parameters, a spec or a spec file that cannot be used.
+
+    Attributes:
+        problems: One line each, starting with the dotted path it is about.
+        subject: Where they were found.
+    """
+
+    def __init__(self, problems: list[str], subject: str = "the parameters") -> None:
+        """List every problem in one message.
+
+        Args:
+            problems: One line each.
+            subject: Where they were found.
+        """
+        self.problems = tuple(problems)
+        self.subject = subject
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in {subject}"
+        super().__init__("\n  - ".join([f"{count}:", *problems]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is pickled by its message alone, which is not what this one is made from.
+        return type(self), (list(self.problems), self.subject)
+
+
+class _Sparse:
+    """A dictionary validated as `Hyperparameters` that keeps only the keys that were given."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            lambda given: given.model_dump(exclude_unset=True),
+            handler.generate_schema(Hyperparameters),
+            serialization=core_schema.plain_serializer_function_ser_schema(plain),
+        )
+
+
+def _unique(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if names is not None and len(set(names)) != len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"given twice: {', '.join(twice)}; name each once")
+    return names
+
+
+def _place(written: str, info: ValidationInfo) -> str:
+    # Only of what is given now: a record that an earlier version put into such a folder stays readable.
+    reason = misread(written, str(info.field_name)) if info.context == _GATE else None
+    if reason:
+        raise ValueError(reason)
+    return written
+
+
+_GATE = "parameters"
+_Place = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_place)]
+
+
+class RunSpec(Settings):
+    """What a run is asked to do, validated, but not yet tied to a dataset's and a checkpoint's content.
+
+    Attributes:
+        name: The run's name, for people; the start of its folder's name.
+        dataset: A folder, the built-in `pocket-scenes` or `pocket-forty`, or `workspace/name:version`.
+        checkpoint: `pocket`, `sdxl`, `sdxl-inpaint`, a folder, a hub id or a .safetensors file.
+        samples: Names of the samples to edit, or None for all.
+        tasks: What is done with each.
+        hyperparameters: The sparse nested dictionary, holding only the keys that were given. Do not change it: copy it.
+        tracking: What Comet hears: `auto`, `online`, `offline` or `off`.
+        runs_folder: Folder in which the run's folder is made.
+    """
+
+    name: Annotated[str, Field(strict=True, pattern=NAME_PATTERN)] = Field(description=NAME)
+    dataset: _Place = Field(description="a folder, pocket-scenes, pocket-forty, or workspace/name:version")
+    checkpoint: _Place = Field(description="pocket, sdxl, sdxl-inpaint, a folder, a hub id or a .safetensors file")
+    samples: Annotated[tuple[Annotated[str, Field(strict=True, min_length=1)], ...] | None, AfterValidator(_unique)] = Field(
+        default=None, min_length=1, description="a list of the samples' names, each once, or None for all"
+    )
+    tasks: Annotated[tuple[Task, ...], AfterValidator(_unique)] = Field(
+        default=TASKS, min_length=1, description="a list of inpaint, outpaint or both"
+    )
+    hyperparameters: Annotated[dict[str, Any], _Sparse()] = Field(default_factory=dict)
+    tracking: Literal["auto", "online", "offline", "off"] = Field(default="auto", description="one of auto, online, offline, off")
+    runs_folder: _Place = Field(default=RUNS_FOLDER, description="the path of a folder")
+
+    @classmethod
+    def from_parameters(cls, **parameters: Any) -> Self:
+        """Validate the parameters of a notebook, a command or a sweep: the one gate.
+
+        Args:
+            **parameters: The attributes of this class, as people write them: nested dictionaries, lists or tuples, numpy's
+                numbers, paths.
+
+        Returns:
+            The spec, with plain values.
+
+        Raises:
+            SpecError: Something is not allowed, or looks like an API key. Lists every problem; repeats no key.
+        """
+        clean, secrets = without_credentials(parameters)
+        values, nulls = without_nulls(plain(clean))
+        where = saved_by_papermill() if secrets else ""
+        found = {path: f"{path}: {SECRET}{where}" for path in secrets} | {_path(line): line for line in nulls}
+        try:
+            spec = cls.model_validate(values, context=_GATE)
+        except ValidationError as error:
+            found |= {_path(line): line for line in problems(error, cls) if _path(line) not in found or "unknown key" in line}
+            raise SpecError(list(found.values())) from None
+        contradictions = list(found.values()) or spec._contradictions()
+        if contradictions:
+            raise SpecError(contradictions)
+        return spec
+
+    @property
+    def compute(self) -> Compute:
+        """Where and how the run is computed, `auto` and None still to be chosen."""
+        return Compute.model_validate(self.hyperparameters.get("compute", {}))
+
+    def settings(self, task: Task, defaults: Mapping[str, Any], size: tuple[int, int]) -> EditSettings:
+        """Fill in what was not given: the library's defaults, under the checkpoint's, under the common ones, under the task's own.
+
+        Args:
+            task: The task, which need not be one of `tasks`.
+            defaults: The checkpoint's defaults: nested, sparse, with the keys of `EditSettings`. A `compute` among them is
+                passed over: it is no setting of a picture.
+            size: (width, height) in pixels of the picture that is edited.
+
+        Returns:
+            The complete settings. `canvas` is 0 on every side where it is not used.
+
+        Raises:
+            SpecError: The checkpoint's defaults are not valid.
+        """
+        given = self.given(task)
+        chosen = {key: given[key] for key in EditSettings.model_fields if key in given}
+        mode = given.get("mode", "background") if task == "outpaint" else None
+        brought = {key: value for key, value in defaults.items() if key != "compute"}
+        values = merge(merge(brought, chosen), {"mode": mode})
+        if mode != "canvas":
+            values.pop("canvas", None)
+        try:
+            return EditSettings.model_validate(with_kernel(values, size))
+        except ValidationError as error:
+            raise SpecError(problems(error, EditSettings), "the checkpoint's defaults") from None
+
+    def edit(
+        self,
+        sample: str,
+        task: Task,
+        *,
+        prompt: str | None,
+        negative_prompt: str | None,
+        seed: int | None,
+        defaults: Mapping[str, Any],
+        size: tuple[int, int],
+    ) -> Edit:
+        """Plan one picture: the words and the seed of the dataset, under those of the parameters.
+
+        Args:
+            sample: The sample's name.
+            task: What to do with it.
+            prompt: The dataset's prompt, if it has one; likewise `negative_prompt` and `seed`.
+            negative_prompt: None is not the empty text: diffusers treats them differently.
+            seed: From -2**63 to 2**64 - 1; None for `DEFAULT_SEED`.
+            defaults: The checkpoint's defaults, as for `settings`; likewise `size`.
+            size: (width, height) in pixels of the sample's picture.
+
+        Returns:
+            The picture to make.
+
+        Raises:
+            SpecError: Neither dataset nor parameters have a prompt.
+        """
+        own = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": DEFAULT_SEED if seed is None else seed}
+        words = merge(own, self.words(task))
+        if words["prompt"] is None:
+            raise SpecError(
+                [f"hyperparameters.{task}.prompt: sample {sample} has no prompt of its own for {task}; give one here or in metadata.json"]
+            )
+        return Edit(sample=sample, task=task, settings=self.settings(task, defaults, size), **words)
+
+    def given(self, task: Task) -> dict[str, Any]:
+        """Lay the sparse hyperparameters of one task over the common ones.
+
+        Args:
+            task: The task.
+
+        Returns:
+            A nested dictionary without the keys `inpaint` and `outpaint`, holding only what was given.
+        """
+        common = {key: value for key, value in self.hyperparameters.items() if key not in TASKS}
+        return merge(common, self.hyperparameters.get(task, {}))
+
+    def words(self, task: Task) -> dict[str, Any]:
+        """The prompt, negative prompt and seed that were given for one task, over those of the dataset; keys not given are absent."""
+        layers = (self.hyperparameters, self.hyperparameters.get(task, {}))
+        return {key: layer[key] for layer in layers for key in ("prompt", "negative_prompt", "seed") if layer.get(key) is not None}
+
+    def _contradictions(self) -> list[str]:
+        if "outpaint" not in self.tasks:
+            return []
+        given = self.given("outpaint")
+        extends = Canvas.model_validate(given.get("canvas", {})).extends
+        if given.get("mode") == "canvas" and not extends:
+            return [
+                "hyperparameters.outpaint.canvas: got 0 pixels on every side with mode canvas; "
+                "give at least one of left_px, right_px, top_px, bottom_px, or take mode background"
+            ]
+        if given.get("mode") != "canvas" and extends:
+            return [
+                "hyperparameters.outpaint.mode: got background, which leaves the canvas as it is, with a canvas to extend; "
+                "take mode canvas, or leave canvas out"
+            ]
+        return []
+
+
+def _path(line: str) -> str:
+    return line.partition(": ")[0]

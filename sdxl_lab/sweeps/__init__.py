@@ -1,0 +1,1 @@
+"""Sweeps: their files, plans, executors, and how far they are."""

@@ -1,0 +1,213 @@
+"""The progress of a sweep, read from the disk: a live table of what runs, is done and failed, or a line for each point; and the time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from sdxl_lab import progress
+from sdxl_lab.files.disk import whole_lines
+from sdxl_lab.progress import Doing, clock
+from sdxl_lab.progress.signs import Lines, repeated
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.stamps import printable
+from sdxl_lab.sweeps.attempts import Attempts
+from sdxl_lab.sweeps.plan import Plan, PlannedRun
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+REFRESH_S = 1.0
+MOST_ROWS = 12
+"""Failed runs beyond this many are counted, not listed, while the sweep lasts."""
+
+State = Literal["waits", "runs", "done", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How far one run is.
+
+    Attributes:
+        run: The run.
+        state: What it does.
+        made: Pictures that are whole.
+        began: When this sweep last began it, in seconds since 1970, if it did.
+        message: Why it failed, or why it was last tried again.
+        new_kernels: Why runs after it got new kernels, if they did.
+        ended: When it ended, in seconds since 1970, if that is known.
+        doing: What is under way in it, if it runs.
+    """
+
+    run: PlannedRun
+    state: State
+    made: int
+    began: float | None
+    message: str
+    new_kernels: tuple[str, ...] = ()
+    ended: float | None = None
+    doing: Doing | None = None
+
+    @property
+    def share(self) -> float:
+        """How much of what was pending is made, from 0 to 1."""
+        if self.state == "done":
+            return 1.0
+        before = len(self.run.works) - len(self.run.pending)
+        under_way = self.doing.share if self.doing and self.doing.unit == "step" else 0
+        return min(1.0, max(0, self.made - before + under_way) / max(1, len(self.run.pending)))
+
+    @property
+    def took(self) -> str:
+        """How long it took, for people; empty where that is not known."""
+        return clock(self.ended - self.began) if self.began and self.ended else ""
+
+
+def standing(run: PlannedRun, sweep: str) -> Standing:
+    """Read how far a run is.
+
+    Args:
+        run: A run that the plan has pending.
+        sweep: Names the command that makes it; attempts of others are passed over.
+    """
+    folder = RunFolder(run.folder)
+    attempts = Attempts(run.folder.parent, run.run_id).of(sweep)
+    last = attempts[-1] if attempts else None
+    made = min(len(whole_lines(folder.lines_file)), len(run.works))
+    if (last and last.end == "done") or (not last and folder.is_done and folder.executed_notebook.is_file()):
+        state: State = "done"
+    elif last and last.end == "failed":
+        state = "failed"
+    else:
+        state = "runs" if last and last.end is None else "waits"
+    reasons = tuple(attempt.new_kernel for attempt in attempts if attempt.new_kernel)
+    doing = progress.read(folder.progress_file) if state == "runs" else None
+    doing = replace(doing, left_s=None) if doing else None  # that of the whole sweep is shown
+    times = {"began": last.began if last else None, "ended": last.ended if last else None}
+    return Standing(run=run, state=state, made=made, message=last.message if last else "", new_kernels=reasons, doing=doing, **times)
+
+
+class Board:
+    """The standings of a sweep, as a table.
+
+    Args:
+        plan: The plan.
+        sweep: Names the command that makes it.
+    """
+
+    def __init__(self, plan: Plan, sweep: str) -> None:
+        self._plan, self._sweep = plan, sweep
+        self._settled: dict[str, Standing] = {}
+        self._began = time.time()
+
+    def standings(self) -> tuple[Standing, ...]:
+        """How far each pending run is, in the plan's order; what is done is not read again."""
+        for run in self._plan.pending:
+            if self._settled.get(run.run_id) is None or self._settled[run.run_id].state != "done":
+                self._settled[run.run_id] = standing(run, self._sweep)
+        return tuple(self._settled[run.run_id] for run in self._plan.pending)
+
+    def left_s(self, standings: tuple[Standing, ...]) -> float | None:
+        """Seconds still needed at the pace so far, by UNet forwards; None before the first picture."""
+        forwards = self._plan.forwards
+        made = sum(forwards[item.run.run_id] * item.share for item in standings)
+        left = sum(forwards[item.run.run_id] * (1 - item.share) for item in standings if item.state != "failed")
+        return left * (time.time() - self._began) / made if made else None
+
+    def __rich__(self) -> RenderableType:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        standings = self.standings()
+        table = Table(box=None, pad_edge=False, title_justify="left", title=self._plan.name)
+        for name in ("", "point", "pictures", "since", ""):
+            table.add_column(name, justify="left", overflow="ellipsis", no_wrap=True)
+        active = [item for item in standings if item.state == "runs"]
+        failed = [item for item in standings if item.state == "failed"]
+        for item in [*failed[-MOST_ROWS:], *active]:
+            since = clock(time.time() - item.began) if item.began and item.state == "runs" else ""
+            message = next(iter(item.message.splitlines()), "") or str(item.doing or "")
+            # As texts, since rich would take words in brackets for its own.
+            table.add_row(item.state, Text(printable(item.run.label)), f"{item.made}/{len(item.run.works)}", since, Text(printable(message)))
+        return Group(table, Text(self.line(standings), style="table.caption"), *(Text(printable(note)) for note in self.notes(standings)))
+
+    def notes(self, standings: tuple[Standing, ...]) -> tuple[str, ...]:
+        """What else there is to say, each once: why kernels were replaced."""
+        return tuple(dict.fromkeys(f"sdxl-lab: {reason}" for item in standings for reason in item.new_kernels))
+
+    def line_of(self, item: Standing, standings: tuple[Standing, ...], ended: int) -> str:
+        """One run that has ended, in one line: the how manieth, how long it took or why it failed, and the time left."""
+        number, left_s = ended + len(self._plan.runs) - len(self._plan.pending), self.left_s(standings)
+        left = f"about {clock(left_s)} left" if left_s and any(other.state in ("runs", "waits") for other in standings) else ""
+        why = next(iter(item.message.splitlines()), "") if item.state == "failed" else ""
+        after = f"{item.state} after {item.took}" if item.took else item.state
+        return ", ".join(filter(None, [f"{number} of {len(self._plan.runs)}: {item.run.label} {after}", why, left]))
+
+    def line(self, standings: tuple[Standing, ...]) -> str:
+        """All of it in one line."""
+        counts = {state: sum(item.state == state for item in standings) for state in ("done", "runs", "failed", "waits")}
+        before = len(self._plan.runs) - len(self._plan.pending)
+        left_s = self.left_s(standings)
+        pace = f"about {clock(left_s)} left" if left_s is not None and counts["done"] + counts["failed"] < len(standings) else ""
+        shown = [f"{counts['done'] + before} of {len(self._plan.runs)} done", f"{counts['runs']} running", f"{counts['waits']} to go"]
+        shown += [f"{counts['failed']} failed"] if counts["failed"] else []
+        return ", ".join([*shown, *([pace] if pace else [])])
+
+
+@contextmanager
+def following(plan: Plan, sweep: str, console: Console | None = None) -> Iterator[None]:
+    """Show the table on stderr while the block lasts; where that is no terminal, a line for each point that has ended, and how far all is.
+
+    Args:
+        plan: The plan.
+        sweep: Names the command that makes it.
+        console: Where to show it instead.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    console = console or Console(stderr=True)
+    board = Board(plan, sweep)
+    if not console.is_terminal:
+        told = _Told(board, console)
+        try:
+            with repeated(told.look):
+                yield
+        finally:
+            told.end()
+        return
+    with Live(board, console=console, refresh_per_second=1 / REFRESH_S):
+        yield
+
+
+class _Told:
+    """The standings of a sweep as lines."""
+
+    def __init__(self, board: Board, console: Console) -> None:
+        self._board, self._console = board, console
+        self._ended: set[str] = set()
+        self._lines = Lines(self._write)
+
+    def look(self) -> None:
+        """Say what has ended since the last look; if nothing has for a while, how far all is."""
+        standings = self._board.standings()
+        for item in standings:
+            if item.state in ("done", "failed") and item.run.run_id not in self._ended:
+                self._ended.add(item.run.run_id)
+                self._lines.say(self._board.line_of(item, standings, ended=len(self._ended)))
+        doing = next((f"; {item.run.label}: {item.doing}" for item in standings if item.doing), "")
+        self._lines.show(f"{self._board.line(standings)}{doing}")
+
+    def end(self) -> None:
+        """Say what is left to say."""
+        self.look()
+        standings = self._board.standings()
+        for line in (*self._board.notes(standings), self._board.line(standings)):
+            self._write(line)
+
+    def _write(self, text: str) -> None:
+        self._console.print(printable(text), soft_wrap=True, highlight=False, markup=False)

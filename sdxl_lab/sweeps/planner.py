@@ -1,0 +1,190 @@
+"""From a sweep file to a plan: every point resolved, and compared with what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from PIL import Image
+
+from sdxl_lab import progress
+from sdxl_lab.checkpoints import loading, locating
+from sdxl_lab.checkpoints.loading import Outline, Sizes
+from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
+from sdxl_lab.datasets import sources
+from sdxl_lab.datasets.notes import gathered
+from sdxl_lab.datasets.sources import Dataset
+from sdxl_lab.errors import LabError
+from sdxl_lab.files.room import check_room
+from sdxl_lab.generation.inputs import Pixels, as_edited, refined_key, trajectory_key
+from sdxl_lab.generation.regions import regions
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.runs import resolution
+from sdxl_lab.runs.faults import window_of
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.settings.documents import RELEASES
+from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.sweeps.attempts import begun, is_done
+from sdxl_lab.sweeps.plan import Plan, PlannedRun, Work, grouped
+from sdxl_lab.sweeps.sweep_file import Point, SweepFile
+
+_T = TypeVar("_T")
+
+
+class PlanError(SpecError):
+    """A sweep that cannot be run as it is. Lists every problem of every point."""
+
+
+def plan(file: SweepFile) -> Plan:
+    """Resolve every point of a sweep, and order them so that they share the most; no weights are loaded and nothing is written.
+
+    Args:
+        file: The sweep.
+
+    Returns:
+        The plan. What a point left to the machine (dtype, threads) is chosen here, once for all workers.
+
+    Raises:
+        PlanError: Points that cannot be run: a dataset, a checkpoint, a mask or a step is missing. Lists every problem.
+    """
+    resolver = _Resolver(file.defaults)
+    problems: dict[str, list[str]] = {}
+    runs: dict[str, PlannedRun] = {}
+    for point in progress.told(file.points, f"planning {file.name}", unit="point"):
+        try:
+            run = resolver.planned(point)
+            runs.setdefault(run.run_id, run)
+        except LabError as error:
+            for line in getattr(error, "problems", (str(error),)):
+                problems.setdefault(line, []).append(point.label)
+    if problems:
+        lines = [line + _where(labels, len(file.points)) for line, labels in problems.items()]
+        raise PlanError(lines, f"the points of sweep {file.name}")
+    runs_folder = Path(next(iter(runs.values())).parameters["runs_folder"])
+    to_make = [resolver.sizes[run.run_id][key] for run in runs.values() if run.status != "done" for key in run.pending]
+    return Plan(
+        name=file.name,
+        notebook=file.notebook,
+        runs_folder=runs_folder,
+        groups=grouped(list(runs.values())),
+        points=len(file.points),
+        notes=(*resolver.of_samples, *check_room(runs_folder, to_make), *gathered(resolver.notes), *_about_defaults(resolver.moved)),
+    )
+
+
+class _Resolver:
+    """Resolves points, each dataset, checkpoint and mask once."""
+
+    def __init__(self, release: str | None) -> None:
+        self._known: dict[Hashable, Any] = {}
+        self._release = release
+        self.notes: dict[str, tuple[str, ...]] = {}
+        self.of_samples: dict[str, None] = {}
+        self.moved: dict[str, tuple[Any, Any]] = {}
+        self.sizes: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}
+
+    def planned(self, point: Point) -> PlannedRun:
+        dataset = self._once(("dataset", point.spec.dataset), lambda: resolution.fetch(point.spec.dataset))
+        identity = self._once(("checkpoint", point.spec.checkpoint), lambda: locating.identify(point.spec.checkpoint))
+        parameters = pinned(point.parameters, self._release, identity) if self._release else point.parameters
+        spec = RunSpec.from_parameters(**parameters)
+        found = resolve(spec, dataset=dataset, identity=identity)
+        resolved = found.spec
+        self.notes[point.label] = tuple(dict.fromkeys(line for lines in found.notes.values() for line in lines))
+        self.of_samples |= dict.fromkeys(found.of_samples)
+        self.sizes[resolved.run_id] = {(edit.sample, edit.task): size for edit, size in zip(resolved.edits, found.picture_sizes, strict=True)}
+        if self._release is None:
+            self.moved |= noticed(spec, resolved.edits, identity)
+        compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
+        self._once(("weights", identity.name, identity.digest), lambda: loading.require_weights(identity))
+        outline = self._once(("outline", identity.name, identity.digest, compute), lambda: loading.outline(identity, compute))
+        works = {(edit.sample, edit.task): self._work(edit, resolved, dataset, outline) for edit in resolved.edits}
+        folder = self._folder(resolved)
+        is_begun = folder.spec_file.is_file()
+        name = folder.resolved.spec.name if is_begun else point.spec.name
+        return PlannedRun(
+            label=point.label,
+            run_id=resolved.run_id,
+            parameters=_settled(parameters, resolved) | {"name": name},
+            folder=folder.path,
+            status="done" if is_done(folder) else "begun" if is_begun else "new",
+            works=works,
+            pending=tuple((edit.sample, edit.task) for edit in (folder.pending() if is_begun else resolved.edits)),
+            checkpoint=(outline.scope, compute.offload),
+        )
+
+    def _folder(self, resolved: ResolvedSpec) -> RunFolder:
+        """Where the run is recorded, or will be. In the lab's own runs, what other sweeps recorded counts: a changed name is not another run."""
+        runs_folder = Path(resolved.spec.runs_folder).absolute()
+        own = begun(runs_folder, resolved.run_id)
+        if own is not None and is_done(own):
+            return own
+        if runs_folder.parent == _home_runs():
+            others = [found for folder in sorted(_home_runs().glob("*")) if folder.is_dir() and (found := begun(folder, resolved.run_id))]
+            recorded = next((other for other in others if is_done(other)), None)
+            if recorded is not None:
+                return recorded
+        return own or RunFolder(runs_folder / RunFolder.of(resolved).path.name)
+
+    def _work(self, edit: Edit, resolved: ResolvedSpec, dataset: Dataset, outline: Outline) -> Work:
+        frac = edit.settings.denoising.high_noise_frac
+        pixels = self._pixels_of(edit, dataset, outline.sizes)
+        scope = (outline.scope, resolved.threads)
+        forwards = self._once(("window", edit.settings.denoising, outline.scope), lambda: window_of(edit, outline))
+        return Work(
+            base=trajectory_key(edit, pixels, scope),
+            refined=None if frac is None else refined_key(edit, pixels, scope),
+            base_forwards=forwards.base,
+            refiner_forwards=forwards.refiner,
+        )
+
+    def _pixels_of(self, edit: Edit, dataset: Dataset, sizes: Sizes) -> Pixels:
+        settings = edit.settings
+        noise = edit.seed if settings.mode == "canvas" else None  # what fills the canvas may be drawn from the seed
+        mask = (settings.mask.kernel_size, settings.mask.iterations, settings.mask.specks)
+
+        def scaled() -> Pixels:
+            sample = dataset.sample(edit.sample)
+            image = sample.image(**settings.image.model_dump())
+            scaled = regions(edit, image.size, sample.mask(), sizes).scaled
+            return Pixels.of(as_edited(edit, image).resize(scaled.size, Image.Resampling.LANCZOS), scaled)
+
+        return self._once(("pixels", dataset.digest, edit.sample, settings.image, settings.mode, settings.canvas, mask, noise, sizes), scaled)
+
+    def _once(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
+
+
+def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str, Any]:
+    """The parameters with nothing left that another process, folder or machine could choose or read differently."""
+    paths = {"runs_folder": str(Path(resolved.spec.runs_folder).absolute())}
+    for name in ("dataset", "checkpoint"):
+        written = getattr(resolved.spec, name)  # an alias of an artifact is a version by now
+        named = written in sources.BUILT_IN if name == "dataset" else written in locating.NAMES
+        local = Path(written).expanduser()
+        paths[name] = str(local.absolute()) if not named and local.exists() else written
+    compute = {"dtype": resolved.dtype, "threads": resolved.threads}
+    return merge(parameters, paths | {"hyperparameters": {"compute": compute}})
+
+
+def _about_defaults(moved: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Say which of today's defaults make other pictures than the first release's, and how to have those."""
+    if not moved:
+        return []
+    first = RELEASES[0]
+    values = ", ".join(f"{path} was {old} and is {new}" for path, (old, new) in moved.items())
+    return [f"since {first} defaults have moved: {values}; a file written for it means its pictures with the line `defaults: {first}`"]
+
+
+def _home_runs() -> Path:
+    return resolution.home() / "artifacts" / "runs"
+
+
+def _where(labels: Sequence[str], total: int) -> str:
+    return "" if len(labels) == total else f" (in {len(labels)} of {total} points, the first is {labels[0]})"

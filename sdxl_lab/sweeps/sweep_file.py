@@ -1,0 +1,340 @@
+"""A sweep file: a base, a grid and single points become a list of runs, each validated, before anything runs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from sdxl_lab.kernels import notebooks
+from sdxl_lab.settings import arguments
+from sdxl_lab.settings.credentials import without_credentials
+from sdxl_lab.settings.documents import RELEASES
+from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, merge, replace, shortest, split, unknown_key
+from sdxl_lab.spec.parameters import plain, takes_numbers
+from sdxl_lab.spec.run_spec import NAME, NAME_PATTERN, SECRET, RunSpec, SpecError
+from sdxl_lab.sweeps import ranges
+from sdxl_lab.wording import counted
+
+KEYS = ("name", "notebook", "defaults", "parameters", "grid", "exclude", "points")
+MOST_POINTS = 10_000
+"""A larger grid is a slip of the keyboard."""
+
+SEED_PATHS = ("hyperparameters.seed", "hyperparameters.inpaint.seed", "hyperparameters.outpaint.seed")
+WHOLE_SWEEP = ("runs_folder", "tracking")
+EXAMPLE = "name: fractions\ngrid:\n  hyperparameters.denoising.high_noise_frac: [null, 0.5-0.9 (0.1)]"
+
+
+class SweepFileError(SpecError):
+    """A sweep file that cannot be used as it is. Lists every problem, one line each, starting with the dotted path it is about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One run of a sweep.
+
+    Attributes:
+        label: What sets it apart, for people: `seed=527 high_noise_frac=0.8`.
+        overrides: The same by dotted path, as far as grid or list gave it.
+        parameters: All eight parameters of the run.
+        spec: The same, validated.
+    """
+
+    label: str
+    overrides: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    spec: RunSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepFile:
+    """What a sweep is asked to do.
+
+    Attributes:
+        name: Its name, and the last part of its runs' folder.
+        notebook: What runs each point.
+        points: The runs: those of the grid in the order of its axes, the first changing slowest, then the single ones.
+        defaults: The release whose defaults fill in what is not given; None for this version's.
+    """
+
+    name: str
+    notebook: Path
+    points: tuple[Point, ...]
+    defaults: str | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a sweep from a YAML file, by the rules of YAML 1.2.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The sweep, every point of it validated.
+
+        Raises:
+            ArgumentError: The file is not there, or is not YAML.
+            SweepFileError: Something in it is not allowed. Lists every problem; repeats no key.
+        """
+        return cls.from_dict(arguments.read_file(path), str(path))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], subject: str = "the sweep") -> Self:
+        """Make a sweep from a dictionary with the keys of a sweep file.
+
+        Args:
+            content: `name`; `notebook`, the built-in one if left out; `defaults`, the release whose defaults are meant, this version's if left
+                out; `parameters`, laid over the notebook's own; `grid`, for each
+                dotted path its values; `exclude`, points of the grid that are left out; `points`, single ones beside the grid. Nested
+                dictionaries and dotted paths mean the same everywhere.
+            subject: Where it was found, for the error.
+
+        Returns:
+            The sweep, every point of it validated.
+
+        Raises:
+            SweepFileError: Something in it is not allowed. Lists every problem; repeats no key.
+        """
+        reader = _Reader(_plain(content))
+        points = reader.points()
+        if reader.problems:
+            raise SweepFileError(list(dict.fromkeys(reader.problems)), subject)
+        return cls(name=reader.name, notebook=reader.notebook, points=points, defaults=reader.defaults)
+
+
+class _Reader:
+    """Takes a sweep apart, and collects what is wrong with it."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.problems: list[str] = []
+        content = self._without_secrets(content)
+        self.problems += [unknown_key(str(key), KEYS) for key in content if key not in KEYS]
+        self.name = self._name(content.get("name"))
+        self.defaults = self._release(content.get("defaults"))
+        self.notebook, defaults = self._find(content.get("notebook"))
+        given = self._flat(content.get("parameters"), "parameters")
+        folder = {} if "runs_folder" in given else {"runs_folder": f"artifacts/runs/{self.name}"}
+        self.base = _laid_over(merge(defaults, folder), given)
+        self.prefix = f"{given['name']}-" if isinstance(given.get("name"), str) else ""
+        self.axes = self._axes(self._flat(content.get("grid"), "grid"), "grid")
+        self.excluded = [self._axes(entry, where) for where, entry in self._entries(content.get("exclude"), "exclude")]
+        self.singles = [self._single(entry, where) for where, entry in self._entries(content.get("points"), "points")]
+
+    def points(self) -> tuple[Point, ...]:
+        """The runs, as far as they can be told; what is wrong with them joins the problems."""
+        paths = dict.fromkeys(path for overrides in [self.axes, *self.singles] for path in overrides if path != "name")
+        shown = {path: shortest(path, paths) for path in paths}
+        chosen = [*self._grid(), *self.singles]
+        points: list[Point] = []
+        refused: dict[str, list[str]] = {}
+        for overrides in chosen:
+            label = overrides.get("name") or " ".join(f"{shown[path]}={_text(value)}" for path, value in overrides.items()) or self.name
+            parameters = _laid_over(self.base, {"name": overrides.get("name") or self._run_name(overrides, shown)} | overrides)
+            try:
+                spec = RunSpec.from_parameters(**parameters)
+            except SpecError as error:
+                for line in error.problems:
+                    refused.setdefault(line, []).append(str(label))
+                continue
+            except TypeError:  # a parameter whose name is no text
+                refused.setdefault("parameters: got a name that is no text; allowed are texts", []).append(str(label))
+                continue
+            varied = {path: value for path, value in overrides.items() if path != "name"}
+            points.append(Point(label=str(label), overrides=varied, parameters=parameters, spec=spec))
+        for line, labels in refused.items():
+            few = "" if len(labels) == len(chosen) else f" (in {len(labels)} of {counted(len(chosen), 'point')}, the first is {labels[0]})"
+            self.problems.append(line + few)
+        if not chosen and not self.problems:
+            self.problems.append("exclude: leaves no point to run; exclude less, or list some in points")
+        return tuple(points)
+
+    def _grid(self) -> list[dict[str, Any]]:
+        size = math.prod(map(len, self.axes.values()))
+        if size > MOST_POINTS:
+            self.problems.append(f"grid: got {size} points; allowed are {MOST_POINTS}: give fewer values")
+            return []
+        if not self.axes and self.singles:
+            return []
+        every = [dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())]
+        left = every
+        for index, entry in enumerate(self.excluded):
+            matching = [point for point in every if self._matches(point, entry)]
+            if entry and not matching and not self.problems:
+                self.problems.append(
+                    f"exclude[{index}]: matches none of the {counted(len(every), 'point')} of the grid; write values that the grid has"
+                )
+            left = [point for point in left if point not in matching]
+        return left
+
+    def _matches(self, point: Mapping[str, Any], entry: Mapping[str, Sequence[Any]]) -> bool:
+        whole = _laid_over(self.base, point)
+        return bool(entry) and all(any(_same(_get(whole, path), value) for value in values) for path, values in entry.items())
+
+    def _without_secrets(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        flat = {str(key): value for key, value in content.items() if not isinstance(value, list)}
+        lists = {f"{key}[{index}]": entry for key, value in content.items() if isinstance(value, list) for index, entry in enumerate(value)}
+        kept, secrets = without_credentials(flat | lists)
+        self.problems += [f"{path}: {SECRET}" for path in secrets]
+        listed = {
+            str(key): [kept[f"{key}[{i}]"] for i in range(len(v)) if f"{key}[{i}]" in kept] for key, v in content.items() if isinstance(v, list)
+        }
+        return {key: value for key, value in kept.items() if key in flat} | listed
+
+    def _name(self, name: Any) -> str:
+        if isinstance(name, str) and re.fullmatch(NAME_PATTERN, name):
+            return name
+        got = "missing" if name is None else f"got {name!r}"
+        self.problems.append(f"name: {got}; allowed is {NAME}")
+        return "unnamed"
+
+    def _release(self, release: Any) -> str | None:
+        if release is None or release in RELEASES:
+            return release
+        self.problems.append(f"defaults: got {release!r}; allowed is a release whose defaults are meant, one of {', '.join(RELEASES)}, or none")
+        return None
+
+    def _find(self, notebook: Any) -> tuple[Path, dict[str, Any]]:
+        try:
+            if notebook is not None and not isinstance(notebook, str):
+                raise notebooks.NotebookError(f"got {notebook!r}; allowed is the path of an .ipynb file, or {notebooks.BUILT_IN}")
+            path = notebooks.find(notebook or notebooks.BUILT_IN)
+            return path, notebooks.parameters_of(path)
+        except notebooks.NotebookError as error:
+            self.problems.append(f"notebook: {error}")
+            built_in = notebooks.find(notebooks.BUILT_IN)
+            return built_in, notebooks.parameters_of(built_in)
+
+    def _flat(self, nested: Any, where: str) -> dict[str, Any]:
+        """A section as dotted paths and leaves."""
+        if nested is None:
+            return {}
+        if not isinstance(nested, Mapping):
+            self.problems.append(f"{where}: got {_text(nested)}; allowed is a dictionary of dotted paths, or a nested one")
+            return {}
+        flat: dict[str, Any] = {}
+        for path, leaf in _leaves(nested):
+            try:
+                split(path)
+            except HyperparameterError as error:
+                self.problems.append(f"{where}: {error}")
+                continue
+            outer = [other for other in flat if path == other or path.startswith(f"{other}.") or other.startswith(f"{path}.")]
+            if outer:
+                self.problems.append(f"{where}.{path}: given twice, here and as {where}.{outer[0]}; give each setting once")
+            flat[path] = leaf
+        return flat
+
+    def _entries(self, listed: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if listed is None:
+            return
+        if not isinstance(listed, list):
+            self.problems.append(f"{where}: got {_text(listed)}; allowed is a list of dictionaries")
+            return
+        for index, entry in enumerate(listed):
+            flat = self._flat(entry, f"{where}[{index}]")
+            if isinstance(entry, Mapping) and not entry:
+                self.problems.append(f"{where}[{index}]: is empty; give at least one setting")
+            yield f"{where}[{index}]", flat
+
+    def _axes(self, flat: Mapping[str, Any], where: str) -> dict[str, list[Any]]:
+        """For each path its values, ranges expanded."""
+        axes: dict[str, list[Any]] = {}
+        for path, value in flat.items():
+            if path in ("name", *WHOLE_SWEEP):
+                self.problems.append(f"{where}.{path}: is the same for the whole sweep and changes no picture; move it to parameters.{path}")
+                continue
+            values: list[Any] = []
+            for item in value if isinstance(value, list) else [value]:
+                values += [new for new in self._expand(path, item, where) if not any(_same(new, old) for old in values)]
+            if isinstance(value, list) and not value:
+                self.problems.append(f"{where}.{path}: got an empty list; give at least one value")
+            if values:
+                axes[path] = values
+        return axes
+
+    def _expand(self, path: str, value: Any, where: str) -> list[Any]:
+        kind = takes_numbers(path)
+        if not isinstance(value, str) or kind is None:
+            return [value]
+        try:
+            if ranges.is_random(value):
+                if path not in SEED_PATHS:
+                    raise ranges.RangeError(f"got {value!r}, but random draws seeds alone; write a range such as 1-10 [4], or a list")
+                return ranges.random_seeds(value)
+            if ranges.is_range(value):
+                return list(ranges.whole_numbers(value) if kind is int else ranges.numbers(value))
+        except ranges.RangeError as error:
+            self.problems.append(f"{where}.{path}: {error}")
+            return []
+        return [value]
+
+    def _single(self, flat: dict[str, Any], where: str) -> dict[str, Any]:
+        for path, value in list(flat.items()):
+            if path in WHOLE_SWEEP:
+                self.problems.append(f"{where}.{path}: is the same for the whole sweep; move it to parameters.{path}")
+            elif takes_numbers(path) and isinstance(value, str) and (ranges.is_range(value) or ranges.is_random(value)):
+                self.problems.append(f"{where}.{path}: got {value!r}, but a single point has one value; move ranges to grid")
+                del flat[path]
+        return flat
+
+    def _run_name(self, overrides: Mapping[str, Any], shown: Mapping[str, str]) -> str:
+        parts = [f"{shown[path]}_{_text(value)}" for path, value in overrides.items()]
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", self.prefix + ("-".join(parts) or self.name))
+        return name.strip("._-")[:80].rstrip("._-") or self.name
+
+
+def _plain(content: Any) -> dict[str, Any]:
+    """JSON's types; from Python, ranges and arrays become lists too."""
+
+    def listed(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: listed(below) for key, below in value.items()}
+        if isinstance(value, range) or hasattr(value, "tolist"):
+            return list(value) if isinstance(value, range) else value.tolist()
+        return [listed(item) for item in value] if isinstance(value, list | tuple) else value
+
+    if not isinstance(content, Mapping):
+        raise SweepFileError([f"got a {type(content).__name__}; allowed is a dictionary such as\n{EXAMPLE}"])
+    return plain(listed(content))
+
+
+def _leaves(nested: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in nested.items():
+        path = f"{above}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def _laid_over(base: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
+    laid = dict(base)
+    for path, value in flat.items():
+        laid = merge(laid, replace({}, path, value))
+    return laid
+
+
+def _get(nested: Mapping[str, Any], path: str) -> Any:
+    try:
+        return get(nested, path)
+    except HyperparameterError:
+        return None  # as for a setting: not given is None
+
+
+def _same(left: Any, right: Any) -> bool:
+    return not difference({"value": left}, {"value": right})
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return "+".join(f"{path}={_text(leaf)}" for path, leaf in _leaves(value))
+    if isinstance(value, list):
+        return "+".join(map(_text, value))
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:21]}..."

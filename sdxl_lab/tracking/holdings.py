@@ -1,0 +1,221 @@
+"""What an experiment holds, as Comet lists it, and what it lacks of a projection."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdxl_lab.tracking.projection import File, Projection
+
+LISTED_DIGITS = 1e-9
+"""Relative precision at which a metric read back counts as the one that was sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A file of an experiment, as Comet lists it.
+
+    Attributes:
+        id: By which it can be deleted.
+        kind: `image` or `asset`.
+        name: As listed.
+        step: Index of the sample, or None.
+        size_bytes: None where the listing has none.
+        sha256: From its metadata; None if the lab did not send it, or the listing shows no metadata.
+    """
+
+    id: str
+    kind: str
+    name: str
+    step: int | None
+    size_bytes: int | None
+    sha256: str | None
+
+    def is_copy_of(self, file: File) -> bool:
+        """Whether this is that file, as far as the listing tells."""
+        return self.sha256 in (None, file.sha256) and self.size_bytes in (None, file.path.stat().st_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdings:
+    """What an experiment holds, the lab's own and whatever others added.
+
+    Attributes:
+        tags: All of them.
+        parameters: As text.
+        others: As text; `Name` is the experiment's name.
+        metrics: (name, step) to every value recorded there.
+        files: Images and assets.
+        url: Where people look at it.
+    """
+
+    tags: frozenset[str] = frozenset()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[tuple[str, int | None], Sequence[float]] = field(default_factory=dict)
+    files: tuple[Held, ...] = ()
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What an experiment lacks, and what it holds twice or in an earlier version.
+
+    Attributes:
+        tags: To add.
+        parameters: To set.
+        others: To set; `Name` among them.
+        metrics: To add.
+        images: To send.
+        assets: To send.
+        surplus: Ids of files that a newer or an equal one replaces.
+    """
+
+    tags: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    images: tuple[File, ...] = ()
+    assets: tuple[File, ...] = ()
+    surplus: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """How many things there are to do."""
+        return sum(map(len, (self.tags, self.parameters, self.others, self.metrics, self.images, self.assets, self.surplus)))
+
+    def __str__(self) -> str:
+        """Name what is lacking, for people."""
+        counts = {name: len(getattr(self, name)) for name in ("images", "assets", "metrics", "parameters", "others", "tags")}
+        return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
+
+
+def holdings(api: Any, key: str) -> Holdings | None:
+    """Read what an experiment holds. Runs in a worker.
+
+    Args:
+        api: A `comet_ml.API`.
+        key: The experiment's.
+
+    Returns:
+        Its holdings; None if there is no such experiment.
+
+    Raises:
+        Exception: Comet does not answer, or not as it should.
+    """
+    experiment = api.get_experiment_by_key(key)
+    if experiment is None:
+        return None
+    metrics: dict[tuple[str, int | None], list[float]] = {}
+    for point in experiment.get_metrics():
+        metrics.setdefault((point["metricName"], _whole(point.get("step"))), []).append(_number(point["metricValue"]))
+    return Holdings(
+        tags=frozenset(experiment.get_tags()),
+        parameters={entry["name"]: _text(entry["valueCurrent"]) for entry in experiment.get_parameters_summary()},
+        others={entry["name"]: _text(entry["valueCurrent"]) for entry in experiment.get_others_summary()},
+        metrics=metrics,
+        files=tuple(_held(entry) for entry in experiment.get_asset_list()),
+        url=experiment.url,
+    )
+
+
+def lacking(projection: Projection, held: Holdings) -> Difference:
+    """Compare a projection with what is there. What others added to the experiment is left alone.
+
+    Args:
+        projection: What there should be.
+        held: What there is.
+
+    Returns:
+        What to send, and what to delete once that is there.
+    """
+    others = {"Name": projection.name, **projection.others}
+    images, old_images = _files(projection.images, [file for file in held.files if file.kind == "image"])
+    assets, old_assets = _files(projection.assets, [file for file in held.files if file.kind == "asset"])
+    return Difference(
+        tags=tuple(tag for tag in projection.tags if tag not in held.tags),
+        parameters={name: value for name, value in projection.parameters.items() if not _is_read_back(value, held.parameters.get(name))},
+        others={name: value for name, value in others.items() if not _is_read_back(value, held.others.get(name))},
+        metrics={
+            point: value for point, value in projection.metrics.items() if not any(_is_close(value, number) for number in held.metrics.get(point, ()))
+        },
+        images=images,
+        assets=assets,
+        surplus=(*old_images, *old_assets),
+    )
+
+
+def _files(wanted: Iterable[File], held: Sequence[Held]) -> tuple[tuple[File, ...], tuple[str, ...]]:
+    """The files that are not there, and the ids of those that others replace."""
+    missing: list[File] = []
+    surplus: list[str] = []
+    places: dict[tuple[str, int | None], list[Held]] = {}
+    for file in held:
+        places.setdefault((file.name, file.step), []).append(file)
+    for file in wanted:
+        here = places.get((file.name, file.step), [])
+        copy = next((one for one in here if one.is_copy_of(file)), None)
+        if copy is None:
+            missing.append(file)
+        else:
+            # A file without the lab's digest is somebody else's, and stays.
+            surplus += [one.id for one in here if one is not copy and one.sha256 is not None]
+    return tuple(missing), tuple(surplus)
+
+
+def _is_read_back(value: Any, text: str | None) -> bool:
+    """Whether a text is what Comet makes of a value; servers write None, booleans and numbers in more than one way."""
+    if text is None:
+        return False
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _is_close(value, _number(text))
+    forms = {str(value), json.dumps(value), json.dumps(value, ensure_ascii=False)}
+    return text in forms or (not isinstance(value, str) and _compact(text) in map(_compact, forms))
+
+
+def _compact(text: str) -> str:
+    return "".join(text.split()).lower().replace("none", "null").replace("'", '"')
+
+
+def _is_close(value: float, number: float) -> bool:
+    return math.isclose(value, number, rel_tol=LISTED_DIGITS) or value == number
+
+
+def _number(text: Any) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _whole(step: Any) -> int | None:
+    return None if step is None else int(step)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _held(entry: Mapping[str, Any]) -> Held:
+    size = entry.get("fileSize")
+    return Held(
+        id=entry["assetId"],
+        kind="image" if entry.get("image") or entry.get("type") == "image" else "asset",
+        name=entry["fileName"],
+        step=_whole(entry.get("step")),
+        size_bytes=None if size is None else int(size),
+        sha256=next(_digests(entry.get("metadata")), None),
+    )
+
+
+def _digests(metadata: Any) -> Iterator[str]:
+    """The digest that the lab sent along; servers give metadata as an object or as its JSON."""
+    if isinstance(metadata, str):
+        try:
+            metadata = json.loads(metadata)
+        except ValueError:
+            return
+    if isinstance(metadata, dict) and isinstance(metadata.get("file_sha256"), str):
+        yield metadata["file_sha256"]

@@ -1,0 +1,227 @@
+"""Bring an experiment up to its record: list what it holds, send the difference, list again. Runs in a worker.
+
+The same for a run that is being made and for one that was finished long ago: a run is followed by doing it again whenever its folder has
+changed. Nothing is remembered between workers but what Comet itself lists, so one that was killed anywhere is replaced by another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sdxl_lab.comet import worker
+from sdxl_lab.comet.artifact import consume
+from sdxl_lab.files.locks import LockError, locked
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.tracking import confirmed
+from sdxl_lab.tracking.holdings import Difference, Holdings, holdings, lacking
+from sdxl_lab.tracking.projection import File, Projection, project
+
+FILES_AT_ONCE = 8
+POLL_S = 0.3
+ENDING_S = 15.0
+"""How long a worker goes on once its parent is gone or wants it to end."""
+LISTED_WITHIN_S = 10.0
+"""How long Comet may take to list what it has accepted."""
+FLUSH_S = 300
+
+Say = Callable[[Mapping[str, Any]], None]
+
+
+class Trouble(Exception):  # noqa: N818 - told to the parent, who decides whether it is an error
+    """Something did not arrive, in words that hold no secret."""
+
+
+def main(folder: str, mode: str) -> None:
+    """Send one run.
+
+    Each line of the output is a JSON object: `{"state": "sent" | "confirmed" | "trouble", ...}`. The worker ends when stdin does.
+
+    Args:
+        folder: The run's.
+        mode: `once`, or `follow` until stdin ends.
+    """
+    say, closing = worker.voice(), _closing()
+    run = RunFolder(Path(folder))
+    try:
+        with _alone(run, closing):
+            _serve(run, follow=mode == "follow", say=say, closing=closing)
+    except Exception as error:  # noqa: BLE001 - the parent is told whatever went wrong, and nothing of it may reach a notebook
+        kind, reason = explain(error)
+        say({"state": "trouble", "kind": kind, "reason": reason})
+    worker.leave()
+
+
+def _serve(run: RunFolder, *, follow: bool, say: Say, closing: threading.Event) -> None:
+    import comet_ml
+
+    api = comet_ml.API(cache=False)
+    held = holdings(api, run.comet_key())
+    experiment: Any = None
+    sent = None
+    while True:
+        began = time.monotonic()
+        last = closing.is_set() or not follow  # read before the record is, so that the last look sees all of it
+        state = confirmed.state_of(run)
+        if state != sent:
+            if held is None or not confirmed.is_of_another_version(run, state):
+                projection = project(run, Path.home())
+                difference = lacking(projection, held or Holdings())
+                if held is None or len(difference):
+                    experiment = experiment or _begin(comet_ml, projection.key, is_new=held is None)
+                    _deliver(experiment, difference, say)
+                    held = _listed(api, projection)
+                confirmed.write(run, state, pictures=len(run.pictures()), url=held.url)
+            sent = state
+            say({"state": "confirmed", "pictures": len(run.pictures()), "url": held.url})
+        if last:
+            break
+        closing.wait(max(POLL_S, time.monotonic() - began))  # idle half of the time: listing a long run takes a while
+    _end(run, api)
+
+
+def _begin(comet_ml: Any, key: str, *, is_new: bool) -> Any:
+    experiment = comet_ml.start(
+        online=True,
+        mode="create" if is_new else "get",
+        experiment_key=key,
+        workspace=os.environ.get("COMET_WORKSPACE"),
+        project_name=worker.project_name(),
+        experiment_config=comet_ml.ExperimentConfig(**worker.switches()),
+    )
+    if not experiment.alive:
+        workspace = os.environ.get("COMET_WORKSPACE", "your default workspace")
+        raise Trouble(f"Comet began no experiment in {workspace}, project {worker.project_name()}")
+    return experiment
+
+
+def _deliver(experiment: Any, difference: Difference, say: Say) -> None:
+    """Send what is lacking: first what an experiment is found by, then files, a few at a time."""
+    if "Name" in difference.others:
+        experiment.set_name(difference.others["Name"])
+    if difference.tags:
+        experiment.add_tags(list(difference.tags))
+    if difference.parameters:
+        experiment.log_parameters(dict(difference.parameters))
+    # Before Comet is told which dataset it was: then an experiment that lists its dataset has its lineage too.
+    consume(experiment, difference.others.get("dataset", ""))
+    experiment.log_others({name: value for name, value in difference.others.items() if name != "Name"})
+    for (name, step), value in difference.metrics.items():
+        experiment.log_metric(name, value, step=step)
+    files = iter(
+        [(experiment.log_asset, "file_name", file) for file in difference.assets]
+        + [(experiment.log_image, "name", file) for file in difference.images]
+    )
+    total, done = len(difference.assets) + len(difference.images), 0
+    while batch := list(islice(files, FILES_AT_ONCE)):
+        for log, name, file in batch:
+            _log(experiment, log, name, file)
+        _flush(experiment)
+        done += len(batch)
+        say({"state": "sent", "files": done, "of": total})
+    if not total:
+        _flush(experiment)
+
+
+def _log(experiment: Any, log: Callable[..., Any], name: str, file: File) -> None:
+    experiment.curr_step = file.step  # else what has no step would get that of the picture before it
+    log(str(file.path), **{name: file.name}, step=file.step, metadata=dict(file.metadata))
+
+
+def _flush(experiment: Any) -> None:
+    if not experiment.flush(timeout=FLUSH_S):
+        raise Trouble("Comet did not take what was sent")
+
+
+def _listed(api: Any, projection: Projection) -> Holdings:
+    """Read back until everything is there, and take away what was replaced."""
+    until = time.monotonic() + LISTED_WITHIN_S
+    while True:
+        held = holdings(api, projection.key) or Holdings()
+        left = lacking(projection, held)
+        if not len(left):
+            return held
+        if left.surplus:
+            whole = api.get_experiment_by_key(projection.key)
+            for surplus in left.surplus:
+                whole.delete_asset(surplus)
+            continue
+        if time.monotonic() > until:
+            raise Trouble(f"Comet does not list {left} that were sent")
+        time.sleep(0.5)
+
+
+def _end(run: RunFolder, api: Any) -> None:
+    """Say how it ended. The SDK's own `end` would add a metric of its own, and wait for what is known to be there."""
+    experiment = api.get_experiment_by_key(run.comet_key())
+    if experiment.get_state() == "running":
+        experiment.set_state("finished" if run.is_done else "crashed")
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """Say what an exception means, without the texts of the SDK, which may quote the key.
+
+    Args:
+        error: Whatever was raised in a worker.
+
+    Returns:
+        A kind (`key`, `busy`, `record`, `unreachable` or `refused`), and a reason for people.
+    """
+    from sdxl_lab.errors import LabError
+
+    for cause in worker.causes(error):
+        if isinstance(cause, Trouble):
+            return "refused", str(cause)
+        if isinstance(cause, LockError):
+            return "busy", "another process is sending it"
+        if isinstance(cause, LabError):
+            return "record", str(cause)
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if status in (401, 403) or type(cause).__name__ in ("Unauthorized", "InvalidAPIKey"):
+            return "key", "Comet does not accept the API key"
+        if status is not None:
+            return "refused", f"Comet answers with status {status}"
+        if isinstance(cause, ConnectionError | TimeoutError) or type(cause).__module__.startswith(("requests", "urllib3")):
+            return "unreachable", "Comet does not answer"
+        if isinstance(cause, OSError):
+            return "record", f"{cause.filename} cannot be read: {cause.strerror}"
+    return "refused", f"comet_ml stopped with {type(error).__name__}"
+
+
+@contextlib.contextmanager
+def _alone(run: RunFolder, closing: threading.Event) -> Iterator[None]:
+    """Be the only one who sends this run. Who was told to end may take a moment."""
+    run.comet_folder.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + ENDING_S
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locked(run.comet_folder))
+                break
+            except LockError:
+                if closing.is_set() or time.monotonic() > until:
+                    raise
+                time.sleep(POLL_S)
+        yield
+
+
+def _closing() -> threading.Event:
+    """An event that is set when stdin ends, because the parent closed it or died; soon after, the worker ends whatever it is doing."""
+    closing = threading.Event()
+
+    def watch() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdin.read()
+        closing.set()
+        time.sleep(ENDING_S)
+        worker.leave()
+
+    threading.Thread(target=watch, daemon=True).start()
+    return closing

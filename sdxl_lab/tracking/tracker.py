@@ -1,0 +1,157 @@
+"""What Comet is told of a run, and when: live with an account, else as an archive beside the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdxl_lab import comet, progress
+from sdxl_lab.files.disk import write_whole
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.stamps import png
+from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.tracking import archive, confirmed, live
+from sdxl_lab.viewing.report import write_report
+from sdxl_lab.wording import counted
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def prepare(spec: RunSpec) -> None:
+    """Start what will take seconds to be ready when a run is done. Nothing waits for it.
+
+    Args:
+        spec: Of the run.
+    """
+    if comet.way(spec.tracking) == "offline":
+        archive.prepare()
+
+
+def begin(run: RunFolder) -> None:
+    """Let Comet follow a run, if it is tracked live. Nothing waits for it.
+
+    Args:
+        run: The run, open for writing.
+    """
+    if not run.is_done:
+        prepare(run.resolved.spec)
+    if _way(run) == "online":
+        live.follow(run)
+
+
+def end(run: RunFolder) -> list[str]:
+    """Lay a run out for people, and tell Comet the rest of it or build the archive that can be sent by hand.
+
+    Args:
+        run: The run, done and open for writing.
+
+    Returns:
+        Lines for people: where to look, and what Comet has of it.
+
+    Raises:
+        CometError: The archive cannot be built.
+        DiskError: The disk is full or not writable.
+    """
+    if not _is_laid_out(run):
+        progress.tell("laying out the contact sheet and the report")
+        write_whole(run.contact_sheet, _contact_sheet(run))
+        write_report([run], run.report_file)
+    way = _way(run)
+    if way == "offline":
+        progress.tell("building the archive for Comet")
+        archive.build(run)
+    elif way == "online":
+        progress.tell("waiting for Comet")
+        live.finish(run)
+    return where(run)
+
+
+def where(run: RunFolder) -> list[str]:
+    """Say where to look at a run, and what Comet has of it, one line each.
+
+    Args:
+        run: The run, laid out by `end`.
+    """
+    return [f"to look at: {run.contact_sheet.name} there, or in a browser {short(run.report_file)}", of_comet([run], run.path)]
+
+
+def of_comet(runs: Sequence[RunFolder], folder: Path) -> str:
+    """Say what Comet has of runs, and how it gets the rest.
+
+    Args:
+        runs: The runs, one or more, done.
+        folder: The one that holds them all; of one run its own.
+    """
+    ways = {_way(run) for run in runs}
+    if ways == {"off"}:
+        return "Comet was told nothing: tracking is off"
+    pushed = f"sdxl-lab push {short(folder)}"
+    if "online" in ways:
+        lacking = [run for run in runs if not confirmed.standing(run).is_whole]
+        urls = " ".join(filter(None, (confirmed.standing(run).url for run in runs[:3]))) + (" ..." if len(runs) > 3 else "")
+        if not lacking:
+            return f"in Comet: {urls}"
+        return f"Comet lacks some of {len(lacking)} of {counted(len(runs), 'run')}; the rest is sent by: {pushed}"
+    archives = folder / ("" if runs[0].path == folder else "*") / runs[0].comet_folder.name / "*.zip"
+    return f"for Comet, with an API key: {pushed}, or comet upload {short(archives)}"
+
+
+def short(path: Path) -> Path:
+    """A path as people would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def add_notebook(run: RunFolder) -> None:
+    """Tell Comet what was written after the end of a run: the executed notebook.
+
+    Args:
+        run: The run, done and open for writing.
+
+    Raises:
+        CometError: The archive cannot be built.
+        DiskError: The disk is full or not writable.
+    """
+    way = _way(run)
+    if way == "offline":
+        progress.tell("adding the notebook to the archive for Comet")
+        archive.build(run)
+    elif way == "online":
+        progress.tell("waiting for Comet")
+        live.add_notebook(run)
+
+
+def has_notebook(run: RunFolder) -> bool:
+    """Whether nothing is left for `add_notebook` to add to the archive of a run, or it has no archive.
+
+    Args:
+        run: The run, done, its notebook executed.
+    """
+    return _way(run) != "offline" or archive.is_archived(run)
+
+
+def _is_laid_out(run: RunFolder) -> bool:
+    """Whether sheet and report are there since the run was done. They are not made anew: another version's would be sent to Comet again."""
+    files = (run.contact_sheet, run.report_file)
+    return all(file.is_file() and file.stat().st_mtime_ns >= run.record_file.stat().st_mtime_ns for file in files)
+
+
+def _way(run: RunFolder) -> str:
+    return comet.way(run.resolved.spec.tracking)
+
+
+def _contact_sheet(run: RunFolder) -> bytes:
+    from sdxl_lab.images.grid import contact_sheet
+
+    pictures = run.pictures()
+    cells = [[_read(path) for path in (picture.input_image, picture.mask_image, picture.image)] for picture in pictures]
+    rows = [f"{picture.sample} {picture.task}: {picture.prompt}" for picture in pictures]
+    return png(contact_sheet(rows=rows, columns=["input", "mask", "result"], cells=cells))
+
+
+def _read(path: Path) -> Image.Image:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.convert("RGB")

@@ -1,0 +1,209 @@
+"""A comparison on a terminal, 80 columns wide if need be."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdxl_lab.files.disk import write_whole
+from sdxl_lab.records.stamps import printable
+from sdxl_lab.viewing.compare.comparison import BETTER, TELLING, Comparison
+from sdxl_lab.viewing.compare.costs import RENAMED, SPENT
+from sdxl_lab.viewing.compare.intervals import Interval
+from sdxl_lab.viewing.compare.rows import Row, shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LONGEST_NAME = 26
+LONGEST_VALUE = 22
+GAP = "..."
+ENDS = "[low, high]"
+ROUNDING = 1e-9
+"""Share of a number below which an interval is as wide as the numbers were rounded, and asks for no decimals."""
+
+
+def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), console: Console | None = None) -> None:
+    """Print what differs, what it costs, and each metric's means and differences.
+
+    Args:
+        comparison: What to print.
+        metrics: Names of metrics; a telling one of each kind if left out, and the names of the others.
+        console: Where to print; stdout when left out.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    console = console or Console(highlight=False)
+    _print_settings(comparison, console)
+    printed = tuple(RENAMED.get(metric, metric) for metric in metrics) or telling(comparison)
+    tables = {metric: _columns(comparison, metric) for metric in printed}
+    is_named = all(sum(_width(*column) for column in columns) <= console.width for columns in tables.values())
+    for metric, columns in tables.items():
+        _print_metric(metric, columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
+    lines = list(comparison.notes)
+    names = [name for columns in tables.values() for name, _ in columns]
+    if "difference" in names:
+        lines.append(f"differences are to {_number(comparison, comparison.reference)} ({comparison.reference.name}), over n pairs of pictures")
+    if ENDS in names:
+        lines.append(f"{ENDS}: 95%, resampling samples")
+    others = [metric for metric in comparison.metrics if metric not in printed]
+    if others:
+        lines.append(f"also measured, see --metric and --csv: {', '.join(others)}")
+    console.print()
+    for line in lines:
+        console.print(Text(printable(line)))
+
+
+def write_csv(comparison: Comparison, path: Path) -> Path:
+    """Write `Comparison.table` as CSV.
+
+    Args:
+        comparison: What to write.
+        path: The file; its folder is made.
+
+    Returns:
+        `path`.
+
+    Raises:
+        DiskError: The disk is full or not writable.
+    """
+    write_whole(path, comparison.table().to_csv(lineterminator="\n").encode())
+    return path
+
+
+def telling(comparison: Comparison) -> tuple[str, ...]:
+    """Choose the metrics that are printed unless others are asked for; all if a comparison has few."""
+    known = [metric for metric in TELLING if metric in comparison.metrics]
+    return tuple(known) if len(known) > 1 else comparison.metrics[: len(TELLING)]
+
+
+def _print_settings(comparison: Comparison, console: Console) -> None:
+    """Print the runs, all settings that differ, and what was made; columns that have no room stand in further tables, by the rows' numbers."""
+    rows = comparison.rows
+    numbers = ("", [_number(comparison, row) for row in rows])
+    words = [("run", apart([row.name for row in rows], LONGEST_NAME))]
+    words += [(path.replace(".", ".\n"), apart([shown(value) for value in values], LONGEST_VALUE)) for path, values in comparison.differing.items()]
+    measured = [
+        ("pictures", [str(len(row.pictures)) for row in rows]),
+        ("steps", [_steps(row) for row in rows]),
+        ("seconds\nspent", [_short(_mean([picture.seconds for picture in row.pictures])) for row in rows]),
+    ]
+    tables: list[list[tuple[str, list[str]]]] = [[numbers]]
+    for columns in [*([column] for column in words), measured]:
+        if len(tables[-1]) > 1 and sum(_width(*column) for column in [*tables[-1], *columns]) > console.width:
+            tables.append([numbers])
+        tables[-1] += columns
+    for index, columns in enumerate(tables):
+        if index:
+            console.print()
+        _print_table(columns, console, left=1 + sum(column in words for column in columns))
+
+
+def _print_metric(metric: str, columns: Sequence[tuple[str, list[str]]], console: Console, *, left: int) -> None:
+    better, spent = BETTER.get(metric), SPENT.get(metric)
+    title = f"{metric}, {better} is better" if better else f"{metric}, not judged: {spent}" if spent else metric
+    console.print()
+    console.print(title, markup=False, highlight=False, style="bold")
+    _print_table(columns, console, left=left)
+
+
+def _columns(comparison: Comparison, metric: str) -> list[tuple[str, list[str]]]:
+    rows = comparison.rows
+    means = [comparison.mean(row, metric) for row in rows]
+    columns = [("", [_number(comparison, row) for row in rows]), ("run", apart([row.name for row in rows], LONGEST_NAME))]
+    columns += _interval_columns("mean", means)
+    differences = [comparison.difference(row, metric) for row in rows]
+    if any(differences):
+        columns += _interval_columns("difference", differences, sign="+")
+        columns.append(("n", [str(found.n) if found else "" for found in differences]))
+        columns.append(("", [_verdict(comparison, row, metric) for row in rows]))
+    else:
+        columns.append(("n", [str(mean.n) if mean else "0" for mean in means]))
+    return columns
+
+
+def _verdict(comparison: Comparison, row: Row, metric: str) -> str:
+    is_alone = row is not comparison.reference and comparison.difference(row, metric) is None
+    return "no pair" if is_alone else comparison.verdict(row, metric)
+
+
+def _print_table(columns: Sequence[tuple[str, Sequence[str]]], console: Console, *, left: int) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, (name, _) in enumerate(columns):
+        table.add_column(Text(name), justify="left" if index < left or not name else "right", vertical="bottom", overflow="fold")
+    for cells in zip(*(cells for _, cells in columns), strict=True):
+        table.add_row(*map(Text, cells))
+    console.print(table)
+
+
+def _width(name: str, cells: Sequence[str]) -> int:
+    return max(map(len, [*name.split("\n"), *cells])) + 2
+
+
+def _number(comparison: Comparison, row: Row) -> str:
+    return str(comparison.rows.index(row) + 1)
+
+
+def _steps(row: Row) -> str:
+    base, refiner = (_mean([getattr(picture, name) for picture in row.pictures]) for name in ("base_steps", "refiner_steps"))
+    return f"{_short(base)}+{_short(refiner)}" if refiner else _short(base)
+
+
+def _mean(numbers: Sequence[float]) -> float | None:
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _interval_columns(name: str, intervals: Sequence[Interval | None], *, sign: str = "") -> list[tuple[str, list[str]]]:
+    """Numbers with as many decimals as tell the narrowest interval's ends apart by two digits."""
+    widths = [found.high - found.low for found in intervals if found and found.low is not None and found.high is not None]
+    largest = max((abs(found.mean) for found in intervals if found), default=0)
+    told = [width for width in widths if width > ROUNDING * largest]
+    decimals = min(8, max(0, 1 - math.floor(math.log10(min(told))))) if told else None
+
+    def text(number: float) -> str:
+        return _short(number, sign) if decimals is None or number == 0 or abs(number) >= 1e6 else f"{number:{sign}.{decimals}f}"
+
+    numbers = [text(found.mean) if found else "" for found in intervals]
+    ends = [f"[{text(found.low)}, {text(found.high)}]" if found and found.low is not None and found.high is not None else "" for found in intervals]
+    return [(name, numbers), *([(ENDS, ends)] if any(ends) else [])]
+
+
+def _short(number: float | None, sign: str = "") -> str:
+    if number is None:
+        return "-"
+    if number == 0:
+        return "0"
+    return f"{number:{sign}.0f}" if 100 <= abs(number) < 1e6 else f"{number:{sign}.3g}"
+
+
+def apart(texts: Sequence[str], longest: int) -> list[str]:
+    """Shorten texts so that those that differ do not look alike.
+
+    Args:
+        texts: Names, or values of a setting.
+        longest: Most characters of a line.
+
+    Returns:
+        Their beginnings if these tell them apart; else the words that not all of them have; else all of each, in several lines.
+    """
+    whole = [printable(" ".join(text.split())) for text in texts]
+    for candidates in (whole, _differing_parts(whole)):
+        cut = [text if len(text) <= longest else text[: longest - len(GAP)] + GAP for text in candidates]
+        if len(set(cut)) == len(set(whole)):
+            return cut
+    return ["\n".join(text[start : start + longest] for start in range(0, len(text), longest)) for text in whole]
+
+
+def _differing_parts(texts: Sequence[str]) -> list[str]:
+    """Texts with a gap for all words that every one of them has."""
+    split = [re.findall(r"[^-_ ]+[-_ ]*|[-_ ]+", text) for text in texts]
+    common = set.intersection(*map(set, split))
+    return ["".join(GAP if is_common else "".join(words) for is_common, words in groupby(parts, common.__contains__)) for parts in split]

@@ -1,0 +1,288 @@
+"""Runs → the rows of a comparison: which runs are one row, and what differs between rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdxl_lab.errors import LabError
+from sdxl_lab.records.folder import RunFolder, find_runs
+from sdxl_lab.records.picture import Picture
+from sdxl_lab.settings.hyperparams import closest, flatten
+from sdxl_lab.settings.sections import Task
+from sdxl_lab.wording import counted
+
+WORDS = ("prompt", "negative_prompt", "seed")
+"""What belongs to a sample, unless parameters replace it."""
+
+
+class CompareError(LabError):
+    """Runs that cannot be compared as asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """More than one value of a setting within one row, such as the seeds of a dataset's samples.
+
+    Attributes:
+        count: How many.
+    """
+
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} values"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Row:
+    """One run, or several that differ in nothing but their seeds.
+
+    Attributes:
+        name: What it is called; no other row is.
+        runs: At least one, none twice.
+        pictures: Those that are whole.
+        planned: How many there are to be.
+    """
+
+    name: str
+    runs: tuple[RunFolder, ...]
+    pictures: tuple[Picture, ...]
+    planned: int
+
+
+def found(paths: Iterable[RunFolder | Path | str]) -> list[RunFolder]:
+    """Find runs, each folder once.
+
+    Args:
+        paths: Run folders, or folders of runs, such as a sweep's.
+
+    Returns:
+        In the order given; those below a folder by path.
+
+    Raises:
+        CompareError: A path holds no run, or none is given.
+    """
+    runs: dict[Path, RunFolder] = {}
+    for path in paths:
+        folder = path.path if isinstance(path, RunFolder) else Path(path)
+        below = find_runs(folder)
+        if not below:
+            kind = "holds no run" if folder.exists() else "is not there"
+            raise CompareError(f"{folder} {kind}; give the folder of a run (it holds a spec.json), or a folder of runs, such as a sweep's")
+        for run in below:
+            runs.setdefault(run.path.resolve(), run)
+    if not runs:
+        raise CompareError("there is no run to compare; give run folders (each holds a spec.json), or folders of runs, such as a sweep's")
+    return list(runs.values())
+
+
+def rows_of(runs: Sequence[RunFolder], task: Task | None, *, pool_seeds: bool) -> tuple[list[Row], dict[str, list[Any]], list[str]]:
+    """Put runs into rows, and find what differs between these.
+
+    Args:
+        runs: What `found` found.
+        task: Pictures of this task alone; of both if None.
+        pool_seeds: Whether runs that differ in nothing but seeds are one row.
+
+    Returns:
+        The rows, in the order of their first runs. Dotted name of each setting that differs to its value in each row, None if the row has
+        none. A setting of one task begins with that task, unless both tasks have it alike. And what is to be said: one line each.
+
+    Raises:
+        CompareError: No run has anything to do with the task.
+        RecordError: A folder holds no run.
+    """
+    groups: dict[str, dict[str, RunFolder]] = {}
+    described: dict[str, _Described] = {}
+    notes: list[str] = []
+    for run in runs:
+        description = _Described.of(run, task)
+        if not description.edits:
+            notes.append(f"{run.path.name} has no {task} pictures: left out")
+            continue
+        seeds = "" if pool_seeds else _key(sorted((list(key), value) for key, value in description.seeds.items()))
+        key = description.signature + seeds
+        described[key] = described[key].with_seeds(description) if key in described else description
+        others = groups.setdefault(key, {})
+        run_id = run.resolved.run_id
+        if run_id in others:
+            notes.append(f"{run.path} is recorded twice, in {others[run_id].path} too: counted once")
+        if run_id not in others or (run.is_done and not others[run_id].is_done):
+            others[run_id] = run
+    if not groups:
+        raise CompareError(f"got {counted(len(runs), 'run')} without {task} pictures; leave out --task, or give other runs")
+    differing = _differing([described[key] for key in groups], task)
+    names = _names([list(group.values()) for group in groups.values()], differing)
+    rows = []
+    for name, group in zip(names, groups.values(), strict=True):
+        members = tuple(group.values())
+        pictures = tuple(picture for run in members for picture in run.pictures() if task in (None, picture.task))
+        planned = sum(edit.task == task or task is None for run in members for edit in run.resolved.edits)
+        rows.append(Row(name=name, runs=members, pictures=pictures, planned=planned))
+    notes += [f"{row.name} is not done: {len(row.pictures)} of {counted(row.planned, 'picture')}" for row in rows if len(row.pictures) < row.planned]
+    return rows, differing, notes + _environments([run for row in rows for run in row.runs])
+
+
+def row_named(rows: Sequence[Row], reference: RunFolder | Path | str | None) -> Row:
+    """Find the row that is meant.
+
+    Args:
+        rows: At least one.
+        reference: A run's folder, its name, the first digits of its `run_id`, a row's name or its number from 1; None for the first row.
+
+    Returns:
+        The row.
+
+    Raises:
+        CompareError: No row is meant, or several.
+    """
+    if reference is None:
+        return rows[0]
+    text = str(reference.path if isinstance(reference, RunFolder) else reference)
+    path = Path(text).resolve()
+    numbered = rows[int(text) - 1] if text.isdecimal() and 1 <= int(text) <= len(rows) else None
+    tests = (
+        lambda row: any(run.path.resolve() == path for run in row.runs),
+        lambda row: row.name == text,
+        lambda row: any(text in (run.resolved.spec.name, run.path.name) for run in row.runs),
+        lambda row: len(text) >= 6 and any(run.resolved.run_id.startswith(text) for run in row.runs),
+        lambda row: row is numbered,
+    )
+    for test in tests:
+        meant = [row for row in rows if test(row)]
+        if len(meant) == 1:
+            return meant[0]
+        if meant:
+            raise CompareError(f"the reference {text!r} may be {', '.join(row.name for row in meant)}; give the folder of the run that is meant")
+    names = [row.name for row in rows]
+    hint = f" Did you mean {near}?" if (near := closest(text, names)) else ""
+    raise CompareError(f"got the reference {text!r}, which is none of the runs compared: {', '.join(names)}.{hint}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Described:
+    """What a run, or several, is by its settings: flat ones by picture, and those of the whole run."""
+
+    edits: Mapping[tuple[str, Task], Mapping[str, Any]]
+    seeds: Mapping[tuple[str, Task], Sequence[int]]
+    whole: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, run: RunFolder, task: Task | None) -> _Described:
+        resolved = run.resolved
+        edits = [edit for edit in resolved.edits if task in (None, edit.task)]
+        whole = {"checkpoint": resolved.checkpoint.name, "checkpoint.digest": resolved.checkpoint.digest[:16]}
+        whole |= {"dataset": resolved.dataset.name, "dataset.digest": resolved.dataset.digest[:16]}
+        compute = resolved.spec.compute
+        whole |= {"compute.device": resolved.device, "compute.dtype": resolved.dtype, "compute.threads": resolved.threads}
+        whole |= {"compute.offload": compute.offload, "compute.vae": compute.vae}
+        return cls(
+            edits={
+                (edit.sample, edit.task): {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt}
+                | flatten(edit.settings.model_dump(mode="json"))
+                for edit in edits
+            },
+            seeds={(edit.sample, edit.task): [edit.seed] for edit in edits},
+            whole=whole,
+        )
+
+    @property
+    def signature(self) -> str:
+        edits = sorted(([*key, values] for key, values in self.edits.items()), key=lambda item: item[:2])
+        return _key([edits, self.whole])
+
+    def with_seeds(self, other: _Described) -> _Described:
+        seeds = {key: sorted({*values, *other.seeds[key]}) for key, values in self.seeds.items()}
+        return _Described(edits=self.edits, seeds=seeds, whole=self.whole)
+
+    def values(self, task: Task, path: str) -> dict[str, Any]:
+        """A setting's value for each sample of a task."""
+        if path == "seed":
+            return {sample: tuple(seeds) for (sample, of), seeds in self.seeds.items() if of == task}
+        return {sample: values.get(path) for (sample, of), values in self.edits.items() if of == task}
+
+
+def _differing(rows: Sequence[_Described], task: Task | None) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    for path in rows[0].whole:
+        values = [row.whole[path] for row in rows]
+        name, _, last = path.partition(".")
+        if len(set(map(_key, values))) > 1 and not (last == "digest" and name in columns):
+            columns[path] = values
+    samples = [sorted({sample for sample, _ in row.edits}) for row in rows]
+    if len(set(map(_key, samples))) > 1:
+        columns["samples"] = [names[0] if len(names) == 1 else Values(count=len(names)) for names in samples]
+    tasks = [sorted({of for _, of in row.edits}) for row in rows]
+    if len(set(map(_key, tasks))) > 1:
+        columns["tasks"] = [", ".join(names) for names in tasks]
+    settings = dict.fromkeys([path for row in rows for values in row.edits.values() for path in values] + ["seed"])
+    kinds: list[Task] = [task] if task else ["inpaint", "outpaint"]
+    for path in settings:
+        cells = {of: [_cell(row.values(of, path), several=path == "seed") for row in rows] for of in kinds}
+        differ = [of for of in kinds if _differs([row.values(of, path) for row in rows], is_word=path in WORDS)]
+        alike = all(len({_key(str(cells[of][index])) for of in kinds if rows[index].values(of, path)}) <= 1 for index in range(len(rows)))
+        if not differ:
+            continue
+        if alike or task:
+            columns[path] = [next((cells[of][index] for of in kinds if rows[index].values(of, path)), None) for index in range(len(rows))]
+        else:
+            columns |= {f"{of}.{path}": cells[of] for of in differ}
+    return columns
+
+
+def _differs(rows: Sequence[Mapping[str, Any]], *, is_word: bool) -> bool:
+    """Whether rows have another value for a sample they share; of what is no word of a sample's own, also for others."""
+    shared: dict[str, set[str]] = {}
+    for row in rows:
+        for sample, value in row.items():
+            shared.setdefault(sample, set()).add(_key(value))
+    if any(len(values) > 1 for values in shared.values()):
+        return True
+    return not is_word and len({tuple(sorted(set(map(_key, row.values())))) for row in rows if row}) > 1
+
+
+def _cell(values: Mapping[str, Any], *, several: bool) -> Any:
+    unique = {_key(item): item for value in values.values() for item in (value if several else [value])}
+    if not unique:
+        return None
+    return next(iter(unique.values())) if len(unique) == 1 else Values(count=len(unique))
+
+
+def _names(groups: Sequence[Sequence[RunFolder]], differing: Mapping[str, Sequence[Any]]) -> list[str]:
+    names = []
+    for index, runs in enumerate(groups):
+        own = list(dict.fromkeys(run.resolved.spec.name for run in runs))
+        label = " ".join(f"{path.rpartition('.')[2]}={shown(values[index])}" for path, values in differing.items() if path != "seed")
+        names.append(own[0] if len(own) == 1 else label or f"{own[0]} and {len(own) - 1} more")
+    for apart in (lambda run: f" {run.resolved.run_id[:6]}", lambda run: f" in {run.path}"):
+        names = [name if names.count(name) == 1 else name + apart(runs[0]) for name, runs in zip(names, groups, strict=True)]
+    return names
+
+
+def _environments(runs: Sequence[RunFolder]) -> list[str]:
+    """Say what else differs, as far as records tell: versions and instruction sets change pixels a little, and times a lot."""
+    known: dict[str, dict[str, None]] = {}
+    for run in runs:
+        record = run.record
+        facts = {f"versions.{name}": value for name, value in dict(record.get("versions") or {}).items()}
+        facts |= {"instruction_set": record["instruction_set"]} if record.get("instruction_set") else {}
+        for name, value in facts.items():
+            known.setdefault(name, {})[str(value)] = None
+    return [f"{name} differs between these runs: {', '.join(values)}" for name, values in known.items() if len(values) > 1]
+
+
+def shown(value: Any) -> str:
+    """A setting's value as short text."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

@@ -1,0 +1,99 @@
+"""Records → one HTML file that needs no server: any two settings as axes, before and after, synced zoom, every prompt and setting."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from sdxl_lab.errors import LabError
+from sdxl_lab.files.disk import write_whole
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.viewing.report.content import Missing, content_of, entries_of
+from sdxl_lab.viewing.report.files import Gallery
+from sdxl_lab.viewing.report.page import page_of
+
+__all__ = ["MOST_EMBEDDED_BYTES", "Missing", "ReportError", "pictures_folder", "write_report"]
+
+MOST_EMBEDDED_BYTES = 24 * 2**20
+"""Pictures that take more than this as WebP lie in a folder beside the page: browsers slow down on pages much larger than that."""
+
+
+class ReportError(LabError):
+    """There is nothing to report."""
+
+
+def write_report(
+    runs: Iterable[RunFolder | Path],
+    path: Path,
+    *,
+    missing: Iterable[Missing] = (),
+    title: str | None = None,
+    most_embedded_bytes: int = MOST_EMBEDDED_BYTES,
+) -> Path:
+    """Write the report of some runs: one HTML file, which opens from the disk and asks nothing of any network.
+
+    Reads records alone. The same records give the same bytes, and a file that already holds them is left as it is.
+
+    Args:
+        runs: Run folders, done or not; pictures that a run lacks are shown as missing. A run that was recorded twice is shown once.
+        path: The HTML file.
+        missing: Planned runs that have no folder, or that failed.
+        title: Its headline; if left out the name of the folder that holds the runs, or the only run's name.
+        most_embedded_bytes: Most bytes of pictures in the page. If they are more, they lie in `pictures_folder(path)`.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ReportError: No run is given, or none of them plans a picture.
+        RecordError: A folder holds no run.
+        DiskError: The disk is full or not writable.
+    """
+    folders = [run if isinstance(run, RunFolder) else RunFolder(run) for run in runs]
+    entries = entries_of(folders, missing)
+    if not entries:
+        raise ReportError("there is no run to report; give run folders (each holds a spec.json), or folders of runs")
+    gallery = Gallery()
+    content = content_of(entries, gallery, title or _title(folders))
+    embedded = gallery.size_bytes <= most_embedded_bytes
+    folder = pictures_folder(path)
+    if not embedded:
+        for name, picture in gallery.named():
+            _write_new(folder / name, picture)
+    sources = gallery.data_uris() if embedded else {sha256: f"{folder.name}/{name}" for sha256, name in gallery.names().items()}
+    _write_new(path, page_of(content | {"files": sources}, embedded=embedded).encode("utf-8", "replace"))
+    _forget_others(folder, set() if embedded else {name for name, _ in gallery.named()})
+    return path
+
+
+def pictures_folder(path: Path) -> Path:
+    """Where the pictures of a report lie that has too many for one file.
+
+    Args:
+        path: The report's HTML file.
+    """
+    return path.with_name(f"{path.stem}-pictures")
+
+
+def _title(folders: list[RunFolder]) -> str:
+    if len(folders) == 1:
+        return folders[0].resolved.spec.name
+    return Path(os.path.commonpath([folder.path.resolve() for folder in folders])).name or "Runs"
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:
+        write_whole(path, content)
+
+
+def _forget_others(folder: Path, kept: set[str]) -> None:
+    """Remove the pictures of an earlier report, and nothing that was put there by anybody else."""
+    if not folder.is_dir():
+        return
+    for file in folder.iterdir():
+        if file.name not in kept and re.fullmatch(r"[0-9a-f]{64}\.webp", file.name):
+            file.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()

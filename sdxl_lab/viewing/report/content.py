@@ -1,0 +1,250 @@
+"""Records → the plain values of a report: its axes, its pictures, what is missing and why."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sdxl_lab.metrics import Words
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.picture import Picture
+from sdxl_lab.settings.hyperparams import flatten, shortest
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.viewing.compare import TELLING, WORDS
+from sdxl_lab.viewing.report.files import Gallery
+
+FORMAT = 1
+LARGEST_EXACT = 2**53 - 1
+"""A browser reads larger whole numbers rounded, so they are written as texts."""
+MOST_RUN_COLUMNS = 12
+
+State = Literal["done", "failed", "missing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A planned run that has no folder, or whose pictures were not all made.
+
+    Attributes:
+        resolved: What it would make.
+        message: Why it failed; None if nobody tried, or somebody still does.
+    """
+
+    resolved: ResolvedSpec
+    message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One planned picture.
+
+    Attributes:
+        resolved: The run it belongs to.
+        folder: Where that is recorded; None if it was never begun.
+        edit: What is asked.
+        picture: What was made, if it was.
+        message: Why it was not, if that is known.
+    """
+
+    resolved: ResolvedSpec
+    folder: RunFolder | None
+    edit: Edit
+    picture: Picture | None
+    message: str | None
+
+    @property
+    def state(self) -> State:
+        """Whether it was made, and else whether it was tried."""
+        return "done" if self.picture else "failed" if self.message is not None else "missing"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that tells it from other pictures, by dotted path."""
+        words = self.edit.model_dump(mode="json", exclude={"settings"})
+        resolved = self.resolved
+        sources = {"checkpoint": resolved.checkpoint.name, "checkpoint.digest": resolved.checkpoint.digest[:16]}
+        sources |= {"dataset": resolved.dataset.name, "dataset.digest": resolved.dataset.digest[:16]}
+        compute = {"compute.dtype": resolved.dtype, "compute.threads": resolved.threads, "compute.device": resolved.device}
+        return words | flatten(self.edit.settings.model_dump(mode="json")) | sources | compute | {"compute.vae": resolved.spec.compute.vae}
+
+
+def entries_of(folders: Iterable[RunFolder], missing: Iterable[Missing]) -> list[Entry]:
+    """List the planned pictures of some runs, each once.
+
+    Args:
+        folders: Runs that were begun, at least.
+        missing: Others, or the same, with why they failed.
+
+    Returns:
+        In the order of the runs, and of the edits of each.
+    """
+    absent = {item.resolved.run_id: item for item in missing}
+    found: dict[str, RunFolder] = {}
+    for folder in folders:
+        run_id = folder.resolved.run_id
+        if run_id not in found or (folder.is_done and not found[run_id].is_done):
+            found[run_id] = folder
+    entries: list[Entry] = []
+    for run_id, folder in found.items():
+        made = {picture.key: picture for picture in folder.pictures()}
+        message = absent[run_id].message if run_id in absent else None
+        for edit in folder.resolved.edits:
+            picture = made.get((edit.sample, edit.task))
+            entries.append(Entry(resolved=folder.resolved, folder=folder, edit=edit, picture=picture, message=None if picture else message))
+    for run_id, item in absent.items():
+        if run_id not in found:
+            entries += [Entry(resolved=item.resolved, folder=None, edit=edit, picture=None, message=item.message) for edit in item.resolved.edits]
+    return entries
+
+
+def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[str, Any]:
+    """Put together all that a report shows, but for the pictures themselves.
+
+    Args:
+        entries: The planned pictures.
+        gallery: Takes the pictures in.
+        title: The headline.
+
+    Returns:
+        Plain values for JSON; pictures are named by the sha256 of their pixels.
+    """
+    settings = [{path: _exact(value) for path, value in entry.settings.items()} for entry in entries]
+    runs = _runs(entries)
+    labels = [runs[entry.resolved.run_id]["label"] for entry in entries]
+    varying = _varying(entries, settings)
+    values = {path: _ordered([flat[path] for flat in settings]) for path in ["sample", "task", *varying]}
+    values["run"] = list(dict.fromkeys(labels))
+    axes = {path: found for path, found in values.items() if len(found) > 1} or {"sample": values["sample"]}
+    unique: dict[str, int] = {}
+    pictures = []
+    for entry, flat, label in zip(entries, settings, labels, strict=True):
+        written = flat | {"run": label}
+        pictures.append(
+            {
+                "at": [_position(written[path], found) for path, found in axes.items()],
+                "run": list(runs).index(entry.resolved.run_id),
+                "settings": unique.setdefault(_key(flat), len(unique)),
+                **_picture(entry, gallery),
+            }
+        )
+    x, y = _first_axes(axes, varying, runs)
+    return {
+        "format": FORMAT,
+        "title": title,
+        "axes": [{"path": path, "name": shortest(path, axes), "values": found} for path, found in axes.items()],
+        "x": x,
+        "y": y,
+        "varying": varying,
+        "metrics": _metrics(entries, pictures),
+        "runs": list(runs.values()),
+        "settings": [json.loads(key) for key in unique],
+        "pictures": pictures,
+    }
+
+
+def _runs(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
+    """What is known of each run, by `run_id`; a name that several runs have is told apart by the first digits of that."""
+    by_id = {entry.resolved.run_id: entry for entry in entries}
+    names = [entry.resolved.spec.name for entry in by_id.values()]
+    runs: dict[str, dict[str, Any]] = {}
+    for run_id, entry in by_id.items():
+        name = entry.resolved.spec.name
+        record = entry.folder.record if entry.folder else {}
+        runs[run_id] = {
+            "label": name if names.count(name) == 1 else f"{name} {run_id[:6]}",
+            "name": name,
+            "run_id": run_id,
+            "folder": entry.folder.path.resolve().name if entry.folder else None,
+            "finished": record.get("finished"),
+            "instruction_set": record.get("instruction_set"),
+            "versions": record.get("versions", {}),
+        }
+    return runs
+
+
+def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
+    picture = entry.picture
+    if picture is None:
+        return {"state": entry.state, "message": entry.message}
+    evaluations = picture.base_steps + picture.refiner_steps
+    costs = {"steps": evaluations, "base_steps": picture.base_steps, "refiner_steps": picture.refiner_steps, "seconds_spent": picture.seconds}
+    return {
+        "state": "done",
+        "sha256": gallery.add(picture.image),
+        "input": gallery.add(picture.input_image),
+        "mask": gallery.add(picture.mask_image),
+        "width": picture.width,
+        "height": picture.height,
+        "file": picture.image.relative_to(entry.folder.path).as_posix() if entry.folder else picture.image.name,
+        "metrics": {**picture.metrics, **costs},
+        "picture_id": picture.picture_id,
+        "notes": list(picture.notes),
+    }
+
+
+def _metrics(entries: Sequence[Entry], pictures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is said of each metric, the telling ones first; `first` are those of them that differ between runs, or else between pictures."""
+    values: dict[str, dict[tuple[str, str], set[float]]] = {}
+    for entry, picture in zip(entries, pictures, strict=True):
+        for name, number in picture.get("metrics", {}).items():
+            values.setdefault(name, {}).setdefault((entry.edit.sample, entry.edit.task), set()).add(number)
+    names = [name for name in TELLING if name in values]
+    between_runs = [name for name in names if any(len(numbers) > 1 for numbers in values[name].values())]
+    between_pictures = [name for name in names if len(set().union(*values[name].values())) > 1]
+    first = between_runs or between_pictures or names
+    metrics = []
+    for name in dict.fromkeys([*names, *values]):
+        words = WORDS.get(name, Words(sentence=""))
+        metrics.append({"name": name, "unit": words.unit, "better": words.better, "sentence": words.sentence, "first": name in first})
+    return metrics
+
+
+def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings that differ between pictures of one sample and task; what only tells samples or tasks apart is no axis."""
+    first: dict[tuple[str, str], Mapping[str, Any]] = {}
+    paths: dict[str, None] = {}
+    for entry, flat in zip(entries, settings, strict=True):
+        other = first.setdefault((entry.edit.sample, entry.edit.task), flat)
+        if other is not flat:
+            paths |= {path: None for path, value in flat.items() if _key(value) != _key(other.get(path))}
+    for name in ("checkpoint", "dataset"):  # the digest is an axis only where the name doesn't tell
+        if name in paths:
+            paths.pop(f"{name}.digest", None)
+    return list(paths)
+
+
+def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Choose what is seen first: settings against each other where most combinations were planned, else runs side by side."""
+    combinations = math.prod(len(axes[path]) for path in varying)
+    if varying and (len(runs) > MOST_RUN_COLUMNS or len(runs) > combinations / 2):
+        order = sorted(varying, key=lambda path: len(axes[path]))
+        chosen = [order[-1], *order[:-1][-1:]]
+    else:
+        chosen = ["run"] if len(runs) > 1 else []
+    chosen += [path for path in (("sample", "task") if chosen else ("task", "sample")) if path in axes]
+    chosen += [path for path in axes if path not in chosen and (path != "run" or not chosen)]
+    return chosen[0], chosen[1] if len(chosen) > 1 else None
+
+
+def _ordered(values: Iterable[Any]) -> list[Any]:
+    """Each value once: numbers by size after None, anything else as it comes."""
+    unique = list({_key(value): value for value in values}.values())
+    if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in unique):
+        return sorted(unique, key=lambda value: -math.inf if value is None else value)
+    return unique
+
+
+def _position(value: Any, values: Sequence[Any]) -> int:
+    return next(index for index, other in enumerate(values) if _key(other) == _key(value))
+
+
+def _exact(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and abs(value) > LARGEST_EXACT else value
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

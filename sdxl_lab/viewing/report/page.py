@@ -1,0 +1,82 @@
+"""Plain values → the page: one HTML text that brings its own style and scripts, and forbids everything else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+SCRIPTS = ("data.js", "axes.js", "view.js", "grid.js", "viewer.js")
+"""In the order in which they run."""
+
+
+def page_of(content: Mapping[str, Any], *, embedded: bool) -> str:
+    """Write the page.
+
+    Args:
+        content: What `content_of` returns, with `files`.
+        embedded: Whether the pictures stand in the page; else they are files beside it.
+
+    Returns:
+        HTML. Its content security policy allows the page's own style and scripts, by digest, and its own pictures.
+    """
+    style, scripts = _part("report.css"), [_part(name) for name in SCRIPTS]
+    parts = {
+        "policy": policy([style], scripts, "data:" if embedded else "file: 'self'"),
+        "title": html.escape(str(content["title"])),
+        "style": style,
+        "data": embedded_json(content),
+        "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
+    }
+    # In one pass, so that what stands in a title is never taken for a part's name.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _part("report.html"))
+
+
+def policy(styles: Sequence[str], scripts: Sequence[str], pictures: str) -> str:
+    """State what the page may do: run these scripts, use these styles, show these pictures; no request, no frame, no form, no other base.
+
+    Args:
+        styles: The text of each style element.
+        scripts: The text of each script element.
+        pictures: Sources of pictures, in the policy's own words.
+
+    Returns:
+        A content security policy.
+    """
+    allowed = {
+        "default-src": "'none'",
+        "script-src": " ".join(map(_digest, scripts)),
+        "style-src": " ".join(map(_digest, styles)),
+        "img-src": pictures,
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "require-trusted-types-for": "'script'",  # no text becomes HTML, not even by mistake
+    }
+    return "; ".join(f"{name} {value}" for name, value in allowed.items())
+
+
+def embedded_json(content: Mapping[str, Any]) -> str:
+    """Write values as JSON that may stand in a script element: without `<`, nothing in it can end the element or open a comment.
+
+    Args:
+        content: Plain values.
+
+    Returns:
+        JSON text with the same meaning.
+    """
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _part(name: str) -> str:
+    return files("sdxl_lab.viewing.report").joinpath(name).read_text("utf-8")

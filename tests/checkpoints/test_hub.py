@@ -1,0 +1,185 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import write_checkpoint
+from tests.support.loopback_hub import Hub, serving
+from tests.support.single_file import write_single_file
+
+pytestmark = pytest.mark.timeout(600)
+
+BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
+INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
+DECOYS = (
+    "README.md",
+    "comparison.png",
+    "sd_xl_base_1.0.safetensors",
+    "sd_xl_base_1.0_0.9vae.safetensors",
+    "sd_xl_offset_example-lora_1.0.safetensors",
+    "text_encoder/flax_model.msgpack",
+    "text_encoder/model.onnx",
+    "text_encoder_2/model.onnx_data",
+    "text_encoder_2/model.safetensors",
+    "unet/diffusion_flax_model.msgpack",
+    "unet/diffusion_pytorch_model.bin",
+    "unet/diffusion_pytorch_model.safetensors",
+    "unet/model.onnx",
+    "unet/openvino_model.bin",
+    "unet/openvino_model.xml",
+    "vae/diffusion_pytorch_model.safetensors",
+    "vae_1_0/config.json",
+    "vae_1_0/diffusion_pytorch_model.fp16.safetensors",
+    "vae_1_0/diffusion_pytorch_model.safetensors",
+    "vae_decoder/config.json",
+    "vae_decoder/model.onnx",
+    "vae_encoder/openvino_model.xml",
+)
+"""What SDXL's repositories hold besides the half-precision pipeline: other precisions, frameworks and autoencoders."""
+
+PROGRAM = """
+import hashlib, json, sys, warnings
+from PIL import Image
+from sdxl_lab.checkpoints.loading import CheckpointError, identify, load
+from sdxl_lab.generation.generate import generate
+from sdxl_lab.spec.resolved_spec import Compute, Denoising, Edit, EditSettings
+warnings.simplefilter("ignore")
+results = {}
+image, mask = Image.open("image.png"), Image.open("mask.png")
+denoising = Denoising(num_inference_steps=6, high_noise_frac=0.8)
+edit = Edit(sample="disc", task="inpaint", prompt="a red star", seed=3, settings=EditSettings(denoising=denoising))
+for name in json.loads(sys.argv[1]):
+    try:
+        identity = identify(name)
+        checkpoint = load(identity, Compute(device="cpu", dtype="float32", threads=1))
+        edited = edit if checkpoint.refiner else edit.model_copy(update={"settings": EditSettings(denoising=Denoising(num_inference_steps=6))})
+        picture = generate(edited, image, mask, checkpoint)
+        channels = checkpoint.base.unet.config.in_channels
+        results[name] = [identity.revision, identity.family, channels, picture.refiner_steps, hashlib.sha256(picture.raw.tobytes()).hexdigest()]
+    except CheckpointError as error:
+        results[name] = str(error)
+print(json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """
+    A hub with the three repositories as they are laid out: fp16 variants alone, and files that nobody should fetch.
+    """
+    root = tmp_path_factory.mktemp("hub")
+    for channels, name, published in ((4, BASE, "StableDiffusionXLPipeline"), (9, INPAINT, "StableDiffusionXLInpaintPipeline")):
+        folder = write_checkpoint(root / f"{channels}", in_channels=channels, variant="fp16", force_upcast=True)
+        for part, repository, class_name in (("base", name, published), ("refiner", REFINER, "StableDiffusionXLImg2ImgPipeline")):
+            shutil.copytree(folder / part, root / repository, dirs_exist_ok=True)
+            index = root / repository / "model_index.json"
+            index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": class_name}))
+            for decoy in DECOYS:
+                (root / repository / decoy).parent.mkdir(exist_ok=True)
+                (root / repository / decoy).write_bytes(b"not to be fetched")
+        shutil.rmtree(folder)
+    return Hub(root)
+
+
+@pytest.fixture(scope="module")
+def somewhere(tmp_path_factory, scene, hub):
+    """
+    A folder to run in, with a picture, a mask, the hub's base as a single file, and an empty cache of the hub.
+    """
+    from diffusers import StableDiffusionXLPipeline
+
+    folder = tmp_path_factory.mktemp("somewhere")
+    scene[0].save(folder / "image.png")
+    scene[1].save(folder / "mask.png")
+    base = StableDiffusionXLPipeline.from_pretrained(hub.root / BASE, variant="fp16", use_safetensors=True, add_watermarker=False)
+    write_single_file(base, folder / "single.safetensors")
+    return folder
+
+
+def run(folder, names, *, endpoint, cache="cache", **environment):
+    """
+    What a process makes of checkpoints, by name: [revision, family, channels, refiner steps, digest of the picture], or its error.
+    """
+    hidden = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / cache), "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, "-c", PROGRAM, json.dumps(names)]
+    done = subprocess.run(command, cwd=folder, env=hidden | settings, capture_output=True, text=True, timeout=550, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def online(hub, somewhere):
+    """
+    What a process gets while the hub is up.
+    """
+    names = ["sdxl", "sdxl-inpaint", f"{BASE}@{hub.commit(BASE)}", "single.safetensors", "nobody/nothing", f"{BASE}@v9"]
+    with serving(hub):
+        return run(somewhere, names, endpoint=hub.url)
+
+
+def test_names_load_the_right_repositories(hub, online):
+    """
+    `sdxl` and `sdxl-inpaint` are a base of 4 and 9 channels with SDXL's refiner, each pinned to its commit, and make a refined picture.
+    """
+    refiner = hub.commit(REFINER)
+    assert online["sdxl"][:3] == [f"{hub.commit(BASE)}+{refiner}", "sdxl", 4]
+    assert online["sdxl-inpaint"][:3] == [f"{hub.commit(INPAINT)}+{refiner}", "sdxl", 9]
+    assert online["sdxl"][3] > 0
+    assert online["sdxl-inpaint"][3] > 0
+
+
+def test_a_hub_id_may_be_pinned(hub, online):
+    """
+    A revision after @ is the one that is loaded.
+    """
+    assert online[f"{BASE}@{hub.commit(BASE)}"][0] == hub.commit(BASE)
+
+
+def test_a_single_file_is_the_pipeline_it_was_written_from(hub, online):
+    """
+    In the layout SDXL was published in, with the configuration of SDXL's own repository, it makes the same picture to the bit.
+    """
+    assert online["single.safetensors"][1:] == ["custom", *online[f"{BASE}@{hub.commit(BASE)}"][2:]]
+
+
+def test_only_what_is_needed_is_fetched(hub, online):
+    """
+    Half-precision .safetensors by commit, no pickles, no single files, and of the refiner its UNet alone; nothing twice.
+    """
+    assert len(hub.fetched) == len(set(hub.fetched))
+    assert not {name for _, _, name in hub.fetched} & set(DECOYS)
+    weights = {(repository, name) for repository, _, name in hub.fetched if not name.endswith((".json", ".txt"))}
+    parts = ("text_encoder/model", "text_encoder_2/model", "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model")
+    expected = {(repository, f"{part}.fp16.safetensors") for repository in (BASE, INPAINT) for part in parts}
+    assert weights == expected | {(REFINER, "unet/diffusion_pytorch_model.fp16.safetensors")}
+    assert {revision for _, revision, _ in hub.fetched} == {hub.commit(repository) for repository in (BASE, INPAINT, REFINER)}
+
+
+def test_repositories_that_are_not_there_are_named(online):
+    """
+    An unknown repository or revision is one error that says which.
+    """
+    assert "the hub has no nobody/nothing at revision 'main'" in online["nobody/nothing"]
+    assert f"the hub has no {BASE} at revision 'v9'" in online[f"{BASE}@v9"]
+
+
+@pytest.mark.parametrize("environment", [pytest.param({}, marks=pytest.mark.slow), {"HF_HUB_OFFLINE": "1"}])
+def test_offline_the_cache_serves_the_same(online, somewhere, environment):
+    """
+    Without the hub, by choice or not, what was loaded once is loaded again, with the same commit and the same picture.
+    """
+    names = ["sdxl", "sdxl-inpaint", "single.safetensors"]
+    assert run(somewhere, names, endpoint="http://127.0.0.1:9", **environment) == {name: online[name] for name in names}
+
+
+def test_with_neither_hub_nor_cache_there_is_one_clear_error(somewhere):
+    """
+    It names the repository, the revision, and what to do.
+    """
+    results = run(somewhere, ["sdxl"], endpoint="http://127.0.0.1:9", cache="empty")
+    for part in (BASE, "'main'", "http://127.0.0.1:9", "hf download", "folder"):
+        assert part in results["sdxl"]

@@ -1,0 +1,63 @@
+"""Where models wait and compute: the same pictures, with no more than one model on the device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from sdxl_lab.checkpoints.configurations import MODELS, SHARED
+from sdxl_lab.checkpoints.files import PipelineFolder
+from sdxl_lab.checkpoints.offload import Residence
+from sdxl_lab.generation.generate import generate
+from tests.support.edits import cpu, make_edit, same
+
+
+class Traveler(torch.nn.Linear):
+    """
+    A model that remembers where it has been.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+        self.stays: list[str] = []
+
+    def to(self, device: Any) -> Any:
+        """
+        Note where to, and stay.
+        """
+        self.stays.append(str(device))
+        return self
+
+
+def test_one_model_at_a_time_is_on_the_device():
+    """
+    A model is brought in when it is called, after the one before it has left; the one that is there stays.
+    """
+    first, second = Traveler(), Traveler()
+    residence = Residence(torch.device("meta"), "model")
+    residence.admit(SimpleNamespace(unet=first, vae=second, text_encoder=None), ("unet", "vae", "text_encoder"))
+    for model in (first, first, second, first):
+        residence.move_in(model)
+    assert first.stays == ["cpu", "meta", "cpu", "meta"]
+    assert second.stays == ["cpu", "meta", "cpu"]
+
+
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_offloaded_models_make_the_same_picture(random_pair, scene, offload):
+    """
+    However models are brought to where they compute, prompts, encodings, both UNets and the decoder give the same bits.
+    """
+    resident = cpu(random_pair)
+    base = PipelineFolder(random_pair / "base").load(torch.float32, {})
+    residence = Residence(torch.device("cpu"), offload)
+    residence.admit(base, MODELS)
+    refiner = PipelineFolder(random_pair / "refiner", is_refiner=True).load(torch.float32, {name: getattr(base, name) for name in SHARED})
+    residence.admit(refiner, ("unet",))
+    offloaded = replace(resident, base=base, _load_refiner=lambda: refiner)
+    image, mask = scene
+    edit = make_edit(high_noise_frac=0.6)
+    assert same(generate(edit, image, mask, resident).raw, generate(edit, image, mask, offloaded).raw)

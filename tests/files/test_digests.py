@@ -1,0 +1,80 @@
+import hashlib
+import json
+import os
+import time
+
+import pytest
+
+from sdxl_lab.files import digests
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """Keep the memory of digests inside the test's folder."""
+    monkeypatch.setenv("SDXL_LAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def settle(path):
+    """Let time pass as far as digests can see."""
+    time.sleep(digests._SETTLED_S + 0.1)
+    return path
+
+
+def test_a_folders_digest_is_that_of_its_listing(tmp_path):
+    """
+    The digest is the SHA-256 of the sorted names and contents, hidden files left out and links followed.
+    """
+    folder = tmp_path / "d"
+    (folder / "b").mkdir(parents=True)
+    (folder / "b/two").write_bytes(b"2")
+    (folder / "a").write_bytes(b"1")
+    (folder / ".git").mkdir()
+    (folder / ".git/head").write_bytes(b"x")
+    (tmp_path / "blob").write_bytes(b"3")
+    (folder / "c").symlink_to(tmp_path / "blob")
+    (folder / "b/up").symlink_to(folder)
+    contents = {"a": b"1", "b/two": b"2", "c": b"3"}
+    listing = json.dumps([[name, hashlib.sha256(content).hexdigest()] for name, content in contents.items()])
+    expected = hashlib.sha256(listing.encode()).hexdigest()
+    assert digests.digest_of(folder) == expected
+    assert digests.digest_of([folder / name for name in ("c", "a", "b/two")], root=folder) == expected
+
+
+def test_a_remembered_digest_is_not_computed_again(tmp_path, cache):
+    """
+    A settled large file is read once; a new size or time makes it read again, even when its old time is put back.
+    """
+    path = tmp_path / "weights"
+    path.write_bytes(bytes(digests.REMEMBERED_FROM_BYTES))
+    assert digests.digest_of_file(settle(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
+    (memory,) = (cache / "digests").iterdir()
+    memory.write_text(json.dumps({**json.loads(memory.read_text()), "sha256": "remembered"}))
+    assert digests.digest_of_file(path) == "remembered"
+    before = path.stat()
+    path.write_bytes(b"1" * digests.REMEMBERED_FROM_BYTES)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert digests.digest_of_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("broken", ["", "[]", "{}", "null"])
+def test_a_broken_memory_is_ignored(tmp_path, cache, broken):
+    """
+    A memory that can't be read costs a computation, and changes no digest.
+    """
+    path = tmp_path / "weights"
+    path.write_bytes(bytes(digests.REMEMBERED_FROM_BYTES))
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
+    (cache / "digests").mkdir(parents=True)
+    (cache / "digests" / f"{name}.json").write_text(broken)
+    assert digests.digest_of_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_cache_folder_that_cannot_be_written_is_no_fault(tmp_path, cache):
+    """
+    Where nothing can be remembered, digests are computed each time.
+    """
+    cache.write_text("a file in the folder's place")
+    path = tmp_path / "weights"
+    path.write_bytes(bytes(digests.REMEMBERED_FROM_BYTES))
+    assert digests.digest_of_file(settle(path)) == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,268 @@
+import builtins
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from scipy import ndimage
+
+from sdxl_lab.images import masks
+
+
+def random_mask(seed: int, size: tuple[int, int] = (61, 43), share: float = 0.02) -> Image.Image:
+    """Scatter white pixels, at least one."""
+    pixels = np.random.default_rng(seed).random(size[::-1]) < share
+    pixels[5, 7] = True
+    return Image.fromarray(pixels.astype(np.uint8) * 255)
+
+
+def random_picture(seed: int, size: tuple[int, int] = (61, 43)) -> Image.Image:
+    """Draw uniform colours."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8))
+
+
+def white(mask: Image.Image) -> np.ndarray:
+    """Read a black and white mask, and nothing else."""
+    pixels = np.asarray(mask)
+    assert set(np.unique(pixels)) <= {0, 255}
+    return pixels == 255
+
+
+@pytest.mark.parametrize(("kernel_size", "iterations"), [(1, 1), (3, 1), (3, 4), (7, 2), (9, 0), (101, 2)])
+def test_dilation_is_that_of_morphology(kernel_size, iterations):
+    """
+    Dilating equals scipy's binary dilation by the square, applied as often.
+    """
+    mask = random_mask(1)
+    expected = white(mask)
+    for _ in range(iterations):
+        expected = ndimage.binary_dilation(expected, np.ones((kernel_size, kernel_size)))
+    assert np.array_equal(white(masks.dilate(mask, kernel_size, iterations)), expected)
+
+
+def test_dilation_grows_monotonically():
+    """
+    A larger kernel, or one more iteration, never turns white into black.
+    """
+    mask = random_mask(2)
+    for smaller, larger in (((3, 1), (5, 1)), ((5, 1), (5, 2)), ((1, 1), (3, 1))):
+        assert not (white(masks.dilate(mask, *smaller)) & ~white(masks.dilate(mask, *larger))).any()
+
+
+def test_inverting_twice_changes_nothing():
+    """
+    Invert is an involution on binarized masks, and no pixel is white in a mask and its inverse.
+    """
+    mask = masks.binarize(random_picture(3))
+    assert masks.invert(masks.invert(mask)) == mask
+    assert (white(masks.invert(mask)) ^ white(mask)).all()
+
+
+def test_binarizing_decides_as_diffusers_does():
+    """
+    Every intensity falls on the side where diffusers' own mask processor puts it.
+    """
+    from diffusers.image_processor import VaeImageProcessor
+
+    mask = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    processor = VaeImageProcessor(do_normalize=False, do_binarize=True, do_convert_grayscale=True)
+    expected = processor.preprocess(mask, height=16, width=16)[0, 0].numpy() == 1
+    assert np.array_equal(white(masks.binarize(mask)), expected)
+
+
+def test_the_nearest_latent_mask_is_diffusers_own():
+    """
+    The cells that stay white are those of diffusers' binarization and nearest interpolation.
+    """
+    import torch
+    from diffusers.image_processor import VaeImageProcessor
+
+    mask = masks.dilate(random_mask(4, (96, 64), 0.002), 17)
+    processor = VaeImageProcessor(do_normalize=False, do_binarize=True, do_convert_grayscale=True)
+    pixels = processor.preprocess(mask, height=64, width=96)
+    expected = torch.nn.functional.interpolate(pixels, size=(8, 12))[0, 0].numpy() == 1
+    assert np.array_equal(white(masks.latent_mask(mask)), expected)
+
+
+def test_the_covering_latent_mask_is_a_maximum():
+    """
+    A cell is white exactly when any of its 64 pixels is; scaled up and read as nearest, the same cells come back.
+    """
+    mask = random_mask(5, (96, 64), 0.005)
+    covered = masks.latent_mask(mask, mode="cover")
+    pixels = white(mask)
+    expected = [[pixels[8 * y : 8 * y + 8, 8 * x : 8 * x + 8].any() for x in range(12)] for y in range(8)]
+    assert np.array_equal(white(covered), expected)
+    assert masks.latent_mask(covered.resize(mask.size, Image.Resampling.NEAREST)) == covered
+
+
+def test_a_region_that_would_vanish_is_refused():
+    """
+    A region between the pixels that nearest looks at raises an error that names cover, and cover keeps it.
+    """
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[:24, :24] = pixels[41:48, 41:48] = 255
+    mask = Image.fromarray(pixels)
+    with pytest.raises(masks.MaskError, match=r"1 of the mask's white regions .*7x7 pixels at \(41, 41\).*'cover'"):
+        masks.latent_mask(mask)
+    assert white(masks.latent_mask(mask, mode="cover"))[5, 5]
+
+
+def test_a_feather_follows_the_distance():
+    """
+    The feathered mask is linear in scipy's exact Euclidean distance, keeps all white, and ends at feather_px.
+    """
+    mask = random_mask(6, share=0.002)
+    distance = ndimage.distance_transform_edt(~white(mask))
+    expected = np.where(distance <= 6, 255 * (1 - distance / 7), 0)  # pyright: ignore
+    assert np.abs(np.asarray(masks.feather(mask, 6)) - expected).max() <= 0.51
+    assert masks.feather(mask, 0) == mask
+
+
+@pytest.mark.parametrize("feather_px", [0, 5])
+def test_a_composite_is_exact_outside_and_inside(feather_px):
+    """
+    Pixels beyond the feathered mask equal the input, white ones equal the output, and the strip lies between the two.
+    """
+    before, after, mask = random_picture(7), random_picture(8), random_mask(7, share=0.001)
+    result = np.asarray(masks.composite(before, after, mask, feather_px=feather_px)).astype(int)
+    far = ndimage.distance_transform_edt(~white(mask)) > feather_px  # pyright: ignore
+    under, over = np.asarray(before).astype(int), np.asarray(after).astype(int)
+    assert np.array_equal(result[far], under[far])
+    assert np.array_equal(result[white(mask)], over[white(mask)])
+    assert (result >= np.minimum(under, over)).all()
+    assert (result <= np.maximum(under, over)).all()
+
+
+@pytest.mark.parametrize("fill", ["reflect", "noise"])
+@pytest.mark.parametrize("size", [(9, 7), (1, 1), (2, 5)])
+def test_an_extended_canvas_keeps_the_picture_in_place(fill, size):
+    """
+    The canvas has exactly the asked size and holds every pixel of the picture where it was; the mask is white exactly outside it.
+    """
+    picture = random_picture(9, size)
+    sides = {"left_px": 30, "top_px": 3, "bottom_px": 41}
+    canvas, mask = masks.extend_canvas(picture, **sides, fill=fill, seed=-5), masks.canvas_mask(size, **sides)
+    assert canvas.size == mask.size == (size[0] + 30, size[1] + 44)
+    box = (30, 3, 30 + size[0], 3 + size[1])
+    assert canvas.crop(box) == picture
+    assert not white(mask.crop(box)).any()
+    assert white(mask).sum() == canvas.width * canvas.height - size[0] * size[1]
+
+
+def test_reflection_goes_on_beyond_the_pictures_own_size():
+    """
+    Each new pixel is the one that a ray bouncing between the picture's edges would meet.
+    """
+    picture = random_picture(10, (5, 4))
+    canvas = masks.extend_canvas(picture, left_px=23, right_px=19, top_px=17, bottom_px=2)
+
+    def bounce(position: int, length: int) -> int:
+        step, where = 1, 0
+        for _ in range(abs(position)):
+            if not 0 <= where + step < length:
+                step = -step
+            where += step
+        return where
+
+    for y in range(-17, 6):
+        for x in range(-23, 24):
+            assert canvas.getpixel((x + 23, y + 17)) == picture.getpixel((bounce(x, 5), bounce(y, 4)))
+
+
+def test_noise_depends_on_the_seed_alone():
+    """
+    The same seed fills alike, another one differently, over all integers of 64 bits.
+    """
+    picture = random_picture(11)
+    seeds = (0, 1, -1, 2**32, 2**62, -(2**63))
+    drawn = {seed: masks.extend_canvas(picture, right_px=20, fill="noise", seed=seed).tobytes() for seed in seeds}
+    assert len(set(drawn.values())) == len(seeds)
+    assert masks.extend_canvas(picture, right_px=20, fill="noise", seed=-1).tobytes() == drawn[-1]
+
+
+def test_an_overlap_reaches_in_from_extended_sides_only():
+    """
+    The mask reaches overlap_px into the picture at the sides that grow, and not at the others.
+    """
+    mask = masks.canvas_mask((20, 10), right_px=8, overlap_px=3)
+    expected = np.zeros((10, 28), bool)
+    expected[:, 17:] = True
+    assert np.array_equal(white(mask), expected)
+
+
+def test_specks_are_the_regions_that_scipy_counts_as_small():
+    """
+    White regions, then black ones, of fewer pixels than the limit are left out, as scipy labels them; whatever has its limit stays.
+    """
+    noise = Image.fromarray(np.random.default_rng(5).integers(0, 256, (43, 61), np.uint8)).filter(ImageFilter.BoxBlur(1))
+    expected = np.asarray(noise) >= 128
+    for color in (True, False):
+        labels: Any = ndimage.label(expected == color, np.ones((3, 3)))[0]  # pyright: ignore[reportIndexIssue]
+        sizes = np.bincount(labels.ravel())[1:]
+        assert sizes.min() < 12 <= sizes.max()
+        expected = np.where(np.isin(labels, 1 + np.flatnonzero(sizes < 12)), not color, expected)
+    assert np.array_equal(white(masks.without_specks(noise, 12)), expected)
+
+
+def test_what_is_all_there_is_is_no_speck():
+    """
+    A mask of one small region stays as it is, inverted too.
+    """
+    dot = Image.new("L", (20, 20))
+    dot.paste(255, (3, 3, 6, 6))
+    for mask in (dot, masks.invert(dot)):
+        assert np.array_equal(white(masks.without_specks(mask, 64)), white(mask))
+
+
+PICTURE = random_picture(13)
+BLACK = Image.new("L", (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: masks.dilate(random_mask(1), 4), "kernel_size is 4; it must be odd .* take 5"),
+        (lambda: masks.dilate(random_mask(1), -3), "kernel_size is -3"),
+        (lambda: masks.dilate(random_mask(1), 3, -1), "iterations is -1"),
+        (lambda: masks.dilate(BLACK, 3), "no white pixel"),
+        (lambda: masks.feather(random_mask(1), -1), "feather_px is -1"),
+        (lambda: masks.latent_mask(BLACK), "no white pixel"),
+        (lambda: masks.latent_mask(random_mask(1)), "61x43; both sides must be multiples of 8"),
+        (lambda: masks.latent_mask(masks.invert(BLACK), mode="most"), "'most'; it must be 'nearest' .* or 'cover'"),  # pyright: ignore
+        (lambda: masks.extend_canvas(PICTURE), "isn't extended"),
+        (lambda: masks.extend_canvas(PICTURE, left_px=-1), "canvas.left_px is -1"),
+        (lambda: masks.extend_canvas(PICTURE, left_px=1, fill="grey"), "'grey'; it must be 'reflect' or 'noise'"),  # pyright: ignore
+        (lambda: masks.canvas_mask(PICTURE.size, left_px=1, right_px=1, overlap_px=31), "leaves nothing of a picture of 61x43"),
+        (lambda: masks.extend_canvas(PICTURE, left_px=10**9), "at most 100,000,000 pixels"),
+        (lambda: masks.extend_canvas(BLACK, left_px=1), "mode 'L'; it must be 'RGB'"),
+        (lambda: masks.composite(PICTURE, PICTURE, BLACK), "mask 64x64"),
+        (lambda: masks.composite(PICTURE, PICTURE.convert("RGBA"), random_mask(1)), "output_image has mode 'RGBA'"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_its_reason(call, message):
+    """
+    Each unusable mask or setting raises one MaskError that says what it got and what is allowed.
+    """
+    with pytest.raises(masks.MaskError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("failure", "remedy"),
+    [("libGL.so.1: cannot open shared object file", r"libgl1.*opencv-python-headless"), ("No module named 'cv2'", "pip install opencv-python")],
+)
+def test_an_opencv_that_does_not_import_says_what_to_install(monkeypatch, failure, remedy):
+    """
+    When OpenCV fails to import, the error names the system library or the package that is missing.
+    """
+    real = builtins.__import__
+
+    def refuse(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "cv2":
+            raise ImportError(failure)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(masks.MaskError, match=remedy):
+        masks.dilate(random_mask(1), 3)

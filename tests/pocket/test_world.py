@@ -1,0 +1,110 @@
+"""The synthetic world and the dataset drawn from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdxl_lab.pocket import dataset
+from sdxl_lab.pocket.training.examples import example
+from sdxl_lab.pocket.world import COLOURS, HELD_OUT, PLACES, SHAPES, caption, draw, object_mask, sample_scene
+
+SEEDS = range(12)
+
+
+@pytest.mark.parametrize(("name", "samples"), [("pocket-scenes", dataset.five()), ("pocket-forty", dataset.forty())])
+def test_the_world_still_draws_the_built_in_datasets(tmp_path, name, samples):
+    """
+    The committed pictures, masks and metadata are what the world draws today, pixel by pixel, and there is nothing else.
+    """
+    dataset.write(samples, tmp_path)
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(dataset.FOLDER / name) for path in (dataset.FOLDER / name).rglob("*") if path.is_file())
+    for file in files:
+        if file.suffix == ".png":
+            with Image.open(dataset.FOLDER / name / file) as kept, Image.open(tmp_path / file) as drawn:
+                assert np.array_equal(np.asarray(kept), np.asarray(drawn))
+    assert json.loads((dataset.FOLDER / name / "metadata.json").read_text()) == json.loads((tmp_path / "metadata.json").read_text())
+
+
+def test_each_edit_of_the_forty_asks_for_something_else():
+    """
+    Forty samples of different names ask for a color, a shape and a background that their pictures do not show.
+    """
+    samples = dataset.forty()
+    assert len({sample.name for sample in samples}) == 40
+    for sample in samples:
+        scene, asked = sample.scene, sample.metadata()["inpaint"]["expected"]
+        assert scene.colour != asked["colour"]
+        assert scene.shape != asked["shape"]
+        assert scene.background == asked["background"] != sample.outpaint
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_mask_is_where_the_object_is(seed):
+    """
+    Emptying a scene changes its picture inside the mask and in the shadow around it, and nowhere else.
+    """
+    scene = sample_scene(seed)
+    empty = sample_scene(seed, empty_frac=1)
+    changed = np.abs(np.asarray(draw(scene), int) - np.asarray(draw(empty), int)).max(axis=2) > 0
+    mask = np.asarray(object_mask(scene))
+    assert changed[mask == 255].mean() > 0.98
+    y, x = np.nonzero(changed)
+    assert np.hypot(x - scene.x_px, y - scene.y_px).max() < 1.3 * scene.radius_px + 20
+
+
+def test_the_object_has_the_color_of_its_name():
+    """
+    The median pixel of every object is nearer to its own color than to any other.
+    """
+    for seed in SEEDS:
+        scene = sample_scene(seed)
+        median = np.median(np.asarray(draw(scene))[np.asarray(object_mask(scene)) == 255], axis=0)
+        distances = {name: np.linalg.norm(median / max(median) - np.array(rgb) / max(rgb)) for name, rgb in COLOURS.items()}
+        assert min(distances, key=lambda name: distances[name]) == scene.colour
+
+
+def test_held_out_pairs_stay_out():
+    """
+    Training examples never show a held-out pair of color and shape, and asking for held-out scenes gives nothing else.
+    """
+    assert len(HELD_OUT) == len(SHAPES)
+    assert not {(example(seed).scene.colour, example(seed).scene.shape) for seed in range(3000)} & HELD_OUT
+    assert {(s.colour, s.shape) for s in (sample_scene(seed, held_out=True) for seed in SEEDS)} <= HELD_OUT
+
+
+@pytest.mark.parametrize(("width", "height"), [(128, 128), (192, 128), (128, 192)])
+def test_an_example_is_a_view_of_its_scene(width, height):
+    """
+    An example has the size asked for, and its crop lies inside its original size or enlarges a smaller one.
+    """
+    for seed in SEEDS:
+        view = example(seed, width, height)
+        assert view.draw().size == (width, height)
+        (top, left), (tall, wide) = view.crop, view.original_size
+        assert (top + height <= tall and left + width <= wide) or (top == left == 0 and tall < height and wide < width)
+
+
+def test_a_low_aesthetic_score_means_a_degraded_picture():
+    """
+    An example scored below 6 is blurrier or noisier than the same view drawn clean, and one above is that view.
+    """
+    for view in map(example, range(60)):
+        same = np.array_equal(np.asarray(view.draw()), np.asarray(replace(view, aesthetic_score=6.5).draw()))
+        assert same == (view.aesthetic_score >= 6)
+
+
+def test_captions_say_what_the_scene_shows():
+    """
+    A caption names color, shape and place, and the size where asked, in the field's plain words.
+    """
+    scene = sample_scene(3)
+    words = caption(scene, say_size=True)
+    assert words.split()[1:4] == [scene.size, scene.colour, scene.shape]
+    assert words.endswith(PLACES[scene.background])
+    assert caption(sample_scene(3, empty_frac=1)) != words

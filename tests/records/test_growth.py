@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from sdxl_lab.settings import sections as settings_sections
+from sdxl_lab.settings.documents import FIRST_KEYS, Neutral, later_fields, meant, neutral, written
+from sdxl_lab.settings.sections import Compute, EditSettings, ImageReading
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.spec.run_spec import SpecError
+from tests.records.test_releases import DEMO, LONE, PICTURES, RUNS
+from tests.support.grown_package import SECTIONS, grow, run
+
+READ_ALL = """
+import json, sys
+from pathlib import Path
+import sdxl_lab
+from sdxl_lab import compare
+from sdxl_lab.sweeps.attempts import is_done
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.viewing.report import write_report
+from sdxl_lab.viewing.show import print_path
+from sdxl_lab.records.stamps import read_stamp
+
+assert str(Path(sdxl_lab.__file__)).startswith(sys.argv[1]), sdxl_lab.__file__
+runs, pictures = json.loads(sys.argv[2]), json.loads(sys.argv[3])
+for run in runs:
+    folder = RunFolder(run)
+    assert folder.resolved.to_json() == folder.spec_file.read_text()
+    assert len(folder.pictures()) == 10 and is_done(folder)
+    print_path(folder.path)
+for picture in pictures:
+    stamp = read_stamp(Path(picture))
+    assert stamp.is_unchanged
+    print("means", picture, [getattr(section, "later", "-") for section in (stamp.edit.settings.mask, stamp.edit)])
+compare.compare(runs)
+write_report([RunFolder(run) for run in runs], Path(sys.argv[1]) / "report.html")
+"""
+
+PLAN_THE_DEMO = """
+import sys
+from sdxl_lab import demo, notebooks
+from sdxl_lab.runs.experiment import resolve
+from sdxl_lab.spec.resolved_spec import RunSpec
+
+common = notebooks.parameters_of(notebooks.find(notebooks.BUILT_IN)) | {"runs_folder": sys.argv[1]}
+for name, hyperparameters in demo.RUNS.items():
+    print(name, resolve(RunSpec.from_parameters(**common | {"name": name, "hyperparameters": hyperparameters})).spec.run_id[:10])
+"""
+
+CHANGE_EACH = """
+import sys
+from pathlib import Path
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+
+resolved = RunFolder(sys.argv[1]).resolved
+edit = resolved.edits[0]
+pixels = {"input_sha256": "a" * 64, "mask_sha256": "b" * 64}
+
+def ids(edit, spec):
+    changed = resolved.model_copy(update={"edits": (edit, *resolved.edits[1:]), "spec": spec})
+    assert ResolvedSpec.from_json(changed.to_json()).run_id == changed.run_id
+    return changed.run_id, changed.picture_id(edit, **pixels)
+
+found = {ids(edit, resolved.spec)}
+for name in ("denoising", "refiner", "mask", "conditioning", "canvas", "image"):
+    section = getattr(edit.settings, name).model_copy(update={"later": 1})
+    found.add(ids(edit.model_copy(update={"settings": edit.settings.model_copy(update={name: section})}), resolved.spec))
+found.add(ids(edit.model_copy(update={"settings": edit.settings.model_copy(update={"later": 1})}), resolved.spec))
+found.add(ids(edit.model_copy(update={"later": 1}), resolved.spec))
+found.add(ids(edit, resolved.spec.model_copy(update={"hyperparameters": {"compute": {"later": 1}}})))
+print(len({run_id for run_id, _ in found}), len({picture_id for _, picture_id in found}))
+"""
+
+
+def everything() -> tuple[str, str]:
+    """
+    All runs and pictures of earlier releases, as a process takes them.
+    """
+    return json.dumps([str(run) for run in RUNS]), json.dumps([str(picture) for picture in PICTURES])
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory) -> Path:
+    """A later version with an optional key in every section."""
+    return grow(tmp_path_factory.mktemp("later"), "later: int | None = None")
+
+
+def test_a_neutral_key_in_every_section_leaves_all_earlier_records_whole(grown):
+    """
+    A version with one more optional key in each section shows, compares and reports every earlier run, and believes every earlier picture.
+    """
+    assert run(grown, READ_ALL, str(grown), *everything()).count("means") == len(PICTURES)
+
+
+def test_a_neutral_key_in_every_section_makes_no_run_again(grown, tmp_path):
+    """
+    The demo of a version with more keys has the runs of 0.1.0.
+    """
+    planned = dict(line.split() for line in run(grown, PLAN_THE_DEMO, str(tmp_path)).splitlines())
+    assert planned == DEMO
+
+
+def test_a_later_key_that_is_not_neutral_names_another_run_and_picture(grown):
+    """
+    In whichever section it stands.
+    """
+    assert run(grown, CHANGE_EACH, str(RUNS[0])).split() == [str(1 + len(SECTIONS))] * 2
+
+
+def test_what_a_document_lacks_is_neutral_not_the_default(tmp_path):
+    """
+    A key whose default makes other pictures than before is read as its neutral value where an earlier record lacks it.
+    """
+    other = grow(tmp_path, 'later: Annotated[str, Neutral("as before", since="9.0.0")] = "as today"', tuple({*SECTIONS} - {"Compute"}))
+    meanings = [line for line in run(other, READ_ALL, str(other), *everything()).splitlines() if line.startswith("means")]
+    assert len(meanings) == len(PICTURES)
+    assert all(line.endswith("['as before', 'as before']") for line in meanings)
+
+
+def sections() -> list[type[BaseModel]]:
+    """
+    Every class of settings that documents hold.
+    """
+    return [getattr(settings_sections, name) for name in FIRST_KEYS if hasattr(settings_sections, name)] + [ImageReading]
+
+
+def test_every_later_key_says_since_when_and_what_is_neutral():
+    """
+    Of the keys that came after 0.1.0 none relies on its default to be neutral; those of `compute`, which documents hold sparse, default to neutral.
+    """
+    later = {(section.__name__, name): field for section in sections() for name, field in later_fields(section).items()}
+    unmarked = [key for key, field in later.items() if not any(isinstance(mark, Neutral) for mark in field.metadata)]
+    assert unmarked == [("EditSettings", "image")]  # a section; its own keys are marked
+    assert all(field.default == neutral(field) for field in later_fields(Compute).values())
+
+
+def test_first_keys_are_those_of_the_first_release():
+    """
+    The keys that are always written are those that 0.1.0's record holds, no more and no fewer.
+    """
+    document = json.loads((RUNS[0] / "spec.json").read_text())
+    edit = document["edits"][0]
+    held = {"Edit": edit, "EditSettings": edit["settings"], "RunSpec": document["spec"], "DatasetIdentity": document["dataset"]}
+    held |= {"CheckpointIdentity": document["checkpoint"]}
+    held |= {name.capitalize(): edit["settings"][name] for name in ("denoising", "refiner", "mask", "conditioning", "canvas")}
+    held |= {"ResolvedSpec": {key: value for key, value in document.items() if key not in ("format", "run_id")}}
+    assert {name: set(values) for name, values in held.items()} == {name: set(FIRST_KEYS[name]) for name in held}
+
+
+def test_writing_and_meaning_are_inverse():
+    """
+    What is written of settings means those settings, also where a default is not neutral.
+    """
+    for image in (ImageReading(), ImageReading(color_profile="ignore"), ImageReading(color_profile="ignore", background="gray")):
+        whole = EditSettings(image=image)
+        assert EditSettings.model_validate(meant(EditSettings, written(whole))) == whole
+    assert "image" not in written(EditSettings(image=ImageReading(color_profile="ignore")))
+
+
+def test_a_document_of_a_later_version_is_called_one():
+    """
+    A setting that this version does not know is not passed over: the error names it and says to update.
+    """
+    document = json.loads((RUNS[0] / "spec.json").read_text())
+    document["edits"][0]["settings"]["mask"]["later"] = 1
+    with pytest.raises(SpecError, match=r"mask\.later: unknown key(.|\n)*later version of sdxl_lab.*update"):
+        ResolvedSpec.from_json(json.dumps(document))
+
+
+def test_lone_pictures_of_each_task_are_kept():
+    """
+    The pictures that later versions are held to cover both tasks and both ways to outpaint.
+    """
+    assert {path.stem for path in LONE} >= {"inpaint", "outpaint-background", "outpaint-canvas"}

@@ -1,0 +1,133 @@
+"""What a plan can know of a run is said when it is planned: steps, words, sizes and room on the disk."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from sdxl_lab.datasets.sources import fetch
+from sdxl_lab.files import room
+from sdxl_lab.files.disk import DiskError
+from sdxl_lab.runs.experiment import finish, run
+from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.sweeps.planner import plan
+from sdxl_lab.sweeps.sweep_file import SweepFile
+from sdxl_lab.viewing.show import print_dataset
+from tests.datasets.test_artifacts import SMALLEST, lay_out
+from tests.support.datasets import write_dataset
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def resolved(dataset: Path, **given: Any) -> Resolved:
+    """
+    Resolve a run over a dataset, by default settings but where told.
+    """
+    own = {"name": "early", "dataset": str(dataset), "checkpoint": "pocket", "tracking": "off", "runs_folder": str(dataset.parent / "runs")}
+    return resolve(RunSpec.from_parameters(**own | given))
+
+
+def printed(dataset: Path) -> str:
+    """
+    What `sdxl-lab fetch` prints.
+    """
+    out = io.StringIO()
+    print_dataset(fetch(dataset), Console(file=out, width=150))
+    return out.getvalue()
+
+
+def test_the_smallest_metadata_runs_as_it_is_printed(tmp_path):
+    """
+    The metadata.json of the error messages is fetched, planned and run with default settings; what it leaves out is said, and its seed is 0.
+    """
+    folder = lay_out(tmp_path / "d")
+    left_out = "octopus: no prompt for outpaint, so that is left out"
+    planned = plan(SweepFile.from_dict({"name": "small", "parameters": {"dataset": str(folder), "runs_folder": str(tmp_path / "sweep")}}))
+    it = resolved(folder)
+    assert left_out in printed(folder)
+    assert sum(left_out in line for line in planned.notes) == sum(left_out in line for line in it.said) == 1
+    assert [(edit.task, edit.seed) for edit in it.spec.edits] == [("inpaint", 0)]
+    assert [picture.prompt for picture in run(it)] == ["a red octopus on a beach"]
+    finish(it)
+    assert it.is_done
+
+
+def test_a_dataset_without_words_is_one_error(tmp_path):
+    """
+    Where nothing has a prompt, one line says so and how to give one; given as a parameter, it is enough.
+    """
+    folder = lay_out(tmp_path / "d", {"samples": [{key: SMALLEST["samples"][0][key] for key in ("name", "image", "mask")}]})
+    with pytest.raises(SpecError, match=r"1 problem.*\n.*none of the samples asked for has a prompt of its own for inpaint or outpaint; give one"):
+        resolved(folder)
+    assert len(resolved(folder, hyperparameters={"outpaint": {"prompt": "sand"}}).spec.edits) == 1
+
+
+def test_fetch_shows_seeds(tmp_path):
+    """
+    Each prompt stands with its seed, the default one too.
+    """
+    samples = [SMALLEST["samples"][0] | {"outpaint": {"prompt": "sand", "seed": -732}}]
+    shown = printed(lay_out(tmp_path / "d", {"samples": samples}))
+    assert "a red octopus on a beach (seed 0)" in shown
+    assert "sand (seed -732)" in shown
+
+
+@pytest.mark.parametrize(
+    ("denoising", "message"),
+    [
+        ({"num_inference_steps": 10, "strength": 0.05}, "strength 0.05 of num_inference_steps 10 leaves no step"),
+        ({"high_noise_frac": 0.001}, "high_noise_frac 0.001 leaves the base no step"),
+        ({"high_noise_frac": 0.999}, "high_noise_frac 0.999 leaves the refiner no step"),
+    ],
+)
+def test_a_stage_without_a_step_is_refused_before_the_run(tmp_path, denoising, message):
+    """
+    Where base or refiner would run no step, that is one line when the run is resolved.
+    """
+    with pytest.raises(SpecError, match=rf"1 problem.*\n.*hyperparameters\.denoising: {message}"):
+        resolved(lay_out(tmp_path / "d"), hyperparameters={"denoising": denoising})
+
+
+def test_a_picture_much_larger_than_the_working_size_is_told(tmp_path):
+    """
+    More than twice as wide as the models see it, a picture's size, the working size and the remedy are said once; at twice they are not.
+    """
+    folder = write_dataset(tmp_path / "scenes")
+    for name in ("0.png", "0-mask.png"):
+        with Image.open(folder / name) as image:
+            image.resize((512, 512), Image.Resampling.NEAREST).save(folder / name)
+    [line] = [line for line in resolved(folder).said if "working size" in line]
+    assert line.startswith(
+        "pictures of up to 512x512 are edited at 128x128, the checkpoint's working size, and what is painted is scaled up 4.0 times"
+    )
+    assert "crop the pictures" in line
+    assert not [line for line in resolved(folder, samples=["scene-1"]).said if "working size" in line]
+
+
+def test_a_full_disk_is_told_before_the_run(tmp_path, monkeypatch):
+    """
+    Less room than the pictures will take is said by run and plan; less than their least is refused; none is needed for what is made.
+    """
+    folder = write_dataset(tmp_path / "scenes")
+    sweep = SweepFile.from_dict({"name": "full", "parameters": {"dataset": str(folder), "runs_folder": str(tmp_path / "sweep")}})
+    free = {"bytes": 500_000}
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: Usage(10**9, 0, free["bytes"]))
+    said = "4 pictures and what is written about them will take about 862 kB"
+    assert [said in line for line in resolved(folder).said] == [True]
+    assert [line for line in plan(sweep).notes if said in line and "500 kB free" in line]
+    free["bytes"] = 20_000
+    with pytest.raises(DiskError, match="20 kB free; free some space, or choose another runs_folder"):
+        resolved(folder)
+    it = resolved(folder, samples=["scene-0"], tasks=["inpaint"])
+    it.folder.path.mkdir(parents=True)
+    it.folder.lines_file.write_text(json.dumps({}) + "\n")
+    free["bytes"] = 0
+    assert resolved(folder, samples=["scene-0"], tasks=["inpaint"]).room == ()

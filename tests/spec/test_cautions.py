@@ -1,0 +1,219 @@
+"""Every setting changes the picture, or it is said that it does not; and what spoils a picture is said before it is made."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import warnings
+from dataclasses import replace as replaced
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from sdxl_lab.checkpoints.locating import identify
+from sdxl_lab.checkpoints.own_defaults import defaults, traits
+from sdxl_lab.generation.generate import generate
+from sdxl_lab.generation.trajectory import TrajectoryCache
+from sdxl_lab.settings.hyperparams import flatten, merge, replace
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.cautions import CautionWarning, FewSteps, Traits, cautions
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.run_spec import RunSpec
+from tests import conftest
+from tests.support.edits import cpu
+from tests.support.profiles import profile
+from tests.support.specs import OTHER_VALUES
+
+STEPS: dict[str, Any] = {"denoising": {"num_inference_steps": 6, "strength": 0.99, "guidance_scale": 6.0}}
+REFINED = merge(STEPS, {"denoising": {"high_noise_frac": 0.6}})
+CANVAS = merge(STEPS, {"mode": "canvas", "canvas": {"right_px": 13}})
+
+OTHERS = OTHER_VALUES | {"conditioning.original_size": [48, 80]}
+
+CONTEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "guided": ("random_pair", "inpaint", STEPS),
+    "not guided": ("random_pair", "inpaint", merge(STEPS, {"denoising": {"guidance_scale": 1.0}})),
+    "nine channels": ("random_inpaint_pair", "inpaint", STEPS),
+    "beyond the borders": ("random_pair", "outpaint", CANVAS),
+    "dilated": ("random_pair", "inpaint", merge(STEPS, {"mask": {"kernel_size": 5}})),
+    "dilated by nothing": ("random_pair", "inpaint", merge(STEPS, {"mask": {"iterations": 0}})),
+    "refined": ("random_pair", "inpaint", REFINED),
+    "refined, not guided": ("random_pair", "inpaint", merge(REFINED, {"denoising": {"guidance_scale": 1.0}})),
+    "refined, base guided": ("random_pair", "inpaint", merge(REFINED, {"refiner": {"guidance_scale": 1.0}})),
+    "refined, refiner guided": ("random_pair", "inpaint", merge(REFINED, {"denoising": {"guidance_scale": 1.0}, "refiner": {"guidance_scale": 4.0}})),
+    "refined by a base": ("two_bases", "inpaint", REFINED),
+    "told the guidance": ("told_guidance", "inpaint", STEPS),
+}
+"""A checkpoint, a task and settings, in which each setting alone is given another value."""
+
+QUICK = ("guided", "beyond the borders", "refined")
+
+
+@pytest.fixture(scope="session")
+def told_guidance(tmp_path_factory) -> Path:
+    """
+    A base whose UNet is told the guidance, as latent consistency models are.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(conftest.OTHER_SIZES, "time_cond_proj_dim", 16)
+        return conftest.write_checkpoint(tmp_path_factory.mktemp("told"), refiner=None)
+
+
+@pytest.fixture(scope="session")
+def two_bases(tmp_path_factory) -> Path:
+    """
+    A pair whose refiner is another base, as people refine by a second checkpoint.
+    """
+    first, second = (conftest.write_checkpoint(tmp_path_factory.mktemp("base"), refiner=None, seed=seed) for seed in (0, 1))
+    shutil.copytree(second / "base", first / "refiner")
+    return first
+
+
+def edit_of(task: Any, settings: dict[str, Any], negative_prompt: str | None = None) -> Edit:
+    """
+    An edit of the scene.
+    """
+    values = dict(sample="disc", task=task, prompt="a red star on grass", negative_prompt=negative_prompt, seed=-732, settings=settings)
+    return Edit.model_validate(values)
+
+
+def picture(edit: Edit, scene: Any, folder: Path, cache: TrajectoryCache) -> tuple[bytes, bytes]:
+    """
+    The result and what was decoded, without a word.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = generate(edit, scene[0], scene[1], cpu(folder), trajectories=cache)
+    return made.image.tobytes(), made.raw.tobytes()
+
+
+@pytest.fixture(scope="session")
+def photograph(scene) -> tuple[Image.Image, Image.Image]:
+    """The scene as files whose reading matters: with a color profile, and half transparent; the mask with a speck."""
+    image, mask = scene[0].convert("RGBA"), scene[1].copy()
+    image.putalpha(128)
+    image.info["icc_profile"] = profile()
+    mask.paste(255, (0, 0, 3, 3))
+    return image, mask
+
+
+@pytest.mark.parametrize("context", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CONTEXTS])
+def test_a_setting_changes_the_picture_or_it_is_said_that_it_does_not(request, photograph, context):
+    """
+    In each context, each setting given another value gives another picture, is refused, or is named as one without effect: exactly one of these.
+
+    Among the latter is `negative_crops_coords_top_left` in a base: the day that diffusers reads it there, this law fails.
+    """
+    fixture, task, settings = CONTEXTS[context]
+    folder, cache = request.getfixturevalue(fixture), TrajectoryCache()
+    has_refiner = cpu(folder).refiner is not None
+    plain, known = picture(edit_of(task, settings), photograph, folder, cache), cpu(folder).traits
+    wrong = {}
+    for path, value in [*OTHERS.items(), ("negative_prompt", "snow")]:
+        if (path == "denoising.high_noise_frac" and not has_refiner) or flatten(settings).get(path) == value:
+            continue
+        if path == "mask.specks" and settings.get("mode") == "canvas":  # there it is neutral whatever is asked
+            continue
+        try:
+            edit = edit_of(task, settings, "snow") if path == "negative_prompt" else edit_of(task, replace(settings, path, value))
+        except ValidationError:
+            assert path.startswith(("canvas", "mode"))
+            continue
+        said = [caution for caution in cautions(edit, known) if path in re.split(" has no effect: | have no effect: ", caution)[0].split(" and ")]
+        if (picture(edit, photograph, folder, cache) != plain) == bool(said):
+            wrong[path] = said
+    assert wrong == {}
+
+
+def test_guidance_between_none_and_one_is_none(random_pair, scene):
+    """
+    A scale of 0.5 makes the picture of 0 and of 1, in base and refiner, and that is said.
+    """
+    cache, refined = TrajectoryCache(), merge(REFINED, {"denoising": {"guidance_scale": 1.0}})
+    for settings, path in ((STEPS, "denoising.guidance_scale"), (refined, "refiner.guidance_scale")):
+        edits = [edit_of("inpaint", replace(settings, path, scale)) for scale in (0, 0.5, 1)]
+        assert len({picture(edit, scene, random_pair, cache) for edit in edits}) == 1
+        assert [any(f"{path} 0.5 is as none" in caution for caution in cautions(edit)) for edit in edits] == [False, True, False]
+
+
+@pytest.mark.parametrize("task", ["inpaint", "outpaint"])
+@pytest.mark.parametrize("checkpoint", ["pocket", "sdxl", "sdxl-inpaint", "stabilityai/sdxl-turbo", "somebody/sdxl-lightning-4step"])
+@pytest.mark.parametrize("hyperparameters", [{}, {"refined": 0.8}, {"canvas": {"fill": "noise"}, "mask": {"kernel_size": 9}}])
+def test_defaults_need_no_caution(checkpoint, task, hyperparameters):
+    """
+    Where nothing unusual is asked for, nothing is said, whatever the checkpoint.
+    """
+    identity = CheckpointIdentity(
+        name=checkpoint, digest="0", family=checkpoint if checkpoint == "pocket" else "custom" if "/" in checkpoint else "sdxl"
+    )
+    if "refined" in hyperparameters:
+        hyperparameters = {} if "/" in checkpoint else {"denoising": {"high_noise_frac": 0.8}}
+    spec = RunSpec.from_parameters(name="a", dataset="b", checkpoint=checkpoint, hyperparameters=hyperparameters)
+    edit = spec.edit("star", task, prompt="a star", negative_prompt=None, seed=1, defaults=defaults(identity), size=(64, 64))
+    assert cautions(edit, traits(identity)) == []
+
+
+def few(kind: str, steps: int, guidance: float) -> Traits:
+    """
+    What is known of a checkpoint distilled to few steps.
+    """
+    return Traits(few_steps=FewSteps(kind=kind, num_inference_steps=steps, guidance_scale=guidance), timestep_spacing="trailing")
+
+
+TURBO_AS_MADE: dict[str, Any] = dict(num_inference_steps=4, strength=1.0, guidance_scale=0.0)
+SPOILT: dict[str, tuple[dict[str, Any], Traits, str]] = {
+    "SDXL's settings for Turbo": (
+        {},
+        few("turbo", 4, 0.0),
+        r"\(turbo\) was made for about 4 steps .* num_inference_steps 70 at guidance_scale 7\.5 burns",
+    ),
+    "guidance for Lightning": (TURBO_AS_MADE | {"guidance_scale": 7.5}, few("lightning", 8, 0.0), r"\(lightning\).*guidance_scale 7\.5 burns"),
+    "the first step left out": (
+        TURBO_AS_MADE | {"strength": 0.99},
+        few("turbo", 4, 0.0),
+        r"strength 0\.99 leaves out the first .* choose strength 1\.0",
+    ),
+    "leading steps": (TURBO_AS_MADE, replaced(few("turbo", 4, 0.0), timestep_spacing="leading"), r"spaces them as leading.*scheduler_config\.json"),
+    "Euler for a consistency model": (TURBO_AS_MADE, few("lcm", 4, 1.0), r"choose scheduler lcm"),
+    "a scheduler as Turbo's": ({}, Traits(may_be_few_steps=True), r"If it is such a one, 70 steps at guidance_scale 7\.5 burn it"),
+    "a refiner early": (dict(high_noise_frac=0.6), Traits(refiner_from=0.8), r"high_noise_frac is 0\.6, .* trained from 0\.8 on"),
+    "stock with 9 channels": (dict(high_noise_frac=0.8, handover="stock"), Traits(in_channels=9), r"choose handover consistent"),
+    "no refiner": (dict(high_noise_frac=0.8), Traits(has_refiner=False), r"this checkpoint has no refiner; set high_noise_frac to null"),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_what_spoils_a_picture_is_said(case):
+    """
+    Settings that a checkpoint was not made for are named with what to choose instead, in one sentence each.
+    """
+    denoising, known, message = SPOILT[case]
+    edit = edit_of("inpaint", {"denoising": {"num_inference_steps": 70, "guidance_scale": 7.5, "strength": 0.99} | denoising})
+    (said,) = cautions(edit, known)
+    assert re.search(message, said)
+    assert cautions(edit) == []
+
+
+def test_what_is_known_before_loading_is_what_is_known_after(random_pair, random_inpaint_pair, two_bases, told_guidance):
+    """
+    The files of a folder tell as much of a checkpoint as its loaded models.
+    """
+    for folder in (random_pair, random_inpaint_pair, two_bases, told_guidance):
+        has_refiner = cpu(folder).refiner is not None
+        assert traits(identify(str(folder))) == replaced(cpu(folder).traits, has_refiner=has_refiner)
+
+
+def test_cautions_are_given_as_warnings(random_pair, scene):
+    """
+    A picture is made all the same, with each caution as a warning that points to whoever asked for it.
+    """
+    edit = edit_of("inpaint", merge(STEPS, {"conditioning": {"negative_crops_coords_top_left": [8, 0]}, "refiner": {"aesthetic_score": 9.0}}))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        generate(edit, scene[0], scene[1], cpu(random_pair))
+    ours = [warning for warning in caught if warning.category is CautionWarning]
+    assert [str(warning.message) for warning in ours] == cautions(edit, cpu(random_pair).traits)
+    assert [warning.filename for warning in ours] == [__file__] * 2

@@ -1,0 +1,79 @@
+"""Sweeps of quick runs, one picture each, for the tests of sweeps: fixtures that test files import by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from sdxl_lab.sweeps.attempts import Attempts
+from sdxl_lab.sweeps.plan import Plan
+from sdxl_lab.sweeps.planner import plan
+from sdxl_lab.sweeps.sweep_file import SweepFile
+from tests.support.datasets import write_dataset
+
+SEED, FRAC = "hyperparameters.seed", "hyperparameters.denoising.high_noise_frac"
+
+PARAMETERS: dict[str, Any] = {"name": "quick", "dataset": "pocket-scenes", "checkpoint": "pocket", "samples": None, "tasks": ["inpaint"]}
+PARAMETERS |= {"hyperparameters": {}, "tracking": "off", "runs_folder": "runs"}
+ASSIGNED = "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items())
+MAKE = f"""
+from sdxl_lab.runs.experiment import finish, resolve, run
+from sdxl_lab.spec.resolved_spec import RunSpec
+resolved = resolve(RunSpec.from_parameters({", ".join(f"{name}={name}" for name in PARAMETERS)}))
+run(resolved)
+"""
+FINISH = "finish(resolved)"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_kernel() -> Iterator[None]:
+    """Ends the kernel that all of these tests share."""
+    yield
+    from sdxl_lab.kernels import engine
+
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    """Two scenes."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
+
+
+@pytest.fixture
+def notebook(tmp_path) -> Callable[..., Path]:
+    """Writes a notebook that makes its run, with code of one's own before or after the pictures."""
+
+    def write(*, before: str = "", after: str = "") -> Path:
+        cells = [nbformat.v4.new_code_cell(source) for source in (ASSIGNED, before, MAKE, after, FINISH) if source]
+        cells[0].metadata["tags"] = ["parameters"]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebook.ipynb")
+        return tmp_path / "notebook.ipynb"
+
+    return write
+
+
+@pytest.fixture
+def planned(dataset, random_pair, tmp_path) -> Callable[..., Plan]:
+    """Plans a sweep of quick runs of one picture."""
+
+    def make(notebook: Path, **content: Any) -> Plan:
+        parameters = {"dataset": str(dataset), "checkpoint": str(random_pair), "samples": ["scene-1"], "runs_folder": str(tmp_path / "runs")}
+        parameters |= {"hyperparameters.denoising.num_inference_steps": 4}
+        return plan(SweepFile.from_dict({"name": "test", "notebook": str(notebook), "parameters": parameters} | content))
+
+    return make
+
+
+def tries(made: Plan) -> list[list[str | None]]:
+    """How each attempt at each pending run ended, whichever sweep made it."""
+    found = []
+    for item in made.pending:
+        lines = (item.folder.parent / ".attempts" / f"{item.run_id}.jsonl").read_text().splitlines()
+        names = dict.fromkeys(line.split('"')[3] for line in lines)
+        found.append([attempt.end for name in names for attempt in Attempts(item.folder.parent, item.run_id).of(name)])
+    return found

@@ -1,0 +1,75 @@
+"""Small runs to record in tests: three tiny pictures, made without a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sdxl_lab.settings.sections import Edit, Task
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.run_spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Made:
+    """What `generate` returns, as far as records care."""
+
+    image: Image.Image
+    raw: Image.Image
+    input_image: Image.Image
+    mask_image: Image.Image
+    working_size: tuple[int, int] = (16, 16)
+    stretch: float = 1.0
+    base_steps: int = 24
+    refiner_steps: int = 6
+    seconds: float = 0.25
+
+    @property
+    def seam_image(self) -> Image.Image:
+        """All that was repainted was composited."""
+        return self.mask_image
+
+
+def resolved_run(runs_folder: Path, dataset: str = "pocket-scenes", tracking: str = "offline", **hyperparameters: object) -> ResolvedSpec:
+    """A run over two samples: three pictures."""
+    spec = RunSpec.from_parameters(
+        name="test",
+        dataset=dataset,
+        checkpoint="pocket",
+        hyperparameters={"denoising": {"num_inference_steps": 30, "high_noise_frac": 0.8}, **hyperparameters},
+        tracking=tracking,
+        runs_folder=str(runs_folder),
+    )
+    words: list[tuple[str, Task, int]] = [("octopus", "inpaint", -732), ("octopus", "outpaint", 5), ("café au lait", "inpaint", 2**63)]
+    edits = tuple(
+        Edit(
+            sample=sample, task=task, prompt=f"a red {sample}, on “sand”", negative_prompt=None, seed=seed, settings=spec.settings(task, {}, (64, 64))
+        )
+        for sample, task, seed in words
+    )
+    return ResolvedSpec(
+        spec=spec,
+        dataset=DatasetIdentity(name="pocket-scenes", version="1", digest="d" * 64),
+        checkpoint=CheckpointIdentity(name="pocket", digest="c" * 64, family="pocket"),
+        edits=edits,
+        dtype="float32",
+        threads=1,
+        device="cpu",
+    )
+
+
+def made_for(edit: Edit, size: tuple[int, int] = (24, 16)) -> Made:
+    """Pixels that depend on the edit alone, those of the input on its sample."""
+    width, height = size
+    pixels = [
+        np.random.RandomState(sum(words.encode())).randint(0, 256, (height, width, 3)).astype(np.uint8)
+        for words in (edit.sample + edit.task, edit.sample)
+    ]
+    mask = np.zeros((height, width), np.uint8)
+    mask[4:12, 6:18] = 255
+    return Made(
+        image=Image.fromarray(pixels[0]), raw=Image.fromarray(pixels[0]), input_image=Image.fromarray(pixels[1]), mask_image=Image.fromarray(mask)
+    )

@@ -1,0 +1,64 @@
+"""Specs of a dataset that need not exist: parameters, plans, and a value other than the default for every setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.run_spec import RunSpec
+
+PARAMETERS: dict[str, Any] = {"name": "octopus", "dataset": "pocket-scenes", "checkpoint": "pocket"}
+DEFAULTS = {"denoising": {"num_inference_steps": 30, "strength": 0.99}}
+"""A checkpoint's."""
+
+WORDS: dict[str, Any] = {"prompt": "a red star", "negative_prompt": None, "seed": -732}
+"""A dataset's."""
+
+OTHER_VALUES: dict[str, Any] = {
+    "denoising.num_inference_steps": 31,
+    "denoising.guidance_scale": 7.0,
+    "denoising.strength": 1.0,
+    "denoising.scheduler": "heun",
+    "denoising.high_noise_frac": 0.8,
+    "denoising.handover": "stock",
+    "refiner.guidance_scale": 5.0,
+    "refiner.aesthetic_score": 7.0,
+    "refiner.negative_aesthetic_score": 2.0,
+    "mask.kernel_size": 7,
+    "mask.iterations": 2,
+    "mask.feather_px": 3,
+    "mask.latent_mask": "cover",
+    "mask.specks": "keep",
+    "conditioning.original_size": [64, 64],
+    "conditioning.crops_coords_top_left": [0, 8],
+    "conditioning.target_size": [128, 192],
+    "conditioning.negative_original_size": [32, 32],
+    "conditioning.negative_crops_coords_top_left": [8, 0],
+    "conditioning.negative_target_size": [64, 32],
+    "canvas.left_px": 1,
+    "canvas.right_px": 2,
+    "canvas.top_px": 3,
+    "canvas.bottom_px": 4,
+    "canvas.fill": "noise",
+    "canvas.overlap_px": 0,
+    "mode": "canvas",
+    "image.color_profile": "ignore",
+    "image.background": "gray",
+}
+"""For every setting of a picture, a value that is not its default."""
+
+
+def make_spec(hyperparameters: dict[str, Any] | None = None, **others: Any) -> RunSpec:
+    """
+    What the gate makes of the parameters, with some of them changed.
+    """
+    return RunSpec.from_parameters(**{**PARAMETERS, "hyperparameters": hyperparameters or {}, **others})
+
+
+def plan(run: RunSpec, samples: tuple[str, ...] = ("star", "ring"), words: dict[str, Any] | None = None) -> tuple[Edit, ...]:
+    """
+    The pictures of a run, over a dataset of these samples and words.
+    """
+    return tuple(
+        run.edit(sample, task, defaults=DEFAULTS, size=(64, 64), **(words or WORDS)) for sample in run.samples or samples for task in run.tasks
+    )

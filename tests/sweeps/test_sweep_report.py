@@ -1,0 +1,33 @@
+"""The report of a sweep."""
+
+from __future__ import annotations
+
+from sdxl_lab.runs import resolution
+from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.sweeps.planner import plan
+from sdxl_lab.sweeps.report import report
+from sdxl_lab.sweeps.sweep_file import SweepFile
+from tests.support import report_runs
+from tests.viewing.test_report import values_of
+
+
+def test_a_sweeps_report_tells_what_is_made_failed_or_missing(tmp_path):
+    """
+    Of three points, one recorded, one failed before it had a folder, one never begun, the report beside the runs shows each as what it is.
+    """
+    content = {
+        "name": "warm-days",
+        "parameters": {"samples": ["red-circle"], "tasks": ["inpaint"], "tracking": "off", "runs_folder": str(tmp_path / "three")},
+        "grid": {"hyperparameters.denoising.num_inference_steps": [3, 5, 7]},
+    }
+    planned = plan(SweepFile.from_dict(content))
+    made, failed, _ = planned.runs
+    report_runs.recorded(resolution.resolve(RunSpec.from_parameters(**made.parameters)).spec)
+    path = report(planned, {failed.label: "it was too warm"})
+    assert path == tmp_path / "three" / "report.html"
+    values = values_of(path)
+    [axis] = [axis for axis in values["axes"] if axis["name"] == "num_inference_steps"]
+    found = {axis["values"][item["at"][values["axes"].index(axis)]]: (item["state"], item.get("message")) for item in values["pictures"]}
+    steps = [run.parameters["hyperparameters"]["denoising"]["num_inference_steps"] for run in planned.runs]
+    assert [found[step] for step in steps] == [("done", None), ("failed", "it was too warm"), ("missing", None)]
+    assert values["title"] == "warm-days"

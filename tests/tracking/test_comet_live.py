@@ -1,0 +1,192 @@
+"""Runs in Comet, by the unmodified SDK against the stand-in: live, pushed later, and what of this machine goes along."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.tracking import confirmed, sender
+from tests.support.comet_runs import kernel, only, told, until, workers_of
+from tests.support.comet_server import Backend, serving
+from tests.support.runs import made_for, resolved_run
+
+COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    """The stand-in, as the account of this process and of those it starts."""
+    with serving(Backend()) as backend:
+        for name, value in backend.environment().items():
+            monkeypatch.setenv(name, value)
+        yield backend
+        assert backend.unknown == []
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """A run of three pictures, done, that Comet knows nothing of."""
+    resolved = resolved_run(tmp_path / "runs" / "live", dataset=str(tmp_path / "my pictures"), tracking="online")
+    run = RunFolder.of(resolved)
+    with run.open(resolved):
+        for edit in run.pending():
+            run.add_picture(edit, made_for(edit), {"change_outside_max": 2.5})
+        run.finish()
+    return run
+
+
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_pictures_appear_while_the_run_goes_on(backend, tmp_path):
+    """
+    A picture is in Comet before the next one is made, no step of the run waits for it, and in the end everything is there and finished.
+    """
+    with kernel(tmp_path / "runs" / "live") as made:
+        made.do("begin", "picture")
+        assert made.seconds < 5
+        until(lambda: any(image.name == "inpaint" for experiment in backend.experiments.values() for image in experiment.images))
+        assert {image.step for image in only(backend).images} == {0}
+        assert only(backend).running
+        made.do("picture", "picture", "end")
+        if made.end():  # a machine with much else to do is too slow to be live
+            sender.push(made.run)
+    experiment = only(backend)
+    assert confirmed.standing(made.run).is_whole
+    assert not experiment.running
+    assert "prompts.csv" in [asset.name for asset in experiment.assets]
+    results = {(image.name, image.step): image.sha256 for image in experiment.images}
+    assert set(results) == {
+        ("input", 0), ("inpaint", 0), ("inpaint-mask", 0), ("outpaint", 0), ("outpaint-mask", 0),
+        ("input", 1), ("inpaint", 1), ("inpaint-mask", 1), ("contact-sheet", None),
+    }  # fmt: skip
+    assert len(experiment.metrics) == 12
+    until(lambda: not workers_of(made.run))
+
+
+def test_pushing_twice_changes_nothing(backend, run, tmp_path, monkeypatch):
+    """
+    A second push, also from another machine, writes nothing; what changed is sent, and replaces what it was before.
+    """
+    sender.push(run)
+    first, requests = told(only(backend)), len(backend.requests)
+    elsewhere = RunFolder(shutil.copytree(run.path, tmp_path / "other machine" / "runs" / "live" / run.path.name))
+    (tmp_path / "other home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "other home"))
+    sender.push(elsewhere)
+    assert told(only(backend)) == first
+    assert {method for method, _ in backend.requests[requests:]} == {"GET"}
+    for number in (1, 2):
+        cell = {"cell_type": "code", "source": f"x = {number}", "metadata": {}, "outputs": [], "execution_count": 1}
+        elsewhere.executed_notebook.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+        assert not confirmed.standing(elsewhere).is_whole
+        sender.push(elsewhere)
+        assert confirmed.standing(elsewhere).is_whole
+    [notebook] = [asset for asset in only(backend).assets if asset.name == "executed.ipynb"]
+    assert b"x = 2" in notebook.content
+    assert told(only(backend)) | {"assets": first["assets"]} == first
+
+
+def test_a_server_that_lists_late_gets_nothing_twice(backend, run):
+    """
+    Where Comet lists only after seconds what it has accepted, push waits for the listing and sends nothing again.
+    """
+    backend.lag(3.0)
+    sender.push(run)
+    backend.clear()
+    uploads = [path for _, path in backend.requests if path.endswith("visualizations/upload")]
+    assert len(uploads) == len(only(backend).images) == 8
+    assert confirmed.standing(run).is_whole
+
+
+def test_a_long_prompt_is_whole_somewhere(backend, tmp_path):
+    """
+    A prompt that is too long for a parameter is cut there, tells the hash of all prompts, and is whole in the metadata and in prompts.csv.
+    """
+    resolved = resolved_run(tmp_path / "runs" / "live", tracking="online")
+    prompts = [f"{number} {'very ' * 500}long" for number in range(2)]
+    edits = [edit.model_copy(update={"prompt": prompt}) for edit, prompt in zip(resolved.edits[:2], prompts, strict=True)]
+    long = ResolvedSpec.model_validate(resolved.model_dump() | {"edits": [edit.model_dump() for edit in edits]})
+    run = RunFolder.of(long)
+    with run.open(long):
+        for edit in run.pending():
+            run.add_picture(edit, made_for(edit))
+    sender.push(run)
+    experiment = only(backend)
+    shown = {name: experiment.parameters[f"{name}|prompt"] for name in ("inpaint", "outpaint")}
+    assert all(len(text) <= 1000 and prompt.startswith(text[:999]) for text, prompt in zip(shown.values(), prompts, strict=True))
+    assert len({experiment.parameters[f"{name}|prompts_sha256"] for name in shown}) == 2
+    found = {image.name: image.metadata for image in experiment.images}
+    assert [(found[name] or {})["prompt"] for name in shown] == prompts
+    assert all(prompt.encode() in experiment.assets[0].content for prompt in prompts)
+    assert not experiment.running
+    assert experiment.crashed
+
+
+def test_the_commands_say_where_runs_stand(backend, run, tmp_path):
+    """
+    `status` tells without a request what Comet lacks; `push` brings it there and leaves with 0; without a key it leaves with 1 and one line.
+    """
+    before = call("status", tmp_path)
+    assert before.returncode == 0
+    assert "3 of 3" in before.stdout
+    assert "has nothing" in before.stdout
+    assert backend.requests == []
+    pushed = call("push", tmp_path)
+    assert pushed.returncode == 0, pushed.stderr
+    assert only(backend).key in pushed.stdout
+    assert "has all of it" in call("status", run.path).stdout
+    for name in ("COMET_API_KEY", "COMET_URL_OVERRIDE"):
+        os.environ.pop(name)  # the fixture puts them back
+    without = call("push", run.path)
+    assert (without.returncode, without.stdout, without.stderr.count("\n")) == (1, "", 1)
+    assert "COMET_API_KEY" in without.stderr
+
+
+def test_a_refused_key_is_one_error(backend, run):
+    """
+    A key that Comet does not accept ends `push` at once, with 1 and one line that does not repeat it.
+    """
+    backend.expire_key()
+    said = call("push", run.path)
+    assert said.returncode == 1
+    [line] = [line for line in said.stderr.splitlines() if line.startswith("sdxl-lab: ") and not line.startswith("sdxl-lab: sending ")]
+    assert "does not accept the API key" in line
+    assert backend.api_key not in said.stderr
+    assert not confirmed.standing(run).is_whole
+
+
+@pytest.mark.parametrize(
+    ("variable", "shows"),
+    [
+        ("COMET_AUTO_LOG_ENV_HOST", lambda experiment: platform.node() in str(experiment.system)),
+        ("COMET_AUTO_LOG_GIT_METADATA", lambda experiment: experiment.git),
+        ("COMET_AUTO_LOG_CLI_ARGUMENTS", lambda experiment: "pytest" in str(experiment.parameters) + str(experiment.system)),
+    ],
+)
+@pytest.mark.slow
+def test_what_is_private_can_be_turned_on(variable, shows, backend, run, monkeypatch):
+    """
+    Each of Comet's own switches in the environment turns its part on; without it the part is not sent.
+    """
+    sender.push(run)
+    assert not shows(only(backend))
+    shutil.rmtree(run.comet_folder)
+    backend.experiments.clear()
+    monkeypatch.setenv("COMET_AUTO_LOG_ENV_DETAILS", "1")
+    monkeypatch.setenv(variable, "1")
+    sender.push(run)
+    assert shows(only(backend))

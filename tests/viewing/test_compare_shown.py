@@ -1,0 +1,214 @@
+"""A comparison on a terminal, by the command, and in its notebook."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from rich.console import Console
+
+from sdxl_lab.kernels import notebooks
+from sdxl_lab.runs import resolution
+from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.sweeps.planner import plan
+from sdxl_lab.sweeps.sweep_file import SweepFile
+from sdxl_lab.viewing.compare import compare, print_comparison, telling
+from tests.support.commands import said
+from tests.support.compare_runs import SAMPLES, planned, recorded, seam
+
+COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
+
+
+def many(sample, task, seed):
+    """More metrics than a terminal shows at once, of all sizes."""
+    number = seam(sample, task, seed)["seam_delta_e"]
+    sizes = {"raw_seam_delta_e": number * 1e-4, "peak_memory_bytes": 2.5e9 + number, "colour_as_asked": 1.0, "raw_psnr_outside_db": 20 + number}
+    return {"seam_delta_e": number} | sizes
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Three runs with long names, which differ in six settings."""
+    folder = tmp_path_factory.mktemp("runs")
+    settings = [
+        {},
+        {"denoising": {"high_noise_frac": 0.8, "guidance_scale": 3.25}, "refiner": {"aesthetic_score": 7.5}},
+        {"mask": {"kernel_size": 25, "feather_px": 3}, "outpaint": {"mask": {"kernel_size": 5}}},
+    ]
+    for index, given in enumerate(settings):
+
+        def measured(sample, task, seed, index=index):
+            return {name: number + index * SAMPLES.index(sample) / 9 for name, number in many(sample, task, seed).items()}
+
+        recorded(planned(folder, f"{index}-of-three-runs-with-a-name-that-is-rather-long", given), measured)
+    return folder
+
+
+def printed(runs, width, **asked):
+    """What is printed on a terminal of some width."""
+    file = io.StringIO()
+    print_comparison(compare([runs]), console=Console(file=file, width=width, highlight=False), **asked)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_it_fits_the_terminal(runs, width):
+    """
+    No line is wider than the terminal, no number is cut, and every setting that differs is told.
+    """
+    said = printed(runs, width)
+    assert max(map(len, said.splitlines())) <= width
+    assert "..." not in "".join(line for line in said.splitlines() if "[" in line and "low" not in line and "three-runs" not in line)
+    joined = said.replace("\n", " ")
+    for last in ("guidance_scale", "high_noise_frac", "aesthetic_score", "kernel_size", "feather_px"):
+        assert last in joined
+
+
+def test_rows_are_told_apart(tmp_path):
+    """
+    Of a grid over three settings, whose runs' names begin alike, each row has a name of its own and its value of every setting, at any width.
+    """
+    grid = list(itertools.product((3.25, 12.0), (0.6, 0.85), (5, 25)))
+    for guidance, frac, kernel in grid:
+        settings = {"denoising": {"guidance_scale": guidance, "high_noise_frac": frac}, "mask": {"kernel_size": kernel}}
+        name = f"a-sweep-over-everything-guidance_scale_{guidance:g}-high_noise_frac_{frac}-kernel_size_{kernel}"
+        recorded(planned(tmp_path, name, settings, samples=SAMPLES[:1], tasks=("inpaint",)))
+    for width in (60, 80, 200):
+        lines = [line.split() for line in printed(tmp_path, width, metrics=["steps"]).partition("\nsteps,")[0].splitlines()]
+        rows = [[cell for number, *cells in filter(None, lines) if number == str(row + 1) for cell in cells] for row in range(8)]
+        assert len({name for name, *_ in rows}) == 8
+        assert [tuple(map(float, row[1:4])) for row in rows] == grid
+        assert [row[4:6] for row in rows] == [["1", "24+6"]] * 8
+
+
+def test_a_telling_choice_is_printed_and_the_others_are_named(runs):
+    """
+    Without `--metric` one metric of each kind is printed and the others are named; with it, those that were asked for alone.
+    """
+    said = printed(runs, 80)
+    assert "seam_delta_e, lower is better" in said
+    assert "also measured, see --metric and --csv: peak_memory_bytes" in said
+    assert "steps, lower is better" in said
+    asked = printed(runs, 80, metrics=["peak_memory_bytes"])
+    assert "\npeak_memory_bytes, not judged: " in asked
+    assert "seam_delta_e, lower is better" not in asked
+
+
+def test_seconds_are_shown_as_spent(runs):
+    """
+    Seconds stand beside the steps as spent, and as a metric, by either name, without a word on better or worse.
+    """
+    lines = printed(runs, 200).splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith("1 "))
+    assert [line.split()[-1] for line in lines[first - 2 : first]] == ["seconds", "spent"]
+    for name in ("seconds", "seconds_spent"):
+        said = printed(runs, 80, metrics=[name])
+        assert "\nseconds_spent, not judged: " in said
+        assert "better" not in said
+        assert max(map(len, said.splitlines())) <= 80
+
+
+def test_names_in_the_records_can_not_steer_the_terminal(tmp_path):
+    """
+    Control characters of a prompt do not reach the terminal, and brackets are shown as they are.
+    """
+    hostile = planned(tmp_path, "hostile", prompts=False)
+    hostile = hostile.model_copy(update={"edits": tuple(edit.model_copy(update={"prompt": "\x1b[2J[red]"}) for edit in hostile.edits)})
+    recorded(hostile)
+    recorded(planned(tmp_path, "plain", prompts=False))
+    said = printed(tmp_path, 80)
+    assert "\x1b" not in said
+    assert "[red]" in said
+
+
+def test_the_command_prints_and_writes(runs, tmp_path):
+    """
+    `sdxl-lab compare` prints 80 columns at most, and its CSV holds the numbers of the data frame.
+    """
+    path = tmp_path / "new" / "numbers.csv"
+    arguments = ["compare", runs, "--reference", "2", "--task", "inpaint", "--csv", path]
+    said = subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=True, env={"COLUMNS": "80"})
+    assert said.stdout.endswith(f"written: {path}\n")
+    assert max(map(len, said.stdout.splitlines()[:-1])) <= 80
+    table = compare([runs], reference="2", task="inpaint").table()
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["run"] for line in lines] == table.index.tolist()
+    for metric in ("seam_delta_e", "seam_delta_e_difference_low", "raw_seam_delta_e_high", "peak_memory_bytes"):
+        assert [float(line[metric] or "nan") for line in lines] == pytest.approx(table[metric].tolist(), nan_ok=True)
+
+
+def test_a_sweep_file_stands_for_its_runs(tmp_path):
+    """
+    A sweep's file compares those of its points that are recorded, wherever they come in the folder, and no other run beside them.
+    """
+    sweep = tmp_path / "frac.yaml"
+    common = {"dataset": "pocket-scenes", "checkpoint": "pocket", "tracking": "off", "runs_folder": str(tmp_path / "runs"), "samples": ["red-circle"]}
+    points = [{"hyperparameters.mask.feather_px": width} for width in (0, 1, 2)]
+    sweep.write_text(json.dumps({"name": "frac", "parameters": common, "points": points}))
+    made = [resolution.resolve(RunSpec.from_parameters(**run.parameters)).spec for run in plan(SweepFile.read(sweep)).runs]
+    for resolved in made[:2]:
+        recorded(resolved, lambda *_: {"seam_delta_e": 1.0})
+    recorded(planned(tmp_path / "runs", "another"))
+    shown = said("compare", sweep).out
+    assert [line.split()[1] for line in shown.splitlines()[2:5] if line] == [resolved.spec.name for resolved in made[:2]]
+    assert "another" not in shown
+
+
+def test_what_cannot_be_compared_is_one_message(runs, tmp_path):
+    """
+    A folder without runs, an unknown metric or reference leaves with 1, nothing on stdout, and one message.
+    """
+    for arguments, message in (
+        ([tmp_path], "holds no run"),
+        ([runs, "--metric", "seam_delta"], "Did you mean seam_delta_e?"),
+        ([runs, "--reference", "nobody"], "which is none of the runs compared"),
+        ([runs, "--task", "paint"], "allowed are inpaint and outpaint"),
+    ):
+        said = subprocess.run([COMMAND, "compare", *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+        assert (said.returncode, said.stdout) == (1, "")
+        assert message in said.stderr
+        assert len(said.stderr.splitlines()) == 1
+
+
+def test_the_notebook_is_thin_and_without_outputs():
+    """
+    The notebook has about eight code cells without outputs, defines nothing, and its parameters are those of the command.
+    """
+    notebook = nbformat.read(notebooks.find("compare"), as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert len(code) <= 9
+    assert not [cell for cell in code if cell.outputs or cell.execution_count]
+    assert not [node for cell in code for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    assert list(notebooks.parameters_of(notebooks.find("compare"))) == ["runs", "reference", "metrics", "task", "pool_seeds"]
+
+
+def test_the_notebook_runs_through_papermill(runs, tmp_path):
+    """
+    Run by papermill over three runs, the notebook is whole and shows the settings, the means and verdicts of the data frame, and pictures.
+    """
+    output = tmp_path / "compared.ipynb"
+    notebooks.run(notebooks.find("compare"), {"runs": [str(runs)], "reference": "2", "task": "outpaint"}, output)
+    cells = json.loads(output.read_text())["cells"]
+    shown = "".join(line for cell in cells for out in cell.get("outputs", []) for line in out.get("data", {}).get("text/html", []))
+    compared = compare([runs], reference="2", task="outpaint")
+    assert all(path in shown for path in compared.differing)
+    assert f"{compared.by_metric(telling(compared)[0])['mean'].iloc[0]:.3f}" in shown
+    assert shown.count("<img ") == 9
+
+
+def test_the_notebook_shows_one_run_too(runs, tmp_path):
+    """
+    One unfinished run with few samples gives a whole notebook as well.
+    """
+    alone = recorded(planned(tmp_path / "runs", "alone"), count=1)
+    notebooks.run(notebooks.find("compare"), {"runs": [str(alone.path)], "metrics": ["seconds"]}, tmp_path / "compared.ipynb")
+    assert "nothing to compare alone with" in (tmp_path / "compared.ipynb").read_text()
