@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from comet_backend.state import Asset
 from PIL import Image
 
 from sdxl_lab.comet import CometError, artifact
 from sdxl_lab.datasets import samples, sources
 from tests.support.artifact_backend import ASSET, FILES, LONG, asked_for, contents, leftovers, sea, version_of, write_dataset
+from tests.support.comet_backend.state import Asset
 
 
 def test_what_is_published_is_what_is_fetched(backend, tmp_path, one_worker):

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from comet_backend.asking import MULTIPART, ask, log, upload
 
+from tests.support.comet_backend.asking import MULTIPART, ask, log, upload
 from tests.support.comet_server import Backend, serving
 
 METADATA = "/api/rest/v2/experiment/metadata?experimentKey=e"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from comet_backend.state import Version
 from PIL import Image
 
 from sdxl_lab.comet import artifact
 from sdxl_lab.comet.dialogue import Dialogue, talking
+from tests.support.comet_backend.state import Version
 from tests.support.comet_server import Backend, serving
 
 ASSET = "experiment/asset/get-asset"

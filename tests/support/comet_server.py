@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from comet_backend import artifacts, reading, uploads, writing
-from comet_backend.faults import Drop, Fault, Faults
-from comet_backend.server import Server
-from comet_backend.state import Artifact, Asset, Experiment, State, Version
-from comet_backend.wire import BAD_KEY, CLIENT, REST, ROUTES, Refused, Reply, Request
+from tests.support.comet_backend import artifacts, reading, uploads, writing
+from tests.support.comet_backend.faults import Drop, Fault, Faults
+from tests.support.comet_backend.server import Server
+from tests.support.comet_backend.state import Artifact, Asset, Experiment, State, Version
+from tests.support.comet_backend.wire import BAD_KEY, CLIENT, REST, ROUTES, Refused, Reply, Request
 
 __all__ = ["Artifact", "Asset", "Backend", "Experiment", "Version", "serving"]
 

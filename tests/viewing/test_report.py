@@ -18,7 +18,7 @@ from PIL import Image
 from sdxl_lab.cli import report
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import digest_of_pixels
-from sdxl_lab.viewing.report import Missing, ReportError, page, pictures_folder, write_report
+from sdxl_lab.viewing.report import Missing, ReportError, files, pictures_folder, write_report
 from tests.support import report_runs
 from tests.support.runs import resolved_run
 
@@ -117,7 +117,7 @@ def test_a_report_names_no_other_place(page):
         assert not {"src", "href", "srcset", "action", "style", "ping"} & attributes.keys(), name
         assert not any(attribute.startswith("on") for attribute in attributes), name
     for file in ("report.html", "report.css", "data.js", "axes.js", "view.js", "grid.js", "viewer.js"):
-        part = (Path(page.__file__).parent / file).read_text()
+        part = (Path(files.__file__).parent / file).read_text()
         assert not re.search(r"\b(https?|wss?|ftp)://|[\"'(]//", part)
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(|fetch\(|XMLHttp|import\b", part)
     assert str(Path.home()) not in text

@@ -9,8 +9,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from comet_backend.faults import Fault
-from comet_backend.wire import Reply, Request
+from tests.support.comet_backend.faults import Fault
+from tests.support.comet_backend.wire import Reply, Request
 
 if TYPE_CHECKING:
     from tests.support.comet_server import Backend

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from comet_backend.state import Asset, Experiment, Logged, Point, State, now_ms
-from comet_backend.wire import REST, Refused, Reply, Request, route
-from comet_backend.writing import project_id
+from tests.support.comet_backend.state import Asset, Experiment, Logged, Point, State, now_ms
+from tests.support.comet_backend.wire import REST, Refused, Reply, Request, route
+from tests.support.comet_backend.writing import project_id
 
 
 def metadata(experiment: Experiment) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from comet_backend.state import Asset, State
-from comet_backend.wire import CLIENT, IMMUTABLE, REST, Refused, Reply, Request, route
-from comet_backend.writing import DONE
+from tests.support.comet_backend.state import Asset, State
+from tests.support.comet_backend.wire import CLIENT, IMMUTABLE, REST, Refused, Reply, Request, route
+from tests.support.comet_backend.writing import DONE
 
 NAMED_HERE = "auto-generated-in-the-backend"
 """What the SDK calls a text; the name it gets is one that Comet's own cometx shows."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from comet_backend.wire import UNKNOWN_ARTIFACT, UNKNOWN_EXPERIMENT, Refused
+from tests.support.comet_backend.wire import UNKNOWN_ARTIFACT, UNKNOWN_EXPERIMENT, Refused
 
 
 def now_ms() -> int:

@@ -7,8 +7,8 @@ import math
 import uuid
 from typing import Any
 
-from comet_backend.state import Experiment, Logged, Point, State, now_ms, text_of
-from comet_backend.wire import CLIENT, EXPERIMENT_EXISTS, REST, UNKNOWN_WORKSPACE, Refused, Reply, Request, route
+from tests.support.comet_backend.state import Experiment, Logged, Point, State, now_ms, text_of
+from tests.support.comet_backend.wire import CLIENT, EXPERIMENT_EXISTS, REST, UNKNOWN_WORKSPACE, Refused, Reply, Request, route
 
 IMAGE_LINKS = {"cometWebImageUrl": "api/image/download", "cometRestApiImageUrl": "api/rest/v2/image/get-image"}
 ASSET_LINKS = {"cometWebAssetUrl": "api/asset/download", "cometRestApiAssetUrl": "api/rest/v2/experiment/asset/get-asset"}

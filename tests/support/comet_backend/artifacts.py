@@ -6,8 +6,8 @@ import json
 from typing import Any
 from urllib.parse import unquote
 
-from comet_backend.state import Artifact, Asset, State, Version
-from comet_backend.wire import (
+from tests.support.comet_backend.state import Artifact, Asset, State, Version
+from tests.support.comet_backend.wire import (
     CLIENT,
     IMMUTABLE,
     REST,
@@ -20,7 +20,7 @@ from comet_backend.wire import (
     Request,
     route,
 )
-from comet_backend.writing import DONE
+from tests.support.comet_backend.writing import DONE
 
 
 def unknown(what: str) -> Refused:

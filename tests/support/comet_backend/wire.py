@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 if TYPE_CHECKING:
-    from comet_backend.state import State
+    from tests.support.comet_backend.state import State
 
 CLIENT = "/clientlib/"
 """Where a running experiment writes: what COMET_URL_OVERRIDE points at."""
