@@ -20,7 +20,7 @@ import time
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from sdxl_lab.checkpoints.loading import load
-from sdxl_lab.spec.resolved_spec import Compute
+from sdxl_lab.settings.sections import Compute
 began = time.perf_counter()
 load("pocket", Compute(threads=1)).refiner
 print(time.perf_counter() - began)

@@ -21,11 +21,12 @@ sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 from sdxl_lab.records import picture  # noqa: E402
 from sdxl_lab.records.folder import RunFolder  # noqa: E402
 from sdxl_lab.settings.sections import Edit  # noqa: E402
+from sdxl_lab.spec.generated import Generated  # noqa: E402
 from sdxl_lab.spec.resolved_spec import ResolvedSpec  # noqa: E402
 from sdxl_lab.viewing.report import write_report  # noqa: E402
 from tests.support.browser import CHROMIUM, chromium  # noqa: E402 - the browser of the tests needs no package
 from tests.support.report_runs import planned  # noqa: E402
-from tests.support.runs import Made  # noqa: E402
+from tests.support.runs import generated  # noqa: E402
 
 SAMPLES = 10
 
@@ -49,10 +50,10 @@ def record(resolved: ResolvedSpec, side_px: int) -> RunFolder:
     mask[side_px // 4 : side_px // 2, side_px // 3 : side_px // 2] = 255
     run = RunFolder.of(resolved)
 
-    def made(edit: Edit) -> Made:
+    def made(edit: Edit) -> Generated:
         before = photo(sum(edit.sample.encode()), side_px)
         after = photo(edit.seed + round(edit.settings.denoising.guidance_scale * 1000), side_px)
-        return Made(image=after, raw=after, input_image=before, mask_image=Image.fromarray(mask))
+        return generated(after, before, Image.fromarray(mask), edit)
 
     with run.open(resolved):
         for edit in run.pending():

@@ -26,38 +26,8 @@ from sdxl_lab.images import masks, pictures
 from sdxl_lab.kernels.slate import arithmetic
 from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.cautions import CautionWarning, cautions
+from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import as_it_matters
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Generated:
-    """One finished picture and how it came about.
-
-    Attributes:
-        edit: What was painted: the edit that was given, with what it left open filled in.
-        image: The result at the input's size plus the extension; outside the feathered mask it is the input, exactly.
-        raw: The decoded picture at the working size, before compositing.
-        input_image: The input as edited, RGB, extended where the canvas was.
-        mask_image: What was repainted, mode "L", 0 and 255, of `image`'s size.
-        seam_image: What of that was composited, less than all where an extended canvas overlaps the input; same mode and size.
-        working_size: (width, height) in pixels at which the UNets saw the picture.
-        stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
-        base_steps: UNet evaluations by the base that this picture is made of.
-        refiner_steps: The same by the refiner, 0 without one.
-        seconds: Wall time of this call, less whatever was remembered.
-    """
-
-    edit: Edit
-    image: Image.Image
-    raw: Image.Image
-    input_image: Image.Image
-    mask_image: Image.Image
-    seam_image: Image.Image
-    working_size: tuple[int, int]
-    stretch: float
-    base_steps: int
-    refiner_steps: int
-    seconds: float
 
 
 def generate(

@@ -6,7 +6,6 @@ Each metric is one function with its definition, unit and source; nothing is dow
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 from PIL import Image
 
@@ -16,13 +15,13 @@ from sdxl_lab.metrics.outside import change_outside, psnr_outside, ssim_outside
 from sdxl_lab.metrics.pixels import MetricError
 from sdxl_lab.metrics.seam import seam_delta_e, seam_gradient, seam_mismatch
 from sdxl_lab.metrics.words import WORDS, Better, Words
+from sdxl_lab.spec.generated import Generated
 
 __all__ = [
     "COLOURS",
     "WORDS",
     "Better",
     "MetricError",
-    "Result",
     "Words",
     "change_inside",
     "change_outside",
@@ -38,34 +37,11 @@ __all__ = [
 ]
 
 
-class Result(Protocol):
-    """One finished picture, as `generate` returns it.
-
-    Attributes:
-        image: The composited result, of size (W, H).
-        raw: The decoded picture before compositing, of any size.
-        input_image: What it started from, of size (W, H).
-        mask_image: White where it was repainted, of size (W, H).
-        seam_image: White where the decoded picture replaced the input, of size (W, H).
-    """
-
-    @property
-    def image(self) -> Image.Image: ...  # noqa: D102 - described above, as are those below
-    @property
-    def raw(self) -> Image.Image: ...  # noqa: D102
-    @property
-    def input_image(self) -> Image.Image: ...  # noqa: D102
-    @property
-    def mask_image(self) -> Image.Image: ...  # noqa: D102
-    @property
-    def seam_image(self) -> Image.Image: ...  # noqa: D102
-
-
-def measure(result: Result, *, colour: str | None = None) -> dict[str, float]:
+def measure(made: Generated, *, colour: str | None = None) -> dict[str, float]:
     """Measure a finished picture.
 
     Args:
-        result: The picture with its input, its masks, and what was decoded before compositing.
+        made: The picture with its input, its masks, and what was decoded before compositing.
         colour: The color that was asked for in the mask, if it is known.
 
     Returns:
@@ -86,23 +62,23 @@ def measure(result: Result, *, colour: str | None = None) -> dict[str, float]:
     Raises:
         MetricError: Result, input and masks differ in size.
     """
-    return dict(_measures(result, colour))
+    return dict(_measures(made, colour))
 
 
-def _measures(result: Result, colour: str | None) -> Iterator[tuple[str, float]]:
-    before, mask = result.input_image, result.mask_image
-    raw = result.raw if result.raw.size == before.size else result.raw.resize(before.size, Image.Resampling.LANCZOS)
-    for prefix, image in (("", result.image), ("raw_", raw)):
+def _measures(made: Generated, colour: str | None) -> Iterator[tuple[str, float]]:
+    before, mask = made.input_image, made.mask_image
+    raw = made.raw if made.raw.size == before.size else made.raw.resize(before.size, Image.Resampling.LANCZOS)
+    for prefix, image in (("", made.image), ("raw_", raw)):
         yield from _named(f"{prefix}change_outside", change_outside(before, image, mask))
         yield from _known(f"{prefix}psnr_outside_db", psnr_outside(before, image, mask))
         yield from _known(f"{prefix}ssim_outside", ssim_outside(before, image, mask))
-    yield from _known("seam_gradient", seam_gradient(result.image, result.seam_image))
-    yield from _known("seam_delta_e", seam_delta_e(result.image, result.seam_image))
-    yield from _known("raw_seam_delta_e", seam_mismatch(before, raw, result.seam_image))
-    yield from _named("change_inside", change_inside(before, result.image, mask))
-    yield from _known("sharpness_inside", sharpness_inside(result.image, mask))
+    yield from _known("seam_gradient", seam_gradient(made.image, made.seam_image))
+    yield from _known("seam_delta_e", seam_delta_e(made.image, made.seam_image))
+    yield from _known("raw_seam_delta_e", seam_mismatch(before, raw, made.seam_image))
+    yield from _named("change_inside", change_inside(before, made.image, mask))
+    yield from _known("sharpness_inside", sharpness_inside(made.image, mask))
     if colour is not None:
-        yield from _known("colour_as_asked", shows_colour(result.image, mask, colour))
+        yield from _known("colour_as_asked", shows_colour(made.image, mask, colour))
 
 
 def _named(name: str, numbers: Mapping[str, float]) -> Iterator[tuple[str, float]]:

@@ -19,11 +19,12 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, whole_lines, write_once, write_whole
 from sdxl_lab.files.locks import LockError, locked
 from sdxl_lab.records import machine
-from sdxl_lab.records.picture import UNREADABLE, Made, Picture, file_name, from_line, is_whole, pixels_of, to_line
+from sdxl_lab.records.picture import UNREADABLE, Picture, file_name, from_line, is_whole, pixels_of, to_line
 from sdxl_lab.records.prompts import prompts_table, step_of
 from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.records.stamps import as_note, digest_of_pixels, png, stamp_of, stamped_png
 from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.wording import counted
 
@@ -137,7 +138,7 @@ class RunFolder(RunFiles):
         whole = {picture.key for picture in self.pictures()}
         return tuple(edit for edit in self.resolved.edits if (edit.sample, edit.task) not in whole)
 
-    def add_picture(self, edit: Edit, made: Made, metrics: Mapping[str, float] | None = None, notes: Sequence[str] = ()) -> Picture:
+    def add_picture(self, edit: Edit, made: Generated, metrics: Mapping[str, float] | None = None, notes: Sequence[str] = ()) -> Picture:
         """Keep one picture: its PNG first, then its line.
 
         Args:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import quote
 
 from PIL import Image
@@ -22,38 +21,6 @@ FILES = ("image", "input_image", "mask_image")
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 LATER = ("picture_id", "notes")
 """What lines of 0.1.0 lack; written where there is something to say."""
-
-
-class Made(Protocol):
-    """What was made for one edit, as `generate` returns it.
-
-    Attributes:
-        image: The result at the input's size plus any extension.
-        input_image: What it started from, at the same size.
-        mask_image: The mask as really used, at the same size.
-        working_size: (width, height) in pixels the checkpoint worked at.
-        stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
-        base_steps: Denoising steps the base really ran.
-        refiner_steps: Denoising steps the refiner really ran.
-        seconds: Wall time.
-    """
-
-    @property
-    def image(self) -> Image.Image: ...  # noqa: D102 - described above, as are those below
-    @property
-    def input_image(self) -> Image.Image: ...  # noqa: D102
-    @property
-    def mask_image(self) -> Image.Image: ...  # noqa: D102
-    @property
-    def working_size(self) -> tuple[int, int]: ...  # noqa: D102
-    @property
-    def stretch(self) -> float: ...  # noqa: D102
-    @property
-    def base_steps(self) -> int: ...  # noqa: D102
-    @property
-    def refiner_steps(self) -> int: ...  # noqa: D102
-    @property
-    def seconds(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,9 +43,11 @@ DECOYS = (
 PROGRAM = """
 import hashlib, json, sys, warnings
 from PIL import Image
-from sdxl_lab.checkpoints.loading import CheckpointError, identify, load
+from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.checkpoints.locating import identify
+from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.generation.generate import generate
-from sdxl_lab.spec.resolved_spec import Compute, Denoising, Edit, EditSettings
+from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings
 warnings.simplefilter("ignore")
 results = {}
 image, mask = Image.open("image.png"), Image.open("mask.png")

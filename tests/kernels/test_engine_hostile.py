@@ -41,9 +41,9 @@ comet_ml.OfflineExperiment(project_name="x", offline_directory={home!r}, log_cod
 
 LOADED = """
 import torch
-from sdxl_lab import checkpoints
-from sdxl_lab.spec.resolved_spec import Compute
-models = checkpoints.load({checkpoint!r}, Compute(device="cpu", dtype="float32", threads=1))
+from sdxl_lab.checkpoints import loading
+from sdxl_lab.settings.sections import Compute
+models = loading.load({checkpoint!r}, Compute(device="cpu", dtype="float32", threads=1))
 """
 
 HOSTILE = {

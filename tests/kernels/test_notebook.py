@@ -137,7 +137,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import sdxl_lab.kernels.engine
-from sdxl_lab import notebooks
+from sdxl_lab.kernels import notebooks
 from sdxl_lab.files.disk import DiskError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:

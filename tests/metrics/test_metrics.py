@@ -24,7 +24,8 @@ from sdxl_lab.metrics import (
     ssim_outside,
 )
 from sdxl_lab.pocket.world import draw, object_mask, sample_scene
-from tests.support.runs import Made
+from sdxl_lab.spec.generated import Generated
+from tests.support.runs import generated
 
 OUTSIDE = ("change_outside_max", "change_outside_mean", "change_outside_share")
 
@@ -50,10 +51,10 @@ def world(seed: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return before, np.clip(np.rint(before + noise), 0, 255).astype(int), np.asarray(dilate(object_mask(scene), 13)).astype(int)
 
 
-def made(before: np.ndarray, raw: np.ndarray, mask: np.ndarray, *, feather_px: int = 0) -> Made:
+def made(before: np.ndarray, raw: np.ndarray, mask: np.ndarray, *, feather_px: int = 0) -> Generated:
     """A result as `generate` returns it, composited."""
     images = picture(before), picture(raw), picture(mask)
-    return Made(image=composite(*images, feather_px=feather_px), raw=images[1], input_image=images[0], mask_image=images[2])
+    return generated(composite(*images, feather_px=feather_px), images[0], images[2], raw=images[1])
 
 
 def test_the_change_is_counted_pixel_by_pixel():
@@ -250,7 +251,7 @@ def test_a_raw_picture_of_another_size_is_brought_to_the_input_s():
     """
     before, _, mask = pair()
     grey = Image.new("RGB", (18, 14), (128, 128, 128))
-    flat = Made(image=picture(before), raw=grey, input_image=picture(before), mask_image=picture(mask))
+    flat = generated(picture(before), picture(before), picture(mask), raw=grey)
     assert measure(flat)["raw_change_outside_max"] == np.abs(before - 128)[mask == 0].max()
 
 
@@ -262,12 +263,7 @@ def test_the_seam_is_where_compositing_put_it():
     smaller = np.asarray(object_mask(sample_scene(4)))
     brighter = np.clip(raw + 30, 0, 255)
 
-    class Overlapping(Made):
-        @property
-        def seam_image(self) -> Image.Image:
-            return picture(smaller)
-
     images = picture(before), picture(brighter), picture(mask)
-    found = measure(Overlapping(image=composite(*images[:2], picture(smaller)), raw=images[1], input_image=images[0], mask_image=images[2]))
+    found = measure(generated(composite(*images[:2], picture(smaller)), images[0], images[2], raw=images[1], seam_image=picture(smaller)))
     assert found["seam_gradient"] == seam_gradient(composite(*images[:2], picture(smaller)), picture(smaller))
     assert found["raw_seam_delta_e"] == seam_mismatch(images[0], images[1], picture(smaller))

@@ -18,7 +18,7 @@ READ_ALL = """
 import json, sys
 from pathlib import Path
 import sdxl_lab
-from sdxl_lab import compare
+from sdxl_lab.viewing import compare
 from sdxl_lab.sweeps.attempts import is_done
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.viewing.report import write_report
@@ -42,9 +42,10 @@ write_report([RunFolder(run) for run in runs], Path(sys.argv[1]) / "report.html"
 
 PLAN_THE_DEMO = """
 import sys
-from sdxl_lab import demo, notebooks
-from sdxl_lab.runs.experiment import resolve
-from sdxl_lab.spec.resolved_spec import RunSpec
+from sdxl_lab import demo
+from sdxl_lab.kernels import notebooks
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.spec.run_spec import RunSpec
 
 common = notebooks.parameters_of(notebooks.find(notebooks.BUILT_IN)) | {"runs_folder": sys.argv[1]}
 for name, hyperparameters in demo.RUNS.items():

@@ -21,8 +21,9 @@ PARAMETERS: dict[str, Any] = {"name": "quick", "dataset": "pocket-scenes", "chec
 PARAMETERS |= {"hyperparameters": {}, "tracking": "off", "runs_folder": "runs"}
 ASSIGNED = "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items())
 MAKE = f"""
-from sdxl_lab.runs.experiment import finish, resolve, run
-from sdxl_lab.spec.resolved_spec import RunSpec
+from sdxl_lab.runs.experiment import finish, run
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.spec.run_spec import RunSpec
 resolved = resolve(RunSpec.from_parameters({", ".join(f"{name}={name}" for name in PARAMETERS)}))
 run(resolved)
 """

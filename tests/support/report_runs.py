@@ -12,10 +12,11 @@ from PIL import Image
 
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.settings.sections import Edit, Task
+from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.viewing.report import Missing
-from tests.support.runs import Made
+from tests.support.runs import generated
 
 GUIDANCE = (2.0, 5.0, 9.0)
 STEPS = (10, 30)
@@ -58,7 +59,7 @@ def planned(
     )
 
 
-def drawn(edit: Edit, side_px: int = 128) -> Made:
+def drawn(edit: Edit, side_px: int = 128) -> Generated:
     """A picture whose look tells its settings: rings by the steps, color by the guidance, a stripe with a refiner."""
     denoising = edit.settings.denoising
     rows, columns = np.mgrid[:side_px, :side_px] * (128 / side_px)
@@ -77,7 +78,7 @@ def drawn(edit: Edit, side_px: int = 128) -> Made:
         ground, result = (np.pad(pixels, ((0, 0), (side, 0), (0, 0)), mode="reflect") for pixels in (ground.clip(0, 255), result))
         mask = np.arange(ground.shape[1]) < side + np.zeros((len(ground), 1))
     before, masked = Image.fromarray(ground.astype(np.uint8)), Image.fromarray(mask.astype(np.uint8) * 255)
-    return Made(image=Image.fromarray(result), raw=Image.fromarray(result), input_image=before, mask_image=masked)
+    return generated(Image.fromarray(result), before, masked, edit)
 
 
 def recorded(resolved: ResolvedSpec, count: int | None = None, side_px: int = 128) -> RunFolder:

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from sdxl_lab.settings.sections import Edit, Task
+from sdxl_lab.settings.sections import Edit, EditSettings, Task
+from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 
+EDIT = Edit(sample="octopus", task="inpaint", prompt="a red octopus", seed=0, settings=EditSettings())
 
-@dataclass(frozen=True)
-class Made:
-    """What `generate` returns, as far as records care."""
 
-    image: Image.Image
-    raw: Image.Image
-    input_image: Image.Image
-    mask_image: Image.Image
-    working_size: tuple[int, int] = (16, 16)
-    stretch: float = 1.0
-    base_steps: int = 24
-    refiner_steps: int = 6
-    seconds: float = 0.25
-
-    @property
-    def seam_image(self) -> Image.Image:
-        """All that was repainted was composited."""
-        return self.mask_image
+def generated(image: Image.Image, input_image: Image.Image, mask_image: Image.Image, edit: Edit = EDIT, **others: Any) -> Generated:
+    """What `generate` returns, all that was repainted composited, unless `others` say otherwise."""
+    numbers = {"working_size": (16, 16), "stretch": 1.0, "base_steps": 24, "refiner_steps": 6, "seconds": 0.25}
+    pictures = {"image": image, "raw": image, "input_image": input_image, "mask_image": mask_image, "seam_image": mask_image}
+    return Generated(**{"edit": edit, **pictures, **numbers, **others})
 
 
 def resolved_run(runs_folder: Path, dataset: str = "pocket-scenes", tracking: str = "offline", **hyperparameters: object) -> ResolvedSpec:
@@ -61,7 +51,7 @@ def resolved_run(runs_folder: Path, dataset: str = "pocket-scenes", tracking: st
     )
 
 
-def made_for(edit: Edit, size: tuple[int, int] = (24, 16)) -> Made:
+def made_for(edit: Edit, size: tuple[int, int] = (24, 16)) -> Generated:
     """Pixels that depend on the edit alone, those of the input on its sample."""
     width, height = size
     pixels = [
@@ -70,6 +60,4 @@ def made_for(edit: Edit, size: tuple[int, int] = (24, 16)) -> Made:
     ]
     mask = np.zeros((height, width), np.uint8)
     mask[4:12, 6:18] = 255
-    return Made(
-        image=Image.fromarray(pixels[0]), raw=Image.fromarray(pixels[0]), input_image=Image.fromarray(pixels[1]), mask_image=Image.fromarray(mask)
-    )
+    return generated(Image.fromarray(pixels[0]), Image.fromarray(pixels[1]), Image.fromarray(mask), edit)

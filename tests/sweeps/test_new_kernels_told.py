@@ -192,7 +192,7 @@ def on_a_terminal(*command: str | Path) -> list[str]:
 
 BARS = f"""
 import time
-from sdxl_lab import notebooks
+from sdxl_lab.kernels import notebooks
 from sdxl_lab.progress.bars import following
 with following() as follow:
     for name in ("base", "refined"):
