@@ -10,6 +10,8 @@ from PIL import Image
 
 from sdxl_lab.images.masks import opencv
 from sdxl_lab.metrics import pixels
+from sdxl_lab.metrics._metric import Expected, Metric
+from sdxl_lab.spec.generated import Generated
 
 _HUES_DEG = {"red": 0, "orange": 31, "yellow": 52, "green": 129, "cyan": 183, "blue": 226, "purple": 272, "pink": 326}
 _SPELLINGS = {"grey": "gray", "violet": "purple", "turquoise": "cyan"}
@@ -116,3 +118,22 @@ def _foreground(levels: np.ndarray, white: np.ndarray) -> np.ndarray | None:
     if stands_out.mean() < _LEAST_SHARE:
         return None
     return levels[white][stands_out & (distance >= np.median(distance[stands_out]))]
+
+
+def _as_asked(made: Generated, expected: Expected) -> float | None:
+    word = expected.get("colour")
+    # The color is the object's: outpainting keeps it and paints what is around it into the mask.
+    if made.edit.task != "inpaint" or not isinstance(word, str) or made.mask_image is None:
+        return None
+    return shows_colour(made.image, made.mask_image, word)
+
+
+METRICS = (
+    Metric(
+        name="colour_as_asked",
+        of=_as_asked,
+        sentence="Whether the mask shows the color that was asked for: 1 if so, else 0.",
+        better="higher",
+        telling=4,
+    ),
+)

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from sdxl_lab.metrics import pixels
-from sdxl_lab.metrics.outside import changes
+from sdxl_lab.metrics._metric import Metric
+from sdxl_lab.spec.generated import Generated
 
 
 def change_inside(input_image: Image.Image, image: Image.Image, mask_image: Image.Image) -> dict[str, float]:
@@ -27,7 +28,7 @@ def change_inside(input_image: Image.Image, image: Image.Image, mask_image: Imag
         MetricError: The three differ in size.
     """
     pixels.require_one_size(input_image=input_image, image=image, mask_image=mask_image)
-    return changes(pixels.rgb(input_image), pixels.rgb(image), pixels.inside(mask_image))
+    return pixels.changes(pixels.rgb(input_image), pixels.rgb(image), pixels.inside(mask_image))
 
 
 def sharpness_inside(image: Image.Image, mask_image: Image.Image) -> float | None:
@@ -65,3 +66,36 @@ def _with_neighbors(field: np.ndarray, join: np.ufunc) -> np.ndarray:
     for neighbor in (field[:-2, 1:-1], field[2:, 1:-1], field[1:-1, :-2], field[1:-1, 2:]):
         joined = join(joined, neighbor)
     return joined
+
+
+@pixels.once
+def _changed(made: Generated) -> dict[str, float]:
+    return pixels.if_there(change_inside, made.input_image, made.image, made.mask_image) or {}
+
+
+METRICS = (
+    Metric(
+        name="change_inside_max",
+        of=lambda made, _: _changed(made).get("max"),
+        sentence="The largest change of a color inside the mask, of 255.",
+        unit="levels",
+    ),
+    Metric(
+        name="change_inside_mean",
+        of=lambda made, _: _changed(made).get("mean"),
+        sentence="The mean change of a pixel's color inside the mask, of 255.",
+        unit="levels",
+    ),
+    Metric(
+        name="change_inside_share",
+        of=lambda made, _: _changed(made).get("share"),
+        sentence="The share of the pixels inside the mask that changed, 0 to 1.",
+    ),
+    Metric(
+        name="sharpness_inside",
+        of=lambda made, _: pixels.if_there(sharpness_inside, made.image, made.mask_image),
+        sentence="The variance of the Laplacian inside the mask: more where it is sharp, and where it is noisy.",
+        unit="levels²",
+        telling=5,
+    ),
+)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from sdxl_lab.images.masks import opencv
 from sdxl_lab.metrics import pixels
+from sdxl_lab.metrics._metric import Metric
+from sdxl_lab.spec.generated import Generated
 
 _SIGMA_PX = 1.5
 _REACH_PX = 5
@@ -35,16 +38,7 @@ def change_outside(input_image: Image.Image, image: Image.Image, mask_image: Ima
         MetricError: The three differ in size.
     """
     pixels.require_one_size(input_image=input_image, image=image, mask_image=mask_image)
-    return changes(pixels.rgb(input_image), pixels.rgb(image), pixels.outside(mask_image))
-
-
-def changes(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> dict[str, float]:
-    """Largest and mean change, and the share of changed pixels, in a region; empty if the region is."""
-    red, green, blue = np.moveaxis(np.maximum(before, after) - np.minimum(before, after), 2, 0)
-    change = np.maximum(np.maximum(red, green), blue)[where]
-    if not change.size:
-        return {}
-    return {"max": float(change.max()), "mean": float(change.mean()), "share": float((change > 0).mean())}
+    return pixels.changes(pixels.rgb(input_image), pixels.rgb(image), pixels.outside(mask_image))
 
 
 def psnr_outside(input_image: Image.Image, image: Image.Image, mask_image: Image.Image) -> float | None:
@@ -136,3 +130,54 @@ def _box(where: np.ndarray, *, margin_px: int) -> tuple[slice, slice] | None:
             return None
         spans.append(slice(max(int(hit[0]) - margin_px, 0), int(hit[-1]) + 1 + margin_px))
     return spans[0], spans[1]
+
+
+def _metrics(prefix: str, which: str, picture: Callable[[Generated], Image.Image], *, telling: int | None = None) -> tuple[Metric, ...]:
+    """The metrics of the finished picture, or those of the decoded one."""
+
+    @pixels.once
+    def changed(made: Generated) -> dict[str, float]:
+        return pixels.if_there(change_outside, made.input_image, picture(made), made.mask_image) or {}
+
+    return (
+        Metric(
+            name=f"{prefix}change_outside_max",
+            of=lambda made, _: changed(made).get("max"),
+            sentence=f"The largest change of a color outside the mask, {which}, of 255.",
+            unit="levels",
+            better="lower",
+        ),
+        Metric(
+            name=f"{prefix}change_outside_mean",
+            of=lambda made, _: changed(made).get("mean"),
+            sentence=f"The mean change of a pixel's color outside the mask, {which}, of 255.",
+            unit="levels",
+            better="lower",
+        ),
+        Metric(
+            name=f"{prefix}change_outside_share",
+            of=lambda made, _: changed(made).get("share"),
+            sentence=f"The share of the pixels outside the mask that changed, {which}, 0 to 1.",
+            better="lower",
+        ),
+        Metric(
+            name=f"{prefix}psnr_outside_db",
+            of=lambda made, _: pixels.if_there(psnr_outside, made.input_image, picture(made), made.mask_image),
+            sentence=f"Peak signal-to-noise ratio to the input outside the mask, {which}.",
+            unit="dB",
+            better="higher",
+            telling=telling,
+        ),
+        Metric(
+            name=f"{prefix}ssim_outside",
+            of=lambda made, _: pixels.if_there(ssim_outside, made.input_image, picture(made), made.mask_image),
+            sentence=f"Structural similarity to the input outside the mask, {which}; 1 where nothing changed.",
+            better="higher",
+        ),
+    )
+
+
+METRICS = (
+    *_metrics("", "in the finished picture", lambda made: made.image),
+    *_metrics("raw_", "before compositing put the input back", pixels.decoded, telling=3),
+)

@@ -1,12 +1,19 @@
-"""Pictures as arrays, all of one size, and the regions that a mask makes of them."""
+"""What metrics share: pictures as arrays, all of one size, and the regions that a mask makes of them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from PIL import Image
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.images import pictures
+from sdxl_lab.spec.generated import Generated
+
+_T = TypeVar("_T")
 
 
 class MetricError(LabError):
@@ -40,3 +47,35 @@ def require_one_size(**images: Image.Image) -> None:
     if len({image.size for image in images.values()}) > 1:
         sizes = ", ".join(f"{name.replace('_', ' ')} {image.width}x{image.height}" for name, image in images.items())
         raise MetricError(f"these are measured pixel by pixel and must be of one size, got {sizes}: resize first")
+
+
+def changes(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> dict[str, float]:
+    """Largest and mean change, and the share of changed pixels, in a region; empty if the region is."""
+    red, green, blue = np.moveaxis(np.maximum(before, after) - np.minimum(before, after), 2, 0)
+    change = np.maximum(np.maximum(red, green), blue)[where]
+    if not change.size:
+        return {}
+    return {"max": float(change.max()), "mean": float(change.mean()), "share": float((change > 0).mean())}
+
+
+def if_there(measure: Callable[..., _T], *images: Image.Image | None) -> _T | None:
+    """Measure pictures; None where one of them is not there."""
+    return None if any(image is None for image in images) else measure(*images)
+
+
+def once(measure: Callable[[Generated], _T]) -> Callable[[Generated], _T]:
+    """Compute what several metrics need once for each picture, and forget it with the picture."""
+    found: WeakKeyDictionary[Generated, _T] = WeakKeyDictionary()
+
+    def of(made: Generated) -> _T:
+        if made not in found:
+            found[made] = measure(made)
+        return found[made]
+
+    return of
+
+
+@once
+def decoded(made: Generated) -> Image.Image:
+    """The picture as decoded, before compositing, brought to the result's size with Lanczos."""
+    return made.raw if made.raw.size == made.image.size else made.raw.resize(made.image.size, Image.Resampling.LANCZOS)

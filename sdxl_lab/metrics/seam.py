@@ -13,6 +13,7 @@ from PIL import Image
 
 from sdxl_lab.images.masks import opencv
 from sdxl_lab.metrics import pixels
+from sdxl_lab.metrics._metric import Metric
 
 _NEAR_PX = 9
 """Side of the square over which the color of a ring is averaged."""
@@ -157,3 +158,30 @@ def _average(lab: np.ndarray, ring: np.ndarray, places: Any) -> np.ndarray:
     count = opencv().boxFilter(ring.astype(np.float32), **box)[places]
     total = opencv().boxFilter(np.where(ring[..., None], lab, np.float32(0)), **box)[places]
     return np.divide(total, count[:, None], out=np.full(total.shape, np.nan, np.float32), where=count[:, None] > 0.5)
+
+
+METRICS = (
+    Metric(
+        name="seam_gradient",
+        of=lambda made, _: pixels.if_there(seam_gradient, made.image, made.seam_image),
+        sentence="How much steeper the picture is across the mask's boundary than beside it; about 0 without a seam.",
+        unit="levels",
+        better="lower",
+    ),
+    Metric(
+        name="seam_delta_e",
+        of=lambda made, _: pixels.if_there(seam_delta_e, made.image, made.seam_image),
+        sentence="How differently the picture is colored just inside and just outside the mask's boundary; about 1 is just noticeable.",
+        unit="ΔE",
+        better="lower",
+        telling=1,
+    ),
+    Metric(
+        name="raw_seam_delta_e",
+        of=lambda made, _: pixels.if_there(seam_mismatch, made.input_image, pixels.decoded(made), made.seam_image),
+        sentence="How far what was painted just outside the mask is from what compositing puts back there; about 1 is just noticeable.",
+        unit="ΔE",
+        better="lower",
+        telling=2,
+    ),
+)

@@ -207,18 +207,15 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
     image = sample.image(**edit.settings.image.model_dump())
     with said_before():
         made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
-    metrics = measure(made, colour=_asked_colour(edit, sample)) | machine.peak_memory()
+    metrics = measure(made, expected=_expected(edit, sample)) | machine.peak_memory()
     return folder.add_picture(edit, made, metrics, resolved.notes.get((edit.sample, edit.task), ()))
 
 
-def _asked_colour(edit: Edit, sample: Sample) -> str | None:
-    """What color the mask should show: the dataset says so of the object, and of its own prompt only."""
+def _expected(edit: Edit, sample: Sample) -> Mapping[str, Any]:
+    """What the dataset says that a picture should show: of its own prompt only."""
     metadata = sample.tasks.get(edit.task)
-    if edit.task != "inpaint" or metadata is None or metadata.prompt != edit.prompt:
-        return None
-    expected = metadata.extra.get("expected")
-    colour = expected.get("colour") if isinstance(expected, Mapping) else None
-    return colour if isinstance(colour, str) else None
+    expected = metadata.extra.get("expected") if metadata and metadata.prompt == edit.prompt else None
+    return expected if isinstance(expected, Mapping) else {}
 
 
 @contextmanager

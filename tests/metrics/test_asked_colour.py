@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.images.masks import dilate
-from sdxl_lab.metrics import COLOURS, name_colour, shows_colour
+from sdxl_lab.metrics import COLOURS, measure, name_colour, shows_colour
 from sdxl_lab.pocket import world
-from sdxl_lab.runs.experiment import _asked_colour
+from sdxl_lab.runs.experiment import _expected
 from sdxl_lab.runs.resolution import fetch
 from sdxl_lab.settings.sections import Edit, EditSettings, Task
+from tests.support.runs import generated
 
 COUNT = 100
 FIRST_SEED = 8_000_000
@@ -116,10 +117,14 @@ def test_only_what_the_dataset_asks_of_the_object_is_judged():
     The built-in dataset's color is asked for by its own inpainting prompt, not by another prompt, nor of an outpainted background.
     """
     sample = fetch("pocket-scenes").sample("red-circle")
+    image, mask = sample.image(), sample.mask()
+    assert mask is not None
+    blue = Image.composite(Image.new("RGB", image.size, (30, 60, 220)), image, mask)
 
-    def asked(task: Task, prompt: str | None) -> str | None:
-        return _asked_colour(Edit(sample=sample.name, task=task, prompt=prompt or "", seed=1, settings=EditSettings()), sample)
+    def answer(task: Task, prompt: str | None) -> float | None:
+        edit = Edit(sample=sample.name, task=task, prompt=prompt or "", seed=1, settings=EditSettings())
+        return measure(generated(blue, image, mask, edit), expected=_expected(edit, sample)).get("colour_as_asked")
 
-    assert asked("inpaint", sample.tasks["inpaint"].prompt) == "blue"
-    assert asked("inpaint", "a blue star, but another one") is None
-    assert asked("outpaint", sample.tasks["outpaint"].prompt) is None
+    assert answer("inpaint", sample.tasks["inpaint"].prompt) == 1.0
+    assert answer("inpaint", "a blue star, but another one") is None
+    assert answer("outpaint", sample.tasks["outpaint"].prompt) is None

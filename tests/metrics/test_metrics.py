@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from sdxl_lab.images.masks import composite, dilate
 from sdxl_lab.metrics import (
-    WORDS,
+    METRICS,
     MetricError,
     change_inside,
     change_outside,
@@ -114,9 +116,18 @@ def test_what_is_not_defined_is_left_out():
     inside = {"change_inside_max", "change_inside_mean", "change_inside_share", "sharpness_inside"}
     full = made(before, after, np.full_like(mask, 255))
     assert set(measure(full)) == inside
-    assert set(measure(full, colour="red")) == inside | {"colour_as_asked"}
-    empty = measure(made(before, before, np.zeros_like(mask)), colour="red")
+    assert set(measure(full, expected={"colour": "red"})) == inside | {"colour_as_asked"}
+    empty = measure(made(before, before, np.zeros_like(mask)), expected={"colour": "red"})
     assert set(empty) == {f"{stage}{name}" for stage in ("", "raw_") for name in (*OUTSIDE, "ssim_outside")}
+
+
+def test_each_metric_needs_only_what_it_measures():
+    """
+    A picture made from words alone, without input and mask, has no number that needs them, and measuring it is no error.
+    """
+    image = picture(pair()[0])
+    nothing: dict[str, Any] = {"input_image": None, "mask_image": None, "seam_image": None}
+    assert measure(replace(generated(image, image, image), **nothing), expected={"colour": "red"}) == {}
 
 
 def test_an_unchanged_picture_is_its_own_ideal():
@@ -136,11 +147,11 @@ def test_all_numbers_are_finite_and_named():
     A picture with a mask and an asked color has these numbers, all of them finite.
     """
     before, after, mask = world()
-    found = measure(made(before, after, mask, feather_px=4), colour="blue")
+    found = measure(made(before, after, mask, feather_px=4), expected={"colour": "blue"})
     both = {f"{stage}{name}" for stage in ("", "raw_") for name in (*OUTSIDE, "psnr_outside_db", "ssim_outside")}
     seam = {"seam_gradient", "seam_delta_e", "raw_seam_delta_e"}
     assert set(found) == both | seam | {"change_inside_max", "change_inside_mean", "change_inside_share", "sharpness_inside", "colour_as_asked"}
-    assert found.keys() == WORDS.keys()
+    assert list(found) == list(METRICS)
     assert all(math.isfinite(number) for number in found.values())
 
 

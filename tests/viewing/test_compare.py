@@ -12,7 +12,7 @@ import pytest
 from sdxl_lab import metrics
 from sdxl_lab.records.folder import find_runs
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
-from sdxl_lab.viewing.compare import BETTER, SPENT, CompareError, Comparison, Interval, compare
+from sdxl_lab.viewing.compare import SPENT, CompareError, Comparison, Interval, compare, words_of
 from tests.support.compare_runs import SAMPLES, planned, recorded, seam
 
 DIFFERENCES = dict(zip(SAMPLES, (0.5, 0.6, 1.5, 0.75, 2.0, 0.125), strict=True))
@@ -231,7 +231,7 @@ def test_what_was_spent_is_shown_and_never_judged(metric, tmp_path):
         assert compared.verdict(compared.rows[1], metric) == ""
         assert set(compared.by_metric(metric)["verdict"]) == {""}
         assert compared.furthest(metric, count=1)
-    assert not BETTER.keys() & SPENT.keys()
+    assert not [name for name in SPENT if words_of(name).better]
 
 
 def test_steps_that_are_not_the_same_work_are_said(tmp_path):
@@ -358,16 +358,15 @@ def test_which_way_is_better_is_what_the_metrics_say():
     """
     functions = {name: getattr(metrics, name) for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
     named = {"psnr_outside_db": "psnr_outside", "colour_as_asked": "shows_colour", "raw_seam_delta_e": "seam_mismatch"}
-    for metric, direction in BETTER.items():
-        if metric == "steps":
-            assert direction == "lower"
-            continue
+    assert words_of("steps").better == "lower"
+    better = {name: metric.better for name, metric in metrics.METRICS.items() if metric.better}
+    for metric, direction in better.items():
         known = named.get(metric) or named.get(metric.removeprefix("raw_")) or metric.removeprefix("raw_")
         function = functions[known if known in functions else known.rpartition("_")[0]]
         summary = function.__doc__.splitlines()[0]
         assert f"{direction} is better" in summary or (direction == "higher" and "1 is better" in function.__doc__.splitlines()[0])
     for silent in ("change_inside", "sharpness_inside"):
-        assert not [metric for metric in BETTER if metric.startswith(silent)]
+        assert not [metric for metric in better if metric.startswith(silent)]
         assert "lower is better" not in functions[silent].__doc__
         assert "higher is better" not in functions[silent].__doc__
 

@@ -7,33 +7,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from sdxl_lab.metrics import WORDS as MEASURED
-from sdxl_lab.metrics import Better, Words
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.settings.sections import Task
 from sdxl_lab.spec.run_spec import TASKS
-from sdxl_lab.viewing.compare.costs import COSTS, RENAMED, SPENT, STEPS, names_of, number_of, unlike_steps
+from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, STEPS, names_of, number_of, unlike_steps, words_of
 from sdxl_lab.viewing.compare.intervals import FEWEST_SAMPLES, Interval, mean_interval
 from sdxl_lab.viewing.compare.rows import CompareError, Row, Values, found, row_named, rows_of
 from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
-
-WORDS: Final[Mapping[str, Words]] = MappingProxyType({**MEASURED, **COSTS})
-"""What is said of each metric that a comparison knows, by name."""
-
-BETTER: Final[Mapping[str, Better]] = MappingProxyType({name: words.better for name, words in WORDS.items() if words.better})
-"""Which way each metric is better, `lower` or `higher`, where `sdxl_lab.metrics` says so: not of sharpness, since noise is sharp too, nor of
-the change inside the mask. Of costs the steps alone: what was spent, see `SPENT`, depends on the order in which runs were made."""
-
-TELLING: Final = ("seam_delta_e", "raw_seam_delta_e", "raw_psnr_outside_db", "colour_as_asked", "sharpness_inside", STEPS)
-"""One metric of each kind: those that are shown unless others are asked for."""
 
 Key = tuple[str, Task, int]
 
@@ -89,7 +76,7 @@ class Comparison:
         if interval.low <= 0 <= interval.high:
             return "unclear"
         side = "higher" if interval.low > 0 else "lower"
-        return {None: side, side: "better"}.get(BETTER.get(metric), "worse")
+        return {None: side, side: "better"}.get(words_of(metric).better, "worse")
 
     def settings(self) -> pd.DataFrame:
         """What differs: one row a run, one column a setting, by dotted names."""

@@ -1,4 +1,4 @@
-"""What a picture costs by its settings, and what was spent when it was made, which depends on what its process had made before."""
+"""The numbers of pictures: what was measured of them, what they cost by their settings, and what was spent, which depends on what came before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from sdxl_lab.metrics import Words
+from sdxl_lab import metrics
+from sdxl_lab.metrics import METRICS, Words
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.viewing.compare.rows import Row
 
@@ -42,6 +43,16 @@ COSTS: Final[Mapping[str, Words]] = MappingProxyType(
 
 RENAMED: Final[Mapping[str, str]] = MappingProxyType({"seconds": "seconds_spent"})
 """Names by which metrics are asked for too, such as the one that records have."""
+
+
+def words_of(metric: str) -> Words:
+    """What is said of a metric or a cost; of one that was recorded where others were registered, nothing."""
+    return METRICS.get(metric) or COSTS.get(metric) or Words(sentence="")
+
+
+def telling_names() -> tuple[str, ...]:
+    """The metrics that are shown unless others are asked for: a telling one of each kind, and the steps."""
+    return *metrics.telling(), STEPS
 
 
 def names_of(rows: Iterable[Row]) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.records.stamps import printable
-from sdxl_lab.viewing.compare.comparison import BETTER, TELLING, Comparison
-from sdxl_lab.viewing.compare.costs import RENAMED, SPENT
+from sdxl_lab.viewing.compare.comparison import Comparison
+from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, telling_names, words_of
 from sdxl_lab.viewing.compare.intervals import Interval
 from sdxl_lab.viewing.compare.rows import Row, shown
 
@@ -78,8 +78,9 @@ def write_csv(comparison: Comparison, path: Path) -> Path:
 
 def telling(comparison: Comparison) -> tuple[str, ...]:
     """Choose the metrics that are printed unless others are asked for; all if a comparison has few."""
-    known = [metric for metric in TELLING if metric in comparison.metrics]
-    return tuple(known) if len(known) > 1 else comparison.metrics[: len(TELLING)]
+    names = telling_names()
+    known = tuple(metric for metric in names if metric in comparison.metrics)
+    return known if len(known) > 1 else comparison.metrics[: len(names)]
 
 
 def _print_settings(comparison: Comparison, console: Console) -> None:
@@ -105,7 +106,7 @@ def _print_settings(comparison: Comparison, console: Console) -> None:
 
 
 def _print_metric(metric: str, columns: Sequence[tuple[str, list[str]]], console: Console, *, left: int) -> None:
-    better, spent = BETTER.get(metric), SPENT.get(metric)
+    better, spent = words_of(metric).better, SPENT.get(metric)
     title = f"{metric}, {better} is better" if better else f"{metric}, not judged: {spent}" if spent else metric
     console.print()
     console.print(title, markup=False, highlight=False, style="bold")

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sdxl_lab.metrics import Words
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.settings.hyperparams import flatten, shortest
 from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
-from sdxl_lab.viewing.compare import TELLING, WORDS
+from sdxl_lab.viewing.compare import telling_names, words_of
 from sdxl_lab.viewing.report.files import Gallery
 
 FORMAT = 1
@@ -192,13 +191,13 @@ def _metrics(entries: Sequence[Entry], pictures: Sequence[Mapping[str, Any]]) ->
     for entry, picture in zip(entries, pictures, strict=True):
         for name, number in picture.get("metrics", {}).items():
             values.setdefault(name, {}).setdefault((entry.edit.sample, entry.edit.task), set()).add(number)
-    names = [name for name in TELLING if name in values]
+    names = [name for name in telling_names() if name in values]
     between_runs = [name for name in names if any(len(numbers) > 1 for numbers in values[name].values())]
     between_pictures = [name for name in names if len(set().union(*values[name].values())) > 1]
     first = between_runs or between_pictures or names
     metrics = []
     for name in dict.fromkeys([*names, *values]):
-        words = WORDS.get(name, Words(sentence=""))
+        words = words_of(name)
         metrics.append({"name": name, "unit": words.unit, "better": words.better, "sentence": words.sentence, "first": name in first})
     return metrics
 
