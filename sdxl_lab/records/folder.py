@@ -1,4 +1,4 @@
-"""The run folder: who writes what and when, and how it is read back."""
+"""The run folder: who writes what and when; and finding run folders."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from PIL import Image
 
-from sdxl_lab.errors import LabError
-from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, whole_lines, write_once, write_whole
+from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, write_once, write_whole
 from sdxl_lab.files.locks import LockError, locked
 from sdxl_lab.records import machine
-from sdxl_lab.records.picture import UNREADABLE, Picture, file_name, from_line, is_whole, pixels_of, to_line
+from sdxl_lab.records.picture import Picture, file_name, to_line
 from sdxl_lab.records.prompts import prompts_table, step_of
-from sdxl_lab.records.run_files import RunFiles
+from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.records.stamps import as_note, digest_of_pixels, png, stamp_of, stamped_png
 from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.generated import Generated
@@ -31,64 +28,12 @@ from sdxl_lab.wording import counted
 FORMAT = 1
 
 
-class RecordError(LabError):
-    """A run folder does not hold what it should, or is used before it is opened."""
-
-
 class RunFolder(RunFiles):
-    """One run on disk. Reading needs no lock; writing happens inside `open`."""
+    """One run on disk. Reading it, which `RunFiles` does, needs no lock; writing happens inside `open`."""
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(path)
         self._is_open = False
-
-    @classmethod
-    def of(cls, resolved: ResolvedSpec) -> Self:
-        """Locate the folder of a run, which need not exist yet.
-
-        Args:
-            resolved: The run.
-
-        Returns:
-            `<runs_folder>/<name>-<first 10 digits of run_id>`.
-        """
-        return cls(Path(resolved.spec.runs_folder) / f"{resolved.spec.name}-{resolved.run_id[:10]}")
-
-    @property
-    def is_done(self) -> bool:
-        """Whether every picture was made and recorded."""
-        return self.record_file.is_file()
-
-    @cached_property
-    def resolved(self) -> ResolvedSpec:
-        """The run this folder holds, by names; `local` has the paths they had here.
-
-        Raises:
-            RecordError: There is no whole spec.json in the folder.
-        """
-        try:
-            text = self.spec_file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecordError(
-                f"{self.path} is not a run folder: {self.spec_file.name} cannot be read ({error}); give a folder that a run made"
-            ) from error
-        return ResolvedSpec.from_json(text)
-
-    @property
-    def local(self) -> dict[str, Any]:
-        """Local paths (`dataset`, `checkpoint`, `runs_folder`) and machine facts (`machine`); empty where they were not copied along."""
-        return _json_or_empty(self.local_file)
-
-    @property
-    def resolved_here(self) -> ResolvedSpec:
-        """The run with the paths of dataset, checkpoint and runs folder that this machine knows; as `resolved` where it knows none."""
-        paths = {name: self.local[name] for name in ("dataset", "checkpoint", "runs_folder") if name in self.local}
-        return self.resolved.model_copy(update={"spec": self.resolved.spec.model_copy(update=paths)})
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """What `finish` wrote; empty as long as the run is not done."""
-        return _json_or_empty(self.record_file)
 
     @contextmanager
     def open(self, resolved: ResolvedSpec) -> Iterator[Self]:
@@ -114,29 +59,6 @@ class RunFolder(RunFiles):
                 yield self
             finally:
                 self._is_open = False
-
-    def pictures(self) -> tuple[Picture, ...]:
-        """Read the pictures that are whole: recorded, still there, and with the pixels that were recorded.
-
-        Returns:
-            In the order of the run's edits.
-        """
-        recorded: dict[tuple[str, str], Picture] = {}
-        for line in whole_lines(self.lines_file):
-            picture = from_line(line, self.path)
-            if picture:
-                recorded[picture.key] = picture
-        wanted = [(edit, recorded.get((edit.sample, edit.task))) for edit in self.resolved.edits]
-        return tuple(self._named(edit, picture) for edit, picture in wanted if picture and is_whole(picture))
-
-    def pending(self) -> tuple[Edit, ...]:
-        """Find what is still to be made.
-
-        Returns:
-            The run's edits that have no whole picture, in order.
-        """
-        whole = {picture.key for picture in self.pictures()}
-        return tuple(edit for edit in self.resolved.edits if (edit.sample, edit.task) not in whole)
 
     def add_picture(self, edit: Edit, made: Generated, metrics: Mapping[str, float] | None = None, notes: Sequence[str] = ()) -> Picture:
         """Keep one picture: its PNG first, then its line.
@@ -270,16 +192,6 @@ class RunFolder(RunFiles):
             write_whole(self.local_file, _json(paths | {"folder": str(self.path.resolve()), "machine": machine.facts()}))
             write_whole(self.prompts_file, prompts_table(self.resolved))
 
-    def _named(self, edit: Edit, picture: Picture) -> Picture:
-        """The picture with its `picture_id`, which lines of 0.1.0 do not have."""
-        if picture.picture_id is not None:
-            return picture
-        try:
-            input_sha256, mask_sha256 = (pixels_of(path)[1] for path in (picture.input_image, picture.mask_image))
-        except UNREADABLE:
-            return picture
-        return replace(picture, picture_id=self.resolved.picture_id(edit, input_sha256=input_sha256, mask_sha256=mask_sha256))
-
     def _keep_input(self, edit: Edit, input_image: Image.Image, picture: Picture) -> None:
         """Write what the picture started from; an extended canvas beside the picture it extends."""
         canvas = edit.settings.canvas
@@ -317,11 +229,3 @@ def _by_size(path: Path) -> list[tuple[float, str]]:
 
 def _json(values: Mapping[str, Any] | Sequence[Any]) -> bytes:
     return (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _json_or_empty(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return values if isinstance(values, dict) else {}
