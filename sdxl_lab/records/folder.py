@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -220,6 +220,30 @@ def find_runs(folder: Path) -> tuple[RunFolder, ...]:
     return tuple(
         RunFolder(spec.parent) for spec in sorted(folder.rglob("spec.json"), key=_by_size) if spec.is_file() and not spec.parent.name.startswith(".")
     )
+
+
+def runs_at(paths: Iterable[RunFolder | Path | str]) -> list[RunFolder]:
+    """Find runs, each folder once.
+
+    Args:
+        paths: Run folders, or folders above some, such as a sweep's.
+
+    Returns:
+        In the order given; those below a folder by path.
+
+    Raises:
+        RecordError: A path holds no run.
+    """
+    runs: dict[Path, RunFolder] = {}
+    for path in paths:
+        folder = path.path if isinstance(path, RunFolder) else Path(path)
+        below = find_runs(folder)
+        if not below:
+            kind = "holds no run" if folder.exists() else "is not there"
+            raise RecordError(f"{folder} {kind}; give the folder of a run (it holds a spec.json), or a folder of runs")
+        for run in below:
+            runs.setdefault(run.path.resolve(), run)
+    return list(runs.values())
 
 
 def _by_size(path: Path) -> list[tuple[float, str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sdxl_lab import comet
 from sdxl_lab.errors import LabError
 from sdxl_lab.progress.signs import Lines, repeated
-from sdxl_lab.records.folder import RunFolder, find_runs
+from sdxl_lab.records.folder import RunFolder, find_runs, runs_at
 from sdxl_lab.tracking import confirmed, sender
 from sdxl_lab.tracking.confirmed import Standing
 from sdxl_lab.wording import counted
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PushError(LabError):
-    """A path holds no run, or something of a run did not reach Comet."""
+    """Something of a run did not reach Comet."""
 
 
 def runs_of(paths: Sequence[Path], home: Path) -> list[RunFolder]:
@@ -35,16 +35,9 @@ def runs_of(paths: Sequence[Path], home: Path) -> list[RunFolder]:
         The runs, each once.
 
     Raises:
-        PushError: A path holds no run.
+        RecordError: A path holds no run.
     """
-    found: dict[Path, RunFolder] = {}
-    for path in paths or [home / "artifacts" / "runs"]:
-        below = find_runs(path)
-        if paths and not below:
-            kind = "holds no run" if path.exists() else "is not there"
-            raise PushError(f"{path} {kind}; give the folder of a run (it holds a spec.json), or a folder of runs")
-        found |= {run.path.resolve(): run for run in below}
-    return list(found.values())
+    return runs_at(paths) if paths else list(find_runs(home / "artifacts" / "runs"))
 
 
 def push(paths: Sequence[Path], home: Path) -> None:
@@ -56,6 +49,7 @@ def push(paths: Sequence[Path], home: Path) -> None:
         home: As for `runs_of`.
 
     Raises:
+        RecordError: A path holds no run.
         PushError: Something is not there in the end. What went wrong with each run was said on stderr, one line each.
         CometError: There is no API key, or Comet is out of reach, for the other runs too.
     """
@@ -115,7 +109,7 @@ def print_status(paths: Sequence[Path], home: Path, console: Console | None = No
         console: Where to print; stdout when left out.
 
     Raises:
-        PushError: A path holds no run.
+        RecordError: A path holds no run.
     """
     from rich.console import Console
     from rich.table import Table

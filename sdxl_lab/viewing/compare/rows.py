@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.records.folder import RunFolder, find_runs
+from sdxl_lab.records.folder import RecordError, RunFolder, runs_at
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.settings.hyperparams import closest, flatten
+from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.settings.sections import Task
+from sdxl_lab.viewing import flattened
 from sdxl_lab.wording import counted
 
 WORDS = ("prompt", "negative_prompt", "seed")
@@ -66,18 +67,13 @@ def found(paths: Iterable[RunFolder | Path | str]) -> list[RunFolder]:
     Raises:
         CompareError: A path holds no run, or none is given.
     """
-    runs: dict[Path, RunFolder] = {}
-    for path in paths:
-        folder = path.path if isinstance(path, RunFolder) else Path(path)
-        below = find_runs(folder)
-        if not below:
-            kind = "holds no run" if folder.exists() else "is not there"
-            raise CompareError(f"{folder} {kind}; give the folder of a run (it holds a spec.json), or a folder of runs, such as a sweep's")
-        for run in below:
-            runs.setdefault(run.path.resolve(), run)
+    try:
+        runs = runs_at(paths)
+    except RecordError as error:
+        raise CompareError(f"{error}, such as a sweep's") from error
     if not runs:
         raise CompareError("there is no run to compare; give run folders (each holds a spec.json), or folders of runs, such as a sweep's")
-    return list(runs.values())
+    return runs
 
 
 def rows_of(runs: Sequence[RunFolder], task: Task | None, *, pool_seeds: bool) -> tuple[list[Row], dict[str, list[Any]], list[str]]:
@@ -175,19 +171,13 @@ class _Described:
     def of(cls, run: RunFolder, task: Task | None) -> _Described:
         resolved = run.resolved
         edits = [edit for edit in resolved.edits if task in (None, edit.task)]
-        whole = {"checkpoint": resolved.checkpoint.name, "checkpoint.digest": resolved.checkpoint.digest[:16]}
-        whole |= {"dataset": resolved.dataset.name, "dataset.digest": resolved.dataset.digest[:16]}
-        compute = resolved.spec.compute
-        whole |= {"compute.device": resolved.device, "compute.dtype": resolved.dtype, "compute.threads": resolved.threads}
-        whole |= {"compute.offload": compute.offload, "compute.vae": compute.vae}
         return cls(
             edits={
-                (edit.sample, edit.task): {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt}
-                | flatten(edit.settings.model_dump(mode="json"))
+                (edit.sample, edit.task): {path: value for path, value in flattened.of_edit(edit).items() if path not in ("sample", "task", "seed")}
                 for edit in edits
             },
             seeds={(edit.sample, edit.task): [edit.seed] for edit in edits},
-            whole=whole,
+            whole=flattened.of_run(resolved),
         )
 
     @property

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.settings.hyperparams import flatten, shortest
+from sdxl_lab.settings.hyperparams import shortest
 from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.viewing import flattened
 from sdxl_lab.viewing.compare import telling_names, words_of
 from sdxl_lab.viewing.report.files import Gallery
 
@@ -20,6 +21,9 @@ FORMAT = 1
 LARGEST_EXACT = 2**53 - 1
 """A browser reads larger whole numbers rounded, so they are written as texts."""
 MOST_RUN_COLUMNS = 12
+
+OF_A_RUN = ("checkpoint", "checkpoint.digest", "dataset", "dataset.digest", "compute.dtype", "compute.threads", "compute.device", "compute.vae")
+"""What of a whole run may show in its pictures, in the order in which it becomes an axis; how models are offloaded does not."""
 
 State = Literal["done", "failed", "missing"]
 
@@ -63,12 +67,8 @@ class Entry:
     @property
     def settings(self) -> dict[str, Any]:
         """All that tells it from other pictures, by dotted path."""
-        words = self.edit.model_dump(mode="json", exclude={"settings"})
-        resolved = self.resolved
-        sources = {"checkpoint": resolved.checkpoint.name, "checkpoint.digest": resolved.checkpoint.digest[:16]}
-        sources |= {"dataset": resolved.dataset.name, "dataset.digest": resolved.dataset.digest[:16]}
-        compute = {"compute.dtype": resolved.dtype, "compute.threads": resolved.threads, "compute.device": resolved.device}
-        return words | flatten(self.edit.settings.model_dump(mode="json")) | sources | compute | {"compute.vae": resolved.spec.compute.vae}
+        whole = flattened.of_run(self.resolved)
+        return flattened.of_edit(self.edit) | {path: whole[path] for path in OF_A_RUN}
 
 
 def entries_of(folders: Iterable[RunFolder], missing: Iterable[Missing]) -> list[Entry]:

@@ -1,0 +1,30 @@
+"""All settings of a picture and of a run as one level: dotted path to value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdxl_lab.settings.hyperparams import flatten
+from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+
+
+def of_edit(edit: Edit) -> dict[str, Any]:
+    """What is asked of one picture: sample, task, words, seed and settings."""
+    return edit.model_dump(mode="json", exclude={"settings"}) | flatten(edit.settings.model_dump(mode="json"))
+
+
+def of_run(resolved: ResolvedSpec) -> dict[str, Any]:
+    """What all pictures of a run share: checkpoint, dataset, and how it is computed."""
+    checkpoint, dataset, compute = resolved.checkpoint, resolved.dataset, resolved.spec.compute
+    return {
+        "checkpoint": checkpoint.name,
+        "checkpoint.digest": checkpoint.digest[:16],
+        "dataset": dataset.name,
+        "dataset.digest": dataset.digest[:16],
+        "compute.device": resolved.device,
+        "compute.dtype": resolved.dtype,
+        "compute.threads": resolved.threads,
+        "compute.offload": compute.offload,
+        "compute.vae": compute.vae,
+    }
