@@ -39,7 +39,7 @@ def in_pairs(param: typer.CallbackParam, given: list[str] | None) -> list[str] |
     return given
 
 
-def version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
+def version(asked: bool) -> None:
     """Print the version and leave, if that is asked."""
     if asked:
         from sdxl_lab.records.machine import versions

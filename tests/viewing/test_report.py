@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sdxl_lab.cli import report
+from sdxl_lab.cli.looking import report
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import digest_of_pixels
 from sdxl_lab.viewing.report import Missing, ReportError, files, pictures_folder, write_report

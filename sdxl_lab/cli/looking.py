@@ -1,0 +1,118 @@
+"""The commands that look at records, and bring Comet up to them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdxl_lab.cli.making import plan_of
+from sdxl_lab.files import places
+
+
+def show(
+    path: Annotated[Path, typer.Argument(help="A run's folder, or a picture that sdxl_lab made.", metavar="RUN-or-PICTURE")],
+    as_parameters: Annotated[bool, typer.Option("--as-parameters", help="Print the YAML that continues from it: sdxl-lab run ... -f FILE.")] = False,
+) -> None:
+    """Show what a run holds, or how a picture was made."""
+    from sdxl_lab.viewing.show import parameters_of, print_path
+
+    if as_parameters:
+        from sdxl_lab.settings.arguments import written
+
+        is_utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        print(written(parameters_of(path), is_ascii=not is_utf8), end="")
+    else:
+        print_path(path)
+
+
+def push(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, or folders of runs; all that Comet lacks if left out.", metavar="[RUN ...]")
+    ] = None,
+) -> None:
+    """Bring Comet up to the records on this disk, and read back that it is; twice changes nothing."""
+    from sdxl_lab.runs.resolution import home
+    from sdxl_lab.tracking import pushing
+
+    pushing.push(runs or [], home())
+
+
+def status(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders, or folders of runs; all if left out.", metavar="[RUN ...]")] = None,
+) -> None:
+    """List runs: how many pictures are made, and what Comet lacks. Offline."""
+    from sdxl_lab.runs.resolution import home
+    from sdxl_lab.tracking.pushing import print_status
+
+    print_status(runs or [], home())
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.", metavar="RUN|FOLDER ...")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            *("-o", "--output"), parser=places.output, help="The page; report.html in the folder if one is given, else here.", metavar="FILE"
+        ),
+    ] = None,
+) -> None:
+    """Write one HTML page that shows runs side by side: no server, no network."""
+    from sdxl_lab.records.folder import RunFolder
+    from sdxl_lab.runs.resolution import home
+    from sdxl_lab.tracking.pushing import runs_of
+    from sdxl_lab.viewing.report import write_report
+
+    path = output or (runs[0] if len(runs) == 1 else Path()) / "report.html"
+    is_folder_of_runs = len(runs) == 1 and not RunFolder(runs[0]).spec_file.is_file()
+    print(f"written: {write_report(runs_of(runs, home()), path, title=runs[0].resolve().name if is_folder_of_runs else None)}")
+
+
+def _recorded(sweep: Path) -> list[Path]:
+    """The folders of a sweep's runs, as far as it has been run."""
+    from sdxl_lab.sweeps.attempts import begun
+    from sdxl_lab.viewing.compare import CompareError
+
+    planned = plan_of(sweep).runs
+    folders = [folder.path for run in planned if (folder := begun(run.folder.parent, run.run_id))]
+    if not folders:
+        raise CompareError(f"no run of {sweep} is recorded yet, of {len(planned)} planned; make them with: sdxl-lab sweep {sweep}")
+    return folders
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, folders of runs, or sweep files.", metavar="RUN|SWEEP ...")],
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric to print; a telling one of each kind if left out. Repeatable.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", metavar="RUN", help="The run that others are compared with: folder, name or number; else the first.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="inpaint or outpaint, to look at one alone.")] = None,
+    each_seed: Annotated[bool, typer.Option("--each-seed", help="A row for each run, also where runs differ in nothing but seeds.")] = False,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", parser=places.output, metavar="FILE", help="Write all numbers as a table, one row a run.")
+    ] = None,
+    notebook: Annotated[
+        Path | None,
+        typer.Option("--notebook", parser=places.output, metavar="FILE.ipynb", help="Run the built-in notebook compare, and keep it."),
+    ] = None,
+) -> None:
+    """Compare runs: what differs, and each metric's mean and paired differences with 95% intervals."""
+    from sdxl_lab.viewing.compare import compare, print_comparison, write_csv
+
+    folders = [folder for path in runs for folder in (_recorded(path) if path.suffix in (".yaml", ".yml") else [path])]
+    compared = compare(folders, metrics=metric or (), reference=reference, task=task, pool_seeds=not each_seed)
+    print_comparison(compared, metrics=metric or ())
+    if csv:
+        print(f"written: {write_csv(compared, csv)}")
+    if notebook:
+        from sdxl_lab.kernels import notebooks
+        from sdxl_lab.progress.signs import shown
+
+        parameters = {"runs": [str(folder.absolute()) for folder in folders], "metrics": metric or [], "reference": reference, "task": task}
+        with shown():
+            notebooks.run(notebooks.find(notebooks.COMPARE), parameters | {"pool_seeds": not each_seed}, notebook)
+        print(f"written: {notebook}")

@@ -1,0 +1,191 @@
+"""The commands that make something: runs, sweeps, datasets that are here or published, and pictures made again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sdxl_lab.cli.usage import in_pairs
+from sdxl_lab.files import places
+from sdxl_lab.wording import counted
+
+if TYPE_CHECKING:
+    from sdxl_lab.sweeps.plan import Plan
+
+
+def demo() -> None:
+    """Inpaint and outpaint five pictures in three ways: base, base and refiner, the same with dilated masks."""
+    from sdxl_lab.demo import demo
+
+    demo()
+
+
+def run(
+    notebook: Annotated[str, typer.Argument(help="An .ipynb file, or inpaint_outpaint for the built-in one.", metavar="NOTEBOOK")],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            *("-p", "--parameters", "--parameter"),
+            metavar="NAME VALUE",
+            help="A dotted path and its value: a text as it is, anything else as YAML.",
+            callback=in_pairs,
+        ),
+    ] = None,
+    raw: Annotated[
+        list[str] | None,
+        typer.Option("-r", "--parameters_raw", metavar="NAME VALUE", help="The same, always a text as it is.", callback=in_pairs),
+    ] = None,
+    file: Annotated[list[Path] | None, typer.Option("-f", "--parameters_file", metavar="FILE", help="A YAML file of parameters.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("-y", "--parameters_yaml", "--yaml", metavar="TEXT", help="A YAML text of parameters: 'checkpoint: sdxl'.")
+    ] = None,
+    encoded: Annotated[
+        list[str] | None, typer.Option("-b", "--parameters_base64", metavar="TEXT", help="The same, in base64, as scripts pass it on.")
+    ] = None,
+) -> None:
+    """Run a notebook through papermill, resumably: -p hyperparameters.denoising.guidance_scale 5.
+
+    All options are papermill's and repeatable. -r wins over -p, -p over -y, -y over -f, -f over -b, and the later over the earlier of a kind.
+    """
+    from sdxl_lab.kernels import notebooks
+    from sdxl_lab.progress.bars import following
+    from sdxl_lab.runs.experiment import execute
+    from sdxl_lab.settings.arguments import laid_over, pairs
+    from sdxl_lab.spec.parameters import takes_text
+    from sdxl_lab.spec.run_spec import RunSpec
+    from sdxl_lab.tracking.tracker import short, where
+
+    path = notebooks.find(notebook)
+    parameters = laid_over(
+        notebooks.parameters_of(path),
+        encoded=encoded or (),
+        files=file or (),
+        texts=text or (),
+        values=pairs(parameter or ()),
+        raw=pairs(raw or ()),
+        takes_text=lambda name: takes_text(name, RunSpec),
+    )
+    with following() as follow:
+        resolved = execute(path, parameters, follow, say=lambda line: print(f"sdxl-lab: {line}", file=sys.stderr, flush=True))
+    print(f"{counted(len(resolved.spec.edits), 'picture')} in {short(resolved.folder.path)}", *where(resolved.folder), sep="\n")
+
+
+def plan_of(file: Path) -> Plan:
+    """Plan a sweep file, and show that it is being planned."""
+    from sdxl_lab import progress
+    from sdxl_lab.progress.signs import shown
+
+    with shown():
+        progress.tell("starting PyTorch")
+        from sdxl_lab.sweeps.planner import plan
+        from sdxl_lab.sweeps.sweep_file import SweepFile
+
+        return plan(SweepFile.read(file))
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="FILE")],
+) -> None:
+    """Say what a sweep would do: its points in order, which are done, and what they cost. Runs nothing."""
+    print(plan_of(file))
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="FILE")],
+    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Worker processes on this machine.", min=1)] = 1,
+    parsl: Annotated[
+        Path | None, typer.Option("--parsl", metavar="SITE.py", help="Run where this file's Parsl configuration says, instead of here.")
+    ] = None,
+) -> None:
+    """Run all points of a sweep that are not recorded yet, resumably; leave with 1 if one failed."""
+    from sdxl_lab.progress.signs import shown
+    from sdxl_lab.sweeps import board
+    from sdxl_lab.sweeps.executors import opened, remarks
+
+    planned = plan_of(file)
+    from sdxl_lab.sweeps.report import of_comet, report
+    from sdxl_lab.sweeps.sweep import sweep
+
+    groups = sum(bool(group.pending) for group in planned.groups)
+    for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
+        print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
+    if not planned.pending:
+        print(f"{counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
+        with shown():
+            page = report(planned)
+        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
+        return
+    with opened(workers, parsl) as executor:
+        summary = sweep(planned, executor, board.following)
+    print(f"{summary.before + summary.made} of {counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
+    try:
+        failed = {failure.label: failure.message for failure in summary.failed}
+        with shown():
+            page = report(planned, failed)
+        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
+    finally:
+        summary.check()
+
+
+def fetch(
+    dataset: Annotated[
+        str, typer.Argument(help="A folder, pocket-scenes, pocket-forty, or a Comet artifact workspace/name:version.", metavar="DATASET")
+    ],
+) -> None:
+    """Fetch a dataset, check all of it and list what it holds."""
+    from sdxl_lab.progress.signs import shown
+    from sdxl_lab.runs.resolution import fetch
+    from sdxl_lab.viewing.show import print_dataset
+
+    with shown():
+        fetched = fetch(dataset)
+    print_dataset(fetched)
+
+
+def publish(
+    folder: Annotated[Path, typer.Argument(help="A dataset: a folder with a metadata.json.", metavar="FOLDER")],
+    name: Annotated[str, typer.Argument(help="The Comet artifact that gets a new version: workspace/name.", metavar="WORKSPACE/NAME")],
+) -> None:
+    """Check a dataset and upload it to Comet as a new version, which `fetch` and the parameter `dataset` take."""
+    from sdxl_lab.datasets import sources
+    from sdxl_lab.progress.signs import shown
+
+    with shown():
+        published = sources.publish(folder, name)
+    print(f"published {published}")
+
+
+def reproduce(
+    picture: Annotated[Path, typer.Argument(help="A PNG that sdxl_lab made.", metavar="PICTURE")],
+    dataset: Annotated[str | None, typer.Option(help="Its dataset, where it is not found by itself.", metavar="DATASET")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Its checkpoint, where it is not found by itself.", metavar="CHECKPOINT")] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Allow to download the dataset or checkpoint that the picture names.")] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads, instead of as many as it was made with.", min=1, max=1024)] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            *("-o", "--output"),
+            parser=places.output,
+            help="Where to write what was made; else only if it differs, <name>-again.png here.",
+            metavar="FILE",
+        ),
+    ] = None,
+) -> None:
+    """Make a picture again from its own description, and say whether it is identical; leave with 1 if not."""
+    from sdxl_lab import progress
+    from sdxl_lab.progress.signs import shown
+
+    with shown():
+        progress.tell("starting PyTorch")
+        from sdxl_lab.runs.reproduce import output_for, reproduce
+
+        path = output_for(picture, output)
+        made = reproduce(picture, dataset=dataset, checkpoint=checkpoint, threads=threads, fetch=fetch)
+    print(made)
+    if output or not made.is_identical:
+        print(f"written: {made.save(path)}")
+    if not made.is_identical:
+        raise typer.Exit(1)
