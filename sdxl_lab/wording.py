@@ -1,6 +1,11 @@
-"""Numbers of things, in words that fit."""
+"""Numbers of things, in words that fit; and words of unknown origin, made fit for a terminal."""
 
 from __future__ import annotations
+
+import re
+
+UNSEEN = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""For a pattern: control characters but the line break, other line breaks, and what turns the direction of writing."""
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -15,3 +20,15 @@ def counted(number: int, one: str, many: str | None = None) -> str:
         Such as `1 picture`, `0 pictures`, `2 pictures have`.
     """
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def printable(text: str) -> str:
+    """Make a text of unknown origin fit for a terminal.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        It, with a question mark in place of each character that moves the cursor or turns the writing; line breaks stay.
+    """
+    return re.sub(f"[{UNSEEN}]", "?", text)

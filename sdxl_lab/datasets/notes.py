@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from sdxl_lab.datasets.samples import Sample
 from sdxl_lab.images.mask_checks import percent
-from sdxl_lab.records.stamps import printable
 from sdxl_lab.settings.sections import ImageReading
-from sdxl_lab.wording import counted
+from sdxl_lab.wording import counted, printable
 
 UNREADABLE = "that cannot be read"
 """What `color_profiles.name_of` calls a profile that it cannot open."""

@@ -20,6 +20,7 @@ from sdxl_lab.records import infotext, machine
 from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import SpecError
+from sdxl_lab.wording import UNSEEN, printable
 
 KEYWORD = "sdxl_lab"
 FORMAT = 1
@@ -30,12 +31,10 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _KEYS = {"format", "run_id", "resolved", "versions", "hardware", "instruction_set", "sha256", "picture_id", "notes"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_UNSEEN = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-"""Control characters but the line break, other line breaks, and what turns the direction of writing."""
 
-_NAME = re.compile(rf"[^\n{_UNSEEN}]{{1,300}}")
+_NAME = re.compile(rf"[^\n{UNSEEN}]{{1,300}}")
 LONGEST_NOTE = 2000
-_NOTE = re.compile(rf"[^\n{_UNSEEN}]{{1,{LONGEST_NOTE}}}")
+_NOTE = re.compile(rf"[^\n{UNSEEN}]{{1,{LONGEST_NOTE}}}")
 
 
 class StampError(LabError):
@@ -336,15 +335,3 @@ def as_note(text: str) -> str:
     """
     line = printable(" ".join(text.split()))
     return line if len(line) <= LONGEST_NOTE else f"{line[: LONGEST_NOTE - 1]}…"
-
-
-def printable(text: str) -> str:
-    """Make a text of unknown origin fit for a terminal.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        It, with a question mark in place of each character that moves the cursor or turns the writing; line breaks stay.
-    """
-    return re.sub(f"[{_UNSEEN}]", "?", text)

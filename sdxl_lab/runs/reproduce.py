@@ -20,12 +20,13 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.images import pictures
 from sdxl_lab.records import infotext
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.records.stamps import Stamp, digest_of_pixels, printable, read_stated
+from sdxl_lab.records.stamps import Stamp, digest_of_pixels, read_stated
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.reproduction import Conditions, Difference, Reproduction
 from sdxl_lab.settings.sections import Compute, Edit
 from sdxl_lab.spec.parameters import problems
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.wording import printable
 
 if TYPE_CHECKING:
     from sdxl_lab.checkpoints.loading import Checkpoint

@@ -12,8 +12,8 @@ from PIL import Image
 
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.records import machine
-from sdxl_lab.records.stamps import Stamp, digest_of_pixels, printable, stamp_of, stamped_png
-from sdxl_lab.wording import counted
+from sdxl_lab.records.stamps import Stamp, digest_of_pixels, stamp_of, stamped_png
+from sdxl_lab.wording import counted, printable
 
 
 @dataclass(frozen=True, kw_only=True)

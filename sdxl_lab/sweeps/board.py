@@ -13,9 +13,9 @@ from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.progress import Doing, clock
 from sdxl_lab.progress.signs import Lines, repeated
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.records.stamps import printable
 from sdxl_lab.sweeps.attempts import Attempts
 from sdxl_lab.sweeps.plan import Plan, PlannedRun
+from sdxl_lab.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -20,12 +20,12 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.images.mask_checks import percent
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.records.stamps import Stamp, printable, read_stamp
+from sdxl_lab.records.stamps import Stamp, read_stamp
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import flatten, merge
 from sdxl_lab.settings.sections import DEFAULT_SEED
 from sdxl_lab.spec.resolved_spec import as_parameters
-from sdxl_lab.wording import counted
+from sdxl_lab.wording import counted, printable
 
 
 class ShowError(LabError):

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdxl_lab.files.disk import write_whole
-from sdxl_lab.records.stamps import printable
 from sdxl_lab.viewing.compare.comparison import Comparison
 from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, telling_names, words_of
 from sdxl_lab.viewing.compare.intervals import Interval
 from sdxl_lab.viewing.compare.rows import Row, shown
+from sdxl_lab.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
