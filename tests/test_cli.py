@@ -1,4 +1,4 @@
-"""The `sdxl-lab` command, run as people run it: in a process of its own."""
+"""The `sdxl-lab` command, as people use it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,7 +27,9 @@ from sdxl_lab.runs import experiment, resolution
 from sdxl_lab.settings.arguments import laid_over
 from sdxl_lab.spec.parameters import takes_text
 from sdxl_lab.spec.run_spec import RunSpec
+from tests.support.commands import said
 from tests.support.datasets import write_dataset
+from tests.support.run_folders import ROOT
 from tests.support.words import HOSTILE
 
 UNSLASHED = HOSTILE.replace("\\", "/")
@@ -35,9 +38,9 @@ UNSLASHED = HOSTILE.replace("\\", "/")
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 
 
-def call(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=600, cwd=cwd, check=False)
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own to its end."""
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +60,8 @@ def interrupted(arguments: Sequence[str], runs: Path, how: signal.Signals) -> tu
             assert process.poll() is None
             time.sleep(0.02)
         os.kill(process.pid, how)
-        _, said = process.communicate()
-    return process.returncode, said
+        _, message = process.communicate()
+    return process.returncode, message
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +70,10 @@ def made(tmp_path_factory, quick) -> Path:
     runs = tmp_path_factory.mktemp("made") / "runs {name} {} #1"
     assert interrupted(quick, runs, signal.SIGKILL)[0] == -signal.SIGKILL
     assert not list(runs.glob("*/executed.ipynb"))
-    said = call(*quick, "-p", "runs_folder", runs)
-    assert (said.returncode, said.stdout.count("4 pictures in")) == (0, 1), said.stderr
+    ended = said(*quick, "-p", "runs_folder", runs)
+    assert (ended.code, ended.out.count("4 pictures in")) == (0, 1), ended.err
     [report] = runs.glob("*/report.html")
-    assert said.stdout.splitlines()[1:] == [
+    assert ended.out.splitlines()[1:] == [
         f"to look at: contact-sheet.png there, or in a browser {report}",
         "Comet was told nothing: tracking is off",
     ]
@@ -105,12 +108,12 @@ def test_help_is_there_at_once():
     times = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        said = call("--help")
+        helped = call("--help")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert said.returncode == 0
-        assert all(command in said.stdout for command in ("demo", "run", "fetch", "publish", "show"))
-        assert not re.search(r"\w\.\.\.", said.stdout)
+        assert helped.returncode == 0
+        assert all(command in helped.stdout for command in ("demo", "run", "fetch", "publish", "show"))
+        assert not re.search(r"\w\.\.\.", helped.stdout)
     assert call("--version").stdout == f"sdxl-lab {version('sdxl-lab')}\n"
     assert min(times) < 0.5
 
@@ -126,10 +129,20 @@ def test_wrong_usage_leaves_with_2(arguments):
     """
     A command line that cannot be understood leaves with 2 and points to the help.
     """
-    said = call(*arguments)
-    assert said.returncode == 2
-    assert "Usage: sdxl-lab" in said.stderr
-    assert "Traceback" not in said.stderr
+    ended = said(*arguments)
+    assert ended.code == 2
+    assert "Usage: sdxl-lab" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_process_leaves_with_what_the_command_says():
+    """
+    Of a process of its own too: 2 for wrong usage and 1 for an error, on stderr alone.
+    """
+    for arguments, code in ((("paint",), 2), (("show", "nowhere"), 1)):
+        ended = call(*arguments)
+        assert (ended.returncode, ended.stdout) == (code, "")
+        assert ended.stderr == said(*arguments).err
 
 
 @pytest.mark.parametrize(
@@ -163,42 +176,44 @@ def test_wrong_usage_leaves_with_2(arguments):
         (["show", "list.yaml"], "is not a PNG"),
     ],
 )
-def test_an_error_is_one_message(arguments, message, tmp_path):
+def test_an_error_is_one_message(arguments, message, tmp_path, monkeypatch):
     """
     What the user can put right is said in one message on stderr, with exit code 1, nothing on stdout and no traceback.
     """
     (tmp_path / "list.yaml").write_text("- a\n- b\n")
     (tmp_path / "torn.yaml").write_text("a: [1\n")
-    said = call(*arguments, cwd=tmp_path)
-    assert said.returncode == 1
-    assert said.stdout == ""
-    assert message in said.stderr
-    assert said.stderr.startswith("sdxl-lab: ")
-    assert "Traceback" not in said.stderr
+    monkeypatch.chdir(tmp_path)
+    ended = said(*arguments)
+    assert ended.code == 1
+    assert ended.out == ""
+    assert message in ended.err
+    assert ended.err.startswith("sdxl-lab: ")
+    assert "Traceback" not in ended.err
 
 
 def test_a_dataset_is_listed(tmp_path):
     """
     `fetch` lists every sample of a dataset, with its size, and the dataset's digest.
     """
-    said = call("fetch", write_dataset(tmp_path / "scenes", count=3))
-    assert said.returncode == 0
-    assert all(f"scene-{number}" in said.stdout for number in range(3))
-    assert "128x128" in said.stdout
+    listed = said("fetch", write_dataset(tmp_path / "scenes", count=3))
+    assert listed.code == 0
+    assert all(f"scene-{number}" in listed.out for number in range(3))
+    assert "128x128" in listed.out
 
 
 @pytest.mark.slow
-def test_a_picture_is_made_again_from_its_parameters(made, tmp_path):
+def test_a_picture_is_made_again_from_its_parameters(made, tmp_path, monkeypatch):
     """
     The parameters that `show --as-parameters` prints of a picture make that one picture again, bit for bit, in a folder outside the repository.
     """
     [run] = made.iterdir()
-    assert call("show", run).stdout.count("scene-") >= 4
+    assert said("show", run).out.count("scene-") >= 4
     picture = run / "images" / "scene-1" / "outpaint.png"
-    assert "-77" in call("show", picture).stdout
-    (tmp_path / "good.yaml").write_text(call("show", picture, "--as-parameters").stdout)
-    again = call("run", "inpaint_outpaint", "-f", "good.yaml", "-p", "runs_folder", "again", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
+    assert "-77" in said("show", picture).out
+    monkeypatch.chdir(tmp_path)
+    Path("good.yaml").write_text(said("show", picture, "--as-parameters").out)
+    again = said("run", "inpaint_outpaint", "-f", "good.yaml", "-p", "runs_folder", "again")
+    assert again.code == 0, again.err
     [(name, pixels)] = pixels_of(tmp_path / "again").items()
     assert name == "scene-1/outpaint.png"
     assert np.array_equal(pixels, np.asarray(Image.open(picture)))
@@ -225,7 +240,7 @@ def test_a_done_run_is_seen_at_once(quick, copied):
     The same command again starts no kernel and changes no file.
     """
     before = {path: path.stat().st_mtime_ns for path in copied.rglob("*")}
-    assert call(*quick, "-p", "runs_folder", copied).returncode == 0
+    assert said(*quick, "-p", "runs_folder", copied).code == 0
     assert {path: path.stat().st_mtime_ns for path in copied.rglob("*")} == before
 
 
@@ -245,14 +260,33 @@ def test_a_killed_run_goes_on(quick, made, tmp_path):
     assert not list(made.glob("*/.executed*"))
 
 
+WITHOUT_A_MODEL = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.spec.run_spec import RunSpec
+from tests.support.runs import made_for
+given = dict(name=name, dataset=dataset, checkpoint=checkpoint, samples=samples, tasks=tasks, hyperparameters=hyperparameters)
+resolved = resolve(RunSpec.from_parameters(**given, tracking=tracking, runs_folder=runs_folder))
+with resolved.folder.open(resolved.spec) as run:
+    run.add_picture(resolved.spec.edits[0], made_for(resolved.spec.edits[0]))
+    time.sleep(600)
+"""
+"""Records one picture, and never ends."""
+
+
 def test_an_interrupted_run_says_that_it_can_go_on(quick, tmp_path):
     """
     Ctrl-C ends a run with one message and exit code 130, and leaves its whole pictures but no executed notebook.
     """
-    code, said = interrupted(quick, tmp_path, signal.SIGINT)
+    notebook = nbformat.read(notebooks.find("inpaint_outpaint"), as_version=4)
+    [parameters] = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    notebook.cells = [parameters, nbformat.v4.new_code_cell(WITHOUT_A_MODEL)]
+    nbformat.write(notebook, tmp_path / "endless.ipynb")
+    code, message = interrupted(["run", str(tmp_path / "endless.ipynb"), *quick[2:]], tmp_path / "runs", signal.SIGINT)
     assert code == 130
-    assert "interrupted" in said
-    assert "pictures made so far are kept" in said
-    assert "Traceback" not in said
-    assert pixels_of(tmp_path)
-    assert not list(tmp_path.glob("*/executed.ipynb"))
+    assert "interrupted" in message
+    assert "pictures made so far are kept" in message
+    assert "Traceback" not in message
+    assert pixels_of(tmp_path / "runs")
+    assert not list(tmp_path.glob("runs/*/executed.ipynb"))
