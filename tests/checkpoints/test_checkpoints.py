@@ -11,6 +11,7 @@ from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.kernels import slate
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
@@ -166,10 +167,11 @@ def test_a_checkpoint_is_loaded_once_and_its_parts_are_shared(random_pair):
     assert checkpoint.refiner.config.requires_aesthetics_score
 
 
-def test_of_checkpoints_that_nobody_holds_the_latest_is_kept(random_pair, pair):
+def test_of_checkpoints_that_nobody_holds_the_latest_is_kept(random_pair, pair, garbage, monkeypatch):
     """
     Loading another one frees the one before, models that refer to themselves included, unless somebody holds it.
     """
+    monkeypatch.setattr(slate, "collect", garbage)
     shutil.rmtree(pair / "refiner")
     one, other = identify(str(random_pair)), identify(str(pair))
     held = load(one)

@@ -41,9 +41,9 @@ def equal(expected: Any, actual: Any) -> bool:
 
 def picture(checkpoint: Any, scene: Any) -> np.ndarray:
     """
-    A refined picture of six steps.
+    A refined picture of four steps.
     """
-    settings = EditSettings(denoising=Denoising(num_inference_steps=6, high_noise_frac=0.6))
+    settings = EditSettings(denoising=Denoising(num_inference_steps=4, high_noise_frac=0.6))
     edit = Edit(sample="disc", task="inpaint", prompt="a red star", seed=3, settings=settings)
     return np.asarray(generate(edit, scene[0], scene[1], checkpoint).raw).astype(int)
 

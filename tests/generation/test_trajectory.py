@@ -1,12 +1,16 @@
 import re
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLInpaintPipeline
 
-from sdxl_lab.generation.trajectory import SCHEDULERS, State, Trajectory, TrajectoryCache, TrajectoryError, Window, build_scheduler, window
+from sdxl_lab.generation.trajectory import State, Trajectory, TrajectoryCache, TrajectoryError, Window, build_scheduler, window
+from sdxl_lab.settings.sections import Scheduler
+from tests.support.edits import KINDS, crossed
 
 CONFIG = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading")
 
@@ -28,28 +32,36 @@ def trajectory(count):
     return Trajectory(noise=nothing, image_latents=None, masked_image_latents=None, states=tuple(states))
 
 
-@pytest.mark.parametrize("handover", ["consistent", "stock"])
-@pytest.mark.parametrize("strength", [0.99, 1.0])
-@pytest.mark.parametrize("name", SCHEDULERS)
-def test_windows_are_what_the_plain_pipeline_runs(random_pair, scene, name, strength, handover):
+@cache
+def counted(folder: Path) -> tuple[Any, Any, list[int]]:
+    """
+    Diffusers' own pipeline, the configuration of its own scheduler, and a count of the calls of its UNet.
+    """
+    count = [0]
+    pipeline: Any = StableDiffusionXLInpaintPipeline.from_pretrained(folder, add_watermarker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.unet.register_forward_hook(lambda *_: count.__setitem__(0, count[0] + 1))
+    return pipeline, pipeline.scheduler.config, count
+
+
+@pytest.mark.parametrize(
+    ("name", "strength"), crossed(get_args(Scheduler), [0.99, 1.0], quick=lambda name, strength: strength == 1.0 or name in KINDS)
+)
+def test_windows_are_what_the_plain_pipeline_runs(random_pair, scene, name, strength):
     """
     Base and refiner take the steps that hooks count in diffusers' own calls; consistent gives a second-order step at the cut to one of them.
     """
     image, mask = scene
-    count = [0]
-    pipeline: Any = StableDiffusionXLInpaintPipeline.from_pretrained(random_pair / "base", add_watermarker=False)
-    pipeline.set_progress_bar_config(disable=True)
-    pipeline.scheduler = scheduler = build_scheduler(name, pipeline.scheduler.config)
-    pipeline.unet.register_forward_hook(lambda *_: count.__setitem__(0, count[0] + 1))
+    pipeline, config, count = counted(random_pair / "base")
+    pipeline.scheduler = scheduler = build_scheduler(name, config)
     arguments: dict[str, Any] = dict(prompt="", mask_image=mask, width=64, height=64, strength=strength, num_inference_steps=10, guidance_scale=1.0)
+    count[0] = 0
     latents = pipeline(image=image, denoising_end=0.7, output_type="latent", **arguments).images
     base, count[0] = count[0], 0
     pipeline(image=latents, denoising_start=0.7, output_type="latent", **arguments)
-    expected = Window(base=base, refiner=count[0])
-    if handover == "consistent" and scheduler.order == 2:
-        expected = Window(base=base - 1, refiner=count[0])
-    actual = window(scheduler, num_inference_steps=10, strength=strength, high_noise_frac=0.7, handover=handover)
-    assert expected == actual
+    asked: dict[str, Any] = dict(num_inference_steps=10, strength=strength, high_noise_frac=0.7)
+    assert window(scheduler, **asked, handover="stock") == Window(base=base, refiner=count[0])
+    assert window(scheduler, **asked, handover="consistent") == Window(base=base - (scheduler.order == 2), refiner=count[0])
 
 
 def test_strength_is_spent_in_whole_steps():

@@ -20,14 +20,21 @@ FIRST_SEED = 8_000_000
 
 
 @cache
+def painted() -> list[tuple[world.Scene, Image.Image, Image.Image, str]]:
+    """Scenes, each as it was and with another object, and that one's color."""
+    pairs = [(world.sample_scene(FIRST_SEED + index), world.sample_scene(FIRST_SEED + 500_000 + index)) for index in range(COUNT)]
+    return [
+        (scene, world.draw(scene), world.draw(replace(scene, colour=other.colour, shape=other.shape)), str(other.colour)) for scene, other in pairs
+    ]
+
+
+@cache
 def edited(kernel_size: int) -> list[tuple[Image.Image, Image.Image, str]]:
     """Scenes whose object became another, as a perfect model would paint it: picture, mask, and the color asked for."""
     edits = []
-    for index in range(COUNT):
-        scene, other = world.sample_scene(FIRST_SEED + index), world.sample_scene(FIRST_SEED + 500_000 + index)
+    for scene, before, after, colour in painted():
         mask = dilate(world.object_mask(scene), kernel_size)
-        painted = world.draw(replace(scene, colour=other.colour, shape=other.shape))
-        edits.append((Image.composite(painted, world.draw(scene), mask), mask, str(other.colour)))
+        edits.append((Image.composite(after, before, mask), mask, colour))
     return edits
 
 

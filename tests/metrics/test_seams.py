@@ -11,7 +11,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from sdxl_lab.images.masks import composite, dilate, invert
 from sdxl_lab.metrics import seam_delta_e, seam_gradient, seam_mismatch
-from sdxl_lab.pocket.world import draw, object_mask, paint_background, sample_scene
+from sdxl_lab.pocket.world import Scene, draw, object_mask, paint_background, sample_scene
 
 Place = tuple[Image.Image, Image.Image]
 COUNT = 100
@@ -24,12 +24,17 @@ def picture(pixels: np.ndarray) -> Image.Image:
 
 
 @cache
+def scenes() -> list[tuple[Scene, Image.Image]]:
+    """A hundred of the world's, drawn."""
+    return [(scene, draw(scene)) for scene in (sample_scene(FIRST_SEED + index) for index in range(COUNT))]
+
+
+@cache
 def places(kind: str) -> list[Place]:
     """A hundred pictures of the world, each with a mask whose boundary lies on the background."""
-    scenes = [sample_scene(FIRST_SEED + index) for index in range(COUNT)]
     if kind == "bare background":
-        return [(picture(paint_background(scene)), object_mask(scene)) for scene in scenes]
-    return [(draw(scene), dilate(object_mask(scene), 13 if kind == "in the shadow" else 25)) for scene in scenes]
+        return [(picture(paint_background(scene)), object_mask(scene)) for scene, _ in scenes()]
+    return [(drawn, dilate(object_mask(scene), 13 if kind == "in the shadow" else 25)) for scene, drawn in scenes()]
 
 
 def known(number: float | None) -> float:
@@ -65,11 +70,8 @@ def test_what_compositing_hides_is_ranked_rightly_even_on_an_object_s_outline(le
     """
     In 100 of 100 pictures masked exactly, a decoded picture that is off by 8 levels measures higher than one that is right.
     """
-    scenes = [sample_scene(FIRST_SEED + index) for index in range(COUNT)]
     numbers = [
-        [seam_mismatch(image, picture(np.asarray(image, float) + step), object_mask(scene)) for step in (0, levels)]
-        for scene in scenes
-        for image in [draw(scene)]
+        [seam_mismatch(image, picture(np.asarray(image, float) + step), object_mask(scene)) for step in (0, levels)] for scene, image in scenes()
     ]
     assert all(none == 0.0 and known(seam) > 0.5 for none, seam in numbers)
 

@@ -16,12 +16,12 @@ from sdxl_lab.pocket.world import COLOURS, HELD_OUT, PLACES, SHAPES, caption, dr
 SEEDS = range(12)
 
 
-@pytest.mark.parametrize(("name", "samples"), [("pocket-scenes", dataset.five()), ("pocket-forty", dataset.forty())])
+@pytest.mark.parametrize(("name", "samples"), [("pocket-scenes", dataset.five), ("pocket-forty", dataset.forty)])
 def test_the_world_still_draws_the_built_in_datasets(tmp_path, name, samples):
     """
     The committed pictures, masks and metadata are what the world draws today, pixel by pixel, and there is nothing else.
     """
-    dataset.write(samples, tmp_path)
+    dataset.write(samples(), tmp_path)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(dataset.FOLDER / name) for path in (dataset.FOLDER / name).rglob("*") if path.is_file())
     for file in files:
@@ -44,7 +44,7 @@ def test_each_edit_of_the_forty_asks_for_something_else():
         assert scene.background == asked["background"] != sample.outpaint
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_mask_is_where_the_object_is(seed):
     """
     Emptying a scene changes its picture inside the mask and in the shadow around it, and nowhere else.

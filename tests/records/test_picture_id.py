@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,15 +15,15 @@ from sdxl_lab.generation.generate import generate
 from sdxl_lab.generation.trajectory import TrajectoryCache
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import digest_of_pixels, read_stamp
-from sdxl_lab.settings.sections import Canvas, Edit, Mask, Scheduler
+from sdxl_lab.settings.sections import Canvas, Edit, Mask
 from sdxl_lab.spec.resolved_spec import DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tracking.projection import project
-from tests.support.edits import cpu, make_edit
+from tests.support.edits import KINDS, cpu, make_edit
 from tests.support.runs import made_for, resolved_run
 
 EDITS: list[Callable[[], Edit]] = [
-    *(partial(make_edit, scheduler=scheduler) for scheduler in get_args(Scheduler)),
+    *(partial(make_edit, scheduler=scheduler) for scheduler in KINDS),
     *(partial(make_edit, scheduler="euler_a", high_noise_frac=0.6, handover=handover) for handover in ("consistent", "stock")),
     *(partial(make_edit, scheduler="dpmpp_2m", high_noise_frac=0.6, handover=handover) for handover in ("consistent", "stock")),
     partial(make_edit, "outpaint", mode="background", mask=Mask(kernel_size=3, feather_px=2)),

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from sdxl_lab.checkpoints.loading import Checkpoint, load
 from sdxl_lab.settings.sections import Canvas, Compute, Denoising, Edit, EditSettings, Mask, Refiner
 
 PROMPT, NEGATIVE, SEED, STEPS = "a red star on grass", "blurry", -732, 6
+
+KINDS = ("euler", "euler_a", "dpmpp_2m", "heun")
+"""A scheduler of each kind: plain, stochastic, multistep and second-order."""
+
+
+def crossed(*values: Iterable[Any], quick: Callable[..., bool]) -> list[Any]:
+    """
+    A test's cases, each value of one parameter with each of the others; those that are not quick are left to the slow tests.
+    """
+    return [pytest.param(*case, marks=() if quick(*case) else pytest.mark.slow) for case in product(*values)]
 
 
 def make_edit(
