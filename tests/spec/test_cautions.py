@@ -27,7 +27,7 @@ from tests.support.edits import cpu
 from tests.support.profiles import profile
 from tests.support.specs import OTHER_VALUES
 
-STEPS: dict[str, Any] = {"denoising": {"num_inference_steps": 4, "strength": 0.99, "guidance_scale": 6.0}}
+STEPS: dict[str, Any] = {"denoising": {"num_inference_steps": 5, "strength": 0.99, "guidance_scale": 6.0}}
 REFINED = merge(STEPS, {"denoising": {"high_noise_frac": 0.6}})
 CANVAS = merge(STEPS, {"mode": "canvas", "canvas": {"right_px": 13}})
 
