@@ -1,13 +1,17 @@
 import json
-import os
 import shutil
 import subprocess
 import sys
 
 import pytest
+from huggingface_hub import constants
 
+from sdxl_lab.checkpoints.locating import identify
+from sdxl_lab.checkpoints.weight_files import CheckpointError
 from tests.conftest import write_checkpoint
-from tests.support.loopback_hub import Hub, serving
+from tests.support.loopback_hub import NOBODY, Hub, asked, serving
+from tests.support.named_checkpoints import loaded
+from tests.support.run_folders import environment
 from tests.support.single_file import write_single_file
 
 pytestmark = pytest.mark.timeout(600)
@@ -39,32 +43,6 @@ DECOYS = (
     "vae_encoder/openvino_model.xml",
 )
 """What SDXL's repositories hold besides the half-precision pipeline: other precisions, frameworks and autoencoders."""
-
-PROGRAM = """
-import hashlib, json, sys, warnings
-from PIL import Image
-from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.checkpoints.locating import identify
-from sdxl_lab.checkpoints.loading import load
-from sdxl_lab.generation.generate import generate
-from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings
-warnings.simplefilter("ignore")
-results = {}
-image, mask = Image.open("image.png"), Image.open("mask.png")
-denoising = Denoising(num_inference_steps=6, high_noise_frac=0.8)
-edit = Edit(sample="disc", task="inpaint", prompt="a red star", seed=3, settings=EditSettings(denoising=denoising))
-for name in json.loads(sys.argv[1]):
-    try:
-        identity = identify(name)
-        checkpoint = load(identity, Compute(device="cpu", dtype="float32", threads=1))
-        edited = edit if checkpoint.refiner else edit.model_copy(update={"settings": EditSettings(denoising=Denoising(num_inference_steps=6))})
-        picture = generate(edited, image, mask, checkpoint)
-        channels = checkpoint.base.unet.config.in_channels
-        results[name] = [identity.revision, identity.family, channels, picture.refiner_steps, hashlib.sha256(picture.raw.tobytes()).hexdigest()]
-    except CheckpointError as error:
-        results[name] = str(error)
-print(json.dumps(results))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -101,26 +79,19 @@ def somewhere(tmp_path_factory, scene, hub):
     return folder
 
 
-def run(folder, names, *, endpoint, cache="cache", **environment):
-    """
-    What a process makes of checkpoints, by name: [revision, family, channels, refiner steps, digest of the picture], or its error.
-    """
-    hidden = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / cache), "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1", **environment}
-    command = [sys.executable, "-c", PROGRAM, json.dumps(names)]
-    done = subprocess.run(command, cwd=folder, env=hidden | settings, capture_output=True, text=True, timeout=550, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 @pytest.fixture(scope="module")
 def online(hub, somewhere):
     """
-    What a process gets while the hub is up.
+    What a process of its own gets while the hub is up.
     """
     names = ["sdxl", "sdxl-inpaint", f"{BASE}@{hub.commit(BASE)}", "single.safetensors", "nobody/nothing", f"{BASE}@v9"]
+    hidden = {name: value for name, value in environment().items() if not name.startswith("HF_")}
+    command = [sys.executable, "-c", "from tests.support.named_checkpoints import main; main()", json.dumps(names)]
     with serving(hub):
-        return run(somewhere, names, endpoint=hub.url)
+        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(somewhere), "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=somewhere, env=hidden | settings, capture_output=True, text=True, timeout=550, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_names_load_the_right_repositories(hub, online):
@@ -169,19 +140,23 @@ def test_repositories_that_are_not_there_are_named(online):
     assert f"the hub has no {BASE} at revision 'v9'" in online[f"{BASE}@v9"]
 
 
-@pytest.mark.parametrize("environment", [pytest.param({}, marks=pytest.mark.slow), {"HF_HUB_OFFLINE": "1"}])
-def test_offline_the_cache_serves_the_same(online, somewhere, environment):
+@pytest.mark.parametrize("is_by_choice", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_offline_the_cache_serves_the_same(online, somewhere, monkeypatch, is_by_choice):
     """
     Without the hub, by choice or not, what was loaded once is loaded again, with the same commit and the same picture.
     """
     names = ["sdxl", "sdxl-inpaint", "single.safetensors"]
-    assert run(somewhere, names, endpoint="http://127.0.0.1:9", **environment) == {name: online[name] for name in names}
+    monkeypatch.chdir(somewhere)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", is_by_choice)
+    with asked(NOBODY, somewhere / "hub"):
+        assert loaded(names) == {name: online[name] for name in names}
 
 
-def test_with_neither_hub_nor_cache_there_is_one_clear_error(somewhere):
+def test_with_neither_hub_nor_cache_there_is_one_clear_error(tmp_path):
     """
     It names the repository, the revision, and what to do.
     """
-    results = run(somewhere, ["sdxl"], endpoint="http://127.0.0.1:9", cache="empty")
-    for part in (BASE, "'main'", "http://127.0.0.1:9", "hf download", "folder"):
-        assert part in results["sdxl"]
+    with asked(NOBODY, tmp_path), pytest.raises(CheckpointError) as caught:
+        identify("sdxl")
+    for part in (BASE, "'main'", NOBODY, "hf download", "folder"):
+        assert part in str(caught.value)

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import pytest
-from huggingface_hub import constants
 
 from sdxl_lab.checkpoints.files import CONFIGURATION
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from tests.support.loopback_hub import Hub, serving
+from tests.support.loopback_hub import Hub, asked, serving
 
 NAME = "owner/behind-terms"
 
 
 @pytest.fixture
-def hub(tmp_path, monkeypatch):
+def hub(tmp_path):
     """
     A hub with one repository, which this process asks, with an empty cache and no account.
     """
     (tmp_path / "hub" / NAME).mkdir(parents=True)
     (tmp_path / "hub" / NAME / "model_index.json").write_text("{}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    with serving(Hub(tmp_path / "hub")) as up:
-        monkeypatch.setattr(constants, "ENDPOINT", up.url)
-        monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", up.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", up.url + "/{repo_id}/resolve/{revision}/{filename}")
+    with serving(Hub(tmp_path / "hub")) as up, asked(up.url, tmp_path / "cache"):
         yield up
 
 

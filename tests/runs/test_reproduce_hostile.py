@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import socket
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
+from sdxl_lab.checkpoints import loading
 from sdxl_lab.errors import LabError
 from sdxl_lab.generation import generate
 from sdxl_lab.records.stamps import LIMIT_BYTES, StampError
@@ -24,7 +21,7 @@ from sdxl_lab.runs.reproduce import ReproduceError, reproduce
 from tests.conftest import write_checkpoint
 from tests.support.datasets import write_dataset
 from tests.support.lone_pictures import make, rewritten
-from tests.support.loopback_hub import Hub, serving
+from tests.support.loopback_hub import Hub, asked, serving
 
 
 @pytest.fixture(scope="module")
@@ -212,53 +209,37 @@ def test_a_bomb_beside_a_good_description_is_one_clear_error(kind, picture, sour
 
 
 NAME = "somebody/tiny-sdxl"
-FROM_HUB = """
-import json, shutil, sys
-from pathlib import Path
-from huggingface_hub import constants
-from sdxl_lab.checkpoints import loading
-from sdxl_lab.errors import LabError
-from sdxl_lab.runs.reproduce import reproduce
-sys.path[:0] = [sys.argv[1]]
-from tests.support.lone_pictures import make
-picture = make(Path.cwd(), dataset="scenes", checkpoint=sys.argv[2], sample="scene-0")
-requests = Path("requests.txt")
-results = {}
-for step, allow in (("here", False), ("gone", False), ("fetched", True)):
-    if step == "gone":
-        shutil.rmtree(constants.HF_HUB_CACHE)
-        Path("somebody/tiny-sdxl").mkdir(parents=True)  # a folder of the checkpoint's name is not the checkpoint
-    checkpoints.forget()
-    before = len(requests.read_text().splitlines())
-    try:
-        said = str(reproduce(picture, dataset="scenes", fetch=allow)).splitlines()[0]
-    except LabError as error:
-        said = str(error)
-    results[step] = [said, len(requests.read_text().splitlines()) - before]
-print(json.dumps(results))
-"""
 
 
-@pytest.mark.timeout(600)
-def test_the_hub_is_asked_only_where_that_was_allowed(dataset, tmp_path):
+def test_the_hub_is_asked_only_where_that_was_allowed(dataset, tmp_path, monkeypatch):
     """
     A checkpoint of the hub is taken from the cache, at its commit, without one request; one that is not there is downloaded with --fetch alone.
     """
     folder = write_checkpoint(tmp_path / "made", refiner=None, variant="fp16", force_upcast=True)
     shutil.copytree(folder / "base", tmp_path / "hub" / NAME)
-    shutil.copytree(dataset, tmp_path / "scenes")
-    with serving(Hub(tmp_path / "hub", log=tmp_path / "requests.txt")) as hub:
-        hidden = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1"}
-        command = [sys.executable, "-c", FROM_HUB, str(Path(__file__).parents[2]), NAME]
-        done = subprocess.run(command, cwd=tmp_path, env=hidden | settings, capture_output=True, text=True, timeout=550, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads(done.stdout.splitlines()[-1])
-    assert results["here"] == ["identical", 0]
-    assert results["gone"][1] == 0
-    assert f"checkpoint {NAME} is not wholly here; let --fetch download it" in results["gone"][0]
-    assert results["fetched"][0] == "identical"
-    assert results["fetched"][1] > 0
+    monkeypatch.chdir(tmp_path)
+    requests = tmp_path / "requests.txt"
+
+    def reproduced(*, fetch: bool) -> tuple[str, int]:
+        loading.forget()
+        before = len(requests.read_text().splitlines())
+        try:
+            said = str(reproduce(picture, dataset=str(dataset), fetch=fetch)).splitlines()[0]
+        except LabError as error:
+            said = str(error)
+        return said, len(requests.read_text().splitlines()) - before
+
+    with serving(Hub(tmp_path / "hub", log=requests)) as hub, asked(hub.url, tmp_path / "cache"):
+        picture = make(tmp_path, dataset=dataset, checkpoint=NAME, sample="scene-0")
+        assert reproduced(fetch=False) == ("identical", 0)
+        shutil.rmtree(tmp_path / "cache")
+        Path(NAME).mkdir(parents=True)  # a folder of the checkpoint's name is not the checkpoint
+        said, asked_for = reproduced(fetch=False)
+        assert f"checkpoint {NAME} is not wholly here; let --fetch download it" in said
+        assert asked_for == 0
+        said, asked_for = reproduced(fetch=True)
+        assert said == "identical"
+        assert asked_for > 0
 
 
 def test_an_artifact_is_downloaded_only_where_that_was_allowed(backend, one_worker, sources, tmp_path):

@@ -10,6 +10,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+from huggingface_hub import constants
+
+NOBODY = "http://127.0.0.1:9"
+"""Where no hub is."""
+
 
 class Hub:
     """
@@ -135,3 +141,18 @@ def serving(hub: Hub) -> Iterator[Hub]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@contextmanager
+def asked(url: str, cache: Path) -> Iterator[None]:
+    """
+    This process asks the hub at an address while the block runs, with a cache in a folder and without an account.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        patch.setattr(constants, "HF_TOKEN_PATH", str(cache / "token"))
+        patch.delenv("HF_TOKEN", raising=False)
+        patch.setattr(constants, "ENDPOINT", url)
+        patch.setattr("huggingface_hub.hf_api.api.endpoint", url)
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+        yield
