@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -13,29 +11,22 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.resolved_spec import DatasetIdentity
 from sdxl_lab.tracking import sender
 from tests.support.artifact_backend import contents, version_of, write_dataset
+from tests.support.commands import said
 from tests.support.runs import made_for, resolved_run
 
 
-def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """
-    Run the command.
-    """
-    code = "from sdxl_lab.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False)
-
-
-def test_the_command_publishes_and_fetches(backend, tmp_path):
+def test_the_command_publishes_and_fetches(backend, tmp_path, one_worker):
     """
     `sdxl-lab publish` prints the version it made, and `sdxl-lab fetch` with that name finds the same dataset.
     """
     folder = write_dataset(tmp_path / "mine")
-    published = call("publish", folder, "team/sea")
-    assert (published.returncode, published.stdout) == (0, "published team/sea:1.0.0\n")
-    fetched = call("fetch", "team/sea:1.0.0")
-    assert fetched.returncode == 0
-    assert sources.fetch(folder).digest in fetched.stdout
+    published = said("publish", folder, "team/sea")
+    assert (published.code, published.out) == (0, "published team/sea:1.0.0\n")
+    fetched = said("fetch", "team/sea:1.0.0")
+    assert fetched.code == 0
+    assert sources.fetch(folder).digest in fetched.out
     assert contents(tmp_path / "artifacts/datasets/team/sea/1.0.0") == contents(folder)
-    assert not any(backend.api_key in text for text in (published.stdout + published.stderr, fetched.stdout + fetched.stderr))
+    assert not any(backend.api_key in text for text in (published.out + published.err, fetched.out + fetched.err))
 
 
 def test_only_what_the_dataset_names_is_sent(backend, tmp_path, one_worker):

@@ -16,6 +16,7 @@ from sdxl_lab.comet import CometError, artifact
 from sdxl_lab.datasets import samples, sources
 from tests.support.artifact_backend import ASSET, FILES, LONG, asked_for, contents, leftovers, sea, version_of, write_dataset
 from tests.support.comet_backend.state import Asset
+from tests.support.commands import said
 
 
 def test_what_is_published_is_what_is_fetched(backend, tmp_path, one_worker):
@@ -303,7 +304,7 @@ def test_two_fetches_at_once_fetch_once(backend, tmp_path):
     assert asked_for(backend) == 3
 
 
-def test_a_killed_fetch_leaves_nothing_that_looks_whole(backend, tmp_path):
+def test_a_killed_fetch_leaves_nothing_that_looks_whole(backend, tmp_path, one_worker):
     """
     `kill -9` of the command in the middle of a file leaves no version; the same command then fetches it.
     """
@@ -318,6 +319,5 @@ def test_a_killed_fetch_leaves_nothing_that_looks_whole(backend, tmp_path):
     datasets = tmp_path / "artifacts/datasets"
     assert leftovers(datasets) == []
     backend.clear()
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert "team/sea:1.0.0" in done.stdout
+    assert "team/sea:1.0.0" in said("fetch", "team/sea").out
     assert contents(datasets / "team/sea/1.0.0") == contents(folder)

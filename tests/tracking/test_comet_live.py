@@ -6,8 +6,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +16,9 @@ from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tracking import confirmed, sender
 from tests.support.comet_runs import kernel, only, told, until, workers_of
 from tests.support.comet_server import Backend, serving
+from tests.support.commands import said
 from tests.support.runs import made_for, resolved_run
 
-COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -44,11 +42,6 @@ def run(tmp_path: Path) -> RunFolder:
             run.add_picture(edit, made_for(edit), {"change_outside_max": 2.5})
         run.finish()
     return run
-
-
-def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_pictures_appear_while_the_run_goes_on(backend, tmp_path):
@@ -77,10 +70,17 @@ def test_pictures_appear_while_the_run_goes_on(backend, tmp_path):
     until(lambda: not workers_of(made.run))
 
 
+def write_notebook(run: RunFolder, source: str) -> None:
+    """As if a notebook of one cell had been executed."""
+    cell = {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "execution_count": 1}
+    run.executed_notebook.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+
+
 def test_pushing_twice_changes_nothing(backend, run, tmp_path, monkeypatch):
     """
     A second push, also from another machine, writes nothing; what changed is sent, and replaces what it was before.
     """
+    write_notebook(run, "x = 1")
     sender.push(run)
     first, requests = told(only(backend)), len(backend.requests)
     elsewhere = RunFolder(shutil.copytree(run.path, tmp_path / "other machine" / "runs" / "live" / run.path.name))
@@ -89,12 +89,10 @@ def test_pushing_twice_changes_nothing(backend, run, tmp_path, monkeypatch):
     sender.push(elsewhere)
     assert told(only(backend)) == first
     assert {method for method, _ in backend.requests[requests:]} == {"GET"}
-    for number in (1, 2):
-        cell = {"cell_type": "code", "source": f"x = {number}", "metadata": {}, "outputs": [], "execution_count": 1}
-        elsewhere.executed_notebook.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-        assert not confirmed.standing(elsewhere).is_whole
-        sender.push(elsewhere)
-        assert confirmed.standing(elsewhere).is_whole
+    write_notebook(elsewhere, "x = 2")
+    assert not confirmed.standing(elsewhere).is_whole
+    sender.push(elsewhere)
+    assert confirmed.standing(elsewhere).is_whole
     [notebook] = [asset for asset in only(backend).assets if asset.name == "executed.ipynb"]
     assert b"x = 2" in notebook.content
     assert told(only(backend)) | {"assets": first["assets"]} == first
@@ -140,20 +138,20 @@ def test_the_commands_say_where_runs_stand(backend, run, tmp_path):
     """
     `status` tells without a request what Comet lacks; `push` brings it there and leaves with 0; without a key it leaves with 1 and one line.
     """
-    before = call("status", tmp_path)
-    assert before.returncode == 0
-    assert "3 of 3" in before.stdout
-    assert "has nothing" in before.stdout
+    before = said("status", tmp_path)
+    assert before.code == 0
+    assert "3 of 3" in before.out
+    assert "has nothing" in before.out
     assert backend.requests == []
-    pushed = call("push", tmp_path)
-    assert pushed.returncode == 0, pushed.stderr
-    assert only(backend).key in pushed.stdout
-    assert "has all of it" in call("status", run.path).stdout
+    pushed = said("push", tmp_path)
+    assert pushed.code == 0, pushed.err
+    assert only(backend).key in pushed.out
+    assert "has all of it" in said("status", run.path).out
     for name in ("COMET_API_KEY", "COMET_URL_OVERRIDE"):
         os.environ.pop(name)  # the fixture puts them back
-    without = call("push", run.path)
-    assert (without.returncode, without.stdout, without.stderr.count("\n")) == (1, "", 1)
-    assert "COMET_API_KEY" in without.stderr
+    without = said("push", run.path)
+    assert (without.code, without.out, without.err.count("\n")) == (1, "", 1)
+    assert "COMET_API_KEY" in without.err
 
 
 def test_a_refused_key_is_one_error(backend, run):
@@ -161,11 +159,11 @@ def test_a_refused_key_is_one_error(backend, run):
     A key that Comet does not accept ends `push` at once, with 1 and one line that does not repeat it.
     """
     backend.expire_key()
-    said = call("push", run.path)
-    assert said.returncode == 1
-    [line] = [line for line in said.stderr.splitlines() if line.startswith("sdxl-lab: ") and not line.startswith("sdxl-lab: sending ")]
+    refused = said("push", run.path)
+    assert refused.code == 1
+    [line] = [line for line in refused.err.splitlines() if line.startswith("sdxl-lab: ") and not line.startswith("sdxl-lab: sending ")]
     assert "does not accept the API key" in line
-    assert backend.api_key not in said.stderr
+    assert backend.api_key not in refused.err
     assert not confirmed.standing(run).is_whole
 
 

@@ -7,9 +7,6 @@ import csv
 import io
 import itertools
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -23,8 +20,6 @@ from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.viewing.compare import compare, print_comparison, telling
 from tests.support.commands import said
 from tests.support.compare_runs import SAMPLES, planned, recorded, seam
-
-COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 
 
 def many(sample, task, seed):
@@ -64,10 +59,10 @@ def test_it_fits_the_terminal(runs, width):
     """
     No line is wider than the terminal, no number is cut, and every setting that differs is told.
     """
-    said = printed(runs, width)
-    assert max(map(len, said.splitlines())) <= width
-    assert "..." not in "".join(line for line in said.splitlines() if "[" in line and "low" not in line and "three-runs" not in line)
-    joined = said.replace("\n", " ")
+    shown = printed(runs, width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert "..." not in "".join(line for line in shown.splitlines() if "[" in line and "low" not in line and "three-runs" not in line)
+    joined = shown.replace("\n", " ")
     for last in ("guidance_scale", "high_noise_frac", "aesthetic_score", "kernel_size", "feather_px"):
         assert last in joined
 
@@ -129,15 +124,17 @@ def test_names_in_the_records_can_not_steer_the_terminal(tmp_path):
     assert "[red]" in said
 
 
-def test_the_command_prints_and_writes(runs, tmp_path):
+def test_the_command_prints_and_writes(runs, tmp_path, monkeypatch):
     """
     `sdxl-lab compare` prints 80 columns at most, and its CSV holds the numbers of the data frame.
     """
     path = tmp_path / "new" / "numbers.csv"
     arguments = ["compare", runs, "--reference", "2", "--task", "inpaint", "--csv", path]
-    said = subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=True, env={"COLUMNS": "80"})
-    assert said.stdout.endswith(f"written: {path}\n")
-    assert max(map(len, said.stdout.splitlines()[:-1])) <= 80
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = said(*arguments)
+    assert shown.code == 0
+    assert shown.out.endswith(f"written: {path}\n")
+    assert max(map(len, shown.out.splitlines()[:-1])) <= 80
     table = compare([runs], reference="2", task="inpaint").table()
     with path.open(newline="") as file:
         lines = list(csv.DictReader(file))
@@ -173,10 +170,10 @@ def test_what_cannot_be_compared_is_one_message(runs, tmp_path):
         ([runs, "--reference", "nobody"], "which is none of the runs compared"),
         ([runs, "--task", "paint"], "allowed are inpaint and outpaint"),
     ):
-        said = subprocess.run([COMMAND, "compare", *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
-        assert (said.returncode, said.stdout) == (1, "")
-        assert message in said.stderr
-        assert len(said.stderr.splitlines()) == 1
+        refused = said("compare", *arguments)
+        assert (refused.code, refused.out) == (1, "")
+        assert message in refused.err
+        assert len(refused.err.splitlines()) == 1
 
 
 def test_the_notebook_is_thin_and_without_outputs():
