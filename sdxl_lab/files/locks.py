@@ -12,7 +12,7 @@ from pathlib import Path
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import DiskError
 
-NAME = ".lock"
+LOCK_NAME = ".lock"
 
 
 class LockError(LabError):
@@ -20,7 +20,7 @@ class LockError(LabError):
 
 
 @contextmanager
-def locked(folder: Path, name: str = NAME) -> Iterator[None]:
+def locked(folder: Path, name: str = LOCK_NAME) -> Iterator[None]:
     """Hold the lock of a folder, or of one thing in it.
 
     Args:

@@ -25,7 +25,7 @@ from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.wording import counted
 
-FORMAT = 1
+RECORD_FORMAT = 1
 
 
 class RunFolder(RunFiles):
@@ -142,7 +142,7 @@ class RunFolder(RunFiles):
         write_whole(self.local_file, _json(self.local | {"machine": machine.facts()}))
         pictures = self.pictures()
         content = {
-            "format": FORMAT,
+            "format": RECORD_FORMAT,
             "run_id": self.resolved.run_id,
             "name": self.resolved.spec.name,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

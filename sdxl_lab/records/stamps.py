@@ -23,7 +23,7 @@ from sdxl_lab.spec.run_spec import SpecError
 from sdxl_lab.wording import UNSEEN, printable
 
 KEYWORD = "sdxl_lab"
-FORMAT = 1
+STAMP_FORMAT = 1
 LIMIT_BYTES = 1 << 20
 """Longest stamp that is written or read, 1 MiB. One with a prompt of 1,000 words has 10 KiB."""
 
@@ -150,7 +150,7 @@ def stamped_png(image: Image.Image, stamp: Stamp) -> bytes:
         StampError: The stamp is longer than 1 MiB, which only a prompt can make it.
     """
     values = {
-        "format": FORMAT,
+        "format": STAMP_FORMAT,
         "run_id": stamp.run_id,
         "resolved": json.loads(stamp.resolved.to_json()),
         "versions": stamp.versions,
@@ -288,8 +288,8 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def _parse(values: Any) -> Stamp:
-    if values["format"] != FORMAT:
-        raise _StrangeError(f"format: allowed is {FORMAT}")
+    if values["format"] != STAMP_FORMAT:
+        raise _StrangeError(f"format: allowed is {STAMP_FORMAT}")
     unknown = sorted(set(values) - _KEYS)
     if unknown:
         raise _StrangeError(f"{unknown[0][:50]}: unknown key; valid here are {', '.join(sorted(_KEYS))}")

@@ -22,7 +22,7 @@ from sdxl_lab.records import infotext
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp, digest_of_pixels, read_stated
 from sdxl_lab.runs import resolution
-from sdxl_lab.runs.reproduction import Conditions, Difference, Reproduction
+from sdxl_lab.runs.reproduction import Conditions, PixelDifference, Reproduction
 from sdxl_lab.settings.sections import Compute, Edit
 from sdxl_lab.spec.parameters import problems
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
@@ -88,7 +88,7 @@ def reproduce(
     return Reproduction(
         stamp=stamp,
         image=made.image,
-        difference=Difference.between(original, made.image),
+        difference=PixelDifference.between(original, made.image),
         is_as_recorded=digest_of_pixels(made.image) == stamp.sha256,
         is_retouched=digest_of_pixels(original) != stamp.sha256,
         contradictions=infotext.differing(stated, stamp.parameters(original.size)) if stated else {},

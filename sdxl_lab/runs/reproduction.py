@@ -17,7 +17,7 @@ from sdxl_lab.wording import counted, printable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class PixelDifference:
     """How far two pictures of one size are apart, as 8-bit RGB.
 
     Attributes:
@@ -31,7 +31,7 @@ class Difference:
     share: float
 
     @classmethod
-    def between(cls, one: Image.Image, other: Image.Image) -> Difference:
+    def between(cls, one: Image.Image, other: Image.Image) -> PixelDifference:
         """Measure two RGB pictures of one size."""
         apart = np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16))
         mean_square = float(np.square(apart.astype(np.float64)).mean())
@@ -112,7 +112,7 @@ class Reproduction:
 
     stamp: Stamp
     image: Image.Image = field(repr=False)
-    difference: Difference
+    difference: PixelDifference
     is_as_recorded: bool
     is_retouched: bool
     contradictions: Mapping[str, tuple[str, str]]

@@ -17,7 +17,7 @@ Background = Literal["white", "gray", "black"]
 Scheduler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "unipc", "heun", "lcm"]
 
 Count = Annotated[int, Field(strict=True, ge=1)]
-Pixels = Annotated[int, Field(strict=True, ge=0, le=16384)]
+PixelCount = Annotated[int, Field(strict=True, ge=0, le=16384)]
 Score = Annotated[float, Field(strict=True, ge=0, le=10, allow_inf_nan=False)]
 Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**64)]
@@ -125,7 +125,7 @@ class Mask(Settings):
         default=1, strict=True, ge=1, le=16383, description="an odd whole number of pixels from 1 (which leaves the mask as given) to 16383"
     )
     iterations: int = Field(default=1, strict=True, ge=0, le=10000, description="a whole number, 0 or more")
-    feather_px: Pixels = Field(default=0, description=PIXELS)
+    feather_px: PixelCount = Field(default=0, description=PIXELS)
     latent_mask: Literal["nearest", "cover"] = Field(default="nearest", description="one of nearest, cover")
     specks: Annotated[Literal["ignore", "keep"], Neutral("keep", since="0.2.0")] = Field(default="ignore", description="one of ignore, keep")
 
@@ -175,12 +175,12 @@ class Canvas(Settings):
             pixels again, so it only gives the seam context.
     """
 
-    left_px: Pixels = Field(default=0, description=PIXELS)
-    right_px: Pixels = Field(default=0, description=PIXELS)
-    top_px: Pixels = Field(default=0, description=PIXELS)
-    bottom_px: Pixels = Field(default=0, description=PIXELS)
+    left_px: PixelCount = Field(default=0, description=PIXELS)
+    right_px: PixelCount = Field(default=0, description=PIXELS)
+    top_px: PixelCount = Field(default=0, description=PIXELS)
+    bottom_px: PixelCount = Field(default=0, description=PIXELS)
     fill: Literal["reflect", "noise"] = Field(default="reflect", description="one of reflect, noise")
-    overlap_px: Pixels = Field(default=8, description=PIXELS)
+    overlap_px: PixelCount = Field(default=8, description=PIXELS)
 
     @property
     def extends(self) -> bool:

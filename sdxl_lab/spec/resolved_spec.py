@@ -56,7 +56,7 @@ __all__ = [
     "as_parameters",
 ]
 
-FORMAT = 1
+SPEC_FORMAT = 1
 
 
 class DatasetIdentity(Settings):
@@ -152,7 +152,7 @@ class ResolvedSpec(Settings):
         Returns:
             Indented JSON text.
         """
-        return _indented({"format": FORMAT, "run_id": self.run_id, **written(self)})
+        return _indented({"format": SPEC_FORMAT, "run_id": self.run_id, **written(self)})
 
     def portable(self) -> dict[str, Any]:
         """Describe it without local paths: dataset and checkpoint by name, no runs folder.
@@ -201,8 +201,8 @@ class ResolvedSpec(Settings):
             values = json.loads(text)
         except ValueError as error:
             raise SpecError([f"not JSON ({error}); it was cut off or changed: make the run again"], "the resolved spec") from None
-        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-            raise SpecError([f"format: allowed is {FORMAT}; read it with the version of sdxl_lab that wrote it"], "the resolved spec")
+        if not isinstance(values, dict) or values.pop("format", None) != SPEC_FORMAT:
+            raise SpecError([f"format: allowed is {SPEC_FORMAT}; read it with the version of sdxl_lab that wrote it"], "the resolved spec")
         run_id = values.pop("run_id", None)
         try:
             resolved = cls.model_validate(values)

@@ -18,7 +18,7 @@ from sdxl_lab.spec.parameters import plain, problems, without_nulls
 
 TASKS: tuple[Task, ...] = ("inpaint", "outpaint")
 RUNS_FOLDER = "artifacts/runs/single"
-NAME = "letters, digits, dots, dashes and underscores, at most 80, starting with a letter or digit (it becomes a folder's name)"
+NAME_ALLOWED = "letters, digits, dots, dashes and underscores, at most 80, starting with a letter or digit (it becomes a folder's name)"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 
 SECRET = (
@@ -96,7 +96,7 @@ class RunSpec(Settings):
         runs_folder: Folder in which the run's folder is made.
     """
 
-    name: Annotated[str, Field(strict=True, pattern=NAME_PATTERN)] = Field(description=NAME)
+    name: Annotated[str, Field(strict=True, pattern=NAME_PATTERN)] = Field(description=NAME_ALLOWED)
     dataset: _Place = Field(description="a folder, pocket-scenes, pocket-forty, or workspace/name:version")
     checkpoint: _Place = Field(description="pocket, sdxl, sdxl-inpaint, a folder, a hub id or a .safetensors file")
     samples: Annotated[tuple[Annotated[str, Field(strict=True, min_length=1)], ...] | None, AfterValidator(_unique)] = Field(

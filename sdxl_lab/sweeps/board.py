@@ -24,11 +24,11 @@ REFRESH_S = 1.0
 MOST_ROWS = 12
 """Failed runs beyond this many are counted, not listed, while the sweep lasts."""
 
-State = Literal["waits", "runs", "done", "failed"]
+RunState = Literal["waits", "runs", "done", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class RunStatus:
     """How far one run is.
 
     Attributes:
@@ -43,7 +43,7 @@ class Standing:
     """
 
     run: PlannedRun
-    state: State
+    state: RunState
     made: int
     began: float | None
     message: str
@@ -66,7 +66,7 @@ class Standing:
         return clock(self.ended - self.began) if self.began and self.ended else ""
 
 
-def standing(run: PlannedRun, sweep: str) -> Standing:
+def status_of(run: PlannedRun, sweep: str) -> RunStatus:
     """Read how far a run is.
 
     Args:
@@ -78,7 +78,7 @@ def standing(run: PlannedRun, sweep: str) -> Standing:
     last = attempts[-1] if attempts else None
     made = min(len(whole_lines(folder.lines_file)), len(run.works))
     if (last and last.end == "done") or (not last and folder.is_done and folder.executed_notebook.is_file()):
-        state: State = "done"
+        state: RunState = "done"
     elif last and last.end == "failed":
         state = "failed"
     else:
@@ -87,11 +87,11 @@ def standing(run: PlannedRun, sweep: str) -> Standing:
     doing = progress.read(folder.progress_file) if state == "runs" else None
     doing = replace(doing, left_s=None) if doing else None  # that of the whole sweep is shown
     times = {"began": last.began if last else None, "ended": last.ended if last else None}
-    return Standing(run=run, state=state, made=made, message=last.message if last else "", new_kernels=reasons, doing=doing, **times)
+    return RunStatus(run=run, state=state, made=made, message=last.message if last else "", new_kernels=reasons, doing=doing, **times)
 
 
 class Board:
-    """The standings of a sweep, as a table.
+    """How far the runs of a sweep are, as a table.
 
     Args:
         plan: The plan.
@@ -100,21 +100,21 @@ class Board:
 
     def __init__(self, plan: Plan, sweep: str) -> None:
         self._plan, self._sweep = plan, sweep
-        self._settled: dict[str, Standing] = {}
+        self._settled: dict[str, RunStatus] = {}
         self._began = time.time()
 
-    def standings(self) -> tuple[Standing, ...]:
+    def statuses(self) -> tuple[RunStatus, ...]:
         """How far each pending run is, in the plan's order; what is done is not read again."""
         for run in self._plan.pending:
             if self._settled.get(run.run_id) is None or self._settled[run.run_id].state != "done":
-                self._settled[run.run_id] = standing(run, self._sweep)
+                self._settled[run.run_id] = status_of(run, self._sweep)
         return tuple(self._settled[run.run_id] for run in self._plan.pending)
 
-    def left_s(self, standings: tuple[Standing, ...]) -> float | None:
+    def left_s(self, statuses: tuple[RunStatus, ...]) -> float | None:
         """Seconds still needed at the pace so far, by UNet forwards; None before the first picture."""
         forwards = self._plan.forwards
-        made = sum(forwards[item.run.run_id] * item.share for item in standings)
-        left = sum(forwards[item.run.run_id] * (1 - item.share) for item in standings if item.state != "failed")
+        made = sum(forwards[item.run.run_id] * item.share for item in statuses)
+        left = sum(forwards[item.run.run_id] * (1 - item.share) for item in statuses if item.state != "failed")
         return left * (time.time() - self._began) / made if made else None
 
     def __rich__(self) -> RenderableType:
@@ -122,37 +122,37 @@ class Board:
         from rich.table import Table
         from rich.text import Text
 
-        standings = self.standings()
+        statuses = self.statuses()
         table = Table(box=None, pad_edge=False, title_justify="left", title=self._plan.name)
         for name in ("", "point", "pictures", "since", ""):
             table.add_column(name, justify="left", overflow="ellipsis", no_wrap=True)
-        active = [item for item in standings if item.state == "runs"]
-        failed = [item for item in standings if item.state == "failed"]
+        active = [item for item in statuses if item.state == "runs"]
+        failed = [item for item in statuses if item.state == "failed"]
         for item in [*failed[-MOST_ROWS:], *active]:
             since = clock(time.time() - item.began) if item.began and item.state == "runs" else ""
             message = next(iter(item.message.splitlines()), "") or str(item.doing or "")
             # As texts, since rich would take words in brackets for its own.
             table.add_row(item.state, Text(printable(item.run.label)), f"{item.made}/{len(item.run.works)}", since, Text(printable(message)))
-        return Group(table, Text(self.line(standings), style="table.caption"), *(Text(printable(note)) for note in self.notes(standings)))
+        return Group(table, Text(self.line(statuses), style="table.caption"), *(Text(printable(note)) for note in self.notes(statuses)))
 
-    def notes(self, standings: tuple[Standing, ...]) -> tuple[str, ...]:
+    def notes(self, statuses: tuple[RunStatus, ...]) -> tuple[str, ...]:
         """What else there is to say, each once: why kernels were replaced."""
-        return tuple(dict.fromkeys(f"sdxl-lab: {reason}" for item in standings for reason in item.new_kernels))
+        return tuple(dict.fromkeys(f"sdxl-lab: {reason}" for item in statuses for reason in item.new_kernels))
 
-    def line_of(self, item: Standing, standings: tuple[Standing, ...], ended: int) -> str:
+    def line_of(self, item: RunStatus, statuses: tuple[RunStatus, ...], ended: int) -> str:
         """One run that has ended, in one line: the how manieth, how long it took or why it failed, and the time left."""
-        number, left_s = ended + len(self._plan.runs) - len(self._plan.pending), self.left_s(standings)
-        left = f"about {clock(left_s)} left" if left_s and any(other.state in ("runs", "waits") for other in standings) else ""
+        number, left_s = ended + len(self._plan.runs) - len(self._plan.pending), self.left_s(statuses)
+        left = f"about {clock(left_s)} left" if left_s and any(other.state in ("runs", "waits") for other in statuses) else ""
         why = next(iter(item.message.splitlines()), "") if item.state == "failed" else ""
         after = f"{item.state} after {item.took}" if item.took else item.state
         return ", ".join(filter(None, [f"{number} of {len(self._plan.runs)}: {item.run.label} {after}", why, left]))
 
-    def line(self, standings: tuple[Standing, ...]) -> str:
+    def line(self, statuses: tuple[RunStatus, ...]) -> str:
         """All of it in one line."""
-        counts = {state: sum(item.state == state for item in standings) for state in ("done", "runs", "failed", "waits")}
+        counts = {state: sum(item.state == state for item in statuses) for state in ("done", "runs", "failed", "waits")}
         before = len(self._plan.runs) - len(self._plan.pending)
-        left_s = self.left_s(standings)
-        pace = f"about {clock(left_s)} left" if left_s is not None and counts["done"] + counts["failed"] < len(standings) else ""
+        left_s = self.left_s(statuses)
+        pace = f"about {clock(left_s)} left" if left_s is not None and counts["done"] + counts["failed"] < len(statuses) else ""
         shown = [f"{counts['done'] + before} of {len(self._plan.runs)} done", f"{counts['runs']} running", f"{counts['waits']} to go"]
         shown += [f"{counts['failed']} failed"] if counts["failed"] else []
         return ", ".join([*shown, *([pace] if pace else [])])
@@ -185,7 +185,7 @@ def following(plan: Plan, sweep: str, console: Console | None = None) -> Iterato
 
 
 class _Told:
-    """The standings of a sweep as lines."""
+    """How far the runs of a sweep are, as lines."""
 
     def __init__(self, board: Board, console: Console) -> None:
         self._board, self._console = board, console
@@ -194,19 +194,19 @@ class _Told:
 
     def look(self) -> None:
         """Say what has ended since the last look; if nothing has for a while, how far all is."""
-        standings = self._board.standings()
-        for item in standings:
+        statuses = self._board.statuses()
+        for item in statuses:
             if item.state in ("done", "failed") and item.run.run_id not in self._ended:
                 self._ended.add(item.run.run_id)
-                self._lines.say(self._board.line_of(item, standings, ended=len(self._ended)))
-        doing = next((f"; {item.run.label}: {item.doing}" for item in standings if item.doing), "")
-        self._lines.show(f"{self._board.line(standings)}{doing}")
+                self._lines.say(self._board.line_of(item, statuses, ended=len(self._ended)))
+        doing = next((f"; {item.run.label}: {item.doing}" for item in statuses if item.doing), "")
+        self._lines.show(f"{self._board.line(statuses)}{doing}")
 
     def end(self) -> None:
         """Say what is left to say."""
         self.look()
-        standings = self._board.standings()
-        for line in (*self._board.notes(standings), self._board.line(standings)):
+        statuses = self._board.statuses()
+        for line in (*self._board.notes(statuses), self._board.line(statuses)):
             self._write(line)
 
     def _write(self, text: str) -> None:

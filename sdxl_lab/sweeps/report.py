@@ -17,7 +17,7 @@ from sdxl_lab.sweeps.plan import Plan, PlannedRun
 from sdxl_lab.tracking import tracker
 from sdxl_lab.viewing.report import Missing, write_report
 
-NAME = "report.html"
+REPORT_NAME = "report.html"
 
 
 def report(plan: Plan, failed: Mapping[str, str] | None = None) -> Path:
@@ -49,7 +49,7 @@ def report(plan: Plan, failed: Mapping[str, str] | None = None) -> Path:
             folders.append(folder)
         if folder is None or message is not None:
             missing.append(Missing(resolved=folder.resolved if folder is not None else resolve(run), message=message))
-    return write_report(folders, plan.runs_folder / NAME, missing=missing, title=plan.name)
+    return write_report(folders, plan.runs_folder / REPORT_NAME, missing=missing, title=plan.name)
 
 
 def of_comet(plan: Plan) -> list[str]:

@@ -29,7 +29,7 @@ MOST_ATTEMPTS = 3
 POLL_S = 0.5
 BUSY_POLL_S = 2.0
 
-State = Literal["done", "failed", "busy"]
+Outcome = Literal["done", "failed", "busy"]
 Show: TypeAlias = Callable[[Plan, str], AbstractContextManager[None]]
 """Shows a sweep while its block lasts: given the plan, and the name under which this command's attempts are found on the disk."""
 
@@ -139,7 +139,7 @@ def sweep(plan: Plan, executor: Executor, show: Show | None = None) -> Summary:
     return Summary(before=len(plan.runs) - len(plan.pending), made=len(plan.pending) - len(failed), failed=failed)
 
 
-def run_group(notebook: str, tasks: Sequence[Task], sweep: str, working_folder: str) -> dict[str, tuple[State, str]]:
+def run_group(notebook: str, tasks: Sequence[Task], sweep: str, working_folder: str) -> dict[str, tuple[Outcome, str]]:
     """Make the runs of one group, one after the other in this thread's warm kernel; workers call this.
 
     Args:
@@ -243,7 +243,7 @@ class _Running:
         return left
 
 
-def _make(notebook: Path, task: Task, sweep: str) -> tuple[State, str]:
+def _make(notebook: Path, task: Task, sweep: str) -> tuple[Outcome, str]:
     attempts = Attempts(task.runs_folder, task.run_id)
     try:
         with attempts.alone():
@@ -254,7 +254,7 @@ def _make(notebook: Path, task: Task, sweep: str) -> tuple[State, str]:
         return "failed", str(error)
 
 
-def _attempted(notebook: Path, task: Task, sweep: str, attempts: Attempts) -> tuple[State, str]:
+def _attempted(notebook: Path, task: Task, sweep: str, attempts: Attempts) -> tuple[Outcome, str]:
     # Somebody else may have made it, or begun it under another name, since it was planned.
     found = begun(task.runs_folder, task.run_id)
     if found is not None and is_recorded(found):

@@ -16,7 +16,7 @@ from sdxl_lab.settings.credentials import without_credentials
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, merge, replace, shortest, split, unknown_key
 from sdxl_lab.spec.parameters import plain, takes_numbers
-from sdxl_lab.spec.run_spec import NAME, NAME_PATTERN, SECRET, RunSpec, SpecError
+from sdxl_lab.spec.run_spec import NAME_ALLOWED, NAME_PATTERN, SECRET, RunSpec, SpecError
 from sdxl_lab.sweeps import ranges
 from sdxl_lab.wording import counted
 
@@ -188,7 +188,7 @@ class _Reader:
         if isinstance(name, str) and re.fullmatch(NAME_PATTERN, name):
             return name
         got = "missing" if name is None else f"got {name!r}"
-        self.problems.append(f"name: {got}; allowed is {NAME}")
+        self.problems.append(f"name: {got}; allowed is {NAME_ALLOWED}")
         return "unnamed"
 
     def _release(self, release: Any) -> str | None:

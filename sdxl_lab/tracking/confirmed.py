@@ -15,7 +15,7 @@ from sdxl_lab.files.disk import whole_lines, write_whole
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.tracking import projection
 
-NAME = "confirmed.json"
+NOTE_NAME = "confirmed.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def write(run: RunFolder, state: str, *, pictures: int, url: str | None) -> None
     """
     seen = datetime.now(UTC).isoformat(timespec="seconds")
     note = {"state": state, "pictures": pictures, "url": url, "seen": seen, "projection": projection.VERSION}
-    write_whole(run.comet_folder / NAME, json.dumps(note, indent=2).encode() + b"\n")
+    write_whole(run.comet_folder / NOTE_NAME, json.dumps(note, indent=2).encode() + b"\n")
 
 
 def is_of_another_version(run: RunFolder, state: str) -> bool:
@@ -103,14 +103,14 @@ def is_of_another_version(run: RunFolder, state: str) -> bool:
 def is_from_after(run: RunFolder, file: Path) -> bool:
     """Whether Comet was last seen to hold a run after a file of it was written."""
     try:
-        return (run.comet_folder / NAME).stat().st_mtime_ns >= file.stat().st_mtime_ns
+        return (run.comet_folder / NOTE_NAME).stat().st_mtime_ns >= file.stat().st_mtime_ns
     except FileNotFoundError:
         return False
 
 
 def _read(run: RunFolder) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
-        note = json.loads((run.comet_folder / NAME).read_bytes())
+        note = json.loads((run.comet_folder / NOTE_NAME).read_bytes())
         if isinstance(note, dict):
             return note
     return {}

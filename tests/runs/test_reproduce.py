@@ -21,7 +21,7 @@ from sdxl_lab.records import machine
 from sdxl_lab.records.stamps import StampError, digest_of_pixels, read_stamp
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.reproduce import ReproduceError, output_for, reproduce
-from sdxl_lab.runs.reproduction import Difference
+from sdxl_lab.runs.reproduction import PixelDifference
 from tests.conftest import write_checkpoint
 from tests.support.datasets import write_dataset
 from tests.support.lone_pictures import make, rewritten
@@ -263,9 +263,9 @@ def test_the_difference_of_pictures_is_what_it_says():
     black = Image.new("RGB", (10, 10))
     other = black.copy()
     other.putpixel((3, 3), (0, 200, 4))
-    assert Difference.between(black, black) == Difference(psnr=float("inf"), levels=0, share=0.0)
-    assert Difference.between(black, other) == Difference.between(other, black)
-    assert (Difference.between(black, other).levels, Difference.between(black, other).share) == (200, 0.01)
+    assert PixelDifference.between(black, black) == PixelDifference(psnr=float("inf"), levels=0, share=0.0)
+    assert PixelDifference.between(black, other) == PixelDifference.between(other, black)
+    assert (PixelDifference.between(black, other).levels, PixelDifference.between(black, other).share) == (200, 0.01)
 
 
 # --- the command ---------------------------------------------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def test_a_sweep_keeps_the_reasons_and_shows_each_once(planned, notebook, capfd)
     attempts = [attempt for run in made.runs for attempt in Attempts(run.folder.parent, run.run_id).of(names[0])]
     assert [(attempt.end, attempt.new_kernel) for attempt in attempts] == [(end, REASON.format(name="notebook.ipynb")) for end in ("done", "failed")]
     board = Board(made, names[0])
-    assert board.notes(board.standings()) == (f"sdxl-lab: {REASON.format(name='notebook.ipynb')}",)
+    assert board.notes(board.statuses()) == (f"sdxl-lab: {REASON.format(name='notebook.ipynb')}",)
     assert capfd.readouterr().err == ""
 
 

@@ -21,7 +21,7 @@ from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.attempts import Attempts
-from sdxl_lab.sweeps.board import Board, standing
+from sdxl_lab.sweeps.board import Board, status_of
 from sdxl_lab.sweeps.sweep import MOST_ATTEMPTS, Inline, Summary, SweepError, run_group, sweep
 from tests.support.quick_sweeps import FRAC, SEED, tries
 from tests.support.quick_sweeps import dataset as dataset
@@ -233,9 +233,9 @@ def test_the_board_tells_from_the_disk(planned, notebook):
         if end:
             Attempts(folder, item.run_id).end("mine", end, "because [/b] of [red]" if end == "failed" else "")
     Attempts(folder, waiting.run_id).begin("another's")
-    assert [standing(item, "mine").state for item in made.runs] == ["done", "runs", "failed", "waits"]
+    assert [status_of(item, "mine").state for item in made.runs] == ["done", "runs", "failed", "waits"]
     board = Board(made, "mine")
-    assert board.line(board.standings()).startswith("1 of 4 done, 1 running, 1 to go, 1 failed, about 0:0")
+    assert board.line(board.statuses()).startswith("1 of 4 done, 1 running, 1 to go, 1 failed, about 0:0")
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(board)
     shown = console.export_text()

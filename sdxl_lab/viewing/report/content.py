@@ -17,7 +17,7 @@ from sdxl_lab.viewing import flattened
 from sdxl_lab.viewing.compare import telling_names, words_of
 from sdxl_lab.viewing.report.files import Gallery
 
-FORMAT = 1
+REPORT_FORMAT = 1
 LARGEST_EXACT = 2**53 - 1
 """A browser reads larger whole numbers rounded, so they are written as texts."""
 MOST_RUN_COLUMNS = 12
@@ -25,7 +25,7 @@ MOST_RUN_COLUMNS = 12
 OF_A_RUN = ("checkpoint", "checkpoint.digest", "dataset", "dataset.digest", "compute.dtype", "compute.threads", "compute.device", "compute.vae")
 """What of a whole run may show in its pictures, in the order in which it becomes an axis; how models are offloaded does not."""
 
-State = Literal["done", "failed", "missing"]
+PictureState = Literal["done", "failed", "missing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Entry:
     message: str | None
 
     @property
-    def state(self) -> State:
+    def state(self) -> PictureState:
         """Whether it was made, and else whether it was tried."""
         return "done" if self.picture else "failed" if self.message is not None else "missing"
 
@@ -132,7 +132,7 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
         )
     x, y = _first_axes(axes, varying, runs)
     return {
-        "format": FORMAT,
+        "format": REPORT_FORMAT,
         "title": title,
         "axes": [{"path": path, "name": shortest(path, axes), "values": found} for path, found in axes.items()],
         "x": x,
