@@ -13,7 +13,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.utils.torch_utils import randn_tensor
 
 from sdxl_lab.generation.finite import require_finite
-from sdxl_lab.generation.trajectory import State, Trajectory, TrajectoryCache
+from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache
 
 
 class Stage(StableDiffusionXLInpaintPipeline):
@@ -83,7 +83,7 @@ class Stage(StableDiffusionXLInpaintPipeline):
             self._interrupt = forgotten + len(states) + 1 >= stop
             if self._interrupt or latents.device.type == "cpu":
                 require_finite(latents, by=f"the {self._role}'s UNet", model=self.unet, guidance_scale=self.guidance_scale)
-            states.append(State(latents=latents, generator_state=generator.get_state(), scheduler_state=_copy(vars(self.scheduler))))
+            states.append(StepState(latents=latents, generator_state=generator.get_state(), scheduler_state=_copy(vars(self.scheduler))))
             after_step(forgotten + len(states))
             # The autoencoder may be kept in a wider dtype than the UNet.
             return {"latents": latents.to(self.vae.dtype)} if self._interrupt and output_type != "latent" else {}

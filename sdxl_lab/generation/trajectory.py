@@ -137,7 +137,7 @@ def _choice(cuts: Sequence[int], training_timesteps: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class State:
+class StepState:
     """All that the next step depends on.
 
     Attributes:
@@ -166,7 +166,7 @@ class Trajectory:
     noise: torch.Tensor
     image_latents: torch.Tensor | None
     masked_image_latents: torch.Tensor | None
-    states: tuple[State, ...]
+    states: tuple[StepState, ...]
     forgotten: int = 0
 
     @property

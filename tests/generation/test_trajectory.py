@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLInpaintPipeline
 
-from sdxl_lab.generation.trajectory import State, Trajectory, TrajectoryCache, TrajectoryError, Window, build_scheduler, window
+from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache, TrajectoryError, Window, build_scheduler, window
 from sdxl_lab.settings.sections import Scheduler
 from tests.support.edits import KINDS, crossed
 
@@ -28,7 +28,7 @@ def trajectory(count):
     A trajectory whose latents hold the number of their step.
     """
     nothing = torch.zeros(1)
-    states = [State(latents=torch.full((4, 4), index), generator_state=nothing, scheduler_state={}) for index in range(count)]
+    states = [StepState(latents=torch.full((4, 4), index), generator_state=nothing, scheduler_state={}) for index in range(count)]
     return Trajectory(noise=nothing, image_latents=None, masked_image_latents=None, states=tuple(states))
 
 
