@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.own_defaults import REFINER_FROM, defaults, few_steps, suited, traits, traits_of
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
 from sdxl_lab.checkpoints.whole_weights import require_filled, require_whole
-from sdxl_lab.kernels import slate
+from sdxl_lab.process.unchanged import watch
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.cautions import Traits
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
@@ -216,7 +217,8 @@ def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -
 def forget() -> None:
     """Let go of the checkpoint loaded last; its memory is free once nobody else holds it."""
     _latest.clear()
-    slate.collect()
+    gc.unfreeze()  # a warm kernel freezes what it holds, to pass it over
+    gc.collect()
 
 
 def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
@@ -278,7 +280,7 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
     with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
         residence.admit(base, MODELS)
     progress.tell("looking through the base's weights")
-    slate.watch("the loaded base", base, state_of)
+    watch.add("the loaded base", base, state_of)
 
     def load_refiner() -> Any:
         if source.refiner is None:
@@ -288,7 +290,7 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
         with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
             residence.admit(refiner, ("unet",))
         progress.tell("looking through the refiner's weights")
-        slate.watch("the loaded refiner", refiner, state_of)
+        watch.add("the loaded refiner", refiner, state_of)
         return refiner
 
     return Checkpoint(

@@ -69,7 +69,7 @@ TORCH_HOOK = "torch.nn.modules.module.register_module_forward_hook"
 STAINS = {
     "a patched library": "import torch; torch.rand = lambda *_: 'patched'",
     "a class in a library": "import wave\nclass own: pass\nwave.open = own",
-    "a patch before a checkpoint is loaded": "import torch, sdxl_lab.kernels.slate; torch.rand = lambda *_: 1; sdxl_lab.kernels.slate.collect()",
+    "a patch before a checkpoint is loaded": "import gc, torch; torch.rand = lambda *_: 1; gc.unfreeze(); gc.collect()",
     "a hook on all of torch's modules": f"import torch, operator; {TORCH_HOOK}(operator.is_)",
     "a thread": "import threading, time\ndef work():\n    while True: time.sleep(0.01)\nthreading.Thread(target=work, daemon=True).start()",
     "a task": "import asyncio\nasync def work():\n    await asyncio.sleep(600)\ntask = asyncio.create_task(work())\nawait asyncio.sleep(0)",

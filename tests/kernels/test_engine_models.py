@@ -59,7 +59,7 @@ def test_shuffled_weights_reach_no_other_notebook(random_pair):
     After weights of a base or refiner were shuffled, whoever loaded them, the next picture is the first one's.
     """
     told: list[str] = []
-    again = f"models = None; checkpoints.forget()\n{LOAD.format(pair=str(random_pair))}"
+    again = f"models = None; loading.forget()\n{LOAD.format(pair=str(random_pair))}"
     pictures = {printed(execute(PICTURE, tell=told.append))}
     for part, loaded in (("refiner", "models.refiner"), ("base", again)):
         execute(loaded, SHUFFLE.format(part=part), tell=told.append)

@@ -75,7 +75,7 @@ SPOILED = {
     "settings": "import matplotlib.pyplot as plt; plt.rcParams['figure.dpi'] = 33; np.set_printoptions(precision=1)",
     "a magic": "from IPython.core.magic import register_line_magic\ndef triple(line): return 3\nregister_line_magic('double')(triple)",
     "an alias": "get_ipython().run_line_magic('unalias', 'greet')",
-    "a collection, as before a checkpoint is loaded": "import sdxl_lab.kernels.slate; sdxl_lab.kernels.slate.collect()",
+    "a collection, as before a checkpoint is loaded": "import gc; gc.unfreeze(); gc.collect()",
     "an error in a cell": "try:\n    1 / 0\nexcept ZeroDivisionError:\n    helper.unit = 'cm'",
 }
 

@@ -9,7 +9,7 @@ Modules serve the next notebook only if the kernel, as it began, would find the 
 archives that it put on `sys.path` or on a package's `__path__`, those loaded by their path, and those replaced in `sys.modules` are forgotten.
 
 What makes a kernel unfit for another notebook: a function, class, thread or task of the notebook that lives on (in a hook, a patch, a registry),
-hooks on all of torch's modules, modes of torch that were entered and not left, and a change to what is watched, such as loaded checkpoints.
+hooks on all of torch's modules, modes of torch that were entered and not left, and a change to what `process.unchanged` watches: loaded models.
 What was there before the first notebook, from startup files or preloaded modules, is nobody's leftover.
 
 What goes unseen: attributes of libraries set to something that is not the notebook's own code, or to a function that it compiled into a
@@ -26,40 +26,18 @@ import importlib
 import os
 import sys
 import typing
-import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from sdxl_lab.kernels.slate import libraries, restoring, startup
 from sdxl_lab.kernels.slate.leftovers import Leftovers
-from sdxl_lab.kernels.slate.libraries import arithmetic
 from sdxl_lab.kernels.slate.modules import Modules
 from sdxl_lab.kernels.slate.restoring import Restore
-
-__all__ = ["CLEAN", "arithmetic", "begin", "collect", "enter", "let_exit_end_the_notebook", "watch", "wipe"]
+from sdxl_lab.process.unchanged import watch
 
 CLEAN = "clean"
-
-_T = TypeVar("_T")
-
-
-@dataclass
-class _Watched(Generic[_T]):
-    """A thing that must not change, and what it was like when a notebook could first change it."""
-
-    name: str
-    reference: weakref.ref[_T]
-    fingerprint: Callable[[_T], Hashable]
-    known: Hashable = None
-
-    def remember(self) -> None:
-        if (thing := self.reference()) is not None:
-            self.known = self.fingerprint(thing)
-
-    def has_changed(self) -> bool:
-        return (thing := self.reference()) is not None and self.fingerprint(thing) != self.known
 
 
 @dataclass(kw_only=True)
@@ -74,28 +52,6 @@ class _Slate:
 
 _slate: _Slate | None = None
 """None outside of a warm kernel."""
-
-_watched: list[_Watched[Any]] = []
-
-
-def watch(name: str, thing: _T, fingerprint: Callable[[_T], Hashable]) -> None:
-    """Have a warm kernel replaced, between notebooks, once a thing that still lives is no longer what it is now; elsewhere nothing happens.
-
-    Args:
-        name: What people call it.
-        thing: What is watched. It is not kept alive. What a startup file has watched is remembered when the kernel begins.
-        fingerprint: Tells two states of it apart.
-    """
-    _watched[:] = [watched for watched in _watched if watched.reference() is not None]
-    _watched.append(_Watched(name, weakref.ref(thing), fingerprint))
-    if _slate is not None:
-        _watched[-1].remember()
-
-
-def collect() -> None:
-    """Collect garbage, also among what `wipe` leaves out of other collections for speed."""
-    gc.unfreeze()
-    gc.collect()
 
 
 def let_exit_end_the_notebook() -> str:
@@ -129,10 +85,9 @@ def begin(preload: Sequence[str]) -> str:
     restorers = [*startup.of_namespace(shell), *restoring.of_system(), *restoring.of_logging(), *restoring.of_shell(shell)]
     restorers += [*libraries.of_numpy(), *libraries.of_torch(), *libraries.of_matplotlib()]
     _slate = _Slate(restorers=restorers, modules=modules, leftovers=Leftovers(shell.user_ns, modules))
-    for watched in _watched:
-        watched.remember()
     if "torch" in sys.modules:
-        watch("the modes and hooks of torch", sys.modules["torch"], libraries.modes_of_torch)
+        watch.add("the modes and hooks of torch", sys.modules["torch"], libraries.modes_of_torch)
+    watch.begin()
     gc.collect()
     gc.freeze()
     return CLEAN
@@ -186,9 +141,8 @@ def wipe() -> str:
     gc.collect()
     if left := _slate.leftovers.living(forgotten):
         return f"left {left}"
-    for watched in _watched:
-        if watched.has_changed():
-            return f"changed {watched.name}"
+    if changed := watch.changed():
+        return f"changed {changed}"
     if _slate.modules.has_grown or not _is_frozen(_slate):
         gc.freeze()  # else each later collection walks through all that the libraries hold
     if (torch := sys.modules.get("torch")) and torch.cuda.is_available() and torch.cuda.is_initialized():

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from functools import partial
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from sdxl_lab.kernels.slate.restoring import Restore, dict_restorer, value_restorer, void
+from sdxl_lab.process.arithmetic import switches
 
 OF_PLOTS_FOR_EACH_PROCESS = ("backend", "backend_fallback", "interactive")
 """matplotlib's settings that IPython makes once, when pyplot is imported."""
-
-
-def arithmetic() -> Hashable:
-    """The switches of torch that change what it computes, for use in the keys of caches that outlive a notebook."""
-    torch: Any = sys.modules["torch"]
-    return tuple(str(get()) for get, _ in _switches(torch))
 
 
 def of_numpy() -> Iterator[Restore]:
@@ -39,7 +33,7 @@ def of_torch() -> Iterator[Restore]:
     yield lambda: void(torch.set_flush_denormal(flushes))
     yield dict_restorer(vars(torch._tensor_str.PRINT_OPTS))
     settings = [(torch.get_num_threads, torch.set_num_threads), (torch.is_grad_enabled, torch.set_grad_enabled)]
-    for get, put in (*settings, (torch.is_anomaly_enabled, torch.set_anomaly_enabled), *_switches(torch)):
+    for get, put in (*settings, (torch.is_anomaly_enabled, torch.set_anomaly_enabled), *switches()):
         yield value_restorer(get, put)
 
 
@@ -71,19 +65,6 @@ def modes_of_torch(torch: Any) -> Hashable:
     everywhere = vars(torch.nn.modules.module)
     hooks = tuple(tuple(hooks) for name, hooks in sorted(everywhere.items()) if name.startswith("_global_") and isinstance(hooks, dict))
     return (*stacks, torch.is_inference_mode_enabled(), torch.get_num_interop_threads(), hooks)
-
-
-def _switches(torch: Any) -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
-    yield torch.get_default_dtype, torch.set_default_dtype
-    yield torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
-    yield torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
-    for device in ("cpu", "cuda"):
-        yield partial(torch.is_autocast_enabled, device), partial(torch.set_autocast_enabled, device)
-        yield partial(torch.get_autocast_dtype, device), partial(torch.set_autocast_dtype, device)
-    owners = [(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic", "allow_tf32")]
-    owners += [(torch.backends.cuda.matmul, name) for name in ("allow_tf32", "allow_fp16_reduced_precision_reduction")]
-    for owner, name in owners:
-        yield partial(getattr, owner, name), partial(setattr, owner, name)
 
 
 def _settings_of_plots(settings: Mapping[str, Any]) -> dict[str, Any]:
