@@ -11,9 +11,8 @@ import os
 import secrets
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +25,7 @@ from sdxl_lab.comet.reference import VERSION, Reference
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.digests import digest_of_file
 from sdxl_lab.files.disk import TEMPORARY, remove_unfinished, sync_folder, write_whole
-from sdxl_lab.files.locks import LockError, locked
+from sdxl_lab.files.locks import locked, once_free
 from sdxl_lab.wording import counted
 
 ATTEMPTS = 3
@@ -77,7 +76,7 @@ def download(reference: Reference, datasets_folder: Path, check: Callable[[Path]
             raise CometError(f"the artifact {reference} cannot be fetched: Comet calls its version {found.version!r}; ask for another version")
         target = here / str(found.version)
         here.mkdir(parents=True, exist_ok=True)
-        with _alone(here, found):
+        with once_free(lambda: locked(here), told=lambda _: _say_waiting(found)):
             if not target.is_dir():
                 try:
                     files = read_listing(told.get("files"), told.get("metadata"))
@@ -312,18 +311,5 @@ def _advice(reference: Reference, here: Path) -> Mapping[str, str]:
     }
 
 
-@contextmanager
-def _alone(here: Path, found: Reference) -> Iterator[None]:
-    """Hold the folder's lock, however long another fetch holds it."""
-    waited = False
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(locked(here))
-                break
-            except LockError:
-                if not waited:
-                    print(f"waiting for another process that fetches {found.workspace}/{found.name}", file=sys.stderr)
-                waited = True
-                time.sleep(0.2)
-        yield
+def _say_waiting(found: Reference) -> None:
+    print(f"waiting for another process that fetches {found.workspace}/{found.name}", file=sys.stderr)

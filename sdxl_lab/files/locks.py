@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import DiskError
 
 LOCK_NAME = ".lock"
+
+POLL_S = 0.2
+
+_T = TypeVar("_T")
 
 
 class LockError(LabError):
@@ -55,6 +62,43 @@ def locked(folder: Path, name: str = LOCK_NAME) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def once_free(
+    lock: Callable[[], AbstractContextManager[_T]],
+    *,
+    patience_s: float = math.inf,
+    told: Callable[[LockError], object] | None = None,
+    pause: Callable[[float], object] = time.sleep,
+) -> Iterator[_T]:
+    """Hold a lock, after waiting for whoever has it.
+
+    Args:
+        lock: Takes it, as `locked` does.
+        patience_s: How long to wait.
+        told: Called once, if the lock is not free at once, with what says who has it.
+        pause: Waits for some seconds between two attempts; after one that returns True there is but one more.
+
+    Yields:
+        What the lock yields.
+
+    Raises:
+        LockError: It was not free in time.
+    """
+    deadline, is_over = time.monotonic() + patience_s, False
+    with ExitStack() as stack:
+        while True:
+            try:
+                held = stack.enter_context(lock())
+                break
+            except LockError as error:
+                if is_over or time.monotonic() > deadline:
+                    raise
+                if told:
+                    told(error)
+                told, is_over = None, pause(POLL_S)
+        yield held
 
 
 def _disk_error(folder: Path, error: OSError) -> DiskError:

@@ -6,16 +6,16 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import progress
 from sdxl_lab.datasets.samples import Sample
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import make_folder, whole_lines
-from sdxl_lab.files.locks import LockError, locked
+from sdxl_lab.files.locks import locked, once_free
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.progress import Doing, Follow, signs
 from sdxl_lab.records import machine
@@ -39,8 +39,6 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 CACHE_BYTES = "SDXL_LAB_TRAJECTORY_BYTES"
 """Environment variable: how much of earlier runs a process remembers, in bytes; 0 remembers nothing. 1 GiB when it is not set."""
-
-_T = TypeVar("_T")
 
 LOCK_WAIT_S = 10.0
 """A kernel notices within seconds that its parent was killed; until then it holds the lock."""
@@ -172,7 +170,9 @@ def execute(
 
     is_done = resolved.is_done and notebooks.is_whole(folder.executed_notebook)
     if folder.path.is_dir() and not is_done:
-        with _once_free(lambda: locked(folder.path), say):  # before a kernel starts, and before another's pictures are counted as this run's
+        told = say and (lambda error: say(f"waiting {LOCK_WAIT_S:g} s: {error}"))
+        # Before a kernel starts, and before another's pictures are counted as this run's.
+        with once_free(lambda: locked(folder.path), patience_s=LOCK_WAIT_S, told=told):
             pass
 
     def doing() -> Doing | None:
@@ -220,27 +220,8 @@ def _expected(edit: Edit, sample: Sample) -> Mapping[str, Any]:
 
 @contextmanager
 def _opened(resolved: Resolved) -> Iterator[RunFolder]:
-    with _once_free(lambda: resolved.folder.open(resolved.spec)) as folder:
+    with once_free(lambda: resolved.folder.open(resolved.spec), patience_s=LOCK_WAIT_S) as folder:
         yield folder
-
-
-@contextmanager
-def _once_free(lock: Callable[[], AbstractContextManager[_T]], say: Callable[[str], None] | None = None) -> Iterator[_T]:
-    """Hold a lock, after waiting a while for whoever has it; the first time that is in vain, it is said who does."""
-    deadline = time.monotonic() + LOCK_WAIT_S
-    with ExitStack() as stack:
-        while True:
-            try:
-                held = stack.enter_context(lock())
-                break
-            except LockError as error:
-                if time.monotonic() > deadline:
-                    raise
-                if say:
-                    say(f"waiting {LOCK_WAIT_S:g} s: {error}")
-                say = None
-                time.sleep(0.2)
-        yield held
 
 
 @cache

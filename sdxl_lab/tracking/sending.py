@@ -11,14 +11,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sdxl_lab.comet import worker
 from sdxl_lab.comet.artifact import consume
-from sdxl_lab.files.locks import LockError, locked
+from sdxl_lab.files.locks import LockError, locked, once_free
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.tracking import confirmed
 from sdxl_lab.tracking.holdings import Difference, Holdings, holdings, lacking
@@ -51,7 +51,9 @@ def main(folder: str, mode: str) -> None:
     say, closing = worker.voice(), _closing()
     run = RunFolder(Path(folder))
     try:
-        with _alone(run, closing):
+        run.comet_folder.mkdir(parents=True, exist_ok=True)
+        # As the only one who sends this run; one that was told to end may take a moment.
+        with once_free(lambda: locked(run.comet_folder), patience_s=ENDING_S, pause=closing.wait):
             _serve(run, follow=mode == "follow", say=say, closing=closing)
     except Exception as error:  # noqa: BLE001 - the parent is told whatever went wrong, and nothing of it may reach a notebook
         kind, reason = explain(error)
@@ -193,23 +195,6 @@ def explain(error: BaseException) -> tuple[str, str]:
         if isinstance(cause, OSError):
             return "record", f"{cause.filename} cannot be read: {cause.strerror}"
     return "refused", f"comet_ml stopped with {type(error).__name__}"
-
-
-@contextlib.contextmanager
-def _alone(run: RunFolder, closing: threading.Event) -> Iterator[None]:
-    """Be the only one who sends this run. Who was told to end may take a moment."""
-    run.comet_folder.mkdir(parents=True, exist_ok=True)
-    until = time.monotonic() + ENDING_S
-    with contextlib.ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(locked(run.comet_folder))
-                break
-            except LockError:
-                if closing.is_set() or time.monotonic() > until:
-                    raise
-                time.sleep(POLL_S)
-        yield
 
 
 def _closing() -> threading.Event:
