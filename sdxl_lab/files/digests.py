@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, wraps
 from pathlib import Path
+from typing import TypeVar
 
 from sdxl_lab import progress
 from sdxl_lab.files import disk
@@ -19,6 +21,8 @@ REMEMBERED_FROM_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 24
 
 _SETTLED_S = 2.0
+
+_T = TypeVar("_T")
 
 
 def digest_of(source: Path | Iterable[Path], *, root: Path | None = None) -> str:
@@ -89,6 +93,28 @@ def digest_of_file(path: Path) -> str:
     return digest
 
 
+def once_a_file(read: Callable[[Path], _T]) -> Callable[[Path], _T]:
+    """Have what is read of files remembered in this process, as long as they are the same by size and times.
+
+    Args:
+        read: Reads something of a file, such as a digest.
+
+    Returns:
+        A function of the file that answers the same, and reads a file that it knows no second time.
+    """
+
+    @lru_cache(maxsize=100_000)
+    def known(path: Path, *_state: int) -> _T:
+        return read(path)
+
+    @wraps(read)
+    def remembered(path: Path) -> _T:
+        status = path.stat()
+        return known(path, status.st_ino, *_state_of(status).values())
+
+    return remembered
+
+
 def cache_folder() -> Path:
     """Return where the lab keeps what it can compute again: $SDXL_LAB_CACHE, or sdxl_lab in the user's cache folder. Not created here."""
     if chosen := os.environ.get("SDXL_LAB_CACHE"):
@@ -107,8 +133,12 @@ def _digest(path: Path) -> str:
 
 
 def _state(path: Path) -> dict[str, int | str]:
-    status = path.stat()
-    return {"path": str(path), "size": status.st_size, "written_ns": status.st_mtime_ns, "changed_ns": status.st_ctime_ns}
+    return {"path": str(path), **_state_of(path.stat())}
+
+
+def _state_of(status: os.stat_result) -> dict[str, int]:
+    """By which a file that was written to is told from what it was."""
+    return {"size": status.st_size, "written_ns": status.st_mtime_ns, "changed_ns": status.st_ctime_ns}
 
 
 def _files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:

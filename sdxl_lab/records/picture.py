@@ -7,13 +7,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 from PIL import Image
 from pydantic import TypeAdapter
 
+from sdxl_lab.files.digests import once_a_file
 from sdxl_lab.records.stamps import digest_of_pixels
 from sdxl_lab.settings.sections import Task
 
@@ -126,26 +127,21 @@ def is_whole(picture: Picture) -> bool:
     return size == (picture.width, picture.height) and sha256 == picture.sha256
 
 
+@once_a_file
 def pixels_of(path: Path) -> tuple[tuple[int, int], str]:
     """Read size and digest of a PNG's pixels, once as long as the file is the same: who follows a run asks after each picture.
 
     Raises:
         OSError: One of `UNREADABLE`, all of which say that there is no whole PNG.
     """
-    status = path.stat()
-    return _pixels_of(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    with Image.open(path, formats=["PNG"]) as image:
+        return image.size, digest_of_pixels(image)
 
 
 @cache
 def _pictures() -> TypeAdapter[Picture]:
     """What checks the types of a line's values."""
     return TypeAdapter(Picture)
-
-
-@lru_cache(maxsize=100_000)
-def _pixels_of(path: Path, *_state: int) -> tuple[tuple[int, int], str]:
-    with Image.open(path, formats=["PNG"]) as image:
-        return image.size, digest_of_pixels(image)
 
 
 def file_name(sample: str) -> str:

@@ -6,11 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.files.digests import digest_of_file
+from sdxl_lab.files.digests import digest_of_file, once_a_file
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.settings.documents import written
@@ -25,6 +24,9 @@ NAME_LIMIT = 100
 VALUE_LIMIT = 1000
 """Comet cuts parameters and others at 1000 characters."""
 
+
+_digest = once_a_file(digest_of_file)
+"""A run that is followed is projected after each picture."""
 
 @dataclass(frozen=True, kw_only=True)
 class File:
@@ -116,15 +118,8 @@ def _public_copy(notebook: Path, scratch: Path) -> Path | None:
 
 
 def _file(name: str, step: int | None, path: Path, metadata: Mapping[str, Any] | None = None) -> File:
-    status = path.stat()
-    sha256 = _digest(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    sha256 = _digest(path)
     return File(name=name, step=step, path=path, sha256=sha256, metadata={**(metadata or {}), "file_sha256": sha256})
-
-
-@lru_cache(maxsize=100_000)
-def _digest(path: Path, *_state: int) -> str:
-    """Of a file as it is now, read once: a run that is followed is projected after each picture."""
-    return digest_of_file(path)
 
 
 def _images(run: RunFolder, pictures: Sequence[Picture]) -> Iterator[File]:

@@ -78,3 +78,23 @@ def test_a_cache_folder_that_cannot_be_written_is_no_fault(tmp_path, cache):
     path = tmp_path / "weights"
     path.write_bytes(bytes(digests.REMEMBERED_FROM_BYTES))
     assert digests.digest_of_file(settle(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_is_read_once_in_a_process_as_long_as_it_is_the_same(tmp_path):
+    """
+    A file that was written to, touched or replaced, also by one of the same size and time, is read again; any other is not.
+    """
+    file, other, read = tmp_path / "f", tmp_path / "g", []
+    text_of = digests.once_a_file(lambda path: read.append(path) or path.read_text())
+    file.write_text("one")
+    assert [text_of(file), text_of(file)] == ["one", "one"]
+    assert read == [file]
+    other.write_text("two")
+    os.utime(other, ns=(0, file.stat().st_mtime_ns))
+    other.replace(file)
+    assert text_of(file) == "two"
+    file.write_text("three")
+    assert text_of(file) == "three"
+    os.utime(file, ns=(0, 0))
+    assert text_of(file) == "three"
+    assert len(read) == 4
