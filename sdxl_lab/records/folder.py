@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, write_once, write_whole
+from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, write_whole
 from sdxl_lab.files.locks import LockError, locked
 from sdxl_lab.records import machine
 from sdxl_lab.records.picture import Picture, file_name, to_line
@@ -153,23 +152,6 @@ class RunFolder(RunFiles):
         }
         write_whole(self.record_file, _json(content))
         return self.record_file
-
-    def comet_key(self) -> str:
-        """Read the experiment's key, after drawing it at random if this is the first time.
-
-        Returns:
-            32 hexadecimal digits, the same ever after. Keys are unique for everybody, so none is derived from the run.
-
-        Raises:
-            DiskError: The disk is full or not writable.
-        """
-        path = self.comet_folder / "key"
-        if not path.is_file():
-            write_once(path, secrets.token_hex(16).encode() + b"\n")
-        key = path.read_text("ascii", "replace").strip()
-        if not re.fullmatch(r"[0-9a-f]{32}", key):
-            raise RecordError(f"{path} holds {key[:40]!r}; allowed are 32 hexadecimal digits: remove it to draw another, for a new experiment")
-        return key
 
     def _clear(self) -> None:
         """Remove what killed processes left. Who sends to Comet meanwhile has a lock, and unfinished files, of its own."""

@@ -15,6 +15,7 @@ from sdxl_lab.comet.dialogue import KeptWorker, Refusal
 from sdxl_lab.comet.errors import CometError
 from sdxl_lab.files.disk import TEMPORARY, DiskError, sync_folder, write_whole
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.tracking.key import experiment_key
 from sdxl_lab.tracking.projection import Projection, project
 from sdxl_lab.wording import counted
 
@@ -44,7 +45,7 @@ def build(run: RunFolder) -> Path:
     """
     if not run.is_done:
         raise CometError(f"{run.path} is not done, and only a finished record is archived; run it again to finish it")
-    target = run.comet_folder / f"{run.comet_key()}.zip"
+    target = run.comet_folder / f"{experiment_key(run)}.zip"
     state = run.comet_folder / STATE
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=run.comet_folder, ignore_cleanup_errors=True) as name:

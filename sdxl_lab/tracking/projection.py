@@ -15,6 +15,7 @@ from sdxl_lab.records.picture import Picture
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.tracking.disclosure import public_notebook
+from sdxl_lab.tracking.key import experiment_key
 
 VERSION = 2
 """Of what a record is projected to. What was confirmed under another one is left as it is; 1 is 0.1.0's, whose notes do not say so."""
@@ -24,9 +25,9 @@ NAME_LIMIT = 100
 VALUE_LIMIT = 1000
 """Comet cuts parameters and others at 1000 characters."""
 
-
 _digest = once_a_file(digest_of_file)
 """A run that is followed is projected after each picture."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class File:
@@ -96,7 +97,7 @@ def project(run: RunFolder, scratch: Path) -> Projection:
     if copy := _public_copy(run.executed_notebook, scratch):
         assets.append(_file("executed.ipynb", None, copy))
     return Projection(
-        key=run.comet_key(),
+        key=experiment_key(run),
         name=run.resolved.spec.name,
         tags=tuple(_tags(run)),
         parameters=_parameters(run),

@@ -11,6 +11,7 @@ from sdxl_lab.comet.account import WAYS_TO_GIVE_A_KEY, account, server
 from sdxl_lab.comet.errors import CometError, OutOfReachError
 from sdxl_lab.comet.process import WorkerProcess
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.tracking.key import experiment_key
 
 SILENCE_S = 90.0
 """How long a worker may say nothing before it is given up; it speaks after each few files."""
@@ -61,7 +62,7 @@ def push(run: RunFolder, progress: Progress | None = None) -> None:
         RecordError: The folder holds no run.
     """
     variables = account()
-    run.comet_key()
+    experiment_key(run)
     news = _attempt(run, variables, progress)
     for pause_s in PAUSES_S:
         if news["state"] == "confirmed" or news["kind"] in ("key", "busy", "record"):

@@ -24,6 +24,7 @@ from sdxl_lab.tracking import confirmed
 from sdxl_lab.tracking.holdings import Difference, Holdings, holdings, lacking
 from sdxl_lab.tracking.projection import File, Projection, project
 
+from sdxl_lab.tracking.key import experiment_key
 FILES_AT_ONCE = 8
 POLL_S = 0.3
 ENDING_S = 15.0
@@ -65,7 +66,7 @@ def _serve(run: RunFolder, *, follow: bool, say: Say, closing: threading.Event) 
     import comet_ml
 
     api = comet_ml.API(cache=False)
-    held = holdings(api, run.comet_key())
+    held = holdings(api, experiment_key(run))
     experiment: Any = None
     sent = None
     while True:
@@ -162,7 +163,7 @@ def _listed(api: Any, projection: Projection) -> Holdings:
 
 def _end(run: RunFolder, api: Any) -> None:
     """Say how it ended. The SDK's own `end` would add a metric of its own, and wait for what is known to be there."""
-    experiment = api.get_experiment_by_key(run.comet_key())
+    experiment = api.get_experiment_by_key(experiment_key(run))
     if experiment.get_state() == "running":
         experiment.set_state("finished" if run.is_done else "crashed")
 

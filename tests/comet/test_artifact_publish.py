@@ -10,6 +10,7 @@ from sdxl_lab.datasets import samples, sources
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.resolved_spec import DatasetIdentity
 from sdxl_lab.tracking import sender
+from sdxl_lab.tracking.key import experiment_key
 from tests.support.artifact_backend import contents, version_of, write_dataset
 from tests.support.commands import said
 from tests.support.runs import made_for, resolved_run
@@ -158,7 +159,7 @@ def test_an_experiment_records_what_it_consumed(backend, tmp_path, dataset):
             run.add_picture(edit, made_for(edit), {})
         run.finish()
     sender.push(run)
-    experiment = backend.experiments[run.comet_key()]
+    experiment = backend.experiments[experiment_key(run)]
     assert experiment.inputs == (["team/sea:1.0.0"] if dataset == "team/sea:1.0.0" else [])
     assert experiment.others["dataset"] == dataset
 

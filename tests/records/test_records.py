@@ -169,17 +169,6 @@ def test_no_name_of_a_sample_leaves_its_folder(sample):
     assert name != file_name(sample + "'")
 
 
-def test_a_key_is_drawn_once_and_at_random(tmp_path):
-    """
-    The same run in two places has two keys, and each place keeps its own.
-    """
-    first, second = complete(resolved_run(tmp_path / "a")), complete(resolved_run(tmp_path / "b"))
-    assert first.resolved.run_id == second.resolved.run_id
-    assert first.comet_key() == RunFolder(first.path).comet_key() != second.comet_key()
-    assert second.comet_key().isalnum()
-    assert len(second.comet_key()) == 32
-
-
 def test_records_are_light_to_import():
     """
     Reading records imports neither torch nor diffusers nor comet_ml, and takes little of the processor.

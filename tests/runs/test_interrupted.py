@@ -56,6 +56,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.support.runs import made_for, resolved_run
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.tracking.key import experiment_key
 from tests.support.run_folders import complete
 
 expected = [picture.sha256 for picture in complete(resolved_run(Path(sys.argv[1]) / "whole")).pictures()]
@@ -73,7 +74,7 @@ for step in range(1, 1000):
             if event in EVENTS and count == step:
                 os.kill(os.getpid(), signal.SIGKILL)
         sys.addaudithook(hook)
-        complete(resolved).comet_key()
+        experiment_key(complete(resolved))
         os._exit(0)
     _, status = os.waitpid(child, 0)
     run = RunFolder.of(resolved)
@@ -84,7 +85,7 @@ for step in range(1, 1000):
         assert not run.is_done or len(whole) == 3, step
     again = complete(resolved)
     assert [picture.sha256 for picture in again.pictures()] == expected, step
-    assert again.comet_key() == again.comet_key()
+    assert experiment_key(again) == experiment_key(again)
     assert not list(run.path.rglob(".unfinished-*")), step
     assert [path.name for path in run.comet_folder.iterdir() if path.name != ".lock"] == ["key"], step
     if not os.WIFSIGNALED(status):
@@ -203,7 +204,7 @@ def test_who_sends_to_comet_keeps_what_is_unfinished(tmp_path):
     """
     resolved = resolved_run(tmp_path)
     run = complete(resolved)
-    run.comet_key()
+    run.comet_folder.mkdir(exist_ok=True)
     leftover = run.comet_folder / ".unfinished-0badf00d-confirmed.json"
     leftover.write_bytes(b"{")
     with locked(run.comet_folder), run.open(resolved):

@@ -19,6 +19,7 @@ from sdxl_lab.comet import CometError, dialogue
 from sdxl_lab.comet.process import WorkerProcess
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.tracking.archive import build
+from sdxl_lab.tracking.key import experiment_key
 from sdxl_lab.tracking.projection import project
 from tests.support.runs import made_for, resolved_run
 
@@ -132,7 +133,7 @@ def test_parameters_metrics_tags_and_others_are_those_of_the_record(archived):
     assert metrics["outpaint/seconds", 0] == 0.25
     assert metrics["inpaint/refiner_steps", 1] == 6
     experiment = json.loads(members(archive)["experiment.json"])
-    assert experiment["offline_id"] == archive.stem == run.comet_key()
+    assert experiment["offline_id"] == archive.stem == experiment_key(run)
     assert set(experiment["tags"]) == {"inpaint", "outpaint", "demo"}
     others = {message["key"]: message["value"] for message in messages(archive, "log_other")}
     assert others["Name"] == "test"

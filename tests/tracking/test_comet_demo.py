@@ -20,6 +20,7 @@ from sdxl_lab import demo
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.records.folder import RunFolder, find_runs
 from sdxl_lab.tracking import confirmed, sender
+from sdxl_lab.tracking.key import experiment_key
 from tests.support.comet_server import Backend, serving
 from tests.support.datasets import write_dataset
 
@@ -114,7 +115,7 @@ def test_the_demo_is_three_experiments_with_thirty_results(kind, request, monkey
     assert sorted(experiment.name for experiment in left.backend.experiments.values()) == sorted(demo.RUNS)
     results = 0
     for run in left.runs:
-        experiment = left.backend.experiments[run.comet_key()]
+        experiment = left.backend.experiments[experiment_key(run)]
         assert experiment.tags == {"inpaint", "outpaint", "demo"}
         assert {asset.name for asset in experiment.assets} == {"prompts.csv", "report.html", "executed.ipynb"}
         assert {image.step for image in experiment.images} == {*range(5), None}
