@@ -11,13 +11,22 @@ from typing import Any
 
 from sdxl_lab.comet import worker
 from sdxl_lab.comet.dialogue import Refusal, serve
+from sdxl_lab.comet.errors import fault_of
 
 CHUNK_BYTES = 1 << 14
 SAID_EVERY_S = 0.1
 NAME_CHARACTERS = 100
 """Names that are longer may be cut by the server; the whole name then stands in the file's metadata."""
 
-_UNKNOWN, _NOT_CLOSED, _FAILED = 624523, 90402, 90403
+WORDS = {
+    "key": "it refuses the API key",
+    "absent": "there is none of that name and version",
+    "not final": "it was begun and never finished",
+    "cut": "the connection broke off",
+    "retries": "it answers with errors, time and again",
+    "unreachable": "it gives no answer",
+}
+"""What kinds of faults are called where Comet is the one that does it."""
 
 
 def main() -> None:
@@ -108,30 +117,12 @@ def _api() -> Any:
 
 
 def _explain(error: Exception) -> tuple[str, str]:
-    """Say what an exception means: of the SDK's texts only what the server said, since others quote the key or the address."""
+    """Say what an exception means: of the SDK's texts only what the server said."""
     if isinstance(error, Refusal):
         return error.kind, str(error)
-    from comet_ml import exceptions
-    from requests import exceptions as http
-
-    for cause in worker.causes(error):
-        status = getattr(getattr(cause, "response", None), "status_code", None)
-        code = getattr(cause, "sdk_error_code", None)
-        told = getattr(cause, "safe_msg", None) or getattr(cause, "backend_err_msg", None)
-        if isinstance(cause, exceptions.Unauthorized | exceptions.InvalidAPIKey) or status in (401, 403):
-            return "key", "it refuses the API key"
-        if isinstance(cause, exceptions.ArtifactNotFound) or code == _UNKNOWN:
-            return "absent", "there is none of that name and version"
-        if isinstance(cause, exceptions.ArtifactNotFinalException) or code in (_NOT_CLOSED, _FAILED):
-            return "not final", "it was begun and never finished"
-        if isinstance(cause, exceptions.CometRestApiException | exceptions.LogArtifactException):
-            return "status", f"it answers {status or 'no'}" + (f": {str(told)[:200]}" if told else "")
-        if isinstance(cause, http.ChunkedEncodingError | http.ContentDecodingError):
-            return "cut", "the connection broke off"
-        if isinstance(cause, http.RetryError):
-            return "unreachable", "it answers with errors, time and again"
-        if isinstance(cause, http.RequestException):
-            return "unreachable", "it gives no answer"
-        if isinstance(cause, OSError):
-            return "disk", cause.strerror or str(cause)
-    return "unknown", f"the SDK says {type(error).__name__}"
+    fault = fault_of(error)
+    if fault.kind == "status":
+        return fault.kind, f"it answers {fault.status or 'no'}" + (f": {str(fault.said)[:200]}" if fault.said else "")
+    if isinstance(fault.cause, OSError) and fault.kind == "disk":
+        return fault.kind, fault.cause.strerror or str(fault.cause)
+    return fault.kind, WORDS.get(fault.kind, f"the SDK says {type(error).__name__}")

@@ -118,14 +118,6 @@ def voice() -> Callable[[Mapping[str, Any]], None]:
     return say
 
 
-def causes(error: BaseException) -> list[BaseException]:
-    """List an exception, what it was raised from or in the wake of, and so on."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
-        chain.append(cause)
-    return chain
-
-
 def leave() -> NoReturn:
     """End this worker at once, and remove its folder: the SDK's exit handlers would wait for what did not arrive."""
     # A process that is no worker has a home of its own.

@@ -18,13 +18,15 @@ from typing import Any
 
 from sdxl_lab.comet import worker
 from sdxl_lab.comet.artifact import consume
+from sdxl_lab.comet.errors import causes, fault_of
+from sdxl_lab.errors import LabError
 from sdxl_lab.files.locks import LockError, locked, once_free
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.tracking import confirmed
 from sdxl_lab.tracking.holdings import Difference, Holdings, holdings, lacking
+from sdxl_lab.tracking.key import experiment_key
 from sdxl_lab.tracking.projection import File, Projection, project
 
-from sdxl_lab.tracking.key import experiment_key
 FILES_AT_ONCE = 8
 POLL_S = 0.3
 ENDING_S = 15.0
@@ -177,24 +179,22 @@ def explain(error: BaseException) -> tuple[str, str]:
     Returns:
         A kind (`key`, `busy`, `record`, `unreachable` or `refused`), and a reason for people.
     """
-    from sdxl_lab.errors import LabError
-
-    for cause in worker.causes(error):
+    for cause in causes(error):
         if isinstance(cause, Trouble):
             return "refused", str(cause)
         if isinstance(cause, LockError):
             return "busy", "another process is sending it"
         if isinstance(cause, LabError):
             return "record", str(cause)
-        status = getattr(getattr(cause, "response", None), "status_code", None)
-        if status in (401, 403) or type(cause).__name__ in ("Unauthorized", "InvalidAPIKey"):
-            return "key", "Comet does not accept the API key"
-        if status is not None:
-            return "refused", f"Comet answers with status {status}"
-        if isinstance(cause, ConnectionError | TimeoutError) or type(cause).__module__.startswith(("requests", "urllib3")):
-            return "unreachable", "Comet does not answer"
-        if isinstance(cause, OSError):
-            return "record", f"{cause.filename} cannot be read: {cause.strerror}"
+    fault = fault_of(error)
+    if fault.kind == "key":
+        return "key", "Comet does not accept the API key"
+    if fault.status is not None:
+        return "refused", f"Comet answers with status {fault.status}"
+    if fault.kind in ("cut", "retries", "unreachable"):
+        return "unreachable", "Comet does not answer"
+    if isinstance(fault.cause, OSError) and fault.kind == "disk":
+        return "record", f"{fault.cause.filename} cannot be read: {fault.cause.strerror}"
     return "refused", f"comet_ml stopped with {type(error).__name__}"
 
 
