@@ -16,7 +16,8 @@ from typing import Any
 import nbformat
 import papermill
 
-from sdxl_lab.kernels import engine, notebooks
+from sdxl_lab.kernels import engine
+from sdxl_lab.runs.experiment import PRELOAD
 
 PAGES_OF_A_MEGABYTE = 256
 
@@ -38,7 +39,7 @@ def trivial(checkpoint: str) -> Any:
 
 def run(given: Path, output: Path, engine_name: str | None) -> tuple[float, int]:
     """Seconds that a notebook takes, and its kernel's process id."""
-    options = {"preload": notebooks.PRELOAD} if engine_name else {}
+    options = {"preload": PRELOAD} if engine_name else {}
     began = time.perf_counter()
     executed = papermill.execute_notebook(str(given), str(output), engine_name=engine_name, progress_bar=False, **options)
     seconds = time.perf_counter() - began

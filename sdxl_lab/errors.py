@@ -11,4 +11,14 @@ class LabError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows instead of a traceback, which would bury the message under the lab's own calls."""
-        return [f"{type(self).__name__}: {self}"]
+        return as_shown(type(self).__name__, str(self))
+
+
+def as_shown(name: str, message: str) -> list[str]:
+    """The lines that a notebook shows of an error of the lab, by which its output is told from that of any other error.
+
+    Args:
+        name: Of the error's class.
+        message: The error's.
+    """
+    return [f"{name}: {message}"]

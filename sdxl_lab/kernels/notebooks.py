@@ -8,9 +8,8 @@ import glob
 import json
 import logging
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib import resources
@@ -18,17 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab import progress
-from sdxl_lab.errors import LabError
+from sdxl_lab.errors import LabError, as_shown
 from sdxl_lab.files.disk import FULL, make_folder, unwritten
 
 BUILT_IN = "inpaint_outpaint"
 COMPARE = "compare"
 FAILED = "failed.ipynb"
-
-
-PRELOAD = ("sdxl_lab.runs.experiment", "sdxl_lab.checkpoints.loading", "sdxl_lab.generation.generate", "sdxl_lab.metrics")
-"""Imported by a warm kernel before its first notebook: what these set at import is not a notebook's doing."""
-
 
 START_S = 300
 """How long a kernel may take to answer: on a busy machine more than a minute."""
@@ -63,9 +57,6 @@ def listening(listen: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
-
-
-CLASS = re.compile(r"^class (\w+)\((\w+)\):", re.MULTILINE)
 
 
 class NotebookError(LabError):
@@ -126,7 +117,7 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     return dict(_assignments(tagged[0], notebook))
 
 
-def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bool = False) -> None:
+def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bool = False, preload: Sequence[str] = ()) -> None:
     """Run a notebook; the output appears only if every cell succeeded.
 
     Args:
@@ -135,6 +126,7 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
         output: Path of the executed notebook. A notebook that did not succeed lies beside it as `failed.ipynb`, with the cells that ran.
         warm: Use this thread's warm kernel (`sdxl_lab.kernels.engine`), kept for the next notebook, instead of one that ends with this one.
             Why a warm kernel was replaced is said on stderr, once a process and reason, or to whoever is `listening`.
+        preload: Names of modules that a warm kernel imports before its first notebook: what these set is not a notebook's doing.
 
     Raises:
         MachineError: The kernel died, or there was not enough memory.
@@ -149,7 +141,7 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
     failed = output.with_name(FAILED)
     try:
         with _quiet():
-            _papermill(notebook, parameters, unfinished, failed, isolated=not warm)
+            _papermill(notebook, parameters, unfinished, failed, isolated=not warm, preload=preload)
         if not is_whole(unfinished):
             raise NotebookError(f"{notebook} left with exit() before its end; see {failed}, and let the last cell end it")
         with unfinished.open("rb") as file:
@@ -193,7 +185,7 @@ def _assignments(source: str, notebook: Path) -> Iterator[tuple[str, Any]]:
                     raise NotebookError(f"{notebook}: the parameters cell has {ast.unparse(statement)!r}; allowed is {allowed}") from None
 
 
-def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, failed: Path, *, isolated: bool) -> None:
+def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, failed: Path, *, isolated: bool, preload: Sequence[str]) -> None:
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.engines import papermill_engines
@@ -217,11 +209,11 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             extra_arguments=["--IPKernelApp.log_level=50"],  # what a kernel logs while it is being ended
             start_timeout=START_S,
             isolated=isolated,
-            preload=PRELOAD,
+            preload=preload,
             tell=_listener.get(),
         )
     except PapermillExecutionError as error:
-        if _is_lab_error(error.ename):
+        if error.traceback == as_shown(error.ename, error.evalue):
             raise NotebookError(error.evalue) from error
         kind = MachineError if UNFIT.search(f"{error.ename}: {error.evalue}") else NotebookError
         raise kind(f"cell [{error.exec_count}] of {notebook} failed with {error.ename}: {error.evalue}; see the traceback in {failed}") from error
@@ -245,15 +237,6 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
 def _as_it_is(path: Path) -> str:
     """A path for papermill, which would replace `{name}` in it by the parameter."""
     return str(path).replace("{", "{{").replace("}", "}}")
-
-
-def _is_lab_error(name: str) -> bool:
-    """Whether an error of this name is one of the lab's, which need no traceback. Read from the source: the rooms take seconds to import."""
-    paths = Path(__file__).parents[1].rglob("*.py")
-    bases = dict(pair for path in paths for pair in CLASS.findall(path.read_text("utf-8")))
-    while name in bases and name != LabError.__name__:
-        name = bases[name]
-    return name == LabError.__name__
 
 
 @contextmanager

@@ -40,6 +40,9 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 CACHE_BYTES = "SDXL_LAB_TRAJECTORY_BYTES"
 """Environment variable: how much of earlier runs a process remembers, in bytes; 0 remembers nothing. 1 GiB when it is not set."""
 
+PRELOAD = (__name__, "sdxl_lab.checkpoints.loading", "sdxl_lab.generation.generate", "sdxl_lab.metrics")
+"""What a warm kernel imports before its first run: all that takes seconds."""
+
 LOCK_WAIT_S = 10.0
 """A kernel notices within seconds that its parent was killed; until then it holds the lock."""
 
@@ -187,7 +190,7 @@ def execute(
         make_folder(folder.path)
         tracker.prepare(spec)
         given = dict(parameters) | {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
-        notebooks.run(notebook, given, folder.executed_notebook, warm=warm)
+        notebooks.run(notebook, given, folder.executed_notebook, warm=warm, preload=PRELOAD)
         if not resolved.is_done:
             raise ExperimentError(
                 f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters it was given"

@@ -51,7 +51,7 @@ HOSTILE = {
     "an experiment left open, and an error": ("kept", EXPERIMENT),
     "a hook": ("replaced", LOADED + "models.base.unet.register_forward_hook(lambda *_: None)\nraise RuntimeError"),
     "weights": ("replaced", LOADED + "with torch.no_grad(): next(models.base.unet.parameters()).data.mul_(1.01)\nraise SystemExit(3)"),
-    "a patch": ("replaced", "import sdxl_lab.generation.regions\nsdxl_lab.regions.working_size = lambda *_, **__: (64, 32)\n1 / 0"),
+    "a patch": ("replaced", "import sdxl_lab.generation.regions\nsdxl_lab.generation.regions.working_size = lambda *_, **__: (64, 32)\n1 / 0"),
     "a pipeline's scheduler": ("replaced", LOADED + "models.base.register_to_config(force_zeros_for_empty_prompt=False)\n1 / 0"),
 }
 
@@ -91,7 +91,7 @@ def test_no_notebook_changes_the_pictures_of_the_next(tmp_path, random_pair, mon
             nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text)]), hostile)
             seen.clear()
             with pytest.raises(LabError):
-                notebooks.run(hostile, {}, tmp_path / "never.ipynb", warm=True)
+                notebooks.run(hostile, {}, tmp_path / "never.ipynb", warm=True, preload=experiment.PRELOAD)
             replaced = any("new kernel" in message for message in seen)
             assert replaced == (fate == "replaced"), (name, seen)
             swept = experiment.execute(

@@ -140,11 +140,10 @@ def test_the_command_tells_the_truth_too(tmp_path):
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_a_run_keeps_the_notebook_that_did_not_succeed(tmp_path, monkeypatch, warm):
+def test_a_run_keeps_the_notebook_that_did_not_succeed(tmp_path, warm):
     """
     Whatever ended a notebook, `failed.ipynb` tells it cell by cell, and a fault of the machine is told from one of the notebook.
     """
-    monkeypatch.setattr(notebooks, "PRELOAD", ())
     given, output = tmp_path / "given.ipynb", tmp_path / "executed.ipynb"
     ends = {
         "1 / 0": (NotebookError, "ZeroDivisionError"),

@@ -103,22 +103,20 @@ def test_other_reasons_for_a_new_kernel_are_said(monkeypatch, tmp_path):
     engine.close()
 
 
-def test_commands_say_it_once(tmp_path, monkeypatch, capfd):
+def test_commands_say_it_once(tmp_path, capfd):
     """
     Notebooks run one after the other say on stderr why the next gets a new kernel, once for each reason, however often it happens.
     """
-    monkeypatch.setattr(notebooks, "PRELOAD", ())
     for name in ("one.ipynb", "two.ipynb", "one.ipynb"):
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(PATCH)]), tmp_path / name)
         notebooks.run(tmp_path / name, {}, tmp_path / "executed.ipynb", warm=True)
     assert capfd.readouterr().err.splitlines() == [f"sdxl-lab: {REASON.format(name=name)}" for name in ("one.ipynb", "two.ipynb")]
 
 
-def test_a_clean_notebook_says_nothing(tmp_path, monkeypatch, capfd):
+def test_a_clean_notebook_says_nothing(tmp_path, capfd):
     """
     As long as a kernel is kept there is nothing to say.
     """
-    monkeypatch.setattr(notebooks, "PRELOAD", ())
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("def own(): pass")]), tmp_path / "given.ipynb")
     for _ in range(2):
         notebooks.run(tmp_path / "given.ipynb", {}, tmp_path / "executed.ipynb", warm=True)
