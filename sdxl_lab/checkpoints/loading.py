@@ -24,6 +24,7 @@ from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.own_defaults import REFINER_FROM, defaults, few_steps, suited, traits, traits_of
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
 from sdxl_lab.checkpoints.whole_weights import require_filled, require_whole
+from sdxl_lab.process.threads import machine_threads, use_threads
 from sdxl_lab.process.unchanged import watch
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.cautions import Traits
@@ -54,7 +55,6 @@ SMALL_SIDE_PX = 512
 """Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-MACHINE_THREADS = torch.get_num_threads()
 FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
 
 _loaded: WeakValueDictionary[Hashable, Checkpoint] = WeakValueDictionary()
@@ -166,7 +166,7 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     dtype = compute.dtype
     if dtype == "auto":
         dtype = "float32" if kind == "cpu" or identity.family == "pocket" else "float16"
-    threads = compute.threads or (1 if identity.family == "pocket" else MACHINE_THREADS)
+    threads = compute.threads or (1 if identity.family == "pocket" else machine_threads())
     return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads, "offload": offload})
 
 
@@ -203,7 +203,7 @@ def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -
             "Resolve the run again, or put the old files back."
         )
     compute = settle(compute or Compute(), identity)
-    torch.set_num_threads(compute.threads or 1)
+    use_threads(compute.threads or 1)
     # Under another name the same content may have other defaults.
     key = (_scope(identity, compute), compute.offload, few_steps(identity))
     loaded = _loaded.get(key)

@@ -105,7 +105,7 @@ class KeptWorker:
         self._lock = Lock()
         self._process: WorkerProcess | None = None
         self._known: tuple[object, ...] = ()
-        atexit.register(self.end)
+        self._ends_with_the_process = False
 
     def start(self) -> None:
         """Have the worker ready soon; nothing waits for it, and that it cannot be started shows when it is asked something."""
@@ -131,6 +131,9 @@ class KeptWorker:
         known = (os.getpid(), sys.executable, worker.inherited())
         if known != self._known or (self._process and not self._process.is_alive()):
             self.end()
+        if not self._ends_with_the_process:
+            atexit.register(self.end)
+            self._ends_with_the_process = True
         if self._process is None:
             self._process, self._known = WorkerProcess(self._module, account={}), known
         return self._process

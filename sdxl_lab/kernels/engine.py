@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ class WarmEngine(NBClientEngine):
     and around a notebook whose metadata says `isolated: true`. A kernel that cannot import sdxl_lab serves one notebook.
 
     Besides papermill's own engine arguments it takes `isolated` (default False); `preload`, names of modules to import before the first
-    notebook: the settings a library makes at import then belong to the clean state (default torch, where it is installed); and `tell`, which is
-    called with one line of text when a kernel is replaced, saying why (default none; papermill's log has it too).
+    notebook, or `module:function` to call: the settings made there then belong to the clean state (default torch, where it is installed); and
+    `tell`, which is called with one line of text when a kernel is replaced, saying why (default none; papermill's log has it too).
 
     The metadata of a notebook says what happened, cell by cell: `completed`, `failed`, `running` as long as a cell runs, and `pending` for what
     was never reached. A dead kernel, a timeout or ctrl-C leaves the cell `failed`, with an error among its outputs, and is raised again; the
@@ -155,7 +156,10 @@ def close() -> None:
         kernel.close()
 
 
-atexit.register(close)
+@cache
+def _close_at_the_end() -> None:
+    """Have `close` called when the process ends; once, from the first kernel on."""
+    atexit.register(close)
 
 
 class _Books(NotebookExecutionManager):
@@ -260,6 +264,7 @@ def _kernel(wanted: Wanted, notebook: str, *, isolated: bool, start_timeout: flo
         kernel.close()
     else:
         _of_thread.kernel = kernel
+        _close_at_the_end()
 
 
 def _taken(wanted: Wanted, say: Callable[[str], None]) -> Kernel | None:

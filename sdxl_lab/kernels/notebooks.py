@@ -126,7 +126,7 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
         output: Path of the executed notebook. A notebook that did not succeed lies beside it as `failed.ipynb`, with the cells that ran.
         warm: Use this thread's warm kernel (`sdxl_lab.kernels.engine`), kept for the next notebook, instead of one that ends with this one.
             Why a warm kernel was replaced is said on stderr, once a process and reason, or to whoever is `listening`.
-        preload: Names of modules that a warm kernel imports before its first notebook: what these set is not a notebook's doing.
+        preload: What a warm kernel imports, or as `module:function` calls, before its first notebook: what these set is not a notebook's doing.
 
     Raises:
         MachineError: The kernel died, or there was not enough memory.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -32,16 +31,17 @@ if TYPE_CHECKING:
     from sdxl_lab.checkpoints.loading import Checkpoint
     from sdxl_lab.generation.trajectory import TrajectoryCache
 
-# Said at every import in a notebook: that tqdm has no widgets (its text will do), and that transformers resizes pictures, which the lab
-# never asks of it, without torchvision.
-warnings.filterwarnings("ignore", message="IProgress not found")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
 CACHE_BYTES = "SDXL_LAB_TRAJECTORY_BYTES"
 """Environment variable: how much of earlier runs a process remembers, in bytes; 0 remembers nothing. 1 GiB when it is not set."""
 
-PRELOAD = (__name__, "sdxl_lab.checkpoints.loading", "sdxl_lab.generation.generate", "sdxl_lab.metrics")
-"""What a warm kernel imports before its first run: all that takes seconds."""
+PRELOAD = (
+    "sdxl_lab.process.quiet:quiet_libraries",
+    __name__,
+    "sdxl_lab.checkpoints.loading",
+    "sdxl_lab.generation.generate",
+    "sdxl_lab.metrics",
+)
+"""What a warm kernel does before its first run: all that takes seconds to import, with nothing said."""
 
 LOCK_WAIT_S = 10.0
 """A kernel notices within seconds that its parent was killed; until then it holds the lock."""

@@ -15,6 +15,7 @@ from sdxl_lab.datasets.sources import Dataset
 from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.files.places import in_the_way
 from sdxl_lab.files.room import check_room
+from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.stamps import as_note
@@ -144,6 +145,7 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
     dataset = dataset or fetch(spec.dataset)
     samples = _chosen(spec, dataset)
     progress.tell("starting PyTorch")
+    quiet_libraries()
     from sdxl_lab.checkpoints import loading, locating, own_defaults  # slow: after the mistakes that show without it
 
     progress.tell(f"looking at checkpoint {spec.checkpoint}")

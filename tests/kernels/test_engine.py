@@ -21,6 +21,7 @@ LOOK = """
 import asyncio, builtins, gc, logging, os, random, signal, sys, threading, warnings
 import torch
 import numpy as np
+from sdxl_lab.process.threads import machine_threads
 print(sorted(name for name in globals() if not name.startswith('_')))
 print(sorted(item for item in os.environ.items() if not item[0].startswith('JPY_')))
 print(os.getcwd(), sys.path, len(sys.argv), sys.argv[:2], sys.getrecursionlimit(), os.umask(18))
@@ -31,7 +32,7 @@ print(warnings.filters, warnings.showwarning.__module__)
 print(logging.root.level, logging.root.handlers, logging.root.manager.disable, logging.getLogger('asyncio').level)
 print(__name__, __spec__, __doc__)
 print(torch.initial_seed() == 1, random.random() == 0.13436424411240122, np.random.rand() == 0.417022004702574)
-print(torch.tensor(1.5).dtype, torch.tensor(1.5).device, torch.is_grad_enabled(), torch.get_num_threads())
+print(torch.tensor(1.5).dtype, torch.tensor(1.5).device, torch.is_grad_enabled(), torch.get_num_threads(), machine_threads())
 print(torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), torch.is_autocast_enabled('cpu'))
 print(torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.is_anomaly_enabled(), torch.tensor([1e-310], dtype=torch.float64) * 1)
 print(np.geterr(), np.float64(1) / 3, torch.tensor(1 / 3, dtype=torch.float64), get_ipython().execution_count, get_ipython().custom_exceptions)
@@ -50,6 +51,7 @@ MESS = {
     "random numbers": "import random, torch, numpy as np; random.seed(1); torch.manual_seed(1); np.random.seed(1)",
     "types and devices": "import torch; torch.set_default_dtype(torch.float64); torch.set_default_device('meta')",
     "threads": "import torch; torch.set_num_threads(3)",
+    "threads of the lab": "import torch; from sdxl_lab.process.threads import use_threads; torch.set_num_threads(3); use_threads(2)",
     "gradients": "import torch; torch.set_grad_enabled(False); torch.autograd.set_detect_anomaly(True)",
     "determinism": "import torch; torch.use_deterministic_algorithms(True); torch.set_float32_matmul_precision('medium')",
     "switches": "import torch; torch.backends.cudnn.benchmark = torch.backends.cudnn.deterministic = True; torch.set_flush_denormal(True)",

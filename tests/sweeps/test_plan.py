@@ -232,7 +232,7 @@ def test_workers_get_nothing_left_to_choose(base, tmp_path, monkeypatch):
     monkeypatch.chdir(Path(base["dataset"]).parent)
     [item] = planned(base | {"dataset": "scenes", "runs_folder": "runs"}).runs
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sdxl_lab.checkpoints.loading.MACHINE_THREADS", 7)
+    monkeypatch.setattr("sdxl_lab.process.threads.before", [7])
     assert resolved(item).spec.run_id == item.run_id
     assert resolved(item).folder.path == item.folder == Path(base["dataset"]).parent / "runs" / item.folder.name
 

@@ -71,13 +71,15 @@ def begin(preload: Sequence[str]) -> str:
     """Import what should be there before the first notebook, and remember how things are.
 
     Args:
-        preload: Names of modules; those that are not installed are left out.
+        preload: Names of modules; those that are not installed are left out. Of `module:function`, the function is called.
     """
     global _slate
     gc.disable()  # imports leave no garbage, and looking for it takes a tenth of their time
-    for name in preload:
-        if find_spec(name.partition(".")[0]):
-            importlib.import_module(name)
+    for module, _, function in (name.partition(":") for name in preload):
+        if find_spec(module.partition(".")[0]):
+            imported = importlib.import_module(module)
+            if function:
+                getattr(imported, function)()
     gc.enable()
     shell = _shell()
     let_exit_end_the_notebook()

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
-from sdxl_lab.kernels.slate.restoring import Restore, dict_restorer, value_restorer, void
+from sdxl_lab.kernels.slate.restoring import Restore, dict_restorer, list_restorer, value_restorer, void
+from sdxl_lab.process import threads
 from sdxl_lab.process.arithmetic import switches
 
 OF_PLOTS_FOR_EACH_PROCESS = ("backend", "backend_fallback", "interactive")
@@ -32,6 +33,7 @@ def of_torch() -> Iterator[Restore]:
     flushes = bool(torch.tensor([1e-310], dtype=torch.float64, device="cpu").mul(1).item() == 0)
     yield lambda: void(torch.set_flush_denormal(flushes))
     yield dict_restorer(vars(torch._tensor_str.PRINT_OPTS))
+    yield list_restorer(threads.before)
     settings = [(torch.get_num_threads, torch.set_num_threads), (torch.is_grad_enabled, torch.set_grad_enabled)]
     for get, put in (*settings, (torch.is_anomaly_enabled, torch.set_anomaly_enabled), *switches()):
         yield value_restorer(get, put)
