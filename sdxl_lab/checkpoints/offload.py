@@ -1,4 +1,4 @@
-"""Where a checkpoint's models wait and where they compute."""
+"""Model offloading: where a checkpoint's models wait and where they compute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 class Residence:
-    """The device of a checkpoint's models, shared by base and refiner.
+    """Offloads a checkpoint's models: which of them are on the device, base and refiner together.
 
     Args:
         device: Where they compute.

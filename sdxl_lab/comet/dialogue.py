@@ -1,4 +1,4 @@
-"""Talking with a worker: one JSON object a line, a request down, replies up, until its last one."""
+"""Remote procedure calls to a worker, over its pipes: one JSON object a line, a request down, replies up, until its last one."""
 
 from __future__ import annotations
 

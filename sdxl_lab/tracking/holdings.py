@@ -1,4 +1,4 @@
-"""What an experiment holds, as Comet lists it, and what it lacks of a projection."""
+"""The remote state of an experiment, its holdings, as Comet lists them; and the diff between them and a projection."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class Holdings:
-    """What an experiment holds, the lab's own and whatever others added.
+    """The remote state of an experiment: the lab's own and whatever others added.
 
     Attributes:
         tags: All of them.

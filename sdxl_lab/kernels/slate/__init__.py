@@ -1,4 +1,4 @@
-"""The clean slate on which a notebook starts in a kernel that others used before: taken once, restored after each notebook.
+"""Snapshot and restore of a kernel's state, taken once, restored after each notebook: the clean slate on which the next one starts.
 
 Runs inside the kernel. What is restored: variables, history and outputs of the shell; working folder, environment, `sys.path`, `sys.argv` and
 other parts of `sys`, `builtins`, signal handlers, warning filters, log handlers and levels; the state of random numbers; torch's default dtype
