@@ -131,9 +131,7 @@ def sweep(
 
 
 def fetch(
-    dataset: Annotated[
-        str, typer.Argument(help="A folder, pocket-scenes, pocket-forty, or a Comet artifact workspace/name:version.", metavar="DATASET")
-    ],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
 ) -> None:
     """Fetch a dataset, check all of it and list what it holds."""
     from sdxl_lab.progress.signs import shown

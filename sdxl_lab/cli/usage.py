@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 
 class Commands(TyperGroup):
@@ -26,6 +26,18 @@ class Pairs(TyperCommand):
         from sdxl_lab.settings.arguments import paired
 
         return super().parse_args(ctx, paired(args))
+
+
+class OfDataset(TyperCommand):
+    """A command whose argument is a dataset: its help says which there are, and looks for that only when it is asked."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        from sdxl_lab.datasets import sources
+
+        [dataset] = [param for param in self.params if isinstance(param, TyperArgument)]
+        dataset.help = f"{sources.described()}."
+        super().format_help(ctx, formatter)
 
 
 def in_pairs(param: typer.CallbackParam, given: list[str] | None) -> list[str] | None:

@@ -1,71 +1,52 @@
-"""Datasets: a folder, the built-in one, or a Comet artifact, opened and checked whole before anything runs."""
+"""Where datasets come from: a table of sources, and `fetch`, which asks them."""
 
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sdxl_lab import comet
-from sdxl_lab.datasets import notes
-from sdxl_lab.datasets.metadata_fields import TASKS
-from sdxl_lab.datasets.samples import SMALLEST_METADATA, ArtifactError, Sample, TaskMetadata, read_samples
-from sdxl_lab.files.digests import digest_of
+from sdxl_lab.datasets.dataset import Dataset, files_of, opened
+from sdxl_lab.datasets.samples import ArtifactError
 from sdxl_lab.files.places import misread
-
-__all__ = ["BUILT_IN", "SMALLEST_METADATA", "TASKS", "ArtifactError", "Dataset", "Sample", "TaskMetadata", "fetch", "publish"]
 
 BUILT_IN = ("pocket-scenes", "pocket-forty")
 """Datasets that come with the lab: five scenes to look at, and forty for an answer that chance does not give."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """A folder of samples, pinned by the digest of what it held when it was fetched.
+class Source:
+    """A place that datasets come from.
 
     Attributes:
-        name: The folder's name, one of `BUILT_IN`, or an artifact's "workspace/name".
-        version: An artifact's version; None for a folder.
-        digest: SHA-256 over metadata.json and every picture and mask it names; other files in the folder don't count.
-        folder: Where it lies on this machine.
-        samples: In the order of metadata.json.
-        extra: Fields beside "samples" in metadata.json, as they were written.
+        written: How people write its datasets, as messages list it: `a folder`, `workspace/name:version`.
+        kind: What they are called, where `written` does not say it: `a Comet artifact`. Or nothing.
+        advice: How to write one, in the error that says what a dataset may be; `written` when left out.
+        recognizes: Whether a text, or a path, means one of its datasets. It is asked of everything that anybody writes.
+        bring: Given the text, the folder `artifacts/datasets`, below which it may keep files, and how to open a folder (`opened` but for its
+            `as_recorded`), the dataset. Raises `ArtifactError`, or its own `LabError`.
+        is_known_by_name: Whether a dataset's name in a record is what this source brings it by, without following a path and without a
+            download. Then `reproduce` asks for it by name, although the picture may be a stranger's.
     """
 
-    name: str
-    version: str | None
-    digest: str
-    folder: Path
-    samples: tuple[Sample, ...]
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What is to be said of its files before anything is made from them, though it is no fault: one line each."""
-        missing = [(sample.name, task) for sample in self.samples for task in TASKS if not sample.has_prompt(task)]
-        return (*notes.of_samples(self.samples), *notes.without_prompt(missing))
-
-    def sample(self, name: str) -> Sample:
-        """Return the sample of that name.
-
-        Raises:
-            ArtifactError: There is none; the message lists the names there are.
-        """
-        for sample in self.samples:
-            if sample.name == name:
-                return sample
-        raise ArtifactError(f"dataset {self.name!r} has no sample {name!r}; it has {', '.join(repr(sample.name) for sample in self.samples)}")
+    written: str
+    recognizes: Callable[[str | Path], bool]
+    bring: Callable[[str | Path, Path, Callable[..., Dataset]], Dataset]
+    kind: str = ""
+    advice: str = ""
+    is_known_by_name: bool = False
 
 
 def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/datasets"), as_recorded: bool = False) -> Dataset:
     """Find a dataset, and open and check everything in it.
 
     Args:
-        source: A folder with a metadata.json; one of `BUILT_IN`, the datasets that come with the lab; or "workspace/name:version", a
-            Comet artifact. An alias in place of the version, or none for the newest, is resolved by Comet; the dataset has the real version.
+        source: What one of `SOURCES` recognizes: a folder with a metadata.json; one of `BUILT_IN`, the datasets that come with the lab; or
+            "workspace/name:version", a Comet artifact. An alias in place of the version, or none for the newest, is resolved by Comet; the
+            dataset has the real version.
         datasets_folder: Where artifacts lie, as `workspace/name/version`. One that isn't there is downloaded.
         as_recorded: As in `read_samples`.
 
@@ -76,32 +57,36 @@ def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/dataset
         ArtifactError: The dataset isn't there, its layout can't be read, or some of its samples are unfit; all of them are listed.
         CometError: The artifact isn't here and can't be downloaded, or isn't what was downloaded any more.
     """
-    if source in BUILT_IN:
-        return _open(_built_in(str(source)), str(source))
-    opened = partial(_open, as_recorded=as_recorded)
-    if reason := misread(str(source), "dataset"):
-        raise ArtifactError(f"the dataset {str(source)!r} can't be read: {reason}")
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return opened(folder, folder.resolve().name)
-    reference = None if folder.exists() else comet.Reference.parse(str(source))
-    if reference is None:
-        kind = "a file" if folder.exists() else "not there"
-        raise ArtifactError(
-            f"the dataset {str(source)!r} is {kind}; give a folder that holds a metadata.json, {' or '.join(BUILT_IN)}, "
-            "or a Comet artifact as 'workspace/name:version'"
-        )
-    try:
-        folder = comet.download(reference, datasets_folder, lambda folder: opened(folder, str(reference)).digest)
-    except comet.CometError as error:
-        raise error if reference.version else comet.CometError(f"there is no folder {str(source)!r} here, and {error}") from None
-    dataset = opened(folder, f"{reference.workspace}/{reference.name}", folder.name)
-    if comet.published_digest(folder) not in (None, dataset.digest):
-        raise ArtifactError(
-            f"{folder} has changed since {dataset.name}:{dataset.version} was downloaded, and a version never changes; "
-            "remove the folder to download it again, or give a copy of it as a folder"
-        )
-    return dataset
+    found = source_of(source)
+    if found is None:
+        raise ArtifactError(_unknown(str(source)))
+    return found.bring(source, datasets_folder, partial(opened, as_recorded=as_recorded))
+
+
+def source_of(written: str | Path) -> Source | None:
+    """Find the source that recognizes a text or path; of several the one that was registered last."""
+    return next((source for source in reversed(SOURCES.values()) if source.recognizes(written)), None)
+
+
+def allowed() -> str:
+    """Say what a dataset may be, in one line: `a folder, pocket-scenes, pocket-forty, or workspace/name:version`."""
+    return _listed([source.written for source in SOURCES.values()])
+
+
+def described() -> str:
+    """Say the same as a sentence begins, and what each is called: `A folder, pocket-scenes, pocket-forty, or a Comet artifact ...`."""
+    words = _listed([f"{source.kind} {source.written}".strip() for source in SOURCES.values()])
+    return words[0].upper() + words[1:]
+
+
+def named(name: str) -> list[str]:
+    """List what a dataset that a record calls so may be fetched as, where nothing but names is followed: the built-in ones, and this name.
+
+    Args:
+        name: A dataset's name, from a record that may be a stranger's.
+    """
+    found = source_of(name)
+    return list(dict.fromkeys([*BUILT_IN, *([name] if found and found.is_known_by_name else [])]))
 
 
 def publish(folder: Path, name: str) -> str:
@@ -125,26 +110,81 @@ def publish(folder: Path, name: str) -> str:
         raise ArtifactError(
             f"got {name!r} to publish as; allowed is 'workspace/name', in letters, digits, '-', '_' and '.': Comet numbers the version"
         )
-    dataset = fetch(folder) if folder.is_dir() else None
-    if dataset is None:
+    if not folder.is_dir():
         raise ArtifactError(f"{folder} is no folder; give one that holds a metadata.json and what it names")
-    paths = [path.relative_to(folder).as_posix() for path in _files(folder, dataset.samples)]
+    dataset = fetch(folder)
+    paths = [path.relative_to(folder).as_posix() for path in files_of(folder, dataset.samples)]
     published = comet.publish(folder, list(dict.fromkeys(paths)), reference, samples=len(dataset.samples), digest=dataset.digest)
     return str(published)
 
 
-def _open(folder: Path, name: str, version: str | None = None, *, as_recorded: bool = False) -> Dataset:
-    samples, extra = read_samples(folder, as_recorded=as_recorded)
-    digest = digest_of(_files(folder, samples), root=folder)
-    return Dataset(name=name, version=version, digest=digest, folder=folder, samples=samples, extra=extra)
+def _unknown(written: str) -> str:
+    if reason := misread(written, "dataset"):
+        return f"the dataset {written!r} can't be read: {reason}"
+    kind = "a file" if Path(written).expanduser().exists() else "not there"
+    advice = _listed([source.advice or source.written for source in SOURCES.values()])
+    return f"the dataset {written!r} is {kind}; give {advice}"
 
 
-def _files(folder: Path, samples: Sequence[Sample]) -> list[Path]:
-    return [folder / "metadata.json", *(path for sample in samples for path in (sample.image_path, sample.mask_path) if path)]
+def _listed(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])}, or {words[-1]}"
 
 
-def _built_in(name: str) -> Path:
+def _is_folder(written: str | Path) -> bool:
+    return misread(str(written), "dataset") is None and Path(written).expanduser().is_dir()
+
+
+def _folder(written: str | Path, datasets_folder: Path, opened: Callable[..., Dataset]) -> Dataset:
+    folder = Path(written).expanduser()
+    return opened(folder, folder.resolve().name)
+
+
+def _built_in(written: str | Path, datasets_folder: Path, opened: Callable[..., Dataset]) -> Dataset:
+    name = str(written)
     folder = Path(str(importlib.resources.files("sdxl_lab"))) / "pocket" / "datasets" / name
     if not folder.is_dir():
         raise ArtifactError(f"this installation lacks the built-in dataset {name!r}, which belongs at {folder}; install sdxl-lab again")
-    return folder
+    return opened(folder, name)
+
+
+def _is_artifact(written: str | Path) -> bool:
+    text = str(written)
+    return misread(text, "dataset") is None and not Path(text).expanduser().exists() and comet.Reference.parse(text) is not None
+
+
+def _artifact(written: str | Path, datasets_folder: Path, opened: Callable[..., Dataset]) -> Dataset:
+    reference = comet.Reference.parse(str(written))
+    assert reference is not None  # it was recognized
+    try:
+        folder = comet.download(reference, datasets_folder, lambda folder: opened(folder, str(reference)).digest)
+    except comet.CometError as error:
+        raise error if reference.version else comet.CometError(f"there is no folder {str(written)!r} here, and {error}") from None
+    dataset = opened(folder, f"{reference.workspace}/{reference.name}", folder.name)
+    if comet.published_digest(folder) not in (None, dataset.digest):
+        raise ArtifactError(
+            f"{folder} has changed since {dataset.name}:{dataset.version} was downloaded, and a version never changes; "
+            "remove the folder to download it again, or give a copy of it as a folder"
+        )
+    return dataset
+
+
+FOLDER = Source(written="a folder", advice="a folder that holds a metadata.json", recognizes=_is_folder, bring=_folder)
+
+SOURCES: dict[str, Source] = {
+    "folder": FOLDER,
+    "built-in": Source(
+        written=", ".join(BUILT_IN),
+        advice=" or ".join(BUILT_IN),
+        recognizes=lambda written: written in BUILT_IN,
+        bring=_built_in,
+        is_known_by_name=True,
+    ),
+    "comet": Source(
+        written="workspace/name:version",
+        kind="a Comet artifact",
+        advice="a Comet artifact as 'workspace/name:version'",
+        recognizes=_is_artifact,
+        bring=_artifact,
+    ),
+}
+"""Name to source, in the order in which messages list them. Register one more by `SOURCES[name] = Source(...)`: it is asked before these."""

@@ -15,7 +15,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from sdxl_lab import comet
-from sdxl_lab.datasets.sources import BUILT_IN, Dataset
+from sdxl_lab.datasets import sources
+from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.images import pictures
 from sdxl_lab.records import infotext
@@ -194,7 +195,7 @@ def _datasets_here(name: str, version: str | None) -> list[str]:
     folder = _datasets_folder()
     found = [metadata.parent for depth in ("*", "*/*", "*/*/*") for metadata in sorted(folder.glob(f"{depth}/metadata.json"))]
     parts = {*name.split("/"), version}
-    return [*BUILT_IN, *map(str, sorted(found, key=lambda path: -len(parts & set(path.relative_to(folder).parts))))]
+    return [*sources.named(name), *map(str, sorted(found, key=lambda path: -len(parts & set(path.relative_to(folder).parts))))]
 
 
 def _datasets_of_checkout(name: str) -> Iterator[str]:

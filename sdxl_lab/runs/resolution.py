@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import comet, progress
 from sdxl_lab.datasets import notes, sources
+from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.datasets.samples import Sample, TaskMetadata
-from sdxl_lab.datasets.sources import Dataset
 from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.files.places import in_the_way
 from sdxl_lab.files.room import check_room

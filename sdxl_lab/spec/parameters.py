@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from sdxl_lab.settings.hyperparams import closest, unknown_key
 from sdxl_lab.settings.sections import Hyperparameters, InpaintHyperparameters, OutpaintHyperparameters
+from sdxl_lab.spec.allowed import Allowed
 
 NULLS = ("null", "Null", "NULL", "None", "~")
 SURROGATES = re.compile("[\ud800-\udfff]")
@@ -204,9 +205,10 @@ def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
     section = _model(key, field)
     if section is not None and found["type"] != "value_error":
         return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(_keys(section))}{_hint(key, value, None)}"
-    if found["type"] == "value_error" and not (field is not None and field.description):
+    description = _description(field)
+    if found["type"] == "value_error" and not description:
         return f"{path}: {found['msg'].removeprefix('Value error, ')}"
-    allowed = field.description if field is not None and field.description else "a value of another type"
+    allowed = description or "a value of another type"
     if found["type"] == "missing" and not isinstance(found["loc"][-1], int):
         return f"{path}: missing; allowed is {allowed}"
     reason = found["msg"].removeprefix("Value error, ") if found["type"] == "value_error" else None
@@ -264,6 +266,13 @@ def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
         if below and not inherited:
             paths += _paths(below, f"{prefix}{name}.")
     return [*paths, "outpaint.mode"] if model is Hyperparameters else paths
+
+
+def _description(field: Any) -> str | None:
+    """What a field allows, in words."""
+    if field is None:
+        return None
+    return next((mark.said() for mark in field.metadata if isinstance(mark, Allowed)), field.description)
 
 
 def _hint(key: str, value: Any, field: Any) -> str:

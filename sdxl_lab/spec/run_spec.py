@@ -14,6 +14,7 @@ from sdxl_lab.settings.credentials import saved_by_papermill, without_credential
 from sdxl_lab.settings.dilation import with_kernel
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.settings.sections import DEFAULT_SEED, Canvas, Compute, Edit, EditSettings, Hyperparameters, Settings, Task
+from sdxl_lab.spec.allowed import Allowed
 from sdxl_lab.spec.parameters import plain, problems, without_nulls
 
 TASKS: tuple[Task, ...] = ("inpaint", "outpaint")
@@ -73,9 +74,21 @@ def _unique(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
 def _place(written: str, info: ValidationInfo) -> str:
     # Only of what is given now: a record that an earlier version put into such a folder stays readable.
     reason = misread(written, str(info.field_name)) if info.context == _GATE else None
-    if reason:
+    if reason and not (info.field_name == "dataset" and _is_dataset(written)):
         raise ValueError(reason)
     return written
+
+
+def _datasets() -> str:
+    from sdxl_lab.datasets import sources  # opens pictures, for which the gate has no use
+
+    return sources.allowed()
+
+
+def _is_dataset(written: str) -> bool:
+    from sdxl_lab.datasets import sources
+
+    return sources.source_of(written) is not None
 
 
 _GATE = "parameters"
@@ -87,7 +100,7 @@ class RunSpec(Settings):
 
     Attributes:
         name: The run's name, for people; the start of its folder's name.
-        dataset: A folder, the built-in `pocket-scenes` or `pocket-forty`, or `workspace/name:version`.
+        dataset: A folder, the built-in `pocket-scenes` or `pocket-forty`, or `workspace/name:version`; whatever a source of datasets recognizes.
         checkpoint: `pocket`, `sdxl`, `sdxl-inpaint`, a folder, a hub id or a .safetensors file.
         samples: Names of the samples to edit, or None for all.
         tasks: What is done with each.
@@ -97,7 +110,7 @@ class RunSpec(Settings):
     """
 
     name: Annotated[str, Field(strict=True, pattern=NAME_PATTERN)] = Field(description=NAME_ALLOWED)
-    dataset: _Place = Field(description="a folder, pocket-scenes, pocket-forty, or workspace/name:version")
+    dataset: Annotated[_Place, Allowed(_datasets)]
     checkpoint: _Place = Field(description="pocket, sdxl, sdxl-inpaint, a folder, a hub id or a .safetensors file")
     samples: Annotated[tuple[Annotated[str, Field(strict=True, min_length=1)], ...] | None, AfterValidator(_unique)] = Field(
         default=None, min_length=1, description="a list of the samples' names, each once, or None for all"

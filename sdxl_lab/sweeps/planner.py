@@ -13,8 +13,8 @@ from sdxl_lab.checkpoints import loading, locating
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
 from sdxl_lab.datasets import sources
+from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
-from sdxl_lab.datasets.sources import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.room import check_room
 from sdxl_lab.generation.inputs import Pixels, as_edited, refined_key, trajectory_key
@@ -166,7 +166,7 @@ def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str,
     paths = {"runs_folder": str(Path(resolved.spec.runs_folder).absolute())}
     for name in ("dataset", "checkpoint"):
         written = getattr(resolved.spec, name)  # an alias of an artifact is a version by now
-        named = written in sources.BUILT_IN if name == "dataset" else written in locating.NAMES
+        named = sources.source_of(written) is not sources.FOLDER if name == "dataset" else written in locating.NAMES
         local = Path(written).expanduser()
         paths[name] = str(local.absolute()) if not named and local.exists() else written
     compute = {"dtype": resolved.dtype, "threads": resolved.threads}

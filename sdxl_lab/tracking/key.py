@@ -6,7 +6,8 @@ import re
 import secrets
 
 from sdxl_lab.files.disk import write_once
-from sdxl_lab.records.folder import RecordError, RunFolder
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.run_files import RecordError
 
 
 def experiment_key(run: RunFolder) -> str:

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sdxl_lab.checkpoints.moved_defaults import recorded, version_of
+from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.metadata_fields import TASKS
 from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.datasets.samples import Sample
-from sdxl_lab.datasets.sources import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.images.mask_checks import percent
 from sdxl_lab.records.folder import RunFolder

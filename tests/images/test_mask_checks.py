@@ -11,8 +11,9 @@ import skimage
 import skimage.data
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
+from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.samples import ArtifactError
-from sdxl_lab.datasets.sources import Dataset, fetch
+from sdxl_lab.datasets.sources import fetch
 from sdxl_lab.images import mask_checks
 from sdxl_lab.images.masks import MaskError
 

@@ -9,14 +9,16 @@ from typing import Any
 from sdxl_lab.pocket.world import caption, draw, object_mask, sample_scene
 
 
-def write_dataset(folder: Path, count: int = 2, **changes: Any) -> Path:
+def write_dataset(folder: Path, count: int = 2, first: int = 0, **changes: Any) -> Path:
     """
     Write scenes `scene-0` ... with masks and prompts for both tasks; `changes` replace fields of the first sample, None removes one.
+
+    What they show is drawn from the seeds `first`, `first + 1` ...
     """
     folder.mkdir(parents=True)
     samples = []
     for number in range(count):
-        scene = sample_scene(number)
+        scene = sample_scene(first + number)
         draw(scene).save(folder / f"{number}.png")
         object_mask(scene).save(folder / f"{number}-mask.png")
         words = {"prompt": caption(scene), "negative_prompt": "blurry" if number else None, "seed": 5 - 10 * number}
