@@ -19,11 +19,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from PIL import Image
 
-from sdxl_lab.images.grid import contact_sheet
-from sdxl_lab.records.folder import RunFolder, find_runs
-from sdxl_lab.runs.resolution import home
-from sdxl_lab.sweeps.sweep_file import SweepFile
-from sdxl_lab.viewing.compare import Comparison, Row, compare
+from sdxl_lab import Comparison, Row, RunFolder, SweepFile, compare, contact_sheet, find_runs, home
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"

@@ -1,6 +1,7 @@
 """A lab bench for Stable Diffusion XL image editing: inpaint, outpaint, compare, and make any picture again.
 
-The public face of the library. Nothing heavy is imported until a name is first used, so `import sdxl_lab` stays instant.
+The public face of the library: what notebooks use, each name with a short example. Nothing heavy is imported until a name is first used, so
+`import sdxl_lab` stays instant.
 """
 
 from __future__ import annotations
@@ -9,22 +10,105 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdxl_lab.datasets.sources import publish
     from sdxl_lab.errors import LabError
-    from sdxl_lab.settings.sections import Edit, EditSettings
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.images.grid import contact_sheet
+    from sdxl_lab.records.folder import RunFolder, find_runs
+    from sdxl_lab.runs.experiment import finish, load, run
+    from sdxl_lab.runs.reproduce import reproduce
+    from sdxl_lab.runs.resolution import fetch, home, resolve
+    from sdxl_lab.settings.sections import Canvas, Conditioning, Denoising, Edit, EditSettings, ImageReading, Mask, Refiner
     from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters
     from sdxl_lab.spec.run_spec import RunSpec, SpecError
+    from sdxl_lab.sweeps.planner import plan
+    from sdxl_lab.sweeps.sweep import Inline, sweep
+    from sdxl_lab.sweeps.sweep_file import SweepFile
+    from sdxl_lab.sweeps.workers import Workers
+    from sdxl_lab.viewing.compare import Comparison, Row, compare, telling
+    from sdxl_lab.viewing.display import Gallery, show
+    from sdxl_lab.viewing.report import write_report as report
 
-__all__ = ["Edit", "EditSettings", "LabError", "ResolvedSpec", "RunSpec", "SpecError", "as_parameters"]
+__all__ = [
+    "Canvas",
+    "Comparison",
+    "Conditioning",
+    "Denoising",
+    "Edit",
+    "EditSettings",
+    "Gallery",
+    "ImageReading",
+    "Inline",
+    "LabError",
+    "Mask",
+    "Refiner",
+    "ResolvedSpec",
+    "Row",
+    "RunFolder",
+    "RunSpec",
+    "SpecError",
+    "SweepFile",
+    "Workers",
+    "as_parameters",
+    "compare",
+    "contact_sheet",
+    "fetch",
+    "find_runs",
+    "finish",
+    "generate",
+    "home",
+    "load",
+    "plan",
+    "publish",
+    "report",
+    "reproduce",
+    "resolve",
+    "run",
+    "show",
+    "sweep",
+    "telling",
+]
 
 _ROOMS = {
     "LabError": "errors",
-    "Edit": "settings.sections",
-    "EditSettings": "settings.sections",
-    "ResolvedSpec": "spec.resolved_spec",
     "RunSpec": "spec.run_spec",
     "SpecError": "spec.run_spec",
+    "fetch": "runs.resolution",
+    "resolve": "runs.resolution",
+    "home": "runs.resolution",
+    "load": "runs.experiment",
+    "run": "runs.experiment",
+    "finish": "runs.experiment",
+    "show": "viewing.display",
+    "Gallery": "viewing.display",
+    "compare": "viewing.compare",
+    "telling": "viewing.compare",
+    "Comparison": "viewing.compare",
+    "Row": "viewing.compare",
+    "report": "viewing.report:write_report",
+    "contact_sheet": "images.grid",
+    "RunFolder": "records.folder",
+    "find_runs": "records.folder",
+    "reproduce": "runs.reproduce",
     "as_parameters": "spec.resolved_spec",
+    "ResolvedSpec": "spec.resolved_spec",
+    "generate": "generation.generate",
+    "Edit": "settings.sections",
+    "EditSettings": "settings.sections",
+    "ImageReading": "settings.sections",
+    "Denoising": "settings.sections",
+    "Conditioning": "settings.sections",
+    "Mask": "settings.sections",
+    "Canvas": "settings.sections",
+    "Refiner": "settings.sections",
+    "SweepFile": "sweeps.sweep_file",
+    "plan": "sweeps.planner",
+    "sweep": "sweeps.sweep",
+    "Workers": "sweeps.workers",
+    "Inline": "sweeps.sweep",
+    "publish": "datasets.sources",
 }
+"""Public name to the module that has it, `module:name` where it has another name there; in the order in which one meets them."""
 
 
 def __getattr__(name: str) -> Any:
@@ -41,7 +125,8 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    room, _, own_name = _ROOMS[name].partition(":")
+    value = getattr(import_module(f"{__name__}.{room}"), own_name or name)
     globals()[name] = value
     return value
 

@@ -7,6 +7,13 @@ class LabError(Exception):
     """Something the user can put right. The message says what was got, what is allowed, and what to do next.
 
     Each room raises its own subclass. Anything else that escapes from the library is a fault of the library.
+
+    Examples:
+        >>> try:
+        ...     fetch("nowhere")
+        ... except LabError as error:
+        ...     print(error)
+        the dataset 'nowhere' is not there; give a folder that holds a metadata.json, ...
     """
 
     def _render_traceback_(self) -> list[str]:

@@ -104,6 +104,10 @@ def publish(folder: Path, name: str) -> str:
     Raises:
         ArtifactError: The folder isn't a dataset that `fetch` would take, or the name isn't one.
         CometError: It can't be sent, or wasn't received whole.
+
+    Examples:
+        >>> publish(fetch("pocket-scenes").folder, "team/sea")
+        'team/sea:1.0.0'
     """
     reference = comet.Reference.parse(name)
     if reference is None or reference.version:
@@ -112,7 +116,7 @@ def publish(folder: Path, name: str) -> str:
         )
     if not folder.is_dir():
         raise ArtifactError(f"{folder} is no folder; give one that holds a metadata.json and what it names")
-    dataset = fetch(folder)
+    dataset = opened(folder, folder.resolve().name)
     paths = [path.relative_to(folder).as_posix() for path in files_of(folder, dataset.samples)]
     published = comet.publish(folder, list(dict.fromkeys(paths)), reference, samples=len(dataset.samples), digest=dataset.digest)
     return str(published)

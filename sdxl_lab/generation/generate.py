@@ -52,6 +52,13 @@ def generate(
 
     Warns:
         CautionWarning: Something of the edit has no effect or will make a poor picture, as `cautions` says; or the decoded picture has but one color.
+
+    Examples:
+        >>> settings = EditSettings(denoising=Denoising(num_inference_steps=3))
+        >>> edit = Edit(sample="red-circle", task="inpaint", prompt="a blue star", seed=7, settings=settings)
+        >>> sample = fetch("pocket-scenes").sample("red-circle")
+        >>> generate(edit, sample.image(), sample.mask(), checkpoint).image.size
+        (128, 128)
     """
     is_reading_open, are_specks_open = "image" not in edit.settings.model_fields_set, "specks" not in edit.settings.mask.model_fields_set
     edit = suited(edit, checkpoint.identity)

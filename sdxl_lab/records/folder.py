@@ -198,6 +198,10 @@ def find_runs(folder: Path) -> tuple[RunFolder, ...]:
 
     Returns:
         The run folders, done or not, sorted by path, numbers in it by size.
+
+    Examples:
+        >>> [len(folder.pictures()) for folder in find_runs(home() / "artifacts" / "runs" / "single")]
+        [1, 1]
     """
     return tuple(
         RunFolder(spec.parent) for spec in sorted(folder.rglob("spec.json"), key=_by_size) if spec.is_file() and not spec.parent.name.startswith(".")

@@ -59,6 +59,11 @@ def load(resolved: Resolved) -> Checkpoint:
 
     Raises:
         CheckpointError: It cannot be loaded.
+
+    Examples:
+        >>> checkpoint = load(resolved)
+        >>> checkpoint.identity.name
+        'pocket'
     """
     from sdxl_lab.checkpoints import loading
 
@@ -93,6 +98,11 @@ def run(
     Raises:
         LockError: Another process works on the same run.
         LabError: A picture cannot be made; those before it are kept, and the next call goes on after them.
+
+    Examples:
+        >>> [picture] = run(resolved, checkpoint)  # in a notebook: run(resolved, checkpoint, show=Gallery().add)
+        >>> picture.image.name
+        'inpaint.png'
     """
     with _opened(resolved) as folder:
         tracker.begin(folder)
@@ -126,6 +136,10 @@ def finish(resolved: Resolved) -> str:
     Raises:
         RecordError: Pictures are missing.
         CometError: The archive cannot be built.
+
+    Examples:
+        >>> print(finish(resolved))
+        run ... is done: ...
     """
     began = time.monotonic()
     with signs.shown(resolved.folder.progress_file) as sign, _opened(resolved) as folder:

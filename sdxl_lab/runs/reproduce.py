@@ -69,6 +69,10 @@ def reproduce(
         StampError: The picture does not say how it was made.
         ReproduceError: Dataset or checkpoint are not here, are others, or cannot make such a picture.
         LabError: A dataset or checkpoint that was given cannot be used.
+
+    Examples:
+        >>> reproduce(picture.image).is_identical
+        True
     """
     stamp = read_stated(picture)
     original = _pixels(picture)

@@ -112,12 +112,20 @@ def fetch(dataset: str, *, as_recorded: bool = False) -> Dataset:
     Raises:
         ArtifactError: It is not there, or something in it is unfit.
         CometError: The artifact cannot be downloaded.
+
+    Examples:
+        >>> [sample.name for sample in fetch("pocket-scenes").samples]
+        ['red-circle', 'yellow-star', 'blue-heart', 'green-diamond', 'white-cross']
     """
     return sources.fetch(dataset, datasets_folder=home() / "artifacts" / "datasets", as_recorded=as_recorded)
 
 
 def home() -> Path:
-    """The folder whose `artifacts` the lab uses: the repository around the working folder, else the working folder itself."""
+    """The folder whose `artifacts` the lab uses: the repository around the working folder, else the working folder itself.
+
+    Examples:
+        >>> runs = home() / "artifacts" / "runs"
+    """
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / "artifacts" / "README.md").is_file()), here)
 
@@ -140,6 +148,13 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
         CheckpointError: The checkpoint is not there, or cannot run here as asked.
         CometError: Comet cannot be used as asked.
         DiskError: There certainly is no room for the pictures.
+
+    Examples:
+        With the `spec` of `RunSpec`'s example:
+
+        >>> resolved = resolve(spec)
+        >>> print(resolved)
+        run ...: 1 picture, 0 of them made, in ...three-steps-...
     """
     comet.check(spec.tracking)
     dataset = dataset or fetch(spec.dataset)

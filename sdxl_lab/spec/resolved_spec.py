@@ -243,6 +243,10 @@ def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
 
     Returns:
         Nested plain values for YAML and for `RunSpec.from_parameters`, which plans exactly this picture from them.
+
+    Examples:
+        >>> as_parameters(resolved.spec.edits[0], resolved.spec)["hyperparameters"]
+        {'denoising': {'num_inference_steps': 3}, 'prompt': 'a blue star on grass', 'seed': -732}
     """
     spec = resolved.spec
     given = spec.given(edit.task)

@@ -107,6 +107,15 @@ class RunSpec(Settings):
         hyperparameters: The sparse nested dictionary, holding only the keys that were given. Do not change it: copy it.
         tracking: What Comet hears: `auto`, `online`, `offline` or `off`.
         runs_folder: Folder in which the run's folder is made.
+
+    Examples:
+        >>> from sdxl_lab import RunSpec
+        >>> spec = RunSpec.from_parameters(
+        ...     name="three-steps", dataset="pocket-scenes", checkpoint="pocket", samples=["red-circle"], tasks=["inpaint"],
+        ...     hyperparameters={"denoising": {"num_inference_steps": 3}}, tracking="off",
+        ... )
+        >>> spec.hyperparameters
+        {'denoising': {'num_inference_steps': 3}}
     """
 
     name: Annotated[str, Field(strict=True, pattern=NAME_PATTERN)] = Field(description=NAME_ALLOWED)

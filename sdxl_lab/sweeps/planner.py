@@ -50,6 +50,13 @@ def plan(file: SweepFile) -> Plan:
 
     Raises:
         PlanError: Points that cannot be run: a dataset, a checkpoint, a mask or a step is missing. Lists every problem.
+
+    Examples:
+        With the `file` of `SweepFile`'s example:
+
+        >>> planned = plan(file)
+        >>> [run.status for run in planned.runs]
+        ['new', 'new']
     """
     resolver = _Resolver(file.defaults)
     problems: dict[str, list[str]] = {}

@@ -126,6 +126,10 @@ def sweep(plan: Plan, executor: Executor, show: Show | None = None) -> Summary:
     Raises:
         SweepError: The executor takes no more work.
         KeyboardInterrupt: By ctrl-C; what has not started is taken back from the executor.
+
+    Examples:
+        >>> sweep(planned, Inline()).made  # or: with Workers(2) as workers: sweep(planned, workers)
+        2
     """
     name = secrets.token_hex(8)
     running = _Running(plan, executor, name)

@@ -59,6 +59,12 @@ class SweepFile:
         notebook: What runs each point.
         points: The runs: those of the grid in the order of its axes, the first changing slowest, then the single ones.
         defaults: The release whose defaults fill in what is not given; None for this version's.
+
+    Examples:
+        >>> quick = {"samples": ["red-circle"], "tasks": ["inpaint"], "tracking": "off", "hyperparameters.denoising.num_inference_steps": 3}
+        >>> file = SweepFile.from_dict({"name": "guidance", "parameters": quick, "grid": {"hyperparameters.denoising.guidance_scale": [3.0, 7.5]}})
+        >>> [point.label for point in file.points]
+        ['guidance_scale=3.0', 'guidance_scale=7.5']
     """
 
     name: str

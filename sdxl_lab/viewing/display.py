@@ -42,6 +42,10 @@ def show(pictures: Mapping[str, Image.Image | Path], max_side_px: int = MAX_SIDE
     Args:
         pictures: Label to picture, or to the file that holds it.
         max_side_px: Longest side of each in pixels.
+
+    Examples:
+        >>> show({"made": picture.image})
+        <IPython.core.display.HTML object>
     """
     from IPython.display import HTML, display
 
@@ -53,6 +57,10 @@ class Gallery:
 
     A row is one output of the cell, replaced when a picture joins it, so a saved notebook holds each picture once. Beyond `MOST` the oldest row
     makes room for a new one: a notebook that makes hundreds of pictures stays small.
+
+    Examples:
+        >>> Gallery().add("made", picture.image)
+        <IPython.core.display.HTML object>
     """
 
     def __init__(self) -> None:

@@ -112,6 +112,11 @@ def contact_sheet(*, rows: Sequence[str], columns: Sequence[str], cells: Cells, 
 
     Raises:
         GridError: Labels and cells don't agree, nothing is to be shown, or it doesn't fit on one sheet.
+
+    Examples:
+        >>> from PIL import Image
+        >>> contact_sheet(rows=["circle"], columns=["red", "blue"], cells=[[Image.new("RGB", (64, 64), color) for color in ("red", "blue")]]).mode
+        'RGB'
     """
     sheets = contact_sheets(rows=rows, columns=columns, cells=cells, cell_px=cell_px)
     if len(sheets) > 1:

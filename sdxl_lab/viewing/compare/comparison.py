@@ -227,6 +227,15 @@ def compare(
 
     Raises:
         CompareError: No run, no picture, or a metric, task or reference that is not there. The message says what is.
+
+    Examples:
+        With the `spec` and the `resolved` run of the examples of `RunSpec` and `resolve`:
+
+        >>> longer = resolve(spec.model_copy(update={"hyperparameters": {"denoising": {"num_inference_steps": 6}}}))
+        >>> _ = run(longer), finish(longer)
+        >>> comparison = compare([resolved.folder, longer.folder])
+        >>> comparison.differing
+        {'denoising.num_inference_steps': [3, 6]}
     """
     if task is not None and task not in TASKS:
         raise CompareError(f"got the task {task!r}; allowed are {' and '.join(TASKS)}")

@@ -50,6 +50,12 @@ def write_report(
         ReportError: No run is given, or none of them plans a picture.
         RecordError: A folder holds no run.
         DiskError: The disk is full or not writable.
+
+    Examples:
+        From `sdxl_lab` it is called `report`:
+
+        >>> report([resolved.folder, longer.folder], runs / "report.html").name
+        'report.html'
     """
     folders = [run if isinstance(run, RunFolder) else RunFolder(run) for run in runs]
     entries = entries_of(folders, missing)
