@@ -12,11 +12,11 @@ from PIL import Image
 from sdxl_lab import progress
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.grid import contact_sheet, details_box
+from sdxl_lab.images.png import png
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.progress.bars import following
 from sdxl_lab.progress.signs import shown
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.records.stamps import png
 from sdxl_lab.runs.experiment import execute
 from sdxl_lab.runs.resolution import Resolved, home
 from sdxl_lab.settings.hyperparams import merge

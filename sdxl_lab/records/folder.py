@@ -14,11 +14,12 @@ from PIL import Image
 
 from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, write_whole
 from sdxl_lab.files.locks import LockError, locked
+from sdxl_lab.images.png import digest_of_pixels, png
 from sdxl_lab.records import machine
 from sdxl_lab.records.picture import Picture, file_name, to_line
 from sdxl_lab.records.prompts import prompts_table, step_of
 from sdxl_lab.records.run_files import RecordError, RunFiles
-from sdxl_lab.records.stamps import as_note, digest_of_pixels, png, stamp_of, stamped_png
+from sdxl_lab.records.stamps import as_note, stamp_of, stamped_png
 from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec

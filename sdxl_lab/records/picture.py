@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from sdxl_lab.files.digests import once_a_file
-from sdxl_lab.records.stamps import digest_of_pixels
+from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.settings.sections import Task
 
 FILES = ("image", "input_image", "mask_image")

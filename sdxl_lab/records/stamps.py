@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import re
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from sdxl_lab.errors import LabError
+from sdxl_lab.images.png import PngError, png, text_in
 from sdxl_lab.records import infotext, machine
 from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
@@ -26,8 +23,6 @@ KEYWORD = "sdxl_lab"
 STAMP_FORMAT = 1
 LIMIT_BYTES = 1 << 20
 """Longest stamp that is written or read, 1 MiB. One with a prompt of 1,000 words has 10 KiB."""
-
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _KEYS = {"format", "run_id", "resolved", "versions", "hardware", "instruction_set", "sha256", "picture_id", "notes"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -164,37 +159,7 @@ def stamped_png(image: Image.Image, stamp: Stamp) -> bytes:
         raise StampError(
             f"the description of {stamp.edit.sample} would take {len(text)} bytes of its PNG; at most {LIMIT_BYTES} are allowed: shorten its prompt"
         )
-    chunks = PngImagePlugin.PngInfo()
-    chunks.add_text(KEYWORD, text)
-    chunks.add_text(infotext.KEYWORD, stamp.parameters(image.size))
-    return png(image, chunks)
-
-
-def png(image: Image.Image, chunks: PngImagePlugin.PngInfo | None = None) -> bytes:
-    """Encode a picture as PNG.
-
-    Args:
-        image: The picture.
-        chunks: Text to put into it.
-
-    Returns:
-        The file's bytes.
-    """
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=chunks)
-    return buffer.getvalue()
-
-
-def digest_of_pixels(image: Image.Image) -> str:
-    """Identify what a picture shows, whatever file holds it.
-
-    Args:
-        image: The picture.
-
-    Returns:
-        sha256, hex, over its red, green and blue bytes, row by row from the top.
-    """
-    return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
+    return png(image, {KEYWORD: text, infotext.KEYWORD: stamp.parameters(image.size)})
 
 
 def read_stamp(picture: Path) -> Stamp:
@@ -233,8 +198,9 @@ def read_stated(picture: Path) -> Stamp:
         StampError: No file, no PNG, no stamp, or one that is damaged, too long, or of another version.
     """
     try:
-        with picture.open("rb") as file:
-            text = _stamp_text(file, picture)
+        text = text_in(picture, KEYWORD, most_bytes=LIMIT_BYTES)
+    except PngError as error:
+        raise StampError(str(error)) from error
     except OSError as error:
         raise StampError(f"cannot read {picture}: {error.strerror or error}; give the path of a PNG that sdxl_lab made") from error
     if text is None:
@@ -255,36 +221,6 @@ def read_stated(picture: Path) -> Stamp:
             f"{picture} does not say how it was made: {reason}; give the file from the run's images folder, and if a later version made it "
             f"than this {version}, update sdxl_lab"
         ) from error
-
-
-def _stamp_text(file: BinaryIO, picture: Path) -> bytes | None:
-    if file.read(len(SIGNATURE)) != SIGNATURE:
-        raise StampError(f"{picture} is not a PNG; give the path of a PNG that sdxl_lab made")
-    prefix = KEYWORD.encode() + b"\0"
-    for kind, length in _chunks(file):
-        if kind != b"tEXt" or length < len(prefix):
-            file.seek(length + 4, 1)
-            continue
-        start = file.read(len(prefix))
-        if start != prefix:
-            file.seek(length - len(prefix) + 4, 1)
-            continue
-        if length > LIMIT_BYTES + len(prefix):
-            raise StampError(f"{picture} has a text chunk {KEYWORD!r} of {length} bytes; at most {LIMIT_BYTES} are read: sdxl_lab did not write it")
-        rest = file.read(length - len(prefix))
-        if file.read(4) != struct.pack(">I", zlib.crc32(kind + start + rest)):
-            raise StampError(f"{picture} is damaged: its text chunk {KEYWORD!r} does not match its checksum; make the picture again")
-        return rest
-    return None
-
-
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and length of each chunk; the reader moves the file past its content and checksum."""
-    while len(header := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", header)
-        if kind == b"IEND":
-            return
-        yield kind, length
 
 
 def _parse(values: Any) -> Stamp:

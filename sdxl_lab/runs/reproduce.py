@@ -19,9 +19,10 @@ from sdxl_lab.datasets import sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.images import pictures
+from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records import infotext
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.records.stamps import Stamp, digest_of_pixels, read_stated
+from sdxl_lab.records.stamps import Stamp, read_stated
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.reproduction import Conditions, PixelDifference, Reproduction
 from sdxl_lab.settings.sections import Compute, Edit

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from sdxl_lab.files.disk import write_whole
+from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records import machine
-from sdxl_lab.records.stamps import Stamp, digest_of_pixels, stamp_of, stamped_png
+from sdxl_lab.records.stamps import Stamp, stamp_of, stamped_png
 from sdxl_lab.wording import counted, printable
 
 

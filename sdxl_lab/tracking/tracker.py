@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sdxl_lab import comet, progress
 from sdxl_lab.files.disk import write_whole
+from sdxl_lab.images.png import png
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.records.stamps import png
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tracking import archive, confirmed, live
 from sdxl_lab.viewing.report import write_report

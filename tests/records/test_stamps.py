@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records import infotext
-from sdxl_lab.records.stamps import LIMIT_BYTES, StampError, digest_of_pixels, read_stamp, stamp_of, stamped_png
+from sdxl_lab.records.stamps import LIMIT_BYTES, StampError, read_stamp, stamp_of, stamped_png
 from tests.support.runs import made_for, resolved_run
 
 

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from sdxl_lab.cli import app
 from sdxl_lab.datasets.samples import ArtifactError
 from sdxl_lab.generation import generate
+from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records import machine
-from sdxl_lab.records.stamps import StampError, digest_of_pixels, read_stamp
+from sdxl_lab.records.stamps import StampError, read_stamp
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.reproduce import ReproduceError, output_for, reproduce
 from sdxl_lab.runs.reproduction import PixelDifference

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.cli.looking import report
+from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.records.stamps import digest_of_pixels
 from sdxl_lab.viewing.report import Missing, ReportError, files, pictures_folder, write_report
 from tests.support import report_runs
 from tests.support.runs import resolved_run

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdxl_lab.records.stamps import digest_of_pixels
+from sdxl_lab.images.png import digest_of_pixels
 
 SIDE_PX = 768
 """Longest side a picture is shown with; larger ones are scaled down."""
