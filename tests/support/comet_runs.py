@@ -47,12 +47,17 @@ def until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> No
         time.sleep(0.05)
 
 
+def live_run(runs_folder: str | Path, tracking: str) -> list[str]:
+    """The command that makes a run without a model, and is told on stdin what to do next."""
+    return [sys.executable, "-m", "tests.support.live_run", str(runs_folder), tracking]
+
+
 class Kernel:
     """The process that makes a run."""
 
     def __init__(self, runs_folder: Path) -> None:
         self.run = RunFolder.of(resolved_run(runs_folder, tracking="online"))
-        command = [sys.executable, "-m", "tests.support.live_run", str(runs_folder)]
+        command = live_run(runs_folder, "online")
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen(command, env=environment, text=True, **pipes)

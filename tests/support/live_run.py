@@ -11,9 +11,9 @@ from sdxl_lab.tracking import tracker
 from tests.support.runs import made_for, resolved_run
 
 
-def main(runs_folder: str) -> None:
+def main(runs_folder: str, tracking: str) -> None:
     """Do what the loop of a notebook does, one step a line: begin, picture, end."""
-    resolved = resolved_run(Path(runs_folder), tracking="online")
+    resolved = resolved_run(Path(runs_folder), tracking=tracking)
     with RunFolder.of(resolved).open(resolved) as run:
         for line in sys.stdin:
             started = time.monotonic()
@@ -30,4 +30,4 @@ def main(runs_folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import platform
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sdxl_lab import demo
-from sdxl_lab.kernels import notebooks
+from sdxl_lab.kernels import engine, notebooks
 from sdxl_lab.records.folder import RunFolder, find_runs
 from sdxl_lab.tracking import confirmed, sender
 from sdxl_lab.tracking.key import experiment_key
+from tests.support.comet_runs import ROOT, live_run
 from tests.support.comet_server import Backend, serving
+from tests.support.commands import said
 from tests.support.datasets import write_dataset
 
 pytestmark = pytest.mark.timeout(1800)
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 KEY = "Xq7Lm2Vb9Rt4Zk8Wp3Nc6Yd1F"
-FEW = {"denoising": {"num_inference_steps": 6}}
+FEW = {"denoising": {"num_inference_steps": 4}}
 IN_BODIES = re.compile(rb'"apiKey": ?"[^"]*"')
 
 
@@ -59,33 +64,47 @@ def of_a_person(folder: Path, backend: Backend) -> dict[str, str]:
     return mine | places | server | {"MY_SECRET": "tell-nobody"}
 
 
-def left_by(command: list[str], folder: Path, backend: Backend) -> Left:
-    """Run a command as that person; it must succeed."""
-    environment = of_a_person(folder, backend)
-    done = subprocess.run(command, env=environment, cwd=folder / "work", capture_output=True, text=True, timeout=1700, check=False)
+def left_by(command: list[str], folder: Path, backend: Backend, words: str = "", **others: str) -> Left:
+    """Run a command as that person, who types these words; it must succeed."""
+    environment = of_a_person(folder, backend) | others
+    done = subprocess.run(command, env=environment, cwd=folder / "work", input=words, capture_output=True, text=True, timeout=1700, check=False)
     assert done.returncode == 0, done.stderr
     return Left(folder=folder, backend=backend, said=done.stdout + done.stderr, runs=find_runs(folder))
 
 
-def demo_with(backend: Backend, folder: Path, arguments: str) -> Left:
-    """Make the demo's three runs."""
-    code = f"from pathlib import Path; from sdxl_lab import demo; demo.make_runs(Path('artifacts/runs/demo'){arguments})"
-    return left_by([sys.executable, "-c", code], folder, backend)
-
-
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory, random_pair: Path) -> Iterator[Left]:
-    """The demo with five small scenes and random weights, live."""
+    """The demo with five small scenes and random weights, live; made by this process as that person."""
+    dataset, folder = write_dataset(tmp_path_factory.mktemp("data") / "scenes", count=5), tmp_path_factory.mktemp("quick") / "person"
+    printed = io.StringIO()
     with serving(Backend(api_key=KEY)) as backend:
-        dataset = write_dataset(tmp_path_factory.mktemp("data") / "scenes", count=5)
-        yield demo_with(backend, tmp_path_factory.mktemp("quick") / "person", f", {str(dataset)!r}, {str(random_pair)!r}, {FEW!r}")
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):
+            environment = of_a_person(folder, backend)
+            for name in os.environ.keys() - environment.keys():
+                patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.setattr(tempfile, "tempdir", None)
+            patch.chdir(folder / "work")
+            demo.make_runs(Path("artifacts/runs/demo"), str(dataset), str(random_pair), FEW)
+            engine.close()
+        yield Left(folder=folder, backend=backend, said=printed.getvalue(), runs=find_runs(folder))
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
     """The demo as it is, live."""
+    code = "from pathlib import Path; from sdxl_lab import demo; demo.make_runs(Path('artifacts/runs/demo'))"
     with serving(Backend(api_key=KEY)) as backend:
-        yield demo_with(backend, tmp_path_factory.mktemp("real") / "person", "")
+        yield left_by([sys.executable, "-c", code], tmp_path_factory.mktemp("real") / "person", backend)
+
+
+@pytest.fixture(scope="module")
+def modelless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
+    """A run of the same person whose pictures no model made, offline too."""
+    with serving(Backend(api_key=KEY)) as backend:
+        steps = "".join(f"{step}\n" for step in ("begin", "picture", "picture", "picture", "end"))
+        yield left_by(live_run("runs", "offline"), tmp_path_factory.mktemp("modelless") / "person", backend, steps, PYTHONPATH=str(ROOT))
 
 
 @pytest.fixture(scope="module")
@@ -168,21 +187,24 @@ def test_nothing_personal_is_sent(kind, request):
             assert text.encode() not in path.encode() + body, (path, text)
 
 
-def test_an_offline_run_sends_nothing(offline):
+@pytest.mark.parametrize("kind", ["modelless", pytest.param("offline", marks=pytest.mark.slow)])
+def test_an_offline_run_sends_nothing(kind, request):
     """
     With a key at hand and tracking offline there is not one request, and the archive is there.
     """
-    assert offline.backend.requests == []
-    [run] = offline.runs
+    left: Left = request.getfixturevalue(kind)
+    assert left.backend.requests == []
+    [run] = left.runs
     assert len(list(run.comet_folder.glob("*.zip"))) == 1
 
 
-def test_no_worker_leaves_a_folder(quick, offline):
+@pytest.mark.parametrize("kind", ["quick", "modelless", pytest.param("offline", marks=pytest.mark.slow)])
+def test_no_worker_leaves_a_folder(kind, request):
     """
     Temporary folders of workers are gone when they are.
     """
-    for left in (quick, offline):
-        assert [path.name for path in (left.folder / "tmp").iterdir() if "comet" in path.name] == []
+    left: Left = request.getfixturevalue(kind)
+    assert [path.name for path in (left.folder / "tmp").iterdir() if "comet" in path.name] == []
 
 
 def everything(left: Left) -> Iterator[tuple[str, bytes]]:
@@ -201,15 +223,16 @@ def everything(left: Left) -> Iterator[tuple[str, bytes]]:
         yield experiment.key, json.dumps([experiment.parameters, experiment.others, experiment.output, experiment.system]).encode()
 
 
-def test_a_key_as_a_parameter_is_refused_before_anything_is_written(tmp_path):
+def test_a_key_as_a_parameter_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     """
     `run` refuses a key among its parameters with one error that does not repeat it, and leaves no file.
     """
+    monkeypatch.chdir(tmp_path)
     for given in (["comet_api_key", KEY], ["hyperparameters.prompt", f"a {KEY}"], ["name", KEY]):
-        said = subprocess.run([COMMAND, "run", "inpaint_outpaint", "-p", *given], capture_output=True, text=True, cwd=tmp_path, check=False)
-        assert said.returncode == 1
-        assert "looks like an API key" in said.stderr
-        assert KEY not in said.stdout + said.stderr
+        refused = said("run", "inpaint_outpaint", "-p", *given)
+        assert refused.code == 1
+        assert "looks like an API key" in refused.err
+        assert KEY not in refused.out + refused.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -220,7 +243,7 @@ def test_under_plain_papermill_the_gate_names_the_file_to_delete(tmp_path):
     notebook = str(notebooks.find(notebooks.BUILT_IN))
     papermill = str(Path(sys.executable).with_name("papermill"))
     words = [papermill, notebook, "out.ipynb", "-k", "python3", "--no-progress-bar", "-y", f"hyperparameters: {{prompt: {KEY}}}"]
-    said = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=600, check=False)
-    assert said.returncode != 0
-    assert "papermill has saved it in out.ipynb: delete that file" in said.stderr
+    refused = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=600, check=False)
+    assert refused.returncode != 0
+    assert "papermill has saved it in out.ipynb: delete that file" in refused.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["out.ipynb"]
