@@ -20,11 +20,6 @@ from tests.support.artifact_backend import stand_in as stand_in
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch reads it: bits depend on the thread count, and one is the kindest to whoever shares the machine
 
-LONG_FILES = {
-    *("test_cli.py", "test_sweep.py", "test_sweep_command.py", "test_comet_demo.py", "test_comet_faults.py", "test_hub.py", "test_demo.py"),
-    *("test_engine.py", "test_engine_truth.py", "test_artifact_publish.py", "test_artifact_transfer.py"),
-}
-
 OTHER_SIZES: dict[str, Any] = dict(
     block_out_channels=(32, 64),
     layers_per_block=1,
@@ -89,13 +84,6 @@ def write_checkpoint(
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """
-    Files that take a minute or more come first, so that no process is left with one of them when the others have nothing more to do.
-    """
-    items.sort(key=lambda item: item.path.name not in LONG_FILES)
-
-
 def pytest_collection_finish() -> None:
     """
     Thousands of tests and all modules are no garbage; looking through them at each collection costs more than some tests.
@@ -107,6 +95,14 @@ def pytest_collection_finish() -> None:
 def pytest_pyfunc_call() -> None:
     """
     With pytest's variable each test has an environment of its own, and a warm kernel serves one environment.
+    """
+    os.environ.pop("PYTEST_CURRENT_TEST", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    """
+    The same for a kernel that starts in a fixture.
     """
     os.environ.pop("PYTEST_CURRENT_TEST", None)
 
