@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,6 @@ from tests.support.warm_notebooks import execute, printed
 
 LOOK = """
 import asyncio, builtins, gc, logging, os, random, signal, sys, threading, warnings
-import torch
-import numpy as np
-from sdxl_lab.process.threads import machine_threads
 print(sorted(name for name in globals() if not name.startswith('_')))
 print(sorted(item for item in os.environ.items() if not item[0].startswith('JPY_')))
 print(os.getcwd(), sys.path, len(sys.argv), sys.argv[:2], sys.getrecursionlimit(), os.umask(18))
@@ -30,8 +28,14 @@ print(hasattr(sys, 'last_value'), gc.isenabled())
 print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGUSR1), signal.getitimer(signal.ITIMER_REAL))
 print(warnings.filters, warnings.showwarning.__module__)
 print(logging.root.level, logging.root.handlers, logging.root.manager.disable, logging.getLogger('asyncio').level)
-print(__name__, __spec__, __doc__)
-print(torch.initial_seed() == 1, random.random() == 0.13436424411240122, np.random.rand() == 0.417022004702574)
+print(__name__, __spec__, __doc__, random.random() == 0.13436424411240122)
+"""
+
+AT_TORCH = """
+import torch
+import numpy as np
+from sdxl_lab.process.threads import machine_threads
+print(torch.initial_seed() == 1, np.random.rand() == 0.417022004702574)
 print(torch.tensor(1.5).dtype, torch.tensor(1.5).device, torch.is_grad_enabled(), torch.get_num_threads(), machine_threads())
 print(torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), torch.is_autocast_enabled('cpu'))
 print(torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.is_anomaly_enabled(), torch.tensor([1e-310], dtype=torch.float64) * 1)
@@ -67,16 +71,18 @@ MESS = {
     "functions": "class A:\n    def f(self): return self.f\na = A(); a.a = a; g = lambda: a",
 }
 
-TORCH_HOOK = "torch.nn.modules.module.register_module_forward_hook"
 STAINS = {
-    "a patched library": "import torch; torch.rand = lambda *_: 'patched'",
     "a class in a library": "import wave\nclass own: pass\nwave.open = own",
-    "a patch before a checkpoint is loaded": "import gc, torch; torch.rand = lambda *_: 1; gc.unfreeze(); gc.collect()",
-    "a hook on all of torch's modules": f"import torch, operator; {TORCH_HOOK}(operator.is_)",
     "a thread": "import threading, time\ndef work():\n    while True: time.sleep(0.01)\nthreading.Thread(target=work, daemon=True).start()",
     "a task": "import asyncio\nasync def work():\n    await asyncio.sleep(600)\ntask = asyncio.create_task(work())\nawait asyncio.sleep(0)",
-    "a mode of torch": "import torch\nclass Mode(torch.overrides.TorchFunctionMode): pass\nMode().__enter__()",
     "what a CUDA error leaves": "raise RuntimeError('CUDA error: device-side assert triggered')",
+}
+TORCH_HOOK = "torch.nn.modules.module.register_module_forward_hook"
+STAINS_OF_TORCH = {
+    "a patched library": "import torch; torch.rand = lambda *_: 'patched'",
+    "a patch before a checkpoint is loaded": "import gc, torch; torch.rand = lambda *_: 1; gc.unfreeze(); gc.collect()",
+    "a hook on all of torch's modules": f"import torch, operator; {TORCH_HOOK}(operator.is_)",
+    "a mode of torch": "import torch\nclass Mode(torch.overrides.TorchFunctionMode): pass\nMode().__enter__()",
 }
 
 PID = "import os; print(os.getpid())"
@@ -92,32 +98,47 @@ def cold() -> Iterator[None]:
 
 def look(**options: Any) -> str:
     """What a notebook sees, less what is different in every process."""
-    return printed(execute(LOOK, **{"preload": ("torch",)} | options))
+    return printed(execute(LOOK, *([AT_TORCH] if options else []), **options))
 
 
-def mess_up(source: str, **options: Any) -> int:
-    """Run a notebook that leaves something behind; return its kernel's process id."""
-    try:
-        executed = execute(PID, source, **{"preload": ("torch",)} | options)
-    except PapermillExecutionError:
-        return 0
-    return int(printed(executed).split()[0])
+def mess_up(source: str, **options: Any) -> None:
+    """Run a notebook that leaves something behind."""
+    with suppress(PapermillExecutionError):
+        execute(source, **options)
 
 
 def kernel(**options: Any) -> int:
     """The process id of the kernel that serves the next notebook."""
-    return int(printed(execute(PID, **{"preload": ("torch",)} | options)))
+    return int(printed(execute(PID, **options)))
+
+
+WITH_TORCH: dict[str, Any] = {"preload": ("torch",)}
 
 
 def test_a_notebook_sees_nothing_of_those_before_it(capfd):
     """
     Whatever a notebook changes of the process, the next one in the same kernel sees what the first one saw.
     """
-    first, own = kernel(), look()
+    first, own = kernel(**WITH_TORCH), look(**WITH_TORCH)
     for mess, source in MESS.items():
-        mess_up(source)
-        assert look() == own, mess
-    assert kernel() == first
+        mess_up(source, **WITH_TORCH)
+        assert look(**WITH_TORCH) == own, mess
+    assert kernel(**WITH_TORCH) == first
+
+
+def costs_a_kernel(source: str, **options: Any) -> bool:
+    """Whether the next notebook runs in another kernel, and sees there what the first one saw."""
+    before, own = kernel(**options), look(**options)
+    mess_up(source, **options)
+    return look(**options) == own and kernel(**options) != before
+
+
+@pytest.mark.parametrize("stain", [pytest.param(stain, marks=[pytest.mark.slow] * (stain == "a patched library")) for stain in STAINS_OF_TORCH])
+def test_what_cannot_be_undone_of_torch_costs_a_kernel(stain):
+    """
+    When something of a notebook lives on in torch, the next notebook runs in a new kernel.
+    """
+    assert costs_a_kernel(STAINS_OF_TORCH[stain], **WITH_TORCH)
 
 
 @pytest.mark.parametrize("stain", STAINS)
@@ -125,20 +146,17 @@ def test_what_cannot_be_undone_costs_a_kernel(stain):
     """
     When something of a notebook lives on in the process, or its GPU may be in disorder, the next notebook runs in a new kernel.
     """
-    before, own = kernel(), look()
-    mess_up(STAINS[stain])
-    assert look() == own
-    assert kernel() != before
+    assert costs_a_kernel(STAINS[stain])
 
 
 def test_an_isolated_notebook_has_a_kernel_of_its_own():
     """
     A notebook whose metadata says so gets a new kernel that no other notebook gets, and leaves the warm one as it is.
     """
-    before = kernel(preload=())
-    alone = [kernel(preload=(), metadata={"isolated": True}) for _ in range(2)]
+    before = kernel()
+    alone = [kernel(metadata={"isolated": True}) for _ in range(2)]
     assert len({before, *alone}) == 3
-    assert kernel(preload=()) == before
+    assert kernel() == before
 
 
 def test_a_notebook_starts_in_the_folder_and_environment_of_its_caller(tmp_path, monkeypatch):
@@ -152,10 +170,10 @@ def test_a_notebook_starts_in_the_folder_and_environment_of_its_caller(tmp_path,
         monkeypatch.chdir(tmp_path / name)
         seen.append(printed(execute("import os, beside; print(os.path.basename(os.getcwd()), beside.here)")))
     assert seen == ["one one\n", "two two\n"]
-    before = kernel(preload=())
+    before = kernel()
     monkeypatch.setenv("ANY_NAME", "any value")
     assert printed(execute("import os; print(os.environ['ANY_NAME'])")) == "any value\n"
-    assert kernel(preload=()) != before
+    assert kernel() != before
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # jupyter_core leaves the event loop of a thread open
@@ -163,14 +181,14 @@ def test_each_thread_has_a_kernel_that_ends_with_it():
     """
     Two threads run notebooks at once in two kernels; a thread's kernel ends when the thread does.
     """
-    own, others = kernel(preload=()), []
-    thread = threading.Thread(target=lambda: others.append(kernel(preload=())))
+    own, others = kernel(), []
+    thread = threading.Thread(target=lambda: others.append(kernel()))
     thread.start()
     thread.join()
     [other] = others
     assert other != own
     assert not Path("/proc", str(other)).exists()
-    assert kernel(preload=()) == own
+    assert kernel() == own
     gc.collect()
 
 
@@ -178,7 +196,7 @@ def test_closing_ends_the_kernel_and_removes_its_sockets():
     """
     After `close` there is neither a process nor a folder; closing twice is harmless.
     """
-    pid = kernel(preload=())
+    pid = kernel()
     [folder] = [Path(argument).parent for argument in Path(f"/proc/{pid}/cmdline").read_text().split("\0") if argument.endswith("kernel.json")]
     assert folder.stat().st_mode & 0o077 == 0
     engine.close()
@@ -216,4 +234,4 @@ def test_an_unlikely_kernel_serves_one_notebook(monkeypatch):
     A kernel that cannot import this package runs its notebook, and is not kept.
     """
     monkeypatch.setattr(Kernel, "ask", lambda *_: "ModuleNotFoundError")
-    assert kernel(preload=()) != kernel(preload=())
+    assert kernel() != kernel()
