@@ -6,7 +6,8 @@ import ast
 import json
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -20,6 +21,16 @@ from tests.support.run_folders import script
 PARAMETERS = ["name", "dataset", "checkpoint", "samples", "tasks", "hyperparameters", "tracking", "runs_folder"]
 
 Write = Callable[..., Path]
+
+run = partial(notebooks.run, warm=True)
+"""In one kernel for all tests that do not need one of their own."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cold() -> Iterator[None]:
+    """Leave no kernel behind."""
+    yield
+    engine.close()
 
 
 @pytest.fixture
@@ -75,7 +86,7 @@ def test_parameters_reach_the_cells(write, tmp_path):
     """
     notebook = write("a = 1\nb = 'kept'", "print([a, b])")
     output = tmp_path / "new {a} {" / "b**[c].ipynb"
-    notebooks.run(notebook, {"a": {"x": [None, -7, 0.5, "null"]}}, output)
+    run(notebook, {"a": {"x": [None, -7, 0.5, "null"]}}, output)
     [printed] = [out for cell in json.loads(output.read_text())["cells"] for out in cell["outputs"]]
     assert ast.literal_eval("".join(printed["text"])) == [{"x": [None, -7, 0.5, "null"]}, "kept"]
 
@@ -167,7 +178,7 @@ def test_a_later_cell_may_update_what_was_shown(write, tmp_path):
     """
     An output after several printed lines is still the one that a later cell updates.
     """
-    notebooks.run(write("a = 1", UPDATED, "handle.update('after')"), {}, tmp_path / "executed.ipynb")
+    run(write("a = 1", UPDATED, "handle.update('after')"), {}, tmp_path / "executed.ipynb")
     assert "after" in json.dumps(json.loads((tmp_path / "executed.ipynb").read_text())["cells"][1]["outputs"][-1])
 
 
@@ -177,9 +188,9 @@ def test_an_executed_notebook_is_whole_or_absent(write, tmp_path):
     """
     output = tmp_path / "executed.ipynb"
     with pytest.raises(NotebookError):
-        notebooks.run(write("a = 1", "1 / 0"), {}, output)
+        run(write("a = 1", "1 / 0"), {}, output)
     assert not output.exists()
-    notebooks.run(write("a = 1", "a"), {}, output)
+    run(write("a = 1", "a"), {}, output)
     assert notebooks.is_whole(output)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["executed.ipynb", "notebook.ipynb"]
 
@@ -192,7 +203,7 @@ def test_a_lab_error_in_a_cell_arrives_as_its_message(write, tmp_path):
         "a = 1", "from sdxl_lab.errors import LabError\nclass OwnError(LabError): pass", "raise OwnError('got 1, allowed is 2:\\n  write 2')"
     )
     with pytest.raises(NotebookError) as caught:
-        notebooks.run(notebook, {}, tmp_path / "executed.ipynb")
+        run(notebook, {}, tmp_path / "executed.ipynb")
     assert str(caught.value) == "got 1, allowed is 2:\n  write 2"
     [error] = [output for cell in json.loads((tmp_path / "failed.ipynb").read_text())["cells"] for output in cell.get("outputs", [])]
     assert error["traceback"] == ["OwnError: got 1, allowed is 2:\n  write 2"]
@@ -203,7 +214,7 @@ def test_another_error_in_a_cell_says_which_cell_and_keeps_the_notebook(write, t
     A fault in a notebook's own code names the cell and the error, and the notebook with its traceback is kept.
     """
     with pytest.raises(NotebookError, match=r"cell \[2\] .* ZeroDivisionError: division by zero") as caught:
-        notebooks.run(write("a = 1", "1 / 0"), {}, tmp_path / "executed.ipynb")
+        run(write("a = 1", "1 / 0"), {}, tmp_path / "executed.ipynb")
     assert str(tmp_path / "failed.ipynb") in str(caught.value)
     assert (tmp_path / "failed.ipynb").is_file()
 
@@ -253,7 +264,7 @@ def test_a_notebook_cut_short_is_not_whole(tmp_path, write):
     """
     A notebook with a cell that never ran, an error, or half a file is not taken for an executed one.
     """
-    notebooks.run(write("a = 1", "a"), {}, tmp_path / "executed.ipynb")
+    run(write("a = 1", "a"), {}, tmp_path / "executed.ipynb")
     text = (tmp_path / "executed.ipynb").read_text()
     torn = tmp_path / "torn.ipynb"
     torn.write_text(text[: len(text) // 2])

@@ -59,11 +59,15 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.tracking.key import experiment_key
 from tests.support.run_folders import complete
 
-expected = [picture.sha256 for picture in complete(resolved_run(Path(sys.argv[1]) / "whole")).pictures()]
+def short_run(name):
+    resolved = resolved_run(Path(sys.argv[1]) / name)
+    return resolved.model_copy(update={"edits": resolved.edits[1:]})
+
+expected = [picture.sha256 for picture in complete(short_run("whole")).pictures()]
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "os.link"}
 deaths = 0
 for step in range(1, 1000):
-    resolved = resolved_run(Path(sys.argv[1]) / str(step))
+    resolved = short_run(str(step))
     child = os.fork()
     if child == 0:
         count = 0
@@ -82,7 +86,7 @@ for step in range(1, 1000):
         deaths += 1
         whole = [picture.sha256 for picture in run.pictures()] if run.spec_file.is_file() else []
         assert whole == expected[:len(whole)], (step, whole)
-        assert not run.is_done or len(whole) == 3, step
+        assert not run.is_done or len(whole) == 2, step
     again = complete(resolved)
     assert [picture.sha256 for picture in again.pictures()] == expected, step
     assert experiment_key(again) == experiment_key(again)

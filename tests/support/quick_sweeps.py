@@ -14,18 +14,25 @@ from sdxl_lab.sweeps.plan import Plan
 from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from tests.support.datasets import write_dataset
+from tests.support.run_folders import ROOT
 
 SEED, FRAC = "hyperparameters.seed", "hyperparameters.denoising.high_noise_frac"
 
 PARAMETERS: dict[str, Any] = {"name": "quick", "dataset": "pocket-scenes", "checkpoint": "pocket", "samples": None, "tasks": ["inpaint"]}
 PARAMETERS |= {"hyperparameters": {}, "tracking": "off", "runs_folder": "runs"}
 ASSIGNED = "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items())
-MAKE = f"""
+RESOLVE = f"""
 from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.run_spec import RunSpec
 resolved = resolve(RunSpec.from_parameters({", ".join(f"{name}={name}" for name in PARAMETERS)}))
-run(resolved)
+"""
+MAKE = "run(resolved)"
+MAKE_WITHOUT_A_MODEL = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.support.run_folders import complete
+complete(resolved.spec)
 """
 FINISH = "finish(resolved)"
 
@@ -47,12 +54,12 @@ def dataset(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def notebook(tmp_path) -> Callable[..., Path]:
-    """Writes a notebook that makes its run, with code of one's own before or after the pictures."""
+    """Writes a notebook that makes its run, with code of one's own before or after the pictures; `isolated` gets it a kernel of its own."""
 
-    def write(*, before: str = "", after: str = "") -> Path:
-        cells = [nbformat.v4.new_code_cell(source) for source in (ASSIGNED, before, MAKE, after, FINISH) if source]
+    def write(*, before: str = "", after: str = "", make: str = MAKE, isolated: bool = False) -> Path:
+        cells = [nbformat.v4.new_code_cell(source) for source in (ASSIGNED, before, RESOLVE + make, after, FINISH) if source]
         cells[0].metadata["tags"] = ["parameters"]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebook.ipynb")
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"isolated": isolated}), tmp_path / "notebook.ipynb")
         return tmp_path / "notebook.ipynb"
 
     return write

@@ -15,7 +15,8 @@ from sdxl_lab.settings.arguments import written
 from sdxl_lab.sweeps.plan import Plan
 from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
-from tests.support.quick_sweeps import SEED, tries
+from tests.support.commands import said
+from tests.support.quick_sweeps import MAKE_WITHOUT_A_MODEL, SEED, tries
 from tests.support.quick_sweeps import dataset as dataset
 from tests.support.quick_sweeps import notebook as notebook
 from tests.support.quick_sweeps import planned as planned
@@ -46,8 +47,8 @@ def test_two_sweeps_at_once_share_the_work(planned, notebook, dataset, random_pa
         """)
     made = plan(SweepFile.read(file))
     commands = [subprocess.Popen([sys.executable, "-c", AT_ONCE, str(file)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [command.communicate(timeout=170)[0] for command in commands]
-    assert said == ["()\n", "()\n"]
+    printed = [command.communicate(timeout=170)[0] for command in commands]
+    assert printed == ["()\n", "()\n"]
     assert tries(made) == [["done"]] * 4
     assert not plan(SweepFile.read(file)).pending
 
@@ -63,17 +64,19 @@ def test_the_command_says_what_failed_and_leaves_with_1(planned, notebook, tmp_p
     """
     `sdxl-lab sweep` makes what can be made, lists what failed with its notebook, and leaves with 1; `sdxl-lab plan` says what is left.
     """
-    made = planned(notebook(before="if hyperparameters['seed'] == 2: raise ValueError('two is bad')"))
+    bad = "if hyperparameters['seed'] == 2: raise ValueError('two is bad')"
+    made = planned(notebook(before=bad, make=MAKE_WITHOUT_A_MODEL, isolated=True))
     file = written_file(tmp_path / "sweep.yaml", made, grid={SEED: [1, 2]})
-    said = subprocess.run([COMMAND, "sweep", file], capture_output=True, text=True, check=False)
-    assert (said.returncode, said.stdout.splitlines()[0]) == (1, f"1 of 2 runs are done: {tmp_path / 'runs'}")
+    swept = said("sweep", file)
+    assert (swept.code, swept.out.splitlines()[0]) == (1, f"1 of 2 runs are done: {tmp_path / 'runs'}")
     [failed] = tmp_path.glob("runs/*/failed.ipynb")
-    assert "sdxl-lab: 1 run failed" in said.stderr
-    assert f"seed=2: cell [3] of {made.notebook} failed with ValueError: two is bad" in said.stderr
-    assert f"\n    {failed}" in said.stderr
-    assert "1 of 2 done, 0 running, 0 to go, 1 failed" in said.stderr
-    said = subprocess.run([COMMAND, "plan", file], capture_output=True, text=True, check=True)
-    assert said.stdout.startswith(f"test: 2 points, 1 done, 1 to run, recorded in {tmp_path / 'runs'}\n")
+    assert "sdxl-lab: 1 run failed" in swept.err
+    assert f"seed=2: cell [3] of {made.notebook} failed with ValueError: two is bad" in swept.err
+    assert f"\n    {failed}" in swept.err
+    assert "1 of 2 done, 0 running, 0 to go, 1 failed" in swept.err
+    left = said("plan", file)
+    assert left.code == 0
+    assert left.out.startswith(f"test: 2 points, 1 done, 1 to run, recorded in {tmp_path / 'runs'}\n")
 
 
 @pytest.mark.slow
@@ -88,10 +91,10 @@ def test_ctrl_c_ends_the_command_and_what_it_started(planned, notebook, tmp_path
             assert command.poll() is None
             time.sleep(0.1)
         command.send_signal(signal.SIGINT)
-        _, said = command.communicate(timeout=60)
+        _, message = command.communicate(timeout=60)
     assert command.returncode == 130
-    assert "interrupted; pictures made so far are kept" in said
-    assert "Traceback" not in said
+    assert "interrupted; pictures made so far are kept" in message
+    assert "Traceback" not in message
     assert not Path(f"/proc/{(tmp_path / 'kernel').read_text()}").exists()
     assert len(list(tmp_path.glob("runs/*/images/scene-1/inpaint.png"))) >= 1
     mended = written_file(tmp_path / "again.yaml", planned(notebook()), grid={SEED: [1, 2]})
