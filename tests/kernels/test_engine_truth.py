@@ -139,7 +139,7 @@ def test_the_command_tells_the_truth_too(tmp_path):
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("warm", [pytest.param(False, marks=pytest.mark.slow), True], ids=["cold", "warm"])
 def test_a_run_keeps_the_notebook_that_did_not_succeed(tmp_path, warm):
     """
     Whatever ended a notebook, `failed.ipynb` tells it cell by cell, and a fault of the machine is told from one of the notebook.

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from sdxl_lab.kernels import notebooks
+from sdxl_lab.kernels import engine, notebooks
 from sdxl_lab.runs import resolution
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.planner import plan
@@ -20,6 +20,13 @@ from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.viewing.compare import compare, print_comparison, telling
 from tests.support.commands import said
 from tests.support.compare_runs import SAMPLES, planned, recorded, seam
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cold():
+    """Leave no kernel behind."""
+    yield
+    engine.close()
 
 
 def many(sample, task, seed):
@@ -193,7 +200,7 @@ def test_the_notebook_runs_through_papermill(runs, tmp_path):
     Run by papermill over three runs, the notebook is whole and shows the settings, the means and verdicts of the data frame, and pictures.
     """
     output = tmp_path / "compared.ipynb"
-    notebooks.run(notebooks.find("compare"), {"runs": [str(runs)], "reference": "2", "task": "outpaint"}, output)
+    notebooks.run(notebooks.find("compare"), {"runs": [str(runs)], "reference": "2", "task": "outpaint"}, output, warm=True)
     cells = json.loads(output.read_text())["cells"]
     shown = "".join(line for cell in cells for out in cell.get("outputs", []) for line in out.get("data", {}).get("text/html", []))
     compared = compare([runs], reference="2", task="outpaint")
@@ -207,5 +214,5 @@ def test_the_notebook_shows_one_run_too(runs, tmp_path):
     One unfinished run with few samples gives a whole notebook as well.
     """
     alone = recorded(planned(tmp_path / "runs", "alone"), count=1)
-    notebooks.run(notebooks.find("compare"), {"runs": [str(alone.path)], "metrics": ["seconds"]}, tmp_path / "compared.ipynb")
+    notebooks.run(notebooks.find("compare"), {"runs": [str(alone.path)], "metrics": ["seconds"]}, tmp_path / "compared.ipynb", warm=True)
     assert "nothing to compare alone with" in (tmp_path / "compared.ipynb").read_text()
