@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +14,14 @@ from weakref import WeakValueDictionary
 import torch
 
 from sdxl_lab import progress
-from sdxl_lab.checkpoints.configurations import MODELS, SHARED, check_configuration, read_json
+from sdxl_lab.checkpoints.configurations import MODELS, SHARED
 from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import HUB_ID, NAMED, NAMES, POCKET, Source, configuration, identify, locate
 from sdxl_lab.checkpoints.memory import end_of_memory_told, fastest_offload, free_bytes
 from sdxl_lab.checkpoints.model_state import state_of
 from sdxl_lab.checkpoints.offload import Residence
+from sdxl_lab.checkpoints.outlines import Outline, Sizes, outline, scope_of
 from sdxl_lab.checkpoints.own_defaults import REFINER_FROM, defaults, few_steps, suited, traits, traits_of
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
 from sdxl_lab.checkpoints.whole_weights import require_filled, require_whole
@@ -51,54 +52,12 @@ __all__ = [
     "traits",
 ]
 
-SMALL_SIDE_PX = 512
-"""Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
-
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
 
 _loaded: WeakValueDictionary[Hashable, Checkpoint] = WeakValueDictionary()
 _latest: list[Checkpoint] = []
 """One is kept for the next run, since two of SDXL's size fill most GPUs; those before it last as long as somebody holds on to them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How large the pictures are that a checkpoint was made for.
-
-    Attributes:
-        area: Pixels it was trained at.
-        max_area: Pixels it can make.
-        multiple: Of which the working size's sides are multiples, in pixels.
-    """
-
-    area: int
-    max_area: int
-    multiple: int
-
-    @classmethod
-    def of(cls, unet_config: Mapping[str, Any], vae_config: Mapping[str, Any]) -> Sizes:
-        """Those of a base, by the configurations of its UNet and VAE."""
-        side_px = unet_config["sample_size"] * 2 ** (len(vae_config["block_out_channels"]) - 1)
-        small = side_px < SMALL_SIDE_PX
-        return cls(area=side_px**2, max_area=side_px**2 * 3 // 2 if small else side_px**2, multiple=8 if small else 64)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outline:
-    """What is known of a checkpoint before its weights are loaded: as much as planning needs.
-
-    Attributes:
-        sizes: As `Checkpoint` has them; likewise `scope`.
-        scope: The same that `Checkpoint` would have.
-        base_scheduler: The configuration of the base's own scheduler.
-        refiner_scheduler: The same of the refiner; None if there is no refiner.
-    """
-
-    sizes: Sizes
-    scope: Hashable
-    base_scheduler: Mapping[str, Any]
-    refiner_scheduler: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -205,7 +164,7 @@ def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -
     compute = settle(compute or Compute(), identity)
     use_threads(compute.threads or 1)
     # Under another name the same content may have other defaults.
-    key = (_scope(identity, compute), compute.offload, few_steps(identity))
+    key = (scope_of(identity, compute), compute.offload, few_steps(identity))
     loaded = _loaded.get(key)
     if loaded is None:
         forget()
@@ -219,27 +178,6 @@ def forget() -> None:
     _latest.clear()
     gc.unfreeze()  # a warm kernel freezes what it holds, to pass it over
     gc.collect()
-
-
-def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
-    """Describe a checkpoint without loading its weights.
-
-    Args:
-        identity: What `identify` made of its name.
-        compute: Where and how, settled.
-
-    Raises:
-        CheckpointError: Its configuration is not there.
-    """
-    source = locate(identity.name, identity.revision)
-    base = configuration(source.base)
-    check_configuration(base)
-    return Outline(
-        sizes=Sizes.of(read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")),
-        scope=_scope(identity, compute),
-        base_scheduler=_scheduler_config(base),
-        refiner_scheduler=_scheduler_config(configuration(source.refiner)) if source.refiner else None,
-    )
 
 
 def require_weights(identity: CheckpointIdentity) -> None:
@@ -301,7 +239,7 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
         offload=residence.offload,
         sizes=sizes,
         refiner_from=REFINER_FROM.get(source.identity.family),
-        scope=_scope(source.identity, compute),
+        scope=scope_of(source.identity, compute),
         _load_refiner=load_refiner,
     )
 
@@ -322,24 +260,6 @@ def _require_whole(source: Source) -> None:
     for part in (source.base, source.refiner):
         if isinstance(part, PipelineFolder):
             require_whole(part)
-
-
-def _scope(identity: CheckpointIdentity, compute: Compute) -> Hashable:
-    return (identity.digest, str(torch.device(compute.device)), compute.dtype, *sorted(compute.changing.items()))
-
-
-def _scheduler_config(configuration: Path) -> Mapping[str, Any]:
-    """As a loaded pipeline has it: with what its class adds to the file."""
-    import diffusers
-
-    written = read_json(configuration / "scheduler" / "scheduler_config.json")
-    kind = getattr(diffusers, written["_class_name"], None)
-    if kind is None:
-        raise CheckpointError(f"{configuration}/scheduler is a {written['_class_name']}, which this version of diffusers has not; update diffusers.")
-    try:
-        return kind.from_config(written).config
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{configuration}/scheduler describes no {written['_class_name']} ({error}); copy or download it again.") from error
 
 
 def _load_part(part: Part | Repository, dtype: torch.dtype, shared: dict[str, Any]) -> Any:

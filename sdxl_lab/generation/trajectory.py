@@ -9,31 +9,10 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    HeunDiscreteScheduler,
-    LCMScheduler,
-    UniPCMultistepScheduler,
-)
 
 from sdxl_lab.errors import LabError
+from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
 from sdxl_lab.wording import counted
-
-SCHEDULERS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
-    "euler": (EulerDiscreteScheduler, {}),
-    "euler_a": (EulerAncestralDiscreteScheduler, {}),
-    # Its defaults, meant for pixels, would clip latents to [-1, 1]; these two are SDXL's own configuration.
-    "ddim": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False}),
-    "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
-    "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
-    "dpmpp_2m_sde": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
-    "unipc": (UniPCMultistepScheduler, {}),
-    "heun": (HeunDiscreteScheduler, {}),
-    "lcm": (LCMScheduler, {}),
-}
 
 
 class TrajectoryError(LabError):
@@ -48,13 +27,15 @@ def build_scheduler(name: str, config: Mapping[str, Any]) -> Any:
         config: The configuration of the checkpoint's own scheduler.
 
     Raises:
-        TrajectoryError: No such scheduler. PNDM is refused: its warm-up cannot be split between two UNets.
+        TrajectoryError: No such scheduler, with the reason for those of `REFUSED`.
     """
     if name not in SCHEDULERS:
-        reason = " PNDM cannot be handed over in the middle." if name == "pndm" else ""
+        reason = f" {REFUSED[name]}." if name in REFUSED else ""
         raise TrajectoryError(f"scheduler is {name!r}, allowed are {', '.join(SCHEDULERS)}.{reason} Choose one of them.")
-    scheduler, overrides = SCHEDULERS[name]
-    return scheduler.from_config(config, **overrides)
+    import diffusers  # five seconds of processor, for what can often be counted without
+
+    asked = SCHEDULERS[name]
+    return getattr(diffusers, asked.class_name).from_config(config, **asked.overrides)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +51,25 @@ class Window:
 
     base: int
     refiner: int = 0
+
+
+def steps_run(num_inference_steps: int, strength: float) -> int:
+    """How many steps of a schedule are run.
+
+    Args:
+        num_inference_steps: Steps of the full schedule, 1 or more.
+        strength: Share of the schedule that is run, in (0, 1].
+
+    Raises:
+        TrajectoryError: None is.
+    """
+    steps = min(int(num_inference_steps * strength), num_inference_steps)
+    if steps < 1:
+        raise TrajectoryError(
+            f"strength {strength} of num_inference_steps {num_inference_steps} leaves no step to run; raise strength to at least "
+            f"{math.ceil(1000 / num_inference_steps) / 1000:g}, or num_inference_steps to at least {int(1 / strength) + 1}."
+        )
+    return steps
 
 
 def window(scheduler: Any, *, num_inference_steps: int, strength: float, high_noise_frac: float | None, handover: str) -> Window:
@@ -94,12 +94,7 @@ def window(scheduler: Any, *, num_inference_steps: int, strength: float, high_no
     except ValueError as error:
         raise TrajectoryError(f"num_inference_steps is {num_inference_steps}, which {type(scheduler).__name__} refuses: {error}") from error
     order, training_timesteps = scheduler.order, scheduler.config.num_train_timesteps
-    steps = min(int(num_inference_steps * strength), num_inference_steps)
-    if steps < 1:
-        raise TrajectoryError(
-            f"strength {strength} of num_inference_steps {num_inference_steps} leaves no step to run; raise strength to at least "
-            f"{math.ceil(1000 / num_inference_steps) / 1000:g}, or num_inference_steps to at least {int(1 / strength) + 1}."
-        )
+    steps = steps_run(num_inference_steps, strength)
     timesteps = scheduler.timesteps[(num_inference_steps - steps) * order :]
     if high_noise_frac is None:
         return Window(base=len(timesteps))

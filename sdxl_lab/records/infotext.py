@@ -6,23 +6,11 @@ import json
 import re
 import unicodedata
 
-from sdxl_lab.settings.sections import Edit, Scheduler
+from sdxl_lab.settings.schedulers import SCHEDULERS
+from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
 KEYWORD = "parameters"
-
-SAMPLERS: dict[Scheduler, str] = {
-    "euler": "Euler",
-    "euler_a": "Euler a",
-    "ddim": "DDIM",
-    "dpmpp_2m": "DPM++ 2M",
-    "dpmpp_2m_karras": "DPM++ 2M Karras",
-    "dpmpp_2m_sde": "DPM++ 2M SDE",
-    "unipc": "UniPC",
-    "heun": "Heun",
-    "lcm": "LCM",
-}
-"""What those tools call the schedulers."""
 
 _LABEL = re.compile(r"(negative prompt|steps)(?=:)", re.IGNORECASE)
 _FIELD = re.compile(r'\s*([\w -]+): ("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
@@ -46,7 +34,7 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
     denoising, refiner = settings.denoising, settings.refiner
     fields: dict[str, object] = {
         "Steps": denoising.num_inference_steps,
-        "Sampler": SAMPLERS[denoising.scheduler],
+        "Sampler": SCHEDULERS[denoising.scheduler].label,
         "CFG scale": f"{denoising.guidance_scale:g}",
         "Seed": edit.seed,
         "Size": f"{size[0]}x{size[1]}",

@@ -10,7 +10,7 @@ from typing import Any
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.datasets.samples import Sample
 from sdxl_lab.generation.regions import require_cells, settled
-from sdxl_lab.generation.trajectory import TrajectoryError, Window, build_scheduler, window
+from sdxl_lab.generation.trajectory import TrajectoryError, Window, build_scheduler, steps_run, window
 from sdxl_lab.images.masks import MaskError
 from sdxl_lab.settings.documents import canonical
 from sdxl_lab.settings.sections import Canvas, Denoising, Edit, EditSettings, Mask, Mode, Task
@@ -50,6 +50,8 @@ def window_of(edit: Edit, outline: Outline) -> Window:
         TrajectoryError: A stage would run no step.
     """
     denoising: Any = edit.settings.denoising  # frozen, so that it can be hashed
+    if denoising.high_noise_frac is None and outline.makes_as_many_steps_as_asked(denoising):
+        return Window(base=steps_run(denoising.num_inference_steps, denoising.strength))
     return _window(denoising, canonical(outline.base_scheduler))
 
 
@@ -67,7 +69,7 @@ def _window(denoising: Denoising, scheduler: str) -> Window:
 
 def _of_the_refiner(edit: Edit, outline: Outline) -> str | None:
     frac = edit.settings.denoising.high_noise_frac
-    if frac is None or outline.refiner_scheduler is not None:
+    if frac is None or outline.has_refiner:
         return None
     return (
         f"hyperparameters.denoising.high_noise_frac: got {frac}, but the checkpoint has no refiner; put one into a folder `refiner` beside the "

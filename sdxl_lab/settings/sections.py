@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from sdxl_lab.settings.choices import OneOf
 from sdxl_lab.settings.dilation import AUTO, Auto
 from sdxl_lab.settings.documents import Neutral, written
+from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
 
 Task = Literal["inpaint", "outpaint"]
 Mode = Literal["background", "canvas"]
 ColorProfile = Literal["srgb", "ignore"]
 Background = Literal["white", "gray", "black"]
-Scheduler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "unipc", "heun", "lcm"]
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 PixelCount = Annotated[int, Field(strict=True, ge=0, le=16384)]
@@ -77,7 +78,7 @@ class Denoising(Settings):
             that were distilled to few steps.
         guidance_scale: Classifier-free guidance weight (Ho & Salimans, arXiv:2207.12598), 0 or more; 1.0 or less turns it off.
         strength: How far the masked region is noised first, in (0, 1]; exactly 1.0 starts from pure noise.
-        scheduler: The sampler, by its common short name.
+        scheduler: The sampler, by its common short name; see `SCHEDULERS`.
         high_noise_frac: Share of the training timesteps given to the base, in (0, 1), or None for no refiner.
         handover: What the refiner receives: `consistent` continues as if the run had never been split, `stock` is what
             diffusers does when called twice.
@@ -86,7 +87,7 @@ class Denoising(Settings):
     num_inference_steps: int = Field(default=50, strict=True, ge=1, le=1000, description="a whole number of steps from 1 to 1000")
     guidance_scale: Weight = Field(default=7.5, description=WEIGHT)
     strength: float = Field(default=0.99, strict=True, gt=0, le=1, allow_inf_nan=False, description="a number above 0, at most 1")
-    scheduler: Scheduler = Field(default="euler", description=f"one of {', '.join(get_args(Scheduler))}")
+    scheduler: Annotated[str, OneOf(table=SCHEDULERS, refused=REFUSED)] = "euler"
     high_noise_frac: float | None = Field(
         default=None, strict=True, gt=0, lt=1, allow_inf_nan=False, description="a number above 0 and below 1, or None for no refiner"
     )

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from sdxl_lab.settings.choices import Allowed, OneOf
 from sdxl_lab.settings.hyperparams import closest, unknown_key
 from sdxl_lab.settings.sections import Hyperparameters, InpaintHyperparameters, OutpaintHyperparameters
-from sdxl_lab.spec.allowed import Allowed
 
 NULLS = ("null", "Null", "NULL", "None", "~")
 SURROGATES = re.compile("[\ud800-\udfff]")
@@ -37,8 +37,6 @@ ELSEWHERE = {
 """What other tools and diffusers call our settings."""
 
 REASONS = {
-    ("scheduler", "pndm"): "PNDM cannot be split at the hand-over from base to refiner",
-    ("scheduler", "dpmpp_sde"): "DPM++ SDE takes its noise from the global generator, not from the seed; dpmpp_2m_sde does not",
     ("dtype", "fp16"): "write float16",
     ("dtype", "bf16"): "write bfloat16",
     ("dtype", "fp32"): "write float32",
@@ -157,14 +155,15 @@ def _annotation(keys: Sequence[str], model: type[BaseModel]) -> Any:
         if level is None or key not in level.model_fields:
             return None
         field = level.model_fields[key]
-        level, annotation = _model(key, field), field.annotation
+        level, annotation = _model(key, field), field.rebuild_annotation()
     return annotation
 
 
 def _members(annotation: Any) -> Iterator[Any]:
-    """What a union is made of, without what annotates it; any other type alone."""
+    """What a union is made of, without what annotates it but for `OneOf`, which stands for its text; any other type alone."""
     if get_origin(annotation) is Annotated:
-        yield from _members(get_args(annotation)[0])
+        kind, *marks = get_args(annotation)
+        yield from [mark for mark in marks if isinstance(mark, OneOf)] or _members(kind)
     elif get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
             yield from _members(member)
@@ -272,13 +271,14 @@ def _description(field: Any) -> str | None:
     """What a field allows, in words."""
     if field is None:
         return None
-    return next((mark.said() for mark in field.metadata if isinstance(mark, Allowed)), field.description)
+    return next((str(mark) for mark in field.metadata if isinstance(mark, Allowed | OneOf)), field.description)
 
 
 def _hint(key: str, value: Any, field: Any) -> str:
+    kinds = list(_members(field.rebuild_annotation())) if field is not None else []
     if isinstance(value, str):
-        reason = REASONS.get((key, value.casefold()))
-        if reason:
+        refused = {name: reason for kind in kinds if isinstance(kind, OneOf) for name, reason in kind.refused.items()}
+        if reason := refused.get(value.casefold()) or REASONS.get((key, value.casefold())):
             return f". {_sentence(reason)}"
         held = _held(value)
         if held == "a number":
@@ -287,19 +287,21 @@ def _hint(key: str, value: Any, field: Any) -> str:
             return f". The text holds {held}; papermill makes texts of tuples and of what -p cannot read: give it as YAML with -y"
         if key in ("tasks", "samples"):
             return f". Write [{value!r}]"
-        meant = closest(value, _choices(field.annotation)) if field is not None else None
+        meant = closest(value, [choice for kind in kinds for choice in _choices(kind)])
         if meant:
             return f". Did you mean {meant}?"
     if key == "high_noise_frac" and isinstance(value, int | float) and value in (0, 1):
         return ". diffusers ignores 0 and 1; None runs the base alone"
     if isinstance(value, float) and value.is_integer() and field is not None and "whole" in (field.description or ""):
         return f". Write {int(value)}"
-    if value is not None and not isinstance(value, str) and field is not None and str in _members(field.annotation):
+    if value is not None and not isinstance(value, str) and str in kinds:
         return ". In YAML, put quotes around a text; -r takes one as it is"
     return ""
 
 
 def _choices(annotation: Any) -> list[str]:
+    if isinstance(annotation, OneOf):
+        return list(annotation.table)
     if get_origin(annotation) is Literal:
         return [choice for choice in get_args(annotation) if isinstance(choice, str)]
     return [choice for part in get_args(annotation) for choice in _choices(part)]

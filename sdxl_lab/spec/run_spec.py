@@ -10,11 +10,11 @@ from pydantic_core import CoreSchema, core_schema
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.places import misread
+from sdxl_lab.settings.choices import Allowed
 from sdxl_lab.settings.credentials import saved_by_papermill, without_credentials
 from sdxl_lab.settings.dilation import with_kernel
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.settings.sections import DEFAULT_SEED, Canvas, Compute, Edit, EditSettings, Hyperparameters, Settings, Task
-from sdxl_lab.spec.allowed import Allowed
 from sdxl_lab.spec.parameters import plain, problems, without_nulls
 
 TASKS: tuple[Task, ...] = ("inpaint", "outpaint")

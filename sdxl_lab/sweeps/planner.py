@@ -107,18 +107,20 @@ class _Resolver:
         if self._release is None:
             self.moved |= noticed(spec, resolved.edits, identity)
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
-        self._once(("weights", identity.name, identity.digest), lambda: loading.require_weights(identity))
         outline = self._once(("outline", identity.name, identity.digest, compute), lambda: loading.outline(identity, compute))
         works = {(edit.sample, edit.task): self._work(edit, resolved, dataset, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
         is_begun = folder.spec_file.is_file()
+        status = "done" if is_done(folder) else "begun" if is_begun else "new"
+        if status != "done":
+            self._once(("weights", identity.name, identity.digest), lambda: loading.require_weights(identity))
         name = folder.resolved.spec.name if is_begun else point.spec.name
         return PlannedRun(
             label=point.label,
             run_id=resolved.run_id,
             parameters=_settled(parameters, resolved) | {"name": name},
             folder=folder.path,
-            status="done" if is_done(folder) else "begun" if is_begun else "new",
+            status=status,
             works=works,
             pending=tuple((edit.sample, edit.task) for edit in (folder.pending() if is_begun else resolved.edits)),
             checkpoint=(outline.scope, compute.offload),

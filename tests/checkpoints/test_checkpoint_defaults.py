@@ -13,8 +13,9 @@ from sdxl_lab.checkpoints.loading import Outline, outline, settle
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.own_defaults import defaults, few_steps, suited
 from sdxl_lab.generation.generate import generate
-from sdxl_lab.generation.trajectory import SCHEDULERS, build_scheduler
+from sdxl_lab.generation.trajectory import build_scheduler
 from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError

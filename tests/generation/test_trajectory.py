@@ -1,7 +1,7 @@
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +9,6 @@ import torch
 from diffusers import StableDiffusionXLInpaintPipeline
 
 from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache, TrajectoryError, Window, build_scheduler, window
-from sdxl_lab.settings.sections import Scheduler
 from tests.support.edits import KINDS, crossed
 
 CONFIG = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading")
@@ -45,7 +44,7 @@ def counted(folder: Path) -> tuple[Any, Any, list[int]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "strength"), crossed(get_args(Scheduler), [0.99, 1.0], quick=lambda name, strength: strength == 1.0 or name in KINDS)
+    ("name", "strength"), crossed(list(SCHEDULERS), [0.99, 1.0], quick=lambda name, strength: strength == 1.0 or name in KINDS)
 )
 def test_windows_are_what_the_plain_pipeline_runs(random_pair, scene, name, strength):
     """

@@ -1,0 +1,158 @@
+"""Schedulers: one table, from which everything that knows them follows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from diffusers import EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline
+
+from sdxl_lab.checkpoints.locating import POCKET, identify
+from sdxl_lab.checkpoints.noise_schedules import is_common
+from sdxl_lab.generation.generate import generate
+from sdxl_lab.generation.trajectory import TrajectoryError, build_scheduler, steps_run, window
+from sdxl_lab.records import infotext
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.settings.schedulers import SCHEDULERS, Scheduler
+from sdxl_lab.settings.sections import Denoising
+from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from tests.support.datasets import write_dataset
+from tests.support.edits import NEGATIVE, PROMPT, SEED, cpu, make_edit, same
+
+SDXL: dict[str, Any] = {
+    "_class_name": "EulerDiscreteScheduler",
+    "_diffusers_version": "0.19.0.dev0",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "clip_sample": False,
+    "interpolation_type": "linear",
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "sample_max_value": 1.0,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+    "trained_betas": None,
+    "use_karras_sigmas": False,
+}
+"""As it was published."""
+
+
+@pytest.fixture
+def trailing(monkeypatch) -> str:
+    """A scheduler that somebody registered."""
+    row = Scheduler(class_name="EulerDiscreteScheduler", label="Euler Trailing", overrides={"timestep_spacing": "trailing"})
+    monkeypatch.setitem(SCHEDULERS, "euler_trailing", row)
+    return "euler_trailing"
+
+
+def asked(scheduler: str, **parameters: Any) -> RunSpec:
+    """A run of a few steps with a scheduler."""
+    denoising = {"scheduler": scheduler, "num_inference_steps": 4}
+    return RunSpec.from_parameters(name="x", tracking="off", tasks=["inpaint"], hyperparameters={"denoising": denoising}, **parameters)
+
+
+def test_a_registered_scheduler_is_known_everywhere(trailing, scene, tmp_path):
+    """
+    Registered from outside, it is offered in the settings' error, planned, makes the picture that diffusers makes with it, and has its label.
+    """
+    parameters = {"dataset": str(write_dataset(tmp_path / "data", 1)), "checkpoint": "pocket", "runs_folder": str(tmp_path)}
+    with pytest.raises(SpecError, match=r"lcm, euler_trailing\. Did you mean euler_trailing\?"):
+        asked("euler_trailin", **parameters)
+    [edit] = resolve(asked(trailing, **parameters)).spec.edits
+    assert edit.settings.denoising.scheduler == trailing
+
+    image, mask = scene
+    pipeline: Any = StableDiffusionXLInpaintPipeline.from_pretrained(POCKET / "base", dtype=torch.float32, add_watermarker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
+    words: dict[str, Any] = dict(prompt=PROMPT, negative_prompt=NEGATIVE, generator=torch.Generator().manual_seed(SEED))
+    size: dict[str, Any] = dict(width=128, height=128)
+    expected = pipeline(image=image, mask_image=mask, strength=1.0, num_inference_steps=3, **size, **words).images[0]
+    edit = make_edit(scheduler=trailing, num_inference_steps=3, strength=1.0)
+    made = generate(edit, image, mask, cpu(POCKET.parent / "weights"))
+    assert made.working_size == (128, 128)
+    assert same(expected, made.raw)
+    assert "Sampler: Euler Trailing," in infotext.write(edit, identify("pocket"), size=(64, 64), version="0")
+
+
+def test_what_is_not_registered_is_refused(trailing, monkeypatch):
+    """
+    Taken out of the table again, the name is no scheduler any more.
+    """
+    assert Denoising(scheduler=trailing).scheduler == trailing
+    monkeypatch.delitem(SCHEDULERS, trailing)
+    with pytest.raises(ValueError, match="scheduler"):
+        Denoising(scheduler=trailing)
+
+
+@pytest.mark.parametrize("name", [name for name, scheduler in SCHEDULERS.items() if scheduler.is_plain])
+def test_plain_schedulers_make_as_many_steps_as_asked(name):
+    """
+    Of common noise schedules, those that say so run exactly the steps that are counted without them, and refuse exactly the same.
+    """
+    for spacing, timesteps, beta_schedule in (("leading", 1000, "scaled_linear"), ("linspace", 50, "linear"), ("leading", 7, "scaled_linear")):
+        config = SDXL | {"timestep_spacing": spacing, "num_train_timesteps": timesteps, "beta_schedule": beta_schedule}
+        assert is_common(config)
+        for count in {count for count in (1, 2, 7, 30, 50, 61, 1000) if count <= timesteps}:
+            for strength in (0.3, 0.99, 1.0):
+                expected = base_steps(build_scheduler(name, config), count, strength)
+                try:
+                    actual: Any = steps_run(count, strength)
+                except TrajectoryError as error:
+                    actual = str(error)
+                assert expected == actual
+
+
+def base_steps(scheduler: Any, count: int, strength: float) -> Any:
+    """
+    What a built scheduler says: the base's steps, or why there are none.
+    """
+    try:
+        return window(scheduler, num_inference_steps=count, strength=strength, high_noise_frac=None, handover="consistent").base
+    except TrajectoryError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timestep_spacing": "trailing"},
+        {"beta_schedule": "odd"},
+        {"use_beta_sigmas": True},
+        {"beta_start": -1.0},
+        {"_class_name": "LCMScheduler"},
+        {"_class_name": "NoScheduler"},
+        {"something": "new"},
+    ],
+)
+def test_any_other_noise_schedule_is_built(change):
+    """
+    Nothing is concluded of a configuration that is not the common one.
+    """
+    assert is_common(SDXL)
+    assert not is_common(SDXL | change)
+    assert not is_common({key: value for key, value in SDXL.items() if key != "timestep_spacing"})
+
+
+RESOLVED = """
+import sys
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.spec.run_spec import RunSpec
+resolve(RunSpec.from_parameters(name="x", dataset="pocket-scenes", checkpoint="pocket", tracking="off", runs_folder=sys.argv[1]))
+print("diffusers" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_of_the_base_alone_is_resolved_without_diffusers(tmp_path):
+    """
+    What takes seconds to import is imported only once a model or a scheduler is built.
+    """
+    command = [sys.executable, "-c", RESOLVED, str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
