@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from sdxl_lab.checkpoints.locating import HUB_ID, NAMED, NAMES, POCKET, Source, 
 from sdxl_lab.checkpoints.memory import end_of_memory_told, fastest_offload, free_bytes
 from sdxl_lab.checkpoints.model_state import state_of
 from sdxl_lab.checkpoints.offload import Residence
-from sdxl_lab.checkpoints.outlines import Outline, Sizes, outline, scope_of
+from sdxl_lab.checkpoints.outlines import Outline, Sizes, computed_by, device_name, outline
 from sdxl_lab.checkpoints.own_defaults import REFINER_FROM, defaults, few_steps, suited, traits, traits_of
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
 from sdxl_lab.checkpoints.whole_weights import require_filled, require_whole
@@ -29,6 +29,7 @@ from sdxl_lab.process.threads import machine_threads, use_threads
 from sdxl_lab.process.unchanged import watch
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.cautions import Traits
+from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
 __all__ = [
@@ -72,7 +73,6 @@ class Checkpoint:
         offload: What leaves the GPU while it waits: `none`, `model` or `sequential`.
         sizes: How large the pictures are that it was made for.
         refiner_from: The smallest `high_noise_frac` its refiner was trained for, or None if unknown.
-        scope: Names the models, and what else changes their bits.
     """
 
     base: Any = field(repr=False)
@@ -82,13 +82,18 @@ class Checkpoint:
     offload: str
     sizes: Sizes
     refiner_from: float | None
-    scope: Hashable
+    _computed_by: ComputedBy
     _load_refiner: Callable[[], Any] = field(repr=False)
 
     @cached_property
     def refiner(self) -> Any:
         """The refiner's pipeline, loaded when first asked for, sharing VAE and text_encoder_2 with the base; None if there is none."""
         return self._load_refiner()
+
+    @property
+    def computed_by(self) -> ComputedBy:
+        """All that changes what its models give, with as many threads as the process has now."""
+        return replace(self._computed_by, threads=torch.get_num_threads())
 
     @property
     def traits(self) -> Traits:
@@ -163,14 +168,23 @@ def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -
         )
     compute = settle(compute or Compute(), identity)
     use_threads(compute.threads or 1)
-    # Under another name the same content may have other defaults.
-    key = (scope_of(identity, compute), compute.offload, few_steps(identity))
+    key = key_of(identity, compute)
     loaded = _loaded.get(key)
     if loaded is None:
         forget()
         loaded = _loaded[key] = _load(source, compute)
     _latest[:] = [loaded]
     return loaded
+
+
+def key_of(identity: CheckpointIdentity, compute: Compute) -> Hashable:
+    """Name what `load` makes: under one key it would be the same in all.
+
+    Args:
+        identity: Which checkpoint. Under another name the same content may have other defaults.
+        compute: Where and how, settled.
+    """
+    return (computed_by(identity, compute).models(device_name(compute)), compute.offload, few_steps(identity))
 
 
 def forget() -> None:
@@ -239,7 +253,7 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
         offload=residence.offload,
         sizes=sizes,
         refiner_from=REFINER_FROM.get(source.identity.family),
-        scope=scope_of(source.identity, compute),
+        _computed_by=computed_by(source.identity, compute),
         _load_refiner=load_refiner,
     )
 

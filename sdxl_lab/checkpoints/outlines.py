@@ -15,6 +15,7 @@ from sdxl_lab.checkpoints.configurations import check_configuration, read_json
 from sdxl_lab.checkpoints.locating import configuration, locate
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Compute, Denoising
+from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
 SMALL_SIDE_PX = 512
@@ -48,14 +49,14 @@ class Outline:
     """A checkpoint whose configuration was checked.
 
     Attributes:
-        sizes: As `Checkpoint` has them; likewise `scope`.
-        scope: The same that `Checkpoint` would have.
+        sizes: As `Checkpoint` has them.
+        models: Names the models, once they are loaded.
         has_refiner: Whether there is a refiner.
         configuration: Folder that says what its base is like.
     """
 
     sizes: Sizes
-    scope: Hashable
+    models: Hashable
     has_refiner: bool
     configuration: Path
 
@@ -92,17 +93,22 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
             noise_schedules.completed(part)
     return Outline(
         sizes=Sizes.of(read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")),
-        scope=scope_of(identity, compute),
+        models=computed_by(identity, compute).models(device_name(compute)),
         has_refiner=source.refiner is not None,
         configuration=base,
     )
 
 
-def scope_of(identity: CheckpointIdentity, compute: Compute) -> Hashable:
-    """Name the models of a checkpoint, and what else changes their bits.
+def computed_by(identity: CheckpointIdentity, compute: Compute) -> ComputedBy:
+    """All that changes what a checkpoint's models give, with no adapter on them.
 
     Args:
         identity: Which checkpoint.
         compute: Where and how, settled.
     """
-    return (identity.digest, str(torch.device(compute.device)), compute.dtype, *sorted(compute.changing.items()))
+    return ComputedBy.of(identity.digest, compute, dtype=compute.dtype, threads=compute.threads or 1)
+
+
+def device_name(compute: Compute) -> str:
+    """The one name of a device, as torch writes it."""
+    return str(torch.device(compute.device))

@@ -179,7 +179,7 @@ class _Picture:
     @cached_property
     def _scope(self) -> Hashable:
         """The models, and what else changes their bits."""
-        return (self.checkpoint.scope, torch.get_num_threads(), arithmetic())
+        return self.checkpoint.computed_by.trajectories(str(self.checkpoint.device), arithmetic())
 
     @cached_property
     def _latent_mask(self) -> torch.Tensor:

@@ -56,7 +56,7 @@ def trajectory_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:
     Args:
         edit: The picture to make.
         pixels: What it starts from.
-        scope: Names the models, and what else changes their bits: the checkpoint's `scope`, and the thread count.
+        scope: Names the models, and what else changes their bits: `ComputedBy.trajectories`.
     """
     denoising, mask = edit.settings.denoising, edit.settings.mask
     return (scope, pixels, edit.seed, denoising.scheduler, mask.latent_mask, *sorted(base_call(edit, pixels.size).items()))

@@ -27,12 +27,14 @@ from sdxl_lab.settings.sections import (
     Task,
     Text,
 )
+from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.parameters import plain, problems
 from sdxl_lab.spec.run_spec import RUNS_FOLDER, TASKS, RunSpec, SpecError
 
 __all__ = [
     "RUNS_FOLDER",
     "TASKS",
+    "AdapterIdentity",
     "Canvas",
     "CheckpointIdentity",
     "Compute",
@@ -87,6 +89,20 @@ class CheckpointIdentity(Settings):
     family: Literal["sdxl", "pocket", "custom"]
 
 
+class AdapterIdentity(Settings):
+    """Which adapter is on the models, by content.
+
+    Attributes:
+        kind: Its name in `ADAPTERS`.
+        name: Its name, for people.
+        digest: What `Adapter.identify` says, hex.
+    """
+
+    kind: Text
+    name: Text
+    digest: Text
+
+
 class ResolvedSpec(Settings):
     """What a run will do exactly: every picture, every setting, the content of dataset and checkpoint.
 
@@ -98,6 +114,7 @@ class ResolvedSpec(Settings):
         dtype: The type the UNet computes in, such as `float32`.
         threads: CPU threads of torch.
         device: Such as `cpu` or `cuda:0`.
+        adapters: What is on the checkpoint's models; records hold it only where there are some.
     """
 
     spec: RunSpec
@@ -107,6 +124,7 @@ class ResolvedSpec(Settings):
     dtype: Text
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)]
     device: Text
+    adapters: tuple[AdapterIdentity, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -115,11 +133,17 @@ class ResolvedSpec(Settings):
 
     @cached_property
     def run_id(self) -> str:
-        """sha256, hex, over what changes pixels: digests, pictures in any order, dtype, threads, and what else of `compute` changes them.
+        """sha256, hex, over what changes pixels: the dataset's digest, pictures in any order, and all of `computed_by`.
 
         Of a document that was read it is the one of the document as it stands there. Name, tracking, device, offload and paths do not change it.
         """
         return _run_id(written(self))
+
+    @property
+    def computed_by(self) -> ComputedBy:
+        """All besides edits and dataset that changes its pixels."""
+        adapters = tuple(adapter.digest for adapter in self.adapters)
+        return ComputedBy.of(self.checkpoint.digest, self.spec.compute, dtype=self.dtype, threads=self.threads, adapters=adapters)
 
     def picture_id(self, edit: Edit, *, input_sha256: str, mask_sha256: str) -> str:
         """Name a picture by all that made it: two of one name have the same pixels, whichever runs, samples or datasets they belong to.
@@ -130,12 +154,10 @@ class ResolvedSpec(Settings):
             mask_sha256: The same of the mask as it was used.
 
         Returns:
-            sha256, hex, over both, the edit without its sample's name, the checkpoint's digest, dtype, threads, and what else of `compute`
-            changes pixels.
+            sha256, hex, over both, the edit without its sample's name, and all of `computed_by`.
         """
         made_of = {key: value for key, value in written(edit).items() if key != "sample"}
-        computed = {"dtype": self.dtype, "threads": self.threads, **self.spec.compute.changing}
-        return digest_of({"input": input_sha256, "mask": mask_sha256, "edit": made_of, "checkpoint": self.checkpoint.digest, **computed})
+        return digest_of({"input": input_sha256, "mask": mask_sha256, "edit": made_of, **self.computed_by.hashed()})
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but that a changed copy has its own `run_id`."""
@@ -287,10 +309,8 @@ def _last(path: str) -> str:
 
 
 def _run_id(document: Mapping[str, Any]) -> str:
-    digests = {name: document[name]["digest"] for name in ("dataset", "checkpoint")}
-    asked = document["spec"].get("hyperparameters", {}).get("compute") or {}
-    computed = {"dtype": document["dtype"], "threads": document["threads"], **Compute.model_validate(asked).changing}
-    return digest_of({**digests, "edits": sorted(document["edits"], key=canonical), **computed})
+    edits = sorted(document["edits"], key=canonical)
+    return digest_of({"dataset": document["dataset"]["digest"], "edits": edits, **ComputedBy.stored(document).hashed()})
 
 
 def _indented(value: Any) -> str:

@@ -123,7 +123,7 @@ class _Resolver:
             status=status,
             works=works,
             pending=tuple((edit.sample, edit.task) for edit in (folder.pending() if is_begun else resolved.edits)),
-            checkpoint=(outline.scope, compute.offload),
+            checkpoint=(outline.models, compute.offload),
         )
 
     def _folder(self, resolved: ResolvedSpec) -> RunFolder:
@@ -142,8 +142,8 @@ class _Resolver:
     def _work(self, edit: Edit, resolved: ResolvedSpec, dataset: Dataset, outline: Outline) -> Work:
         frac = edit.settings.denoising.high_noise_frac
         pixels = self._pixels_of(edit, dataset, outline.sizes)
-        scope = (outline.scope, resolved.threads)
-        forwards = self._once(("window", edit.settings.denoising, outline.scope), lambda: window_of(edit, outline))
+        scope = resolved.computed_by.trajectories(resolved.device)
+        forwards = self._once(("window", edit.settings.denoising, outline.models), lambda: window_of(edit, outline))
         return Work(
             base=trajectory_key(edit, pixels, scope),
             refined=None if frac is None else refined_key(edit, pixels, scope),

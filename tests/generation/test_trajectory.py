@@ -9,6 +9,7 @@ import torch
 from diffusers import StableDiffusionXLInpaintPipeline
 
 from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache, TrajectoryError, Window, build_scheduler, window
+from sdxl_lab.settings.schedulers import SCHEDULERS
 from tests.support.edits import KINDS, crossed
 
 CONFIG = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading")

@@ -1,0 +1,122 @@
+"""What changes pixels changes every name under which they are found again, and what does not changes none."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import pytest
+import torch
+
+from sdxl_lab.checkpoints.loading import Checkpoint, Sizes, key_of
+from sdxl_lab.checkpoints.outlines import computed_by
+from sdxl_lab.checkpoints.own_defaults import defaults
+from sdxl_lab.generation.generate import _Picture
+from sdxl_lab.settings.sections import Compute
+from sdxl_lab.spec.resolved_spec import AdapterIdentity, CheckpointIdentity, DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.run_spec import RunSpec
+
+DIGESTS = ("a" * 64, "b" * 64, "c" * 64)
+
+PARTS: dict[str, tuple[tuple[Any, Any, Any], str]] = {
+    # each with three values, and the names that they tell apart
+    "checkpoint": (DIGESTS, "run_id picture_id models trajectory"),
+    "dtype": (("float32", "float16", "bfloat16"), "run_id picture_id models trajectory"),
+    "vae": ((None, "fp16-fix", None), "run_id picture_id models trajectory"),
+    "threads": ((1, 2, 3), "run_id picture_id trajectory"),
+    "adapters": (((), DIGESTS[:1], DIGESTS[1:]), "run_id picture_id trajectory"),
+    "device": (("cpu", "cuda:0", "cuda:1"), "models trajectory"),
+    "offload": (("none", "model", "sequential"), "models"),
+    "precision": (("highest", "high", "medium"), "trajectory"),
+    "dataset": (DIGESTS, "run_id"),
+    "name": (("one", "other", "third"), ""),
+}
+
+
+def names(
+    *, checkpoint: str, dtype: Any, vae: Any, threads: int, adapters: Any, device: str, offload: Any, precision: str, dataset: str, name: str
+) -> dict[str, Hashable]:
+    """
+    What a picture's run, the picture, its models and its trajectory are called.
+    """
+    settled = Compute(device=device, dtype=dtype, threads=threads, offload=offload, vae=vae)
+    asked = {"compute": {"vae": vae, "offload": offload}}
+    spec = RunSpec(name=name, dataset=name, checkpoint=name, hyperparameters=asked)
+    identity = CheckpointIdentity(name=name, digest=checkpoint, family="sdxl")
+    edit = spec.edit("star", "inpaint", prompt="a", negative_prompt=None, seed=1, defaults=defaults(identity), size=(64, 64))
+    resolved = ResolvedSpec(
+        spec=spec,
+        dataset=DatasetIdentity(name=name, digest=dataset),
+        checkpoint=identity,
+        edits=(edit,),
+        dtype=dtype,
+        threads=threads,
+        device=device,
+        adapters=tuple(AdapterIdentity(kind="lora", name=name, digest=digest) for digest in adapters),
+    )
+    assert ResolvedSpec.from_json(resolved.to_json()).run_id == resolved.run_id
+    with process(threads, precision):
+        picture: Any = _Picture(edit=edit, checkpoint=loaded(identity, settled, adapters), image=None, mask_image=None, cache=None)
+        trajectory = picture._scope
+    pixels = {"input_sha256": DIGESTS[0], "mask_sha256": DIGESTS[1]}
+    return {
+        "run_id": resolved.run_id,
+        "picture_id": resolved.picture_id(edit, **pixels),
+        "models": key_of(identity, settled),
+        "trajectory": trajectory,
+    }
+
+
+def loaded(identity: CheckpointIdentity, compute: Compute, adapters: Any) -> Checkpoint:
+    """
+    A checkpoint without its models.
+    """
+    return Checkpoint(
+        base=None,
+        identity=identity,
+        device=torch.device(compute.device),
+        dtype=getattr(torch, compute.dtype),
+        offload=compute.offload,
+        sizes=Sizes(area=1, max_area=1, multiple=8),
+        refiner_from=None,
+        _computed_by=replace(computed_by(identity, compute), adapters=tuple(adapters)),
+        _load_refiner=lambda: None,
+    )
+
+
+@contextmanager
+def process(threads: int, precision: str) -> Iterator[None]:
+    """
+    A process that computes so.
+    """
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.set_float32_matmul_precision(before[1])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_names_differ_exactly_by_what_they_depend_on(part):
+    """
+    For each pair of values of each part, the run, the picture, the models and the trajectory have one name or two, as they must.
+    """
+    values, telling = PARTS[part]
+    first = {name: of[0] for name, (of, _) in PARTS.items()}
+    for one, other in combinations(values, 2):
+        before, after = names(**first | {part: one}), names(**first | {part: other})
+        differing = {name for name in before if before[name] != after[name]}
+        assert differing == (set(telling.split()) if one != other else set())
+
+
+def test_every_setting_of_compute_is_a_part():
+    """
+    Whoever adds one has to say here what it changes.
+    """
+    assert set(Compute.model_fields) <= PARTS.keys()
