@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from sdxl_lab.checkpoints.loading import load
-from sdxl_lab.checkpoints.locating import POCKET
+from sdxl_lab.families.pocket import WEIGHTS
 from sdxl_lab.generation.generate import generate
 from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings
 
@@ -61,7 +61,7 @@ def bare(pair: list[Any], edit: Edit, image: Image.Image, mask: Image.Image) -> 
     return refiner(image=latents, generator=seeded(edit.seed), denoising_start=cut, **shared).images[0]
 
 
-def main(folder: str = str(POCKET), pairs: str = "30", steps: str = "30", device: str = "cpu") -> None:
+def main(folder: str = str(WEIGHTS), pairs: str = "30", steps: str = "30", device: str = "cpu") -> None:
     """Print the median ratio of both times, for the base alone and for both hand-overs."""
     checkpoint = load(folder, Compute(device=device, threads=1))
     pair = plain_pair(Path(folder), device, checkpoint.dtype)

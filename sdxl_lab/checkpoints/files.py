@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CONFIGURATION = (INDEX, "scheduler/*.json", "tokenizer/*", "tokenizer_2/*", *(f"{model}/config.json" for model in MODELS))
 """Patterns of the files that say what a pipeline is like, without its weights."""
 
+PIPELINE = "StableDiffusionXLInpaintPipeline"
 VARIANT = "fp16"
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 INDEX_ENDINGS = (".index.json", f".index.{VARIANT}.json")
@@ -95,22 +96,23 @@ class PipelineFolder:
                 chosen += self._choose_weights(component, inside)
         return chosen
 
-    def load(self, dtype: torch.dtype, shared: Mapping[str, Any]) -> Any:
+    def load(self, dtype: torch.dtype, shared: Mapping[str, Any], *, class_name: str = PIPELINE) -> Any:
         """The pipeline, its VAE in float32 wherever it needs that to stay exact.
 
         Args:
             dtype: Of UNet and text encoders.
             shared: Components that are taken instead of this folder's own, as far as its index names them.
+            class_name: Of the pipeline in diffusers.
         """
         progress.tell("loading diffusers")
+        import diffusers
         import torch
-        from diffusers import StableDiffusionXLInpaintPipeline
 
         given = {name: model for name, model in shared.items() if name in self.components}
         wide_vae = "vae" not in given and _needs_float32(read_json(self.path / "vae" / "config.json"), dtype)
         dtypes = {"default": dtype, "vae": torch.float32 if wide_vae else dtype}
         with _failures_named(self.path, "the refiner" if self.is_refiner else "the base"):
-            return StableDiffusionXLInpaintPipeline.from_pretrained(
+            return getattr(diffusers, class_name).from_pretrained(
                 self.path, variant=self.variant, dtype=dtypes, use_safetensors=True, add_watermarker=False, **given
             )
 
@@ -194,27 +196,27 @@ class SingleFile:
         """sha256, hex, of the file."""
         return digests.digest_of([self.path], root=self.path.parent)
 
-    def load(self, dtype: torch.dtype, shared: Mapping[str, Any], *, configuration: Path) -> Any:
+    def load(self, dtype: torch.dtype, shared: Mapping[str, Any], *, configuration: Path, class_name: str = PIPELINE) -> Any:
         """The pipeline, its VAE in float32 wherever it needs that to stay exact.
 
         Args:
             dtype: Of UNet and text encoders.
             shared: Components that are taken instead of the file's own, as far as the configuration names them.
             configuration: A folder in diffusers' layout, without weights: what the file does not say of itself.
+            class_name: Of the pipeline in diffusers.
         """
         progress.tell("loading diffusers")
+        import diffusers
         import torch
-        from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline
 
         layout = PipelineFolder(configuration)
         given = {name: model for name, model in shared.items() if name in layout.components}
         with _failures_named(self.path, "the refiner" if self.is_refiner else "the base"), _lower_case(self.path) as path:
             # The pipeline's method has one dtype for all models, and what it has rounded stays rounded.
             if "vae" not in given and _needs_float32(read_json(configuration / "vae" / "config.json"), dtype):
-                given["vae"] = AutoencoderKL.from_single_file(str(path), config=str(configuration), subfolder="vae", dtype=torch.float32)
-            return StableDiffusionXLInpaintPipeline.from_single_file(
-                str(path), config=str(configuration), dtype=dtype, add_watermarker=False, **given
-            )
+                given["vae"] = diffusers.AutoencoderKL.from_single_file(str(path), config=str(configuration), subfolder="vae", dtype=torch.float32)
+            kind = getattr(diffusers, class_name)
+            return kind.from_single_file(str(path), config=str(configuration), dtype=dtype, add_watermarker=False, **given)
 
 
 Part = PipelineFolder | SingleFile

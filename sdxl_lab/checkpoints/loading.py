@@ -17,14 +17,15 @@ from sdxl_lab import progress
 from sdxl_lab.checkpoints.configurations import MODELS, SHARED
 from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoints.hub import Repository
-from sdxl_lab.checkpoints.locating import HUB_ID, NAMED, NAMES, POCKET, Source, configuration, identify, locate
+from sdxl_lab.checkpoints.locating import HUB_ID, Source, configuration, identify, locate
 from sdxl_lab.checkpoints.memory import end_of_memory_told, fastest_offload, free_bytes
 from sdxl_lab.checkpoints.model_state import state_of
 from sdxl_lab.checkpoints.offload import Residence
-from sdxl_lab.checkpoints.outlines import Outline, Sizes, computed_by, device_name, outline
-from sdxl_lab.checkpoints.own_defaults import REFINER_FROM, defaults, few_steps, suited, traits, traits_of
+from sdxl_lab.checkpoints.outlines import Outline, computed_by, device_name, outline
+from sdxl_lab.checkpoints.own_defaults import defaults, few_steps, suited, traits, traits_of
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
 from sdxl_lab.checkpoints.whole_weights import require_filled, require_whole
+from sdxl_lab.families import Family, Sizes, family_of
 from sdxl_lab.process.threads import machine_threads, use_threads
 from sdxl_lab.process.unchanged import watch
 from sdxl_lab.settings.sections import Compute
@@ -34,9 +35,6 @@ from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
 __all__ = [
     "HUB_ID",
-    "NAMED",
-    "NAMES",
-    "POCKET",
     "Checkpoint",
     "CheckpointError",
     "Outline",
@@ -54,7 +52,6 @@ __all__ = [
 ]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
 
 _loaded: WeakValueDictionary[Hashable, Checkpoint] = WeakValueDictionary()
 _latest: list[Checkpoint] = []
@@ -112,8 +109,8 @@ class Checkpoint:
 def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     """Choose what `compute` leaves to checkpoint and machine: device, dtype and threads.
 
-    Half precision on a GPU (the pocket checkpoint is too small to gain from it), float32 on a CPU. The thread count changes the bits on a CPU:
-    1 for the pocket checkpoint, else the machine's own. Where CUDA is, offloading stays `auto` until the checkpoint is loaded.
+    On a GPU the family's dtype, float32 on a CPU. The thread count changes the bits on a CPU: the family's, else the machine's own. Where CUDA
+    is, offloading stays `auto` until the checkpoint is loaded.
 
     Raises:
         CheckpointError: The machine has no such device, or offloading is asked for without a GPU.
@@ -127,10 +124,10 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     offload = "none" if compute.offload == "auto" and kind != "cuda" else compute.offload
     if offload != "none" and kind == "cpu":
         raise CheckpointError(f"compute.offload is {offload!r}, but there is no GPU to offload from; choose none, or auto.")
-    dtype = compute.dtype
+    family, dtype = family_of(identity.family), compute.dtype
     if dtype == "auto":
-        dtype = "float32" if kind == "cpu" or identity.family == "pocket" else "float16"
-    threads = compute.threads or (1 if identity.family == "pocket" else machine_threads())
+        dtype = "float32" if kind == "cpu" else family.gpu_dtype
+    threads = compute.threads or family.threads or machine_threads()
     return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads, "offload": offload})
 
 
@@ -181,10 +178,10 @@ def key_of(identity: CheckpointIdentity, compute: Compute) -> Hashable:
     """Name what `load` makes: under one key it would be the same in all.
 
     Args:
-        identity: Which checkpoint. Under another name the same content may have other defaults.
+        identity: Which checkpoint. Under another name the same content may be of another family, with other defaults.
         compute: Where and how, settled.
     """
-    return (computed_by(identity, compute).models(device_name(compute)), compute.offload, few_steps(identity))
+    return (computed_by(identity, compute).models(device_name(compute)), compute.offload, identity.family, few_steps(identity))
 
 
 def forget() -> None:
@@ -218,15 +215,16 @@ def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:
     Raises:
         CheckpointError: Its configuration is not there.
     """
-    base = configuration(locate(identity.name, identity.revision).base)
+    source = locate(identity.name, identity.revision)
+    base = configuration(source.base, source.family)
     return tuple(folder for name in ("tokenizer", "tokenizer_2") if (folder := base / name).is_dir())
 
 
 def _load(source: Source, compute: Compute) -> Checkpoint:
-    device, dtype = torch.device(compute.device), DTYPES[compute.dtype]
+    device, dtype, family = torch.device(compute.device), DTYPES[compute.dtype], family_of(source.family)
     _require_whole(source)
-    base = _load_part(source.base, dtype, {"vae": _fixed_vae(dtype)} if compute.vae == "fp16-fix" else {})
-    sizes = Sizes.of(base.unet.config, base.vae.config)
+    base = _load_part(source.base, source.family, dtype, {"vae": _fixed_vae(family, dtype)} if compute.vae == "fp16-fix" else {})
+    sizes = family.sizes(base.unet.config, base.vae.config)
     residence = Residence(device, _fitting(base, source.refiner, sizes, device) if compute.offload == "auto" else compute.offload)
     progress.tell(f"moving the base to {device}")
     with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
@@ -237,7 +235,7 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
     def load_refiner() -> Any:
         if source.refiner is None:
             return None
-        refiner = _load_part(source.refiner, dtype, {name: getattr(base, name) for name in SHARED})
+        refiner = _load_part(source.refiner, source.family, dtype, {name: getattr(base, name) for name in SHARED})
         progress.tell(f"moving the refiner to {device}")
         with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
             residence.admit(refiner, ("unet",))
@@ -252,7 +250,7 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
         dtype=dtype,
         offload=residence.offload,
         sizes=sizes,
-        refiner_from=REFINER_FROM.get(source.identity.family),
+        refiner_from=family.refiner_from,
         _computed_by=computed_by(source.identity, compute),
         _load_refiner=load_refiner,
     )
@@ -276,19 +274,22 @@ def _require_whole(source: Source) -> None:
             require_whole(part)
 
 
-def _load_part(part: Part | Repository, dtype: torch.dtype, shared: dict[str, Any]) -> Any:
+def _load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: dict[str, Any]) -> Any:
+    class_name = family_of(family).pipelines["inpaint"]
     if isinstance(part, Repository):
         part = part.fetch()
         require_whole(part)
     if isinstance(part, SingleFile):
-        pipeline = part.load(dtype, shared, configuration=configuration(part))
+        pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name)
         require_filled(pipeline, part.path)
         return pipeline
-    return part.load(dtype, shared)
+    return part.load(dtype, shared, class_name=class_name)
 
 
-def _fixed_vae(dtype: torch.dtype) -> Any:
+def _fixed_vae(family: Family, dtype: torch.dtype) -> Any:
     """The VAE that decodes in half precision."""
+    if family.fixed_vae is None:
+        raise CheckpointError("compute.vae is 'fp16-fix', but the checkpoint's family has no such VAE; leave it out.")
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL.from_pretrained(Repository(FIXED_VAE).fetch_files("config.json", "diffusion_pytorch_model.safetensors"), dtype=dtype)
+    return AutoencoderKL.from_pretrained(Repository(family.fixed_vae).fetch_files("config.json", "diffusion_pytorch_model.safetensors"), dtype=dtype)

@@ -6,20 +6,16 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
+from sdxl_lab import families
 from sdxl_lab.checkpoints.configurations import check_pair
 from sdxl_lab.checkpoints.files import CONFIGURATION, PICKLED, Part, PipelineFolder, SingleFile, digest_of_parts
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
+from sdxl_lab.families import OTHER, Published
 from sdxl_lab.files.places import misread
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
-BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
-INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
-NAMED = {"sdxl": BASE, "sdxl-inpaint": INPAINT}
-NAMES = ("pocket", *NAMED)
-POCKET = Path(__file__).parents[1] / "pocket" / "weights"
 HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
 
 
@@ -27,7 +23,7 @@ def identify(checkpoint: str) -> CheckpointIdentity:
     """Find out which checkpoint a name stands for, by content, with no weights in memory.
 
     Args:
-        checkpoint: `pocket`, `sdxl`, `sdxl-inpaint`, a folder, a hub id (`owner/name`, with `@revision` if pinned) or a .safetensors file.
+        checkpoint: One of `families.names()`, a folder, a hub id (`owner/name`, with `@revision` if pinned) or a .safetensors file.
 
     Raises:
         CheckpointError: There is no such checkpoint, something of it is missing, or the hub cannot be reached and its cache has no copy.
@@ -49,7 +45,7 @@ class Source:
     name: str
     base: Part | Repository
     refiner: Part | Repository | None
-    family: Literal["sdxl", "pocket", "custom"]
+    family: str
 
     @cached_property
     def identity(self) -> CheckpointIdentity:
@@ -76,11 +72,12 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
         CheckpointError: The name stands for nothing.
     """
     base_commit, _, refiner_commit = (revision or "").partition("+")
-    if checkpoint == "pocket":
-        return Source(name=checkpoint, base=PipelineFolder(POCKET / "base"), refiner=_refiner_beside(POCKET / "base"), family="pocket")
-    if checkpoint in NAMED:
-        base = Repository(NAMED[checkpoint], base_commit or "main")
-        return Source(name=checkpoint, base=base, refiner=Repository(REFINER, refiner_commit or "main", is_refiner=True), family="sdxl")
+    if named := families.named(checkpoint):
+        family, place = named
+        if not isinstance(place, Published):
+            return _in_folder(checkpoint, place, family)
+        refiner = Repository(place.refiner, refiner_commit or "main", is_refiner=True) if place.refiner else None
+        return Source(name=checkpoint, base=Repository(place.base, base_commit or "main"), refiner=refiner, family=family)
     if reason := misread(checkpoint, "checkpoint"):
         raise CheckpointError(f"checkpoint {checkpoint[:200]!r} cannot be found: {reason}")
     # What has a commit came from the hub: a folder that happens to have its name is another checkpoint.
@@ -88,9 +85,9 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
         return found
     if match := HUB_ID.fullmatch(checkpoint):
         name, pinned = match.groups()
-        return Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family="custom")
+        return Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family=OTHER)
     raise CheckpointError(
-        f"there is no checkpoint {checkpoint[:200]!r}: no such folder or file, and no hub id. Allowed are pocket, {', '.join(NAMED)}, a folder, "
+        f"there is no checkpoint {checkpoint[:200]!r}: no such folder or file, and no hub id. Allowed are {', '.join(families.names())}, a folder, "
         "a .safetensors file, or a hub id such as owner/name."
     )
 
@@ -103,10 +100,9 @@ def _locate_here(checkpoint: str) -> Source | None:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"checkpoint {checkpoint[:200]!r} cannot be looked up: {reason}; give a path that can be read, or a hub id.") from error
     if is_file and path.suffix.lower() == SUFFIX:
-        return Source(name=checkpoint, base=SingleFile(path), refiner=_refiner_beside(path), family="custom")
+        return Source(name=checkpoint, base=SingleFile(path), refiner=_refiner_beside(path), family=families.recognized(path))
     if is_folder:
-        base = path / "base" if (path / "base").is_dir() else path
-        return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family="custom")
+        return _in_folder(checkpoint, path, families.recognized(path))
     if is_file:
         reason = (
             "which can run code when it is loaded, so that weights are read from .safetensors files alone" if path.suffix.lower() in PICKLED else ""
@@ -118,6 +114,11 @@ def _locate_here(checkpoint: str) -> Source | None:
     return None
 
 
+def _in_folder(checkpoint: str, path: Path, family: str) -> Source:
+    base = path / "base" if (path / "base").is_dir() else path
+    return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family=family)
+
+
 def _refiner_beside(base: Path) -> Part | None:
     """`refiner/` or `refiner.safetensors` beside the base."""
     folder = base.parent / "refiner"
@@ -127,20 +128,21 @@ def _refiner_beside(base: Path) -> Part | None:
     return next((SingleFile(file, is_refiner=True) for file in files if file.is_file() and file != base), None)
 
 
-def configuration(part: Part | Repository) -> Path:
+def configuration(part: Part | Repository, family: str) -> Path:
     """A folder in diffusers' layout that says what a part is like, with or without its weights; downloaded if need be.
 
     Args:
         part: A base or a refiner. A single file shares the configuration of the repository it was published from.
+        family: As in `Source`.
 
     Raises:
         CheckpointError: It is neither here nor to be had.
     """
     if isinstance(part, PipelineFolder):
         return part.path
-    return (part if isinstance(part, Repository) else _published(part)).fetch_files(*CONFIGURATION)
-
-
-def _published(file: SingleFile) -> Repository:
-    """The repository whose configuration a single file shares."""
-    return Repository(REFINER if file.is_refiner else INPAINT if file.in_channels == 9 else BASE)
+    if isinstance(part, SingleFile):
+        published = families.family_of(family).single_files.get(None if part.is_refiner else part.in_channels)
+        if published is None:
+            raise CheckpointError(f"{part.path} does not say how its models are built; give the checkpoint's folder in diffusers' layout.")
+        part = Repository(published)
+    return part.fetch_files(*CONFIGURATION)

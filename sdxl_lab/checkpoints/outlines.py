@@ -13,35 +13,11 @@ import torch
 from sdxl_lab.checkpoints import noise_schedules
 from sdxl_lab.checkpoints.configurations import check_configuration, read_json
 from sdxl_lab.checkpoints.locating import configuration, locate
+from sdxl_lab.families import Sizes, family_of
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Compute, Denoising
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
-
-SMALL_SIDE_PX = 512
-"""Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How large the pictures are that a checkpoint was made for.
-
-    Attributes:
-        area: Pixels it was trained at.
-        max_area: Pixels it can make.
-        multiple: Of which the working size's sides are multiples, in pixels.
-    """
-
-    area: int
-    max_area: int
-    multiple: int
-
-    @classmethod
-    def of(cls, unet_config: Mapping[str, Any], vae_config: Mapping[str, Any]) -> Sizes:
-        """Those of a base, by the configurations of its UNet and VAE."""
-        side_px = unet_config["sample_size"] * 2 ** (len(vae_config["block_out_channels"]) - 1)
-        small = side_px < SMALL_SIDE_PX
-        return cls(area=side_px**2, max_area=side_px**2 * 3 // 2 if small else side_px**2, multiple=8 if small else 64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +62,13 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
         CheckpointError: Its configuration is not there, or something of it is odd.
     """
     source = locate(identity.name, identity.revision)
-    base = configuration(source.base)
+    base = configuration(source.base, source.family)
     check_configuration(base)
-    for part in (base, configuration(source.refiner) if source.refiner else None):
+    for part in (base, configuration(source.refiner, source.family) if source.refiner else None):
         if part and not noise_schedules.is_common(noise_schedules.written(part)):
             noise_schedules.completed(part)
     return Outline(
-        sizes=Sizes.of(read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")),
+        sizes=family_of(source.family).sizes(read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")),
         models=computed_by(identity, compute).models(device_name(compute)),
         has_refiner=source.refiner is not None,
         configuration=base,

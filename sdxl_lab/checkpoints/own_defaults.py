@@ -15,6 +15,7 @@ from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import HUB_ID, locate
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.families import family_of
 from sdxl_lab.settings.dilation import AUTO
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.settings.sections import Edit
@@ -22,12 +23,6 @@ from sdxl_lab.spec.cautions import FewSteps, Traits
 from sdxl_lab.spec.parameters import problems
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import SpecError
-
-REFINER_FROM = {"pocket": 0.7, "sdxl": 0.8}
-"""Share of the training timesteps above which a family's refiner was trained. SDXL's model card: the last 200 of 1000."""
-
-STEPS = {"turbo": 4, "lightning": 8, "hyper": 8, "lcm": 8, "dmd": 4}
-"""How checkpoints are called that were distilled to few steps, and how many these are where the name does not say."""
 
 MOST_STEPS = 16
 """Most that a checkpoint is distilled to."""
@@ -48,10 +43,10 @@ def defaults(identity: CheckpointIdentity, release: str | None = None) -> dict[s
         identity: Which checkpoint.
         release: Whose answer is wanted: `0.1.0`, which told no checkpoint but the pocket one apart, or None for today's.
     """
-    is_first = release == "0.1.0"
+    is_first, family = release == "0.1.0", family_of(identity.family)
     few = None if is_first else few_steps(identity)
     if few is None:
-        denoising = {"num_inference_steps": 30 if identity.family == "pocket" else 70, "strength": 0.99, "guidance_scale": 7.5}
+        denoising = {key: getattr(family, key) for key in ("num_inference_steps", "strength", "guidance_scale")}
     else:  # of so few steps a strength below 1 leaves out the first, the one that forgets what is under the mask
         denoising = {"num_inference_steps": few.num_inference_steps, "strength": 1.0, "guidance_scale": few.guidance_scale}
     return {"denoising": denoising, "mask": {"kernel_size": 1 if is_first else AUTO}}
@@ -87,15 +82,16 @@ def few_steps(identity: CheckpointIdentity) -> FewSteps | None:
     Args:
         identity: Which checkpoint.
     """
-    if identity.family != "custom":
+    distilled = family_of(identity.family).distilled
+    if not distilled:
         return None
     configuration = _configuration(identity)
     unet, scheduler = (configuration.get(name, {}) for name in ("unet", "scheduler"))
     titles = [_title(identity.name), *(_title(str(part.get("_name_or_path", ""))) for part in configuration.values())]
-    kind = next((kind for title in titles if (kind := _named(_words(title)))), None) or _scheduled(scheduler, unet)
+    kind = next((kind for title in titles if (kind := _named(_words(title), distilled))), None) or _scheduled(scheduler, unet)
     if kind is None:
         return None
-    steps = next((steps for title in titles if (steps := _stated(_words(title)))), STEPS[kind])
+    steps = next((steps for title in titles if (steps := _stated(_words(title)))), distilled[kind])
     guided = unet.get("time_cond_proj_dim") is not None  # the UNet is told the guidance, as latent consistency models were distilled
     return FewSteps(kind=kind, num_inference_steps=steps, guidance_scale=7.5 if guided else 0.0 if kind != "lcm" else 1.0)
 
@@ -106,7 +102,7 @@ def traits(identity: CheckpointIdentity) -> Traits:
     Args:
         identity: Which checkpoint. If its files are no longer here, little is known.
     """
-    few, refiner_from = few_steps(identity), REFINER_FROM.get(identity.family)
+    few, refiner_from = few_steps(identity), family_of(identity.family).refiner_from
     try:
         source = locate(identity.name, identity.revision)
         in_channels = source.base.in_channels if isinstance(source.base, SingleFile) else None
@@ -180,10 +176,10 @@ def _words(title: str) -> list[str]:
     return [word.lower() for word in WORD.findall(title)]
 
 
-def _named(words: list[str]) -> str | None:
+def _named(words: list[str], distilled: Mapping[str, int]) -> str | None:
     """The kind that words name; not those of `HyperRealistic` or `non-turbo`."""
     for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
-        if word in STEPS and before not in ("no", "non", "not") and not (word == "hyper" and after.startswith("real")):
+        if word in distilled and before not in ("no", "non", "not") and not (word == "hyper" and after.startswith("real")):
             return word
     return None
 

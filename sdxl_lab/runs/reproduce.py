@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from pydantic import ValidationError
 
-from sdxl_lab import comet
+from sdxl_lab import comet, families
 from sdxl_lab.datasets import sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.errors import LabError
@@ -252,19 +252,24 @@ def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | N
 
 
 def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIdentity:
-    """What the description's checkpoint is on this machine: the built-in one, or one of the hub at the commit it names."""
+    """What the description's checkpoint is on this machine: one that has a name here, or one of the hub at its commit."""
     from sdxl_lab.checkpoints import locating
 
-    pocket = locating.identify("pocket")
-    if wanted.digest == pocket.digest or wanted.name == "pocket":
-        return pocket
-    of_hub = wanted.name in locating.NAMED or locating.HUB_ID.fullmatch(wanted.name)
-    if of_hub and COMMITS.fullmatch(wanted.revision or ""):
+    here = [name for name in families.names() if not _is_published(name)]
+    identity = next((found for found in map(locating.identify, here) if wanted.digest == found.digest or wanted.name == found.name), None)
+    if identity is not None:
+        return identity
+    if (_is_published(wanted.name) or locating.HUB_ID.fullmatch(wanted.name)) and COMMITS.fullmatch(wanted.revision or ""):
         return wanted
     raise ReproduceError(
         f"checkpoint {wanted.name} of digest {wanted.digest[:12]} is neither the built-in one nor one of the hub; give its folder or file with "
         f"--checkpoint PATH{_hint(picture, 'checkpoint')}"
     )
+
+
+def _is_published(name: str) -> bool:
+    found = families.named(name)
+    return found is not None and isinstance(found[1], families.Published)
 
 
 def _compute(stamp: Stamp, threads: int | None) -> Compute:

@@ -10,18 +10,14 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Allowed:
-    """Stands for a field's description, as in `Annotated[str, Allowed(sources.allowed)]`.
+    """Marks a setting whose errors call allowed what is known only when it is asked, in place of a field's description."""
 
-    Attributes:
-        said: What errors call allowed.
-    """
-
-    said: Callable[[], str]
+    say: Callable[[], str]
 
     def __str__(self) -> str:
-        return self.said()
+        return self.say()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -204,14 +204,21 @@ def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
     section = _model(key, field)
     if section is not None and found["type"] != "value_error":
         return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(_keys(section))}{_hint(key, value, None)}"
-    description = _description(field)
-    if found["type"] == "value_error" and not description:
+    said = _said(field)
+    if found["type"] == "value_error" and not said:
         return f"{path}: {found['msg'].removeprefix('Value error, ')}"
-    allowed = description or "a value of another type"
+    allowed = said or "a value of another type"
     if found["type"] == "missing" and not isinstance(found["loc"][-1], int):
         return f"{path}: missing; allowed is {allowed}"
     reason = found["msg"].removeprefix("Value error, ") if found["type"] == "value_error" else None
     return f"{path}: got {_shown(value)}; allowed is {allowed}" + (f". {_sentence(reason)}" if reason else _hint(key, value, field))
+
+
+def _said(field: Any) -> str | None:
+    """What a field says is allowed."""
+    if field is None:
+        return None
+    return field.description or next((str(mark) for mark in field.metadata if isinstance(mark, Allowed | OneOf)), None)
 
 
 def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
@@ -265,13 +272,6 @@ def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
         if below and not inherited:
             paths += _paths(below, f"{prefix}{name}.")
     return [*paths, "outpaint.mode"] if model is Hyperparameters else paths
-
-
-def _description(field: Any) -> str | None:
-    """What a field allows, in words."""
-    if field is None:
-        return None
-    return next((str(mark) for mark in field.metadata if isinstance(mark, Allowed | OneOf)), field.description)
 
 
 def _hint(key: str, value: Any, field: Any) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -80,13 +80,13 @@ class CheckpointIdentity(Settings):
         name: Its name, for people.
         digest: Over its files, or its commits on the hub, hex.
         revision: The hub's commit, or None for local files.
-        family: `sdxl` for the real ones, `pocket` for the built-in one, `custom` for any other size.
+        family: `sdxl` for the real ones, `pocket` for the built-in one, `custom` for any other size, or one that somebody registered.
     """
 
     name: Text
     digest: Text
     revision: Text | None = None
-    family: Literal["sdxl", "pocket", "custom"]
+    family: Text
 
 
 class AdapterIdentity(Settings):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
+from sdxl_lab import families
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.places import misread
 from sdxl_lab.settings.choices import Allowed
@@ -101,7 +102,7 @@ class RunSpec(Settings):
     Attributes:
         name: The run's name, for people; the start of its folder's name.
         dataset: A folder, the built-in `pocket-scenes` or `pocket-forty`, or `workspace/name:version`; whatever a source of datasets recognizes.
-        checkpoint: `pocket`, `sdxl`, `sdxl-inpaint`, a folder, a hub id or a .safetensors file.
+        checkpoint: One of `families.names()`, such as `sdxl`, a folder, a hub id or a .safetensors file.
         samples: Names of the samples to edit, or None for all.
         tasks: What is done with each.
         hyperparameters: The sparse nested dictionary, holding only the keys that were given. Do not change it: copy it.
@@ -120,7 +121,7 @@ class RunSpec(Settings):
 
     name: Annotated[str, Field(strict=True, pattern=NAME_PATTERN)] = Field(description=NAME_ALLOWED)
     dataset: Annotated[_Place, Allowed(_datasets)]
-    checkpoint: _Place = Field(description="pocket, sdxl, sdxl-inpaint, a folder, a hub id or a .safetensors file")
+    checkpoint: Annotated[_Place, Allowed(lambda: f"{', '.join(families.names())}, a folder, a hub id or a .safetensors file")]
     samples: Annotated[tuple[Annotated[str, Field(strict=True, min_length=1)], ...] | None, AfterValidator(_unique)] = Field(
         default=None, min_length=1, description="a list of the samples' names, each once, or None for all"
     )

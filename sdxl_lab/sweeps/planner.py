@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from sdxl_lab import progress
+from sdxl_lab import families, progress
 from sdxl_lab.checkpoints import loading, locating
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
@@ -175,7 +175,7 @@ def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str,
     paths = {"runs_folder": str(Path(resolved.spec.runs_folder).absolute())}
     for name in ("dataset", "checkpoint"):
         written = getattr(resolved.spec, name)  # an alias of an artifact is a version by now
-        named = sources.source_of(written) is not sources.FOLDER if name == "dataset" else written in locating.NAMES
+        named = sources.source_of(written) is not sources.FOLDER if name == "dataset" else families.named(written) is not None
         local = Path(written).expanduser()
         paths[name] = str(local.absolute()) if not named and local.exists() else written
     compute = {"dtype": resolved.dtype, "threads": resolved.threads}

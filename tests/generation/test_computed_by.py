@@ -13,7 +13,6 @@ import torch
 
 from sdxl_lab.checkpoints.loading import Checkpoint, Sizes, key_of
 from sdxl_lab.checkpoints.outlines import computed_by
-from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.generation.generate import _Picture
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.resolved_spec import AdapterIdentity, CheckpointIdentity, DatasetIdentity, ResolvedSpec
@@ -32,12 +31,24 @@ PARTS: dict[str, tuple[tuple[Any, Any, Any], str]] = {
     "offload": (("none", "model", "sequential"), "models"),
     "precision": (("highest", "high", "medium"), "trajectory"),
     "dataset": (DIGESTS, "run_id"),
+    "family": (("sdxl", "pocket", "custom"), "models"),
     "name": (("one", "other", "third"), ""),
 }
 
 
 def names(
-    *, checkpoint: str, dtype: Any, vae: Any, threads: int, adapters: Any, device: str, offload: Any, precision: str, dataset: str, name: str
+    *,
+    checkpoint: str,
+    dtype: Any,
+    vae: Any,
+    threads: int,
+    adapters: Any,
+    device: str,
+    offload: Any,
+    precision: str,
+    dataset: str,
+    family: str,
+    name: str,
 ) -> dict[str, Hashable]:
     """
     What a picture's run, the picture, its models and its trajectory are called.
@@ -45,8 +56,8 @@ def names(
     settled = Compute(device=device, dtype=dtype, threads=threads, offload=offload, vae=vae)
     asked = {"compute": {"vae": vae, "offload": offload}}
     spec = RunSpec(name=name, dataset=name, checkpoint=name, hyperparameters=asked)
-    identity = CheckpointIdentity(name=name, digest=checkpoint, family="sdxl")
-    edit = spec.edit("star", "inpaint", prompt="a", negative_prompt=None, seed=1, defaults=defaults(identity), size=(64, 64))
+    identity = CheckpointIdentity(name=name, digest=checkpoint, family=family)
+    edit = spec.edit("star", "inpaint", prompt="a", negative_prompt=None, seed=1, defaults={}, size=(64, 64))
     resolved = ResolvedSpec(
         spec=spec,
         dataset=DatasetIdentity(name=name, digest=dataset),

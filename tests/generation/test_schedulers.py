@@ -10,8 +10,9 @@ import pytest
 import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline
 
-from sdxl_lab.checkpoints.locating import POCKET, identify
+from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.noise_schedules import is_common
+from sdxl_lab.families.pocket import WEIGHTS
 from sdxl_lab.generation.generate import generate
 from sdxl_lab.generation.trajectory import TrajectoryError, build_scheduler, steps_run, window
 from sdxl_lab.records import infotext
@@ -68,14 +69,14 @@ def test_a_registered_scheduler_is_known_everywhere(trailing, scene, tmp_path):
     assert edit.settings.denoising.scheduler == trailing
 
     image, mask = scene
-    pipeline: Any = StableDiffusionXLInpaintPipeline.from_pretrained(POCKET / "base", dtype=torch.float32, add_watermarker=False)
+    pipeline: Any = StableDiffusionXLInpaintPipeline.from_pretrained(WEIGHTS / "base", dtype=torch.float32, add_watermarker=False)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
     words: dict[str, Any] = dict(prompt=PROMPT, negative_prompt=NEGATIVE, generator=torch.Generator().manual_seed(SEED))
     size: dict[str, Any] = dict(width=128, height=128)
     expected = pipeline(image=image, mask_image=mask, strength=1.0, num_inference_steps=3, **size, **words).images[0]
     edit = make_edit(scheduler=trailing, num_inference_steps=3, strength=1.0)
-    made = generate(edit, image, mask, cpu(POCKET.parent / "weights"))
+    made = generate(edit, image, mask, cpu(WEIGHTS))
     assert made.working_size == (128, 128)
     assert same(expected, made.raw)
     assert "Sampler: Euler Trailing," in infotext.write(edit, identify("pocket"), size=(64, 64), version="0")

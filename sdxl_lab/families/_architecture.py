@@ -1,0 +1,29 @@
+"""What the families of Stable Diffusion XL's architecture share (arXiv:2307.01952)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sdxl_lab.families._family import Sizes
+
+BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
+INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
+FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
+SINGLE_FILES: Mapping[int | None, str] = {4: BASE, 9: INPAINT, None: REFINER}
+PIPELINES = {"inpaint": "StableDiffusionXLInpaintPipeline"}
+
+SMALL_SIDE_PX = 512
+"""Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
+
+
+def sizes(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> Sizes:
+    """How large a base's pictures are.
+
+    Args:
+        unet: Configuration of its UNet.
+        vae: The same of its VAE.
+    """
+    side_px = unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+    small = side_px < SMALL_SIDE_PX
+    return Sizes(area=side_px**2, max_area=side_px**2 * 3 // 2 if small else side_px**2, multiple=8 if small else 64)

@@ -1,0 +1,69 @@
+"""What is to be said of a family of checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the pictures are that a checkpoint was made for.
+
+    Attributes:
+        area: Pixels it was trained at.
+        max_area: Pixels it can make.
+        multiple: Of which the working size's sides are multiples, in pixels.
+    """
+
+    area: int
+    max_area: int
+    multiple: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Where a checkpoint is on the hub.
+
+    Attributes:
+        base: Repository of its base, `owner/name`.
+        refiner: The same of its refiner, or None.
+    """
+
+    base: str
+    refiner: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Checkpoints that are loaded and used in one way.
+
+    Attributes:
+        names: What people call its checkpoints, and where these are: on the hub, or in a folder with a base and perhaps a refiner beside it.
+        recognizes: Whether a folder or file that somebody gives by its path is of this family; nothing of it was checked yet.
+        pipelines: Name of diffusers' class by kind of work.
+        sizes: Of a base, by the configurations of its UNet and VAE.
+        num_inference_steps: Its own default; likewise `strength` and `guidance_scale`.
+        distilled: Words that name those of its checkpoints that were distilled to few steps, and how many these are; empty if there are none.
+        refiner_from: Share of the training timesteps from which its refiner was trained on, the least `high_noise_frac`; None if unknown.
+        gpu_dtype: What its UNets compute in on a GPU.
+        threads: CPU threads, or None for the machine's own.
+        fixed_vae: Repository of the VAE that `compute.vae` `fp16-fix` means, or None.
+        single_files: Repository whose configuration a single file shares: of a base by its UNet's input channels, under None of a refiner.
+    """
+
+    pipelines: Mapping[str, str]
+    sizes: Callable[[Mapping[str, Any], Mapping[str, Any]], Sizes]
+    names: Mapping[str, Path | Published] = field(default_factory=dict)
+    recognizes: Callable[[Path], bool] = lambda path: False
+    num_inference_steps: int = 70
+    strength: float = 0.99
+    guidance_scale: float = 7.5
+    distilled: Mapping[str, int] = field(default_factory=dict)
+    refiner_from: float | None = None
+    gpu_dtype: str = "float16"
+    threads: int | None = None
+    fixed_vae: str | None = None
+    single_files: Mapping[int | None, str] = field(default_factory=dict)

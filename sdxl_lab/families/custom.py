@@ -1,0 +1,14 @@
+"""Whatever else has Stable Diffusion XL's architecture, in any size, those among it that were distilled to few steps."""
+
+from __future__ import annotations
+
+from sdxl_lab.families._architecture import FIXED_VAE, PIPELINES, SINGLE_FILES, sizes
+from sdxl_lab.families._family import Family
+
+CUSTOM = Family(
+    pipelines=PIPELINES,
+    sizes=sizes,
+    distilled={"turbo": 4, "lightning": 8, "hyper": 8, "lcm": 8, "dmd": 4},
+    fixed_vae=FIXED_VAE,
+    single_files=SINGLE_FILES,
+)
