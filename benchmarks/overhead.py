@@ -21,7 +21,8 @@ from PIL import Image
 from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.families.pocket import WEIGHTS
 from sdxl_lab.generation.generate import generate
-from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings
+from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
+from sdxl_lab.spec.edit import Edit
 
 
 def scene(side_px: int) -> tuple[Image.Image, Image.Image]:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sdxl_lab.settings.sections import Edit
+    from sdxl_lab.spec.edit import Edit
 
 LOAD = """
 import time

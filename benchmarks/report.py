@@ -19,7 +19,7 @@ TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
 from sdxl_lab.records.folder import RunFolder  # noqa: E402
-from sdxl_lab.settings.sections import Edit  # noqa: E402
+from sdxl_lab.spec.edit import Edit  # noqa: E402
 from sdxl_lab.spec.generated import Generated  # noqa: E402
 from sdxl_lab.spec.resolved_spec import ResolvedSpec  # noqa: E402
 from sdxl_lab.viewing.report import write_report  # noqa: E402

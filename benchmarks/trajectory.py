@@ -15,7 +15,8 @@ from overhead import scene
 from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.generation.generate import Generated, generate
 from sdxl_lab.generation.trajectory import TrajectoryCache
-from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings
+from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
+from sdxl_lab.spec.edit import Edit
 
 FRACTIONS = (None, 0.5, 0.6, 0.7, 0.8, 0.9)
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from sdxl_lab.runs.experiment import finish, load, run
     from sdxl_lab.runs.reproduce import reproduce
     from sdxl_lab.runs.resolution import fetch, home, resolve
-    from sdxl_lab.settings.sections import Canvas, Conditioning, Denoising, Edit, EditSettings, ImageReading, Mask, Refiner
+    from sdxl_lab.settings.sections import Canvas, Conditioning, Denoising, EditSettings, ImageReading, Mask, Refiner
+    from sdxl_lab.spec.edit import Edit
     from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters
     from sdxl_lab.spec.run_spec import RunSpec, SpecError
     from sdxl_lab.sweeps.planner import plan
@@ -93,7 +94,7 @@ _ROOMS = {
     "as_parameters": "spec.resolved_spec",
     "ResolvedSpec": "spec.resolved_spec",
     "generate": "generation.generate",
-    "Edit": "settings.sections",
+    "Edit": "spec.edit",
     "EditSettings": "settings.sections",
     "ImageReading": "settings.sections",
     "Denoising": "settings.sections",

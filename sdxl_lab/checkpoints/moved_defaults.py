@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.settings.documents import RELEASES, Neutral, later_fields
 from sdxl_lab.settings.hyperparams import HyperparameterError, flatten, get, merge, replace
-from sdxl_lab.settings.sections import Edit, EditSettings
+from sdxl_lab.settings.sections import EditSettings
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 

@@ -18,8 +18,8 @@ from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import family_of
 from sdxl_lab.settings.dilation import AUTO
 from sdxl_lab.settings.hyperparams import merge
-from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.cautions import FewSteps, Traits
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.parameters import problems
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import SpecError

@@ -24,8 +24,8 @@ from sdxl_lab.generation.stage import Stage
 from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, window
 from sdxl_lab.images import masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
-from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.cautions import CautionWarning, cautions
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import as_it_matters
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sdxl_lab.generation.regions import sides
 from sdxl_lab.images import masks, pictures
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 
 
 def as_edited(edit: Edit, image: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops
 
 from sdxl_lab.checkpoints.loading import Sizes
 from sdxl_lab.images import masks
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import as_it_matters
 
 CELL_PX = 8

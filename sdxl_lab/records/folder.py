@@ -20,7 +20,7 @@ from sdxl_lab.records.picture import Picture, file_name, to_line
 from sdxl_lab.records.prompts import prompts_table, step_of
 from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.records.stamps import as_note, stamp_of, stamped_png
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.wording import counted

@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 from sdxl_lab.settings.schedulers import SCHEDULERS
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
 KEYWORD = "parameters"

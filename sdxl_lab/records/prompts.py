@@ -8,7 +8,7 @@ from typing import Any
 
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import flatten
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.records.picture import UNREADABLE, Picture, from_line, is_whole, pixels_of
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 
 

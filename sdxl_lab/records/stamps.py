@@ -14,7 +14,7 @@ from PIL import Image
 from sdxl_lab.errors import LabError
 from sdxl_lab.images.png import PngError, png, text_in
 from sdxl_lab.records import infotext, machine
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import SpecError
 from sdxl_lab.wording import UNSEEN, printable

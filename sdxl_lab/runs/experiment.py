@@ -21,7 +21,7 @@ from sdxl_lab.records import machine
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.runs.resolution import Resolved, fetch, home, resolve, title
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tracking import tracker
 

@@ -13,7 +13,8 @@ from sdxl_lab.generation.regions import require_cells, settled
 from sdxl_lab.generation.trajectory import TrajectoryError, Window, build_scheduler, steps_run, window
 from sdxl_lab.images.masks import MaskError
 from sdxl_lab.settings.documents import canonical
-from sdxl_lab.settings.sections import Canvas, Denoising, Edit, EditSettings, Mask, Mode, Task
+from sdxl_lab.settings.sections import Canvas, Denoising, EditSettings, Mask, Mode, Task
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import as_it_matters
 
 

@@ -25,7 +25,8 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp, read_stated
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.reproduction import Conditions, PixelDifference, Reproduction
-from sdxl_lab.settings.sections import Compute, Edit
+from sdxl_lab.settings.sections import Compute
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.parameters import problems
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.wording import printable

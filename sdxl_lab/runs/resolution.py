@@ -19,8 +19,8 @@ from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.stamps import as_note
-from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.cautions import cautions
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.wording import counted

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sdxl_lab.settings.hyperparams import flatten
-from sdxl_lab.settings.sections import Edit, EditSettings
+from sdxl_lab.settings.sections import EditSettings
+from sdxl_lab.spec.edit import Edit
 
 DEFAULTS = flatten(EditSettings().model_dump())
 

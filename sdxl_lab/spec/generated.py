@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,22 +12,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from sdxl_lab.settings.documents import canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import (
-    Canvas,
-    Compute,
-    Conditioning,
-    Denoising,
-    Edit,
-    EditSettings,
-    ImageReading,
-    Mask,
-    Mode,
-    Refiner,
-    Settings,
-    Task,
-    Text,
-)
+from sdxl_lab.settings.sections import Canvas, Compute, Conditioning, Denoising, EditSettings, ImageReading, Mask, Mode, Refiner, Settings, Task, Text
 from sdxl_lab.spec.computed_by import ComputedBy
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.parameters import plain, problems
 from sdxl_lab.spec.run_spec import RUNS_FOLDER, TASKS, RunSpec, SpecError
 

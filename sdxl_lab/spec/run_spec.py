@@ -15,7 +15,8 @@ from sdxl_lab.settings.choices import Allowed
 from sdxl_lab.settings.credentials import saved_by_papermill, without_credentials
 from sdxl_lab.settings.dilation import with_kernel
 from sdxl_lab.settings.hyperparams import merge
-from sdxl_lab.settings.sections import DEFAULT_SEED, Canvas, Compute, Edit, EditSettings, Hyperparameters, Settings, Task
+from sdxl_lab.settings.sections import DEFAULT_SEED, Canvas, Compute, EditSettings, Hyperparameters, Settings, Task
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.parameters import plain, problems, without_nulls
 
 TASKS: tuple[Task, ...] = ("inpaint", "outpaint")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sdxl_lab.settings.hyperparams import flatten
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 
 

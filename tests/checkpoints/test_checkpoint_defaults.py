@@ -16,7 +16,8 @@ from sdxl_lab.generation.generate import generate
 from sdxl_lab.generation.trajectory import build_scheduler
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.schedulers import SCHEDULERS
-from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings
+from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.datasets import write_dataset

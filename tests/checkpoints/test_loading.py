@@ -16,7 +16,8 @@ from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.generation.generate import generate
-from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings
+from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
+from sdxl_lab.spec.edit import Edit
 from tests.support.single_file import write_single_file
 
 STEM = "diffusion_pytorch_model"

@@ -84,7 +84,8 @@ def test_another_process_makes_the_same_pictures(random_pair, scene, tmp_path):
 from PIL import Image
 from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.generation.generate import generate
-from sdxl_lab.settings.sections import Compute, Edit
+from sdxl_lab.settings.sections import Compute
+from sdxl_lab.spec.edit import Edit
 checkpoint = load({str(random_pair)!r}, Compute(device="cpu", threads=1))
 for index, text in enumerate({[one.model_dump_json() for one in edits]!r}):
     generate(Edit.model_validate_json(text), Image.open("image.png"), Image.open("mask.png"), checkpoint).raw.save(f"{{index}}.png")

@@ -19,7 +19,8 @@ PICTURE = """
 import numpy as np
 from PIL import Image
 from sdxl_lab.generation.generate import generate
-from sdxl_lab.settings.sections import Denoising, Edit, EditSettings
+from sdxl_lab.settings.sections import Denoising, EditSettings
+from sdxl_lab.spec.edit import Edit
 settings = EditSettings(denoising=Denoising(num_inference_steps=4, high_noise_frac=0.6))
 image, mask = Image.new("RGB", (64, 64), "red"), Image.fromarray(np.eye(64, dtype=np.uint8).repeat(8, 0)[:64] * 255)
 made = generate(Edit(sample="disc", task="inpaint", prompt="a red star", seed=3, settings=settings), image, mask, models)

@@ -12,7 +12,8 @@ from sdxl_lab.metrics import COLOURS, measure, name_colour, shows_colour
 from sdxl_lab.pocket import world
 from sdxl_lab.runs.experiment import _expected
 from sdxl_lab.runs.resolution import fetch
-from sdxl_lab.settings.sections import Edit, EditSettings, Task
+from sdxl_lab.settings.sections import EditSettings, Task
+from sdxl_lab.spec.edit import Edit
 from tests.support.runs import generated
 
 COUNT = 100

@@ -18,7 +18,8 @@ from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.errors import LabError
 from sdxl_lab.generation.generate import generate
 from sdxl_lab.progress import Doing, signs
-from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings
+from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.sweeps import board, executors
 from sdxl_lab.sweeps.attempts import Attempts
 from tests.conftest import write_checkpoint

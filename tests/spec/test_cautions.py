@@ -18,8 +18,8 @@ from sdxl_lab.checkpoints.own_defaults import defaults, traits
 from sdxl_lab.generation.generate import generate
 from sdxl_lab.generation.trajectory import TrajectoryCache
 from sdxl_lab.settings.hyperparams import flatten, merge, replace
-from sdxl_lab.settings.sections import Edit
 from sdxl_lab.spec.cautions import CautionWarning, FewSteps, Traits, cautions
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 from tests import conftest

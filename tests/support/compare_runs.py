@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.settings.sections import Edit, Task
+from sdxl_lab.settings.sections import Task
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.runs import made_for

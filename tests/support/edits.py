@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sdxl_lab.checkpoints.loading import Checkpoint, load
-from sdxl_lab.settings.sections import Canvas, Compute, Denoising, Edit, EditSettings, Mask, Refiner
+from sdxl_lab.settings.sections import Canvas, Compute, Denoising, EditSettings, Mask, Refiner
+from sdxl_lab.spec.edit import Edit
 
 PROMPT, NEGATIVE, SEED, STEPS = "a red star on grass", "blurry", -732, 6
 

@@ -25,13 +25,15 @@ def grow(folder: Path, field: str, sections: tuple[str, ...] = SECTIONS) -> Path
     for heavy in HEAVY:
         (package / "pocket" / heavy).symlink_to(SOURCE / "pocket" / heavy)
     (folder / "notebooks").symlink_to(SOURCE.parent / "notebooks")
-    settings = package / "settings" / "sections.py"
-    lines = settings.read_text().splitlines()
-    classes = {node.name: node for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.ClassDef)}
-    assert set(sections) <= classes.keys()
-    for section in sorted(sections, key=lambda name: -classes[name].lineno):
-        lines.insert(classes[section].end_lineno or 0, f"    {field}")
-    settings.write_text("\n".join(lines) + "\n")
+    grown: list[str] = []
+    for file in (package / "settings" / "sections.py", package / "spec" / "edit.py"):
+        lines = file.read_text().splitlines()
+        classes = {node.name: node for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.ClassDef) and node.name in sections}
+        for node in sorted(classes.values(), key=lambda node: -node.lineno):
+            lines.insert(node.end_lineno or 0, f"    {field}")
+        file.write_text("\n".join(lines) + "\n")
+        grown += classes
+    assert sorted(grown) == sorted(sections)
     return folder
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.settings.sections import Edit, Task
+from sdxl_lab.settings.sections import Task
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec

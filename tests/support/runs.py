@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sdxl_lab.settings.sections import Edit, EditSettings, Task
+from sdxl_lab.settings.sections import EditSettings, Task
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.run_spec import RunSpec
 
 PARAMETERS: dict[str, Any] = {"name": "octopus", "dataset": "pocket-scenes", "checkpoint": "pocket"}

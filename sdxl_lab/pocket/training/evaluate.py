@@ -30,7 +30,8 @@ from sdxl_lab.pocket.training.fidelity import noise_errors, peak_signal_to_noise
 from sdxl_lab.pocket.training.judge import Judge, Verdict, load_judge
 from sdxl_lab.pocket.training.sheet import SHEET, draw_sheet
 from sdxl_lab.pocket.world import COLOURS, Scene, caption, draw, object_mask, sample_scene
-from sdxl_lab.settings.sections import Compute, Denoising, Edit, EditSettings, Mask, Refiner
+from sdxl_lab.settings.sections import Compute, Denoising, EditSettings, Mask, Refiner
+from sdxl_lab.spec.edit import Edit
 
 FIRST_SEED = 5_000_000
 GUIDANCE_SCALE = 6.0

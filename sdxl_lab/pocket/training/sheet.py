@@ -12,7 +12,8 @@ from sdxl_lab.images.grid import contact_sheet
 from sdxl_lab.images.masks import dilate
 from sdxl_lab.pocket.dataset import five
 from sdxl_lab.pocket.world import EMPTY
-from sdxl_lab.settings.sections import Canvas, Denoising, Edit, EditSettings, Mask, Mode
+from sdxl_lab.settings.sections import Canvas, Denoising, EditSettings, Mask, Mode
+from sdxl_lab.spec.edit import Edit
 
 SHEET = Path(__file__).parents[1] / "contact-sheet.png"
 DILATED = Mask(kernel_size=17)

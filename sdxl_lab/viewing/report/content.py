@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.settings.hyperparams import shortest
-from sdxl_lab.settings.sections import Edit
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.viewing import flattened
 from sdxl_lab.viewing.compare import telling_names, words_of
