@@ -19,7 +19,7 @@ from rich.console import Console
 
 from sdxl_lab.settings.arguments import laid_over
 from sdxl_lab.settings.hyperparams import get
-from sdxl_lab.settings.sections import Hyperparameters
+from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.spec.parameters import takes_text
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tracking.pushing import print_status
@@ -115,7 +115,7 @@ def test_texts_are_what_the_schema_calls_strings():
                 )
         return found
 
-    schema = Hyperparameters.model_json_schema()
+    schema = hyperparameters().model_json_schema()
     expected = leaves(schema, schema["$defs"], "hyperparameters.")
     top = RunSpec.model_json_schema()
     expected |= leaves({"properties": {name: field for name, field in top["properties"].items() if name != "hyperparameters"}}, {})

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.datasets import notes
-from sdxl_lab.datasets.metadata_fields import TASKS
-from sdxl_lab.datasets.samples import ArtifactError, Sample, read_samples
+from sdxl_lab.datasets.samples import ArtifactError, Sample, read_samples, tasks_of
 from sdxl_lab.files.digests import digest_of
 
 
@@ -36,7 +35,7 @@ class Dataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of its files before anything is made from them, though it is no fault: one line each."""
-        missing = [(sample.name, task) for sample in self.samples for task in TASKS if not sample.has_prompt(task)]
+        missing = [(sample.name, task) for sample in self.samples for task in tasks_of(self.samples) if not sample.has_prompt(task)]
         return (*notes.of_samples(self.samples), *notes.without_prompt(missing))
 
     def sample(self, name: str) -> Sample:

@@ -8,14 +8,13 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any
 
-from sdxl_lab.settings.sections import Denoising, Mask, OutpaintHyperparameters
+from sdxl_lab.settings.sections import Denoising, Mask
+from sdxl_lab.tasks import TASKS
 
-TASKS = ("inpaint", "outpaint")
 WORDS = ("prompt", "negative_prompt", "seed")
 """What a sample says of one task."""
 
 TOP_FIELDS = ("samples",)
-SAMPLE_FIELDS = ("name", "image", "mask", *TASKS)
 
 CUTOFF = 0.87
 """How alike two long names are, by difflib's ratio: two slips in `negativ_promt` make 0.92."""
@@ -29,15 +28,16 @@ ELSEWHERE = {
     "seed": ("random_seed", "manual_seed", "noise_seed"),
     "image": ("image_path", "image_file", "file_name", "filename", "init_image", "input_image", "source_image"),
     "mask": ("mask_path", "mask_file", "mask_image", "mask_img", "segmentation_mask"),
-    "inpaint": ("inpainting",),
-    "outpaint": ("outpainting",),
 }
 """What other tools and dataset formats call our fields."""
 
 SETTINGS = {key: f"{name}.{key}" for name, section in (("denoising", Denoising), ("mask", Mask)) for key in section.model_fields}
 """Settings that are looked for at each level, by the last part of their dotted path; in a task, the sections too."""
 
-SETTINGS_OF_A_TASK = SETTINGS | {key: key for key in OutpaintHyperparameters.model_fields if key not in (*WORDS, "mask")}
+
+def sample_fields() -> tuple[str, ...]:
+    """The fields that are read of a sample."""
+    return ("name", "image", "mask", *TASKS)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Meaning:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (self.field, *ELSEWHERE.get(self.field, ()))
+        return (self.field, *ELSEWHERE.get(self.field, ()), *([f"{self.field}ing"] if self.field in TASKS else []))
 
 
 def misplaced(written: Mapping[str, Any], valid: tuple[str, ...], task: str = "") -> str | None:
@@ -66,13 +66,13 @@ def misplaced(written: Mapping[str, Any], valid: tuple[str, ...], task: str = ""
 
     Args:
         written: An object of metadata.json.
-        valid: The fields that are read there: `TOP_FIELDS`, `SAMPLE_FIELDS` or `WORDS`.
+        valid: The fields that are read there: `TOP_FIELDS`, `sample_fields()` or `WORDS`.
         task: Which one `WORDS` are of.
 
     Returns:
         What to say of the first such field; None if there is none.
     """
-    settings = SETTINGS_OF_A_TASK if valid == WORDS else SETTINGS
+    settings = SETTINGS | _sections_of_tasks() if valid == WORDS else SETTINGS
     meanings = list(_meanings(written, valid, task))
     for key in (key for key in written if key not in valid):
         if path := settings.get(key):
@@ -89,13 +89,13 @@ def _meanings(written: Mapping[str, Any], valid: tuple[str, ...], task: str) -> 
     yield from (_Meaning(field, field, written.get(field) is not None) for field in valid)
     if valid == TOP_FIELDS:
         samples = _mappings(written.get("samples"))
-        for field in SAMPLE_FIELDS:
+        for field in sample_fields():
             yield _Meaning(field, f"{field} of each sample in samples", _all_say(field, samples))
         for word in WORDS:
             yield _Meaning(word, f"{word} of each sample in samples", _all_say(word, [words for sample in samples for words in _tasks(sample)]))
-    elif valid == SAMPLE_FIELDS:
+    elif valid == sample_fields():
         for word in WORDS:
-            yield _Meaning(word, f"{word} in the sample's inpaint or outpaint", _all_say(word, _tasks(written)))
+            yield _Meaning(word, f"{word} in the sample's {' or '.join(TASKS)}", _all_say(word, _tasks(written)))
         for other in TASKS:
             for word in WORDS:
                 yield _Meaning(f"{other}_{word}", f"{word} in the sample's {other}", _all_say(word, _mappings([written.get(other)])))
@@ -103,6 +103,10 @@ def _meanings(written: Mapping[str, Any], valid: tuple[str, ...], task: str) -> 
     else:
         yield from (_Meaning(f"{task}_{word}", word, written.get(word) is not None) for word in WORDS)
         yield from (_Meaning(field, f"{field} of the sample, beside its name") for field in ("image", "mask", *TASKS))
+
+
+def _sections_of_tasks() -> dict[str, str]:
+    return {key: key for task in TASKS.values() for key in task.takes.model_fields if key not in (*WORDS, "mask")}
 
 
 def _tasks(sample: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from sdxl_lab import progress
-from sdxl_lab.datasets.metadata_fields import SAMPLE_FIELDS, TASKS, TOP_FIELDS, WORDS, misplaced
+from sdxl_lab.datasets.metadata_fields import TOP_FIELDS, WORDS, misplaced, sample_fields
 from sdxl_lab.errors import LabError
 from sdxl_lab.images import mask_checks, masks, pictures
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted
 
 _T = TypeVar("_T")
@@ -62,8 +63,8 @@ class Sample:
         name: Unique in its dataset and fit to name a folder.
         image_path: The picture's file.
         size: Its width and height in pixels, upright.
-        mask_path: The mask's file; None is enough only for extending the canvas.
-        tasks: By task ("inpaint", "outpaint"); a task that the metadata doesn't mention is absent.
+        mask_path: The mask's file; None is enough for tasks that need none, such as extending the canvas.
+        tasks: By task; one that the metadata doesn't mention is absent.
         extra: Fields that the lab doesn't know, as they were written.
         image_sha256: The picture file's SHA-256 when it was fetched; None skips the comparison.
         mask_sha256: The same of the mask's file.
@@ -106,6 +107,12 @@ class Sample:
             ArtifactError: The file can't be read, or has changed since it was fetched.
         """
         return None if self.mask_path is None else _read(self.mask_path, masks.binarize, self.mask_sha256)[0]
+
+
+def tasks_of(samples: Iterable[Sample]) -> tuple[str, ...]:
+    """The tasks that samples are about: those of which one speaks, and those that a run makes by default."""
+    spoken = {name for sample in samples for name in sample.tasks}
+    return tuple(name for name, task in TASKS.items() if task.is_default or name in spoken)
 
 
 def read_samples(folder: Path, *, as_recorded: bool = False) -> tuple[tuple[Sample, ...], dict[str, Any]]:
@@ -179,7 +186,7 @@ def _read_metadata(folder: Path, *, as_recorded: bool) -> tuple[list[Any], dict[
 def _read_sample(folder: Path, entry: object, *, as_recorded: bool) -> Sample:
     if not isinstance(entry, dict):
         raise ArtifactError(f'a sample must be an object with at least "name" and "image", got {_kind(entry)}')
-    if not as_recorded and (found := misplaced(entry, SAMPLE_FIELDS)):
+    if not as_recorded and (found := misplaced(entry, sample_fields())):
         raise ArtifactError(found)
     name = _check_name(entry.get("name"))
     image_path = _resolve_inside(folder, entry.get("image"), "image")
@@ -196,7 +203,7 @@ def _read_sample(folder: Path, entry: object, *, as_recorded: bool) -> Sample:
         image_path=image_path,
         mask_path=mask_path,
         tasks=tasks,
-        extra={key: value for key, value in entry.items() if key not in SAMPLE_FIELDS},
+        extra={key: value for key, value in entry.items() if key not in sample_fields()},
         image_sha256=image_sha256,
         mask_sha256=mask_sha256,
         facts=facts,

@@ -38,7 +38,7 @@ def generate(
     Args:
         edit: What to paint, and every setting. Steps, strength and guidance that code left open are the checkpoint's own, as parameters have it.
         image: The sample's image, any size.
-        mask: The sample's mask of that size, white is the object; None only for outpainting with mode `canvas`.
+        mask: The sample's mask of that size, white is the object; None where the task needs none.
         checkpoint: The loaded models.
         trajectories: What earlier pictures left to build on; None remembers nothing beyond this picture. The result is the same.
 

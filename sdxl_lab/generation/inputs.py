@@ -9,7 +9,6 @@ from typing import Any
 
 from PIL import Image
 
-from sdxl_lab.generation.regions import sides
 from sdxl_lab.images import masks, pictures
 from sdxl_lab.spec.edit import Edit
 
@@ -24,10 +23,8 @@ def as_edited(edit: Edit, image: Image.Image) -> Image.Image:
     Raises:
         MaskError: The canvas cannot be extended so.
     """
-    image = pictures.rgb(image, **edit.settings.image.model_dump())
-    if edit.settings.mode != "canvas":
-        return image
-    return masks.extend_canvas(image, **sides(edit), fill=edit.settings.canvas.fill, seed=edit.seed)
+    image, canvas = pictures.rgb(image, **edit.settings.image.model_dump()), edit.settings.canvas
+    return masks.extend_canvas(image, **canvas.sides, fill=canvas.fill, seed=edit.seed) if canvas.extends else image
 
 
 @dataclass(frozen=True, kw_only=True)

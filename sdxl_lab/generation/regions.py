@@ -1,4 +1,4 @@
-"""What of a picture is repainted: the sample's mask without specks, inverted, dilated, or the canvas around it; and brought to the working size."""
+"""What of a picture is repainted, as its task says, and what that is at the working size."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from PIL import Image, ImageChops
 
 from sdxl_lab.checkpoints.loading import Sizes
 from sdxl_lab.images import masks
+from sdxl_lab.settings.sections import Conditioning, Denoising, EditSettings, Refiner
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import as_it_matters
+from sdxl_lab.tasks import TASKS
 
 CELL_PX = 8
 """Side of a latent cell, in pixels at the working size."""
@@ -30,12 +32,14 @@ class Regions:
         composited: What of that is composited, less than all where an extended canvas overlaps the input; of the same size.
         scaled: `repainted` as the UNets see it, at the working size.
         has_ignored: Whether specks were left out.
+        parts: What people call the white regions of `repainted`.
     """
 
     repainted: Image.Image
     composited: Image.Image
     scaled: Image.Image
     has_ignored: bool = False
+    parts: str = "regions to repaint"
 
     def same_as(self, other: Regions) -> bool:
         """Whether the same picture comes of both."""
@@ -73,8 +77,7 @@ def sizes_of(edit: Edit, size: tuple[int, int], sizes: Sizes) -> tuple[tuple[int
         size: (width, height) of the sample's picture, in pixels; so are both that are returned.
         sizes: What the checkpoint was made for.
     """
-    added = sides(edit) if edit.settings.mode == "canvas" else dict.fromkeys(("left_px", "right_px", "top_px", "bottom_px"), 0)
-    edited = (size[0] + added["left_px"] + added["right_px"], size[1] + added["top_px"] + added["bottom_px"])
+    edited = edit.settings.canvas.around(size)
     return edited, working_size(edited, at_scale_of=size, sizes=sizes)
 
 
@@ -84,37 +87,34 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
     Args:
         edit: What to paint, and every setting.
         size: (width, height) of the sample's picture, in pixels.
-        mask: The sample's mask of that size, white is the object; None only for outpainting with mode `canvas`.
+        mask: The sample's mask of that size, white is the object; None where the task needs none.
         sizes: What the checkpoint was made for.
 
     Raises:
         MaskError: There is no mask, the canvas cannot be extended so, or nothing would be repainted; the message names sample and task.
     """
-    settings, (_, scaled_size) = edit.settings, sizes_of(edit, size, sizes)
-    if settings.mode == "canvas":
-        try:
-            repainted, composited = (masks.canvas_mask(size, **sides(edit), overlap_px=px) for px in (settings.canvas.overlap_px, 0))
-        except masks.MaskError as error:
-            raise masks.MaskError(f"{_named(edit)}: {error}") from None
-        repainted = masks.dilate(repainted, settings.mask.kernel_size, settings.mask.iterations)
-        return Regions(repainted=repainted, composited=composited, scaled=_scaled(repainted, scaled_size))
-    if mask is None:
-        raise masks.MaskError(
-            f"{_named(edit)}: the sample has no mask, and {edit.task} repaints by mask; add one to its metadata, or outpaint with mode canvas."
-        )
-    if mask.size != size:
-        got = f"{mask.width}x{mask.height} and the image {size[0]}x{size[1]}"
-        raise masks.MaskError(f"{_named(edit)}: the mask is {got}; they must have one size: redraw or resize the mask.")
-    mask, ignores = masks.binarize(mask), settings.mask.specks == "ignore"
-    # A speck is looked for before it is dilated, and again at the working size, where thin parts of the mask may have come apart. There black
-    # ones are none: a corner that a dilated region leaves is no fault of the mask.
-    cleaned = masks.without_specks(mask, CELL_PX**2 * size[0] * size[1] / (scaled_size[0] * scaled_size[1])) if ignores else mask
-    object_or_background = masks.invert(cleaned) if settings.mode == "background" else cleaned
-    repainted = masks.dilate(object_or_background, settings.mask.kernel_size, settings.mask.iterations)
-    scaled = _scaled(repainted, scaled_size)
-    seen = masks.without_specks(scaled, CELL_PX**2, holes=False) if ignores else scaled
-    has_ignored = any(ImageChops.difference(*pair).getbbox() for pair in ((mask, cleaned), (scaled, seen)))
-    return Regions(repainted=repainted, composited=repainted, scaled=seen, has_ignored=has_ignored)
+    task, settings = TASKS[edit.task], edit.settings
+    mask = _of_sample(edit, size, mask) if "mask" in task.needs(settings) else None
+    _, (width, height) = sizes_of(edit, size, sizes)
+    try:
+        area = task.area(settings, size, mask, CELL_PX**2 * size[0] * size[1] / (width * height))
+    except masks.MaskError as error:
+        raise masks.MaskError(f"{_named(edit)}: {error}") from None
+    scaled = masks.binarize(area.repainted.resize((width, height), Image.Resampling.LANCZOS))
+    # Black specks are none here: a corner that a dilated region leaves is no fault of the mask.
+    seen = masks.without_specks(scaled, CELL_PX**2, holes=False) if area.ignores_specks else scaled
+    return Regions(
+        repainted=area.repainted,
+        composited=area.composited,
+        scaled=seen,
+        has_ignored=area.has_ignored or ImageChops.difference(scaled, seen).getbbox() is not None,
+        parts=area.parts,
+    )
+
+
+def placing(settings: EditSettings) -> EditSettings:
+    """The settings without those that decide what is painted, but not where: two edits of one task that differ in these alone have one region."""
+    return settings.model_copy(update={"denoising": Denoising(), "refiner": Refiner(), "conditioning": Conditioning()})
 
 
 def settled(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: Sizes) -> Regions:
@@ -147,20 +147,22 @@ def require_cells(edit: Edit, found: Regions) -> None:
         across, down = width / scaled.width, height / scaled.height
         left, top, right, bottom = lost[0]
         box = f"{math.ceil((right - left) * across)}x{math.ceil((bottom - top) * down)} pixels at ({round(left * across)}, {round(top * down)})"
-        what = "holes in the object's mask" if edit.settings.mode == "background" else "regions to repaint"
         raise masks.MaskError(
-            f"{_named(edit)}: {len(lost)} of the {what} would vanish, the first about {box}: at the working size of {scaled.width}x{scaled.height}, "
-            f"latent_mask nearest looks at one pixel in {CELL_PX}x{CELL_PX} only. Take mask.latent_mask cover, dilate it, or clean it"
+            f"{_named(edit)}: {len(lost)} of the {found.parts} would vanish, the first about {box}: "
+            f"at the working size of {scaled.width}x{scaled.height}, latent_mask nearest looks at one pixel in "
+            f"{CELL_PX}x{CELL_PX} only. Take mask.latent_mask cover, dilate it, or clean it"
         )
 
 
-def sides(edit: Edit) -> dict[str, int]:
-    """How far the canvas is extended: side to pixels of the input."""
-    return {name: getattr(edit.settings.canvas, name) for name in ("left_px", "right_px", "top_px", "bottom_px")}
-
-
-def _scaled(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return masks.binarize(mask.resize(size, Image.Resampling.LANCZOS))
+def _of_sample(edit: Edit, size: tuple[int, int], mask: Image.Image | None) -> Image.Image:
+    if mask is None:
+        raise masks.MaskError(
+            f"{_named(edit)}: the sample has no mask, and {edit.task} repaints by mask; add one to its metadata, or outpaint with mode canvas."
+        )
+    if mask.size != size:
+        got = f"{mask.width}x{mask.height} and the image {size[0]}x{size[1]}"
+        raise masks.MaskError(f"{_named(edit)}: the mask is {got}; they must have one size: redraw or resize the mask.")
+    return mask
 
 
 def _named(edit: Edit) -> str:

@@ -52,6 +52,11 @@ def digest_of_pixels(image: Image.Image) -> str:
     return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
 
 
+def digests_of_pixels(images: Mapping[str, Image.Image]) -> dict[str, str]:
+    """Identify pictures by their names, each as `digest_of_pixels` does."""
+    return {name: digest_of_pixels(image) for name, image in images.items()}
+
+
 def text_in(picture: Path, keyword: str, *, most_bytes: int) -> bytes | None:
     """Read a text chunk of a file that may come from anywhere.
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, write_whole
 from sdxl_lab.files.locks import LockError, locked
-from sdxl_lab.images.png import digest_of_pixels, png
+from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels, png
 from sdxl_lab.records import machine
 from sdxl_lab.records.picture import Picture, file_name, to_line
 from sdxl_lab.records.prompts import prompts_table, step_of
@@ -23,6 +23,7 @@ from sdxl_lab.records.stamps import as_note, stamp_of, stamped_png
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.tasks import RESULT, TASKS, Role
 from sdxl_lab.wording import counted
 
 RECORD_FORMAT = 1
@@ -79,7 +80,7 @@ class RunFolder(RunFiles):
         self._require_open()
         if edit not in self.resolved.edits:
             raise RecordError(f"{edit.sample} ({edit.task}) is not one of the edits of {self.path.name}; give an edit of the run that was opened")
-        folder = self.images_folder / file_name(edit.sample)
+        folder, task = self.images_folder / file_name(edit.sample), TASKS[edit.task]
         digest = digest_of_pixels(made.image)
         picture = Picture(
             sample=edit.sample,
@@ -88,9 +89,7 @@ class RunFolder(RunFiles):
             prompt=edit.prompt,
             negative_prompt=edit.negative_prompt,
             seed=edit.seed,
-            image=folder / f"{edit.task}.png",
-            input_image=folder / ("input.png" if not edit.settings.canvas.extends else f"{edit.task}-input.png"),
-            mask_image=folder / f"{edit.task}-mask.png",
+            files={role.name: folder / task.file_of(role, edit.settings) for role in task.roles},
             width=made.image.width,
             height=made.image.height,
             working_width=made.working_size[0],
@@ -101,7 +100,7 @@ class RunFolder(RunFiles):
             seconds=round(float(made.seconds), 6),
             sha256=digest,
             metrics={name: float(number) for name, number in (metrics or {}).items()},
-            picture_id=self.resolved.picture_id(edit, input_sha256=digest_of_pixels(made.input_image), mask_sha256=digest_of_pixels(made.mask_image)),
+            picture_id=self.resolved.picture_id(edit, digests_of_pixels(made.prepared)),
             notes=tuple(map(as_note, notes)),
         )
         stamp = stamp_of(
@@ -114,8 +113,9 @@ class RunFolder(RunFiles):
             picture_id=picture.picture_id,
             notes=picture.notes,
         )
-        self._keep_input(edit, made.input_image, picture)
-        write_whole(picture.mask_image, png(made.mask_image))
+        for role in task.roles:
+            if role != RESULT:
+                self._keep(picture.files[role.name], made.prepared[role.name], role, edit)
         write_whole(picture.image, stamped_png(made.image, stamp))
         append_line(self.lines_file, to_line(picture, self.path))
         return picture
@@ -175,16 +175,15 @@ class RunFolder(RunFiles):
             write_whole(self.local_file, _json(paths | {"folder": str(self.path.resolve()), "machine": machine.facts()}))
             write_whole(self.prompts_file, prompts_table(self.resolved))
 
-    def _keep_input(self, edit: Edit, input_image: Image.Image, picture: Picture) -> None:
-        """Write what the picture started from; an extended canvas beside the picture it extends."""
-        canvas = edit.settings.canvas
-        if canvas.extends:
-            write_whole(picture.input_image, png(input_image))
-            width, height = input_image.size
-            input_image = input_image.crop((canvas.left_px, canvas.top_px, width - canvas.right_px, height - canvas.bottom_px))
-        original = picture.image.with_name("input.png")
-        if not original.is_file():
-            write_whole(original, png(input_image))
+    def _keep(self, path: Path, image: Image.Image, role: Role, edit: Edit) -> None:
+        """Write one file of a picture; the sample's own picture once, also where this one is in a larger canvas."""
+        original = path.with_name(role.of_sample) if role.of_sample else None
+        if path != original:
+            write_whole(path, png(image))
+        if original and not original.is_file():
+            canvas, (width, height) = edit.settings.canvas, image.size
+            box = (canvas.left_px, canvas.top_px, width - canvas.right_px, height - canvas.bottom_px)
+            write_whole(original, png(image.crop(box) if canvas.extends else image))
 
     def _require_open(self) -> None:
         if not self._is_open:

@@ -9,6 +9,7 @@ import unicodedata
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.tasks import TASKS
 
 KEYWORD = "parameters"
 
@@ -41,8 +42,9 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
         "Model hash": checkpoint.digest[:10],
         "Model": _one_line(checkpoint.name),
         "Denoising strength": f"{denoising.strength:g}",
-        "Mask blur": settings.mask.feather_px,
     }
+    if "mask" in TASKS[edit.task].takes.model_fields:
+        fields["Mask blur"] = settings.mask.feather_px
     if denoising.high_noise_frac is not None:
         fields |= {"Refiner switch at": f"{denoising.high_noise_frac:g}"}
         if refiner.guidance_scale is not None:

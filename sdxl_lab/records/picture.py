@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from sdxl_lab.files.digests import once_a_file
 from sdxl_lab.images.png import digest_of_pixels
-from sdxl_lab.settings.sections import Task
+from sdxl_lab.tasks import INPUT, MASK, RESULT, TASKS
 
-FILES = ("image", "input_image", "mask_image")
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 LATER = ("picture_id", "notes")
 """What lines of 0.1.0 lack; written where there is something to say."""
@@ -30,14 +31,12 @@ class Picture:
 
     Attributes:
         sample: Name of the sample it starts from.
-        task: `inpaint` or `outpaint`.
+        task: What was done with it.
         step: Index of the sample among those of the run, from 0; Comet steps through pictures by it.
         prompt: The text that was painted.
         negative_prompt: The text it was led away from, or None.
         seed: As given, perhaps negative.
-        image: Path of the result's PNG.
-        input_image: Path of what it started from.
-        mask_image: Path of the mask as really used.
+        files: Paths of its PNGs by role, as its task has them: such as `input`, what it started from, `mask`, as really used, and `result`.
         width: Pixels of the result.
         height: Pixels of the result.
         working_width: Pixels the checkpoint worked at.
@@ -53,14 +52,12 @@ class Picture:
     """
 
     sample: str
-    task: Task
+    task: str
     step: int
     prompt: str
     negative_prompt: str | None
     seed: int
-    image: Path
-    input_image: Path
-    mask_image: Path
+    files: Mapping[str, Path]
     width: int
     height: int
     working_width: int
@@ -79,6 +76,21 @@ class Picture:
         """Sample and task, which name a picture within its run."""
         return self.sample, self.task
 
+    @property
+    def image(self) -> Path:
+        """Path of the result's PNG."""
+        return self.files[RESULT.name]
+
+    @property
+    def input_image(self) -> Path:
+        """Path of what it started from; only for tasks that have an input. Likewise `mask_image`."""
+        return self.files[INPUT.name]
+
+    @property
+    def mask_image(self) -> Path:
+        """Path of the mask as really used; only for tasks that have a mask."""
+        return self.files[MASK.name]
+
 
 def to_line(picture: Picture, folder: Path) -> bytes:
     """Write a picture as one line of JSON.
@@ -90,7 +102,9 @@ def to_line(picture: Picture, folder: Path) -> bytes:
     Returns:
         UTF-8 without a newline.
     """
-    values = asdict(picture) | {name: getattr(picture, name).relative_to(folder).as_posix() for name in FILES}
+    values: dict[str, Any] = {}
+    for name, value in asdict(picture).items():
+        values |= _paths(picture, folder) if name == "files" else {name: value}
     values = {name: value for name, value in values.items() if value or name not in LATER}
     return json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
 
@@ -107,18 +121,19 @@ def from_line(line: bytes, folder: Path) -> Picture | None:
         come from anywhere. Its picture is made again.
     """
     try:
-        picture = _pictures().validate_json(line)
-    except ValueError:
+        values = from_json(line)
+        files = {role.name: values[role.key] for role in TASKS[values["task"]].roles}
+        picture = _pictures().validate_python(values | {"files": files})
+    except (ValueError, LookupError, TypeError):
         return None
-    files = {name: getattr(picture, name) for name in FILES}
-    if any(file.is_absolute() or ".." in file.parts for file in files.values()):
+    if any(file.is_absolute() or ".." in file.parts for file in picture.files.values()):
         return None
-    return replace(picture, **{name: folder / file for name, file in files.items()})
+    return replace(picture, files={name: folder / file for name, file in picture.files.items()})
 
 
 def is_whole(picture: Picture) -> bool:
     """Whether a picture's files are there, and its pixels are those that were recorded."""
-    if not (picture.input_image.is_file() and picture.mask_image.is_file()):
+    if not all(file.is_file() for file in picture.files.values()):
         return False
     try:
         size, sha256 = pixels_of(picture.image)
@@ -136,6 +151,12 @@ def pixels_of(path: Path) -> tuple[tuple[int, int], str]:
     """
     with Image.open(path, formats=["PNG"]) as image:
         return image.size, digest_of_pixels(image)
+
+
+def _paths(picture: Picture, folder: Path) -> dict[str, str]:
+    """A picture's files as its line names them, the result first."""
+    roles = sorted(TASKS[picture.task].roles, key=lambda role: role != RESULT)
+    return {role.key: picture.files[role.name].relative_to(folder).as_posix() for role in roles}
 
 
 @cache

@@ -13,6 +13,7 @@ from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.records.picture import UNREADABLE, Picture, from_line, is_whole, pixels_of
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.tasks import RESULT
 
 
 class RecordError(LabError):
@@ -131,10 +132,10 @@ class RunFiles:
         if picture.picture_id is not None:
             return picture
         try:
-            input_sha256, mask_sha256 = (pixels_of(path)[1] for path in (picture.input_image, picture.mask_image))
+            pixels = {role: pixels_of(path)[1] for role, path in picture.files.items() if role != RESULT.name}
         except UNREADABLE:
             return picture
-        return replace(picture, picture_id=self.resolved.picture_id(edit, input_sha256=input_sha256, mask_sha256=mask_sha256))
+        return replace(picture, picture_id=self.resolved.picture_id(edit, pixels))
 
 
 def _json_or_empty(path: Path) -> dict[str, Any]:

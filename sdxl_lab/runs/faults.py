@@ -9,13 +9,14 @@ from typing import Any
 
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.datasets.samples import Sample
-from sdxl_lab.generation.regions import require_cells, settled
+from sdxl_lab.generation.regions import placing, require_cells, settled
 from sdxl_lab.generation.trajectory import TrajectoryError, Window, build_scheduler, steps_run, window
 from sdxl_lab.images.masks import MaskError
 from sdxl_lab.settings.documents import canonical
-from sdxl_lab.settings.sections import Canvas, Denoising, EditSettings, Mask, Mode, Task
+from sdxl_lab.settings.sections import Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import as_it_matters
+from sdxl_lab.tasks import TASKS
 
 
 def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[str]]:
@@ -33,14 +34,13 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[st
         ArtifactError: The mask has changed since it was fetched.
     """
     problems = [line for line in (_of_the_refiner(edit, outline), _of_the_steps(edit, outline)) if line]
-    settings = edit.settings
-    if sample.mask_path is None and settings.mode != "canvas":
+    needs_mask = "mask" in TASKS[edit.task].needs(edit.settings)
+    if needs_mask and sample.mask_path is None:
         missing = f"tasks: sample {sample.name} has no mask, and {edit.task} needs one; add it to metadata.json, or outpaint with mode canvas"
         return edit, [*problems, missing]
-    mask_file = None if settings.mode == "canvas" else (sample.mask_path, sample.mask_sha256)
-    size = sample.size
-    asked: Any = (settings.mask, settings.canvas, settings.mode)  # frozen, so that they can be hashed
-    has_specks, fault = _of_the_mask(edit.sample, edit.task, mask_file, size, *asked, outline.sizes)
+    mask_file = (sample.mask_path, sample.mask_sha256) if needs_mask and sample.mask_path else None
+    asked: Any = placing(edit.settings)  # frozen, so that it can be hashed
+    has_specks, fault = _of_the_mask(edit.sample, edit.task, mask_file, sample.size, asked, outline.sizes)
     return as_it_matters(edit, has_specks=has_specks), problems + ([f"hyperparameters.mask: {fault}"] if fault else [])
 
 
@@ -88,10 +88,9 @@ def _of_the_steps(edit: Edit, outline: Outline) -> str | None:
 
 @lru_cache(maxsize=1 << 16)
 def _of_the_mask(
-    sample: str, task: Task, file: tuple[Path, str | None] | None, size: tuple[int, int], mask: Mask, canvas: Canvas, mode: Mode | None, sizes: Sizes
+    sample: str, task: str, file: tuple[Path, str | None] | None, size: tuple[int, int], settings: EditSettings, sizes: Sizes
 ) -> tuple[bool, str | None]:
     """Whether specks of the mask are ignored to any effect, and what is wrong with it."""
-    settings = EditSettings(mask=mask, canvas=canvas, mode=mode)
     edit = Edit(sample=sample, task=task, prompt="", seed=0, settings=settings)
     mask_image = Sample(name=sample, image_path=file[0], size=size, mask_path=file[0], mask_sha256=file[1]).mask() if file else None
     try:

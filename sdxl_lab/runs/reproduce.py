@@ -19,7 +19,7 @@ from sdxl_lab.datasets import sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.images import pictures
-from sdxl_lab.images.png import digest_of_pixels
+from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels
 from sdxl_lab.records import infotext
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp, read_stated
@@ -102,7 +102,7 @@ def reproduce(
         changed=Conditions.of(stamp).changes(here),
         made_with=here,
         seconds=time.perf_counter() - began,
-        picture_id=made_here.picture_id(stamp.edit, input_sha256=digest_of_pixels(made.input_image), mask_sha256=digest_of_pixels(made.mask_image)),
+        picture_id=made_here.picture_id(stamp.edit, digests_of_pixels(made.prepared)),
     )
 
 
@@ -222,10 +222,7 @@ def _datasets_of_checkout(name: str) -> Iterator[str]:
 
 
 def _check_size(edit: Edit, size: tuple[int, int], expected: tuple[int, int]) -> None:
-    canvas = edit.settings.canvas
-    width, height = size
-    if edit.settings.mode == "canvas":
-        width, height = width + canvas.left_px + canvas.right_px, height + canvas.top_px + canvas.bottom_px
+    width, height = edit.settings.canvas.around(size)
     if (width, height) != expected:
         raise ReproduceError(
             f"the picture is {expected[0]}x{expected[1]}, and its description makes one of {width}x{height}: it was scaled or cropped, or its "

@@ -23,6 +23,7 @@ from sdxl_lab.spec.cautions import cautions
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def _edits(
         raise SpecError(
             [
                 f"hyperparameters.prompt: none of the samples asked for has a prompt of its own for {' or '.join(spec.tasks)}; give one here, or in "
-                'metadata.json, as {"inpaint": {"prompt": "a red octopus"}} beside a sample\'s name'
+                f'metadata.json, as {{"{next(iter(TASKS))}": {{"prompt": "a red octopus"}}}} beside a sample\'s name'
             ]
         )
     return tuple(edits)

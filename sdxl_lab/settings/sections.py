@@ -12,7 +12,6 @@ from sdxl_lab.settings.dilation import AUTO, Auto
 from sdxl_lab.settings.documents import Neutral, written
 from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
 
-Task = Literal["inpaint", "outpaint"]
 Mode = Literal["background", "canvas"]
 ColorProfile = Literal["srgb", "ignore"]
 Background = Literal["white", "gray", "black"]
@@ -186,7 +185,16 @@ class Canvas(Settings):
     @property
     def extends(self) -> bool:
         """Whether any side grows."""
-        return any((self.left_px, self.right_px, self.top_px, self.bottom_px))
+        return any(self.sides.values())
+
+    @property
+    def sides(self) -> dict[str, int]:
+        """Side to the pixels of the input that are added there."""
+        return {name: getattr(self, name) for name in ("left_px", "right_px", "top_px", "bottom_px")}
+
+    def around(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (width, height) of a picture in its canvas, in pixels, given its own."""
+        return self.left_px + size[0] + self.right_px, self.top_px + size[1] + self.bottom_px
 
 
 class Compute(Settings):
@@ -227,7 +235,7 @@ class EditSettings(Settings):
         mask: From the dataset's mask to the region repainted.
         conditioning: SDXL's micro-conditioning.
         canvas: The extension; all 0 unless `mode` is `canvas`.
-        mode: How to outpaint: `background` repaints all but the object, `canvas` paints beyond the borders. None for inpaint.
+        mode: How to outpaint: `background` repaints all but the object, `canvas` paints beyond the borders. None for other tasks.
         image: How the sample's picture is read; neutral where that makes no difference to it.
     """
 
@@ -246,52 +254,16 @@ DEFAULT_SEED = 0
 """The same each time, so that a run given again is the same run."""
 
 
-class _Words(Settings):
+class PromptAndSeed(Settings):
+    """What the dataset says of a picture, and parameters may say otherwise; base of everything that holds hyperparameters.
+
+    Attributes:
+        prompt: The text to paint, over the dataset's own; likewise `negative_prompt` and `seed`.
+    """
+
     prompt: Text | None = Field(default=None, description=PROMPT)
     negative_prompt: Text | None = Field(default=None, description=PROMPT)
     seed: Seed | None = Field(default=None, description=SEED)
-
-
-class InpaintHyperparameters(_Words):
-    """What inpainting alone may be told, over what both tasks share. See `Hyperparameters` for the keys."""
-
-    denoising: Denoising = Denoising()
-    refiner: Refiner = Refiner()
-    mask: MaskAsAsked = MaskAsAsked()
-    conditioning: Conditioning = Conditioning()
-
-
-class OutpaintHyperparameters(InpaintHyperparameters):
-    """What outpainting alone may be told, over what both tasks share.
-
-    Attributes:
-        canvas: The extension, for mode `canvas`.
-        mode: `background` (the default) repaints all but the object, `canvas` paints beyond the borders.
-    """
-
-    canvas: Canvas = Canvas()
-    mode: Mode = Field(default="background", description="one of background, canvas")
-
-
-class Hyperparameters(_Words):
-    """The keys of the nested dictionary `hyperparameters`, for validation; what is not given stays unset.
-
-    Attributes:
-        denoising: See `Denoising`; likewise `refiner`, `mask`, `conditioning`, `canvas`, `image` and `compute`.
-        prompt: The text to paint, over the dataset's own; likewise `negative_prompt` and `seed`.
-        inpaint: The same keys again for one task, without `canvas`, `image` and `compute`.
-        outpaint: The same keys again for one task, without `image` and `compute`, and its `mode`.
-    """
-
-    denoising: Denoising = Denoising()
-    refiner: Refiner = Refiner()
-    mask: MaskAsAsked = MaskAsAsked()
-    conditioning: Conditioning = Conditioning()
-    canvas: Canvas = Canvas()
-    image: ImageReading = ImageReading()
-    compute: Compute = Compute()
-    inpaint: InpaintHyperparameters = InpaintHyperparameters()
-    outpaint: OutpaintHyperparameters = OutpaintHyperparameters()
 
 
 def _takes_none(annotation: Any) -> bool:

@@ -130,7 +130,7 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
         ),
         (mask.kernel_size == 1, "mask.kernel_size is 1, which leaves the mask as it is", ("mask.iterations",)),
         (mask.iterations == 0, "mask.iterations is 0, which leaves the mask as it is", ("mask.kernel_size",)),
-        (edit.settings.mode != "canvas", "only outpainting with mode canvas extends the canvas", ("canvas.fill", "canvas.overlap_px")),
+        (not edit.settings.canvas.extends, "only outpainting with mode canvas extends the canvas", ("canvas.fill", "canvas.overlap_px")),
     ]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import ValidationInfo, field_validator
 
-from sdxl_lab.settings.sections import EditSettings, Seed, Settings, Task, Text
+from sdxl_lab.settings.sections import EditSettings, Seed, Settings, Text
+from sdxl_lab.spec.task_names import TaskName
+from sdxl_lab.tasks import TASKS
 
 
 class Edit(Settings):
@@ -12,7 +14,7 @@ class Edit(Settings):
 
     Attributes:
         sample: Name of the sample it starts from.
-        task: `inpaint` or `outpaint`, which means `mode` `background` where the settings name none.
+        task: One of `sdxl_lab.tasks.TASKS`, which may choose settings that are left open.
         prompt: The text to paint.
         negative_prompt: The text to lead away from, or None, which is not the empty text.
         seed: From -2**63 to 2**64 - 1, as torch takes it.
@@ -20,7 +22,7 @@ class Edit(Settings):
     """
 
     sample: Text
-    task: Task
+    task: TaskName
     prompt: Text
     negative_prompt: Text | None = None
     seed: Seed
@@ -29,16 +31,6 @@ class Edit(Settings):
     @field_validator("settings")
     @classmethod
     def _fit_to_task(cls, settings: EditSettings, info: ValidationInfo) -> EditSettings:
-        """Choose the mode where none is named, and refuse a mode and a canvas that do not fit the task."""
-        task = info.data.get("task")
-        if task == "outpaint" and settings.mode is None:
-            settings = settings.model_copy(update={"mode": "background"})
-        if task == "inpaint" and (settings.mode is not None or settings.canvas.extends):
-            got = "a canvas to extend" if settings.mode is None else f"mode {settings.mode}"
-            raise ValueError(f"got {got} for task inpaint, which repaints the mask of the picture as it is; leave it out, or take task outpaint")
-        if settings.mode == "canvas" and not settings.canvas.extends:
-            sides = "left_px, right_px, top_px, bottom_px"
-            raise ValueError(f"got 0 pixels on every side with mode canvas; give the canvas at least one of {sides}, or take mode background")
-        if settings.mode == "background" and settings.canvas.extends:
-            raise ValueError("got mode background, which leaves the canvas as it is, with a canvas to extend; take mode canvas, or leave canvas out")
-        return settings
+        """Choose what is left open, and refuse what does not fit the task."""
+        task = info.data.get("task")  # absent where it is no task
+        return TASKS[task].fit(settings) if task else settings

@@ -15,7 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from sdxl_lab.settings.choices import Allowed, OneOf
 from sdxl_lab.settings.hyperparams import closest, unknown_key
-from sdxl_lab.settings.sections import Hyperparameters, InpaintHyperparameters, OutpaintHyperparameters
+from sdxl_lab.settings.sections import PromptAndSeed
+from sdxl_lab.spec.hyperparameters import hyperparameters
+from sdxl_lab.tasks import TASKS
 
 NULLS = ("null", "Null", "NULL", "None", "~")
 SURROGATES = re.compile("[\ud800-\udfff]")
@@ -130,7 +132,7 @@ def takes_numbers(path: str) -> type | None:
         `int` for whole numbers, `float` for any, None for anything else.
     """
     first, *keys = path.split(".")
-    annotation = _annotation(keys, Hyperparameters) if first == "hyperparameters" else None
+    annotation = _annotation(keys, hyperparameters()) if first == "hyperparameters" else None
     return next((kind for kind in _members(annotation) if kind in (int, float)), None)
 
 
@@ -189,7 +191,7 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, An
 
 def _model(key: str, field: Any) -> type[BaseModel] | None:
     if key == "hyperparameters":
-        return Hyperparameters
+        return hyperparameters()
     annotation = field.annotation if field is not None else None
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
@@ -224,13 +226,13 @@ def _said(field: Any) -> str | None:
 def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
     key = str(loc[-1])
     valid = _valid(loc[:-1], model)
-    task = loc[1] if len(loc) > 2 and loc[1] in ("inpaint", "outpaint") else None
+    task = TASKS.get(str(loc[1])) if len(loc) > 2 else None
     if task and key == "compute":
         return f"{path}: compute cannot differ by task, since a run loads its checkpoint once: move it to hyperparameters.compute"
     if task and key == "image":
         return f"{path}: image cannot differ by task, since a run keeps one input of a sample: move it to hyperparameters.image"
-    if task == "inpaint" and key in ("canvas", "mode"):
-        return f"{path}: unknown key; inpainting never leaves the picture: move it to hyperparameters.outpaint.{key}"
+    if task and key in task.refusals:
+        return f"{path}: unknown key; {task.refusals[key]}"
     if "." in key:
         return f"{path}: unknown key; dictionaries here are nested, not dotted: write {{{_yaml(key.split('.'), '...')}}}"
     home = _home(key, model)
@@ -248,7 +250,7 @@ def _valid(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
 
 def _keys(section: type[BaseModel]) -> list[str]:
     """The keys of a section; in `hyperparameters`, where words stand beside dictionaries, the dictionaries first."""
-    if not issubclass(section, Hyperparameters | InpaintHyperparameters):
+    if not issubclass(section, PromptAndSeed):
         return list(section.model_fields)
     return sorted(section.model_fields, key=lambda key: _model(key, section.model_fields[key]) is None)
 
@@ -259,19 +261,21 @@ def _home(key: str, model: type[BaseModel]) -> str | None:
         return f"hyperparameters.{ELSEWHERE[key]}"
     if key in model.model_fields:
         return key
-    homes = [f"hyperparameters.{path}" for path in _paths(Hyperparameters) if path.rpartition(".")[2] == key]
+    homes = [f"hyperparameters.{path}" for path in _paths(hyperparameters()) if path.rpartition(".")[2] == key]
     return homes[0] if homes else None
 
 
 def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
     paths: list[str] = []
+    of_tasks: list[str] = []
     for name, field in model.model_fields.items():
         below = _model(name, field)
-        inherited = below in (InpaintHyperparameters, OutpaintHyperparameters)
-        paths += [f"{prefix}{name}"]
-        if below and not inherited:
+        paths.append(f"{prefix}{name}")
+        if below and issubclass(below, PromptAndSeed):
+            of_tasks += [f"{name}.{key}" for key in below.model_fields if key not in model.model_fields]
+        elif below:
             paths += _paths(below, f"{prefix}{name}.")
-    return [*paths, "outpaint.mode"] if model is Hyperparameters else paths
+    return paths + of_tasks
 
 
 def _hint(key: str, value: Any, field: Any) -> str:
@@ -292,7 +296,7 @@ def _hint(key: str, value: Any, field: Any) -> str:
             return f". Did you mean {meant}?"
     if key == "high_noise_frac" and isinstance(value, int | float) and value in (0, 1):
         return ". diffusers ignores 0 and 1; None runs the base alone"
-    if isinstance(value, float) and value.is_integer() and field is not None and "whole" in (field.description or ""):
+    if isinstance(value, float) and value.is_integer() and field is not None and "whole" in (_said(field) or ""):
         return f". Write {int(value)}"
     if value is not None and not isinstance(value, str) and str in kinds:
         return ". In YAML, put quotes around a text; -r takes one as it is"

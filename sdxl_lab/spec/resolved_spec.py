@@ -12,15 +12,16 @@ from pydantic import Field, ValidationError, model_validator
 
 from sdxl_lab.settings.documents import canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import Canvas, Compute, Conditioning, Denoising, EditSettings, ImageReading, Mask, Mode, Refiner, Settings, Task, Text
+from sdxl_lab.settings.sections import Canvas, Compute, Conditioning, Denoising, EditSettings, ImageReading, Mask, Mode, Refiner, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.parameters import plain, problems
-from sdxl_lab.spec.run_spec import RUNS_FOLDER, TASKS, RunSpec, SpecError
+from sdxl_lab.spec.run_spec import RUNS_FOLDER, RunSpec, SpecError
+from sdxl_lab.tasks import TASKS
 
 __all__ = [
     "RUNS_FOLDER",
-    "TASKS",
     "AdapterIdentity",
     "Canvas",
     "CheckpointIdentity",
@@ -38,7 +39,6 @@ __all__ = [
     "RunSpec",
     "Settings",
     "SpecError",
-    "Task",
     "as_it_matters",
     "as_parameters",
 ]
@@ -132,19 +132,19 @@ class ResolvedSpec(Settings):
         adapters = tuple(adapter.digest for adapter in self.adapters)
         return ComputedBy.of(self.checkpoint.digest, self.spec.compute, dtype=self.dtype, threads=self.threads, adapters=adapters)
 
-    def picture_id(self, edit: Edit, *, input_sha256: str, mask_sha256: str) -> str:
+    def picture_id(self, edit: Edit, pixels: Mapping[str, str]) -> str:
         """Name a picture by all that made it: two of one name have the same pixels, whichever runs, samples or datasets they belong to.
 
         Args:
             edit: The picture.
-            input_sha256: Of the pixels it started from, as edited: upright, in its canvas. As `digest_of_pixels` takes it.
-            mask_sha256: The same of the mask as it was used.
+            pixels: By role, such as `input` and `mask`: what `digest_of_pixels` takes of each of its files but the result, as they were used;
+                the input upright, in its canvas.
 
         Returns:
-            sha256, hex, over both, the edit without its sample's name, and all of `computed_by`.
+            sha256, hex, over these, the edit without its sample's name, and all of `computed_by`.
         """
         made_of = {key: value for key, value in written(edit).items() if key != "sample"}
-        return digest_of({"input": input_sha256, "mask": mask_sha256, "edit": made_of, **self.computed_by.hashed()})
+        return digest_of({**pixels, "edit": made_of, **self.computed_by.hashed()})
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but that a changed copy has its own `run_id`."""
@@ -255,16 +255,17 @@ def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
         >>> as_parameters(resolved.spec.edits[0], resolved.spec)["hyperparameters"]
         {'denoising': {'num_inference_steps': 3}, 'prompt': 'a blue star on grass', 'seed': -732}
     """
-    spec = resolved.spec
+    spec, takes = resolved.spec, TASKS[edit.task].takes
     given = spec.given(edit.task)
-    mode = given.pop("mode", None)
-    if edit.settings.mode != "canvas":
+    own = {key: given.pop(key) for key in takes.model_fields if key in given and key not in CommonHyperparameters.model_fields}
+    if not edit.settings.canvas.extends:
         given.pop("canvas", None)
     given = {key: value for key, value in given.items() if key not in ("prompt", "negative_prompt", "seed") and value != {}}
     words = {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
     given |= {key: value for key, value in words.items() if value is not None}
-    if mode == "canvas":
-        given = replace(given, "outpaint.mode", mode)
+    for key, value in own.items():
+        if value != takes.model_fields[key].default:
+            given = replace(given, f"{edit.task}.{key}", value)
     parameters: dict[str, Any] = {
         "name": spec.name,
         "dataset": spec.dataset,

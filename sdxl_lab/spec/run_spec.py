@@ -13,13 +13,15 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.files.places import misread
 from sdxl_lab.settings.choices import Allowed
 from sdxl_lab.settings.credentials import saved_by_papermill, without_credentials
-from sdxl_lab.settings.dilation import with_kernel
 from sdxl_lab.settings.hyperparams import merge
-from sdxl_lab.settings.sections import DEFAULT_SEED, Canvas, Compute, EditSettings, Hyperparameters, Settings, Task
+from sdxl_lab.settings.sections import DEFAULT_SEED, Compute, EditSettings, Settings
+from sdxl_lab.spec import task_names
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.spec.parameters import plain, problems, without_nulls
+from sdxl_lab.spec.task_names import TaskName
+from sdxl_lab.tasks import TASKS
 
-TASKS: tuple[Task, ...] = ("inpaint", "outpaint")
 RUNS_FOLDER = "artifacts/runs/single"
 NAME_ALLOWED = "letters, digits, dots, dashes and underscores, at most 80, starting with a letter or digit (it becomes a folder's name)"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
@@ -56,12 +58,12 @@ class SpecError(LabError):
 
 
 class _Sparse:
-    """A dictionary validated as `Hyperparameters` that keeps only the keys that were given."""
+    """A dictionary validated as the model of hyperparameters that keeps only the keys that were given."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(
-            lambda given: given.model_dump(exclude_unset=True),
-            handler.generate_schema(Hyperparameters),
+            lambda given: hyperparameters().model_validate(given).model_dump(exclude_unset=True),
+            core_schema.any_schema(),
             serialization=core_schema.plain_serializer_function_ser_schema(plain),
         )
 
@@ -126,8 +128,8 @@ class RunSpec(Settings):
     samples: Annotated[tuple[Annotated[str, Field(strict=True, min_length=1)], ...] | None, AfterValidator(_unique)] = Field(
         default=None, min_length=1, description="a list of the samples' names, each once, or None for all"
     )
-    tasks: Annotated[tuple[Task, ...], AfterValidator(_unique)] = Field(
-        default=TASKS, min_length=1, description="a list of inpaint, outpaint or both"
+    tasks: Annotated[tuple[TaskName, ...], AfterValidator(_unique), Allowed(task_names.some)] = Field(
+        default_factory=task_names.by_default, min_length=1
     )
     hyperparameters: Annotated[dict[str, Any], _Sparse()] = Field(default_factory=dict)
     tracking: Literal["auto", "online", "offline", "off"] = Field(default="auto", description="one of auto, online, offline, off")
@@ -166,7 +168,7 @@ class RunSpec(Settings):
         """Where and how the run is computed, `auto` and None still to be chosen."""
         return Compute.model_validate(self.hyperparameters.get("compute", {}))
 
-    def settings(self, task: Task, defaults: Mapping[str, Any], size: tuple[int, int]) -> EditSettings:
+    def settings(self, task: str, defaults: Mapping[str, Any], size: tuple[int, int]) -> EditSettings:
         """Fill in what was not given: the library's defaults, under the checkpoint's, under the common ones, under the task's own.
 
         Args:
@@ -176,27 +178,23 @@ class RunSpec(Settings):
             size: (width, height) in pixels of the picture that is edited.
 
         Returns:
-            The complete settings. `canvas` is 0 on every side where it is not used.
+            The complete settings; neutral what the task does not take.
 
         Raises:
             SpecError: The checkpoint's defaults are not valid.
         """
-        given = self.given(task)
-        chosen = {key: given[key] for key in EditSettings.model_fields if key in given}
-        mode = given.get("mode", "background") if task == "outpaint" else None
-        brought = {key: value for key, value in defaults.items() if key != "compute"}
-        values = merge(merge(brought, chosen), {"mode": mode})
-        if mode != "canvas":
-            values.pop("canvas", None)
+        kind, given = TASKS[task], self.given(task)
+        passed_over = {"compute", *(key for key in EditSettings.model_fields if key != "image" and key not in kind.takes.model_fields)}
+        asked = merge(defaults, {key: given[key] for key in EditSettings.model_fields if key in given})
         try:
-            return EditSettings.model_validate(with_kernel(values, size))
+            return EditSettings.model_validate(kind.complete({key: value for key, value in asked.items() if key not in passed_over}, size))
         except ValidationError as error:
             raise SpecError(problems(error, EditSettings), "the checkpoint's defaults") from None
 
     def edit(
         self,
         sample: str,
-        task: Task,
+        task: str,
         *,
         prompt: str | None,
         negative_prompt: str | None,
@@ -229,39 +227,25 @@ class RunSpec(Settings):
             )
         return Edit(sample=sample, task=task, settings=self.settings(task, defaults, size), **words)
 
-    def given(self, task: Task) -> dict[str, Any]:
+    def given(self, task: str) -> dict[str, Any]:
         """Lay the sparse hyperparameters of one task over the common ones.
 
         Args:
             task: The task.
 
         Returns:
-            A nested dictionary without the keys `inpaint` and `outpaint`, holding only what was given.
+            A nested dictionary without the names of tasks, holding only what was given.
         """
         common = {key: value for key, value in self.hyperparameters.items() if key not in TASKS}
         return merge(common, self.hyperparameters.get(task, {}))
 
-    def words(self, task: Task) -> dict[str, Any]:
+    def words(self, task: str) -> dict[str, Any]:
         """The prompt, negative prompt and seed that were given for one task, over those of the dataset; keys not given are absent."""
         layers = (self.hyperparameters, self.hyperparameters.get(task, {}))
         return {key: layer[key] for layer in layers for key in ("prompt", "negative_prompt", "seed") if layer.get(key) is not None}
 
     def _contradictions(self) -> list[str]:
-        if "outpaint" not in self.tasks:
-            return []
-        given = self.given("outpaint")
-        extends = Canvas.model_validate(given.get("canvas", {})).extends
-        if given.get("mode") == "canvas" and not extends:
-            return [
-                "hyperparameters.outpaint.canvas: got 0 pixels on every side with mode canvas; "
-                "give at least one of left_px, right_px, top_px, bottom_px, or take mode background"
-            ]
-        if given.get("mode") != "canvas" and extends:
-            return [
-                "hyperparameters.outpaint.mode: got background, which leaves the canvas as it is, with a canvas to extend; "
-                "take mode canvas, or leave canvas out"
-            ]
-        return []
+        return [f"hyperparameters.{task}.{line}" for task in self.tasks for line in TASKS[task].contradictions(self.given(task))]
 
 
 def _path(line: str) -> str:

@@ -18,7 +18,7 @@ from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.room import check_room
 from sdxl_lab.generation.inputs import Pixels, as_edited, refined_key, trajectory_key
-from sdxl_lab.generation.regions import regions
+from sdxl_lab.generation.regions import placing, regions
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.faults import window_of
@@ -153,8 +153,7 @@ class _Resolver:
 
     def _pixels_of(self, edit: Edit, dataset: Dataset, sizes: Sizes) -> Pixels:
         settings = edit.settings
-        noise = edit.seed if settings.mode == "canvas" else None  # what fills the canvas may be drawn from the seed
-        mask = (settings.mask.kernel_size, settings.mask.iterations, settings.mask.specks)
+        noise = edit.seed if settings.canvas.extends else None  # what fills the canvas may be drawn from the seed
 
         def scaled() -> Pixels:
             sample = dataset.sample(edit.sample)
@@ -162,7 +161,7 @@ class _Resolver:
             scaled = regions(edit, image.size, sample.mask(), sizes).scaled
             return Pixels.of(as_edited(edit, image).resize(scaled.size, Image.Resampling.LANCZOS), scaled)
 
-        return self._once(("pixels", dataset.digest, edit.sample, settings.image, settings.mode, settings.canvas, mask, noise, sizes), scaled)
+        return self._once(("pixels", dataset.digest, edit.sample, edit.task, placing(settings), noise, sizes), scaled)
 
     def _once(self, key: Hashable, make: Callable[[], _T]) -> _T:
         if key not in self._known:

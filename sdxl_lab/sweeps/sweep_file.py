@@ -18,13 +18,13 @@ from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, 
 from sdxl_lab.spec.parameters import plain, takes_numbers
 from sdxl_lab.spec.run_spec import NAME_ALLOWED, NAME_PATTERN, SECRET, RunSpec, SpecError
 from sdxl_lab.sweeps import ranges
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted
 
 KEYS = ("name", "notebook", "defaults", "parameters", "grid", "exclude", "points")
 MOST_POINTS = 10_000
 """A larger grid is a slip of the keyboard."""
 
-SEED_PATHS = ("hyperparameters.seed", "hyperparameters.inpaint.seed", "hyperparameters.outpaint.seed")
 WHOLE_SWEEP = ("runs_folder", "tracking")
 EXAMPLE = "name: fractions\ngrid:\n  hyperparameters.denoising.high_noise_frac: [null, 0.5-0.9 (0.1)]"
 
@@ -268,7 +268,7 @@ class _Reader:
             return [value]
         try:
             if ranges.is_random(value):
-                if path not in SEED_PATHS:
+                if path not in ("hyperparameters.seed", *(f"hyperparameters.{task}.seed" for task in TASKS)):
                     raise ranges.RangeError(f"got {value!r}, but random draws seeds alone; write a range such as 1-10 [4], or a list")
                 return ranges.random_seeds(value)
             if ranges.is_range(value):

@@ -14,6 +14,7 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import flatten
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking.disclosure import public_notebook
 from sdxl_lab.tracking.key import experiment_key
 
@@ -59,7 +60,7 @@ class Projection:
         parameters: Flat, with Comet's separator `|`; one value a key for the whole run.
         others: What identifies the run.
         metrics: (name, step) to number.
-        images: Inputs, masks, results and, once it is written, the contact sheet.
+        images: The files of all pictures and, once it is written, the contact sheet.
         assets: prompts.csv and, once they are written, the report and the executed notebook.
     """
 
@@ -144,16 +145,11 @@ def _images(run: RunFolder, pictures: Sequence[Picture]) -> Iterator[File]:
             }
             | ({"notes": list(picture.notes)} if picture.notes else {})
         )
-        original = picture.image.with_name("input.png")
-        files = [
-            ("input", original, {"sample": picture.sample}),
-            (f"{picture.task}-input", picture.input_image, words),
-            (f"{picture.task}-mask", picture.mask_image, words),
-            (picture.task, picture.image, made),
-        ]
-        for name, path, metadata in files:
+        of_sample = [picture.image.with_name(role.of_sample) for role in TASKS[picture.task].roles if role.of_sample]
+        for path in dict.fromkeys([*of_sample, *picture.files.values()]):
+            metadata = {"sample": picture.sample} if path in of_sample else made if path == picture.image else words
             if path not in seen:
-                yield _file(name, picture.step, path, metadata)
+                yield _file(path.stem, picture.step, path, metadata)
             seen.add(path)
 
 

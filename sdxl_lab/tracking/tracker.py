@@ -11,6 +11,7 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.png import png
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.tasks import RESULT
 from sdxl_lab.tracking import archive, confirmed, live
 from sdxl_lab.viewing.report import write_report
 from sdxl_lab.wording import counted
@@ -145,9 +146,10 @@ def _contact_sheet(run: RunFolder) -> bytes:
     from sdxl_lab.images.grid import contact_sheet
 
     pictures = run.pictures()
-    cells = [[_read(path) for path in (picture.input_image, picture.mask_image, picture.image)] for picture in pictures]
+    roles = [*dict.fromkeys(role for picture in pictures for role in picture.files if role != RESULT.name), RESULT.name]
+    cells = [[_read(picture.files[role]) if role in picture.files else None for role in roles] for picture in pictures]
     rows = [f"{picture.sample} {picture.task}: {picture.prompt}" for picture in pictures]
-    return png(contact_sheet(rows=rows, columns=["input", "mask", "result"], cells=cells))
+    return png(contact_sheet(rows=rows, columns=roles, cells=cells))
 
 
 def _read(path: Path) -> Image.Image:

@@ -13,9 +13,8 @@ from rich.text import Text
 
 from sdxl_lab.checkpoints.moved_defaults import recorded, version_of
 from sdxl_lab.datasets.dataset import Dataset
-from sdxl_lab.datasets.metadata_fields import TASKS
 from sdxl_lab.datasets.notes import gathered
-from sdxl_lab.datasets.samples import Sample
+from sdxl_lab.datasets.samples import Sample, tasks_of
 from sdxl_lab.errors import LabError
 from sdxl_lab.images.mask_checks import percent
 from sdxl_lab.records.folder import RunFolder
@@ -40,11 +39,12 @@ def print_dataset(dataset: Dataset, console: Console | None = None) -> None:
         console: Where to print; the terminal when left out.
     """
     console = console or Console()
-    table = Table("sample", "size", "mask", "inpaint", "outpaint")
+    tasks = tasks_of(dataset.samples)
+    table = Table("sample", "size", "mask", *tasks)
     for sample in dataset.samples:
         width, height = sample.size
         share = percent(sample.mask_check.share) if sample.mask_check else "none"
-        words = [_words(sample, task) for task in TASKS]
+        words = [_words(sample, task) for task in tasks]
         table.add_row(*(Text(printable(cell)) for cell in (sample.name, f"{width}x{height}", share, *words)))
     console.print(table)
     for note in dataset.notes:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdxl_lab.datasets.metadata_fields import SAMPLE_FIELDS, WORDS, misplaced
+from sdxl_lab.datasets.metadata_fields import WORDS, misplaced, sample_fields
 from sdxl_lab.datasets.samples import SMALLEST_METADATA, ArtifactError
 from sdxl_lab.datasets.sources import fetch
 
@@ -172,7 +172,7 @@ def test_every_slip_in_a_field_is_noticed_unless_the_field_stands_beside_it(fiel
     """
     Whatever slip of the hand hides a field, it is asked back; beside the field itself it is the author's own.
     """
-    valid = SAMPLE_FIELDS if field in SAMPLE_FIELDS else WORDS
+    valid = sample_fields() if field in sample_fields() else WORDS
     own = {*slips(field)} - {field, "ask"}
     assert [written for written in own if f"mean {field}" not in (misplaced({written: 1}, valid, "inpaint") or "")] == []
     assert [written for written in own if misplaced({field: 1, written: 1}, valid, "inpaint")] == []

@@ -12,7 +12,7 @@ from sdxl_lab.metrics import COLOURS, measure, name_colour, shows_colour
 from sdxl_lab.pocket import world
 from sdxl_lab.runs.experiment import _expected
 from sdxl_lab.runs.resolution import fetch
-from sdxl_lab.settings.sections import EditSettings, Task
+from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
 from tests.support.runs import generated
 
@@ -129,7 +129,7 @@ def test_only_what_the_dataset_asks_of_the_object_is_judged():
     assert mask is not None
     blue = Image.composite(Image.new("RGB", image.size, (30, 60, 220)), image, mask)
 
-    def answer(task: Task, prompt: str | None) -> float | None:
+    def answer(task: str, prompt: str | None) -> float | None:
         edit = Edit(sample=sample.name, task=task, prompt=prompt or "", seed=1, settings=EditSettings())
         return measure(generated(blue, image, mask, edit), expected=_expected(edit, sample)).get("colour_as_asked")
 

@@ -48,7 +48,7 @@ def named(edit: Edit, image: Image.Image, mask: Image.Image, checkpoint: Checkpo
         threads=1,
         device="cpu",
     )
-    name = resolved.picture_id(edit, input_sha256=digest_of_pixels(made.input_image), mask_sha256=digest_of_pixels(made.mask_image))
+    name = resolved.picture_id(edit, {"input": digest_of_pixels(made.input_image), "mask": digest_of_pixels(made.mask_image)})
     return name, digest_of_pixels(made.image)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.settings.sections import Task
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
@@ -25,7 +24,7 @@ FRACS = (None, 0.8)
 HOSTILE = "a red octopus </script><script>document.title = 'taken'</script> <!-- & \"{{data}}\""
 FAILED, NEVER_BEGUN = (5.0, 30, 0.8), (9.0, 10, None)
 WHY = "ExperimentError: the kernel died </p><b>twice</b>\nsecond line"
-WORDS: tuple[tuple[str, Task, str, int], ...] = (
+WORDS: tuple[tuple[str, str, str, int], ...] = (
     ("octopus", "inpaint", HOSTILE, -732),
     ("octopus", "outpaint", "an octopus in a library", 5),
     ("café au lait", "inpaint", "a cup on “sand”", 2**63),
@@ -34,7 +33,7 @@ WORDS: tuple[tuple[str, Task, str, int], ...] = (
 
 
 def planned(
-    runs_folder: Path, guidance: float, steps: int, frac: float | None, words: tuple[tuple[str, Task, str, int], ...] = WORDS, **settings: Any
+    runs_folder: Path, guidance: float, steps: int, frac: float | None, words: tuple[tuple[str, str, str, int], ...] = WORDS, **settings: Any
 ) -> ResolvedSpec:
     """One run of the sweep, or with other settings."""
     spec = RunSpec.from_parameters(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sdxl_lab.settings.sections import EditSettings, Task
+from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
@@ -34,7 +34,7 @@ def resolved_run(runs_folder: Path, dataset: str = "pocket-scenes", tracking: st
         tracking=tracking,
         runs_folder=str(runs_folder),
     )
-    words: list[tuple[str, Task, int]] = [("octopus", "inpaint", -732), ("octopus", "outpaint", 5), ("café au lait", "inpaint", 2**63)]
+    words: list[tuple[str, str, int]] = [("octopus", "inpaint", -732), ("octopus", "outpaint", 5), ("café au lait", "inpaint", 2**63)]
     edits = tuple(
         Edit(
             sample=sample, task=task, prompt=f"a red {sample}, on “sand”", negative_prompt=None, seed=seed, settings=spec.settings(task, {}, (64, 64))

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.settings.hyperparams import closest
-from sdxl_lab.settings.sections import Task
-from sdxl_lab.spec.run_spec import TASKS
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, STEPS, names_of, number_of, unlike_steps, words_of
 from sdxl_lab.viewing.compare.intervals import FEWEST_SAMPLES, Interval, mean_interval
 from sdxl_lab.viewing.compare.rows import CompareError, Row, Values, found, row_named, rows_of
@@ -22,7 +21,7 @@ from sdxl_lab.wording import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-Key = tuple[str, Task, int]
+Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -219,7 +218,7 @@ def compare(
         metrics: Names of metrics, `steps` and `seconds_spent` among them; all that were recorded if left out.
         reference: The run that others are compared with: its folder, which need not be among `runs`, its name, the first digits of its
             `run_id`, or its number from 1. The first of `runs` if None.
-        task: `inpaint` or `outpaint`, to look at one alone.
+        task: One of `TASKS`, to look at it alone; None for all.
         pool_seeds: Whether runs that differ in nothing but their seeds are one row.
 
     Returns:

@@ -12,7 +12,7 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.records.folder import RecordError, RunFolder, runs_at
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.settings.hyperparams import closest
-from sdxl_lab.settings.sections import Task
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing import flattened
 from sdxl_lab.wording import counted
 
@@ -76,7 +76,7 @@ def found(paths: Iterable[RunFolder | Path | str]) -> list[RunFolder]:
     return runs
 
 
-def rows_of(runs: Sequence[RunFolder], task: Task | None, *, pool_seeds: bool) -> tuple[list[Row], dict[str, list[Any]], list[str]]:
+def rows_of(runs: Sequence[RunFolder], task: str | None, *, pool_seeds: bool) -> tuple[list[Row], dict[str, list[Any]], list[str]]:
     """Put runs into rows, and find what differs between these.
 
     Args:
@@ -163,12 +163,12 @@ def row_named(rows: Sequence[Row], reference: RunFolder | Path | str | None) -> 
 class _Described:
     """What a run, or several, is by its settings: flat ones by picture, and those of the whole run."""
 
-    edits: Mapping[tuple[str, Task], Mapping[str, Any]]
-    seeds: Mapping[tuple[str, Task], Sequence[int]]
+    edits: Mapping[tuple[str, str], Mapping[str, Any]]
+    seeds: Mapping[tuple[str, str], Sequence[int]]
     whole: Mapping[str, Any]
 
     @classmethod
-    def of(cls, run: RunFolder, task: Task | None) -> _Described:
+    def of(cls, run: RunFolder, task: str | None) -> _Described:
         resolved = run.resolved
         edits = [edit for edit in resolved.edits if task in (None, edit.task)]
         return cls(
@@ -189,14 +189,14 @@ class _Described:
         seeds = {key: sorted({*values, *other.seeds[key]}) for key, values in self.seeds.items()}
         return _Described(edits=self.edits, seeds=seeds, whole=self.whole)
 
-    def values(self, task: Task, path: str) -> dict[str, Any]:
+    def values(self, task: str, path: str) -> dict[str, Any]:
         """A setting's value for each sample of a task."""
         if path == "seed":
             return {sample: tuple(seeds) for (sample, of), seeds in self.seeds.items() if of == task}
         return {sample: values.get(path) for (sample, of), values in self.edits.items() if of == task}
 
 
-def _differing(rows: Sequence[_Described], task: Task | None) -> dict[str, list[Any]]:
+def _differing(rows: Sequence[_Described], task: str | None) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
     for path in rows[0].whole:
         values = [row.whole[path] for row in rows]
@@ -210,7 +210,7 @@ def _differing(rows: Sequence[_Described], task: Task | None) -> dict[str, list[
     if len(set(map(_key, tasks))) > 1:
         columns["tasks"] = [", ".join(names) for names in tasks]
     settings = dict.fromkeys([path for row in rows for values in row.edits.values() for path in values] + ["seed"])
-    kinds: list[Task] = [task] if task else ["inpaint", "outpaint"]
+    kinds = [task] if task else list(TASKS)
     for path in settings:
         cells = {of: [_cell(row.values(of, path), several=path == "seed") for row in rows] for of in kinds}
         differ = [of for of in kinds if _differs([row.values(of, path) for row in rows], is_word=path in WORDS)]

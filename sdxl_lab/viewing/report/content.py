@@ -13,6 +13,7 @@ from sdxl_lab.records.picture import Picture
 from sdxl_lab.settings.hyperparams import shortest
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.tasks import RESULT, TASKS
 from sdxl_lab.viewing import flattened
 from sdxl_lab.viewing.compare import telling_names, words_of
 from sdxl_lab.viewing.report.files import Gallery
@@ -138,6 +139,7 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
         "x": x,
         "y": y,
         "varying": varying,
+        "roles": list(dict.fromkeys(role.name for entry in entries for role in TASKS[entry.edit.task].roles if role != RESULT)),
         "metrics": _metrics(entries, pictures),
         "runs": list(runs.values()),
         "settings": [json.loads(key) for key in unique],
@@ -174,8 +176,7 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
     return {
         "state": "done",
         "sha256": gallery.add(picture.image),
-        "input": gallery.add(picture.input_image),
-        "mask": gallery.add(picture.mask_image),
+        **{role: gallery.add(path) for role, path in picture.files.items() if role != RESULT.name},
         "width": picture.width,
         "height": picture.height,
         "file": picture.image.relative_to(entry.folder.path).as_posix() if entry.folder else picture.image.name,

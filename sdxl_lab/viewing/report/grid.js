@@ -8,7 +8,7 @@ const table = find("grid");
 /** What a picture is compared with, as `framed` takes it: its input, its mask, or the picture of another column or row. */
 function beforeOf(picture, positions) {
   if (picture.state !== "done" || !chosen.compare) return null;
-  if (chosen.compare === "input" || chosen.compare === "mask") return { ...picture, sha256: picture[chosen.compare] };
+  if (report.roles.includes(chosen.compare)) return chosen.compare in picture ? { ...picture, sha256: picture[chosen.compare] } : null;
   const [axis, value] = chosen.compare.split(":");
   const path = axis === "x" ? chosen.x : chosen.y;
   const other = pictureAt(positions.map(([name, index]) => [name, name === path ? Number(value) : index]));
@@ -94,7 +94,7 @@ function drawPickers() {
 
 function drawCompare() {
   const others = (letter, path, shown) => (path ? shown.map((index) => [`${letter}:${index}`, `${axes.get(path).name} ${written(axes.get(path).values[index])}`]) : []);
-  const offered = [["", "nothing"], ["input", "the input"], ["mask", "the mask"], ...others("x", chosen.x, columnsOf()), ...others("y", chosen.y, rowsOf())];
+  const offered = [["", "nothing"], ...report.roles.map((role) => [role, `the ${role}`]), ...others("x", chosen.x, columnsOf()), ...others("y", chosen.y, rowsOf())];
   offer(find("compare"), offered, chosen.compare);
   chosen.compare = find("compare").value;
   find("split-label").hidden = !chosen.compare;

@@ -8,7 +8,7 @@ let mayGoBack = false;  // whether the entry that opening made in the history is
 
 /** What a picture can be compared with: [value, text, picture], an input or mask being of the picture's own place. */
 function befores(picture) {
-  const found = [["input", "the input"], ["mask", "the mask"]].map(([role, text]) => [role, text, { ...picture, sha256: picture[role], metrics: undefined }]);
+  const found = report.roles.filter((role) => role in picture).map((role) => [role, `the ${role}`, { ...picture, sha256: picture[role], metrics: undefined }]);
   const [sample, task] = [settingsOf(picture).sample, settingsOf(picture).task];
   for (const other of report.pictures) {
     const { sample: ofSample, task: ofTask } = settingsOf(other);

@@ -1,0 +1,22 @@
+"""Names of tasks, checked against those that there are when they are looked at, and not before."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from sdxl_lab.settings.choices import OneOf
+from sdxl_lab.tasks import TASKS
+
+TaskName = Annotated[str, OneOf(table=TASKS)]
+
+
+def by_default() -> tuple[str, ...]:
+    """The tasks of a run to which none are given."""
+    return tuple(name for name, task in TASKS.items() if task.is_default)
+
+
+def some() -> str:
+    """What `tasks` may be, in words."""
+    if len(TASKS) == 2:
+        return f"a list of {', '.join(TASKS)} or both"
+    return f"a list of one or more of {', '.join(TASKS)}"

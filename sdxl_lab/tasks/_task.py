@@ -1,0 +1,136 @@
+"""What a task is, and what the tasks share. Each other file of this package is one task; none knows another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image, ImageChops
+
+from sdxl_lab.images import masks
+from sdxl_lab.settings.sections import Conditioning, Denoising, EditSettings, MaskAsAsked, PromptAndSeed, Refiner
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """What one of a picture's files is to it.
+
+    Attributes:
+        name: Its label on sheets and in reports, such as `mask`.
+        key: What a line of `images.jsonl` calls it, and `Generated` calls its pixels.
+        file: Its name in the sample's folder, `{task}` standing for the task's; without its ending Comet lists it so.
+        of_sample: Its name where it is the sample's own picture, which all tasks share; None if it never is.
+    """
+
+    name: str
+    key: str
+    file: str
+    of_sample: str | None = None
+
+
+INPUT = Role(name="input", key="input_image", file="{task}-input.png", of_sample="input.png")
+MASK = Role(name="mask", key="mask_image", file="{task}-mask.png")
+RESULT = Role(name="result", key="image", file="{task}.png")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Area:
+    """What of a picture is repainted. Both masks are mode "L", 0 and 255, in the pixels of the picture as edited, extended where the canvas was.
+
+    Attributes:
+        repainted: What the model paints.
+        composited: What of that is laid over the input.
+        ignores_specks: Whether specks count for nothing, here and at the working size.
+        has_ignored: Whether any were left out here.
+        parts: What people call the white regions of `repainted`.
+    """
+
+    repainted: Image.Image
+    composited: Image.Image
+    ignores_specks: bool = False
+    has_ignored: bool = False
+    parts: str = "regions to repaint"
+
+
+def _as_asked(asked: Mapping[str, Any], size: tuple[int, int]) -> Mapping[str, Any]:
+    return asked
+
+
+def _as_it_is(settings: EditSettings) -> EditSettings:
+    return settings
+
+
+def _none(given: Mapping[str, Any]) -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """One way of making a picture of a sample. All that the rooms above know of it is here.
+
+    Attributes:
+        name: In parameters, metadata, records and file names.
+        takes: The keys of `hyperparameters` that it takes, `image` and `compute` aside, which cannot differ by task.
+        needs: Of an edit's settings: what a sample must bring, `image` and `mask`.
+        area: Of the settings, the picture's (width, height), the sample's mask if one is needed, and the pixels of a latent cell: what is
+            repainted. Raises `MaskError`.
+        complete: Of nested settings as asked, those not given absent, and the picture's (width, height): the same with nothing left to choose.
+        fit: Of an edit's settings that code gave or a document holds: the same with nothing left to choose. Raises `ValueError` for settings
+            that do not fit the task; the message says what to change.
+        contradictions: Of what parameters give: the same faults as lines that start with the key they are about.
+        refusals: By key that it does not take: why, and where that belongs.
+        roles: Of a picture's files, as sheets show them; the result is the last.
+        is_default: Whether a run makes it where no tasks are given.
+    """
+
+    name: str
+    takes: type[PromptAndSeed]
+    needs: Callable[[EditSettings], Collection[str]]
+    area: Callable[[EditSettings, tuple[int, int], Image.Image | None, float], Area]
+    complete: Callable[[Mapping[str, Any], tuple[int, int]], Mapping[str, Any]] = _as_asked
+    fit: Callable[[EditSettings], EditSettings] = _as_it_is
+    contradictions: Callable[[Mapping[str, Any]], Sequence[str]] = _none
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    roles: tuple[Role, ...] = (INPUT, MASK, RESULT)
+    is_default: bool = False
+
+    def file_of(self, role: Role, settings: EditSettings) -> str:
+        """The name of a picture's file in its sample's folder."""
+        if role.of_sample and not settings.canvas.extends:
+            return role.of_sample
+        return role.file.format(task=self.name)
+
+
+class MaskHyperparameters(PromptAndSeed):
+    """The keys of a task that repaints by a mask."""
+
+    denoising: Denoising = Denoising()
+    refiner: Refiner = Refiner()
+    mask: MaskAsAsked = MaskAsAsked()
+    conditioning: Conditioning = Conditioning()
+
+
+def area_of_mask(settings: EditSettings, mask: Image.Image, cell_px: float, *, is_background: bool = False) -> Area:
+    """Repaint the object of a mask, or all but it.
+
+    Args:
+        settings: All settings.
+        mask: The sample's, white is the object; any mode.
+        cell_px: Pixels of a latent cell; a connected part of the mask with fewer is a speck.
+        is_background: Whether all but the object is repainted.
+
+    Raises:
+        MaskError: Nothing would be repainted.
+    """
+    mask, ignores = masks.binarize(mask), settings.mask.specks == "ignore"
+    # A speck is looked for before it is dilated, and again at the working size, where thin parts of the mask may have come apart.
+    cleaned = masks.without_specks(mask, cell_px) if ignores else mask
+    repainted = masks.dilate(masks.invert(cleaned) if is_background else cleaned, settings.mask.kernel_size, settings.mask.iterations)
+    return Area(
+        repainted=repainted,
+        composited=repainted,
+        ignores_specks=ignores,
+        has_ignored=ImageChops.difference(mask, cleaned).getbbox() is not None,
+        parts="holes in the object's mask" if is_background else "regions to repaint",
+    )
