@@ -46,7 +46,7 @@ app.command()(looking.show)
 app.command()(looking.push)
 app.command()(looking.status)
 app.command()(looking.report)
-app.command()(looking.compare)
+app.command(cls=usage.OfTasks)(looking.compare)
 app.command()(making.reproduce)
 
 

@@ -90,7 +90,7 @@ def compare(
     reference: Annotated[
         str | None, typer.Option("--reference", metavar="RUN", help="The run that others are compared with: folder, name or number; else the first.")
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="inpaint or outpaint, to look at one alone.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK")] = None,
     each_seed: Annotated[bool, typer.Option("--each-seed", help="A row for each run, also where runs differ in nothing but seeds.")] = False,
     csv: Annotated[
         Path | None, typer.Option("--csv", parser=places.output, metavar="FILE", help="Write all numbers as a table, one row a run.")

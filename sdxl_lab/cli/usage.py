@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 
 class Commands(TyperGroup):
@@ -28,16 +28,45 @@ class Pairs(TyperCommand):
         return super().parse_args(ctx, paired(args))
 
 
-class OfDataset(TyperCommand):
-    """A command whose argument is a dataset: its help says which there are, and looks for that only when it is asked."""
+class LateHelp(TyperCommand):
+    """A command of which one parameter's help reads a table, only when it is asked."""
+
+    parameter: str
+
+    def said(self) -> str:
+        """The help of that parameter."""
+        raise NotImplementedError
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
+        for param in self.params:
+            if param.name == self.parameter:
+                vars(param)["help"] = self.said()
+        super().format_help(ctx, formatter)
+
+
+class OfDataset(LateHelp):
+    """A command whose argument is a dataset."""
+
+    parameter = "dataset"
+
+    def said(self) -> str:
+        """What is a dataset."""
         from sdxl_lab.datasets import sources
 
-        [dataset] = [param for param in self.params if isinstance(param, TyperArgument)]
-        dataset.help = f"{sources.described()}."
-        super().format_help(ctx, formatter)
+        return f"{sources.described()}."
+
+
+class OfTasks(LateHelp):
+    """A command with an option for a task."""
+
+    parameter = "task"
+
+    def said(self) -> str:
+        """Which tasks there are."""
+        from sdxl_lab.tasks import TASKS
+
+        return f"{' or '.join(TASKS)}, to look at one alone."
 
 
 def in_pairs(param: typer.CallbackParam, given: list[str] | None) -> list[str] | None:
