@@ -6,13 +6,13 @@ import gc
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sdxl_lab.kernels import slate
 from tests.support.artifact_backend import backend as backend
 from tests.support.artifact_backend import kept_worker as kept_worker
 from tests.support.artifact_backend import one_worker as one_worker
@@ -127,21 +127,23 @@ def interruptible():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def garbage():
     """
     A checkpoint that makes room for another has garbage looked for, which takes a second among all that the tests hold: left out.
 
-    What it gives is the real thing, for the tests of memory.
+    What it gives is the real collector, for the tests of memory.
     """
+    from sdxl_lab.checkpoints import loading
+
     with pytest.MonkeyPatch.context() as patch:
-        collect = slate.collect
-        patch.setattr(slate, "collect", lambda: None)
-        yield collect
+        collector = loading.gc
+        patch.setattr(loading, "gc", SimpleNamespace(collect=lambda: 0, unfreeze=lambda: None))
+        yield collector
 
 
 @pytest.fixture(scope="session")
-def random_pair(tmp_path_factory) -> Path:
+def random_pair(tmp_path_factory, garbage) -> Path:
     """
     A folder with a random base and refiner of other sizes than the pocket checkpoint's.
     """
@@ -149,7 +151,7 @@ def random_pair(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def random_inpaint_pair(tmp_path_factory) -> Path:
+def random_inpaint_pair(tmp_path_factory, garbage) -> Path:
     """
     The same with a 9-channel base.
     """
@@ -157,7 +159,7 @@ def random_inpaint_pair(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def twin_pair(tmp_path_factory) -> Path:
+def twin_pair(tmp_path_factory, garbage) -> Path:
     """
     A folder whose refiner has the base's own UNet and text encoders.
     """

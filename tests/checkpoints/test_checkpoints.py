@@ -6,12 +6,12 @@ import weakref
 import pytest
 import torch
 
+from sdxl_lab.checkpoints import loading
 from sdxl_lab.checkpoints.loading import forget, load, settle
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.kernels import slate
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
@@ -171,7 +171,7 @@ def test_of_checkpoints_that_nobody_holds_the_latest_is_kept(random_pair, pair, 
     """
     Loading another one frees the one before, models that refer to themselves included, unless somebody holds it.
     """
-    monkeypatch.setattr(slate, "collect", garbage)
+    monkeypatch.setattr(loading, "gc", garbage)
     shutil.rmtree(pair / "refiner")
     one, other = identify(str(random_pair)), identify(str(pair))
     held = load(one)
