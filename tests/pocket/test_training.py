@@ -7,14 +7,22 @@ import sys
 
 import numpy as np
 import pytest
-import torch
-from scipy import stats
 
-from sdxl_lab.pocket.training import card, loop
-from sdxl_lab.pocket.training.architecture import MAX_TOKENS, build_text_encoders, build_tokenizer, words
-from sdxl_lab.pocket.training.diffusion import encode, tokenize
 from sdxl_lab.pocket.training.examples import example
 from sdxl_lab.pocket.training.pool import Pool
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global build_text_encoders, build_tokenizer, card, encode, loop, MAX_TOKENS, stats, tokenize, torch, words
+    import torch
+    from scipy import stats
+
+    from sdxl_lab.pocket.training import card, loop
+    from sdxl_lab.pocket.training.architecture import MAX_TOKENS, build_text_encoders, build_tokenizer, words
+    from sdxl_lab.pocket.training.diffusion import encode, tokenize
 
 
 class KilledError(Exception):
