@@ -9,11 +9,8 @@ from typing import Any
 
 import pytest
 
-from sdxl_lab.checkpoints.loading import Outline, outline, settle
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.own_defaults import defaults, few_steps, suited
-from sdxl_lab.generation.generate import generate
-from sdxl_lab.generation.trajectory import build_scheduler
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
@@ -22,6 +19,17 @@ from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.datasets import write_dataset
 from tests.support.edits import cpu, same
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global build_scheduler, generate, Outline, outline, settle
+    from sdxl_lab.checkpoints.loading import Outline, outline, settle
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.generation.trajectory import build_scheduler
+
 
 OF_0_1_0: dict[str, dict[str, Any]] = {
     family: {"denoising": {"num_inference_steps": steps, "strength": 0.99, "guidance_scale": 7.5}, "mask": {"kernel_size": 1}}

@@ -1,19 +1,30 @@
+from __future__ import annotations
+
 import gc
 import json
 import shutil
 import weakref
 
 import pytest
-import torch
 
-from sdxl_lab.checkpoints import loading
-from sdxl_lab.checkpoints.loading import forget, load, settle
 from sdxl_lab.checkpoints.locating import identify
-from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global Residence, forget, load, loading, settle, torch
+    import torch
+
+    from sdxl_lab.checkpoints import loading
+    from sdxl_lab.checkpoints.loading import forget, load, settle
+    from sdxl_lab.checkpoints.offload import Residence
+
 
 UNET = "base/unet/diffusion_pytorch_model.safetensors"
 CONFIG, VAE, TEXT, SCHEDULER = (f"base/{part}config.json" for part in ("unet/", "vae/", "text_encoder/", "scheduler/scheduler_"))
@@ -173,6 +184,7 @@ def test_of_checkpoints_that_nobody_holds_the_latest_is_kept(random_pair, pair, 
     """
     monkeypatch.setattr(loading, "gc", garbage)
     shutil.rmtree(pair / "refiner")
+    write(pair / "base/model_index.json", note="a checkpoint that no other test holds")
     one, other = identify(str(random_pair)), identify(str(pair))
     held = load(one)
     released = weakref.ref(load(other).base.unet)

@@ -6,21 +6,29 @@ from pathlib import Path
 import pytest
 
 from sdxl_lab.checkpoints import tokens
-from sdxl_lab.checkpoints.loading import tokenizers
 from sdxl_lab.checkpoints.locating import identify
-from sdxl_lab.generation.generate import generate
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import read_stamp
 from sdxl_lab.runs.experiment import execute, finish, run
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.run_spec import RunSpec
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.viewing.report import write_report
 from sdxl_lab.viewing.show import print_path
 from tests.support.datasets import write_dataset
 from tests.support.edits import cpu, make_edit, same
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global generate, plan, tokenizers
+    from sdxl_lab.checkpoints.loading import tokenizers
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.sweeps.planner import plan
+
 
 LONG = "a red star on grass beside a very small chestnut tree in the last light of an autumn day, seen from above"
 QUICK = {"denoising": {"num_inference_steps": 2}, "compute": {"threads": 1, "device": "cpu"}}

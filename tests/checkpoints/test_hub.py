@@ -10,7 +10,6 @@ from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from tests.conftest import write_checkpoint
 from tests.support.loopback_hub import NOBODY, Hub, asked, serving
-from tests.support.named_checkpoints import loaded
 from tests.support.run_folders import environment
 from tests.support.single_file import write_single_file
 
@@ -145,6 +144,8 @@ def test_offline_the_cache_serves_the_same(online, somewhere, monkeypatch, is_by
     """
     Without the hub, by choice or not, what was loaded once is loaded again, with the same commit and the same picture.
     """
+    from tests.support.named_checkpoints import loaded
+
     names = ["sdxl", "sdxl-inpaint", "single.safetensors"]
     monkeypatch.chdir(somewhere)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", is_by_choice)

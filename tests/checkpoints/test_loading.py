@@ -8,17 +8,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from sdxl_lab.checkpoints.configurations import SHARED
 from sdxl_lab.checkpoints.files import SingleFile
-from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.generation.generate import generate
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
 from tests.support.single_file import write_single_file
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global generate, load, torch
+    import torch
+
+    from sdxl_lab.checkpoints.loading import load
+    from sdxl_lab.generation.generate import generate
+
 
 STEM = "diffusion_pytorch_model"
 
@@ -49,12 +58,12 @@ def picture(checkpoint: Any, scene: Any) -> np.ndarray:
     return np.asarray(generate(edit, scene[0], scene[1], checkpoint).raw).astype(int)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_the_vae_of_a_single_file_is_not_rounded(random_pair, tmp_path, dtype):
     """
     UNet and text encoders are rounded to half precision, and a VAE that needs float32 keeps the file's weights to the last bit.
     """
-    base = cpu(random_pair).base
+    base, dtype = cpu(random_pair).base, getattr(torch, dtype)
     configuration = random_pair / "base"
     file = write_single_file(base, tmp_path / "single.safetensors")
     loaded = SingleFile(file).load(dtype, {}, configuration=needing_float32(configuration, tmp_path / "configuration"))

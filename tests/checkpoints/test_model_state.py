@@ -9,12 +9,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
-from tokenizers.normalizers import Lowercase
 
-from sdxl_lab.checkpoints.model_state import ROW, digest, state_of
-from sdxl_lab.generation.generate import generate
 from tests.support.edits import cpu, make_edit
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global digest, generate, Lowercase, ROW, state_of, torch
+    import torch
+    from tokenizers.normalizers import Lowercase
+
+    from sdxl_lab.checkpoints.model_state import ROW, digest, state_of
+    from sdxl_lab.generation.generate import generate
 
 
 @pytest.fixture
@@ -142,13 +150,13 @@ def test_pictures_leave_the_state_as_it_is(random_pair, scene):
     assert (state_of(checkpoint.base), state_of(checkpoint.refiner)) == before
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int64", "uint8", "bool"])
 def test_every_exchange_of_two_numbers_is_seen(dtype):
     """
     However far apart two different numbers stand, also over the ends of rows and buffers, their exchange is seen; alike ones may be exchanged.
     """
     size = ROW * 5 + 11
-    values = torch.zeros(size, dtype=dtype)
+    values = torch.zeros(size, dtype=getattr(torch, dtype))
     values[[7, ROW - 1, ROW, size - 1]] = 1
     known = digest([values])
     for one, other in [(7, 8), (7, 6), (7, ROW + 7), (ROW - 1, ROW + 1), (size - 1, size - 2), (ROW, 4 * ROW), (7, size - 3)]:
@@ -172,19 +180,19 @@ def test_a_digest_is_that_of_the_numbers_not_of_their_place():
     assert digest([]) == ()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_numbers_that_begin_anywhere_equal_their_copy(dtype):
     """
     Even many or not, numbers are digested alike wherever in memory they begin, and one alone whatever its stride.
     """
-    values = torch.randn(2 * ROW + 2, generator=torch.Generator().manual_seed(3)).to(dtype)
+    values = torch.randn(2 * ROW + 2, generator=torch.Generator().manual_seed(3)).to(getattr(torch, dtype))
     for part in (values[1:], values[1:-1], values[2:-1], values[1:2], values.view(1, -1)[:, 3]):
-        copy_of_it = torch.tensor(part.tolist(), dtype=dtype)
+        copy_of_it = torch.tensor(part.tolist(), dtype=values.dtype)
         assert digest([part]) == digest([copy_of_it])
         assert digest([part]) != digest([copy_of_it.neg()])
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
 def test_a_digest_equals_sums_made_by_hand(monkeypatch, dtype):
     """
     The digest is of each row's sum of 32-bit words times weights, however large, in float64 as in integers, whatever is added at once.
@@ -192,7 +200,7 @@ def test_a_digest_equals_sums_made_by_hand(monkeypatch, dtype):
     from sdxl_lab.checkpoints import model_state
 
     weights = model_state._weights(torch.device("cpu"))
-    monkeypatch.setattr(model_state, "_weights", lambda _: weights.to(dtype))
+    monkeypatch.setattr(model_state, "_weights", lambda _: weights.to(getattr(torch, dtype)))
     values = torch.randn(ROW + 1000, generator=torch.Generator().manual_seed(2))
     words = torch.cat([values.view(torch.int32), torch.full((2 * ROW,), -(2**31), dtype=torch.int32)])
     factors = list(map(int, weights.tolist()))

@@ -14,10 +14,18 @@ from sdxl_lab.settings.documents import RELEASES as NAMED
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
 from sdxl_lab.viewing.show import parameters_of
 from tests.records.test_releases import RELEASES, RUNS
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global plan
+    from sdxl_lab.sweeps.planner import plan
+
 
 PHOTOGRAPHS = str(RELEASES / "0.1.0" / "photographs")
 POCKET = locating.identify("pocket")

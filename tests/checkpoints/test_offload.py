@@ -7,37 +7,48 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from sdxl_lab.checkpoints.configurations import MODELS, SHARED
 from sdxl_lab.checkpoints.files import PipelineFolder
-from sdxl_lab.checkpoints.offload import Residence
-from sdxl_lab.generation.generate import generate
 from tests.support.edits import cpu, make_edit, same
 
 
-class Traveler(torch.nn.Linear):
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global generate, Residence, torch
+    import torch
+
+    from sdxl_lab.checkpoints.offload import Residence
+    from sdxl_lab.generation.generate import generate
+
+
+def traveler() -> Any:
     """
     A model that remembers where it has been.
     """
 
-    def __init__(self) -> None:
-        super().__init__(1, 1)
-        self.stays: list[str] = []
+    class Traveler(torch.nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(1, 1)
+            self.stays: list[str] = []
 
-    def to(self, device: Any) -> Any:
-        """
-        Note where to, and stay.
-        """
-        self.stays.append(str(device))
-        return self
+        def to(self, device: Any) -> Any:
+            """
+            Note where to, and stay.
+            """
+            self.stays.append(str(device))
+            return self
+
+    return Traveler()
 
 
 def test_one_model_at_a_time_is_on_the_device():
     """
     A model is brought in when it is called, after the one before it has left; the one that is there stays.
     """
-    first, second = Traveler(), Traveler()
+    first, second = traveler(), traveler()
     residence = Residence(torch.device("meta"), "model")
     residence.admit(SimpleNamespace(unet=first, vae=second, text_encoder=None), ("unet", "vae", "text_encoder"))
     for model in (first, first, second, first):

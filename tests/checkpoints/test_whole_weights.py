@@ -9,17 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from sdxl_lab.checkpoints.configurations import SHARED
 from sdxl_lab.checkpoints.files import SingleFile
-from sdxl_lab.checkpoints.loading import load, outline, require_weights, settle
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.checkpoints.whole_weights import require_filled
 from sdxl_lab.settings.sections import Compute
 from tests.support.single_file import write_single_file
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global load, load_file, outline, require_filled, require_weights, save_file, settle, torch
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from sdxl_lab.checkpoints.loading import load, outline, require_weights, settle
+    from sdxl_lab.checkpoints.whole_weights import require_filled
+
 
 CPU = Compute(device="cpu", threads=1)
 STEM = "diffusion_pytorch_model.safetensors"

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import io
 import json
 from pathlib import Path
@@ -12,11 +14,19 @@ from sdxl_lab.pocket.world import draw, object_mask, sample_scene
 from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.spec.run_spec import RunSpec
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.viewing.show import print_dataset
 from tests.support.datasets import write_dataset
 from tests.support.profiles import ADOBE_RGB, GAMMA_22, profile
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global plan
+    from sdxl_lab.sweeps.planner import plan
+
 
 QUICK: dict[str, Any] = {"denoising": {"num_inference_steps": 2}, "compute": {"threads": 1, "device": "cpu"}}
 PICTURE, MASK = draw(sample_scene(1)), object_mask(sample_scene(1))

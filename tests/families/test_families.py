@@ -18,10 +18,17 @@ from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.reproduce import reproduce
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.viewing.show import print_path
 from tests.support.datasets import write_dataset
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global plan
+    from sdxl_lab.sweeps.planner import plan
 
 
 @pytest.fixture

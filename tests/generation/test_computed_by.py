@@ -9,14 +9,23 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-import torch
 
-from sdxl_lab.checkpoints.loading import Checkpoint, Sizes, key_of
-from sdxl_lab.checkpoints.outlines import computed_by
-from sdxl_lab.generation.generate import _Picture
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.resolved_spec import AdapterIdentity, CheckpointIdentity, DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global _Picture, Checkpoint, computed_by, key_of, Sizes, torch
+    import torch
+
+    from sdxl_lab.checkpoints.loading import Checkpoint, Sizes, key_of
+    from sdxl_lab.checkpoints.outlines import computed_by
+    from sdxl_lab.generation.generate import _Picture
+
 
 DIGESTS = ("a" * 64, "b" * 64, "c" * 64)
 

@@ -7,15 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from diffusers import StableDiffusionXLInpaintPipeline
 
-from sdxl_lab.checkpoints import loading
 from sdxl_lab.checkpoints.configurations import MODELS
-from sdxl_lab.checkpoints.loading import Checkpoint, load
-from sdxl_lab.checkpoints.memory import GpuMemoryError
-from sdxl_lab.generation.generate import generate
-from sdxl_lab.generation.trajectory import TrajectoryCache
 from sdxl_lab.runs import experiment, resolution
 from sdxl_lab.runs.reproduce import reproduce
 from sdxl_lab.settings.sections import Compute
@@ -25,10 +18,26 @@ from tests.generation.test_generate import REFERENCE_SCHEDULERS
 from tests.support.datasets import write_dataset
 from tests.support.edits import NEGATIVE, PROMPT, SEED, make_edit, same
 
-pytestmark = [
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that CUDA can use"),
-    pytest.mark.filterwarnings("ignore:.*upcast_vae:FutureWarning"),  # plain diffusers calls its own deprecated method
-]
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global Checkpoint, generate, GpuMemoryError, load, loading, StableDiffusionXLInpaintPipeline, torch, TrajectoryCache
+    import torch
+    from diffusers import StableDiffusionXLInpaintPipeline
+
+    from sdxl_lab.checkpoints import loading
+    from sdxl_lab.checkpoints.loading import Checkpoint, load
+    from sdxl_lab.checkpoints.memory import GpuMemoryError
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.generation.trajectory import TrajectoryCache
+
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU that CUDA can use")
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*upcast_vae:FutureWarning")  # plain diffusers calls its own deprecated method
 STEPS = 10
 
 

@@ -8,21 +8,33 @@ import textwrap
 from types import SimpleNamespace
 from typing import Any
 
-import diffusers
 import pytest
-from diffusers import StableDiffusionXLInpaintPipeline
-from diffusers.image_processor import VaeImageProcessor
-from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-from diffusers.utils import logging
-from diffusers.utils.torch_utils import randn_tensor
 
 from sdxl_lab.families import FAMILIES
-from sdxl_lab.generation.inputs import base_call
-from sdxl_lab.generation.stage import Stage
 from tests.support.edits import make_edit
 
-PIPELINE: Any = StableDiffusionXLInpaintPipeline
-VERSION = f"diffusers {diffusers.__version__}"
+PIPELINE: Any
+CALL: ast.FunctionDef
+VERSION: str
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global CALL, DiagonalGaussianDistribution, PIPELINE, Stage, VERSION, VaeImageProcessor, base_call, diffusers, logging, randn_tensor
+    import diffusers
+    from diffusers.image_processor import VaeImageProcessor
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+    from diffusers.utils import logging
+    from diffusers.utils.torch_utils import randn_tensor
+
+    from sdxl_lab.generation.inputs import base_call
+    from sdxl_lab.generation.stage import Stage
+
+    PIPELINE, VERSION = diffusers.StableDiffusionXLInpaintPipeline, f"diffusers {diffusers.__version__}"
+    CALL = code_of(PIPELINE.__call__)
+
 
 PARAMETERS = {
     "get_timesteps": "num_inference_steps strength device denoising_start",
@@ -43,9 +55,6 @@ def code_of(method: Any) -> ast.FunctionDef:
     [function] = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(method)))).body
     assert isinstance(function, ast.FunctionDef)
     return function
-
-
-CALL = code_of(PIPELINE.__call__)
 
 
 def called(name: str) -> tuple[ast.Call, ast.expr]:

@@ -9,20 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
-from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.files.disk import whole_lines
-from sdxl_lab.generation.finite import NotFiniteError
-from sdxl_lab.generation.generate import generate
-from sdxl_lab.generation.trajectory import TrajectoryCache, tensors_of
 from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.datasets import write_dataset
 from tests.support.edits import cpu, crossed, make_edit, same
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global generate, load, load_file, NotFiniteError, save_file, tensors_of, torch, TrajectoryCache
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from sdxl_lab.checkpoints.loading import load
+    from sdxl_lab.generation.finite import NotFiniteError
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.generation.trajectory import TrajectoryCache, tensors_of
+
 
 FEW: dict[str, Any] = dict(num_inference_steps=2, strength=1.0)
 REFINED: dict[str, Any] = dict(num_inference_steps=5, high_noise_frac=0.6)

@@ -7,14 +7,10 @@ import sys
 from typing import Any
 
 import pytest
-import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline
 
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.noise_schedules import is_common
 from sdxl_lab.families.pocket import WEIGHTS
-from sdxl_lab.generation.generate import generate
-from sdxl_lab.generation.trajectory import TrajectoryError, build_scheduler, steps_run, window
 from sdxl_lab.records import infotext
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.schedulers import SCHEDULERS, Scheduler
@@ -22,6 +18,19 @@ from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.datasets import write_dataset
 from tests.support.edits import NEGATIVE, PROMPT, SEED, cpu, make_edit, same
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global build_scheduler, EulerDiscreteScheduler, generate, StableDiffusionXLInpaintPipeline, steps_run, torch, TrajectoryError, window
+    import torch
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline
+
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.generation.trajectory import TrajectoryError, build_scheduler, steps_run, window
+
 
 SDXL: dict[str, Any] = {
     "_class_name": "EulerDiscreteScheduler",

@@ -6,15 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from skimage import data
 
-from sdxl_lab.checkpoints.loading import Sizes
-from sdxl_lab.generation.generate import generate
-from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells
 from sdxl_lab.images.masks import MaskError
 from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.resolution import resolve
@@ -24,7 +19,18 @@ from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.datasets import write_dataset
 from tests.support.edits import cpu, make_edit
 
-SDXL = Sizes(area=1024**2, max_area=1024**2, multiple=64)
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global cv2, data, generate, regions, Regions, require_cells, Sizes, SPECKS
+    import cv2
+    from skimage import data
+
+    from sdxl_lab.checkpoints.loading import Sizes
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells
 
 
 def cut_out(photograph: np.ndarray) -> Image.Image:
@@ -45,7 +51,7 @@ def found(task: Any, mask: Image.Image, specks: Any) -> Regions:
     What is repainted at SDXL's size, each region with a cell.
     """
     edit = make_edit(task, mode="background" if task == "outpaint" else None, mask=Mask(specks=specks))
-    it = regions(edit, mask.size, mask, SDXL)
+    it = regions(edit, mask.size, mask, Sizes(area=1024**2, max_area=1024**2, multiple=64))
     require_cells(edit, it)
     return it
 

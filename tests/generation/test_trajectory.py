@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import re
 from functools import cache
 from pathlib import Path
@@ -5,12 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from diffusers import StableDiffusionXLInpaintPipeline
 
-from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache, TrajectoryError, Window, build_scheduler, window
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from tests.support.edits import KINDS, crossed
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global build_scheduler, StableDiffusionXLInpaintPipeline, StepState, torch, Trajectory, TrajectoryCache, TrajectoryError, window, Window
+    import torch
+    from diffusers import StableDiffusionXLInpaintPipeline
+
+    from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache, TrajectoryError, Window, build_scheduler, window
+
 
 CONFIG = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading")
 

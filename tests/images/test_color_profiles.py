@@ -11,7 +11,6 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from sdxl_lab.datasets.sources import fetch
-from sdxl_lab.generation.generate import generate
 from sdxl_lab.images import pictures
 from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.resolution import resolve
@@ -20,6 +19,15 @@ from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.datasets import write_dataset
 from tests.support.edits import cpu, make_edit
 from tests.support.profiles import ADOBE_RGB, DISPLAY_P3, GAMMA_22, SRGB_CURVE, profile
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global generate
+    from sdxl_lab.generation.generate import generate
+
 
 SRGB = ((0.43606, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71409))
 """Red, green and blue of sRGB as XYZ under D50."""

@@ -1,14 +1,13 @@
+from __future__ import annotations
+
 import io
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-import skimage
-import skimage.data
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from sdxl_lab.datasets.dataset import Dataset
@@ -16,6 +15,17 @@ from sdxl_lab.datasets.samples import ArtifactError
 from sdxl_lab.datasets.sources import fetch
 from sdxl_lab.images import mask_checks
 from sdxl_lab.images.masks import MaskError
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global cv2, skimage
+    import cv2
+    import skimage
+    import skimage.data
+
 
 SIZE = (384, 256)
 WHITE, BLACK = Image.new("L", SIZE, 255), Image.new("L", SIZE)
@@ -183,14 +193,14 @@ def test_a_drawing_in_several_colors_is_no_mask():
             mask_checks.check(drawing)
 
 
-@pytest.mark.parametrize("picture", [photograph(), photograph().convert("L")])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("mask", [region, strokes, lambda: jpeg(region(), 60), lambda: region().convert("1")])
-def test_a_swapped_image_and_mask_are_found_at_fetch(tmp_path, picture, mask):
+def test_a_swapped_image_and_mask_are_found_at_fetch(tmp_path, mode, mask):
     """
     A black and white image with a picture for its mask is one error that names the sample and the exchange.
     """
     with pytest.raises(ArtifactError, match=r"samples\[0\] 'octopus': .*mask.png is a .*black and white only: .*exchange \"image\" and \"mask\""):
-        fetched(tmp_path / "d", picture, mask())
+        fetched(tmp_path / "d", photograph().convert(mode), mask())
 
 
 def test_a_line_drawing_with_its_mask_is_not_swapped(tmp_path):

@@ -1,12 +1,21 @@
+from __future__ import annotations
+
 import builtins
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
-from scipy import ndimage
 
 from sdxl_lab.images import masks
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global ndimage
+    from scipy import ndimage
 
 
 def random_mask(seed: int, size: tuple[int, int] = (61, 43), share: float = 0.02) -> Image.Image:

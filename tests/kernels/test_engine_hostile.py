@@ -11,11 +11,19 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.generation.trajectory import TrajectoryCache
 from sdxl_lab.kernels import engine, notebooks
 from sdxl_lab.runs import experiment, resolution
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.datasets import write_dataset
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global TrajectoryCache
+    from sdxl_lab.generation.trajectory import TrajectoryCache
+
 
 DISORDER = """
 import logging, os, random, signal, sys, threading, time, warnings

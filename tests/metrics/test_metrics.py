@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
-from skimage.filters import laplace
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from sdxl_lab.images.masks import composite, dilate
 from sdxl_lab.metrics import (
@@ -28,6 +26,16 @@ from sdxl_lab.metrics import (
 from sdxl_lab.pocket.world import draw, object_mask, sample_scene
 from sdxl_lab.spec.generated import Generated
 from tests.support.runs import generated
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global laplace, peak_signal_noise_ratio, structural_similarity
+    from skimage.filters import laplace
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
 
 OUTSIDE = ("change_outside_max", "change_outside_mean", "change_outside_share")
 

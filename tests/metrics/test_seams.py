@@ -7,11 +7,19 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from PIL import Image
-from skimage.color import deltaE_ciede2000, rgb2lab
 
 from sdxl_lab.images.masks import composite, dilate, invert
 from sdxl_lab.metrics import seam_delta_e, seam_gradient, seam_mismatch
 from sdxl_lab.pocket.world import Scene, draw, object_mask, paint_background, sample_scene
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global deltaE_ciede2000, rgb2lab
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
 
 Place = tuple[Image.Image, Image.Image]
 COUNT = 100

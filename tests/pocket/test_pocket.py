@@ -7,7 +7,8 @@ from PIL import Image
 
 from sdxl_lab.pocket.world import draw, sample_scene
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import Compute, Edit, Mask
+from sdxl_lab.settings.sections import Compute, Mask
+from sdxl_lab.spec.edit import Edit
 
 
 def setup_module() -> None:

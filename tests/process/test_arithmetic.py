@@ -5,9 +5,17 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import pytest
-import torch
 
 from sdxl_lab.process.arithmetic import arithmetic, switches
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global torch
+    import torch
+
 
 CHANGES = {
     "default dtype": lambda: torch.set_default_dtype(torch.float64),

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 from sdxl_lab.process import threads
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global torch
+    import torch
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,7 @@ import pytest
 from rich.console import Console
 
 from sdxl_lab import progress
-from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.errors import LabError
-from sdxl_lab.generation.generate import generate
 from sdxl_lab.progress import Doing, signs
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
@@ -28,6 +26,15 @@ from tests.support.quick_sweeps import SEED
 from tests.support.quick_sweeps import dataset as dataset
 from tests.support.quick_sweeps import notebook as notebook
 from tests.support.quick_sweeps import planned as planned
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global generate, load
+    from sdxl_lab.checkpoints.loading import load
+    from sdxl_lab.generation.generate import generate
 
 
 @pytest.fixture

@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from sdxl_lab.checkpoints.loading import Checkpoint
-from sdxl_lab.generation.generate import generate
-from sdxl_lab.generation.trajectory import TrajectoryCache
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import read_stamp
@@ -23,6 +20,17 @@ from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tracking.projection import project
 from tests.support.edits import KINDS, cpu, make_edit
 from tests.support.runs import made_for, resolved_run
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global Checkpoint, generate, TrajectoryCache
+    from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.generation.trajectory import TrajectoryCache
+
 
 EDITS: list[Callable[[], Edit]] = [
     *(partial(make_edit, scheduler=scheduler) for scheduler in KINDS),

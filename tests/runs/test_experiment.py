@@ -15,14 +15,22 @@ from PIL import Image
 
 from sdxl_lab.comet import CometError
 from sdxl_lab.files import locks
-from sdxl_lab.generation.finite import NotFiniteError
-from sdxl_lab.generation.trajectory import TrajectoryCache
 from sdxl_lab.records.folder import RecordError, RunFolder
 from sdxl_lab.runs import experiment, resolution
 from sdxl_lab.runs.experiment import finish, load, run
 from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.datasets import write_dataset
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global NotFiniteError, TrajectoryCache
+    from sdxl_lab.generation.finite import NotFiniteError
+    from sdxl_lab.generation.trajectory import TrajectoryCache
+
 
 QUICK: dict[str, Any] = {"denoising": {"num_inference_steps": 3}}
 

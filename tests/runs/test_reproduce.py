@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage
-import torch
 from PIL import Image, PngImagePlugin
 from typer.testing import CliRunner
 
 from sdxl_lab.cli import app
 from sdxl_lab.datasets.samples import ArtifactError
-from sdxl_lab.generation import generate
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records import machine
 from sdxl_lab.records.stamps import StampError, read_stamp
@@ -26,6 +23,17 @@ from sdxl_lab.runs.reproduction import PixelDifference
 from tests.conftest import write_checkpoint
 from tests.support.datasets import write_dataset
 from tests.support.lone_pictures import make, rewritten
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global generate, skimage, torch
+    import skimage
+    import torch
+
+    from sdxl_lab.generation import generate
 
 
 @pytest.fixture(scope="module")

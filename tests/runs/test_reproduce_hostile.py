@@ -7,15 +7,14 @@ import socket
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, PngImagePlugin
 
-from sdxl_lab.checkpoints import loading
 from sdxl_lab.errors import LabError
-from sdxl_lab.generation import generate
 from sdxl_lab.records.stamps import LIMIT_BYTES, StampError
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
 from tests.conftest import write_checkpoint
@@ -154,7 +153,7 @@ def test_a_hostile_description_is_one_clear_error(name, picture, sources, tmp_pa
     except Exception:  # noqa: BLE001 - no run_id can be computed for what is not valid
         hostile = rewritten(picture, tmp_path / "hostile.png", change, consistent=False)
     if name != "size beyond floats":
-        monkeypatch.setattr(generate, "generate", isolated)
+        monkeypatch.setattr("sdxl_lab.generation.generate.generate", isolated)
     given = {key: value for key, value in sources.items() if key not in name}
     with pytest.raises(LabError, match=message) as caught:
         reproduce(hostile, **given)
@@ -168,15 +167,23 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-BOMB = zlib.compress(bytes(1 << 28), 9)
-CHUNKS: dict[str, tuple[bytes, str]] = {
-    "deep JSON": (chunk(b"tEXt", b"sdxl_lab\0" + b"[" * 900000), "is not what sdxl_lab writes"),
-    "deep settings": (chunk(b"tEXt", b'sdxl_lab\0{"format": 1, "versions": {}, "resolved": ' + b'{"a":' * 50000 + b"0" + b"}" * 50001), "not what"),
-    "huge": (chunk(b"tEXt", b"sdxl_lab\0" + b" " * (LIMIT_BYTES + 1)), f"at most {LIMIT_BYTES} are read"),
-    "huge number": (chunk(b"tEXt", b'sdxl_lab\0{"format": ' + b"9" * 100000 + b"}"), "is not what sdxl_lab writes"),
-    "compressed": (chunk(b"zTXt", b"sdxl_lab\0\0" + BOMB), "says nothing of how it was made"),
-    "compressed international": (chunk(b"iTXt", b"sdxl_lab\0\1\0\0\0" + BOMB), "says nothing of how it was made"),
-    "none": (b"", "says nothing of how it was made"),
+@cache
+def bomb() -> bytes:
+    """What unpacks to 256 MiB."""
+    return zlib.compress(bytes(1 << 28), 9)
+
+
+CHUNKS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "deep JSON": (lambda: chunk(b"tEXt", b"sdxl_lab\0" + b"[" * 900000), "is not what sdxl_lab writes"),
+    "deep settings": (
+        lambda: chunk(b"tEXt", b'sdxl_lab\0{"format": 1, "versions": {}, "resolved": ' + b'{"a":' * 50000 + b"0" + b"}" * 50001),
+        "not what",
+    ),
+    "huge": (lambda: chunk(b"tEXt", b"sdxl_lab\0" + b" " * (LIMIT_BYTES + 1)), f"at most {LIMIT_BYTES} are read"),
+    "huge number": (lambda: chunk(b"tEXt", b'sdxl_lab\0{"format": ' + b"9" * 100000 + b"}"), "is not what sdxl_lab writes"),
+    "compressed": (lambda: chunk(b"zTXt", b"sdxl_lab\0\0" + bomb()), "says nothing of how it was made"),
+    "compressed international": (lambda: chunk(b"iTXt", b"sdxl_lab\0\1\0\0\0" + bomb()), "says nothing of how it was made"),
+    "none": (lambda: b"", "says nothing of how it was made"),
 }
 
 
@@ -185,13 +192,13 @@ def test_a_hostile_chunk_is_one_clear_error(name, picture, sources, tmp_path, is
     """
     Chunks too long, too deep or compressed are refused without being unpacked.
     """
-    monkeypatch.setattr(generate, "generate", isolated)
+    monkeypatch.setattr("sdxl_lab.generation.generate.generate", isolated)
     content, message = CHUNKS[name]
     plain = tmp_path / "plain.png"
     with Image.open(picture) as image:
         image.save(plain, pnginfo=PngImagePlugin.PngInfo())
     png = plain.read_bytes()
-    (tmp_path / "hostile.png").write_bytes(png[:33] + content + png[33:])
+    (tmp_path / "hostile.png").write_bytes(png[:33] + content() + png[33:])
     with pytest.raises(StampError, match=message):
         reproduce(tmp_path / "hostile.png", **sources)
 
@@ -202,7 +209,7 @@ def test_a_bomb_beside_a_good_description_is_one_clear_error(kind, picture, sour
     A text chunk of other tools that unpacks to 256 MiB is refused when the pixels are read.
     """
     png = picture.read_bytes()
-    content = b"parameters\0\0" + BOMB if kind == b"zTXt" else b"parameters\0\1\0\0\0" + BOMB
+    content = (b"parameters\0\0" if kind == b"zTXt" else b"parameters\0\1\0\0\0") + bomb()
     (tmp_path / "bomb.png").write_bytes(png[:33] + chunk(kind, content) + png[33:])
     with pytest.raises(LabError, match=r"bomb\.png: the picture is cut off or damaged"):
         reproduce(tmp_path / "bomb.png", **sources)
@@ -215,13 +222,15 @@ def test_the_hub_is_asked_only_where_that_was_allowed(dataset, tmp_path, monkeyp
     """
     A checkpoint of the hub is taken from the cache, at its commit, without one request; one that is not there is downloaded with --fetch alone.
     """
+    from sdxl_lab.checkpoints.loading import forget
+
     folder = write_checkpoint(tmp_path / "made", refiner=None, variant="fp16", force_upcast=True)
     shutil.copytree(folder / "base", tmp_path / "hub" / NAME)
     monkeypatch.chdir(tmp_path)
     requests = tmp_path / "requests.txt"
 
     def reproduced(*, fetch: bool) -> tuple[str, int]:
-        loading.forget()
+        forget()
         before = len(requests.read_text().splitlines())
         try:
             said = str(reproduce(picture, dataset=str(dataset), fetch=fetch)).splitlines()[0]

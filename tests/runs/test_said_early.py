@@ -18,11 +18,19 @@ from sdxl_lab.files.disk import DiskError
 from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.viewing.show import print_dataset
 from tests.datasets.test_artifacts import SMALLEST, lay_out
 from tests.support.datasets import write_dataset
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global plan
+    from sdxl_lab.sweeps.planner import plan
+
 
 Usage = namedtuple("Usage", "total used free")
 

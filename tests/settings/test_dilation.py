@@ -8,12 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import ndimage
 
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.resolved_spec import as_parameters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.datasets import write_dataset
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global ndimage
+    from scipy import ndimage
 
 
 def two_sizes(folder: Path) -> Path:

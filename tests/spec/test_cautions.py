@@ -15,8 +15,6 @@ from pydantic import ValidationError
 
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.own_defaults import defaults, traits
-from sdxl_lab.generation.generate import generate
-from sdxl_lab.generation.trajectory import TrajectoryCache
 from sdxl_lab.settings.hyperparams import flatten, merge, replace
 from sdxl_lab.spec.cautions import CautionWarning, FewSteps, Traits, cautions
 from sdxl_lab.spec.edit import Edit
@@ -26,6 +24,16 @@ from tests import conftest
 from tests.support.edits import cpu
 from tests.support.profiles import profile
 from tests.support.specs import OTHER_VALUES
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global generate, TrajectoryCache
+    from sdxl_lab.generation.generate import generate
+    from sdxl_lab.generation.trajectory import TrajectoryCache
+
 
 STEPS: dict[str, Any] = {"denoising": {"num_inference_steps": 5, "strength": 0.99, "guidance_scale": 6.0}}
 REFINED = merge(STEPS, {"denoising": {"high_noise_frac": 0.6}})

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from sdxl_lab.checkpoints.loading import Checkpoint, load
 from sdxl_lab.settings.sections import Canvas, Compute, Denoising, EditSettings, Mask, Refiner
 from sdxl_lab.spec.edit import Edit
+
+if TYPE_CHECKING:
+    from sdxl_lab.checkpoints.loading import Checkpoint
 
 PROMPT, NEGATIVE, SEED, STEPS = "a red star on grass", "blurry", -732, 6
 
@@ -57,6 +59,8 @@ def cpu(folder: Path) -> Checkpoint:
     """
     The checkpoint in a folder, on one thread; held, so that it is loaded once.
     """
+    from sdxl_lab.checkpoints.loading import load
+
     return load(str(folder), Compute(device="cpu", threads=1))
 
 

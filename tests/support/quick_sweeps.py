@@ -11,7 +11,6 @@ import pytest
 
 from sdxl_lab.sweeps.attempts import Attempts
 from sdxl_lab.sweeps.plan import Plan
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from tests.support.datasets import write_dataset
 from tests.support.run_folders import ROOT
@@ -68,6 +67,7 @@ def notebook(tmp_path) -> Callable[..., Path]:
 @pytest.fixture
 def planned(dataset, random_pair, tmp_path) -> Callable[..., Plan]:
     """Plans a sweep of quick runs of one picture."""
+    from sdxl_lab.sweeps.planner import plan
 
     def make(notebook: Path, **content: Any) -> Plan:
         parameters = {"dataset": str(dataset), "checkpoint": str(random_pair), "samples": ["scene-1"], "runs_folder": str(tmp_path / "runs")}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 UNET_OUTSIDE = {
     "time_embedding.linear_1": "time_embed.0",
@@ -89,6 +90,8 @@ def open_clip(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """
     OpenCLIP keeps query, key and value in one matrix, and its projection the other way around.
     """
+    import torch
+
     weights = {name.removeprefix("text_model."): value for name, value in weights.items()}
     tensors = {
         "positional_embedding": weights.pop("embeddings.position_embedding.weight"),

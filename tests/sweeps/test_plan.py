@@ -9,14 +9,22 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sdxl_lab.generation.trajectory import TrajectoryCache
 from sdxl_lab.runs.experiment import finish, load, run
 from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.plan import Plan, PlannedRun
-from sdxl_lab.sweeps.planner import PlanError, plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from tests.support.datasets import write_dataset
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global plan, PlanError, TrajectoryCache
+    from sdxl_lab.generation.trajectory import TrajectoryCache
+    from sdxl_lab.sweeps.planner import PlanError, plan
+
 
 SEED, FRAC = "hyperparameters.seed", "hyperparameters.denoising.high_noise_frac"
 STEPS, GUIDANCE = "hyperparameters.denoising.num_inference_steps", "hyperparameters.denoising.guidance_scale"

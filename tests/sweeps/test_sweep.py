@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sdxl_lab.generation.trajectory import TrajectoryCache
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.runs import experiment
 from sdxl_lab.runs.experiment import run
@@ -29,6 +28,14 @@ from tests.support.quick_sweeps import dataset as dataset
 from tests.support.quick_sweeps import notebook as notebook
 from tests.support.quick_sweeps import planned as planned
 from tests.support.quick_sweeps import warm_kernel as warm_kernel
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global TrajectoryCache
+    from sdxl_lab.generation.trajectory import TrajectoryCache
 
 
 def pixels(folder: Path) -> np.ndarray:

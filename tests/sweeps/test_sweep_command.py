@@ -13,13 +13,21 @@ import pytest
 
 from sdxl_lab.settings.arguments import written
 from sdxl_lab.sweeps.plan import Plan
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from tests.support.commands import said
 from tests.support.quick_sweeps import MAKE_WITHOUT_A_MODEL, SEED, tries
 from tests.support.quick_sweeps import dataset as dataset
 from tests.support.quick_sweeps import notebook as notebook
 from tests.support.quick_sweeps import planned as planned
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global plan
+    from sdxl_lab.sweeps.planner import plan
+
 
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 

@@ -17,10 +17,18 @@ from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.attempts import Attempts
 from sdxl_lab.sweeps.executors import ExecutorError, opened
 from sdxl_lab.sweeps.plan import Plan
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep import Summary, sweep
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from tests.support.datasets import write_dataset
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global plan
+    from sdxl_lab.sweeps.planner import plan
+
 
 SITE = """
 from parsl import Config, HighThroughputExecutor

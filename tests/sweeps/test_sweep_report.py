@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from sdxl_lab.runs import resolution
 from sdxl_lab.spec.run_spec import RunSpec
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.report import report
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from tests.support import report_runs
 from tests.viewing.test_report import values_of
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global plan
+    from sdxl_lab.sweeps.planner import plan
 
 
 def test_a_sweeps_report_tells_what_is_made_failed_or_missing(tmp_path):

@@ -8,18 +8,27 @@ import io
 import itertools
 import json
 
-import nbformat
 import pytest
 from rich.console import Console
 
-from sdxl_lab.kernels import engine, notebooks
+from sdxl_lab.kernels import notebooks
 from sdxl_lab.runs import resolution
 from sdxl_lab.spec.run_spec import RunSpec
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.viewing.compare import compare, print_comparison, telling
 from tests.support.commands import said
 from tests.support.compare_runs import SAMPLES, planned, recorded, seam
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global engine, nbformat, plan
+    import nbformat
+
+    from sdxl_lab.kernels import engine
+    from sdxl_lab.sweeps.planner import plan
 
 
 @pytest.fixture(scope="module", autouse=True)

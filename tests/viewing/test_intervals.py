@@ -6,9 +6,16 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from sdxl_lab.viewing.compare import IntervalError, mean_interval
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global stats
+    from scipy import stats
 
 
 def ends(numbers: np.ndarray, names: list[str]) -> tuple[float, float]:
