@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageChops
-
-from sdxl_lab.images import masks
 from sdxl_lab.settings.sections import Conditioning, Denoising, EditSettings, MaskAsAsked, PromptAndSeed, Refiner
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +123,10 @@ def area_of_mask(settings: EditSettings, mask: Image.Image, cell_px: float, *, i
     Raises:
         MaskError: Nothing would be repainted.
     """
+    from PIL import ImageChops
+
+    from sdxl_lab.images import masks  # not above: the gate asks tasks for their settings, and is light
+
     mask, ignores = masks.binarize(mask), settings.mask.specks == "ignore"
     # A speck is looked for before it is dilated, and again at the working size, where thin parts of the mask may have come apart.
     cleaned = masks.without_specks(mask, cell_px) if ignores else mask

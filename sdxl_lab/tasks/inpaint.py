@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from sdxl_lab.settings.dilation import with_kernel
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.tasks._task import Area, MaskHyperparameters, Task, area_of_mask
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 REACH = 1 / 16
 """How far a mask is grown on each side where nobody says, as a share of the picture's shorter side. README, "What each setting does": less leaves

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
 from pydantic import Field
 
-from sdxl_lab.images import masks
 from sdxl_lab.settings.dilation import with_kernel
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.settings.sections import Canvas, EditSettings, Mode
 from sdxl_lab.tasks._task import Area, MaskHyperparameters, Task, area_of_mask
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 REACH: Mapping[Mode, float] = {"background": 1 / 128, "canvas": 0}
 """By mode: how far a region is grown on each side where nobody says, as a share of the picture's shorter side. A canvas overlaps the picture by
@@ -63,6 +64,8 @@ def _contradictions(given: Mapping[str, Any]) -> Sequence[str]:
 
 def _area(settings: EditSettings, size: tuple[int, int], mask: Image.Image | None, cell_px: float) -> Area:
     if settings.mode == "canvas":
+        from sdxl_lab.images import masks  # not above: the gate asks tasks for their settings, and is light
+
         within, around = (masks.canvas_mask(size, **settings.canvas.sides, overlap_px=px) for px in (settings.canvas.overlap_px, 0))
         return Area(repainted=masks.dilate(within, settings.mask.kernel_size, settings.mask.iterations), composited=around)
     assert mask is not None

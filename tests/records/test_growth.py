@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from sdxl_lab.settings import sections as settings_sections
 from sdxl_lab.settings.documents import FIRST_KEYS, Neutral, later_fields, meant, neutral, written
 from sdxl_lab.settings.sections import Compute, EditSettings, ImageReading
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import SpecError
 from tests.records.test_releases import DEMO, LONE, PICTURES, RUNS
@@ -60,12 +61,12 @@ from sdxl_lab.spec.resolved_spec import ResolvedSpec
 
 resolved = RunFolder(sys.argv[1]).resolved
 edit = resolved.edits[0]
-pixels = {"input_sha256": "a" * 64, "mask_sha256": "b" * 64}
+pixels = {"input": "a" * 64, "mask": "b" * 64}
 
 def ids(edit, spec):
     changed = resolved.model_copy(update={"edits": (edit, *resolved.edits[1:]), "spec": spec})
     assert ResolvedSpec.from_json(changed.to_json()).run_id == changed.run_id
-    return changed.run_id, changed.picture_id(edit, **pixels)
+    return changed.run_id, changed.picture_id(edit, pixels)
 
 found = {ids(edit, resolved.spec)}
 for name in ("denoising", "refiner", "mask", "conditioning", "canvas", "image"):
@@ -127,7 +128,7 @@ def sections() -> list[type[BaseModel]]:
     """
     Every class of settings that documents hold.
     """
-    return [getattr(settings_sections, name) for name in FIRST_KEYS if hasattr(settings_sections, name)] + [ImageReading]
+    return [getattr(settings_sections, name) for name in FIRST_KEYS if hasattr(settings_sections, name)] + [Edit, ImageReading]
 
 
 def test_every_later_key_says_since_when_and_what_is_neutral():

@@ -87,19 +87,17 @@ def test_what_makes_another_picture_gives_another_name(other: str, scene: Any):
     Pixels of input and mask, words, seed, settings, checkpoint, dtype and threads each have a part in the name.
     """
     run = resolved_run(Path("runs"))
-    edit, pixels = run.edits[0], dict(zip(("input_sha256", "mask_sha256"), map(digest_of_pixels, scene), strict=True))
-    first = run.picture_id(edit, **pixels)
+    edit, pixels = run.edits[0], dict(zip(("input", "mask"), map(digest_of_pixels, scene), strict=True))
+    first = run.picture_id(edit, pixels)
     mirrored = {name: digest_of_pixels(ImageOps.mirror(picture)) for name, picture in zip(pixels, scene, strict=True)}
     changes: dict[str, Callable[[], str]] = {
-        "image": lambda: run.picture_id(edit, **pixels | {"input_sha256": mirrored["input_sha256"]}),
-        "mask": lambda: run.picture_id(edit, **pixels | {"mask_sha256": mirrored["mask_sha256"]}),
-        "seed": lambda: run.picture_id(edit.model_copy(update={"seed": 1}), **pixels),
-        "prompt": lambda: run.picture_id(edit.model_copy(update={"prompt": edit.prompt + " "}), **pixels),
-        "threads": lambda: run.model_copy(update={"threads": 2}).picture_id(edit, **pixels),
-        "dtype": lambda: run.model_copy(update={"dtype": "bfloat16"}).picture_id(edit, **pixels),
-        "checkpoint": lambda: run.model_copy(update={"checkpoint": run.checkpoint.model_copy(update={"digest": "e" * 64})}).picture_id(
-            edit, **pixels
-        ),
+        "image": lambda: run.picture_id(edit, pixels | {"input": mirrored["input"]}),
+        "mask": lambda: run.picture_id(edit, pixels | {"mask": mirrored["mask"]}),
+        "seed": lambda: run.picture_id(edit.model_copy(update={"seed": 1}), pixels),
+        "prompt": lambda: run.picture_id(edit.model_copy(update={"prompt": edit.prompt + " "}), pixels),
+        "threads": lambda: run.model_copy(update={"threads": 2}).picture_id(edit, pixels),
+        "dtype": lambda: run.model_copy(update={"dtype": "bfloat16"}).picture_id(edit, pixels),
+        "checkpoint": lambda: run.model_copy(update={"checkpoint": run.checkpoint.model_copy(update={"digest": "e" * 64})}).picture_id(edit, pixels),
     }
     assert changes[other]() != first
 
@@ -124,8 +122,8 @@ def test_the_name_stands_in_line_png_and_comet(recorded: RunFolder, tmp_path: Pa
     sent = {file.path: file.metadata.get("picture_id") for file in project(recorded, tmp_path).images}
     for picture, line, edit in zip(pictures, lines, recorded.resolved.edits, strict=True):
         with Image.open(picture.input_image) as image, Image.open(picture.mask_image) as mask:
-            pixels = {"input_sha256": digest_of_pixels(image), "mask_sha256": digest_of_pixels(mask)}
-        assert picture.picture_id == recorded.resolved.picture_id(edit, **pixels)
+            pixels = {"input": digest_of_pixels(image), "mask": digest_of_pixels(mask)}
+        assert picture.picture_id == recorded.resolved.picture_id(edit, pixels)
         assert f'"picture_id": "{picture.picture_id}"' in line
         assert (read_stamp(picture.image).picture_id, sent[picture.image]) == (picture.picture_id,) * 2
     assert len({picture.picture_id for picture in pictures}) == len(pictures)

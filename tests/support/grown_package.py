@@ -14,6 +14,10 @@ import sdxl_lab
 SOURCE = Path(sdxl_lab.__file__).parent
 SECTIONS = ("Denoising", "Refiner", "Mask", "Conditioning", "Canvas", "ImageReading", "Compute", "EditSettings", "Edit")
 
+FUTURE = "from __future__ import annotations"
+NEEDED = "from typing import Annotated; from sdxl_lab.settings.documents import Neutral"
+"""What a field's line may be made of."""
+
 HEAVY = ("weights", "datasets")
 """In `pocket/`; shared with the copy."""
 
@@ -31,6 +35,7 @@ def grow(folder: Path, field: str, sections: tuple[str, ...] = SECTIONS) -> Path
         classes = {node.name: node for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.ClassDef) and node.name in sections}
         for node in sorted(classes.values(), key=lambda node: -node.lineno):
             lines.insert(node.end_lineno or 0, f"    {field}")
+        lines.insert(lines.index(FUTURE) + 1, NEEDED)
         file.write_text("\n".join(lines) + "\n")
         grown += classes
     assert sorted(grown) == sorted(sections)
