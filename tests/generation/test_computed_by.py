@@ -81,10 +81,10 @@ def names(
     with process(threads, precision):
         picture: Any = _Picture(edit=edit, checkpoint=loaded(identity, settled, adapters), image=None, mask_image=None, cache=None)
         trajectory = picture._scope
-    pixels = {"input_sha256": DIGESTS[0], "mask_sha256": DIGESTS[1]}
+    pixels = {"input": DIGESTS[0], "mask": DIGESTS[1]}
     return {
         "run_id": resolved.run_id,
-        "picture_id": resolved.picture_id(edit, **pixels),
+        "picture_id": resolved.picture_id(edit, pixels),
         "models": key_of(identity, settled),
         "trajectory": trajectory,
     }
