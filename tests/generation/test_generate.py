@@ -202,7 +202,7 @@ def test_an_extended_canvas_keeps_the_picture_in_its_place(random_pair, scene, o
     image, _ = scene
     canvas = Canvas(left_px=21, top_px=3, fill="noise", overlap_px=overlap_px)
     result = generate(make_edit("outpaint", mode="canvas", canvas=canvas), image, None, cpu(random_pair))
-    assert result.image.size == result.mask_image.size == result.input_image.size == (85, 67)
+    assert {picture.size for picture in (result.image, *result.prepared.values())} == {(85, 67)}
     assert same(result.image.crop((21, 3, 85, 67)), image)
 
 
