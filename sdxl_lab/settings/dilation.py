@@ -1,4 +1,4 @@
-"""How far a mask is grown where nobody says: in proportion to the picture, as far as the lab's own study found it to help."""
+"""A kernel in proportion to the picture, for masks whose dilation is left open: by the share of its side that the task names."""
 
 from __future__ import annotations
 
