@@ -132,7 +132,6 @@ def wipe() -> str:
     forgotten = _slate.modules.forget()
     if left := _slate.leftovers.running():
         return f"left {left} running"
-    shell.reset(new_session=True, aggressive=False)
     for restore in _slate.restorers:
         restore()
     libraries.reseed()

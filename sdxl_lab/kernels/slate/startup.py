@@ -1,6 +1,6 @@
 """What startup files, configuration and preloaded modules put into the shell's namespace: each notebook finds it as the first one did.
 
-IPython's own reset takes it away, and running a startup file again would do twice what it does elsewhere, such as wrapping a function.
+IPython's own reset would take it away, and running a startup file again would do twice what it does elsewhere, such as wrapping a function.
 So the same objects are put back, and what a notebook can change of them is undone: names; lists, dictionaries and sets, also inside each other;
 code, defaults and attributes of functions; attributes of classes and of their instances. Objects of libraries stay as a notebook left them.
 """
@@ -21,7 +21,7 @@ PARTS_OF_A_FUNCTION = ("__code__", "__defaults__", "__kwdefaults__")
 
 
 def of_namespace(shell: Any) -> Iterator[Restore]:
-    """Put back the variables that are there now, after IPython's reset, and what is in them.
+    """Reset the shell, and put back the variables that are there now and what is in them.
 
     Args:
         shell: IPython's.
@@ -30,11 +30,27 @@ def of_namespace(shell: Any) -> Iterator[Restore]:
     hidden = dict(shell.user_ns_hidden)
 
     def restore() -> None:
-        shell.user_ns.update(known)
+        namespace = shell.user_ns
+        fresh = _reset_aside(shell) | known
+        for name in namespace.keys() - fresh.keys():
+            del namespace[name]
+        namespace.update(fresh)
         shell.user_ns_hidden.update(hidden)
 
     yield restore
     yield from _of_things(list(known.values()), shell.user_ns)
+
+
+def _reset_aside(shell: Any) -> dict[str, Any]:
+    """Have IPython reset itself with another namespace, and return that: a startup file's thread may look for its names at any moment."""
+    namespace, module = shell.user_ns, shell.user_module
+    aside = types.ModuleType("__main__")
+    shell.user_ns, shell.user_module = vars(aside), aside
+    try:
+        shell.reset(new_session=True, aggressive=False)
+    finally:
+        shell.user_ns, shell.user_module = namespace, module
+    return dict(vars(aside))
 
 
 def _of_things(things: list[Any], namespace: dict[str, Any]) -> Iterator[Restore]:
