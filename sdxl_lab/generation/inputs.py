@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from sdxl_lab.images import masks, pictures
+from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.edit import Edit
 
 
@@ -56,7 +57,7 @@ def trajectory_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:
         scope: Names the models, and what else changes their bits: `ComputedBy.trajectories`.
     """
     denoising, mask = edit.settings.denoising, edit.settings.mask
-    return (scope, pixels, edit.seed, denoising.scheduler, mask.latent_mask, *sorted(base_call(edit, pixels.size).items()))
+    return (scope, pixels, edit.seed, repr(SCHEDULERS[denoising.scheduler]), mask.latent_mask, *sorted(base_call(edit, pixels.size).items()))
 
 
 def refined_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:

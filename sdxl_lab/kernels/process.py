@@ -29,6 +29,10 @@ PRELOAD_S = 600.0
 """How long a new kernel may take to import what it keeps: from a slow disk, on a busy machine, torch alone takes a minute."""
 
 
+SET_BY_LIBRARIES = ("TORCHINDUCTOR_CACHE_DIR",)
+"""Environment variables that torch sets when some part of it is imported here: no reason for another kernel."""
+
+
 class NoAnswerError(RuntimeError):
     """A kernel does not do what it is asked for."""
 
@@ -41,7 +45,7 @@ class Wanted:
     arguments: tuple[str, ...]
     preload: tuple[str, ...]
     config: Any
-    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    environment: dict[str, str] = field(default_factory=lambda: {name: value for name, value in os.environ.items() if name not in SET_BY_LIBRARIES})
 
 
 class Kernel:

@@ -13,10 +13,11 @@ from sdxl_lab.generation.regions import placing, require_cells, settled
 from sdxl_lab.generation.trajectory import TrajectoryError, Window, build_scheduler, steps_run, window
 from sdxl_lab.images.masks import MaskError
 from sdxl_lab.settings.documents import canonical
+from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import as_it_matters
-from sdxl_lab.tasks import TASKS
+from sdxl_lab.tasks import TASKS, Task
 
 
 def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[str]]:
@@ -40,7 +41,7 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[st
         return edit, [*problems, missing]
     mask_file = (sample.mask_path, sample.mask_sha256) if needs_mask and sample.mask_path else None
     asked: Any = placing(edit.settings)  # frozen, so that it can be hashed
-    has_specks, fault = _of_the_mask(edit.sample, edit.task, mask_file, sample.size, asked, outline.sizes)
+    has_specks, fault = _of_the_mask(edit.sample, TASKS[edit.task], mask_file, sample.size, asked, outline.sizes)
     return as_it_matters(edit, has_specks=has_specks), problems + ([f"hyperparameters.mask: {fault}"] if fault else [])
 
 
@@ -53,12 +54,12 @@ def window_of(edit: Edit, outline: Outline) -> Window:
     denoising: Any = edit.settings.denoising  # frozen, so that it can be hashed
     if denoising.high_noise_frac is None and outline.makes_as_many_steps_as_asked(denoising):
         return Window(base=steps_run(denoising.num_inference_steps, denoising.strength))
-    return _window(denoising, canonical(outline.base_scheduler))
+    return _window(denoising, repr(SCHEDULERS[denoising.scheduler]), canonical(outline.base_scheduler))
 
 
-# A sweep asks the same of each of its points, here and below.
+# A sweep asks the same of each of its points, here and below; a row of a table may be another one under its name.
 @lru_cache(maxsize=1 << 12)
-def _window(denoising: Denoising, scheduler: str) -> Window:
+def _window(denoising: Denoising, _row: str, scheduler: str) -> Window:
     return window(
         build_scheduler(denoising.scheduler, json.loads(scheduler)),
         num_inference_steps=denoising.num_inference_steps,
@@ -88,10 +89,10 @@ def _of_the_steps(edit: Edit, outline: Outline) -> str | None:
 
 @lru_cache(maxsize=1 << 16)
 def _of_the_mask(
-    sample: str, task: str, file: tuple[Path, str | None] | None, size: tuple[int, int], settings: EditSettings, sizes: Sizes
+    sample: str, task: Task, file: tuple[Path, str | None] | None, size: tuple[int, int], settings: EditSettings, sizes: Sizes
 ) -> tuple[bool, str | None]:
     """Whether specks of the mask are ignored to any effect, and what is wrong with it."""
-    edit = Edit(sample=sample, task=task, prompt="", seed=0, settings=settings)
+    edit = Edit(sample=sample, task=task.name, prompt="", seed=0, settings=settings)
     mask_image = Sample(name=sample, image_path=file[0], size=size, mask_path=file[0], mask_sha256=file[1]).mask() if file else None
     try:
         found = settled(edit, size, mask_image, sizes)

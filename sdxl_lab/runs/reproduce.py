@@ -20,6 +20,7 @@ from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.images import pictures
 from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels
+from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records import infotext
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp, read_stated
@@ -85,6 +86,7 @@ def reproduce(
 
     from sdxl_lab.checkpoints import hub
 
+    quiet_libraries()
     with nullcontext() if fetch else hub.only_cached():
         loaded = _checkpoint(stamp, picture, checkpoint, threads)
         began = time.perf_counter()
@@ -234,6 +236,11 @@ def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | N
     from sdxl_lab.checkpoints import hub, loading, locating
 
     wanted = stamp.resolved.checkpoint
+    if adapters := [printable(adapter.name) for adapter in stamp.resolved.adapters]:
+        raise ReproduceError(
+            f"{picture} was made with {', '.join(adapters)} on the checkpoint's models, which this version of sdxl_lab cannot put there; "
+            "update sdxl_lab"
+        )
     try:
         identity = locating.identify(given) if given is not None else _checkpoint_here(wanted, picture)
         if identity.digest != wanted.digest:

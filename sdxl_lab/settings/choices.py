@@ -43,5 +43,5 @@ class OneOf:
 
     def _checked(self, value: Any) -> str:
         if not isinstance(value, str) or value not in self.table:
-            raise PydanticCustomError("one_of", "not in the table")  # what is allowed, and what was meant, is said in one place for all settings
+            raise PydanticCustomError("one_of", "Input should be {allowed}", {"allowed": str(self)})
         return value

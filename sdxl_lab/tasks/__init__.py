@@ -1,4 +1,7 @@
-"""The ways of making a picture of a sample, so far by painting into its image, each a file: `TASKS["retouch"] = Task(name="retouch", ...)` adds one everywhere."""
+"""The ways of making a picture of a sample, so far by painting into its image, each a file.
+
+`TASKS["retouch"] = Task(name="retouch", ...)` adds one everywhere.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import pytest
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.noise_schedules import is_common
 from sdxl_lab.families.pocket import WEIGHTS
+from sdxl_lab.generation.inputs import Pixels, trajectory_key
 from sdxl_lab.records import infotext
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.schedulers import SCHEDULERS, Scheduler
@@ -148,6 +149,17 @@ def test_any_other_noise_schedule_is_built(change):
     assert is_common(SDXL)
     assert not is_common(SDXL | change)
     assert not is_common({key: value for key, value in SDXL.items() if key != "timestep_spacing"})
+
+
+def test_a_scheduler_that_is_another_under_its_name_shares_no_trajectory(monkeypatch):
+    """
+    The key of a trajectory is over what a scheduler is, not over its name alone.
+    """
+    keys = []
+    for spacing in ("trailing", "linspace"):
+        monkeypatch.setitem(SCHEDULERS, "mine", Scheduler(class_name="EulerDiscreteScheduler", label="", overrides={"timestep_spacing": spacing}))
+        keys.append(trajectory_key(make_edit(scheduler="mine"), Pixels(size=(64, 64), image_sha256="a", mask_sha256="b"), "models"))
+    assert keys[0] != keys[1]
 
 
 RESOLVED = """

@@ -175,7 +175,8 @@ def test_records_are_light_to_import():
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = script(
-        "import sys, sdxl_lab.records.folder, sdxl_lab.comet; print([name for name in ('torch', 'diffusers', 'comet_ml') if name in sys.modules])"
+        "import sys, sdxl_lab.records.folder, sdxl_lab.tracking.tracker\n"
+        "print([name for name in ('torch', 'diffusers', 'comet_ml') if name in sys.modules])"
     )
     assert done.stdout.strip() == "[]", done.stderr
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

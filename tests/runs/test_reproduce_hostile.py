@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import struct
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from sdxl_lab.errors import LabError
+from sdxl_lab.images.png import png, text_in
 from sdxl_lab.records.stamps import LIMIT_BYTES, StampError
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
 from tests.conftest import write_checkpoint
@@ -266,3 +268,16 @@ def test_an_artifact_is_downloaded_only_where_that_was_allowed(backend, one_work
     assert backend.requests == []
     assert reproduce(picture, checkpoint=sources["checkpoint"], fetch=True).is_identical
     assert backend.requests != []
+
+
+def test_a_picture_of_an_adapter_that_cannot_be_put_on_is_refused(tmp_path):
+    """
+    A description that names an adapter on the models is no picture of the models alone.
+    """
+    lone = next((Path(__file__).parents[1] / "releases" / "0.1.0").glob("*.png"))
+    values = json.loads(text_in(lone, "sdxl_lab", most_bytes=1 << 20) or b"")
+    values["resolved"]["adapters"] = [{"kind": "lora", "name": "moon", "digest": "a" * 64}]
+    with Image.open(lone) as image:
+        (tmp_path / "moon.png").write_bytes(png(image.convert("RGB"), {"sdxl_lab": json.dumps(values)}))
+    with pytest.raises(ReproduceError, match="made with moon on the checkpoint's models, which this version of sdxl_lab cannot put there; update"):
+        reproduce(tmp_path / "moon.png")

@@ -2,7 +2,8 @@
 
 Runs inside the kernel. What is restored: variables, history and outputs of the shell; working folder, environment, `sys.path`, `sys.argv` and
 other parts of `sys`, `builtins`, signal handlers, warning filters, log handlers and levels; the state of random numbers; torch's default dtype
-and device, threads, grad mode, autocast and the switches of its arithmetic; printing options, settings of plots. What is ended or closed: a
+and device, threads, grad mode, autocast and the switches of its arithmetic; printing options, settings of plots; the tables of this package.
+What is ended or closed: a
 running Comet experiment, figures, widgets. What startup files put into the namespace is there for each notebook as for the first.
 
 Modules serve the next notebook only if the kernel, as it began, would find the same file: those of the notebook's own folder, of folders and
@@ -85,7 +86,7 @@ def begin(preload: Sequence[str]) -> str:
     let_exit_end_the_notebook()
     modules = Modules()
     restorers = [*startup.of_namespace(shell), *restoring.of_system(), *restoring.of_logging(), *restoring.of_shell(shell)]
-    restorers += [*libraries.of_numpy(), *libraries.of_torch(), *libraries.of_matplotlib()]
+    restorers += [*libraries.of_numpy(), *libraries.of_torch(), *libraries.of_matplotlib(), *libraries.of_tables()]
     _slate = _Slate(restorers=restorers, modules=modules, leftovers=Leftovers(shell.user_ns, modules))
     if "torch" in sys.modules:
         watch.add("the modes and hooks of torch", sys.modules["torch"], libraries.modes_of_torch)

@@ -39,6 +39,14 @@ def of_torch() -> Iterator[Restore]:
         yield value_restorer(get, put)
 
 
+def of_tables() -> Iterator[Restore]:
+    """Tables of this package, dictionaries named in capitals, to which a notebook may have added."""
+    package = __name__.partition(".")[0]
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == package]
+    tables = {id(value): value for module in modules for name, value in vars(module).items() if name.isupper() and type(value) is dict}
+    yield from map(dict_restorer, tables.values())
+
+
 def of_matplotlib() -> Iterator[Restore]:
     """Settings of plots: as a startup file left them, else as matplotlib's and IPython's configuration have them."""
     known = _settings_of_plots(sys.modules["matplotlib"].rcParams) if "matplotlib" in sys.modules else None
