@@ -17,7 +17,6 @@ from sdxl_lab.runs.reproduce import reproduce
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.schedulers import SCHEDULERS, Scheduler
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking.projection import project
@@ -26,6 +25,14 @@ from sdxl_lab.viewing.report.files import Gallery
 from tests.support.commands import said
 from tests.support.datasets import write_dataset
 from tests.tasks.test_registered_task import RETOUCH
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global plan
+    from sdxl_lab.sweeps.planner import plan
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from sdxl_lab.runs.reproduce import reproduce
 from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.settings.sections import Denoising, EditSettings, PromptAndSeed, Refiner
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
-from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.tasks import INPUT, RESULT, TASKS, Area, Task
 from sdxl_lab.tracking.projection import project
@@ -27,6 +26,15 @@ from sdxl_lab.viewing.report.content import content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
 from sdxl_lab.viewing.show import parameters_of, print_dataset, print_path
 from tests.support.datasets import write_dataset
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global plan
+    from sdxl_lab.sweeps.planner import plan
+
 
 BORDER_PX = 16
 
