@@ -9,10 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.resolved_spec import DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.runs import made_for
+from tests.support.specs import make_edit, resolved_of
 
 SAMPLES = ("anemone", "café au lait", "octopus", "reef", "sponge", "turtle")
 BOTH: tuple[str, ...] = ("inpaint", "outpaint")
@@ -47,27 +47,19 @@ def planned(
         runs_folder=str(runs_folder),
     )
     edits = tuple(
-        Edit(
-            sample=sample,
-            task=task,
-            prompt=f"a red {sample}" if prompts else "a crab",
-            negative_prompt=None,
-            seed=seed + SAMPLES.index(sample),
-            settings=spec.settings(task, {"mask": {"kernel_size": "auto"}} if sizes else {}, sizes.get(sample, (64, 64))),
+        make_edit(
+            spec,
+            sample,
+            task,
+            f"a red {sample}" if prompts else "a crab",
+            seed + SAMPLES.index(sample),
+            defaults={"mask": {"kernel_size": "auto"}} if sizes else {},
+            size=sizes.get(sample, (64, 64)),
         )
         for sample in samples
         for task in tasks
     )
-    content: dict[str, Any] = {
-        "spec": spec,
-        "dataset": DatasetIdentity(name="sea", digest="d" * 64),
-        "checkpoint": CheckpointIdentity(name="pocket", digest="c" * 64, family="pocket"),
-        "edits": edits,
-        "dtype": "float32",
-        "threads": 1,
-        "device": "cpu",
-    }
-    return ResolvedSpec(**content | resolved)
+    return resolved_of(spec, edits, **{"dataset": DatasetIdentity(name="sea", digest="d" * 64), **resolved})
 
 
 def recorded(resolved: ResolvedSpec, numbers: Numbers = seam, count: int | None = None, **made: Any) -> RunFolder:

@@ -13,10 +13,11 @@ from PIL import Image
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.viewing.report import Missing
 from tests.support.runs import generated
+from tests.support.specs import make_edit, resolved_of
 
 GUIDANCE = (2.0, 5.0, 9.0)
 STEPS = (10, 30)
@@ -44,19 +45,7 @@ def planned(
         tracking="off",
         runs_folder=str(runs_folder),
     )
-    edits = tuple(
-        Edit(sample=sample, task=task, prompt=prompt, negative_prompt=None, seed=seed, settings=spec.settings(task, {}, (64, 64)))
-        for sample, task, prompt, seed in words
-    )
-    return ResolvedSpec(
-        spec=spec,
-        dataset=DatasetIdentity(name="pocket-scenes", version="1", digest="d" * 64),
-        checkpoint=CheckpointIdentity(name="pocket", digest="c" * 64, family="pocket"),
-        edits=edits,
-        dtype="float32",
-        threads=1,
-        device="cpu",
-    )
+    return resolved_of(spec, tuple(make_edit(spec, *picture) for picture in words))
 
 
 def drawn(edit: Edit, side_px: int = 128) -> Generated:

@@ -11,8 +11,9 @@ from PIL import Image
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
+from tests.support.specs import make_edit, resolved_of
 
 EDIT = Edit(sample="octopus", task="inpaint", prompt="a red octopus", seed=0, settings=EditSettings())
 
@@ -35,21 +36,7 @@ def resolved_run(runs_folder: Path, dataset: str = "pocket-scenes", tracking: st
         runs_folder=str(runs_folder),
     )
     words: list[tuple[str, str, int]] = [("octopus", "inpaint", -732), ("octopus", "outpaint", 5), ("café au lait", "inpaint", 2**63)]
-    edits = tuple(
-        Edit(
-            sample=sample, task=task, prompt=f"a red {sample}, on “sand”", negative_prompt=None, seed=seed, settings=spec.settings(task, {}, (64, 64))
-        )
-        for sample, task, seed in words
-    )
-    return ResolvedSpec(
-        spec=spec,
-        dataset=DatasetIdentity(name="pocket-scenes", version="1", digest="d" * 64),
-        checkpoint=CheckpointIdentity(name="pocket", digest="c" * 64, family="pocket"),
-        edits=edits,
-        dtype="float32",
-        threads=1,
-        device="cpu",
-    )
+    return resolved_of(spec, tuple(make_edit(spec, sample, task, f"a red {sample}, on “sand”", seed) for sample, task, seed in words))
 
 
 def made_for(edit: Edit, size: tuple[int, int] = (24, 16)) -> Generated:

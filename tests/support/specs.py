@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 
 PARAMETERS: dict[str, Any] = {"name": "octopus", "dataset": "pocket-scenes", "checkpoint": "pocket"}
@@ -53,6 +54,28 @@ def make_spec(hyperparameters: dict[str, Any] | None = None, **others: Any) -> R
     What the gate makes of the parameters, with some of them changed.
     """
     return RunSpec.from_parameters(**{**PARAMETERS, "hyperparameters": hyperparameters or {}, **others})
+
+
+def make_edit(run: RunSpec, sample: str, task: str, prompt: str, seed: int, **asked: Any) -> Edit:
+    """
+    One picture of a run, of 64x64 pixels unless `asked` says another size, under the checkpoint's `defaults`, none if left out.
+    """
+    settings = run.settings(task, asked.get("defaults", {}), asked.get("size", (64, 64)))
+    return Edit(sample=sample, task=task, prompt=prompt, negative_prompt=None, seed=seed, settings=settings)
+
+
+def resolved_of(run: RunSpec, edits: tuple[Edit, ...], **others: Any) -> ResolvedSpec:
+    """
+    A run tied to the content of a dataset and a checkpoint that need not exist.
+    """
+    content: dict[str, Any] = {
+        "dataset": DatasetIdentity(name="pocket-scenes", version="1", digest="d" * 64),
+        "checkpoint": CheckpointIdentity(name="pocket", digest="c" * 64, family="pocket"),
+        "dtype": "float32",
+        "threads": 1,
+        "device": "cpu",
+    }
+    return ResolvedSpec(spec=run, edits=edits, **content | others)
 
 
 def plan(run: RunSpec, samples: tuple[str, ...] = ("star", "ring"), words: dict[str, Any] | None = None) -> tuple[Edit, ...]:
