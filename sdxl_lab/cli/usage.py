@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -28,45 +29,31 @@ class Pairs(TyperCommand):
         return super().parse_args(ctx, paired(args))
 
 
-class LateHelp(TyperCommand):
+def with_help(parameter: str, said: Callable[[], str]) -> type[TyperCommand]:
     """A command of which one parameter's help reads a table, only when it is asked."""
 
-    parameter: str
+    class LateHelp(TyperCommand):
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            for param in self.params:
+                if param.name == parameter:
+                    vars(param)["help"] = said()
+            super().format_help(ctx, formatter)
 
-    def said(self) -> str:
-        """The help of that parameter."""
-        raise NotImplementedError
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
-        for param in self.params:
-            if param.name == self.parameter:
-                vars(param)["help"] = self.said()
-        super().format_help(ctx, formatter)
+    return LateHelp
 
 
-class OfDataset(LateHelp):
-    """A command whose argument is a dataset."""
+def datasets() -> str:
+    """What is a dataset."""
+    from sdxl_lab.datasets import sources
 
-    parameter = "dataset"
-
-    def said(self) -> str:
-        """What is a dataset."""
-        from sdxl_lab.datasets import sources
-
-        return f"{sources.described()}."
+    return f"{sources.described()}."
 
 
-class OfTasks(LateHelp):
-    """A command with an option for a task."""
+def tasks() -> str:
+    """Which tasks there are."""
+    from sdxl_lab.tasks import TASKS
 
-    parameter = "task"
-
-    def said(self) -> str:
-        """Which tasks there are."""
-        from sdxl_lab.tasks import TASKS
-
-        return f"{' or '.join(TASKS)}, to look at one alone."
+    return f"{' or '.join(TASKS)}, to look at one alone."
 
 
 def in_pairs(param: typer.CallbackParam, given: list[str] | None) -> list[str] | None:

@@ -12,36 +12,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from sdxl_lab.settings.documents import canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import Canvas, Compute, Conditioning, Denoising, EditSettings, ImageReading, Mask, Mode, Refiner, Settings, Text
+from sdxl_lab.settings.sections import ImageReading, Mask, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.parameters import plain, problems
 from sdxl_lab.spec.run_spec import RUNS_FOLDER, RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
-
-__all__ = [
-    "RUNS_FOLDER",
-    "AdapterIdentity",
-    "Canvas",
-    "CheckpointIdentity",
-    "Compute",
-    "Conditioning",
-    "DatasetIdentity",
-    "Denoising",
-    "Edit",
-    "EditSettings",
-    "ImageReading",
-    "Mask",
-    "Mode",
-    "Refiner",
-    "ResolvedSpec",
-    "RunSpec",
-    "Settings",
-    "SpecError",
-    "as_it_matters",
-    "as_parameters",
-]
 
 SPEC_FORMAT = 1
 
