@@ -27,12 +27,14 @@ class Outline:
     Attributes:
         sizes: As `Checkpoint` has them.
         models: Names the models, once they are loaded.
+        in_channels: Input channels of its base's UNet: 9 if it was trained to inpaint.
         has_refiner: Whether there is a refiner.
         configuration: Folder that says what its base is like.
     """
 
     sizes: Sizes
     models: Hashable
+    in_channels: int
     has_refiner: bool
     configuration: Path
 
@@ -67,9 +69,11 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
     for part in (base, configuration(source.refiner, source.family) if source.refiner else None):
         if part and not noise_schedules.is_common(noise_schedules.written(part)):
             noise_schedules.completed(part)
+    unet = read_json(base / "unet" / "config.json")
     return Outline(
-        sizes=family_of(source.family).sizes(read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")),
+        sizes=family_of(source.family).sizes(unet, read_json(base / "vae" / "config.json")),
         models=computed_by(identity, compute).models(device_name(compute)),
+        in_channels=unet["in_channels"],
         has_refiner=source.refiner is not None,
         configuration=base,
     )

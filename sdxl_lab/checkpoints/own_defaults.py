@@ -17,12 +17,13 @@ from sdxl_lab.checkpoints.locating import HUB_ID, locate
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import family_of
 from sdxl_lab.settings.dilation import AUTO
-from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.settings.hyperparams import merge, without
 from sdxl_lab.spec.cautions import FewSteps, Traits
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.parameters import problems
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import SpecError
+from sdxl_lab.tasks import TASKS
 
 MOST_STEPS = 16
 """Most that a checkpoint is distilled to."""
@@ -34,7 +35,7 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def defaults(identity: CheckpointIdentity, release: str | None = None) -> dict[str, Any]:
+def defaults(identity: CheckpointIdentity, release: str | None = None, *, task: str | None = None) -> dict[str, Any]:
     """The hyperparameters that suit a checkpoint, nested and sparse, over the library's.
 
     They are always the same keys, so that a run which names these has nothing left that a later version could fill in otherwise.
@@ -42,14 +43,17 @@ def defaults(identity: CheckpointIdentity, release: str | None = None) -> dict[s
     Args:
         identity: Which checkpoint.
         release: Whose answer is wanted: `0.1.0`, which told no checkpoint but the pocket one apart, or None for today's.
+        task: What it is to do; None for what suits the tasks that repaint.
     """
     is_first, family = release == "0.1.0", family_of(identity.family)
+    suits, untaken = (TASKS[task].suits, TASKS[task].untaken) if task else ({}, ())
     few = None if is_first else few_steps(identity)
+    keys = ("num_inference_steps", "strength", "guidance_scale")
     if few is None:
-        denoising = {key: getattr(family, key) for key in ("num_inference_steps", "strength", "guidance_scale")}
+        denoising = {key: getattr(family, key) for key in keys} | suits
     else:  # of so few steps a strength below 1 leaves out the first, the one that forgets what is under the mask
-        denoising = {"num_inference_steps": few.num_inference_steps, "strength": 1.0, "guidance_scale": few.guidance_scale}
-    return {"denoising": denoising, "mask": {"kernel_size": 1 if is_first else AUTO}}
+        denoising = {"strength": 1.0} | suits | {"num_inference_steps": few.num_inference_steps, "guidance_scale": few.guidance_scale}
+    return without({"denoising": {key: denoising[key] for key in keys}, "mask": {"kernel_size": 1 if is_first else AUTO}}, untaken)
 
 
 def suited(edit: Edit, identity: CheckpointIdentity) -> Edit:
@@ -67,7 +71,7 @@ def suited(edit: Edit, identity: CheckpointIdentity) -> Edit:
         SpecError: It is not valid, as a copy with changes may be.
     """
     try:
-        brought = {"denoising": defaults(identity)["denoising"]}
+        brought = {"denoising": defaults(identity, task=edit.task)["denoising"]}
         return Edit.model_validate(merge({"settings": brought}, edit.model_dump(exclude_unset=True, warnings=False)))
     except ValidationError as error:
         raise SpecError(problems(error, Edit), f"the edit of sample {edit.sample!r}") from None

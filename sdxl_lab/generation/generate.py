@@ -1,4 +1,4 @@
-"""One picture: an edit, an image and a mask go in, the repainted image comes out."""
+"""One picture: an edit goes in, with the image and the mask that its task needs, and the finished image comes out."""
 
 from __future__ import annotations
 
@@ -18,35 +18,42 @@ from sdxl_lab.checkpoints.loading import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.generation.inputs import Pixels, as_edited, base_call, refined_key, trajectory_key
-from sdxl_lab.generation.regions import SPECKS, regions, require_cells, settled
-from sdxl_lab.generation.stage import Stage
-from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, window
+from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base
+from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled, sizes_of
+from sdxl_lab.generation.stages import STAGES, Stage
+from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, window_of
 from sdxl_lab.images import masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
 from sdxl_lab.spec.cautions import CautionWarning, cautions
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import as_it_matters
+from sdxl_lab.spec.run_spec import SpecError
+from sdxl_lab.tasks import TASKS
 
 
 def generate(
-    edit: Edit, image: Image.Image, mask: Image.Image | None, checkpoint: Checkpoint, *, trajectories: TrajectoryCache | None = None
+    edit: Edit,
+    image: Image.Image | None,
+    mask: Image.Image | None,
+    checkpoint: Checkpoint,
+    *,
+    trajectories: TrajectoryCache | None = None,
 ) -> Generated:
-    """Repaint one picture.
+    """Make one picture.
 
     Args:
         edit: What to paint, and every setting. Steps, strength and guidance that code left open are the checkpoint's own, as parameters have it.
-        image: The sample's image, any size.
-        mask: The sample's mask of that size, white is the object; None where the task needs none.
+        image: The sample's image, any size; None where the task needs none, likewise `mask`.
+        mask: The sample's mask of that size, white is the object.
         checkpoint: The loaded models.
         trajectories: What earlier pictures left to build on; None remembers nothing beyond this picture. The result is the same.
 
     Raises:
-        SpecError: The edit is not valid, as a copy with changes may be.
+        SpecError: The edit is not valid, as a copy with changes may be; or there is an image where none is needed, or none where one is.
         MaskError: There is no mask, nothing of it would be repainted, or a part of it has no latent cell.
         TrajectoryError: A stage would run no step.
-        CheckpointError: A refiner is asked for and the checkpoint has none.
+        CheckpointError: A refiner is asked for and the checkpoint has none, or the base cannot do such a task.
         NotFiniteError: A model gave NaN or infinity.
         GpuMemoryError: The GPU's memory came to its end.
 
@@ -60,50 +67,55 @@ def generate(
         >>> generate(edit, sample.image(), sample.mask(), checkpoint).image.size
         (128, 128)
     """
-    is_reading_open, are_specks_open = "image" not in edit.settings.model_fields_set, "specks" not in edit.settings.mask.model_fields_set
-    edit = suited(edit, checkpoint.identity)
-    if is_reading_open:
-        edit = as_it_matters(edit, readings=pictures.facts_of(image, pictures.rgb(image)).readings)
-    look = settled if are_specks_open else regions
-    found = look(edit, image.size, mask, checkpoint.sizes)
-    edit = as_it_matters(edit, has_specks=found.has_ignored) if are_specks_open else edit
-    settings = edit.settings
-    if settings.denoising.high_noise_frac is not None:
-        _require_refiner(edit, checkpoint)  # here it is loaded, which is no part of a picture's time
-    require_cells(edit, found)
-    for caution in [*cautions(edit, checkpoint.traits), *([SPECKS] if found.has_ignored else [])]:
+    _require_input(edit, image)
+    edit, found = _settled(edit, image, mask, checkpoint)
+    _require_models(edit, checkpoint)  # a refiner is loaded here, which is no part of a picture's time
+    if found:
+        require_cells(edit, found)
+    for caution in [*cautions(edit, checkpoint.traits), *([SPECKS] if found and found.has_ignored else [])]:
         warnings.warn(caution, CautionWarning, stacklevel=2)
     began = time.perf_counter()
-    input_image, mask_image, size = as_edited(edit, image), found.repainted, found.scaled.size
-    scaled_image = input_image.resize(size, Image.Resampling.LANCZOS)
-    picture = _Picture(
-        edit=edit,
-        image=scaled_image,
-        mask_image=found.scaled,
-        checkpoint=checkpoint,
-        cache=TrajectoryCache() if trajectories is None else trajectories,
-    )
+    input_image = image and as_edited(edit, image)
+    start = seen(edit, input_image, found, checkpoint.sizes)
+    picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=TrajectoryCache() if trajectories is None else trajectories)
     with end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload):
         raw, base_steps, refiner_steps = picture.denoise()
-    if _is_one_color(raw) and not _is_one_color(scaled_image):
+    if _is_one_color(raw) and not (start.image and _is_one_color(start.image)):
         message = (
-            f"The decoder made every pixel {raw.getpixel((0, 0))}, though the input has more colors: see whether compute.dtype float32, a lower "
+            f"The decoder made every pixel {raw.getpixel((0, 0))}, though {'the input has more colors' if image else 'no noise is so'}: see whether "
+            "compute.dtype float32, a lower guidance_scale or another file of the checkpoint does better."
         )
-        warnings.warn(message + "guidance_scale or another file of the checkpoint does better.", stacklevel=2)
-    output_image = raw.resize(input_image.size, Image.Resampling.LANCZOS)
+        warnings.warn(message, stacklevel=2)
+    size, _ = sizes_of(edit, image and image.size, checkpoint.sizes)
+    output_image = raw.resize(size, Image.Resampling.LANCZOS)
+    if found and input_image:
+        output_image = masks.composite(input_image, output_image, found.composited, feather_px=edit.settings.mask.feather_px)
     return Generated(
         edit=edit,
-        image=masks.composite(input_image, output_image, found.composited, feather_px=settings.mask.feather_px),
+        image=output_image,
         raw=raw,
         input_image=input_image,
-        mask_image=mask_image,
-        seam_image=found.composited,
-        working_size=size,
-        stretch=(size[0] * input_image.height) / (size[1] * input_image.width),
+        mask_image=found and found.repainted,
+        seam_image=found and found.composited,
+        working_size=start.size,
+        stretch=(start.size[0] * input_image.height) / (start.size[1] * input_image.width) if input_image else 1.0,
         base_steps=base_steps,
         refiner_steps=refiner_steps,
         seconds=time.perf_counter() - began,
     )
+
+
+def _settled(edit: Edit, image: Image.Image | None, mask: Image.Image | None, checkpoint: Checkpoint) -> tuple[Edit, Regions | None]:
+    """The edit with nothing left open, as parameters would have it, and what it repaints; None where it makes all of the picture."""
+    is_reading_open, are_specks_open = "image" not in edit.settings.model_fields_set, "specks" not in edit.settings.mask.model_fields_set
+    edit = sized(suited(edit, checkpoint.identity), checkpoint.sizes)
+    if image and is_reading_open:
+        edit = as_it_matters(edit, readings=pictures.facts_of(image, pictures.rgb(image)).readings)
+    if TASKS[edit.task].area is None or image is None:
+        return edit, None
+    look = settled if are_specks_open else regions
+    found = look(edit, image.size, mask, checkpoint.sizes)
+    return as_it_matters(edit, has_specks=found.has_ignored) if are_specks_open else edit, found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,27 +123,28 @@ class _Picture:
     """One picture at its working size, on its way through base and refiner."""
 
     edit: Edit
-    image: Image.Image
-    mask_image: Image.Image
+    seen: Seen
     checkpoint: Checkpoint
     cache: TrajectoryCache
 
     def denoise(self) -> tuple[Image.Image, int, int]:
         """The decoded picture, and the evaluations by base and refiner."""
-        denoising, steps = self.edit.settings.denoising, self._steps
-        if denoising.high_noise_frac is None:
+        settings, steps = self.edit.settings, self._steps
+        if not settings.denoising.is_refined:
             finished, raw = self._base(stop=steps.base, output_type="pil")
             return raw, finished.steps, 0
         head, _ = self._base(stop=steps.base, output_type="latent")
-        key = refined_key(self.edit, self._pixels, self._scope)
-        if denoising.handover == "consistent":
-            start = self.cache.get(key) or head
-            stop, call, done = steps.base + steps.refiner, self._refiner_call, head.steps
+        key = refined_key(self.edit, self.seen.pixels, self._scope)
+        known, call = self.cache.get(key), self._refiner_call
+        if settings.denoising.handover == "consistent":
+            start, stop, done = known or head, steps.base + steps.refiner, head.steps
+            if self.seen.mask_image is None:
+                call |= {"image": head.states[-1].latents}  # read by nobody: the remembered ones are gone on from
         else:
-            start = self.cache.get(key)
-            stop, done = steps.refiner, 0
-            call = self._refiner_call | {"image": self._blended(head), "denoising_start": denoising.high_noise_frac}
-        scheduler = self._scheduler(self.checkpoint.base if denoising.handover == "consistent" else self.checkpoint.refiner)
+            start, stop, done = known, steps.refiner, 0
+            stock = {"denoising_start": settings.denoising.high_noise_frac}
+            call |= {"image": self._blended(head)} | ({"strength": settings.refiner.strength} if settings.denoising.handover == "sdedit" else stock)
+        scheduler = self._scheduler(self.checkpoint.base if settings.denoising.handover == "consistent" else self.checkpoint.refiner)
         stage, tell = self._stage(self.checkpoint.refiner, scheduler), self._telling("refiner", before=head.steps - done)
         finished, raw = stage.run(start, seed=self.edit.seed, stop=stop, output_type="pil", after_step=tell, **call)
         self.cache.put(key, finished.end())
@@ -150,7 +163,7 @@ class _Picture:
     def _blended(self, head: Trajectory) -> torch.Tensor:
         """What a truncated call of diffusers returns: the last latents in the mask, clean ones around it."""
         latents = head.states[-1].latents
-        if head.image_latents is None:
+        if head.image_latents is None or self._latent_mask is None:
             return latents
         return torch.where(self._latent_mask.to(latents.device) > 0, latents, head.image_latents)
 
@@ -162,19 +175,13 @@ class _Picture:
         return build_scheduler(self.edit.settings.denoising.scheduler, pipeline.scheduler.config)
 
     def _stage(self, pipeline: Any, scheduler: Any) -> Stage:
-        role = "base" if pipeline is self.checkpoint.base else "refiner"
-        return Stage.of(pipeline, role=role, scheduler=scheduler, latent_mask=self._latent_mask, cache=self.cache, scope=self._scope)
+        stages, role = STAGES[TASKS[self.edit.task].pipeline], "base" if pipeline is self.checkpoint.base else "refiner"
+        kind = stages.base if role == "base" else stages.refiner
+        return kind.of(pipeline, role=role, scheduler=scheduler, latent_mask=self._latent_mask, cache=self.cache, scope=self._scope)
 
     @cached_property
     def _steps(self) -> Window:
-        denoising = self.edit.settings.denoising
-        return window(
-            self._scheduler(self.checkpoint.base),
-            num_inference_steps=denoising.num_inference_steps,
-            strength=denoising.strength,
-            high_noise_frac=denoising.high_noise_frac,
-            handover=denoising.handover,
-        )
+        return window_of(self._scheduler(self.checkpoint.base), self.edit.settings)
 
     @cached_property
     def _scope(self) -> Hashable:
@@ -182,14 +189,17 @@ class _Picture:
         return self.checkpoint.computed_by.trajectories(str(self.checkpoint.device), arithmetic())
 
     @cached_property
-    def _latent_mask(self) -> torch.Tensor:
-        latent_mask = masks.latent_mask(self.mask_image, mode=self.edit.settings.mask.latent_mask)
+    def _latent_mask(self) -> torch.Tensor | None:
+        if self.seen.mask_image is None:
+            return None
+        latent_mask = masks.latent_mask(self.seen.mask_image, mode=self.edit.settings.mask.latent_mask)
         return torch.from_numpy(np.asarray(latent_mask) > 0).float()[None, None]
 
     @cached_property
     def _call(self) -> dict[str, Any]:
         """What the base is called with."""
-        return base_call(self.edit, self.image.size) | {"image": self.image, "mask_image": self.mask_image}
+        pictures = {"image": self.seen.image, "mask_image": self.seen.mask_image}
+        return base_call(self.edit, self.seen.size) | {name: picture for name, picture in pictures.items() if picture}
 
     @cached_property
     def _refiner_call(self) -> dict[str, Any]:
@@ -200,21 +210,27 @@ class _Picture:
         return self._call | scores | guidance
 
     @cached_property
-    def _pixels(self) -> Pixels:
-        return Pixels.of(self.image, self.mask_image)
-
-    @cached_property
     def _key(self) -> Hashable:
-        return trajectory_key(self.edit, self._pixels, self._scope)
+        return trajectory_key(self.edit, self.seen.pixels, self._scope)
 
 
 def _is_one_color(image: Image.Image) -> bool:
     return image.getcolors(maxcolors=1) is not None
 
 
-def _require_refiner(edit: Edit, checkpoint: Checkpoint) -> None:
-    if checkpoint.refiner is None:
+def _require_input(edit: Edit, image: Image.Image | None) -> None:
+    if (image is not None) != TASKS[edit.task].needs_image:
+        got, advice = ("no picture", "needs one: give it") if image is None else ("a picture", "makes one from words alone: leave it out")
+        raise SpecError([f"image: got {got}, and {edit.task} {advice}, or take another task ({', '.join(TASKS)})"], f"the edit of {edit.sample!r}")
+
+
+def _require_models(edit: Edit, checkpoint: Checkpoint) -> None:
+    if fault := unfit_base(edit, checkpoint.base.unet.config.in_channels):
+        raise CheckpointError(f"{fault}.")
+    denoising = edit.settings.denoising
+    if denoising.is_refined and checkpoint.refiner is None:
+        key, got, without = denoising.asks_for_refiner
         raise CheckpointError(
-            f"high_noise_frac is {edit.settings.denoising.high_noise_frac}, but checkpoint {checkpoint.identity.name!r} has no refiner; put one into "
-            "a folder `refiner` beside the base, or set high_noise_frac to null."
+            f"{key} is {got}, but checkpoint {checkpoint.identity.name!r} has no refiner; put one into a folder `refiner` beside the base, or set "
+            f"{key} to {without}."
         )

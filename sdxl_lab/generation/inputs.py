@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from PIL import Image
 
+from sdxl_lab.checkpoints.loading import Sizes
+from sdxl_lab.generation.regions import Regions, sizes_of
 from sdxl_lab.images import masks, pictures
+from sdxl_lab.settings.aspects import bucket
 from sdxl_lab.settings.schedulers import SCHEDULERS
+from sdxl_lab.settings.sections import PictureSize
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.tasks import TASKS
 
 
 def as_edited(edit: Edit, image: Image.Image) -> Image.Image:
@@ -34,18 +40,79 @@ class Pixels:
 
     Attributes:
         size: (width, height) at which the UNets see it.
-        image_sha256: Of the image's bytes at that size, hex; likewise `mask_sha256`.
+        image_sha256: Of the image's bytes at that size, hex, None without one; likewise `mask_sha256`.
     """
 
     size: tuple[int, int]
-    image_sha256: str
-    mask_sha256: str
+    image_sha256: str | None
+    mask_sha256: str | None
 
-    @classmethod
-    def of(cls, image: Image.Image, mask_image: Image.Image) -> Pixels:
-        """Those of an image and its mask, both at the working size."""
-        image_sha256, mask_sha256 = (hashlib.sha256(picture.tobytes()).hexdigest() for picture in (image, mask_image))
-        return cls(size=image.size, image_sha256=image_sha256, mask_sha256=mask_sha256)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """What the UNets see before they begin.
+
+    Attributes:
+        size: (width, height) in pixels, the working size.
+        image: The picture as edited, of that size; None for a task that needs none.
+        mask_image: What is repainted of it, white, of that size; None where all is made.
+    """
+
+    size: tuple[int, int]
+    image: Image.Image | None
+    mask_image: Image.Image | None
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """What of it a trajectory depends on."""
+        image_sha256, mask_sha256 = (
+            None if picture is None else hashlib.sha256(picture.tobytes()).hexdigest() for picture in (self.image, self.mask_image)
+        )
+        return Pixels(size=self.size, image_sha256=image_sha256, mask_sha256=mask_sha256)
+
+
+def seen(edit: Edit, input_image: Image.Image | None, found: Regions | None, sizes: Sizes) -> Seen:
+    """Bring what an edit starts from to the working size.
+
+    Args:
+        edit: What to paint, and every setting.
+        input_image: What `as_edited` made of the sample's image; None for a task that needs none.
+        found: What is repainted of it; None where all is made.
+        sizes: What the checkpoint was made for.
+    """
+    size = found.scaled.size if found else sizes_of(edit, input_image and input_image.size, sizes)[1]
+    return Seen(
+        size=size,
+        image=input_image and input_image.resize(size, Image.Resampling.LANCZOS),
+        mask_image=found and found.scaled,
+    )
+
+
+def sized(edit: Edit, sizes: Sizes) -> Edit:
+    """Choose the size that an edit made by code leaves open, where no picture has one: the checkpoint's own, square."""
+    if TASKS[edit.task].needs_image or edit.settings.size.given:
+        return edit
+    width, height = bucket("1:1", area=sizes.area, multiple=sizes.multiple)
+    size = PictureSize(width=width, height=height)
+    return edit.model_copy(update={"settings": edit.settings.model_copy(update={"size": size})})
+
+
+def unfit_base(edit: Edit, in_channels: int) -> str | None:
+    """Say why a base cannot do what an edit asks for, and what can.
+
+    Args:
+        edit: The picture to make.
+        in_channels: Input channels of the base's UNet.
+
+    Returns:
+        A sentence without its period; None if it can.
+    """
+    if in_channels == 4 or TASKS[edit.task].area is not None:
+        return None
+    return (
+        f"the checkpoint's UNet has {in_channels} input channels, since it was trained to inpaint, and {edit.task} needs one with 4; take another "
+        "checkpoint, such as sdxl"
+    )
 
 
 def trajectory_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:
@@ -53,17 +120,19 @@ def trajectory_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:
 
     Args:
         edit: The picture to make.
-        pixels: What it starts from.
+        pixels: What it starts from, at the size at which the UNets see it.
         scope: Names the models, and what else changes their bits: `ComputedBy.trajectories`.
     """
     denoising, mask = edit.settings.denoising, edit.settings.mask
-    return (scope, pixels, edit.seed, repr(SCHEDULERS[denoising.scheduler]), mask.latent_mask, *sorted(base_call(edit, pixels.size).items()))
+    work = (TASKS[edit.task].pipeline, mask.latent_mask)
+    return (scope, pixels, edit.seed, repr(SCHEDULERS[denoising.scheduler]), *work, *sorted(base_call(edit, pixels.size).items()))
 
 
 def refined_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:
     """Everything that changes the refiner's tail: pictures with one key share all of it. The arguments are those of `trajectory_key`."""
     denoising = edit.settings.denoising
-    return (trajectory_key(edit, pixels, scope), denoising.high_noise_frac, denoising.handover, edit.settings.refiner.model_dump_json())
+    cut = None if denoising.handover == "sdedit" else denoising.high_noise_frac
+    return (trajectory_key(edit, pixels, scope), cut, denoising.handover, edit.settings.refiner.model_dump_json())
 
 
 def base_call(edit: Edit, size: tuple[int, int]) -> dict[str, Any]:

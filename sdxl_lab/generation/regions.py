@@ -69,16 +69,20 @@ def working_size(size: tuple[int, int], *, at_scale_of: tuple[int, int], sizes: 
     return width, height
 
 
-def sizes_of(edit: Edit, size: tuple[int, int], sizes: Sizes) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The size of a picture as edited, and the one at which the UNets see it.
+def sizes_of(edit: Edit, size: tuple[int, int] | None, sizes: Sizes) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The size of a finished picture, and the one at which the UNets see it.
 
     Args:
         edit: What to paint.
-        size: (width, height) of the sample's picture, in pixels; so are both that are returned.
+        size: (width, height) of the sample's picture, in pixels, None for a task that needs none; so are both that are returned.
         sizes: What the checkpoint was made for.
     """
-    edited = edit.settings.canvas.around(size)
-    return edited, working_size(edited, at_scale_of=size, sizes=sizes)
+    settings = edit.settings
+    result = TASKS[edit.task].size_of(settings, size)
+    if given := settings.size.given:
+        return result, given
+    assert size is not None  # without one there is a size that was asked for
+    return result, working_size(settings.canvas.around(size), at_scale_of=size, sizes=sizes)
 
 
 def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: Sizes) -> Regions:
@@ -94,6 +98,7 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
         MaskError: There is no mask, the canvas cannot be extended so, or nothing would be repainted; the message names sample and task.
     """
     task, settings = TASKS[edit.task], edit.settings
+    assert task.area is not None, f"{edit.task} makes all of a picture"
     mask = _of_sample(edit, size, mask) if "mask" in task.needs(settings) else None
     _, (width, height) = sizes_of(edit, size, sizes)
     try:

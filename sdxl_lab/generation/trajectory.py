@@ -12,6 +12,7 @@ import torch
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
+from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.wording import counted
 
 
@@ -53,12 +54,13 @@ class Window:
     refiner: int = 0
 
 
-def steps_run(num_inference_steps: int, strength: float) -> int:
+def steps_run(num_inference_steps: int, strength: float, *, name: str = "strength") -> int:
     """How many steps of a schedule are run.
 
     Args:
         num_inference_steps: Steps of the full schedule, 1 or more.
         strength: Share of the schedule that is run, in (0, 1].
+        name: What the strength is called, for errors.
 
     Raises:
         TrajectoryError: None is.
@@ -66,25 +68,50 @@ def steps_run(num_inference_steps: int, strength: float) -> int:
     steps = min(int(num_inference_steps * strength), num_inference_steps)
     if steps < 1:
         raise TrajectoryError(
-            f"strength {strength} of num_inference_steps {num_inference_steps} leaves no step to run; raise strength to at least "
+            f"{name} {strength} of num_inference_steps {num_inference_steps} leaves no step to run; raise {name} to at least "
             f"{math.ceil(1000 / num_inference_steps) / 1000:g}, or num_inference_steps to at least {int(1 / strength) + 1}."
         )
     return steps
 
 
-def window(scheduler: Any, *, num_inference_steps: int, strength: float, high_noise_frac: float | None, handover: str) -> Window:
+def window_of(scheduler: Any, settings: EditSettings) -> Window:
+    """Which evaluations of a picture are the base's and which the refiner's, as `window` has it.
+
+    Args:
+        scheduler: A scheduler of the checkpoint; its timesteps are set.
+        settings: All settings.
+
+    Raises:
+        TrajectoryError: A stage would run no step, or the scheduler cannot make so many steps.
+    """
+    denoising = settings.denoising
+    return window(
+        scheduler,
+        num_inference_steps=denoising.num_inference_steps,
+        strength=denoising.strength,
+        high_noise_frac=denoising.high_noise_frac,
+        handover=denoising.handover,
+        refiner_strength=settings.refiner.strength,
+    )
+
+
+def window(
+    scheduler: Any, *, num_inference_steps: int, strength: float, high_noise_frac: float | None, handover: str, refiner_strength: float = 0.3
+) -> Window:
     """Which evaluations of a schedule are the base's and which the refiner's.
 
     `high_noise_frac` is a share of the training timesteps, not of the steps: the base keeps every timestep at or above
     `round(T * (1 - high_noise_frac))`. `consistent` hands over at the start of a whole step; `stock` counts as diffusers does when its
-    pipeline is called twice, where a second-order sampler evaluates the step at the cut with both.
+    pipeline is called twice, where a second-order sampler evaluates the step at the cut with both. With `sdedit` there is no cut: the base
+    runs all of it, and the refiner the end of a schedule of its own.
 
     Args:
         scheduler: A scheduler of the checkpoint; its timesteps are set.
         num_inference_steps: Steps of the full schedule, 1 or more.
         strength: Share of the schedule that is run, in (0, 1].
         high_noise_frac: The base's share of the training timesteps, in (0, 1), or None for no refiner.
-        handover: `consistent` or `stock`.
+        handover: `consistent`, `stock` or `sdedit`.
+        refiner_strength: Share of the schedule that the refiner runs with `sdedit`, in (0, 1].
 
     Raises:
         TrajectoryError: A stage would run no step, or the scheduler cannot make so many steps.
@@ -96,6 +123,9 @@ def window(scheduler: Any, *, num_inference_steps: int, strength: float, high_no
     order, training_timesteps = scheduler.order, scheduler.config.num_train_timesteps
     steps = steps_run(num_inference_steps, strength)
     timesteps = scheduler.timesteps[(num_inference_steps - steps) * order :]
+    if handover == "sdedit":
+        again = steps_run(num_inference_steps, refiner_strength, name="refiner.strength")
+        return Window(base=len(timesteps), refiner=len(scheduler.timesteps[(num_inference_steps - again) * order :]))
     if high_noise_frac is None:
         return Window(base=len(timesteps))
     cutoff = round(training_timesteps - high_noise_frac * training_timesteps)
@@ -151,14 +181,14 @@ class Trajectory:
     """A denoising run, finished or not.
 
     Attributes:
-        noise: What the image was noised with.
+        noise: What the image was noised with; None where nothing is blended in, of a picture that is made as a whole. Likewise `image_latents`.
         image_latents: The image's clean latents, which keep the surroundings of the mask; None where the UNet does without.
         masked_image_latents: Of a 9-channel UNet, else None.
         states: One after each UNet evaluation, the latest last.
         forgotten: How many states before the first of these are no longer held.
     """
 
-    noise: torch.Tensor
+    noise: torch.Tensor | None
     image_latents: torch.Tensor | None
     masked_image_latents: torch.Tensor | None
     states: tuple[StepState, ...]

@@ -31,7 +31,7 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
     Returns:
         Two or three lines; the last one holds the settings.
     """
-    settings = edit.settings
+    settings, untaken = edit.settings, TASKS[edit.task].untaken
     denoising, refiner = settings.denoising, settings.refiner
     fields: dict[str, object] = {
         "Steps": denoising.num_inference_steps,
@@ -41,14 +41,17 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
         "Size": f"{size[0]}x{size[1]}",
         "Model hash": checkpoint.digest[:10],
         "Model": _one_line(checkpoint.name),
-        "Denoising strength": f"{denoising.strength:g}",
     }
-    if "mask" in TASKS[edit.task].takes.model_fields:
+    if "denoising.strength" not in untaken:
+        fields["Denoising strength"] = f"{denoising.strength:g}"
+    if "mask.feather_px" not in untaken:
         fields["Mask blur"] = settings.mask.feather_px
-    if denoising.high_noise_frac is not None:
+    if denoising.high_noise_frac is not None and denoising.handover != "sdedit":
         fields |= {"Refiner switch at": f"{denoising.high_noise_frac:g}"}
-        if refiner.guidance_scale is not None:
-            fields |= {"Refiner CFG scale": f"{refiner.guidance_scale:g}"}
+    if denoising.handover == "sdedit":
+        fields |= {"Refiner denoising strength": f"{refiner.strength:g}"}
+    if denoising.is_refined and refiner.guidance_scale is not None:
+        fields |= {"Refiner CFG scale": f"{refiner.guidance_scale:g}"}
     fields["Version"] = f"sdxl_lab {_one_line(version)}"
     negative = [f"Negative prompt: {_words(edit.negative_prompt)}"] if edit.negative_prompt else []
     return "\n".join([_words(edit.prompt), *negative, ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())])

@@ -23,6 +23,7 @@ from sdxl_lab.records.picture import Picture
 from sdxl_lab.runs.resolution import Resolved, fetch, home, resolve, title
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking import tracker
 
 __all__ = ["CACHE_BYTES", "ExperimentError", "Resolved", "execute", "fetch", "finish", "home", "load", "resolve", "run", "title"]
@@ -221,7 +222,7 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
 
     sample = resolved.dataset.sample(edit.sample)
     machine.forget_gpu_peak()
-    image = sample.image(**edit.settings.image.model_dump())
+    image = sample.image(**edit.settings.image.model_dump()) if TASKS[edit.task].needs_image else None
     with said_before():
         made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
     metrics = measure(made, expected=_expected(edit, sample)) | machine.peak_memory()

@@ -9,12 +9,14 @@ from typing import Any
 
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.datasets.samples import Sample
+from sdxl_lab.generation import trajectory
+from sdxl_lab.generation.inputs import unfit_base
 from sdxl_lab.generation.regions import placing, require_cells, settled
-from sdxl_lab.generation.trajectory import TrajectoryError, Window, build_scheduler, steps_run, window
+from sdxl_lab.generation.trajectory import TrajectoryError, Window, build_scheduler, steps_run
 from sdxl_lab.images.masks import MaskError
 from sdxl_lab.settings.documents import canonical
 from sdxl_lab.settings.schedulers import SCHEDULERS
-from sdxl_lab.settings.sections import Denoising, EditSettings
+from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import as_it_matters
 from sdxl_lab.tasks import TASKS, Task
@@ -34,7 +36,9 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[st
     Raises:
         ArtifactError: The mask has changed since it was fetched.
     """
-    problems = [line for line in (_of_the_refiner(edit, outline), _of_the_steps(edit, outline)) if line]
+    problems = [line for line in (_of_the_base(edit, outline), _of_the_refiner(edit, outline), _of_the_steps(edit, outline)) if line]
+    if TASKS[edit.task].area is None:
+        return edit, problems
     needs_mask = "mask" in TASKS[edit.task].needs(edit.settings)
     if needs_mask and sample.mask_path is None:
         missing = f"tasks: sample {sample.name} has no mask, and {edit.task} needs one; add it to metadata.json, or outpaint with mode canvas"
@@ -51,32 +55,33 @@ def window_of(edit: Edit, outline: Outline) -> Window:
     Raises:
         TrajectoryError: A stage would run no step.
     """
-    denoising: Any = edit.settings.denoising  # frozen, so that it can be hashed
-    if denoising.high_noise_frac is None and outline.makes_as_many_steps_as_asked(denoising):
+    denoising = edit.settings.denoising
+    if not denoising.is_refined and outline.makes_as_many_steps_as_asked(denoising):
         return Window(base=steps_run(denoising.num_inference_steps, denoising.strength))
-    return _window(denoising, repr(SCHEDULERS[denoising.scheduler]), canonical(outline.base_scheduler))
+    spent: Any = EditSettings(denoising=denoising, refiner=edit.settings.refiner)  # frozen, so that it can be hashed
+    return _window(spent, repr(SCHEDULERS[denoising.scheduler]), canonical(outline.base_scheduler))
 
 
 # A sweep asks the same of each of its points, here and below; a row of a table may be another one under its name.
 @lru_cache(maxsize=1 << 12)
-def _window(denoising: Denoising, _row: str, scheduler: str) -> Window:
-    return window(
-        build_scheduler(denoising.scheduler, json.loads(scheduler)),
-        num_inference_steps=denoising.num_inference_steps,
-        strength=denoising.strength,
-        high_noise_frac=denoising.high_noise_frac,
-        handover=denoising.handover,
-    )
+def _window(settings: EditSettings, _row: str, scheduler: str) -> Window:
+    return trajectory.window_of(build_scheduler(settings.denoising.scheduler, json.loads(scheduler)), settings)
 
 
 def _of_the_refiner(edit: Edit, outline: Outline) -> str | None:
-    frac = edit.settings.denoising.high_noise_frac
-    if frac is None or outline.has_refiner:
+    denoising = edit.settings.denoising
+    if not denoising.is_refined or outline.has_refiner:
         return None
+    key, got, without = denoising.asks_for_refiner
     return (
-        f"hyperparameters.denoising.high_noise_frac: got {frac}, but the checkpoint has no refiner; put one into a folder `refiner` beside the "
-        "base, or set high_noise_frac to null"
+        f"hyperparameters.denoising.{key}: got {got}, but the checkpoint has no refiner; put one into a folder `refiner` beside the base, or set "
+        f"{key} to {without}"
     )
+
+
+def _of_the_base(edit: Edit, outline: Outline) -> str | None:
+    fault = unfit_base(edit, outline.in_channels)
+    return f"tasks: {fault}" if fault else None
 
 
 def _of_the_steps(edit: Edit, outline: Outline) -> str | None:

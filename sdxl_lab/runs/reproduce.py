@@ -30,6 +30,7 @@ from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.parameters import problems
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import printable
 
 if TYPE_CHECKING:
@@ -79,10 +80,8 @@ def reproduce(
     """
     stamp = read_stated(picture)
     original = _pixels(picture)
-    source = _dataset(stamp, picture, dataset, fetch=fetch)
-    sample = source.sample(stamp.edit.sample)
-    image, mask = sample.image(**stamp.edit.settings.image.model_dump()), sample.mask()
-    _check_size(stamp.edit, image.size, original.size)
+    image, mask = _inputs(stamp, picture, dataset, fetch=fetch)
+    _check_size(stamp.edit, image and image.size, original.size)
 
     from sdxl_lab.checkpoints import hub
 
@@ -148,6 +147,14 @@ def _text(image: Image.Image) -> str:
     """The text for other tools, wherever it came from."""
     text = image.info.get(infotext.KEYWORD)
     return text[: 1 << 20] if isinstance(text, str) else ""
+
+
+def _inputs(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> tuple[Image.Image | None, Image.Image | None]:
+    """The image and the mask that the picture was made from; nothing is looked for where words were enough."""
+    if not TASKS[stamp.edit.task].needs_image:
+        return None, None
+    sample = _dataset(stamp, picture, given, fetch=fetch).sample(stamp.edit.sample)
+    return sample.image(**stamp.edit.settings.image.model_dump()), sample.mask()
 
 
 def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> Dataset:
@@ -223,8 +230,8 @@ def _datasets_of_checkout(name: str) -> Iterator[str]:
     yield from map(str, sorted(found, key=lambda path: path.name != name)[:MOST_DATASETS])
 
 
-def _check_size(edit: Edit, size: tuple[int, int], expected: tuple[int, int]) -> None:
-    width, height = edit.settings.canvas.around(size)
+def _check_size(edit: Edit, size: tuple[int, int] | None, expected: tuple[int, int]) -> None:
+    width, height = TASKS[edit.task].size_of(edit.settings, size)
     if (width, height) != expected:
         raise ReproduceError(
             f"the picture is {expected[0]}x{expected[1]}, and its description makes one of {width}x{height}: it was scaled or cropped, or its "
@@ -289,7 +296,7 @@ def _compute(stamp: Stamp, threads: int | None) -> Compute:
         raise ReproduceError(f"the picture cannot be made again: {'; '.join(problems(error, Compute))}") from None
 
 
-def _made(edit: Edit, image: Image.Image, mask: Image.Image | None, checkpoint: Checkpoint) -> Generated:
+def _made(edit: Edit, image: Image.Image | None, mask: Image.Image | None, checkpoint: Checkpoint) -> Generated:
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.spec.cautions import said_before
 

@@ -81,16 +81,17 @@ class Resolved:
         return tuple(self.dataset.sample(name) for name in dict.fromkeys(edit.sample for edit in self.spec.edits))
 
     def inputs(self) -> dict[str, Image.Image]:
-        """The pictures as they are read: sample's name to an upright RGB image."""
-        readings = {edit.sample: edit.settings.image for edit in self.spec.edits}
-        return {sample.name: sample.image(**readings[sample.name].model_dump()) for sample in self.samples}
+        """The pictures as they are read: sample's name to an upright RGB image, of those that a task needs."""
+        readings = {edit.sample: edit.settings.image for edit in self.spec.edits if TASKS[edit.task].needs_image}
+        return {name: self.dataset.sample(name).image(**reading.model_dump()) for name, reading in readings.items()}
 
     def masks(self) -> dict[str, Image.Image]:
-        """The regions that will be repainted: "sample task" to a mask, white where it is repainted."""
+        """The regions that will be repainted: "sample task" to a mask, white where it is repainted; of tasks that repaint a part."""
         from sdxl_lab.generation.regions import regions
 
+        edits = [edit for edit in self.spec.edits if TASKS[edit.task].area]
         samples = {sample.name: (sample.size, sample.mask()) for sample in self.samples}
-        return {title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in self.spec.edits}
+        return {title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in edits}
 
     @property
     def is_done(self) -> bool:
@@ -171,7 +172,8 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
     left_out = tuple(
         (sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task))
     )
-    edits = _edits(spec, samples, left_out, own_defaults.defaults(identity), outline)
+    defaults = {task: own_defaults.defaults(identity, task=task) for task in spec.tasks}
+    edits = _edits(spec, samples, left_out, defaults, outline)
     resolved = ResolvedSpec(
         spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(_runs_folder(spec.runs_folder))}),
         dataset=DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest),
@@ -205,7 +207,7 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
 
 
 def _edits(
-    spec: RunSpec, samples: tuple[Sample, ...], left_out: Collection[tuple[str, str]], defaults: Mapping[str, Any], outline: Outline
+    spec: RunSpec, samples: tuple[Sample, ...], left_out: Collection[tuple[str, str]], defaults: Mapping[str, Mapping[str, Any]], outline: Outline
 ) -> tuple[Edit, ...]:
     from sdxl_lab.runs.faults import checked
 
@@ -217,7 +219,7 @@ def _edits(
             metadata = sample.tasks.get(task, TaskMetadata())
             words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
             try:
-                edit = spec.edit(sample.name, task, **words, defaults=defaults, size=sample.size)
+                edit = spec.edit(sample.name, task, **words, defaults=defaults[task], size=sample.size, sizes=outline.sizes)
             except SpecError as error:
                 problems += error.problems
                 continue

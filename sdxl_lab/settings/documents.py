@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+from sdxl_lab.settings.hyperparams import without
 
 RELEASES = ("0.1.0", "0.2.0")
 """Whose defaults can be asked for; the latest one last."""
@@ -53,6 +55,15 @@ class Neutral:
     since: str
 
 
+class Section(BaseModel):
+    """Settings that can be written into a document."""
+
+    @property
+    def unsaid(self) -> Collection[str]:
+        """Dotted paths that its document leaves out, since they mean nothing in it."""
+        return ()
+
+
 def later_fields(section: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields of a section that documents leave out while they are neutral, by name."""
     first = FIRST_KEYS.get(section.__name__, frozenset())
@@ -73,7 +84,7 @@ def written(settings: BaseModel) -> dict[str, Any]:
     Returns:
         Plain values of JSON, without later keys that are neutral.
     """
-    return _without_neutral(settings, settings.model_dump(mode="json"))
+    return _said(settings, settings.model_dump(mode="json"))
 
 
 def meant(section: type[BaseModel], document: Any) -> Any:
@@ -116,8 +127,8 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def _without_neutral(settings: BaseModel, values: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(_kept(settings, values))
+def _said(settings: BaseModel, values: Mapping[str, Any]) -> dict[str, Any]:
+    return without(dict(_kept(settings, values)), settings.unsaid if isinstance(settings, Section) else ())
 
 
 def _kept(settings: BaseModel, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -125,10 +136,10 @@ def _kept(settings: BaseModel, values: Mapping[str, Any]) -> Iterator[tuple[str,
     for name, value in values.items():
         held = getattr(settings, name)
         if isinstance(held, BaseModel):
-            value = _without_neutral(held, value)
+            value = _said(held, value)
             is_neutral = not value
         elif isinstance(held, tuple) and held and isinstance(held[0], BaseModel):
-            value = [_without_neutral(item, below) for item, below in zip(held, value, strict=True)]
+            value = [_said(item, below) for item, below in zip(held, value, strict=True)]
             is_neutral = False
         else:
             is_neutral = name in later and held == neutral(later[name])

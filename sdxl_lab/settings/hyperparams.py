@@ -111,6 +111,22 @@ def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def without(nested: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """Leave values out.
+
+    Args:
+        nested: The dictionary.
+        paths: Dotted paths, which need not be there.
+
+    Returns:
+        A copy without them, and without the dictionaries that held nothing else.
+    """
+    left = _copy(nested)
+    for path in paths:
+        _remove(left, path.split("."))
+    return left
+
+
 def difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Find where two nested dictionaries differ.
 
@@ -201,6 +217,14 @@ def _replaced(nested: Any, keys: list[str], value: Any, path: str) -> dict[str, 
     copy = _copy(nested)
     copy[first] = _replaced(nested.get(first, {}), rest, value, path) if rest else _copy(value)
     return copy
+
+
+def _remove(nested: dict[str, Any], keys: list[str]) -> None:
+    first, *rest = keys
+    if rest and isinstance(nested.get(first), dict):
+        _remove(nested[first], rest)
+    if not rest or nested.get(first) == {}:
+        nested.pop(first, None)
 
 
 def _copy(value: Any) -> Any:

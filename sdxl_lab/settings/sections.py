@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import types
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, create_model, model_validator
 
+from sdxl_lab.settings.aspects import ASPECT, checked_aspect
 from sdxl_lab.settings.choices import OneOf
 from sdxl_lab.settings.dilation import AUTO, Auto
-from sdxl_lab.settings.documents import Neutral, written
+from sdxl_lab.settings.documents import Neutral, Section, written
 from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
 
 Mode = Literal["background", "canvas"]
 ColorProfile = Literal["srgb", "ignore"]
 Background = Literal["white", "gray", "black"]
+Handover = Literal["consistent", "stock", "sdedit"]
+
+SIDE_MULTIPLE = 8
+"""Pixels of a latent cell: no model of these families takes a side that is none of its multiples."""
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 PixelCount = Annotated[int, Field(strict=True, ge=0, le=16384)]
 Score = Annotated[float, Field(strict=True, ge=0, le=10, allow_inf_nan=False)]
 Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Strength = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
+Side = Annotated[int, Field(strict=True, ge=SIDE_MULTIPLE, le=16384, multiple_of=SIDE_MULTIPLE)]
 Seed = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**64)]
 Text = Annotated[str, Field(strict=True)]
 Size = tuple[Count, Count]
 Corner = tuple[Annotated[int, Field(strict=True, ge=0)], Annotated[int, Field(strict=True, ge=0)]]
 
 WEIGHT = "a finite number, 0 or more"
+STRENGTH = "a number above 0, at most 1"
+SIDE = f"a whole number of pixels from 8 to 16384 that {SIDE_MULTIPLE} divides, or None"
 PIXELS = "a whole number of pixels from 0 to 16384"
 SCORE = "a number from 0 to 10, or None for the default"
 SIZE = "[height, width] in pixels, two whole numbers of 1 or more, or None for the working size"
@@ -38,7 +47,7 @@ def _odd(size: int) -> int:
     return size
 
 
-class Settings(BaseModel):
+class Settings(Section):
     """Base of everything a run can be told: frozen, without unknown keys, and None read as "not set here".
 
     A key that holds None is dropped where None is no value of its field, so that its default applies and YAML's empty
@@ -69,6 +78,46 @@ class ImageReading(Settings):
     background: Annotated[Background, Neutral("white", since="0.2.0")] = Field(default="white", description="one of white, gray, black")
 
 
+class PictureSize(Settings):
+    """The size at which the models see a picture; with neither, what suits picture and checkpoint.
+
+    Attributes:
+        width: In pixels, a multiple of 8; likewise `height`. Both or neither.
+    """
+
+    width: Annotated[Side | None, Neutral(None, since="0.2.0")] = Field(default=None, description=SIDE)
+    height: Annotated[Side | None, Neutral(None, since="0.2.0")] = Field(default=None, description=SIDE)
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.width is None) != (self.height is None):
+            given, missing = ("width", "height") if self.height is None else ("height", "width")
+            raise ValueError(f"got {given} {getattr(self, given)} without {missing}; give both, or neither")
+        return self
+
+    @property
+    def given(self) -> tuple[int, int] | None:
+        """(width, height), or None where it is left to picture and checkpoint."""
+        return None if self.width is None or self.height is None else (self.width, self.height)
+
+
+class SizeAsAsked(PictureSize):
+    """The same while it is asked for, when it may be left to the checkpoint's own sizes.
+
+    Attributes:
+        aspect: Width to height, such as `16:9`, from `1:4` to `4:1`: the nearest of the sizes that SDXL was trained at, in proportion to what the
+            checkpoint was made for. None for no wish; not beside `width` and `height`.
+    """
+
+    aspect: Annotated[str, Field(strict=True), AfterValidator(checked_aspect)] | None = Field(default=None, description=ASPECT)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.aspect is not None and self.given:
+            raise ValueError(f"got aspect {self.aspect} beside width {self.width} and height {self.height}; give the aspect or the sides")
+        return self
+
+
 class Denoising(Settings):
     """How a run spends the noise schedule, and where the base hands over to the refiner.
 
@@ -80,17 +129,41 @@ class Denoising(Settings):
         scheduler: The sampler, by its common short name; see `SCHEDULERS`.
         high_noise_frac: Share of the training timesteps given to the base, in (0, 1), or None for no refiner.
         handover: What the refiner receives: `consistent` continues as if the run had never been split, `stock` is what
-            diffusers does when called twice.
+            diffusers does when called twice. With `sdedit` the base spends the whole schedule, and the refiner goes over what it
+            finished, as far as `refiner.strength` says (SDEdit, arXiv:2108.01073); `high_noise_frac` is not needed then.
     """
 
     num_inference_steps: int = Field(default=50, strict=True, ge=1, le=1000, description="a whole number of steps from 1 to 1000")
     guidance_scale: Weight = Field(default=7.5, description=WEIGHT)
-    strength: float = Field(default=0.99, strict=True, gt=0, le=1, allow_inf_nan=False, description="a number above 0, at most 1")
+    strength: Strength = Field(default=0.99, description=STRENGTH)
     scheduler: Annotated[str, OneOf(table=SCHEDULERS, refused=REFUSED)] = "euler"
     high_noise_frac: float | None = Field(
         default=None, strict=True, gt=0, lt=1, allow_inf_nan=False, description="a number above 0 and below 1, or None for no refiner"
     )
-    handover: Literal["consistent", "stock"] = Field(default="consistent", description="one of consistent, stock")
+    handover: Handover = Field(default="consistent", description="one of consistent, stock, sdedit")
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether the refiner has a part in it."""
+        return self.high_noise_frac is not None or self.handover == "sdedit"
+
+    @property
+    def asks_for_refiner(self) -> tuple[str, Any, str]:
+        """The key that gives the refiner its part, its value, and the one that would not."""
+        if self.handover == "sdedit":
+            return "handover", self.handover, "consistent"
+        return "high_noise_frac", self.high_noise_frac, "null"
+
+
+def less(section: type[Settings], *names: str) -> type[Settings]:
+    """The same section for those who have no use for some of its fields.
+
+    Args:
+        section: The section.
+        names: Of the fields that are left out.
+    """
+    fields: dict[str, Any] = {name: (field.annotation, field) for name, field in section.model_fields.items() if name not in names}
+    return create_model(section.__name__, __base__=Settings, __doc__=section.__doc__, **fields)
 
 
 class Refiner(Settings):
@@ -100,11 +173,13 @@ class Refiner(Settings):
         guidance_scale: Its guidance weight, 0 or more, or None for the base's.
         aesthetic_score: The aesthetic score asked for, 0 to 10.
         negative_aesthetic_score: The aesthetic score guidance leads away from, 0 to 10.
+        strength: How far what the base finished is noised again, in (0, 1], for `handover` `sdedit`.
     """
 
     guidance_scale: Weight | None = Field(default=None, description=f"{WEIGHT}, or None for the base's")
     aesthetic_score: Score = Field(default=6.0, description=SCORE)
     negative_aesthetic_score: Score = Field(default=2.5, description=SCORE)
+    strength: Annotated[Strength, Neutral(0.3, since="0.2.0")] = Field(default=0.3, description=STRENGTH)
 
 
 class Mask(Settings):
@@ -237,6 +312,7 @@ class EditSettings(Settings):
         canvas: The extension; all 0 unless `mode` is `canvas`.
         mode: How to outpaint: `background` repaints all but the object, `canvas` paints beyond the borders. None for other tasks.
         image: How the sample's picture is read; neutral where that makes no difference to it.
+        size: The size at which the models see it, where it is not left to picture and checkpoint.
     """
 
     denoising: Denoising = Denoising()
@@ -246,6 +322,7 @@ class EditSettings(Settings):
     canvas: Canvas = Canvas()
     mode: Mode | None = None
     image: ImageReading = ImageReading()
+    size: PictureSize = PictureSize()
 
 
 PROMPT = "a text, or None for the dataset's own"

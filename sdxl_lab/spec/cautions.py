@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.tasks import TASKS
 
 DEFAULTS = flatten(EditSettings().model_dump())
 
@@ -97,7 +98,7 @@ def _without_effect(edit: Edit, traits: Traits) -> Iterator[str]:
 def _of_guidance(edit: Edit, traits: Traits) -> Iterator[str]:
     denoising, refiner = edit.settings.denoising, edit.settings.refiner
     scales = {} if traits.embeds_guidance else {"denoising.guidance_scale": denoising.guidance_scale}
-    if denoising.high_noise_frac is not None:
+    if denoising.is_refined:
         scales["refiner.guidance_scale"] = refiner.guidance_scale or 0.0
     for path, scale in scales.items():
         if 0 < scale < 1:
@@ -107,7 +108,7 @@ def _of_guidance(edit: Edit, traits: Traits) -> Iterator[str]:
 def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]:
     """When settings change nothing, why, and which; a setting is held to the first that fits."""
     denoising, refiner, mask = edit.settings.denoising, edit.settings.refiner, edit.settings.mask
-    refined = denoising.high_noise_frac is not None
+    refined, again = denoising.is_refined, denoising.handover == "sdedit"
     refiner_guidance = denoising.guidance_scale if refiner.guidance_scale is None else refiner.guidance_scale
     guided = denoising.guidance_scale > 1 and not traits.embeds_guidance
     refiner_guided = refined and refiner_guidance > 1
@@ -119,29 +120,44 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
     scores = ("refiner.aesthetic_score", "refiner.negative_aesthetic_score")
     return [
         (not refined, "there is no refiner without denoising.high_noise_frac", ("denoising.handover", "refiner.guidance_scale", *scores)),
+        (not again, "the refiner goes over a finished picture only with denoising.handover sdedit", ("refiner.strength",)),
+        (again, "with denoising.handover sdedit the base spends the whole schedule", ("denoising.high_noise_frac",)),
         (refined and not scored, "this refiner is told no aesthetic score", scores),
         (refined and scored and not refiner_guided, refiner_off, ("refiner.negative_aesthetic_score",)),
         (not guided and not refiner_guided, off, ("negative_prompt", "conditioning.negative_original_size")),
         (not guided and not (refiner_guided and not scored), off, ("conditioning.negative_target_size",)),
-        (
-            not (refiner_guided and scored),
-            "diffusers reads it in a refiner that is guided and told aesthetic scores, and nowhere else",
-            ("conditioning.negative_crops_coords_top_left",),
-        ),
+        *_idle_sizes(edit, base=guided, scored=refiner_guided and scored, unscored=refiner_guided and not scored),
         (mask.kernel_size == 1, "mask.kernel_size is 1, which leaves the mask as it is", ("mask.iterations",)),
         (mask.iterations == 0, "mask.iterations is 0, which leaves the mask as it is", ("mask.kernel_size",)),
         (not edit.settings.canvas.extends, "only outpainting with mode canvas extends the canvas", ("canvas.fill", "canvas.overlap_px")),
     ]
 
 
+def _idle_sizes(edit: Edit, *, base: bool, scored: bool, unscored: bool) -> list[tuple[bool, str, tuple[str, ...]]]:
+    """When diffusers passes over the negative prompt's sizes, given what is guided: the base, a refiner that is told scores, or one that is not."""
+    original, crops, target = (f"conditioning.negative_{name}" for name in ("original_size", "crops_coords_top_left", "target_size"))
+    conditioning = edit.settings.conditioning
+    if TASKS[edit.task].pipeline != "text_to_image":
+        return [(not scored, "diffusers reads it in a refiner that is guided and told aesthetic scores, and nowhere else", (crops,))]
+    both = conditioning.negative_original_size is not None and conditioning.negative_target_size is not None
+    alone = "in text to image diffusers reads conditioning.negative_original_size and negative_target_size together, or neither"
+    read = base and both
+    return [
+        (not read and not scored, f"{alone}, and the corner with them", (crops,)),
+        (not read and not (scored or unscored), alone, (original,)),
+        (not read and not unscored, alone, (target,)),
+    ]
+
+
 def _of_the_refiner(edit: Edit, traits: Traits) -> Iterator[str]:
     denoising = edit.settings.denoising
     frac, trained = denoising.high_noise_frac, traits.refiner_from
-    if frac is None:
+    if not denoising.is_refined:
         return
     if traits.has_refiner is False:
-        yield f"high_noise_frac is {frac}, but this checkpoint has no refiner; set high_noise_frac to null."
-    if trained is not None and frac < trained:
+        key, got, without = denoising.asks_for_refiner
+        yield f"{key} is {got}, but this checkpoint has no refiner; set {key} to {without}."
+    if trained is not None and frac is not None and denoising.handover != "sdedit" and frac < trained:
         yield f"high_noise_frac is {frac}, but this refiner was trained from {trained} on; expect it to repaint more than to refine."
     if denoising.handover == "stock" and traits.in_channels == 9:
         yield "The stock hand-over of a 9-channel base leaves unfinished noise around the mask; choose handover consistent."
@@ -161,7 +177,7 @@ def _of_few_steps(edit: Edit, traits: Traits) -> Iterator[str]:
     made_for = f"This checkpoint ({few.kind}) was made for about {few.num_inference_steps} steps at guidance_scale {few.guidance_scale:g}"
     if many or much:
         yield f"{made_for}; num_inference_steps {steps} at guidance_scale {guidance:g} burns the picture."
-    if not many and 0.9 <= strength < 1 and int(steps * strength) < steps:
+    if not many and TASKS[edit.task].area and 0.9 <= strength < 1 and int(steps * strength) < steps:
         yield f"{made_for}; strength {strength:g} leaves out the first of them, so that what was under the mask shows: choose strength 1.0."
     if not many and traits.timestep_spacing == "leading" and denoising.scheduler != "lcm":
         yield (

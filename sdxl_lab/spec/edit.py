@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pydantic import ValidationInfo, field_validator
 
 from sdxl_lab.settings.sections import EditSettings, Seed, Settings, Text
@@ -32,5 +34,13 @@ class Edit(Settings):
     @classmethod
     def _fit_to_task(cls, settings: EditSettings, info: ValidationInfo) -> EditSettings:
         """Choose what is left open, and refuse what does not fit the task."""
-        task = info.data.get("task")  # absent where it is no task
-        return TASKS[task].fit(settings) if task else settings
+        task = TASKS.get(info.data.get("task", ""))  # absent where it is no task
+        if task is None:
+            return settings
+        return task.fit(settings if task.is_first else task.only_taken(settings))
+
+    @property
+    def unsaid(self) -> Collection[str]:
+        """Settings that its task does not take; none of one of 0.1.0's, which wrote all that it knew."""
+        task = TASKS[self.task]
+        return () if task.is_first else [f"settings.{path}" for path in task.untaken]

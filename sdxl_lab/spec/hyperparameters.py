@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import create_model
 
-from sdxl_lab.settings.sections import Canvas, Compute, Conditioning, Denoising, ImageReading, MaskAsAsked, PromptAndSeed, Refiner
+from sdxl_lab.settings.sections import Canvas, Compute, Conditioning, Denoising, ImageReading, MaskAsAsked, PromptAndSeed, Refiner, SizeAsAsked
 from sdxl_lab.tasks import TASKS, Task
 
 
@@ -15,7 +15,7 @@ class CommonHyperparameters(PromptAndSeed):
     """The keys that hold for every task that takes them; what is not given stays unset.
 
     Attributes:
-        denoising: See `Denoising`; likewise `refiner`, `mask`, `conditioning`, `canvas`, `image` and `compute`.
+        denoising: See `Denoising`; likewise `refiner`, `mask`, `conditioning`, `canvas`, `size`, `image` and `compute`.
     """
 
     denoising: Denoising = Denoising()
@@ -23,6 +23,7 @@ class CommonHyperparameters(PromptAndSeed):
     mask: MaskAsAsked = MaskAsAsked()
     conditioning: Conditioning = Conditioning()
     canvas: Canvas = Canvas()
+    size: SizeAsAsked = SizeAsAsked()
     image: ImageReading = ImageReading()
     compute: Compute = Compute()
 

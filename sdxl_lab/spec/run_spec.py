@@ -11,9 +11,10 @@ from pydantic_core import CoreSchema, core_schema
 from sdxl_lab import families
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.places import misread
+from sdxl_lab.settings.aspects import bucket
 from sdxl_lab.settings.choices import Allowed
 from sdxl_lab.settings.credentials import saved_by_papermill, without_credentials
-from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.settings.hyperparams import merge, without
 from sdxl_lab.settings.sections import DEFAULT_SEED, Compute, EditSettings, Settings
 from sdxl_lab.spec import task_names
 from sdxl_lab.spec.edit import Edit
@@ -168,14 +169,15 @@ class RunSpec(Settings):
         """Where and how the run is computed, `auto` and None still to be chosen."""
         return Compute.model_validate(self.hyperparameters.get("compute", {}))
 
-    def settings(self, task: str, defaults: Mapping[str, Any], size: tuple[int, int]) -> EditSettings:
+    def settings(self, task: str, defaults: Mapping[str, Any], size: tuple[int, int] | None, sizes: families.Sizes) -> EditSettings:
         """Fill in what was not given: the library's defaults, under the checkpoint's, under the common ones, under the task's own.
 
         Args:
             task: The task, which need not be one of `tasks`.
-            defaults: The checkpoint's defaults: nested, sparse, with the keys of `EditSettings`. A `compute` among them is
+            defaults: What suits checkpoint and task: nested, sparse, with the keys of `EditSettings`. A `compute` among them is
                 passed over: it is no setting of a picture.
-            size: (width, height) in pixels of the picture that is edited.
+            size: (width, height) in pixels of the picture that is edited; None for a task that needs none.
+            sizes: What the checkpoint was made for.
 
         Returns:
             The complete settings; neutral what the task does not take.
@@ -184,10 +186,10 @@ class RunSpec(Settings):
             SpecError: The checkpoint's defaults are not valid.
         """
         kind, given = TASKS[task], self.given(task)
-        passed_over = {"compute", *(key for key in EditSettings.model_fields if key != "image" and key not in kind.takes.model_fields)}
         asked = merge(defaults, {key: given[key] for key in EditSettings.model_fields if key in given})
+        asked = without(asked, ["compute", *kind.untaken]) | {"size": _settled(asked.get("size", {}), sizes, is_needed=not kind.needs_image)}
         try:
-            return EditSettings.model_validate(kind.complete({key: value for key, value in asked.items() if key not in passed_over}, size))
+            return EditSettings.model_validate(kind.complete(asked, size))
         except ValidationError as error:
             raise SpecError(problems(error, EditSettings), "the checkpoint's defaults") from None
 
@@ -200,7 +202,8 @@ class RunSpec(Settings):
         negative_prompt: str | None,
         seed: int | None,
         defaults: Mapping[str, Any],
-        size: tuple[int, int],
+        size: tuple[int, int] | None,
+        sizes: families.Sizes,
     ) -> Edit:
         """Plan one picture: the words and the seed of the dataset, under those of the parameters.
 
@@ -210,8 +213,9 @@ class RunSpec(Settings):
             prompt: The dataset's prompt, if it has one; likewise `negative_prompt` and `seed`.
             negative_prompt: None is not the empty text: diffusers treats them differently.
             seed: From -2**63 to 2**64 - 1; None for `DEFAULT_SEED`.
-            defaults: The checkpoint's defaults, as for `settings`; likewise `size`.
+            defaults: What suits checkpoint and task, as for `settings`; likewise `size` and `sizes`.
             size: (width, height) in pixels of the sample's picture.
+            sizes: What the checkpoint was made for.
 
         Returns:
             The picture to make.
@@ -225,7 +229,7 @@ class RunSpec(Settings):
             raise SpecError(
                 [f"hyperparameters.{task}.prompt: sample {sample} has no prompt of its own for {task}; give one here or in metadata.json"]
             )
-        return Edit(sample=sample, task=task, settings=self.settings(task, defaults, size), **words)
+        return Edit(sample=sample, task=task, settings=self.settings(task, defaults, size, sizes), **words)
 
     def given(self, task: str) -> dict[str, Any]:
         """Lay the sparse hyperparameters of one task over the common ones.
@@ -237,7 +241,8 @@ class RunSpec(Settings):
             A nested dictionary without the names of tasks, holding only what was given.
         """
         common = {key: value for key, value in self.hyperparameters.items() if key not in TASKS}
-        return merge(common, self.hyperparameters.get(task, {}))
+        own = self.hyperparameters.get(task, {})
+        return merge(common, own) | {key: own[key] for key in ("size",) if key in own}  # an aspect is not laid over sides
 
     def words(self, task: str) -> dict[str, Any]:
         """The prompt, negative prompt and seed that were given for one task, over those of the dataset; keys not given are absent."""
@@ -246,6 +251,14 @@ class RunSpec(Settings):
 
     def _contradictions(self) -> list[str]:
         return [f"hyperparameters.{task}.{line}" for task in self.tasks for line in TASKS[task].contradictions(self.given(task))]
+
+
+def _settled(asked: Mapping[str, Any], sizes: families.Sizes, *, is_needed: bool) -> dict[str, int]:
+    """The size that is asked for, in pixels; nothing where it is left to the picture."""
+    if aspect := asked.get("aspect") or ("1:1" if is_needed and asked.get("width") is None else None):
+        width, height = bucket(aspect, area=sizes.area, multiple=sizes.multiple)
+        return {"width": width, "height": height}
+    return {key: value for key, value in asked.items() if key != "aspect" and value is not None}
 
 
 def _path(line: str) -> str:

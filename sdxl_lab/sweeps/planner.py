@@ -6,8 +6,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from PIL import Image
-
 from sdxl_lab import families, progress
 from sdxl_lab.checkpoints import loading, locating
 from sdxl_lab.checkpoints.loading import Outline, Sizes
@@ -17,7 +15,7 @@ from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.room import check_room
-from sdxl_lab.generation.inputs import Pixels, as_edited, refined_key, trajectory_key
+from sdxl_lab.generation.inputs import Pixels, as_edited, refined_key, seen, trajectory_key
 from sdxl_lab.generation.regions import placing, regions
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs import resolution
@@ -31,6 +29,7 @@ from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.attempts import begun, is_done
 from sdxl_lab.sweeps.plan import Plan, PlannedRun, Work, grouped
 from sdxl_lab.sweeps.sweep_file import Point, SweepFile
+from sdxl_lab.tasks import TASKS
 
 _T = TypeVar("_T")
 
@@ -140,26 +139,27 @@ class _Resolver:
         return own or RunFolder(runs_folder / RunFolder.of(resolved).path.name)
 
     def _work(self, edit: Edit, resolved: ResolvedSpec, dataset: Dataset, outline: Outline) -> Work:
-        frac = edit.settings.denoising.high_noise_frac
         pixels = self._pixels_of(edit, dataset, outline.sizes)
         scope = resolved.computed_by.trajectories(resolved.device)
-        forwards = self._once(("window", edit.settings.denoising, outline.models), lambda: window_of(edit, outline))
+        forwards = self._once(("window", edit.settings.denoising, edit.settings.refiner, outline.models), lambda: window_of(edit, outline))
         return Work(
             base=trajectory_key(edit, pixels, scope),
-            refined=None if frac is None else refined_key(edit, pixels, scope),
+            refined=refined_key(edit, pixels, scope) if edit.settings.denoising.is_refined else None,
             base_forwards=forwards.base,
             refiner_forwards=forwards.refiner,
         )
 
     def _pixels_of(self, edit: Edit, dataset: Dataset, sizes: Sizes) -> Pixels:
-        settings = edit.settings
+        settings, task = edit.settings, TASKS[edit.task]
         noise = edit.seed if settings.canvas.extends else None  # what fills the canvas may be drawn from the seed
 
         def scaled() -> Pixels:
+            if not task.needs_image:
+                return seen(edit, None, None, sizes).pixels
             sample = dataset.sample(edit.sample)
             image = sample.image(**settings.image.model_dump())
-            scaled = regions(edit, image.size, sample.mask(), sizes).scaled
-            return Pixels.of(as_edited(edit, image).resize(scaled.size, Image.Resampling.LANCZOS), scaled)
+            found = regions(edit, image.size, sample.mask(), sizes) if task.area else None
+            return seen(edit, as_edited(edit, image), found, sizes).pixels
 
         return self._once(("pixels", dataset.digest, edit.sample, edit.task, placing(settings), noise, sizes), scaled)
 

@@ -1,4 +1,4 @@
-"""The ways of making a picture of a sample, so far by painting into its image, each a file.
+"""The ways of making a picture of a sample, each a file.
 
 `TASKS["retouch"] = Task(name="retouch", ...)` adds one everywhere.
 """

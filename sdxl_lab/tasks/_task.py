@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab.settings.sections import Conditioning, Denoising, EditSettings, MaskAsAsked, PromptAndSeed, Refiner
+from pydantic import BaseModel
+
+from sdxl_lab.settings.documents import RELEASES, meant
+from sdxl_lab.settings.hyperparams import flatten
+from sdxl_lab.settings.sections import Conditioning, Denoising, EditSettings, MaskAsAsked, PromptAndSeed, Refiner, SizeAsAsked
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,7 +58,28 @@ class Area:
     parts: str = "regions to repaint"
 
 
-def _as_asked(asked: Mapping[str, Any], size: tuple[int, int]) -> Mapping[str, Any]:
+DEFAULTS = flatten(EditSettings().model_dump())
+NEUTRAL = flatten(EditSettings.model_validate(meant(EditSettings, {})).model_dump())
+"""By dotted path: what an edit's setting is where nobody asked for it, and where nothing was to be asked."""
+
+
+def _is_in(section: type[BaseModel], keys: Sequence[str]) -> bool:
+    """Whether a section has the setting to which keys lead."""
+    first, *rest = keys
+    field = section.model_fields.get(first)
+    if field is None or not rest:
+        return field is not None
+    below = field.annotation
+    return isinstance(below, type) and issubclass(below, BaseModel) and _is_in(below, rest)
+
+
+def _with(section: Any, keys: Sequence[str], value: Any) -> Any:
+    """A copy of a section with another value of the setting to which keys lead; what was left open stays so."""
+    first, *rest = keys
+    return section.model_copy(update={first: _with(getattr(section, first), rest, value) if rest else value})
+
+
+def _as_asked(asked: Mapping[str, Any], size: tuple[int, int] | None) -> Mapping[str, Any]:
     return asked
 
 
@@ -73,27 +99,82 @@ class Task:
         name: In parameters, metadata, records and file names.
         takes: The keys of `hyperparameters` that it takes, `image` and `compute` aside, which cannot differ by task.
         needs: Of an edit's settings: what a sample must bring, `image` and `mask`.
+        pipeline: The kind of diffusers' pipeline that makes it: a key of `sdxl_lab.generation.stages.STAGES`.
         area: Of the settings, the picture's (width, height), the sample's mask if one is needed, and the pixels of a latent cell: what is
-            repainted. Raises `MaskError`.
-        complete: Of nested settings as asked, those not given absent, and the picture's (width, height): the same with nothing left to choose.
+            repainted. Raises `MaskError`. None where all of the picture is made.
+        suits: Its own defaults of `denoising`, over those of the checkpoint's family; one that was distilled to few steps keeps its guidance.
+        complete: Of nested settings as asked, those not given absent, and the picture's (width, height), None without one: the same with nothing
+            left to choose.
         fit: Of an edit's settings that code gave or a document holds: the same with nothing left to choose. Raises `ValueError` for settings
             that do not fit the task; the message says what to change.
         contradictions: Of what parameters give: the same faults as lines that start with the key they are about.
+        holds: Of settings that it does not take: the values that are true of it, by dotted path, where these are not the neutral ones.
         refusals: By key that it does not take: why, and where that belongs.
         roles: Of a picture's files, as sheets show them; the result is the last.
         is_default: Whether a run makes it where no tasks are given.
+        since: The release that brought it. Documents of 0.1.0's tasks hold settings that they do not take, as 0.1.0 wrote them.
     """
 
     name: str
     takes: type[PromptAndSeed]
     needs: Callable[[EditSettings], Collection[str]]
-    area: Callable[[EditSettings, tuple[int, int], Image.Image | None, float], Area]
-    complete: Callable[[Mapping[str, Any], tuple[int, int]], Mapping[str, Any]] = _as_asked
+    pipeline: str = "inpaint"
+    area: Callable[[EditSettings, tuple[int, int], Image.Image | None, float], Area] | None = None
+    suits: Mapping[str, Any] = field(default_factory=dict)
+    complete: Callable[[Mapping[str, Any], tuple[int, int] | None], Mapping[str, Any]] = _as_asked
     fit: Callable[[EditSettings], EditSettings] = _as_it_is
     contradictions: Callable[[Mapping[str, Any]], Sequence[str]] = _none
+    holds: Mapping[str, Any] = field(default_factory=dict)
     refusals: Mapping[str, str] = field(default_factory=dict)
     roles: tuple[Role, ...] = (INPUT, MASK, RESULT)
     is_default: bool = False
+    since: str = RELEASES[-1]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is one of 0.1.0's."""
+        return self.since == RELEASES[0]
+
+    @cached_property
+    def needs_image(self) -> bool:
+        """Whether a sample must bring a picture."""
+        return "image" in self.needs(EditSettings())
+
+    @cached_property
+    def untaken(self) -> tuple[str, ...]:
+        """Dotted paths of an edit's settings that it does not take."""
+        return tuple(path for path in NEUTRAL if not (self.needs_image if path.startswith("image.") else _is_in(self.takes, path.split("."))))
+
+    def size_of(self, settings: EditSettings, size: tuple[int, int] | None) -> tuple[int, int]:
+        """How large its result is.
+
+        Args:
+            settings: All settings.
+            size: (width, height) of the sample's picture in pixels; None for a task that needs none.
+
+        Returns:
+            (width, height) in pixels: those of the picture in its canvas, whatever size the models saw. Where all of it is made anew, the size
+            that was asked for, if one was.
+        """
+        given = settings.size.given
+        if given and (size is None or self.area is None):
+            return given
+        assert size is not None, f"{self.name} makes a picture of no size"
+        return settings.canvas.around(size)
+
+    def only_taken(self, settings: EditSettings) -> EditSettings:
+        """Make neutral what it does not take.
+
+        Raises:
+            ValueError: Somebody asked for such a setting; the message says which.
+        """
+        values = flatten(settings.model_dump())
+        for path in self.untaken:
+            value, held = values[path], self.holds.get(path, NEUTRAL[path])
+            if value not in (DEFAULTS[path], NEUTRAL[path], held):
+                raise ValueError(f"got {path} {value!r} for task {self.name}, which takes no {path}; leave it out")
+            settings = settings if value == held else _with(settings, path.split("."), held)
+        return settings
 
     def file_of(self, role: Role, settings: EditSettings) -> str:
         """The name of a picture's file in its sample's folder."""
@@ -109,6 +190,7 @@ class MaskHyperparameters(PromptAndSeed):
     refiner: Refiner = Refiner()
     mask: MaskAsAsked = MaskAsAsked()
     conditioning: Conditioning = Conditioning()
+    size: SizeAsAsked = SizeAsAsked()
 
 
 def area_of_mask(settings: EditSettings, mask: Image.Image, cell_px: float, *, is_background: bool = False) -> Area:

@@ -17,7 +17,8 @@ REACH = 1 / 16
 the old outline, more shows no gain."""
 
 
-def _complete(asked: Mapping[str, Any], size: tuple[int, int]) -> Mapping[str, Any]:
+def _complete(asked: Mapping[str, Any], size: tuple[int, int] | None) -> Mapping[str, Any]:
+    assert size is not None  # it needs an image
     return with_kernel(asked, size, reach=REACH)
 
 
@@ -42,4 +43,5 @@ INPAINT = Task(
     fit=_fit,
     refusals={key: f"inpainting never leaves the picture: move it to hyperparameters.outpaint.{key}" for key in ("canvas", "mode")},
     is_default=True,
+    since="0.1.0",
 )

@@ -38,7 +38,8 @@ def _needs(settings: EditSettings) -> Sequence[str]:
     return ("image",) if settings.mode == "canvas" else ("image", "mask")
 
 
-def _complete(asked: Mapping[str, Any], size: tuple[int, int]) -> Mapping[str, Any]:
+def _complete(asked: Mapping[str, Any], size: tuple[int, int] | None) -> Mapping[str, Any]:
+    assert size is not None  # it needs an image
     mode: Mode = asked.get("mode", "background")
     kept = {key: value for key, value in asked.items() if key != "canvas" or mode == "canvas"}
     return with_kernel(merge(kept, {"mode": mode}), size, reach=REACH[mode])
@@ -81,4 +82,5 @@ OUTPAINT = Task(
     fit=_fit,
     contradictions=_contradictions,
     is_default=True,
+    since="0.1.0",
 )

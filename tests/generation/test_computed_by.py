@@ -13,18 +13,20 @@ import pytest
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.resolved_spec import AdapterIdentity, CheckpointIdentity, DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
+from tests.support.specs import SIZES
 
 
 def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global _Picture, Checkpoint, computed_by, key_of, Sizes, torch
+    global _Picture, Checkpoint, Seen, computed_by, key_of, Sizes, torch
     import torch
 
     from sdxl_lab.checkpoints.loading import Checkpoint, Sizes, key_of
     from sdxl_lab.checkpoints.outlines import computed_by
     from sdxl_lab.generation.generate import _Picture
+    from sdxl_lab.generation.inputs import Seen
 
 
 DIGESTS = ("a" * 64, "b" * 64, "c" * 64)
@@ -66,7 +68,7 @@ def names(
     asked = {"compute": {"vae": vae, "offload": offload}}
     spec = RunSpec(name=name, dataset=name, checkpoint=name, hyperparameters=asked)
     identity = CheckpointIdentity(name=name, digest=checkpoint, family=family)
-    edit = spec.edit("star", "inpaint", prompt="a", negative_prompt=None, seed=1, defaults={}, size=(64, 64))
+    edit = spec.edit("star", "inpaint", prompt="a", negative_prompt=None, seed=1, defaults={}, size=(64, 64), sizes=SIZES)
     resolved = ResolvedSpec(
         spec=spec,
         dataset=DatasetIdentity(name=name, digest=dataset),
@@ -79,7 +81,9 @@ def names(
     )
     assert ResolvedSpec.from_json(resolved.to_json()).run_id == resolved.run_id
     with process(threads, precision):
-        picture: Any = _Picture(edit=edit, checkpoint=loaded(identity, settled, adapters), image=None, mask_image=None, cache=None)
+        picture: Any = _Picture(
+            edit=edit, checkpoint=loaded(identity, settled, adapters), seen=Seen(size=(64, 64), image=None, mask_image=None), cache=None
+        )
         trajectory = picture._scope
     pixels = {"input": DIGESTS[0], "mask": DIGESTS[1]}
     return {

@@ -1,4 +1,4 @@
-"""What `generation/stage.py` takes for granted of diffusers' inpainting pipeline, so that a version that changes it says where to look."""
+"""What `generation/stages/` takes for granted of diffusers' inpainting pipeline, so that a version that changes it says where to look."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def setup_module() -> None:
     from diffusers.utils.torch_utils import randn_tensor
 
     from sdxl_lab.generation.inputs import base_call
-    from sdxl_lab.generation.stage import Stage
+    from sdxl_lab.generation.stages.inpaint import InpaintStage as Stage
 
     PIPELINE, VERSION = diffusers.StableDiffusionXLInpaintPipeline, f"diffusers {diffusers.__version__}"
     CALL = code_of(PIPELINE.__call__)

@@ -20,10 +20,11 @@ from sdxl_lab.spec.cautions import CautionWarning, FewSteps, Traits, cautions
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.tasks import TASKS
 from tests import conftest
 from tests.support.edits import cpu
 from tests.support.profiles import profile
-from tests.support.specs import OTHER_VALUES
+from tests.support.specs import OTHER_VALUES, SIZES, with_other
 
 
 def setup_module() -> None:
@@ -37,6 +38,7 @@ def setup_module() -> None:
 
 STEPS: dict[str, Any] = {"denoising": {"num_inference_steps": 5, "strength": 0.99, "guidance_scale": 6.0}}
 REFINED = merge(STEPS, {"denoising": {"high_noise_frac": 0.6}})
+AFTERWARDS = merge(STEPS, {"denoising": {"handover": "sdedit"}})
 CANVAS = merge(STEPS, {"mode": "canvas", "canvas": {"right_px": 13}})
 
 OTHERS = OTHER_VALUES | {"conditioning.original_size": [48, 80]}
@@ -54,6 +56,7 @@ CONTEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "refined, refiner guided": ("random_pair", "inpaint", merge(REFINED, {"denoising": {"guidance_scale": 1.0}, "refiner": {"guidance_scale": 4.0}})),
     "refined by a base": ("two_bases", "inpaint", REFINED),
     "told the guidance": ("told_guidance", "inpaint", STEPS),
+    "refined afterwards": ("random_pair", "inpaint", AFTERWARDS),
 }
 """A checkpoint, a task and settings, in which each setting alone is given another value."""
 
@@ -117,6 +120,7 @@ def test_a_setting_changes_the_picture_or_it_is_said_that_it_does_not(request, p
     """
     fixture, task, settings = CONTEXTS[context]
     folder, cache = request.getfixturevalue(fixture), TrajectoryCache()
+    photograph = photograph if TASKS[task].needs_image else (None, None)
     has_refiner = cpu(folder).refiner is not None
     plain, known = picture(edit_of(task, settings), photograph, folder, cache), cpu(folder).traits
     wrong = {}
@@ -126,9 +130,9 @@ def test_a_setting_changes_the_picture_or_it_is_said_that_it_does_not(request, p
         if path == "mask.specks" and settings.get("mode") == "canvas":  # there it is neutral whatever is asked
             continue
         try:
-            edit = edit_of(task, settings, "snow") if path == "negative_prompt" else edit_of(task, replace(settings, path, value))
+            edit = edit_of(task, settings, "snow") if path == "negative_prompt" else edit_of(task, with_other(settings, path, value))
         except ValidationError:
-            assert path.startswith(("canvas", "mode"))
+            assert path.startswith(("canvas", "mode")) or path in TASKS[task].untaken
             continue
         said = [caution for caution in cautions(edit, known) if path in re.split(" has no effect: | have no effect: ", caution)[0].split(" and ")]
         if (picture(edit, photograph, folder, cache) != plain) == bool(said):
@@ -160,7 +164,7 @@ def test_defaults_need_no_caution(checkpoint, task, hyperparameters):
     if "refined" in hyperparameters:
         hyperparameters = {} if "/" in checkpoint else {"denoising": {"high_noise_frac": 0.8}}
     spec = RunSpec.from_parameters(name="a", dataset="b", checkpoint=checkpoint, hyperparameters=hyperparameters)
-    edit = spec.edit("star", task, prompt="a star", negative_prompt=None, seed=1, defaults=defaults(identity), size=(64, 64))
+    edit = spec.edit("star", task, prompt="a star", negative_prompt=None, seed=1, defaults=defaults(identity), size=(64, 64), sizes=SIZES)
     assert cautions(edit, traits(identity)) == []
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sdxl_lab.settings.hyperparams import get, merge, replace
 from sdxl_lab.settings.sections import Denoising, EditSettings
 from sdxl_lab.spec.run_spec import SpecError
-from tests.support.specs import OTHER_VALUES, WORDS, make_spec, plan
+from tests.support.specs import OTHER_VALUES, SIZES, WORDS, make_spec, plan, with_other
 
 PATHS = (
     "denoising.num_inference_steps",
@@ -55,12 +55,12 @@ def test_the_closer_layer_wins(path, present):
     for layer in LAYERS:
         if layer in present:
             closest_layer = layer == [name for name in LAYERS if name in present][-1]
-            layers[layer] = replace({}, path, value if closest_layer else default)
+            layers[layer] = with_other({}, path, value) if closest_layer else replace({}, path, default)
             expected = value if closest_layer else expected
     run = make_spec(merge(layers["common"], {"outpaint": layers["task"]}))
-    assert get(run.settings("outpaint", layers["checkpoint"], SIZE).model_dump(mode="json"), path) == expected
+    assert get(run.settings("outpaint", layers["checkpoint"], SIZE, SIZES).model_dump(mode="json"), path) == expected
     for_inpaint = value if present and "task" not in present else default
-    assert get(run.settings("inpaint", layers["checkpoint"], SIZE).model_dump(mode="json"), path) == for_inpaint
+    assert get(run.settings("inpaint", layers["checkpoint"], SIZE, SIZES).model_dump(mode="json"), path) == for_inpaint
 
 
 def test_a_task_can_go_back_to_no_refiner():
@@ -68,8 +68,8 @@ def test_a_task_can_go_back_to_no_refiner():
     None given for a task overrides a common hand-over.
     """
     run = make_spec({"denoising": {"high_noise_frac": 0.8}, "outpaint": {"denoising": {"high_noise_frac": None}}})
-    assert run.settings("inpaint", {}, SIZE).denoising.high_noise_frac == 0.8
-    assert run.settings("outpaint", {}, SIZE).denoising.high_noise_frac is None
+    assert run.settings("inpaint", {}, SIZE, SIZES).denoising.high_noise_frac == 0.8
+    assert run.settings("outpaint", {}, SIZE, SIZES).denoising.high_noise_frac is None
 
 
 @pytest.mark.parametrize("key", ["prompt", "negative_prompt", "seed"])
@@ -89,8 +89,8 @@ def test_a_picture_needs_words_but_no_seed():
     A prompt that neither dataset nor parameters give is asked for; the seed is 0 then, and stands in the edit.
     """
     with pytest.raises(SpecError, match=r"hyperparameters\.inpaint\.prompt: sample star has no prompt"):
-        make_spec().edit("star", "inpaint", prompt=None, negative_prompt=None, seed=None, defaults={}, size=SIZE)
-    assert make_spec().edit("star", "inpaint", prompt="", negative_prompt=None, seed=None, defaults={}, size=SIZE).seed == 0
+        make_spec().edit("star", "inpaint", prompt=None, negative_prompt=None, seed=None, defaults={}, size=SIZE, sizes=SIZES)
+    assert make_spec().edit("star", "inpaint", prompt="", negative_prompt=None, seed=None, defaults={}, size=SIZE, sizes=SIZES).seed == 0
 
 
 def test_a_checkpoints_bad_defaults_are_not_blamed_on_the_parameters():
@@ -98,8 +98,8 @@ def test_a_checkpoints_bad_defaults_are_not_blamed_on_the_parameters():
     An error in a checkpoint's defaults says whose it is, and its compute is passed over.
     """
     with pytest.raises(SpecError, match=r"1 problem in the checkpoint's defaults:\n  - denoising\.strength: got 2"):
-        make_spec().settings("inpaint", {"denoising": {"strength": 2}}, SIZE)
-    assert make_spec().settings("inpaint", {"compute": {"threads": 1}}, SIZE) == EditSettings()
+        make_spec().settings("inpaint", {"denoising": {"strength": 2}}, SIZE, SIZES)
+    assert make_spec().settings("inpaint", {"compute": {"threads": 1}}, SIZE, SIZES) == EditSettings()
 
 
 def test_canvas_is_only_kept_where_it_is_used():
@@ -107,9 +107,9 @@ def test_canvas_is_only_kept_where_it_is_used():
     A common canvas reaches outpainting in mode canvas alone, so that it cannot change what inpainting is.
     """
     run = make_spec({"canvas": {"left_px": 8, "fill": "noise"}, "outpaint": {"mode": "canvas"}})
-    assert run.settings("inpaint", {}, SIZE) == EditSettings()
-    assert run.settings("outpaint", {}, SIZE).canvas.left_px == 8
-    assert run.settings("outpaint", {}, SIZE).mode == "canvas"
+    assert run.settings("inpaint", {}, SIZE, SIZES) == EditSettings()
+    assert run.settings("outpaint", {}, SIZE, SIZES).canvas.left_px == 8
+    assert run.settings("outpaint", {}, SIZE, SIZES).mode == "canvas"
 
 
 def test_settings_are_frozen_and_closed():

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
-from sdxl_lab.settings.hyperparams import flatten, replace
+from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_parameters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
-from tests.support.specs import OTHER_VALUES, PARAMETERS, make_spec, plan
+from tests.support.specs import OTHER_VALUES, PARAMETERS, make_spec, plan, with_other
 
 EXAMPLES: list[dict[str, Any]] = [
     {},
@@ -93,7 +93,7 @@ def test_every_setting_of_a_picture_changes_the_run_id():
     edit = plan(make_spec())[0]
     ids = {_resolved(make_spec()).run_id}
     for path, value in OTHER_VALUES.items():
-        other = edit.model_copy(update={"settings": EditSettings.model_validate(replace(settings, path, value))})
+        other = edit.model_copy(update={"settings": EditSettings.model_validate(with_other(settings, path, value))})
         ids.add(_resolved(make_spec(), edits=(other,)).run_id)
     assert len(ids) == 1 + len(OTHER_VALUES)
 

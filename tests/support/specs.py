@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdxl_lab.families import Sizes
+from sdxl_lab.settings.hyperparams import flatten, replace
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
@@ -11,6 +13,9 @@ from sdxl_lab.spec.run_spec import RunSpec
 PARAMETERS: dict[str, Any] = {"name": "octopus", "dataset": "pocket-scenes", "checkpoint": "pocket"}
 DEFAULTS = {"denoising": {"num_inference_steps": 30, "strength": 0.99}}
 """A checkpoint's."""
+
+SIZES = Sizes(area=128**2, max_area=192 * 128, multiple=8)
+"""What a checkpoint was made for, as the built-in one."""
 
 WORDS: dict[str, Any] = {"prompt": "a red star", "negative_prompt": None, "seed": -732}
 """A dataset's."""
@@ -25,6 +30,7 @@ OTHER_VALUES: dict[str, Any] = {
     "refiner.guidance_scale": 5.0,
     "refiner.aesthetic_score": 7.0,
     "refiner.negative_aesthetic_score": 2.0,
+    "refiner.strength": 0.4,
     "mask.kernel_size": 7,
     "mask.iterations": 2,
     "mask.feather_px": 3,
@@ -45,8 +51,22 @@ OTHER_VALUES: dict[str, Any] = {
     "mode": "canvas",
     "image.color_profile": "ignore",
     "image.background": "gray",
+    "size.width": 72,
+    "size.height": 64,
 }
 """For every setting of a picture, a value that is not its default."""
+
+TOGETHER = {"size.width": "size.height", "size.height": "size.width"}
+
+
+def with_other(settings: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """
+    The settings with another value of one, and of the one that cannot go without it.
+    """
+    changed = replace(settings, path, value)
+    if path in TOGETHER and flatten(settings).get(TOGETHER[path]) is None:
+        return replace(changed, TOGETHER[path], 72)
+    return changed
 
 
 def make_spec(hyperparameters: dict[str, Any] | None = None, **others: Any) -> RunSpec:
@@ -60,7 +80,7 @@ def make_edit(run: RunSpec, sample: str, task: str, prompt: str, seed: int, **as
     """
     One picture of a run, of 64x64 pixels unless `asked` says another size, under the checkpoint's `defaults`, none if left out.
     """
-    settings = run.settings(task, asked.get("defaults", {}), asked.get("size", (64, 64)))
+    settings = run.settings(task, asked.get("defaults", {}), asked.get("size", (64, 64)), SIZES)
     return Edit(sample=sample, task=task, prompt=prompt, negative_prompt=None, seed=seed, settings=settings)
 
 
@@ -83,5 +103,7 @@ def plan(run: RunSpec, samples: tuple[str, ...] = ("star", "ring"), words: dict[
     The pictures of a run, over a dataset of these samples and words.
     """
     return tuple(
-        run.edit(sample, task, defaults=DEFAULTS, size=(64, 64), **(words or WORDS)) for sample in run.samples or samples for task in run.tasks
+        run.edit(sample, task, defaults=DEFAULTS, size=(64, 64), sizes=SIZES, **(words or WORDS))
+        for sample in run.samples or samples
+        for task in run.tasks
     )

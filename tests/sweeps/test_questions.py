@@ -14,6 +14,7 @@ import pytest
 from sdxl_lab.checkpoints import locating, own_defaults
 from sdxl_lab.datasets.sources import fetch
 from sdxl_lab.sweeps.sweep_file import SweepFile
+from tests.support.specs import SIZES
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -36,7 +37,8 @@ def asked(questions) -> list[Any]:
     points = SweepFile.read(NOTEBOOKS / "questions.yaml").points
     defaults = own_defaults.defaults(locating.identify("pocket"))
     edits = [
-        [SimpleNamespace(task=task, settings=point.spec.settings(task, defaults, (128, 128))) for task in ("inpaint", "outpaint")] for point in points
+        [SimpleNamespace(task=task, settings=point.spec.settings(task, defaults, (128, 128), SIZES)) for task in ("inpaint", "outpaint")]
+        for point in points
     ]
     return [questions.Settings.of(SimpleNamespace(resolved=SimpleNamespace(edits=pair))) for pair in edits]
 

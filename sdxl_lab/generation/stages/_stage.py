@@ -1,50 +1,72 @@
-"""One stage of a picture: diffusers' inpainting pipeline, which encodes nothing twice, remembers every step and starts after any of them."""
+"""What the stages share: diffusers' own pipelines, which encode nothing twice, remember every step and start after any of them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from diffusers import StableDiffusionXLInpaintPipeline
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-from diffusers.utils.torch_utils import randn_tensor
 
 from sdxl_lab.generation.finite import require_finite
 from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache
 
+WHOLE: Mapping[str, None] = {"noise": None, "image_latents": None, "masked_image_latents": None}
+"""What the trajectory of a picture that is made as a whole keeps of its origin, as no step blends anything in."""
 
-class Stage(StableDiffusionXLInpaintPipeline):
-    """The base or the refiner at work on one picture.
 
-    It draws from the generator in diffusers' order: sample of the image's encoding, noise, sample of the masked image's encoding, noise of
-    the sampler. Only what diffusers computes for nothing is left out, so a run from the beginning equals the plain pipeline's bit for bit.
+class Stage:
+    """The base or the refiner at work on one picture: a class that is one, and one of diffusers' pipelines too.
+
+    It draws from the generator in its pipeline's order. Only what diffusers computes for nothing is left out, so a run from the beginning equals
+    the plain pipeline's bit for bit.
 
     Whatever a model gives is looked through for NaN and infinity before it is kept: texts and images as they are encoded, latents after each
     step on a CPU, where it costs nothing, and after the last one on a GPU, which would have to wait each time, and the decoded picture.
+
+    Attributes:
+        passes_over: What its pipeline cannot be told, as it means nothing there, or the image says it.
     """
 
+    passes_over: ClassVar[frozenset[str]] = frozenset()
+
+    vae: Any
+    unet: Any
+    scheduler: Any
+    text_encoder: Any
+    text_encoder_2: Any
+    _decoded: Any
+    _interrupt: bool
+    _role: str
+    _latent_mask: torch.Tensor | None
+    _cache: TrajectoryCache
+    _scope: Hashable
+    _start: Any
+    _origin: dict[str, torch.Tensor | None]
+    _finished: bool
+
     @classmethod
-    def of(cls, pipeline: Any, *, role: str, scheduler: Any, latent_mask: torch.Tensor, cache: TrajectoryCache, scope: Hashable) -> Stage:
+    def of(cls, pipeline: Any, *, role: str, scheduler: Any, latent_mask: torch.Tensor | None, cache: TrajectoryCache, scope: Hashable) -> Any:
         """A stage around a loaded pipeline's own models.
 
         Args:
-            pipeline: A loaded `StableDiffusionXLInpaintPipeline`.
+            pipeline: A loaded pipeline, of whatever kind.
             role: `base` or `refiner`, for errors.
             scheduler: Of this stage alone.
-            latent_mask: (1, 1, H/8, W/8), 1 where the latents are repainted and 0 elsewhere.
+            latent_mask: (1, 1, H/8, W/8), 1 where the latents are repainted and 0 elsewhere; None where all are made.
             cache: Where encodings are looked up and kept.
             scope: Names the models, and whatever else changes their bits; part of every key.
         """
         config = pipeline.config
-        stage = cls(
-            **{**pipeline.components, "scheduler": scheduler},
-            requires_aesthetics_score=config.requires_aesthetics_score,
-            force_zeros_for_empty_prompt=config.force_zeros_for_empty_prompt,
-            add_watermarker=False,
-        )
+        told = {
+            "requires_aesthetics_score": config.requires_aesthetics_score,
+            "force_zeros_for_empty_prompt": config.force_zeros_for_empty_prompt,
+            "add_watermarker": False,
+        }
+        make: Any = cls
+        stage = make(**pipeline.components | {"scheduler": scheduler} | cls._passed(told))
         stage.set_progress_bar_config(disable=True)
         stage.image_processor = stage._decoded = _Decoded(vae_scale_factor=stage.vae_scale_factor)
         stage._decoded.vae = pipeline.vae
@@ -72,6 +94,7 @@ class Stage(StableDiffusionXLInpaintPipeline):
         Raises:
             NotFiniteError: A model gave NaN or infinity; nothing of that is remembered.
         """
+        pipeline: Any = self
         generator = torch.Generator().manual_seed(seed)
         if start is not None:
             generator.set_state(start.states[-1].generator_state)
@@ -82,7 +105,7 @@ class Stage(StableDiffusionXLInpaintPipeline):
             latents = tensors["latents"].clone()
             self._interrupt = forgotten + len(states) + 1 >= stop
             if self._interrupt or latents.device.type == "cpu":
-                require_finite(latents, by=f"the {self._role}'s UNet", model=self.unet, guidance_scale=self.guidance_scale)
+                require_finite(latents, by=f"the {self._role}'s UNet", model=self.unet, guidance_scale=pipeline.guidance_scale)
             states.append(StepState(latents=latents, generator_state=generator.get_state(), scheduler_state=_copy(vars(self.scheduler))))
             after_step(forgotten + len(states))
             # The autoencoder may be kept in a wider dtype than the UNet.
@@ -90,63 +113,47 @@ class Stage(StableDiffusionXLInpaintPipeline):
 
         self._start = start
         self._decoded.guidance_scale = call["guidance_scale"]
-        pipeline: Any = self
-        output = pipeline(generator=generator, output_type=output_type, callback_on_step_end=remember, **call).images[0]
+        output = pipeline(generator=generator, output_type=output_type, callback_on_step_end=remember, **self._passed(call)).images[0]
         return Trajectory(**self._origin, states=tuple(states), forgotten=forgotten), output
 
     def get_timesteps(self, num_inference_steps: int, strength: float, device: Any, denoising_start: float | None = None) -> Any:
-        """The pipeline's own, less the steps already made."""
-        timesteps, count = super().get_timesteps(num_inference_steps, strength, device, denoising_start)
+        """The pipeline's own, where it has one, less the steps already made."""
+        pipeline: Any = super()
+        timesteps, count = pipeline.get_timesteps(num_inference_steps, strength, device, denoising_start)
         if self._start is None:
             return timesteps, count
-        vars(self.scheduler).update(_copy(self._start.states[-1].scheduler_state))
+        self._restore_scheduler()
         remaining = timesteps[self._start.steps :]
         self._finished = len(remaining) == 0
         return remaining, max(len(remaining), 1)
 
-    def prepare_latents(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """The pipeline's own at the beginning of a run, the remembered ones later."""
-        wants_image = kwargs["return_image_latents"]
-        if self._start is None:
-            outputs: tuple[Any, ...] = super().prepare_latents(*args, **kwargs)
-            self._origin = {"noise": outputs[1], "image_latents": outputs[2] if wants_image else None}
-            return outputs
-        latents, noise, image_latents = self._start.states[-1].latents, self._start.noise, self._start.image_latents
-        if wants_image and image_latents is None:
-            # A 9-channel base keeps no clean latents. The encoding's mean takes nothing from the generator.
-            image_latents = self.vae.config.scaling_factor * self._posterior(kwargs["image"]).mode().to(latents.dtype)
-        self._origin = {"noise": noise, "image_latents": image_latents}
-        if self._finished:
-            latents = latents.to(self.vae.dtype)
-        return (latents, noise, image_latents) if wants_image else (latents, noise)
-
-    def prepare_mask_latents(self, mask: Any, masked_image: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """The pipeline's own, with this stage's mask for latents, and without the encoding that only a 9-channel UNet reads."""
-        batch_size, height, width, _, device, generator, guided = args
-        if self._start is not None:
-            masked_image = self._start.masked_image_latents
-        elif masked_image is not None and self.unet.config.in_channels == 4:
-            shape = (batch_size, self.vae.config.latent_channels, height // self.vae_scale_factor, width // self.vae_scale_factor)
-            randn_tensor(shape, generator=generator, device=device, dtype=self.vae.dtype)
-            masked_image = None
-        mask, masked_image_latents = super().prepare_mask_latents(self._latent_mask, masked_image, *args, **kwargs)
-        once = masked_image_latents.chunk(2)[0] if guided and masked_image_latents is not None else masked_image_latents
-        self._origin["masked_image_latents"] = once
-        return mask, masked_image_latents
-
     def encode_prompt(self, prompt: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """The pipeline's own, each text once."""
+        pipeline: Any = self
         embeds, pooled = self._embed(prompt)
         if not kwargs["do_classifier_free_guidance"]:
             return embeds, None, pooled, None
-        if kwargs["negative_prompt"] is None and self.config["force_zeros_for_empty_prompt"]:
+        if kwargs["negative_prompt"] is None and pipeline.config["force_zeros_for_empty_prompt"]:
             return embeds, torch.zeros_like(embeds), pooled, torch.zeros_like(pooled)
         negative_embeds, negative_pooled = self._embed(kwargs["negative_prompt"] or "")
         return embeds, negative_embeds, pooled, negative_pooled
 
+    def _restore_scheduler(self) -> None:
+        vars(self.scheduler).update(_copy(self._start.states[-1].scheduler_state))
+
+    def _resumed(self) -> torch.Tensor:
+        """The remembered latents; in the autoencoder's dtype where no step is left to be made."""
+        latents = self._start.states[-1].latents
+        return latents.to(self.vae.dtype) if self._finished else latents
+
+    @classmethod
+    def _passed(cls, told: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in told.items() if name not in cls.passes_over}
+
     def _embed(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
         def embed() -> tuple[torch.Tensor, torch.Tensor]:
-            embeds, _, pooled, _ = super(Stage, self).encode_prompt(text, do_classifier_free_guidance=False)
+            pipeline: Any = super(Stage, self)
+            embeds, _, pooled, _ = pipeline.encode_prompt(text, do_classifier_free_guidance=False)
             width = self.text_encoder_2.config.hidden_size
             if self.text_encoder is not None:
                 require_finite(embeds[..., :-width], by="text_encoder", model=self.text_encoder)
@@ -162,9 +169,6 @@ class Stage(StableDiffusionXLInpaintPipeline):
         # The refiner has text_encoder_2 alone, the base's own; its tokens are the last columns of the base's.
         embeds, pooled = both
         return embeds[..., -self.text_encoder_2.config.hidden_size :].contiguous(), pooled
-
-    def _encode_vae_image(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return self.vae.config.scaling_factor * self._posterior(image).sample(generator).to(image.dtype)
 
     def _posterior(self, image: torch.Tensor) -> DiagonalGaussianDistribution:
         """What the autoencoder makes of an image: a distribution, from which each picture samples with its own generator."""

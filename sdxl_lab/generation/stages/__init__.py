@@ -1,0 +1,27 @@
+"""The stages that pictures are made in, each a file: diffusers' pipelines, by the kind of work. The only room that calls one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sdxl_lab.generation.stages._stage import Stage
+from sdxl_lab.generation.stages.inpaint import InpaintStage
+
+__all__ = ["STAGES", "Stage", "Stages"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """What a kind of work is made in.
+
+    Attributes:
+        base: The base's pipeline.
+        refiner: The refiner's, which always starts from a picture or its latents: refiners know an aesthetic score instead of a size.
+    """
+
+    base: type[Stage]
+    refiner: type[Stage]
+
+
+STAGES: dict[str, Stages] = {"inpaint": Stages(base=InpaintStage, refiner=InpaintStage)}
+"""By `Task.pipeline`."""

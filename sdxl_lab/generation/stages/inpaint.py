@@ -1,0 +1,47 @@
+"""A stage that repaints what a mask shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionXLInpaintPipeline
+from diffusers.utils.torch_utils import randn_tensor
+
+from sdxl_lab.generation.stages._stage import Stage
+
+
+class InpaintStage(Stage, StableDiffusionXLInpaintPipeline):
+    """diffusers' inpainting. It draws: sample of the image's encoding, noise, sample of the masked image's encoding, noise of the sampler."""
+
+    def prepare_latents(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """The pipeline's own at the beginning of a run, the remembered ones later."""
+        wants_image = kwargs["return_image_latents"]
+        if self._start is None:
+            outputs: tuple[Any, ...] = super().prepare_latents(*args, **kwargs)
+            self._origin = {"noise": outputs[1], "image_latents": outputs[2] if wants_image else None}
+            return outputs
+        noise, image_latents = self._start.noise, self._start.image_latents
+        latents = self._resumed()
+        if wants_image and image_latents is None:
+            # A 9-channel base keeps no clean latents. The encoding's mean takes nothing from the generator.
+            image_latents = self.vae.config.scaling_factor * self._posterior(kwargs["image"]).mode().to(self._start.states[-1].latents.dtype)
+        self._origin = {"noise": noise, "image_latents": image_latents}
+        return (latents, noise, image_latents) if wants_image else (latents, noise)
+
+    def prepare_mask_latents(self, mask: Any, masked_image: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """The pipeline's own, with this stage's mask for latents, and without the encoding that only a 9-channel UNet reads."""
+        batch_size, height, width, _, device, generator, guided = args
+        if self._start is not None:
+            masked_image = self._start.masked_image_latents
+        elif masked_image is not None and self.unet.config.in_channels == 4:
+            shape = (batch_size, self.vae.config.latent_channels, height // self.vae_scale_factor, width // self.vae_scale_factor)
+            randn_tensor(shape, generator=generator, device=device, dtype=self.vae.dtype)
+            masked_image = None
+        mask, masked_image_latents = super().prepare_mask_latents(self._latent_mask, masked_image, *args, **kwargs)
+        once = masked_image_latents.chunk(2)[0] if guided and masked_image_latents is not None else masked_image_latents
+        self._origin["masked_image_latents"] = once
+        return mask, masked_image_latents
+
+    def _encode_vae_image(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return self.vae.config.scaling_factor * self._posterior(image).sample(generator).to(image.dtype)
