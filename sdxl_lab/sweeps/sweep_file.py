@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from sdxl_lab.kernels import notebooks
-from sdxl_lab.settings import arguments
+from sdxl_lab.settings import arguments, ranges
 from sdxl_lab.settings.credentials import without_credentials
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, merge, replace, shortest, split, unknown_key
 from sdxl_lab.spec.parameters import plain, takes_numbers
 from sdxl_lab.spec.run_spec import NAME_ALLOWED, NAME_PATTERN, SECRET, RunSpec, SpecError
-from sdxl_lab.sweeps import ranges
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted
 

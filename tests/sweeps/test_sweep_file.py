@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sdxl_lab.kernels import notebooks
-from sdxl_lab.sweeps.ranges import random_seeds
+from sdxl_lab.settings.ranges import random_seeds
 from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
 
 SEED, STEPS = "hyperparameters.seed", "hyperparameters.denoising.num_inference_steps"
