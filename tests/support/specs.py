@@ -83,5 +83,8 @@ def plan(run: RunSpec, samples: tuple[str, ...] = ("star", "ring"), words: dict[
     The pictures of a run, over a dataset of these samples and words.
     """
     return tuple(
-        run.edit(sample, task, defaults=DEFAULTS, size=(64, 64), **(words or WORDS)) for sample in run.samples or samples for task in run.tasks
+        edit
+        for sample in run.samples or samples
+        for task in run.tasks
+        for edit in run.edits(sample, task, defaults=DEFAULTS, size=(64, 64), **(words or WORDS))
     )
