@@ -124,12 +124,11 @@ def seeds(asked: Any) -> tuple[int, ...]:
     expanded = whole_numbers(asked, MOST_SEEDS) if isinstance(asked, str) and is_range(asked) else asked
     if not isinstance(expanded, list | tuple):
         raise RangeError("write one seed as seed, and several as a list, such as [1, 2], or as a text, such as 1-4 or random(4)")
-    wrong = [item for item in expanded if isinstance(item, bool) or not isinstance(item, int) or not SEED_LIMITS[0] <= item <= SEED_LIMITS[1]]
-    if wrong:
-        whole = (
-            f": write {int(wrong[0])}" if isinstance(wrong[0], float) and wrong[0].is_integer() else "; ranges and random(4) stand alone, as texts"
-        )
-        raise RangeError(f"{wrong[0]!r} is no seed{whole}")
+    lowest, highest = SEED_LIMITS
+    for item in expanded:
+        if isinstance(item, bool) or not isinstance(item, int) or not lowest <= item <= highest:
+            advice = "; ranges and random(4) stand alone, as texts" if isinstance(item, str) else ""
+            raise RangeError(f"{item!r} is no seed" + (f": write {int(item)}" if isinstance(item, float) and item.is_integer() else advice))
     if twice := [str(seed) for seed, times in Counter(expanded).items() if times > 1]:
         raise RangeError(f"given twice: {', '.join(twice[:5])}; name each seed once")
     if not 1 <= len(expanded) <= MOST_SEEDS:

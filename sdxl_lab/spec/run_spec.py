@@ -258,7 +258,7 @@ class RunSpec(Settings):
     def _contradictions(self) -> list[str]:
         levels = {"hyperparameters": self.hyperparameters} | {f"hyperparameters.{task}": self.hyperparameters.get(task, {}) for task in self.tasks}
         doubled = [
-            f"{path}.seeds: got seeds and seed together; allowed is one of them: seeds for several pictures of each sample, seed for one"
+            f"{path}.seeds: got seeds beside {path}.seed; allowed is one of the two: leave one out, or set it to None"
             for path, level in levels.items()
             if len(_given(level, _SEEDS)) == len(_SEEDS)
         ]

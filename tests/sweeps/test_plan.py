@@ -193,7 +193,7 @@ def test_a_damaged_run_is_not_done(base):
     assert (again.status, len(again.pending)) == ("begun", 0)
     next(item.folder.glob("images/scene-0/inpaint.png")).unlink()
     [again] = planned(base, points=points).runs
-    assert (again.status, again.pending) == ("begun", (("scene-0", "inpaint"),))
+    assert (again.status, again.pending) == ("begun", (("scene-0", "inpaint", 5),))
 
 
 def test_a_run_begun_under_another_name_goes_on_there(base):
