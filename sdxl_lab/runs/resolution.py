@@ -87,11 +87,12 @@ class Resolved:
         return {sample.name: sample.image(**readings[sample.name].model_dump()) for sample in self.samples}
 
     def masks(self) -> dict[str, Image.Image]:
-        """The regions that will be repainted: a picture's title, such as "red-circle inpaint", to a mask, white where it is repainted."""
+        """The regions that will be repainted, whatever the seed: "sample task" to a mask, white where it is repainted."""
         from sdxl_lab.generation.regions import regions
 
         samples = {sample.name: (sample.size, sample.mask()) for sample in self.samples}
-        return {self.spec.title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in self.spec.edits}
+        first = [edit for edit in self.spec.edits if self.spec.ordinals[edit.key] == 0]
+        return {self.spec.title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in first}
 
     @property
     def is_done(self) -> bool:

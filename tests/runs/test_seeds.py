@@ -23,6 +23,7 @@ from sdxl_lab.runs.reproduce import reproduce
 from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.viewing.compare import compare
+from sdxl_lab.viewing.report import Missing
 from sdxl_lab.viewing.report.content import content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
 from sdxl_lab.viewing.show import parameters_of, print_path
@@ -94,12 +95,12 @@ def test_the_first_picture_has_the_plain_files_and_the_others_name_their_seeds(s
 
 def test_each_picture_is_called_by_one_name(several):
     """
-    Titles, the table of prompts and the contact sheet have a row for each picture.
+    Each picture has a title and a row in the table of prompts; of the region, which no seed changes, there is one for all seeds.
     """
     titles = [picture.title for picture in several.folder.pictures()]
     assert titles == [several.spec.title(edit) for edit in several.spec.edits]
     assert titles[:2] == ["scene-0 inpaint", "scene-0 inpaint s-3"]
-    assert list(several.masks()) == titles
+    assert list(several.masks()) == titles[::3]
     rows = list(csv.DictReader(StringIO(several.folder.prompts_file.read_text())))
     assert [int(row["seed"]) for row in rows] == [edit.seed for edit in several.spec.edits] == SEEDS * 4
     assert [int(row["step"]) for row in rows] == [0] * 6 + [1] * 6
@@ -197,6 +198,19 @@ def test_the_report_shows_every_seed(several):
     axes = {axis["path"]: axis["values"] for axis in content["axes"]}
     assert sorted(map(str, axes["seed"])) == sorted(map(str, SEEDS))
     assert (content["x"], content["y"]) == ("seed", "sample")
+
+
+def test_seeds_stand_behind_what_differs_between_runs(several, planned):
+    """
+    Runs of several seeds that differ in a setting are shown by that setting, and those that differ in seeds alone by the seeds.
+    """
+    guided = planned("columns", seeds=SEEDS, denoising=HYPERPARAMETERS["denoising"] | {"guidance_scale": 2.0})
+    others = planned("others", seeds=[1, 2])
+    for resolved, axis in ((guided, "denoising.guidance_scale"), (others, "seed")):
+        missing = [Missing(resolved=resolved.spec)]
+        content = content_of(entries_of([several.folder], missing), Gallery(), "seeds")
+        assert (content["x"], content["y"]) == (axis, "sample")
+        assert len({tuple(picture["at"]) for picture in content["pictures"]}) == len(several.spec.edits) + len(resolved.spec.edits)
 
 
 def test_every_seed_is_a_pair(several, planned):

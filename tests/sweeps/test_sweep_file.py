@@ -138,7 +138,10 @@ def test_an_axis_over_seeds_is_one_of_whole_lists():
             {"grid": {"hyperparameters.inpaint.seeds": 4}},
             r"grid\.hyperparameters\.inpaint\.seeds: got 4 .* or grid\.hyperparameters\.inpaint\.seed for",
         ),
-        ({"grid": {"hyperparameters.seeds": ["1-4", "1-4 (0)"]}}, r"hyperparameters\.seeds: got '1-4 \(0\)'; allowed is a list .* \(in 1 of 2 points"),
+        (
+            {"grid": {"hyperparameters.seeds": ["1-4", "1-4 (0)"]}},
+            r"hyperparameters\.seeds: got '1-4 \(0\)'; allowed is a list .* \(in 1 of 2 points",
+        ),
         ({"grid": {SEED: [1, 2]}, "parameters": {"hyperparameters.seeds": "1-4"}}, r"hyperparameters\.seeds: got seeds beside hyperparameters\.seed"),
         ({"points": [{"hyperparameters.seeds": "4"}]}, r"hyperparameters\.seeds: got '4'; allowed is a list"),
     ],

@@ -225,7 +225,7 @@ def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Map
         order = sorted(varying, key=lambda path: len(axes[path]))
         chosen = [order[-1], *order[:-1][-1:]]
     else:
-        chosen = ["run"] if len(runs) > 1 else list(within)
+        chosen = ["run"] if len(runs) > 1 and (varying or not within) else list(within)
     chosen += [path for path in (("sample", "task") if chosen else ("task", "sample")) if path in axes]
     chosen += [path for path in axes if path not in chosen and (path != "run" or not chosen)]
     return chosen[0], chosen[1] if len(chosen) > 1 else None
