@@ -153,7 +153,7 @@ def test_none_is_given_as_yaml_also_for_words():
     given = told(("hyperparameters.negative_prompt", ""), texts=["hyperparameters: {prompt: null}"])
     spec = RunSpec.from_parameters(**assigned(given))
     words = {"prompt": "the dataset's", "negative_prompt": "blurry", "seed": 3}
-    edit = spec.edit("a", "inpaint", **words, defaults={}, size=(64, 64), sizes=SIZES)
+    [edit] = spec.edits("a", "inpaint", **words, defaults={}, size=(64, 64), sizes=SIZES)
     assert (edit.prompt, edit.negative_prompt) == ("the dataset's", "")
 
 

@@ -20,7 +20,7 @@ from sdxl_lab.records.picture import Picture, file_name, to_line
 from sdxl_lab.records.prompts import prompts_table, step_of
 from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.records.stamps import as_note, stamp_of, stamped_png
-from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.edit import Edit, apart
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import RESULT, TASKS, Role
@@ -81,6 +81,8 @@ class RunFolder(RunFiles):
         if edit not in self.resolved.edits:
             raise RecordError(f"{edit.sample} ({edit.task}) is not one of the edits of {self.path.name}; give an edit of the run that was opened")
         folder, task = self.images_folder / file_name(edit.sample), TASKS[edit.task]
+        ordinal = self.resolved.ordinals[edit.key]
+        stem = apart(task.name, "-", edit.seed, ordinal)
         digest = digest_of_pixels(made.image)
         picture = Picture(
             sample=edit.sample,
@@ -89,7 +91,7 @@ class RunFolder(RunFiles):
             prompt=edit.prompt,
             negative_prompt=edit.negative_prompt,
             seed=edit.seed,
-            files={role.name: folder / task.file_of(role, edit.settings) for role in task.roles},
+            files={role.name: folder / task.file_of(role, edit.settings, stem) for role in task.roles},
             width=made.image.width,
             height=made.image.height,
             working_width=made.working_size[0],
@@ -102,6 +104,7 @@ class RunFolder(RunFiles):
             metrics={name: float(number) for name, number in (metrics or {}).items()},
             picture_id=self.resolved.picture_id(edit, digests_of_pixels(made.prepared)),
             notes=tuple(map(as_note, notes)),
+            ordinal=ordinal,
         )
         stamp = stamp_of(
             self.resolved,
@@ -133,7 +136,7 @@ class RunFolder(RunFiles):
         self._require_open()
         missing = self.pending()
         if missing:
-            names = ", ".join(f"{edit.sample} ({edit.task})" for edit in missing[:5]) + (", ..." if len(missing) > 5 else "")
+            names = ", ".join(map(self.resolved.title, missing[:5])) + (", ..." if len(missing) > 5 else "")
             raise RecordError(
                 f"{self.path} lacks {len(missing)} of {counted(len(self.resolved.edits), 'picture')}: {names}; run it again to make them"
             )
@@ -162,8 +165,11 @@ class RunFolder(RunFiles):
                 remove_unfinished(self.comet_folder)
 
     def _begin(self, resolved: ResolvedSpec) -> None:
-        if self.spec_file.is_file() and self.resolved.run_id != resolved.run_id:
-            raise RecordError(f"{self.path} holds run {self.resolved.run_id}, not {resolved.run_id}; choose another name or runs_folder")
+        if self.spec_file.is_file():
+            if self.resolved.run_id != resolved.run_id:
+                raise RecordError(f"{self.path} holds run {self.resolved.run_id}, not {resolved.run_id}; choose another name or runs_folder")
+            # The order in which it was begun, also where the same is now asked for in another: files are called by it.
+            resolved = resolved.model_copy(update={"edits": self.resolved.edits})
         spec = _json(resolved.portable())
         if not self.spec_file.is_file() or self.spec_file.read_bytes() != spec:
             write_whole(self.spec_file, spec)

@@ -18,10 +18,11 @@ from pydantic_core import from_json
 
 from sdxl_lab.files.digests import once_a_file
 from sdxl_lab.images.png import digest_of_pixels
+from sdxl_lab.spec.edit import PictureKey, apart
 from sdxl_lab.tasks import INPUT, MASK, RESULT, TASKS
 
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-LATER = ("picture_id", "notes")
+LATER = ("picture_id", "notes", "ordinal")
 """What lines of 0.1.0 lack; written where there is something to say."""
 
 
@@ -49,6 +50,7 @@ class Picture:
         metrics: Name to number.
         picture_id: Names it by all that made it, as `ResolvedSpec.picture_id` does; None in a line of 0.1.0, until its run folder computes it.
         notes: What was to be said of it, such as words that its model did not read.
+        ordinal: Its place among the run's pictures of this sample and task, which differ in their seeds, from 0.
     """
 
     sample: str
@@ -70,11 +72,17 @@ class Picture:
     metrics: Mapping[str, float] = field(default_factory=dict)
     picture_id: str | None = None
     notes: tuple[str, ...] = ()
+    ordinal: int = 0
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Sample and task, which name a picture within its run."""
-        return self.sample, self.task
+    def key(self) -> PictureKey:
+        """Sample, task and seed, which name a picture within its run."""
+        return self.sample, self.task, self.seed
+
+    @property
+    def title(self) -> str:
+        """What people call it: its sample and task, and its seed unless it is the first of them."""
+        return apart(f"{self.sample} {self.task}", " ", self.seed, self.ordinal)
 
     @property
     def image(self) -> Path:

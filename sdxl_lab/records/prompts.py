@@ -21,7 +21,8 @@ def prompts_table(resolved: ResolvedSpec) -> bytes:
     Returns:
         CSV in UTF-8. None is an empty cell.
     """
-    rows = [_row(resolved, edit) for edit in resolved.edits]
+    steps = _steps(resolved)
+    rows = [_row(steps[edit.sample], edit) for edit in resolved.edits]
     text = io.StringIO()
     # Keys that came after 0.1.0 are there where some picture needs them.
     columns = dict.fromkeys(column for row in rows for column in row)
@@ -31,10 +32,10 @@ def prompts_table(resolved: ResolvedSpec) -> bytes:
     return text.getvalue().encode()
 
 
-def _row(resolved: ResolvedSpec, edit: Edit) -> dict[str, Any]:
+def _row(step: int, edit: Edit) -> dict[str, Any]:
     words = written(edit)
     settings = words.pop("settings")
-    return {"step": step_of(resolved, edit.sample), **words, **flatten(settings)}
+    return {"step": step, **words, **flatten(settings)}
 
 
 def step_of(resolved: ResolvedSpec, sample: str) -> int:
@@ -47,4 +48,8 @@ def step_of(resolved: ResolvedSpec, sample: str) -> int:
     Returns:
         Its index among the run's samples, from 0.
     """
-    return list(dict.fromkeys(edit.sample for edit in resolved.edits)).index(sample)
+    return _steps(resolved)[sample]
+
+
+def _steps(resolved: ResolvedSpec) -> dict[str, int]:
+    return {sample: step for step, sample in enumerate(dict.fromkeys(edit.sample for edit in resolved.edits))}

@@ -11,7 +11,7 @@ from typing import Any, Self
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.records.picture import UNREADABLE, Picture, from_line, is_whole, pixels_of
-from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import RESULT
 
@@ -110,12 +110,12 @@ class RunFiles:
         Returns:
             In the order of the run's edits.
         """
-        recorded: dict[tuple[str, str], Picture] = {}
+        recorded: dict[PictureKey, Picture] = {}
         for line in whole_lines(self.lines_file):
             picture = from_line(line, self.path)
             if picture:
                 recorded[picture.key] = picture
-        wanted = [(edit, recorded.get((edit.sample, edit.task))) for edit in self.resolved.edits]
+        wanted = [(edit, recorded.get(edit.key)) for edit in self.resolved.edits]
         return tuple(self._named(edit, picture) for edit, picture in wanted if picture and is_whole(picture))
 
     def pending(self) -> tuple[Edit, ...]:
@@ -125,7 +125,7 @@ class RunFiles:
             The run's edits that have no whole picture, in order.
         """
         whole = {picture.key for picture in self.pictures()}
-        return tuple(edit for edit in self.resolved.edits if (edit.sample, edit.task) not in whole)
+        return tuple(edit for edit in self.resolved.edits if edit.key not in whole)
 
     def _named(self, edit: Edit, picture: Picture) -> Picture:
         """The picture with its `picture_id`, which lines of 0.1.0 do not have."""

@@ -114,13 +114,13 @@ def run(
         with signs.shown(folder.progress_file) as sign:
             sign.pictures(planned, made=planned - len(pending))
             for picture in folder.pictures():
-                shown(title(picture), picture.image)
+                shown(picture.title, picture.image)
             for edit in pending:
                 assert checkpoint is not None
-                sign.picture(title(edit))
+                sign.picture(folder.resolved.title(edit))
                 progress.tell("")
                 picture = _make(edit, resolved, folder, checkpoint, _trajectories() if trajectories is None else trajectories)
-                shown(title(edit), picture.image)
+                shown(picture.title, picture.image)
             sign.end = f"{planned} of {planned} pictures, {len(pending)} made now in {progress.clock(time.monotonic() - began)}"
         return folder.pictures()
 
@@ -226,7 +226,7 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
     with said_before():
         made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
     metrics = measure(made, expected=_expected(edit, sample)) | machine.peak_memory()
-    return folder.add_picture(edit, made, metrics, resolved.notes.get((edit.sample, edit.task), ()))
+    return folder.add_picture(edit, made, metrics, resolved.notes.get(edit.key, ()))
 
 
 def _expected(edit: Edit, sample: Sample) -> Mapping[str, Any]:

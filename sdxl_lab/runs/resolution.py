@@ -20,7 +20,7 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.stamps import as_note
 from sdxl_lab.spec.cautions import cautions
-from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
@@ -43,7 +43,7 @@ class Resolved:
         sizes: What the checkpoint was made for.
         left_out: Sample and task of what was asked for and has no prompt.
         room: What is to be said of the disk; at most one line.
-        notes: What is to be said of pictures before they are made, such as words that the model will not read: lines by sample and task.
+        notes: What is to be said of pictures before they are made, such as words that the model will not read: lines by picture.
     """
 
     spec: ResolvedSpec
@@ -52,7 +52,7 @@ class Resolved:
     sizes: Sizes
     left_out: tuple[tuple[str, str], ...] = ()
     room: tuple[str, ...] = ()
-    notes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    notes: Mapping[PictureKey, tuple[str, ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         made, planned = len(self.folder.pictures()) if self.folder.spec_file.is_file() else 0, len(self.spec.edits)
@@ -61,7 +61,8 @@ class Resolved:
     @property
     def said(self) -> tuple[str, ...]:
         """Everything that is to be said of the run, one line each and each once: of its samples, the disk and its pictures."""
-        return (*self.of_samples, *self.room, *gathered({f"{sample} {task}": lines for (sample, task), lines in self.notes.items()}))
+        of_pictures = {self.spec.title(edit): self.notes.get(edit.key, ()) for edit in self.spec.edits}
+        return (*self.of_samples, *self.room, *gathered(of_pictures))
 
     @property
     def of_samples(self) -> tuple[str, ...]:
@@ -86,12 +87,13 @@ class Resolved:
         return {name: self.dataset.sample(name).image(**reading.model_dump()) for name, reading in readings.items()}
 
     def masks(self) -> dict[str, Image.Image]:
-        """The regions that will be repainted: "sample task" to a mask, white where it is repainted; of tasks that repaint a part."""
+        """The regions to be repainted, whatever the seed: "sample task" to a mask, white where it is repainted; not of tasks that make all."""
         from sdxl_lab.generation.regions import regions
 
         edits = [edit for edit in self.spec.edits if TASKS[edit.task].area]
         samples = {sample.name: (sample.size, sample.mask()) for sample in self.samples}
-        return {title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in edits}
+        first = [edit for edit in edits if self.spec.ordinals[edit.key] == 0]
+        return {self.spec.title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in first}
 
     @property
     def is_done(self) -> bool:
@@ -99,9 +101,9 @@ class Resolved:
         return self.folder.is_done and not self.folder.pending()
 
 
-def title(picture: Edit | Picture) -> str:
-    """Name a picture within its run: sample and task."""
-    return f"{picture.sample} {picture.task}"
+def title(picture: Picture) -> str:
+    """Name a picture within its run: sample and task, and its seed unless it is the first of them."""
+    return picture.title
 
 
 def fetch(dataset: str, *, as_recorded: bool = False) -> Dataset:
@@ -219,13 +221,14 @@ def _edits(
             metadata = sample.tasks.get(task, TaskMetadata())
             words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
             try:
-                edit = spec.edit(sample.name, task, **words, defaults=defaults[task], size=sample.size, sizes=outline.sizes)
+                planned = spec.edits(sample.name, task, **words, defaults=defaults[task], size=sample.size, sizes=outline.sizes)
             except SpecError as error:
                 problems += error.problems
                 continue
-            edit, found = checked(as_it_matters(edit, readings=sample.facts.readings), sample, outline)
-            edits.append(edit)
-            problems += found
+            for edit in planned:
+                edit, found = checked(as_it_matters(edit, readings=sample.facts.readings), sample, outline)
+                edits.append(edit)
+                problems += found
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
     if not edits:
@@ -246,18 +249,18 @@ def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[
     return [sizes_of(edit, own[edit.sample], sizes) for edit in edits]
 
 
-def _notes(edits: Sequence[Edit], identity: CheckpointIdentity) -> dict[tuple[str, str], tuple[str, ...]]:
+def _notes(edits: Sequence[Edit], identity: CheckpointIdentity) -> dict[PictureKey, tuple[str, ...]]:
     from sdxl_lab.checkpoints import loading, own_defaults, tokens
     from sdxl_lab.generation.regions import SPECKS
 
-    words = {(edit.sample, edit.task): {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
+    words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
     limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
     is_long = any(tokens.may_be_cut(text, limit=limit) for texts in words.values() for text in texts.values())
     folders = loading.tokenizers(identity) if is_long else ()
     traits = own_defaults.traits(identity)
     found = {
-        (edit.sample, edit.task): [
-            *tokens.notes(words[edit.sample, edit.task], folders),
+        edit.key: [
+            *tokens.notes(words[edit.key], folders),
             *cautions(edit, traits),
             *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
         ]

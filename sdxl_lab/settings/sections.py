@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import AfterValidator, ConfigDict, Field, create_model, model_validator
 
+from sdxl_lab.settings import ranges
 from sdxl_lab.settings.aspects import ASPECT, checked_aspect
 from sdxl_lab.settings.choices import OneOf
 from sdxl_lab.settings.dilation import AUTO, Auto
@@ -27,7 +28,7 @@ Score = Annotated[float, Field(strict=True, ge=0, le=10, allow_inf_nan=False)]
 Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Strength = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
 Side = Annotated[int, Field(strict=True, ge=SIDE_MULTIPLE, le=16384, multiple_of=SIDE_MULTIPLE)]
-Seed = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**64)]
+Seed = Annotated[int, Field(strict=True, ge=ranges.SEED_LIMITS[0], le=ranges.SEED_LIMITS[1])]
 Text = Annotated[str, Field(strict=True)]
 Size = tuple[Count, Count]
 Corner = tuple[Annotated[int, Field(strict=True, ge=0)], Annotated[int, Field(strict=True, ge=0)]]
@@ -327,8 +328,20 @@ class EditSettings(Settings):
 
 PROMPT = "a text, or None for the dataset's own"
 SEED = "a whole number from -2**63 to 2**64 - 1, or None for the dataset's own, which is 0 where it gives none"
+SEEDS = (
+    f"a list of 1 to {ranges.MOST_SEEDS} different seeds, each a whole number from -2**63 to 2**64 - 1, a text such as 1-4, 10-40 (10), 1-9 [3] "
+    "or random(4), or None for one picture"
+)
 DEFAULT_SEED = 0
 """The same each time, so that a run given again is the same run."""
+
+
+def _as_asked(seeds: Any) -> Any:
+    try:
+        ranges.seeds(seeds)
+    except ranges.RangeError as error:
+        raise ValueError(str(error)) from None
+    return seeds
 
 
 class PromptAndSeed(Settings):
@@ -336,11 +349,13 @@ class PromptAndSeed(Settings):
 
     Attributes:
         prompt: The text to paint, over the dataset's own; likewise `negative_prompt` and `seed`.
+        seeds: Instead of `seed`, for several pictures of each sample in one run, as `ranges.seeds` expands them: a list, a range or random ones.
     """
 
     prompt: Text | None = Field(default=None, description=PROMPT)
     negative_prompt: Text | None = Field(default=None, description=PROMPT)
     seed: Seed | None = Field(default=None, description=SEED)
+    seeds: Annotated[Any, AfterValidator(_as_asked)] | None = Field(default=None, description=SEEDS)
 
 
 def _takes_none(annotation: Any) -> bool:

@@ -10,6 +10,24 @@ from sdxl_lab.settings.sections import EditSettings, Seed, Settings, Text
 from sdxl_lab.spec.task_names import TaskName
 from sdxl_lab.tasks import TASKS
 
+PictureKey = tuple[str, str, int]
+"""Sample, task and seed, which name a picture within its run."""
+
+
+def apart(name: str, mark: str, seed: int, ordinal: int) -> str:
+    """Tell the pictures of one sample and task apart by their seeds.
+
+    Args:
+        name: What the first of them is called.
+        mark: Stands before the seed.
+        seed: Of the picture.
+        ordinal: Its place among them, from 0.
+
+    Returns:
+        The name itself for the first one, so that a run of one seed has plain names; such as `inpaint-s7` for the others.
+    """
+    return f"{name}{mark}s{seed}" if ordinal else name
+
 
 class Edit(Settings):
     """One picture to make.
@@ -29,6 +47,11 @@ class Edit(Settings):
     negative_prompt: Text | None = None
     seed: Seed
     settings: EditSettings
+
+    @property
+    def key(self) -> PictureKey:
+        """Sample, task and seed, which name it within its run."""
+        return self.sample, self.task, self.seed
 
     @field_validator("settings")
     @classmethod

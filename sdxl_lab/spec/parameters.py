@@ -35,6 +35,7 @@ ELSEWHERE = {
     "mask_blur": "mask.feather_px",
     "blur": "mask.feather_px",
     "torch_dtype": "compute.dtype",
+    "num_images_per_prompt": "seeds",
 }
 """What other tools and diffusers call our settings."""
 

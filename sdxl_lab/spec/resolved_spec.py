@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Self
@@ -12,9 +13,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from sdxl_lab.settings.documents import canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import ImageReading, Mask, Settings, Text
+from sdxl_lab.settings.sections import ImageReading, Mask, PromptAndSeed, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
-from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.edit import Edit, PictureKey, apart
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.parameters import plain, problems
 from sdxl_lab.spec.run_spec import RUNS_FOLDER, RunSpec, SpecError
@@ -109,6 +110,20 @@ class ResolvedSpec(Settings):
         adapters = tuple(adapter.digest for adapter in self.adapters)
         return ComputedBy.of(self.checkpoint.digest, self.spec.compute, dtype=self.dtype, threads=self.threads, adapters=adapters)
 
+    @cached_property
+    def ordinals(self) -> Mapping[PictureKey, int]:
+        """The place of each picture among those of its sample and task, which differ in their seeds, from 0."""
+        places: dict[PictureKey, int] = {}
+        before = Counter[tuple[str, str]]()
+        for edit in self.edits:
+            places[edit.key] = before[edit.sample, edit.task]
+            before[edit.sample, edit.task] += 1
+        return places
+
+    def title(self, edit: Edit) -> str:
+        """What people call a picture of the run: its sample and task, and its seed unless it is the first of them."""
+        return apart(f"{edit.sample} {edit.task}", " ", edit.seed, self.ordinals[edit.key])
+
     def picture_id(self, edit: Edit, pixels: Mapping[str, str]) -> str:
         """Name a picture by all that made it: two of one name have the same pixels, whichever runs, samples or datasets they belong to.
 
@@ -124,10 +139,11 @@ class ResolvedSpec(Settings):
         return digest_of({**pixels, "edit": made_of, **self.computed_by.hashed()})
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, but that a changed copy has its own `run_id`."""
+        """As pydantic's, but that a changed copy has its own `run_id` and `ordinals`."""
         copy = super().model_copy(update=update, deep=deep)
         if update:
-            vars(copy).pop("run_id", None)
+            for name in ("run_id", "ordinals"):
+                vars(copy).pop(name, None)
         return copy
 
     def to_json(self) -> str:
@@ -237,7 +253,7 @@ def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
     own = {key: given.pop(key) for key in takes.model_fields if key in given and key not in CommonHyperparameters.model_fields}
     if not edit.settings.canvas.extends:
         given.pop("canvas", None)
-    given = {key: value for key, value in given.items() if key not in ("prompt", "negative_prompt", "seed") and value != {}}
+    given = {key: value for key, value in given.items() if key not in PromptAndSeed.model_fields and value != {}}
     words = {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
     given |= {key: value for key, value in words.items() if value is not None}
     for key, value in own.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationError, ValidationInfo
@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 from sdxl_lab import families
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.places import misread
+from sdxl_lab.settings import ranges
 from sdxl_lab.settings.aspects import bucket
 from sdxl_lab.settings.choices import Allowed
 from sdxl_lab.settings.credentials import saved_by_papermill, without_credentials
@@ -97,6 +98,8 @@ def _is_dataset(written: str) -> bool:
 
 
 _GATE = "parameters"
+_SEEDS = ("seed", "seeds")
+"""Two ways to say one thing: a task's own replaces either of the common ones."""
 _Place = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_place)]
 
 
@@ -193,7 +196,7 @@ class RunSpec(Settings):
         except ValidationError as error:
             raise SpecError(problems(error, EditSettings), "the checkpoint's defaults") from None
 
-    def edit(
+    def edits(
         self,
         sample: str,
         task: str,
@@ -204,8 +207,8 @@ class RunSpec(Settings):
         defaults: Mapping[str, Any],
         size: tuple[int, int] | None,
         sizes: families.Sizes,
-    ) -> Edit:
-        """Plan one picture: the words and the seed of the dataset, under those of the parameters.
+    ) -> tuple[Edit, ...]:
+        """Plan the pictures of a sample and task: the words and the seed of the dataset, under those of the parameters.
 
         Args:
             sample: The sample's name.
@@ -218,18 +221,20 @@ class RunSpec(Settings):
             sizes: What the checkpoint was made for.
 
         Returns:
-            The picture to make.
+            One picture, or as many as `seeds` asks for, in that order.
 
         Raises:
             SpecError: Neither dataset nor parameters have a prompt.
         """
-        own = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": DEFAULT_SEED if seed is None else seed}
-        words = merge(own, self.words(task))
+        words = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": DEFAULT_SEED if seed is None else seed} | self.words(task)
+        own = words.pop("seed")
+        seeds = ranges.seeds(words.pop("seeds", (own,)))
         if words["prompt"] is None:
             raise SpecError(
                 [f"hyperparameters.{task}.prompt: sample {sample} has no prompt of its own for {task}; give one here or in metadata.json"]
             )
-        return Edit(sample=sample, task=task, settings=self.settings(task, defaults, size, sizes), **words)
+        settings = self.settings(task, defaults, size, sizes)
+        return tuple(Edit(sample=sample, task=task, settings=settings, seed=each, **words) for each in seeds)
 
     def given(self, task: str) -> dict[str, Any]:
         """Lay the sparse hyperparameters of one task over the common ones.
@@ -240,17 +245,34 @@ class RunSpec(Settings):
         Returns:
             A nested dictionary without the names of tasks, holding only what was given.
         """
-        common = {key: value for key, value in self.hyperparameters.items() if key not in TASKS}
-        own = self.hyperparameters.get(task, {})
+        common, own = self._layers(task)
         return merge(common, own) | {key: own[key] for key in ("size",) if key in own}  # an aspect is not laid over sides
 
     def words(self, task: str) -> dict[str, Any]:
-        """The prompt, negative prompt and seed that were given for one task, over those of the dataset; keys not given are absent."""
-        layers = (self.hyperparameters, self.hyperparameters.get(task, {}))
-        return {key: layer[key] for layer in layers for key in ("prompt", "negative_prompt", "seed") if layer.get(key) is not None}
+        """The prompt, negative prompt, and seed or seeds that were given for one task, over those of the dataset; keys not given are absent."""
+        common, own = self._layers(task)
+        keys = ("prompt", "negative_prompt", *_SEEDS)
+        return _given(common, keys) | _given(own, keys)
+
+    def _layers(self, task: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What was given for all tasks, without what the task's own seeds replace, and what was given for the task."""
+        own = self.hyperparameters.get(task, {})
+        replaced = _SEEDS if _given(own, _SEEDS) else ()
+        return {key: value for key, value in self.hyperparameters.items() if key not in TASKS and key not in replaced}, own
 
     def _contradictions(self) -> list[str]:
-        return [f"hyperparameters.{task}.{line}" for task in self.tasks for line in TASKS[task].contradictions(self.given(task))]
+        levels = {"hyperparameters": self.hyperparameters} | {f"hyperparameters.{task}": self.hyperparameters.get(task, {}) for task in self.tasks}
+        doubled = [
+            f"{path}.seeds: got seeds beside {path}.seed; allowed is one of the two: leave one out, or set it to None"
+            for path, level in levels.items()
+            if len(_given(level, _SEEDS)) == len(_SEEDS)
+        ]
+        return doubled + [f"hyperparameters.{task}.{line}" for task in self.tasks for line in TASKS[task].contradictions(self.given(task))]
+
+
+def _given(level: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """Those of some keys that say something: None says nothing."""
+    return {key: level[key] for key in keys if level.get(key) is not None}
 
 
 def _settled(asked: Mapping[str, Any], sizes: families.Sizes, *, is_needed: bool) -> dict[str, int]:

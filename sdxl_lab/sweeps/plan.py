@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from sdxl_lab.spec.edit import PictureKey
 from sdxl_lab.wording import counted
 
 Status = Literal["done", "begun", "new"]
@@ -41,7 +42,7 @@ class PlannedRun:
         parameters: All eight, with what was left to the machine chosen and with absolute paths, so that every worker makes the same run.
         folder: Where it is recorded, or will be.
         status: Whether it is recorded, with a whole notebook; begun; or new.
-        works: The cost of each picture, by sample and task.
+        works: The cost of each picture, by sample, task and seed.
         pending: Those that are still to be made.
         checkpoint: Names the models it loads.
     """
@@ -51,8 +52,8 @@ class PlannedRun:
     parameters: Mapping[str, Any]
     folder: Path
     status: Status
-    works: Mapping[tuple[str, str], Work]
-    pending: tuple[tuple[str, str], ...]
+    works: Mapping[PictureKey, Work]
+    pending: tuple[PictureKey, ...]
     checkpoint: Hashable
 
     @property

@@ -23,7 +23,7 @@ from sdxl_lab.runs.faults import window_of
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import merge
-from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.attempts import begun, is_done
@@ -91,7 +91,7 @@ class _Resolver:
         self.notes: dict[str, tuple[str, ...]] = {}
         self.of_samples: dict[str, None] = {}
         self.moved: dict[str, tuple[Any, Any]] = {}
-        self.sizes: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}
+        self.sizes: dict[str, dict[PictureKey, tuple[int, int]]] = {}
 
     def planned(self, point: Point) -> PlannedRun:
         dataset = self._once(("dataset", point.spec.dataset), lambda: resolution.fetch(point.spec.dataset))
@@ -102,12 +102,12 @@ class _Resolver:
         resolved = found.spec
         self.notes[point.label] = tuple(dict.fromkeys(line for lines in found.notes.values() for line in lines))
         self.of_samples |= dict.fromkeys(found.of_samples)
-        self.sizes[resolved.run_id] = {(edit.sample, edit.task): size for edit, size in zip(resolved.edits, found.picture_sizes, strict=True)}
+        self.sizes[resolved.run_id] = {edit.key: size for edit, size in zip(resolved.edits, found.picture_sizes, strict=True)}
         if self._release is None:
             self.moved |= noticed(spec, resolved.edits, identity)
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
         outline = self._once(("outline", identity.name, identity.digest, compute), lambda: loading.outline(identity, compute))
-        works = {(edit.sample, edit.task): self._work(edit, resolved, dataset, outline) for edit in resolved.edits}
+        works = {edit.key: self._work(edit, resolved, dataset, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
         is_begun = folder.spec_file.is_file()
         status = "done" if is_done(folder) else "begun" if is_begun else "new"
@@ -121,7 +121,7 @@ class _Resolver:
             folder=folder.path,
             status=status,
             works=works,
-            pending=tuple((edit.sample, edit.task) for edit in (folder.pending() if is_begun else resolved.edits)),
+            pending=tuple(edit.key for edit in (folder.pending() if is_begun else resolved.edits)),
             checkpoint=(outline.models, compute.offload),
         )
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from sdxl_lab.kernels import notebooks
-from sdxl_lab.settings import arguments
+from sdxl_lab.settings import arguments, ranges
 from sdxl_lab.settings.credentials import without_credentials
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, merge, replace, shortest, split, unknown_key
 from sdxl_lab.spec.parameters import plain, takes_numbers
 from sdxl_lab.spec.run_spec import NAME_ALLOWED, NAME_PATTERN, SECRET, RunSpec, SpecError
-from sdxl_lab.sweeps import ranges
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted
 
@@ -254,7 +253,13 @@ class _Reader:
                 self.problems.append(f"{where}.{path}: is the same for the whole sweep and changes no picture; move it to parameters.{path}")
                 continue
             values: list[Any] = []
-            for item in value if isinstance(value, list) else [value]:
+            if path.rpartition(".")[2] == "seeds" and (single := [item for item in _listed(value) if isinstance(item, int)]):
+                self.problems.append(
+                    f"{where}.{path}: got {single[0]!r} as one of the values, but a value is all seeds of a run: write [[1, 2]] or 1-2 for pictures "
+                    f"of one run, or {where}.{path.removesuffix('s')} for a run with each"
+                )
+                continue
+            for item in _listed(value):
                 values += [new for new in self._expand(path, item, where) if not any(_same(new, old) for old in values)]
             if isinstance(value, list) and not value:
                 self.problems.append(f"{where}.{path}: got an empty list; give at least one value")
@@ -306,6 +311,10 @@ def _plain(content: Any) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise SweepFileError([f"got a {type(content).__name__}; allowed is a dictionary such as\n{EXAMPLE}"])
     return plain(listed(content))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _leaves(nested: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -24,7 +24,7 @@ class Role:
     Attributes:
         name: Its label on sheets and in reports, such as `mask`.
         key: What a line of `images.jsonl` calls it, and `Generated` calls its pixels.
-        file: Its name in the sample's folder, `{task}` standing for the task's; without its ending Comet lists it so.
+        file: Its name in the sample's folder, `{stem}` standing for what the picture is called there; without its ending Comet lists it so.
         of_sample: Its name where it is the sample's own picture, which all tasks share; None if it never is.
     """
 
@@ -34,9 +34,9 @@ class Role:
     of_sample: str | None = None
 
 
-INPUT = Role(name="input", key="input_image", file="{task}-input.png", of_sample="input.png")
-MASK = Role(name="mask", key="mask_image", file="{task}-mask.png")
-RESULT = Role(name="result", key="image", file="{task}.png")
+INPUT = Role(name="input", key="input_image", file="{stem}-input.png", of_sample="input.png")
+MASK = Role(name="mask", key="mask_image", file="{stem}-mask.png")
+RESULT = Role(name="result", key="image", file="{stem}.png")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -176,11 +176,11 @@ class Task:
             settings = settings if value == held else _with(settings, path.split("."), held)
         return settings
 
-    def file_of(self, role: Role, settings: EditSettings) -> str:
-        """The name of a picture's file in its sample's folder."""
+    def file_of(self, role: Role, settings: EditSettings, stem: str) -> str:
+        """The name of a picture's file in its sample's folder, where the picture is called `stem`: as the task, unless there are several."""
         if role.of_sample and not settings.canvas.extends:
             return role.of_sample
-        return role.file.format(task=self.name)
+        return role.file.format(stem=stem)
 
 
 class MaskHyperparameters(PromptAndSeed):

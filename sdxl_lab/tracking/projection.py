@@ -14,6 +14,7 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import flatten
+from sdxl_lab.spec.edit import Edit, apart
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking.disclosure import public_notebook
 from sdxl_lab.tracking.key import experiment_key
@@ -35,7 +36,7 @@ class File:
     """A picture or a file of an experiment.
 
     Attributes:
-        name: As Comet lists it; the same in every run.
+        name: As Comet lists it; the same in every run with the same seeds, and in all that have one for each sample.
         step: Index of the sample, from 0; None for what belongs to the whole run.
         path: Where it lies here.
         sha256: Of its bytes. It goes along as metadata, so that what Comet holds can be compared without a download.
@@ -59,7 +60,7 @@ class Projection:
         tags: Tasks, and the group of runs it belongs to.
         parameters: Flat, with Comet's separator `|`; one value a key for the whole run.
         others: What identifies the run.
-        metrics: (name, step) to number.
+        metrics: (name, step) to number; those of a sample's further pictures are called as these are, so that no point stands for two.
         images: The files of all pictures and, once it is written, the contact sheet.
         assets: prompts.csv and, once they are written, the report and the executed notebook.
     """
@@ -125,7 +126,7 @@ def _file(name: str, step: int | None, path: Path, metadata: Mapping[str, Any] |
 
 
 def _images(run: RunFolder, pictures: Sequence[Picture]) -> Iterator[File]:
-    edits = {(edit.sample, edit.task): edit for edit in run.resolved.edits}
+    edits = {edit.key: edit for edit in run.resolved.edits}
     seen: set[Path] = set()
     for picture in pictures:
         settings = written(edits[picture.key].settings)
@@ -168,8 +169,8 @@ def _parameters(run: RunFolder) -> dict[str, Any]:
     for task in dict.fromkeys(edit.task for edit in resolved.edits):
         edits = [edit for edit in resolved.edits if edit.task == task]
         settings = written(edits[0].settings)
-        words = {name: _common([getattr(edit, name) for edit in edits]) for name in ("prompt", "negative_prompt", "seed")}
-        every = json.dumps([[edit.sample, edit.prompt, edit.negative_prompt] for edit in edits]).encode()
+        words = {name: _common([getattr(edit, name) for edit in edits]) for name in ("prompt", "negative_prompt")} | {"seed": _common(_seeds(edits))}
+        every = json.dumps(list({edit.sample: [edit.sample, edit.prompt, edit.negative_prompt] for edit in edits}.values())).encode()
         parameters |= flatten({task: settings | words | {"prompts_sha256": hashlib.sha256(every).hexdigest()}})
     return {short_name(path.replace(".", "|")): value for path, value in parameters.items()}
 
@@ -202,7 +203,7 @@ def _metrics(pictures: Sequence[Picture]) -> Iterator[tuple[tuple[str, int], flo
     for picture in pictures:
         numbers = {"seconds": picture.seconds, "base_steps": picture.base_steps, "refiner_steps": picture.refiner_steps, **picture.metrics}
         for name, number in numbers.items():
-            yield (short_name(f"{picture.task}/{name}"), picture.step), number
+            yield (short_name(f"{apart(picture.task, '-', picture.seed, picture.ordinal)}/{name}"), picture.step), number
 
 
 def short_name(name: str) -> str:
@@ -217,6 +218,14 @@ def short_name(name: str) -> str:
     if len(name) <= NAME_LIMIT:
         return name
     return f"{name[: NAME_LIMIT - 9]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _seeds(edits: Sequence[Edit]) -> list[int | str]:
+    """The seed of each sample, or its seeds in words."""
+    seeds: dict[str, list[int]] = {}
+    for edit in edits:
+        seeds.setdefault(edit.sample, []).append(edit.seed)
+    return [own[0] if len(own) == 1 else ", ".join(map(str, own)) for own in seeds.values()]
 
 
 def _common(values: list[Any]) -> Any:

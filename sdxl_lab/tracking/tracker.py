@@ -148,7 +148,7 @@ def _contact_sheet(run: RunFolder) -> bytes:
     pictures = run.pictures()
     roles = [*dict.fromkeys(role for picture in pictures for role in picture.files if role != RESULT.name), RESULT.name]
     cells = [[_read(picture.files[role]) if role in picture.files else None for role in roles] for picture in pictures]
-    rows = [f"{picture.sample} {picture.task}: {picture.prompt}" for picture in pictures]
+    rows = [f"{picture.title}: {picture.prompt}" for picture in pictures]
     return png(contact_sheet(rows=rows, columns=roles, cells=cells))
 
 

@@ -113,7 +113,7 @@ def _print_run(folder: RunFolder, console: Console) -> None:
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
     state = "done" if folder.is_done else "not done: run it again to go on"
-    for line in gathered({f"{picture.sample} {picture.task}": picture.notes for picture in pictures}):
+    for line in gathered({picture.title: picture.notes for picture in pictures}):
         console.print(Text(printable(line)), soft_wrap=True)
     _print_lines(
         console,

@@ -209,7 +209,7 @@ def test_an_edit_with_nothing_left_open_stays_as_it_is(name, release):
     identity = named(name, "pocket" if name == "pocket" else "custom")
     spec = RunSpec.from_parameters(name="a", dataset="b", checkpoint=name, hyperparameters={"denoising": {"high_noise_frac": 0.8}})
     for task in spec.tasks:
-        edit = spec.edit("star", task, prompt="a", negative_prompt=None, seed=1, defaults=defaults(identity, release), size=SIZE, sizes=SIZES)
+        [edit] = spec.edits("star", task, prompt="a", negative_prompt=None, seed=1, defaults=defaults(identity, release), size=SIZE, sizes=SIZES)
         assert suited(edit, identity) == edit
         assert suited(Edit.model_validate_json(edit.model_dump_json()), identity) == edit
 

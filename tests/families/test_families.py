@@ -75,7 +75,7 @@ def test_a_registered_family_is_known_everywhere(toy, parameters, monkeypatch, r
     [picture] = run(resolved)
     finish(resolved)
     assert '"family": "toy"' in resolved.folder.spec_file.read_text()
-    assert picture.base_steps == planned.works["scene-0", "inpaint"].base_forwards == 4
+    assert picture.base_steps == planned.works[picture.key].base_forwards == 4
     assert toy in printed(picture.image)
     assert reproduce(picture.image, dataset=parameters["dataset"]).is_identical
 

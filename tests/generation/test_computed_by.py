@@ -68,7 +68,7 @@ def names(
     asked = {"compute": {"vae": vae, "offload": offload}}
     spec = RunSpec(name=name, dataset=name, checkpoint=name, hyperparameters=asked)
     identity = CheckpointIdentity(name=name, digest=checkpoint, family=family)
-    edit = spec.edit("star", "inpaint", prompt="a", negative_prompt=None, seed=1, defaults={}, size=(64, 64), sizes=SIZES)
+    [edit] = spec.edits("star", "inpaint", prompt="a", negative_prompt=None, seed=1, defaults={}, size=(64, 64), sizes=SIZES)
     resolved = ResolvedSpec(
         spec=spec,
         dataset=DatasetIdentity(name=name, digest=dataset),

@@ -16,7 +16,7 @@ from PIL import Image
 from sdxl_lab.comet import CometError
 from sdxl_lab.files import locks
 from sdxl_lab.records.folder import RecordError, RunFolder
-from sdxl_lab.runs import experiment, resolution
+from sdxl_lab.runs import experiment
 from sdxl_lab.runs.experiment import finish, load, run
 from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
@@ -193,7 +193,7 @@ def test_a_run_goes_on_where_it_stopped(parameters, monkeypatch, tmp_path):
     monkeypatch.setattr(experiment, "_make", lambda edit, *args: (made.append(edit), original(edit, *args))[1])
     shown: list[tuple[str, bool]] = []
     run(resolved, show=lambda words, image: shown.append((words, image.is_file())))
-    assert shown == [(resolution.title(edit), True) for edit in resolved.spec.edits]
+    assert shown == [(resolved.spec.title(edit), True) for edit in resolved.spec.edits]
     assert made == list(resolved.spec.edits)
     assert same(pixels_of(resolved), pixels_of(undisturbed))
 

@@ -164,7 +164,7 @@ def test_defaults_need_no_caution(checkpoint, task, hyperparameters):
     if "refined" in hyperparameters:
         hyperparameters = {} if "/" in checkpoint else {"denoising": {"high_noise_frac": 0.8}}
     spec = RunSpec.from_parameters(name="a", dataset="b", checkpoint=checkpoint, hyperparameters=hyperparameters)
-    edit = spec.edit("star", task, prompt="a star", negative_prompt=None, seed=1, defaults=defaults(identity), size=(64, 64), sizes=SIZES)
+    [edit] = spec.edits("star", task, prompt="a star", negative_prompt=None, seed=1, defaults=defaults(identity), size=(64, 64), sizes=SIZES)
     assert cautions(edit, traits(identity)) == []
 
 

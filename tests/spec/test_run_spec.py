@@ -89,8 +89,9 @@ def test_a_picture_needs_words_but_no_seed():
     A prompt that neither dataset nor parameters give is asked for; the seed is 0 then, and stands in the edit.
     """
     with pytest.raises(SpecError, match=r"hyperparameters\.inpaint\.prompt: sample star has no prompt"):
-        make_spec().edit("star", "inpaint", prompt=None, negative_prompt=None, seed=None, defaults={}, size=SIZE, sizes=SIZES)
-    assert make_spec().edit("star", "inpaint", prompt="", negative_prompt=None, seed=None, defaults={}, size=SIZE, sizes=SIZES).seed == 0
+        make_spec().edits("star", "inpaint", prompt=None, negative_prompt=None, seed=None, defaults={}, size=SIZE, sizes=SIZES)
+    [edit] = make_spec().edits("star", "inpaint", prompt="", negative_prompt=None, seed=None, defaults={}, size=SIZE, sizes=SIZES)
+    assert edit.seed == 0
 
 
 def test_a_checkpoints_bad_defaults_are_not_blamed_on_the_parameters():

@@ -103,7 +103,8 @@ def plan(run: RunSpec, samples: tuple[str, ...] = ("star", "ring"), words: dict[
     The pictures of a run, over a dataset of these samples and words.
     """
     return tuple(
-        run.edit(sample, task, defaults=DEFAULTS, size=(64, 64), sizes=SIZES, **(words or WORDS))
+        edit
         for sample in run.samples or samples
         for task in run.tasks
+        for edit in run.edits(sample, task, defaults=DEFAULTS, size=(64, 64), sizes=SIZES, **(words or WORDS))
     )

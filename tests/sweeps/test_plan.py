@@ -94,6 +94,7 @@ def record(planned_run: PlannedRun) -> None:
             marks=pytest.mark.slow,
         ),
         pytest.param({"grid": {FRAC: [0.7, None], "hyperparameters.denoising.strength": [0.5, 1.0]}}, marks=pytest.mark.slow),
+        {"grid": {"hyperparameters.seeds": [[3, -4], "3-5"], FRAC: [None, 0.5]}},
         {"points": [{"tasks": ["outpaint", "inpaint"], FRAC: 0.6}, {"tasks": ["inpaint"]}, {"samples": None, FRAC: 0.5}]},
         {"grid": {"hyperparameters.outpaint.mode": ["canvas"], "tasks": [["outpaint"]], "hyperparameters.canvas.left_px": [8], FRAC: [0.5, None]}},
     ],
@@ -116,6 +117,24 @@ def test_the_forwards_without_sharing_are_those_of_runs_apart(base):
     made = planned(base, grid={SEED: [3, -4], FRAC: [None, 0.5, 0.8]})
     assert sum(counted(item, TrajectoryCache()) for item in made.runs) == made.forwards_alone
     assert made.forwards_shared < made.forwards_alone
+
+
+def test_the_pictures_planned_are_one_for_each_seed(base):
+    """
+    Runs of three and of two seeds, one seed the same, are five pictures, of which the shared one's work is done once; what is made is not planned.
+    """
+    single = planned(base, grid={SEED: [1, 2, 3]})
+    both = planned(base, grid={"hyperparameters.seeds": ["1-3", [3, 4]]})
+    forwards = single.forwards_alone // 3
+    assert [len(item.works) for item in both.runs] == [3, 2]
+    assert (both.forwards_alone, both.forwards_shared) == (5 * forwards, 4 * forwards)
+    assert "3 of 3 pictures to make" in str(both)
+    first = resolved(both.runs[0])
+    run(first)
+    first.folder.pictures()[1].image.unlink()
+    again = planned(base, grid={"hyperparameters.seeds": ["1-3"]})
+    assert [key[2] for key in again.pending[0].pending] == [2]
+    assert (again.forwards_shared, len(again.pending[0].works)) == (forwards, 3)
 
 
 def test_facts_by_hand():
@@ -193,7 +212,7 @@ def test_a_damaged_run_is_not_done(base):
     assert (again.status, len(again.pending)) == ("begun", 0)
     next(item.folder.glob("images/scene-0/inpaint.png")).unlink()
     [again] = planned(base, points=points).runs
-    assert (again.status, again.pending) == ("begun", (("scene-0", "inpaint"),))
+    assert (again.status, again.pending) == ("begun", (("scene-0", "inpaint", 5),))
 
 
 def test_a_run_begun_under_another_name_goes_on_there(base):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sdxl_lab.kernels import notebooks
-from sdxl_lab.sweeps.ranges import random_seeds
+from sdxl_lab.settings.ranges import random_seeds
 from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
 
 SEED, STEPS = "hyperparameters.seed", "hyperparameters.denoising.num_inference_steps"
@@ -115,6 +115,43 @@ def test_ranges_mean_numbers_on_numeric_settings_alone():
     assert values(sweep(grid={SEED: ["-3--1", 7]}), SEED) == [(-3,), (-2,), (-1,), (7,)]
     prompts = ["1-10 (3)", "random(8)"]
     assert values(sweep(grid={"hyperparameters.prompt": prompts}), "hyperparameters.prompt") == [(prompt,) for prompt in prompts]
+
+
+def test_an_axis_over_seeds_is_one_of_whole_lists():
+    """
+    A list, a range and random seeds are each one value of `seeds`, for the pictures of one run, while those of `seed` are a run each.
+    """
+    asked = [[1, 2, 3], "1-4", "random(4)", None]
+    seeds = "hyperparameters.seeds"
+    assert values(sweep(grid={seeds: asked}), seeds) == [(value,) for value in asked]
+    assert [point.label for point in sweep(grid={seeds: asked}).points] == ["seeds=1+2+3", "seeds=1-4", "seeds=random(4)", "seeds=none"]
+    assert values(sweep(grid={seeds: "1-4"}, points=[{seeds: "random(2)"}]), seeds) == [("1-4",), ("random(2)",)]
+    assert values(sweep(grid={SEED: "1-4"}), SEED) == [(1,), (2,), (3,), (4,)]
+    assert len(sweep(parameters={seeds: "1-4"}, grid={FRAC: [None, 0.8]}).points) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ({"grid": {"hyperparameters.seeds": [1, 2, 3]}}, r"grid\.hyperparameters\.seeds: got 1 as one of the values, .* write \[\[1, 2\]\] or 1-2"),
+        (
+            {"grid": {"hyperparameters.inpaint.seeds": 4}},
+            r"grid\.hyperparameters\.inpaint\.seeds: got 4 .* or grid\.hyperparameters\.inpaint\.seed for",
+        ),
+        (
+            {"grid": {"hyperparameters.seeds": ["1-4", "1-4 (0)"]}},
+            r"hyperparameters\.seeds: got '1-4 \(0\)'; allowed is a list .* \(in 1 of 2 points",
+        ),
+        ({"grid": {SEED: [1, 2]}, "parameters": {"hyperparameters.seeds": "1-4"}}, r"hyperparameters\.seeds: got seeds beside hyperparameters\.seed"),
+        ({"points": [{"hyperparameters.seeds": "4"}]}, r"hyperparameters\.seeds: got '4'; allowed is a list"),
+    ],
+)
+def test_seeds_that_are_no_lists_are_one_clear_error(content, line):
+    """
+    Numbers where each value should be all seeds of a run, a bad range, and a run with both seed and seeds are refused in one line.
+    """
+    with pytest.raises(SweepFileError, match=f"1 problem .*\n.*{line}"):
+        sweep(**content)
 
 
 def test_a_dictionary_is_an_axis_of_bundles():

@@ -157,7 +157,7 @@ def test_the_values_are_those_of_the_records(sweep, page):
              for item in values["pictures"]}  # fmt: skip
     assert len(found) == len(values["pictures"]) == 48
     for run in runs:
-        edits = {(edit.sample, edit.task): edit for edit in run.resolved.edits}
+        edits = {edit.key: edit for edit in run.resolved.edits}
         for picture in run.pictures():
             item = found[run.resolved.run_id, picture.sample, picture.task]
             settings = values["settings"][item["settings"]]

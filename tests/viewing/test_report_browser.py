@@ -76,11 +76,11 @@ def digests(runs: list[RunFolder]) -> dict[tuple[str, ...], str]:
     """Digest of each picture, by its values on all axes as texts."""
     found = {}
     for run in runs:
-        edits = {(edit.sample, edit.task): edit for edit in run.resolved.edits}
+        edits = {edit.key: edit for edit in run.resolved.edits}
         for picture in run.pictures():
             denoising = edits[picture.key].settings.denoising
             frac = "none" if denoising.high_noise_frac is None else str(denoising.high_noise_frac)
-            found[*picture.key, f"{denoising.guidance_scale:g}", str(denoising.num_inference_steps), frac] = picture.sha256
+            found[*picture.key[:2], f"{denoising.guidance_scale:g}", str(denoising.num_inference_steps), frac] = picture.sha256
     return found
 
 

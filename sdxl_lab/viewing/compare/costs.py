@@ -82,4 +82,4 @@ def unlike_steps(rows: Sequence[Row]) -> list[str]:
 
 def _is_guided(row: Row) -> Iterable[bool]:
     keys = {picture.key for picture in row.pictures}
-    return (edit.settings.denoising.guidance_scale > 1 for run in row.runs for edit in run.resolved.edits if (edit.sample, edit.task) in keys)
+    return (edit.settings.denoising.guidance_scale > 1 for run in row.runs for edit in run.resolved.edits if edit.key in keys)

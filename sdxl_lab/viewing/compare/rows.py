@@ -45,7 +45,7 @@ class Row:
     Attributes:
         name: What it is called; no other row is.
         runs: At least one, none twice.
-        pictures: Those that are whole.
+        pictures: Those that are whole, each once.
         planned: How many there are to be.
     """
 
@@ -116,9 +116,10 @@ def rows_of(runs: Sequence[RunFolder], task: str | None, *, pool_seeds: bool) ->
     rows = []
     for name, group in zip(names, groups.values(), strict=True):
         members = tuple(group.values())
-        pictures = tuple(picture for run in members for picture in run.pictures() if task in (None, picture.task))
-        planned = sum(edit.task == task or task is None for run in members for edit in run.resolved.edits)
-        rows.append(Row(name=name, runs=members, pictures=pictures, planned=planned))
+        # Runs whose seeds overlap have some pictures in common.
+        pictures = {picture.key: picture for run in members for picture in run.pictures() if task in (None, picture.task)}
+        planned = {edit.key for run in members for edit in run.resolved.edits if task in (None, edit.task)}
+        rows.append(Row(name=name, runs=members, pictures=tuple(pictures.values()), planned=len(planned)))
     notes += [f"{row.name} is not done: {len(row.pictures)} of {counted(row.planned, 'picture')}" for row in rows if len(row.pictures) < row.planned]
     return rows, differing, notes + _environments([run for row in rows for run in row.runs])
 
@@ -171,12 +172,15 @@ class _Described:
     def of(cls, run: RunFolder, task: str | None) -> _Described:
         resolved = run.resolved
         edits = [edit for edit in resolved.edits if task in (None, edit.task)]
+        seeds: dict[tuple[str, str], list[int]] = {}
+        for edit in edits:
+            seeds.setdefault((edit.sample, edit.task), []).append(edit.seed)
         return cls(
             edits={
                 (edit.sample, edit.task): {path: value for path, value in flattened.of_edit(edit).items() if path not in ("sample", "task", "seed")}
                 for edit in edits
             },
-            seeds={(edit.sample, edit.task): [edit.seed] for edit in edits},
+            seeds={key: sorted(own) for key, own in seeds.items()},
             whole=flattened.of_run(resolved),
         )
 

@@ -93,7 +93,7 @@ def entries_of(folders: Iterable[RunFolder], missing: Iterable[Missing]) -> list
         made = {picture.key: picture for picture in folder.pictures()}
         message = absent[run_id].message if run_id in absent else None
         for edit in folder.resolved.edits:
-            picture = made.get((edit.sample, edit.task))
+            picture = made.get(edit.key)
             entries.append(Entry(resolved=folder.resolved, folder=folder, edit=edit, picture=picture, message=None if picture else message))
     for run_id, item in absent.items():
         if run_id not in found:
@@ -131,7 +131,8 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
                 **_picture(entry, gallery),
             }
         )
-    x, y = _first_axes(axes, varying, runs)
+    has_seeds = any(entry.resolved.ordinals[entry.edit.key] for entry in entries)
+    x, y = _first_axes(axes, [path for path in varying if path != "seed" or not has_seeds], runs, within=["seed"] if has_seeds else [])
     return {
         "format": REPORT_FORMAT,
         "title": title,
@@ -217,14 +218,14 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
     return list(paths)
 
 
-def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Choose what is seen first: settings against each other where most combinations were planned, else runs side by side."""
+def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Mapping[str, Any], *, within: Sequence[str]) -> tuple[str, str | None]:
+    """Choose what is seen first: settings against each other where most combinations were planned, runs side by side, or what varies in one."""
     combinations = math.prod(len(axes[path]) for path in varying)
     if varying and (len(runs) > MOST_RUN_COLUMNS or len(runs) > combinations / 2):
         order = sorted(varying, key=lambda path: len(axes[path]))
         chosen = [order[-1], *order[:-1][-1:]]
     else:
-        chosen = ["run"] if len(runs) > 1 else []
+        chosen = ["run"] if len(runs) > 1 and (varying or not within) else list(within)
     chosen += [path for path in (("sample", "task") if chosen else ("task", "sample")) if path in axes]
     chosen += [path for path in axes if path not in chosen and (path != "run" or not chosen)]
     return chosen[0], chosen[1] if len(chosen) > 1 else None

@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from sdxl_lab.sweeps.ranges import RangeError, is_random, is_range, numbers, random_seeds, whole_numbers
+from sdxl_lab.settings.ranges import RangeError, is_random, is_range, numbers, random_seeds, whole_numbers
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_random_seeds_are_always_the_same():
     A process with another hash seed draws the same eight seeds, all different and from -1000 to 1000.
     """
     seeds = random_seeds("random(8)")
-    code = "from sdxl_lab.sweeps.ranges import random_seeds; print(random_seeds('random(8)'))"
+    code = "from sdxl_lab.settings.ranges import random_seeds; print(random_seeds('random(8)'))"
     again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"})
     assert again.stdout == f"{seeds}\n"
     assert len(set(seeds)) == 8
