@@ -1,4 +1,4 @@
-"""A dataset: a folder of samples that was opened and checked whole."""
+"""A dataset: samples that were opened and checked whole, most often a folder of them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from sdxl_lab.files.digests import digest_of
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A folder of samples, pinned by the digest of what it held when it was fetched.
+    """Samples, pinned by the digest of what their folder or file held when it was fetched.
 
     Attributes:
-        name: The folder's name, that of a built-in one, an artifact's "workspace/name", or as another source calls it.
+        name: The folder's name, that of a file of prompts, that of a built-in one, an artifact's "workspace/name", or as another source calls it.
         version: An artifact's version; None for a folder.
-        digest: SHA-256 over metadata.json and every picture and mask it names; other files in the folder don't count.
-        folder: Where it lies on this machine.
-        samples: In the order of metadata.json.
+        digest: SHA-256 over metadata.json and every picture and mask it names; other files in the folder don't count. Of a file of prompts,
+            over its content.
+        folder: Where it lies on this machine; of a file of prompts, the file.
+        samples: In the order of metadata.json, or of the prompts.
         extra: Fields beside "samples" in metadata.json, as they were written.
     """
 
@@ -35,8 +36,10 @@ class Dataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of its files before anything is made from them, though it is no fault: one line each."""
-        missing = [(sample.name, task) for sample in self.samples for task in tasks_of(self.samples) if not sample.has_prompt(task)]
-        return (*notes.of_samples(self.samples), *notes.without_prompt(missing))
+        tasks = tasks_of(self.samples)
+        left_out = [(sample, task) for sample in self.samples for task in tasks if not sample.has_prompt(task)]
+        unmade = [(sample, task) for sample in self.samples for task in sample.tasks if sample.has_prompt(task) and not sample.suits(task)]
+        return (*notes.of_samples(self.samples), *notes.without_prompt(left_out), *notes.without_picture(unmade))
 
     def sample(self, name: str) -> Sample:
         """Return the sample of that name.
@@ -71,5 +74,5 @@ def opened(folder: Path, name: str, version: str | None = None, *, as_recorded: 
 
 
 def files_of(folder: Path, samples: Sequence[Sample]) -> list[Path]:
-    """Name the files that a dataset is made of, and that its digest covers: metadata.json, and each sample's picture and mask."""
+    """Name the files that a folder's dataset is made of, and that its digest covers: metadata.json, and each sample's picture and mask."""
     return [folder / "metadata.json", *(path for sample in samples for path in (sample.image_path, sample.mask_path) if path)]

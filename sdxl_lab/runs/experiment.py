@@ -222,6 +222,7 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
     sample = resolved.dataset.sample(edit.sample)
     machine.forget_gpu_peak()
     image = sample.image(**edit.settings.image.model_dump())
+    assert image is not None  # resolving found what the task needs
     with said_before():
         made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
     metrics = measure(made, expected=_expected(edit, sample)) | machine.peak_memory()

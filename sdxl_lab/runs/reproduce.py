@@ -82,6 +82,10 @@ def reproduce(
     source = _dataset(stamp, picture, dataset, fetch=fetch)
     sample = source.sample(stamp.edit.sample)
     image, mask = sample.image(**stamp.edit.settings.image.model_dump()), sample.mask()
+    if image is None:
+        raise ReproduceError(
+            f"sample {printable(sample.name)} of dataset {source.name} has no picture, and {stamp.edit.task} needs one: the description was changed"
+        )
     _check_size(stamp.edit, image.size, original.size)
 
     from sdxl_lab.checkpoints import hub

@@ -68,7 +68,8 @@ class Resolved:
         """What is to be said of the files of the samples that are edited, read as the run reads them, of their sizes, and of what is left out."""
         files = notes.of_samples(self.samples, {edit.sample: edit.settings.image for edit in self.spec.edits})
         sizes = _sizes(self.dataset, self.spec.edits, self.sizes)
-        return (*files, *notes.of_sizes(sizes), *notes.without_prompt(self.left_out))
+        samples = {sample.name: sample for sample in self.dataset.samples}
+        return (*files, *notes.of_sizes(sizes), *notes.without_prompt([(samples[name], task) for name, task in self.left_out]))
 
     @property
     def picture_sizes(self) -> tuple[tuple[int, int], ...]:
@@ -81,15 +82,16 @@ class Resolved:
         return tuple(self.dataset.sample(name) for name in dict.fromkeys(edit.sample for edit in self.spec.edits))
 
     def inputs(self) -> dict[str, Image.Image]:
-        """The pictures as they are read: sample's name to an upright RGB image."""
+        """The pictures as they are read, of samples that have one: sample's name to an upright RGB image."""
         readings = {edit.sample: edit.settings.image for edit in self.spec.edits}
-        return {sample.name: sample.image(**readings[sample.name].model_dump()) for sample in self.samples}
+        read = {sample.name: sample.image(**readings[sample.name].model_dump()) for sample in self.samples}
+        return {name: image for name, image in read.items() if image is not None}
 
     def masks(self) -> dict[str, Image.Image]:
         """The regions that will be repainted: "sample task" to a mask, white where it is repainted."""
         from sdxl_lab.generation.regions import regions
 
-        samples = {sample.name: (sample.size, sample.mask()) for sample in self.samples}
+        samples = {sample.name: (sample.size, sample.mask()) for sample in self.samples if sample.size}
         return {title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in self.spec.edits}
 
     @property
@@ -107,7 +109,8 @@ def fetch(dataset: str, *, as_recorded: bool = False) -> Dataset:
     """Find a dataset and check all of it; artifacts lie in the lab's own `artifacts/datasets`.
 
     Args:
-        dataset: A folder, a built-in one such as `pocket-scenes`, or a Comet artifact `workspace/name:version`, downloaded if it is not here.
+        dataset: A folder, a .txt or .csv file of prompts, a built-in one such as `pocket-scenes`, or a Comet artifact `workspace/name:version`,
+            downloaded if it is not here.
         as_recorded: Whether to take what 0.1.0 took, for pictures that were made from it; see `samples.read_samples`.
 
     Raises:
@@ -143,8 +146,8 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
         Every picture that will be made, and where it is recorded.
 
     Raises:
-        SpecError: The dataset lacks a sample or a mask that the spec needs, a mask vanishes, a stage has no step: all of it is listed; or there is no
-            prompt at all.
+        SpecError: The dataset lacks a sample, a picture or a mask that the spec needs, a mask vanishes, a stage has no step: all of it is listed; or
+            there is no prompt at all.
         ArtifactError: The dataset is not there, or something in it is unfit.
         CheckpointError: The checkpoint is not there, or cannot run here as asked.
         CometError: Comet cannot be used as asked.
@@ -207,12 +210,16 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
 def _edits(
     spec: RunSpec, samples: tuple[Sample, ...], left_out: Collection[tuple[str, str]], defaults: Mapping[str, Any], outline: Outline
 ) -> tuple[Edit, ...]:
-    from sdxl_lab.runs.faults import checked
+    from sdxl_lab.runs.faults import checked, cut_short, no_picture, no_pictures
 
     edits, problems = [], []
+    lacking: dict[str, str] = {}
     for sample in samples:
         for task in spec.tasks:
             if (sample.name, task) in left_out:
+                continue
+            if not sample.suits(task):
+                lacking.setdefault(sample.name, no_picture(sample.name, task))
                 continue
             metadata = sample.tasks.get(task, TaskMetadata())
             words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
@@ -224,8 +231,11 @@ def _edits(
             edit, found = checked(as_it_matters(edit, readings=sample.facts.readings), sample, outline)
             edits.append(edit)
             problems += found
+    problems = [*cut_short(list(lacking.values())), *problems]
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
+    if not edits and not any(sample.suits(task) for sample in samples for task in spec.tasks):
+        raise SpecError([no_pictures(spec.tasks)])
     if not edits:
         raise SpecError(
             [
@@ -240,7 +250,7 @@ def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[
     """Of each picture its own size and the working size."""
     from sdxl_lab.generation.regions import sizes_of
 
-    own = {name: sample.size for name in {edit.sample for edit in edits} for sample in [dataset.sample(name)]}
+    own = {sample.name: sample.size for sample in dataset.samples if sample.size}
     return [sizes_of(edit, own[edit.sample], sizes) for edit in edits]
 
 
