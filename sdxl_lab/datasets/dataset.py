@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sdxl_lab.datasets import notes
 from sdxl_lab.datasets.samples import ArtifactError, Sample, read_samples, tasks_of
 from sdxl_lab.files.digests import digest_of
+from sdxl_lab.wording import few
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +49,13 @@ class Dataset:
         Raises:
             ArtifactError: There is none; the message lists the names there are.
         """
-        for sample in self.samples:
-            if sample.name == name:
-                return sample
-        raise ArtifactError(f"dataset {self.name!r} has no sample {name!r}; it has {', '.join(repr(sample.name) for sample in self.samples)}")
+        if found := self._by_name.get(name):
+            return found
+        raise ArtifactError(f"dataset {self.name!r} has no sample {name!r}; it has {few([repr(sample.name) for sample in self.samples])}")
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Sample]:
+        return {sample.name: sample for sample in self.samples}
 
 
 def opened(folder: Path, name: str, version: str | None = None, *, as_recorded: bool = False) -> Dataset:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+from sdxl_lab import progress
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.metadata import LARGEST_BYTES, ArtifactError, kind_of
 from sdxl_lab.datasets.metadata_fields import WORDS, meant
 from sdxl_lab.datasets.samples import Sample, TaskMetadata, check_name, is_seed, take_name, tasks_from_words, unfit
 from sdxl_lab.files.digests import digest_of_listing
-from sdxl_lab.wording import counted
+from sdxl_lab.wording import counted, few
 
 MOST_PROMPTS = 100_000
 
@@ -29,7 +30,6 @@ prompt,seed
 "a red star on grass, glossy",7"""
 """The least that shows what a .csv file must hold."""
 
-_SHOWN_CELLS = 20
 _NAME_LETTERS = 40
 _NAME_BYTES = 100
 _OTHER_SEPARATORS = {"\t": "tabs", ";": "semicolons"}
@@ -140,8 +140,7 @@ def _records(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _columns(cells: Sequence[str], path: Path) -> list[str]:
-    more = f" and {len(cells) - _SHOWN_CELLS} more" if len(cells) > _SHOWN_CELLS else ""
-    listed = ", ".join(map(kind_of, cells[:_SHOWN_CELLS])) + more
+    listed = few([kind_of(cell) for cell in cells])
     if "prompt" not in cells:
         raise ArtifactError(f"{path} has no column 'prompt'; its first row holds {listed}.{_guess(cells)} T{_ADVICE['.csv'][1:]}")
     if "" in cells:
@@ -207,7 +206,7 @@ def _samples(rows: Sequence[_Row], path: Path) -> tuple[Sample, ...]:
     samples: list[Sample] = []
     problems: list[str] = []
     taken: dict[str, str] = {}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(progress.told(rows, "checking the dataset", unit="sample"), start=1):
         words = TaskMetadata(prompt=row.prompt, negative_prompt=row.negative_prompt or None, seed=int(row.seed) if row.seed else None)
         try:
             name = check_name(row.name or name_of(row.prompt, f"{number:0{width}}"))
@@ -250,8 +249,9 @@ def _words(prompt: str) -> Iterator[str]:
 
 def _is_of_a_word(letter: str) -> bool:
     """Whether it is a letter, a digit, or a sign that belongs to the letter before it, as vowels do in many scripts."""
-    is_sign = unicodedata.category(letter) in ("Mn", "Mc") and not unicodedata.name(letter, "").startswith("VARIATION SELECTOR")
-    return letter.isalnum() or is_sign
+    if letter.isalnum():
+        return True
+    return unicodedata.category(letter) in ("Mn", "Mc") and not unicodedata.name(letter, "").startswith("VARIATION SELECTOR")
 
 
 _READERS: Mapping[str, Callable[[str, Path], list[_Row]]] = {".txt": _lines, ".csv": _table}

@@ -24,7 +24,7 @@ from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
-from sdxl_lab.wording import counted
+from sdxl_lab.wording import counted, few
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -201,9 +201,10 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
     if spec.samples is None:
         return dataset.samples
     names = [sample.name for sample in dataset.samples]
-    unknown = [name for name in spec.samples if name not in names]
+    known = set(names)
+    unknown = [name for name in spec.samples if name not in known]
     if unknown:
-        raise SpecError([f"samples: got {name!r}; dataset {dataset.name} has {', '.join(names)}" for name in unknown])
+        raise SpecError([f"samples: got {name!r}; dataset {dataset.name} has {few(names)}" for name in unknown])
     return tuple(dataset.sample(name) for name in spec.samples)
 
 

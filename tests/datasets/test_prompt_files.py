@@ -229,6 +229,17 @@ def test_every_row_that_cannot_be_used_is_listed(tmp_path):
         read(tmp_path / "p.csv", f"prompt,seed\na,1\n{rows}")
 
 
+def test_as_many_prompts_as_are_allowed_are_read_in_seconds(tmp_path):
+    """
+    A hundred thousand prompts are a dataset, each found by its name, and an error does not list them all.
+    """
+    dataset = read(tmp_path / "p.txt", "".join(f"a star in front of {number} others\n" for number in range(100_000)))
+    assert dataset.notes == ()
+    assert all(dataset.sample(sample.name) is sample for sample in dataset.samples)
+    with pytest.raises(ArtifactError, match=r"and 99950 more$"):
+        dataset.sample("x")
+
+
 def test_a_file_that_cannot_be_read_says_so(tmp_path):
     """
     What is no file, or a link to itself, is an error and not waited for.
