@@ -205,7 +205,7 @@ SOURCES: dict[str, Source] = {
     "folder": FOLDER,
     "built-in": Source(
         written=", ".join(BUILT_IN),
-        advice=" or ".join(BUILT_IN),
+        advice=", ".join(BUILT_IN),
         recognizes=lambda written: written in BUILT_IN,
         bring=_built_in,
         is_known_by_name=True,
