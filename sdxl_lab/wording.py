@@ -1,8 +1,9 @@
-"""Numbers of things, in words that fit; and words of unknown origin, made fit for a terminal."""
+"""Numbers and lists of things, in words that fit; and words of unknown origin, made fit for a terminal."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 UNSEEN = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 """For a pattern: control characters but the line break, other line breaks, and what turns the direction of writing."""
@@ -20,6 +21,20 @@ def counted(number: int, one: str, many: str | None = None) -> str:
         Such as `1 picture`, `0 pictures`, `2 pictures have`.
     """
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def few(words: Sequence[str], most: int = 50) -> str:
+    """List words for a message.
+
+    Args:
+        words: Such as names.
+        most: How many of them are listed.
+
+    Returns:
+        They, with commas between; of more the first, and how many more there are.
+    """
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def printable(text: str) -> str:

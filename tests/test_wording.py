@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import sdxl_lab
-from sdxl_lab.wording import counted
+from sdxl_lab.wording import counted, few
 
 COUNTED = re.compile(r"\{len\([^{}]*\)\} (?:pictures|runs|points|samples|files|folders|seeds|threads|images)\b")
 
@@ -18,6 +18,14 @@ def test_one_is_singular(number, said):
     """
     assert counted(number, "picture has", "pictures have") == said
     assert counted(number, "run") == f"{number} run{'s' * (number != 1)}"
+
+
+def test_a_long_list_is_cut_short():
+    """
+    As many words as fit are listed whole; of more the first ones, and how many there are beyond.
+    """
+    assert few(["a", "b"], 2) == "a, b"
+    assert few(["a", "b", "c", "d"], 2) == "a, b and 2 more"
 
 
 def test_nobody_counts_without_it():

@@ -1,27 +1,30 @@
-"""A dataset: a folder of samples that was opened and checked whole."""
+"""A dataset: samples that were opened and checked whole, most often a folder of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sdxl_lab.datasets import notes
 from sdxl_lab.datasets.samples import ArtifactError, Sample, read_samples, tasks_of
 from sdxl_lab.files.digests import digest_of
+from sdxl_lab.wording import few
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A folder of samples, pinned by the digest of what it held when it was fetched.
+    """Samples, pinned by the digest of what their folder or file held when it was fetched.
 
     Attributes:
-        name: The folder's name, that of a built-in one, an artifact's "workspace/name", or as another source calls it.
+        name: The folder's name, that of a file of prompts, that of a built-in one, an artifact's "workspace/name", or as another source calls it.
         version: An artifact's version; None for a folder.
-        digest: SHA-256 over metadata.json and every picture and mask it names; other files in the folder don't count.
-        folder: Where it lies on this machine.
-        samples: In the order of metadata.json.
+        digest: SHA-256 over metadata.json and every picture and mask it names; other files in the folder don't count. Of a file of prompts,
+            over its content.
+        folder: Where it lies on this machine; of a file of prompts, the file.
+        samples: In the order of metadata.json, or of the prompts.
         extra: Fields beside "samples" in metadata.json, as they were written.
     """
 
@@ -35,8 +38,10 @@ class Dataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of its files before anything is made from them, though it is no fault: one line each."""
-        missing = [(sample.name, task) for sample in self.samples for task in tasks_of(self.samples) if not sample.has_prompt(task)]
-        return (*notes.of_samples(self.samples), *notes.without_prompt(missing))
+        tasks = tasks_of(self.samples)
+        left_out = [(sample, task) for sample in self.samples for task in tasks if not sample.has_prompt(task)]
+        unmade = [(sample, task) for sample in self.samples for task in sample.tasks if sample.has_prompt(task) and not sample.suits(task)]
+        return (*notes.of_samples(self.samples), *notes.without_prompt(left_out), *notes.without_picture(unmade))
 
     def sample(self, name: str) -> Sample:
         """Return the sample of that name.
@@ -44,10 +49,13 @@ class Dataset:
         Raises:
             ArtifactError: There is none; the message lists the names there are.
         """
-        for sample in self.samples:
-            if sample.name == name:
-                return sample
-        raise ArtifactError(f"dataset {self.name!r} has no sample {name!r}; it has {', '.join(repr(sample.name) for sample in self.samples)}")
+        if found := self._by_name.get(name):
+            return found
+        raise ArtifactError(f"dataset {self.name!r} has no sample {name!r}; it has {few([repr(sample.name) for sample in self.samples])}")
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Sample]:
+        return {sample.name: sample for sample in self.samples}
 
 
 def opened(folder: Path, name: str, version: str | None = None, *, as_recorded: bool = False) -> Dataset:
@@ -71,5 +79,5 @@ def opened(folder: Path, name: str, version: str | None = None, *, as_recorded: 
 
 
 def files_of(folder: Path, samples: Sequence[Sample]) -> list[Path]:
-    """Name the files that a dataset is made of, and that its digest covers: metadata.json, and each sample's picture and mask."""
+    """Name the files that a folder's dataset is made of, and that its digest covers: metadata.json, and each sample's picture and mask."""
     return [folder / "metadata.json", *(path for sample in samples for path in (sample.image_path, sample.mask_path) if path)]

@@ -1,8 +1,8 @@
-"""The fields of a dataset's metadata.json: which are read, and which unknown ones were meant to be."""
+"""The fields of a dataset's metadata.json, or columns of a .csv file: which are read, and which unknown ones were meant to be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -83,6 +83,19 @@ def misplaced(written: Mapping[str, Any], valid: tuple[str, ...], task: str = ""
             advice = " A field of your own needs a name less like it" if found.home in valid else ""
             return f"the field {key!r} is not read here. Did you mean {found.home}?{advice}"
     return None
+
+
+def meant(field: str, written: Iterable[str]) -> str | None:
+    """Find what was meant to be a field of ours that is not there.
+
+    Args:
+        field: Such as `prompt`.
+        written: Names that are there.
+
+    Returns:
+        The first that is like the field, or what other tools call it; None if there is none.
+    """
+    return next((key for key in written if any(_resemble(key, name) for name in _Meaning(field, field).names)), None)
 
 
 def _meanings(written: Mapping[str, Any], valid: tuple[str, ...], task: str) -> Iterator[_Meaning]:

@@ -49,19 +49,30 @@ def of_samples(samples: Sequence[Sample], readings: Mapping[str, ImageReading] |
     return (*_about_profiles(samples, read), *gathered({printable(name): lines for name, lines in named.items()}))
 
 
-def without_prompt(pairs: Sequence[tuple[str, str]]) -> list[str]:
+def without_prompt(pairs: Sequence[tuple[Sample, str]]) -> list[str]:
     """Say what is left out for want of words.
 
     Args:
-        pairs: Sample's name and task.
+        pairs: Sample and task. Of a task that needs a picture nothing is said where there is none: words alone would not help.
 
     Returns:
         One line a task.
     """
-    lines = {name: [] for name, _ in pairs}
-    for name, task in pairs:
-        lines[name].append(f"no prompt for {task}, so that is left out; give one in metadata.json, or as hyperparameters.{task}.prompt")
-    return gathered({printable(name): said for name, said in lines.items()})
+    advice = "give one in metadata.json, or as hyperparameters"
+    return _of_pairs([(sample, f"no prompt for {task}, so that is left out; {advice}.{task}.prompt") for sample, task in pairs if sample.suits(task)])
+
+
+def without_picture(pairs: Sequence[tuple[Sample, str]]) -> list[str]:
+    """Say which words of samples nothing can be made of, for want of a picture.
+
+    Args:
+        pairs: Sample and task.
+
+    Returns:
+        One line a task.
+    """
+    advice = 'name its file as "image" in metadata.json'
+    return _of_pairs([(sample, f"words for {task}, which needs a picture, and there is none; {advice}") for sample, task in pairs])
 
 
 def of_sizes(sizes: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> list[str]:
@@ -81,6 +92,13 @@ def of_sizes(sizes: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> list[s
         f"pictures of up to {width}x{height} are edited at {seen_width}x{seen_height}, the checkpoint's working size, and what is painted is scaled "
         f"up {scale:.1f} times, softer than the rest; for sharper ones crop the pictures closer around what is edited"
     ]
+
+
+def _of_pairs(said: Sequence[tuple[Sample, str]]) -> list[str]:
+    lines: dict[str, list[str]] = {}
+    for sample, line in said:
+        lines.setdefault(printable(sample.name), []).append(line)
+    return gathered(lines)
 
 
 def _about_profiles(samples: Sequence[Sample], readings: Mapping[str, ImageReading]) -> list[str]:

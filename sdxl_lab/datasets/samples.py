@@ -1,12 +1,11 @@
-"""The samples of a dataset's folder: its metadata.json read, every picture and mask opened and checked."""
+"""The samples of a dataset's folder: what its metadata.json says of each, every picture and mask that it names opened and checked."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -15,27 +14,18 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from sdxl_lab import progress
-from sdxl_lab.datasets.metadata_fields import TOP_FIELDS, WORDS, misplaced, sample_fields
-from sdxl_lab.errors import LabError
+from sdxl_lab.datasets.metadata import ArtifactError, encodable, kind_of, read_metadata
+from sdxl_lab.datasets.metadata_fields import WORDS, misplaced, sample_fields
 from sdxl_lab.images import mask_checks, masks, pictures
+from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted
 
 _T = TypeVar("_T")
 
-SMALLEST_METADATA = """\
-{"samples": [{"name": "octopus", "image": "images/octopus.png", "mask": "masks/octopus.png",
-              "inpaint": {"prompt": "a red octopus on a beach"}}]}"""
-"""The least that a dataset's metadata.json must hold."""
-
 _UNFIT = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-_METADATA_BYTES = 16 << 20
 _SHOWN_PROBLEMS = 20
-
-
-class ArtifactError(LabError):
-    """A dataset that can't be found, or that isn't as it must be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +47,12 @@ class TaskMetadata:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One picture of a dataset, its mask, and what to do with it.
+    """One picture of a dataset, its mask, and what to do with it; or words alone.
 
     Attributes:
         name: Unique in its dataset and fit to name a folder.
-        image_path: The picture's file.
-        size: Its width and height in pixels, upright.
+        image_path: The picture's file; None is enough for tasks that work from words alone.
+        size: Its width and height in pixels, upright; None without a picture.
         mask_path: The mask's file; None is enough for tasks that need none, such as extending the canvas.
         tasks: By task; one that the metadata doesn't mention is absent.
         extra: Fields that the lab doesn't know, as they were written.
@@ -73,8 +63,8 @@ class Sample:
     """
 
     name: str
-    image_path: Path
-    size: tuple[int, int]
+    image_path: Path | None = None
+    size: tuple[int, int] | None = None
     mask_path: Path | None = None
     tasks: Mapping[str, TaskMetadata] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -87,8 +77,12 @@ class Sample:
         """Whether the metadata says what to paint; the empty text is a prompt."""
         return task in self.tasks and self.tasks[task].prompt is not None
 
-    def image(self, *, color_profile: pictures.ColorProfile = "srgb", background: pictures.Background = "white") -> Image.Image:
-        """Read the picture upright, as 8-bit RGB.
+    def suits(self, task: str) -> bool:
+        """Whether it has the picture that a task needs by its own defaults."""
+        return self.image_path is not None or "image" not in TASKS[task].needs(EditSettings())
+
+    def image(self, *, color_profile: pictures.ColorProfile = "srgb", background: pictures.Background = "white") -> Image.Image | None:
+        """Read the picture upright, as 8-bit RGB; None if the sample has none.
 
         Args:
             color_profile: As in `pictures.rgb`; likewise `background`.
@@ -98,7 +92,7 @@ class Sample:
             ArtifactError: The file can't be read, or has changed since it was fetched.
         """
         read = partial(pictures.rgb, color_profile=color_profile, background=background)
-        return _read(self.image_path, read, self.image_sha256)[0]
+        return None if self.image_path is None else _read(self.image_path, read, self.image_sha256)[0]
 
     def mask(self) -> Image.Image | None:
         """Read the mask upright, mode "L", holding only 0 and 255; None if the sample has none.
@@ -110,9 +104,16 @@ class Sample:
 
 
 def tasks_of(samples: Iterable[Sample]) -> tuple[str, ...]:
-    """The tasks that samples are about: those of which one speaks, and those that a run makes by default."""
-    spoken = {name for sample in samples for name in sample.tasks}
-    return tuple(name for name, task in TASKS.items() if task.is_default or name in spoken)
+    """The tasks that samples are about: those of which one speaks, and of pictures those that a run makes by default."""
+    listed = tuple(samples)
+    spoken = {name for sample in listed for name in sample.tasks}
+    has_pictures = any(sample.image_path for sample in listed)
+    return tuple(name for name, task in TASKS.items() if (task.is_default and has_pictures) or name in spoken)
+
+
+def tasks_from_words() -> tuple[str, ...]:
+    """The tasks that work from words alone: that need nothing else of a sample by their own defaults."""
+    return tuple(name for name, task in TASKS.items() if not task.needs(EditSettings()))
 
 
 def read_samples(folder: Path, *, as_recorded: bool = False) -> tuple[tuple[Sample, ...], dict[str, Any]]:
@@ -128,68 +129,62 @@ def read_samples(folder: Path, *, as_recorded: bool = False) -> tuple[tuple[Samp
     Raises:
         ArtifactError: The layout can't be read, or some of its samples are unfit; all of them are listed.
     """
-    listed, extra = _read_metadata(folder, as_recorded=as_recorded)
+    listed, extra = read_metadata(folder, as_recorded=as_recorded)
     samples: list[Sample] = []
     problems: list[str] = []
     taken: dict[str, str] = {}
     for index, entry in enumerate(progress.told(listed, "checking the dataset", unit="sample")):
         try:
             sample = _read_sample(folder, entry, as_recorded=as_recorded)
-            key = unicodedata.normalize("NFC", sample.name).casefold()
-            if key in taken:
-                raise ArtifactError(
-                    f"the name {sample.name!r} is taken by an earlier sample ({taken[key]!r}; case doesn't count); names must be unique"
-                )
-            taken[key] = sample.name
+            take_name(sample.name, taken)
             samples.append(sample)
         except ArtifactError as error:
             problems.append(f"samples[{index}]{_named(entry)}: {error}")
     if problems:
-        shown = problems[:_SHOWN_PROBLEMS]
-        more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
-        raise ArtifactError(
-            "\n  ".join([f"{len(problems)} of {counted(len(listed), 'sample')} in {folder / 'metadata.json'} can't be used:", *shown, *more])
-        )
+        raise unfit(problems, f"{counted(len(listed), 'sample')} in {folder / 'metadata.json'}")
     return tuple(samples), extra
 
 
-def _read_metadata(folder: Path, *, as_recorded: bool) -> tuple[list[Any], dict[str, Any]]:
-    """Return the entries of "samples", not yet checked, and the other fields."""
-    path = folder / "metadata.json"
-    if not path.is_file():
-        raise _layout_error(f"{folder} has no metadata.json")
-    if path.stat().st_size > _METADATA_BYTES:
-        raise ArtifactError(f"{path} has {path.stat().st_size:,} bytes; at most {_METADATA_BYTES:,} are read: split the dataset")
-    try:
-        metadata = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_without_duplicates)
-    except json.JSONDecodeError as error:
-        raise _layout_error(f"{path} isn't valid JSON: {error}") from None
-    except UnicodeDecodeError as error:
-        raise _layout_error(f"{path} isn't UTF-8 text: {error}") from None
-    except RecursionError:
-        raise _layout_error(f"{path} is nested too deeply") from None
-    except OSError as error:
-        raise ArtifactError(f"{path} can't be read: {error}") from None
-    broken = None if as_recorded else next((where for where, text in _texts(metadata) if not _encodable(text)), None)
-    if broken is not None:
-        raise ArtifactError(f"{path}: {broken} holds half a character, such as \\ud83d without the \\ude00 that makes it an emoji; write both halves")
-    if isinstance(metadata, dict) and not as_recorded and (found := misplaced(metadata, TOP_FIELDS)):
-        raise ArtifactError(f"{path}: {found}")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("samples"), list):
-        found = f"an object with the fields {sorted(metadata)}" if isinstance(metadata, dict) else _kind(metadata)
-        raise _layout_error(f'{path} must hold an object with a list "samples", and holds {found}')
-    if not metadata["samples"]:
-        raise _layout_error(f'{path} has an empty list "samples"')
-    return metadata["samples"], {key: value for key, value in metadata.items() if key != "samples"}
+def take_name(name: str, taken: dict[str, str]) -> None:
+    """Add a sample's name to those that are taken, by what case and accents written otherwise leave of them.
+
+    Raises:
+        ArtifactError: It is taken.
+    """
+    key = unicodedata.normalize("NFC", name).casefold()
+    if key in taken:
+        raise ArtifactError(f"the name {name!r} is taken by an earlier sample ({taken[key]!r}; case doesn't count); names must be unique")
+    taken[key] = name
+
+
+def unfit(problems: Sequence[str], of: str) -> ArtifactError:
+    """List what is wrong with a dataset, shortened where that is much.
+
+    Args:
+        problems: One line each.
+        of: How many there are of what, and where: `40 samples in sea/metadata.json`.
+    """
+    shown = problems[:_SHOWN_PROBLEMS]
+    more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
+    return ArtifactError("\n  ".join([f"{len(problems)} of {of} can't be used:", *shown, *more]))
 
 
 def _read_sample(folder: Path, entry: object, *, as_recorded: bool) -> Sample:
     if not isinstance(entry, dict):
-        raise ArtifactError(f'a sample must be an object with at least "name" and "image", got {_kind(entry)}')
+        raise ArtifactError(f'a sample must be an object with at least "name", and "image" unless it is words alone, got {kind_of(entry)}')
     if not as_recorded and (found := misplaced(entry, sample_fields())):
         raise ArtifactError(found)
-    name = _check_name(entry.get("name"))
-    image_path = _resolve_inside(folder, entry.get("image"), "image")
+    name = check_name(entry.get("name"))
+    tasks = {task: _read_task(entry[task], task, as_recorded=as_recorded) for task in TASKS if task in entry}
+    extra = {key: value for key, value in entry.items() if key not in sample_fields()}
+    if entry.get("image") is None:
+        if entry.get("mask") is not None:
+            raise ArtifactError(
+                f'"mask" is {kind_of(entry["mask"])} and "image" is left out, but a mask needs its picture: "image" must be the path of a file, '
+                "relative to the dataset's folder; without a picture leave out the mask, too"
+            )
+        return Sample(name=name, tasks=tasks, extra=extra)
+    image_path = _resolve_inside(folder, entry["image"], "image")
     (image, facts), image_sha256 = _read(image_path, _with_facts)
     mask_path = mask_check = mask_sha256 = None
     if entry.get("mask") is not None:
@@ -197,13 +192,12 @@ def _read_sample(folder: Path, entry: object, *, as_recorded: bool) -> Sample:
         mask_check, mask_sha256 = _read(mask_path, partial(_check_mask, image=image, path=mask_path, as_recorded=as_recorded))
         if mask_sha256 == image_sha256 and not as_recorded:
             raise ArtifactError(f'"image" and "mask" are the same picture, {mask_path.name}; name the mask\'s own file, where white marks the object')
-    tasks = {task: _read_task(entry[task], task, as_recorded=as_recorded) for task in TASKS if task in entry}
     return Sample(
         name=name,
         image_path=image_path,
         mask_path=mask_path,
         tasks=tasks,
-        extra={key: value for key, value in entry.items() if key not in sample_fields()},
+        extra=extra,
         image_sha256=image_sha256,
         mask_sha256=mask_sha256,
         facts=facts,
@@ -212,12 +206,17 @@ def _read_sample(folder: Path, entry: object, *, as_recorded: bool) -> Sample:
     )
 
 
-def _check_name(name: object) -> str:
+def check_name(name: object) -> str:
+    """Make sure that a sample's name is fit to name a folder, on every system.
+
+    Raises:
+        ArtifactError: It is not.
+    """
     if not isinstance(name, str):
-        raise ArtifactError(f'"name" must be a string, got {_kind(name)}')
+        raise ArtifactError(f'"name" must be a string, got {kind_of(name)}')
     if not name or len(name.encode("utf-8", "replace")) > 100:
         raise ArtifactError(f'"name" must have 1 to 100 bytes, got {len(name.encode("utf-8", "replace"))}')
-    if _UNFIT.search(name) or name.startswith(".") or name != name.strip() or name.endswith(".") or _RESERVED.fullmatch(name) or not _encodable(name):
+    if _UNFIT.search(name) or name.startswith(".") or name != name.strip() or name.endswith(".") or _RESERVED.fullmatch(name) or not encodable(name):
         raise ArtifactError(f"the name {name!r} can't name a folder on every system; use letters, digits, '-', '_' and '.' inside, as in 'octopus-2'")
     return name
 
@@ -225,7 +224,7 @@ def _check_name(name: object) -> str:
 def _resolve_inside(folder: Path, written: object, key: str) -> Path:
     """Return the file that metadata.json names, after making sure that it lies in the folder, links resolved."""
     if not isinstance(written, str) or not written:
-        raise ArtifactError(f'"{key}" must be the path of a file, relative to the dataset\'s folder, got {_kind(written)}')
+        raise ArtifactError(f'"{key}" must be the path of a file, relative to the dataset\'s folder, got {kind_of(written)}')
     if "\\" in written or "\x00" in written:
         raise ArtifactError(f'"{key}" is {written!r}; separate folders with "/"')
     if PurePosixPath(written).is_absolute() or written.startswith("~") or re.match(r"[A-Za-z]:", written):
@@ -245,17 +244,22 @@ def _resolve_inside(folder: Path, written: object, key: str) -> Path:
 
 def _read_task(written: object, task: str, *, as_recorded: bool) -> TaskMetadata:
     if not isinstance(written, dict):
-        raise ArtifactError(f'"{task}" must be an object such as {{"prompt": "a red octopus", "seed": 7}}, got {_kind(written)}')
+        raise ArtifactError(f'"{task}" must be an object such as {{"prompt": "a red octopus", "seed": 7}}, got {kind_of(written)}')
     if not as_recorded and (found := misplaced(written, WORDS, task)):
         raise ArtifactError(f'"{task}": {found}')
     prompt, negative_prompt, seed = (written.get(key) for key in WORDS)
     for key, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
         if text is not None and not isinstance(text, str):
-            raise ArtifactError(f'"{task}.{key}" must be a string, got {_kind(text)}')
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**64):
-        raise ArtifactError(f'"{task}.seed" must be an integer from -2**63 to 2**64 - 1, as torch takes it, got {_kind(seed)}')
+            raise ArtifactError(f'"{task}.{key}" must be a string, got {kind_of(text)}')
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not is_seed(seed)):
+        raise ArtifactError(f'"{task}.seed" must be an integer from -2**63 to 2**64 - 1, as torch takes it, got {kind_of(seed)}')
     extra = {key: value for key, value in written.items() if key not in WORDS}
     return TaskMetadata(prompt=prompt, negative_prompt=negative_prompt, seed=seed, extra=extra)
+
+
+def is_seed(number: int) -> bool:
+    """Whether torch takes it as a seed."""
+    return -(2**63) <= number < 2**64
 
 
 def _check_mask(mask: Image.Image, image: Image.Image, path: Path, *, as_recorded: bool) -> mask_checks.Checked | None:
@@ -295,48 +299,6 @@ def _read_file(path: Path, expected: str | None) -> tuple[bytes, str]:
     return content, sha256
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ArtifactError(f"metadata.json names the field {next(key for key in keys if keys.count(key) > 1)!r} twice in one object; keep one")
-    return fields
-
-
-def _texts(metadata: Any) -> Iterator[tuple[str, str]]:
-    """Every text in a value of JSON, with its path, such as `samples[0].inpaint.prompt`."""
-    left = [("", metadata)]
-    while left:
-        path, value = left.pop()
-        if isinstance(value, str):
-            yield path, value
-        elif isinstance(value, dict):
-            left += [(f"{path}.{key}".lstrip("."), below) for key, below in value.items()]
-            left += [(f"the name of a field of {path or 'the whole'}", key) for key in value]
-        elif isinstance(value, list):
-            left += [(f"{path}[{index}]", below) for index, below in enumerate(value)]
-
-
-def _layout_error(what: str) -> ArtifactError:
-    return ArtifactError(f"{what}. The smallest metadata.json that works, beside the files it names:\n\n{SMALLEST_METADATA}")
-
-
-def _encodable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _named(entry: object) -> str:
     name = entry.get("name") if isinstance(entry, dict) else None
     return f" {name!r}" if isinstance(name, str) and len(name) <= 100 else ""
-
-
-def _kind(value: object) -> str:
-    """Describe a JSON value for a message, shortened."""
-    if value is None:
-        return "nothing"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from sdxl_lab import comet
+from sdxl_lab.datasets import prompt_files
 from sdxl_lab.datasets.dataset import Dataset, files_of, opened
-from sdxl_lab.datasets.samples import ArtifactError
+from sdxl_lab.datasets.samples import ArtifactError, tasks_from_words
 from sdxl_lab.files.places import misread
+from sdxl_lab.tasks import TASKS
 
-BUILT_IN = ("pocket-scenes", "pocket-forty")
-"""Datasets that come with the lab: five scenes to look at, and forty for an answer that chance does not give."""
+BUILT_IN = ("pocket-scenes", "pocket-forty", "pocket-prompts")
+"""Datasets that come with the lab: five scenes to look at, forty for an answer that chance does not give, and prompts without pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,7 @@ class Source:
             `as_recorded`), the dataset. Raises `ArtifactError`, or its own `LabError`.
         is_known_by_name: Whether a dataset's name in a record is what this source brings it by, without following a path and without a
             download. Then `reproduce` asks for it by name, although the picture may be a stranger's.
+        is_path: Whether its datasets are written as paths, which mean another place to a process that works in another folder.
     """
 
     written: str
@@ -38,15 +42,16 @@ class Source:
     kind: str = ""
     advice: str = ""
     is_known_by_name: bool = False
+    is_path: bool = False
 
 
 def fetch(source: str | Path, *, datasets_folder: Path = Path("artifacts/datasets"), as_recorded: bool = False) -> Dataset:
     """Find a dataset, and open and check everything in it.
 
     Args:
-        source: What one of `SOURCES` recognizes: a folder with a metadata.json; one of `BUILT_IN`, the datasets that come with the lab; or
-            "workspace/name:version", a Comet artifact. An alias in place of the version, or none for the newest, is resolved by Comet; the
-            dataset has the real version.
+        source: What one of `SOURCES` recognizes: a folder with a metadata.json; a .txt or .csv file of prompts; one of `BUILT_IN`, the datasets
+            that come with the lab; or "workspace/name:version", a Comet artifact. An alias in place of the version, or none for the newest, is
+            resolved by Comet; the dataset has the real version.
         datasets_folder: Where artifacts lie, as `workspace/name/version`. One that isn't there is downloaded.
         as_recorded: As in `read_samples`.
 
@@ -69,12 +74,12 @@ def source_of(written: str | Path) -> Source | None:
 
 
 def allowed() -> str:
-    """Say what a dataset may be, in one line: `a folder, pocket-scenes, pocket-forty, or workspace/name:version`."""
+    """Say what a dataset may be, in one line: `a folder, pocket-scenes, ..., or a .txt or .csv file of prompts`."""
     return _listed([source.written for source in SOURCES.values()])
 
 
 def described() -> str:
-    """Say the same as a sentence begins, and what each is called: `A folder, pocket-scenes, pocket-forty, or a Comet artifact ...`."""
+    """Say the same as a sentence begins, and what each is called: `A folder, ..., a Comet artifact workspace/name:version, or ...`."""
     words = _listed([f"{source.kind} {source.written}".strip() for source in SOURCES.values()])
     return words[0].upper() + words[1:]
 
@@ -114,12 +119,24 @@ def publish(folder: Path, name: str) -> str:
         raise ArtifactError(
             f"got {name!r} to publish as; allowed is 'workspace/name', in letters, digits, '-', '_' and '.': Comet numbers the version"
         )
+    if folder.is_file() and prompt_files.is_prompt_file(folder):
+        raise ArtifactError(
+            f"{folder} is a file of prompts, and what is published is a folder; make one, and put a metadata.json into it that holds the prompts:"
+            f"\n\n{_metadata_of(prompt_files.opened(folder))}"
+        )
     if not folder.is_dir():
         raise ArtifactError(f"{folder} is no folder; give one that holds a metadata.json and what it names")
     dataset = opened(folder, folder.resolve().name)
     paths = [path.relative_to(folder).as_posix() for path in files_of(folder, dataset.samples)]
     published = comet.publish(folder, list(dict.fromkeys(paths)), reference, samples=len(dataset.samples), digest=dataset.digest)
     return str(published)
+
+
+def _metadata_of(prompts: Dataset) -> str:
+    """How the first of a file's prompts is written in a metadata.json."""
+    sample, task = prompts.samples[0], next(iter((*tasks_from_words(), *TASKS)))
+    prompt = sample.tasks[task].prompt if sample.has_prompt(task) else "a red star"
+    return json.dumps({"samples": [{"name": sample.name, task: {"prompt": prompt}}]}, ensure_ascii=False)
 
 
 def _unknown(written: str) -> str:
@@ -141,6 +158,16 @@ def _is_folder(written: str | Path) -> bool:
 def _folder(written: str | Path, datasets_folder: Path, opened: Callable[..., Dataset]) -> Dataset:
     folder = Path(written).expanduser()
     return opened(folder, folder.resolve().name)
+
+
+def _is_prompt_file(written: str | Path) -> bool:
+    if not prompt_files.is_prompt_file(written) or misread(str(written), "dataset") is not None:
+        return False
+    return not Path(written).expanduser().is_dir()
+
+
+def _prompt_file(written: str | Path, datasets_folder: Path, opened: Callable[..., Dataset]) -> Dataset:
+    return prompt_files.opened(Path(written).expanduser())
 
 
 def _built_in(written: str | Path, datasets_folder: Path, opened: Callable[..., Dataset]) -> Dataset:
@@ -172,13 +199,13 @@ def _artifact(written: str | Path, datasets_folder: Path, opened: Callable[..., 
     return dataset
 
 
-FOLDER = Source(written="a folder", advice="a folder that holds a metadata.json", recognizes=_is_folder, bring=_folder)
+FOLDER = Source(written="a folder", advice="a folder that holds a metadata.json", recognizes=_is_folder, bring=_folder, is_path=True)
 
 SOURCES: dict[str, Source] = {
     "folder": FOLDER,
     "built-in": Source(
         written=", ".join(BUILT_IN),
-        advice=" or ".join(BUILT_IN),
+        advice=", ".join(BUILT_IN),
         recognizes=lambda written: written in BUILT_IN,
         bring=_built_in,
         is_known_by_name=True,
@@ -190,5 +217,7 @@ SOURCES: dict[str, Source] = {
         recognizes=_is_artifact,
         bring=_artifact,
     ),
+    # Asked before Comet: `prompts/sea.txt`, where there is none, is no artifact either.
+    "prompts": Source(written="a .txt or .csv file of prompts", recognizes=_is_prompt_file, bring=_prompt_file, is_path=True),
 }
 """Name to source, in the order in which messages list them. Register one more by `SOURCES[name] = Source(...)`: it is asked before these."""

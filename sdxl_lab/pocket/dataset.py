@@ -1,4 +1,4 @@
-"""The built-in datasets, written by `python -m sdxl_lab.pocket.dataset`: `pocket-scenes` for a look, `pocket-forty` for an answer."""
+"""The built-in datasets, written by `python -m sdxl_lab.pocket.dataset`: scenes for a look, forty for an answer, prompts without pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdxl_lab.pocket.world import SIZE_PX, Scene, caption, draw, object_mask, sample_scene
+from sdxl_lab.pocket.world import COLOURS, PLACES, SHAPES, SIZE_PX, Scene, caption, draw, object_mask, sample_scene
 
 FOLDER = Path(__file__).parent / "datasets"
 FIRST_SEED = 6_000_000
@@ -38,20 +38,41 @@ class Edited:
         """The sample's entry of metadata.json, with the color, shape and background that each edit asks for."""
         colour, shape = self.inpaint
         wanted = {"inpaint": replace(self.scene, colour=colour, shape=shape), "outpaint": replace(self.scene, background=self.outpaint)}
-        tasks = {
-            task: {
-                "prompt": caption(scene),
-                "negative_prompt": None,
-                "seed": seed,
-                "expected": {"colour": scene.colour, "shape": scene.shape, "background": scene.background},
-            }
-            for (task, scene), seed in zip(wanted.items(), self.seeds, strict=True)
-        }
+        tasks = {task: _asked(scene, seed) for (task, scene), seed in zip(wanted.items(), self.seeds, strict=True)}
         return {"name": self.name, "image": f"images/{self.name}.png", "mask": f"masks/{self.name}.png", **tasks}
 
-    def pictures(self) -> tuple[Image.Image, Image.Image]:
-        """The picture, and its object's mask, which holds only 0 and 255."""
-        return draw(self.scene), object_mask(self.scene).point(lambda level: 255 * (level >= 128))
+    def pictures(self) -> dict[str, Image.Image]:
+        """The picture, and its object's mask, which holds only 0 and 255, by the folder that they belong to."""
+        return {"images": draw(self.scene), "masks": object_mask(self.scene).point(lambda level: 255 * (level >= 128))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A scene that is asked for in words alone.
+
+    Attributes:
+        name: The sample's.
+        scene: Its color, shape and background are asked for.
+        seed: Of the picture.
+    """
+
+    name: str
+    scene: Scene
+    seed: int
+
+    def metadata(self) -> dict:
+        """The sample's entry of metadata.json."""
+        return {"name": self.name, "text_to_image": _asked(self.scene, self.seed)}
+
+    def pictures(self) -> dict[str, Image.Image]:
+        """None."""
+        return {}
+
+
+def _asked(scene: Scene, seed: int) -> dict:
+    """What metadata.json says of one task: the words, and the color, shape and background that they ask for."""
+    expected = {"colour": scene.colour, "shape": scene.shape, "background": scene.background}
+    return {"prompt": caption(scene), "negative_prompt": None, "seed": seed, "expected": expected}
 
 
 def five() -> tuple[Edited, ...]:
@@ -103,17 +124,29 @@ def forty() -> tuple[Edited, ...]:
     return tuple(edited)
 
 
-def write(samples: Sequence[Edited], folder: Path) -> None:
+def prompts() -> tuple[Described, ...]:
+    """Twenty-four scenes: each color, shape and background, no two of them together twice, and no pair that training never saw."""
+    colours, shapes, places = list(COLOURS), list(SHAPES), list(PLACES)
+    described = []
+    for number in range(24):
+        # Found by trying small factors: these meet what is said above.
+        colour, shape, background = colours[number % 9], shapes[5 * number % 8], places[(number + number // 8) % 8]
+        scene = replace(sample_scene(FIRST_SEED), colour=colour, shape=shape, background=background)
+        described.append(Described(name=f"{number + 1:02}-{colour}-{shape}", scene=scene, seed=number))
+    return tuple(described)
+
+
+def write(samples: Sequence[Edited | Described], folder: Path) -> None:
     """Write a dataset.
 
     Args:
         samples: What it holds.
-        folder: Gets `images/`, `masks/` and `metadata.json`.
+        folder: Gets `metadata.json`, and `images/` and `masks/` where samples have them.
     """
-    for kind in ("images", "masks"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for sample in samples:
-        for kind, picture in zip(("images", "masks"), sample.pictures(), strict=True):
+        for kind, picture in sample.pictures().items():
+            (folder / kind).mkdir(exist_ok=True)
             picture.save(folder / kind / f"{sample.name}.png")
     (folder / "metadata.json").write_text(json.dumps({"samples": [sample.metadata() for sample in samples]}, indent=2) + "\n")
 
@@ -121,3 +154,4 @@ def write(samples: Sequence[Edited], folder: Path) -> None:
 if __name__ == "__main__":
     write(five(), FOLDER / "pocket-scenes")
     write(forty(), FOLDER / "pocket-forty")
+    write(prompts(), FOLDER / "pocket-prompts")

@@ -1,14 +1,15 @@
-"""What of a planned picture cannot be made, found before anything runs: its mask, its steps, its refiner. Loads no weights."""
+"""What of a planned picture cannot be made, found before anything runs: its image, its mask, its steps, its refiner. Loads no weights."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from sdxl_lab.checkpoints.loading import Outline, Sizes
-from sdxl_lab.datasets.samples import Sample
+from sdxl_lab.datasets.samples import Sample, tasks_from_words
 from sdxl_lab.generation import trajectory
 from sdxl_lab.generation.inputs import unfit_base
 from sdxl_lab.generation.regions import placing, require_cells, settled
@@ -20,6 +21,9 @@ from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import as_it_matters
 from sdxl_lab.tasks import TASKS, Task
+
+_SHOWN = 20
+"""Of lines that say the same of as many samples."""
 
 
 def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[str]]:
@@ -37,16 +41,44 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[st
         ArtifactError: The mask has changed since it was fetched.
     """
     problems = [line for line in (_of_the_base(edit, outline), _of_the_refiner(edit, outline), _of_the_steps(edit, outline)) if line]
-    if TASKS[edit.task].area is None:
+    task, needed = TASKS[edit.task], TASKS[edit.task].needs(edit.settings)
+    if "image" in needed and sample.size is None:
+        return edit, [*problems, no_picture(sample.name, edit.task)]
+    if task.area is None:
         return edit, problems
-    needs_mask = "mask" in TASKS[edit.task].needs(edit.settings)
+    assert sample.size is not None  # what repaints a part needs a picture
+    needs_mask = "mask" in needed
     if needs_mask and sample.mask_path is None:
         missing = f"tasks: sample {sample.name} has no mask, and {edit.task} needs one; add it to metadata.json, or outpaint with mode canvas"
         return edit, [*problems, missing]
+    if sample.size is None:
+        return edit, problems
     mask_file = (sample.mask_path, sample.mask_sha256) if needs_mask and sample.mask_path else None
     asked: Any = placing(edit.settings)  # frozen, so that it can be hashed
     has_specks, fault = _of_the_mask(edit.sample, TASKS[edit.task], mask_file, sample.size, asked, outline.sizes)
     return as_it_matters(edit, has_specks=has_specks), problems + ([f"hyperparameters.mask: {fault}"] if fault else [])
+
+
+def no_picture(sample: str, task: str) -> str:
+    """Say that a sample lacks the picture that a task needs, and what to do."""
+    return f'tasks: sample {sample} has no picture, and {task} needs one; name its file as "image" in metadata.json{_from_words()}'
+
+
+def no_pictures(tasks: Sequence[str]) -> str:
+    """Say that no sample has the picture that each of a run's tasks needs, and what to do."""
+    need = "needs" if len(tasks) == 1 else "need"
+    return f"tasks: none of the samples asked for has a picture, and {' and '.join(tasks)} {need} one; take samples with pictures{_from_words()}"
+
+
+def cut_short(lines: Sequence[str]) -> list[str]:
+    """As many lines as a person reads, and how many more there are; each is of another sample, and they start alike."""
+    more = len(lines) - _SHOWN
+    return [*lines[:_SHOWN], *([f"tasks: ... and {more} more samples without a picture"] if more > 0 else [])]
+
+
+def _from_words() -> str:
+    tasks = tasks_from_words()
+    return f", or take a task that works from words alone ({', '.join(tasks)})" if tasks else ""
 
 
 def window_of(edit: Edit, outline: Outline) -> Window:

@@ -153,8 +153,14 @@ def _inputs(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> t
     """The image and the mask that the picture was made from; nothing is looked for where words were enough."""
     if not TASKS[stamp.edit.task].needs_image:
         return None, None
-    sample = _dataset(stamp, picture, given, fetch=fetch).sample(stamp.edit.sample)
-    return sample.image(**stamp.edit.settings.image.model_dump()), sample.mask()
+    source = _dataset(stamp, picture, given, fetch=fetch)
+    sample = source.sample(stamp.edit.sample)
+    image = sample.image(**stamp.edit.settings.image.model_dump())
+    if image is None:
+        raise ReproduceError(
+            f"sample {printable(sample.name)} of dataset {source.name} has no picture, and {stamp.edit.task} needs one: the description was changed"
+        )
+    return image, sample.mask()
 
 
 def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> Dataset:

@@ -24,7 +24,7 @@ from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
-from sdxl_lab.wording import counted
+from sdxl_lab.wording import counted, few
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -69,7 +69,8 @@ class Resolved:
         """What is to be said of the files of the samples that are edited, read as the run reads them, of their sizes, and of what is left out."""
         files = notes.of_samples(self.samples, {edit.sample: edit.settings.image for edit in self.spec.edits})
         sizes = _sizes(self.dataset, self.spec.edits, self.sizes)
-        return (*files, *notes.of_sizes(sizes), *notes.without_prompt(self.left_out))
+        samples = {sample.name: sample for sample in self.dataset.samples}
+        return (*files, *notes.of_sizes(sizes), *notes.without_prompt([(samples[name], task) for name, task in self.left_out]))
 
     @property
     def picture_sizes(self) -> tuple[tuple[int, int], ...]:
@@ -84,15 +85,15 @@ class Resolved:
     def inputs(self) -> dict[str, Image.Image]:
         """The pictures as they are read: sample's name to an upright RGB image, of those that a task needs."""
         readings = {edit.sample: edit.settings.image for edit in self.spec.edits if TASKS[edit.task].needs_image}
-        return {name: self.dataset.sample(name).image(**reading.model_dump()) for name, reading in readings.items()}
+        read = {name: self.dataset.sample(name).image(**reading.model_dump()) for name, reading in readings.items()}
+        return {name: image for name, image in read.items() if image is not None}
 
     def masks(self) -> dict[str, Image.Image]:
         """The regions to be repainted, whatever the seed: "sample task" to a mask, white where it is repainted; not of tasks that make all."""
         from sdxl_lab.generation.regions import regions
 
-        edits = [edit for edit in self.spec.edits if TASKS[edit.task].area]
-        samples = {sample.name: (sample.size, sample.mask()) for sample in self.samples}
-        first = [edit for edit in edits if self.spec.ordinals[edit.key] == 0]
+        first = [edit for edit in self.spec.edits if TASKS[edit.task].area and self.spec.ordinals[edit.key] == 0]
+        samples = {sample.name: (sample.size, sample.mask()) for sample in self.samples if sample.size}
         return {self.spec.title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in first}
 
     @property
@@ -110,7 +111,8 @@ def fetch(dataset: str, *, as_recorded: bool = False) -> Dataset:
     """Find a dataset and check all of it; artifacts lie in the lab's own `artifacts/datasets`.
 
     Args:
-        dataset: A folder, a built-in one such as `pocket-scenes`, or a Comet artifact `workspace/name:version`, downloaded if it is not here.
+        dataset: A folder, a .txt or .csv file of prompts, a built-in one such as `pocket-scenes`, or a Comet artifact `workspace/name:version`,
+            downloaded if it is not here.
         as_recorded: Whether to take what 0.1.0 took, for pictures that were made from it; see `samples.read_samples`.
 
     Raises:
@@ -146,8 +148,8 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
         Every picture that will be made, and where it is recorded.
 
     Raises:
-        SpecError: The dataset lacks a sample or a mask that the spec needs, a mask vanishes, a stage has no step: all of it is listed; or there is no
-            prompt at all.
+        SpecError: The dataset lacks a sample, a picture or a mask that the spec needs, a mask vanishes, a stage has no step: all of it is listed; or
+            there is no prompt at all.
         ArtifactError: The dataset is not there, or something in it is unfit.
         CheckpointError: The checkpoint is not there, or cannot run here as asked.
         CometError: Comet cannot be used as asked.
@@ -202,21 +204,26 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
     if spec.samples is None:
         return dataset.samples
     names = [sample.name for sample in dataset.samples]
-    unknown = [name for name in spec.samples if name not in names]
+    known = set(names)
+    unknown = [name for name in spec.samples if name not in known]
     if unknown:
-        raise SpecError([f"samples: got {name!r}; dataset {dataset.name} has {', '.join(names)}" for name in unknown])
+        raise SpecError([f"samples: got {name!r}; dataset {dataset.name} has {few(names)}" for name in unknown])
     return tuple(dataset.sample(name) for name in spec.samples)
 
 
 def _edits(
     spec: RunSpec, samples: tuple[Sample, ...], left_out: Collection[tuple[str, str]], defaults: Mapping[str, Mapping[str, Any]], outline: Outline
 ) -> tuple[Edit, ...]:
-    from sdxl_lab.runs.faults import checked
+    from sdxl_lab.runs.faults import checked, cut_short, no_picture, no_pictures
 
     edits, problems = [], []
+    lacking: dict[str, str] = {}
     for sample in samples:
         for task in spec.tasks:
             if (sample.name, task) in left_out:
+                continue
+            if not sample.suits(task):
+                lacking.setdefault(sample.name, no_picture(sample.name, task))
                 continue
             metadata = sample.tasks.get(task, TaskMetadata())
             words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
@@ -229,8 +236,11 @@ def _edits(
                 edit, found = checked(as_it_matters(edit, readings=sample.facts.readings), sample, outline)
                 edits.append(edit)
                 problems += found
+    problems = [*cut_short(list(lacking.values())), *problems]
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
+    if not edits and not any(sample.suits(task) for sample in samples for task in spec.tasks):
+        raise SpecError([no_pictures(spec.tasks)])
     if not edits:
         raise SpecError(
             [
@@ -245,7 +255,7 @@ def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[
     """Of each picture its own size and the working size."""
     from sdxl_lab.generation.regions import sizes_of
 
-    own = {name: sample.size for name in {edit.sample for edit in edits} for sample in [dataset.sample(name)]}
+    own = {sample.name: sample.size for sample in dataset.samples}
     return [sizes_of(edit, own[edit.sample], sizes) for edit in edits]
 
 

@@ -108,7 +108,8 @@ class RunSpec(Settings):
 
     Attributes:
         name: The run's name, for people; the start of its folder's name.
-        dataset: A folder, the built-in `pocket-scenes` or `pocket-forty`, or `workspace/name:version`; whatever a source of datasets recognizes.
+        dataset: A folder, a file of prompts, a built-in one such as `pocket-scenes`, or `workspace/name:version`; whatever a source of datasets
+            recognizes.
         checkpoint: One of `families.names()`, such as `sdxl`, a folder, a hub id or a .safetensors file.
         samples: Names of the samples to edit, or None for all.
         tasks: What is done with each.

@@ -158,6 +158,7 @@ class _Resolver:
                 return seen(edit, None, None, sizes).pixels
             sample = dataset.sample(edit.sample)
             image = sample.image(**settings.image.model_dump())
+            assert image is not None  # resolving found what the task needs
             found = regions(edit, image.size, sample.mask(), sizes) if task.area else None
             return seen(edit, as_edited(edit, image), found, sizes).pixels
 
@@ -174,9 +175,10 @@ def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str,
     paths = {"runs_folder": str(Path(resolved.spec.runs_folder).absolute())}
     for name in ("dataset", "checkpoint"):
         written = getattr(resolved.spec, name)  # an alias of an artifact is a version by now
-        named = sources.source_of(written) is not sources.FOLDER if name == "dataset" else families.named(written) is not None
+        source = sources.source_of(written)
+        is_path = source is not None and source.is_path if name == "dataset" else families.named(written) is None
         local = Path(written).expanduser()
-        paths[name] = str(local.absolute()) if not named and local.exists() else written
+        paths[name] = str(local.absolute()) if is_path and local.exists() else written
     compute = {"dtype": resolved.dtype, "threads": resolved.threads}
     return merge(parameters, paths | {"hyperparameters": {"compute": compute}})
 

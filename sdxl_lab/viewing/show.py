@@ -34,23 +34,30 @@ class ShowError(LabError):
 def print_dataset(dataset: Dataset, console: Console | None = None) -> None:
     """Print what a dataset holds: one row a sample, its size, how much of it the mask covers, prompts and seeds; then what is to be said of it.
 
+    Size and mask have columns where some sample has a picture.
+
     Args:
         dataset: A fetched dataset.
         console: Where to print; the terminal when left out.
     """
     console = console or Console()
     tasks = tasks_of(dataset.samples)
-    table = Table("sample", "size", "mask", *tasks)
+    has_pictures = any(sample.size for sample in dataset.samples)
+    table = Table("sample", *(("size", "mask") if has_pictures else ()), *tasks)
     for sample in dataset.samples:
-        width, height = sample.size
-        share = percent(sample.mask_check.share) if sample.mask_check else "none"
         words = [_words(sample, task) for task in tasks]
-        table.add_row(*(Text(printable(cell)) for cell in (sample.name, f"{width}x{height}", share, *words)))
+        table.add_row(*(Text(printable(cell)) for cell in (sample.name, *(_picture(sample) if has_pictures else ()), *words)))
     console.print(table)
     for note in dataset.notes:
         console.print(Text(printable(note)), soft_wrap=True)
     version = f":{dataset.version}" if dataset.version else ""
-    _print_lines(console, {"dataset": f"{dataset.name}{version}", "folder": str(dataset.folder), "digest": dataset.digest})
+    place = "file" if dataset.folder.is_file() else "folder"
+    _print_lines(console, {"dataset": f"{dataset.name}{version}", place: str(dataset.folder), "digest": dataset.digest})
+
+
+def _picture(sample: Sample) -> tuple[str, str]:
+    size = "none" if sample.size is None else "x".join(map(str, sample.size))
+    return size, percent(sample.mask_check.share) if sample.mask_check else "none"
 
 
 def _words(sample: Sample, task: str) -> str:

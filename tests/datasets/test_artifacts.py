@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sdxl_lab.datasets.metadata import SMALLEST_METADATA, ArtifactError
 from sdxl_lab.datasets.metadata_fields import WORDS, misplaced, sample_fields
-from sdxl_lab.datasets.samples import SMALLEST_METADATA, ArtifactError
 from sdxl_lab.datasets.sources import fetch
 
 SMALLEST = json.loads(SMALLEST_METADATA)

@@ -126,6 +126,7 @@ def test_only_what_the_dataset_asks_of_the_object_is_judged():
     """
     sample = fetch("pocket-scenes").sample("red-circle")
     image, mask = sample.image(), sample.mask()
+    assert image is not None
     assert mask is not None
     blue = Image.composite(Image.new("RGB", image.size, (30, 60, 220)), image, mask)
 

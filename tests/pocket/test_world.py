@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sdxl_lab.datasets.sources import fetch
 from sdxl_lab.pocket import dataset
 from sdxl_lab.pocket.training.examples import example
 from sdxl_lab.pocket.world import COLOURS, HELD_OUT, PLACES, SHAPES, caption, draw, object_mask, sample_scene
+from sdxl_lab.tasks import TASKS
+from tests.support.words_alone import words_task
 
 SEEDS = range(12)
 
 
-@pytest.mark.parametrize(("name", "samples"), [("pocket-scenes", dataset.five), ("pocket-forty", dataset.forty)])
+@pytest.mark.parametrize(("name", "samples"), [("pocket-scenes", dataset.five), ("pocket-forty", dataset.forty), ("pocket-prompts", dataset.prompts)])
 def test_the_world_still_draws_the_built_in_datasets(tmp_path, name, samples):
     """
     The committed pictures, masks and metadata are what the world draws today, pixel by pixel, and there is nothing else.
@@ -42,6 +47,44 @@ def test_each_edit_of_the_forty_asks_for_something_else():
         assert scene.colour != asked["colour"]
         assert scene.shape != asked["shape"]
         assert scene.background == asked["background"] != sample.outpaint
+
+
+@pytest.fixture
+def text_to_image(monkeypatch) -> None:
+    """The task of that name, or one in its place."""
+    monkeypatch.setitem(TASKS, "text_to_image", TASKS.get("text_to_image", words_task("text_to_image")))
+
+
+def test_the_prompts_ask_for_all_that_the_world_has(text_to_image):
+    """
+    Twenty-four samples ask in the world's words for each color, shape and background, no two together twice, and for no pair that was held out.
+    """
+    samples = fetch("pocket-prompts").samples
+    words = [sample.tasks["text_to_image"] for sample in samples]
+    expected = [found.extra["expected"] for found in words]
+    assert [found.prompt for found in words] == [
+        f"{'an' if asked['colour'] == 'orange' else 'a'} {asked['colour']} {asked['shape']} {PLACES[asked['background']]}" for asked in expected
+    ]
+    assert [found.seed for found in words] == list(range(24))
+    assert {found.negative_prompt for found in words} == {None}
+    for kind, names in (("colour", COLOURS), ("shape", SHAPES), ("background", PLACES)):
+        counts = Counter(asked[kind] for asked in expected)
+        assert counts.keys() == names.keys()
+        assert set(counts.values()) <= {2, 3}
+    for pair in combinations(("colour", "shape", "background"), 2):
+        assert len({tuple(asked[kind] for kind in pair) for asked in expected}) == 24
+    assert not {(asked["colour"], asked["shape"]) for asked in expected} & HELD_OUT
+    assert [sample.name for sample in samples] == sorted(sample.name for sample in samples)
+    assert not [sample for sample in samples if sample.image_path or sample.mask_path]
+
+
+def test_nothing_is_said_of_the_prompts(text_to_image):
+    """
+    The built-in prompts have no notes, with the task that they are for and without it.
+    """
+    assert fetch("pocket-prompts").notes == ()
+    del TASKS["text_to_image"]
+    assert fetch("pocket-prompts").notes == ()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

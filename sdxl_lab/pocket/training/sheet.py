@@ -35,7 +35,7 @@ def draw_sheet(checkpoint: Checkpoint) -> Image.Image:
     """Edit each built-in scene in every way of `WAYS`, one row a scene, prompts beside it."""
     rows, cells = [], []
     for edited in five():
-        (image, mask), sample = edited.pictures(), edited.metadata()
+        (image, mask), sample = edited.pictures().values(), edited.metadata()
         row: list[Image.Image | None] = [image, mask, dilate(mask, DILATED.kernel_size)]
         for task, denoising, used, mode in WAYS.values():
             settings = EditSettings(denoising=denoising, mask=used, mode=mode, canvas=CANVAS if mode == "canvas" else Canvas())
