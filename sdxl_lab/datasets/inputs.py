@@ -63,8 +63,10 @@ def dataset_of(inputs: Mapping[str, str], folder: Path, mask_check: Checked | No
         mask_check: What was found of the mask, if anybody looked.
 
     Raises:
-        ArtifactError: A file is no picture.
+        ArtifactError: A file is no picture, or there are others than these two.
     """
+    if "image" not in inputs or set(inputs) - {"image", "mask"}:
+        raise ArtifactError(f"inputs: got {', '.join(inputs) or 'none'}; allowed are an image, and a mask beside it. A later version may know more")
     paths = {name: file_of(sha256, folder) for name, sha256 in inputs.items()}
     try:
         image = pictures.decode(paths["image"].read_bytes())

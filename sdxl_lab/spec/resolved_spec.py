@@ -39,7 +39,7 @@ class DatasetIdentity(Settings):
     version: Text | None = None
     digest: Text
     inputs: Annotated[Inputs | None, Neutral(None, since="0.2.0")] = Field(
-        default=None, description="image and mask, each with 64 hexadecimal digits, or None for a dataset that has a name of its own"
+        default=None, max_length=8, description="image and mask, each with 64 hexadecimal digits, or None for a dataset that has a name of its own"
     )
 
 

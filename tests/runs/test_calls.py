@@ -19,6 +19,7 @@ import sdxl_lab
 from sdxl_lab import inpaint, outpaint, reproduce
 from sdxl_lab.datasets import inputs
 from sdxl_lab.errors import LabError
+from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records.stamps import read_stamp
 from sdxl_lab.runs.calls import CallError
@@ -305,6 +306,36 @@ def test_inputs_that_are_not_those_of_the_digest_are_refused(home, sample):
     theirs = rewritten(made, home / "theirs.png", lambda content: content["resolved"]["dataset"]["inputs"].update(image=other))
     with pytest.raises(ReproduceError, match="dataset inputs is not the one"):
         reproduce(theirs)
+
+
+@pytest.mark.parametrize("names", [[], ["mask"], ["image", "depth"], ["image", *"abcdefgh"]])
+def test_inputs_of_other_names_are_refused(home, sample, names):
+    """
+    A description with other inputs than an image and perhaps a mask, none or very many, is an error of the lab, whatever digest it states.
+    """
+    made = inpaint(sample.image(), sample.mask(), "a star", **QUICK).save(home / "made.png")
+    [sha256, *_] = written(read_stamp(made).resolved.dataset)["inputs"].values()
+    theirs = dict.fromkeys(names, sha256)
+
+    def change(content: dict[str, Any]) -> None:
+        content["resolved"]["dataset"] |= {"inputs": theirs, "digest": digest_of_listing(theirs.items())}
+
+    with pytest.raises(LabError, match=r"inputs: got .*; allowed"):
+        reproduce(rewritten(made, home / "theirs.png", change, consistent=len(names) < 9))
+
+
+def test_a_kept_file_that_is_no_picture_is_named(home, sample):
+    """
+    Bytes of the digest that a description names, which are no picture.
+    """
+    made = inpaint(sample.image(), sample.mask(), "a star", **QUICK).save(home / "made.png")
+    theirs = inputs.keep({"image": b"no picture"}, home / "artifacts/inputs")
+
+    def change(content: dict[str, Any]) -> None:
+        content["resolved"]["dataset"] |= {"inputs": theirs, "digest": digest_of_listing(theirs.items())}
+
+    with pytest.raises(LabError, match=rf"{theirs['image']}\.png: not a picture of a known format"):
+        reproduce(rewritten(made, home / "theirs.png", change))
 
 
 def test_a_dataset_without_inputs_is_written_as_before():
