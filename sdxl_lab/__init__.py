@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.images.grid import contact_sheet
     from sdxl_lab.records.folder import RunFolder, find_runs
+    from sdxl_lab.runs.calls import inpaint, outpaint
     from sdxl_lab.runs.experiment import finish, load, run
+    from sdxl_lab.runs.made_picture import MadePicture
     from sdxl_lab.runs.reproduce import reproduce
     from sdxl_lab.runs.resolution import fetch, home, resolve
     from sdxl_lab.settings.sections import Canvas, Conditioning, Denoising, EditSettings, ImageReading, Mask, Refiner
@@ -41,6 +43,7 @@ __all__ = [
     "ImageReading",
     "Inline",
     "LabError",
+    "MadePicture",
     "Mask",
     "Refiner",
     "ResolvedSpec",
@@ -58,7 +61,9 @@ __all__ = [
     "finish",
     "generate",
     "home",
+    "inpaint",
     "load",
+    "outpaint",
     "plan",
     "publish",
     "report",
@@ -88,6 +93,9 @@ _ROOMS = {
     "Row": "viewing.compare",
     "report": "viewing.report:write_report",
     "contact_sheet": "images.grid",
+    "inpaint": "runs.calls",
+    "outpaint": "runs.calls",
+    "MadePicture": "runs.made_picture",
     "RunFolder": "records.folder",
     "find_runs": "records.folder",
     "reproduce": "runs.reproduce",

@@ -26,6 +26,7 @@ class Dataset:
         folder: Where it lies on this machine; of a file of prompts, the file.
         samples: In the order of metadata.json, or of the prompts.
         extra: Fields beside "samples" in metadata.json, as they were written.
+        inputs: Of what a call was given: `image` and `mask`, as far as its task needs them, to the sha256 of their files; None for a folder.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Dataset:
     folder: Path
     samples: tuple[Sample, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:

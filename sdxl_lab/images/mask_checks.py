@@ -47,6 +47,8 @@ INVERTED = f"{ALPHA}.point(lambda alpha: 255 - alpha)"
 STRETCHED = 'ImageOps.autocontrast(Image.open(PATH).convert("L"))'
 """Pillow's words for the masks that are hidden in other files."""
 
+EXCHANGE = 'exchange "image" and "mask" in metadata.json'
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
@@ -88,12 +90,13 @@ class _Look:
         return self.colored <= COLORED_SHARE and self.soft <= BLACK_AND_WHITE_GRAYS
 
 
-def check(mask_image: Image.Image, image: Image.Image | None = None) -> Checked:
+def check(mask_image: Image.Image, image: Image.Image | None = None, *, exchange: str = EXCHANGE) -> Checked:
     """Look at a mask.
 
     Args:
         mask_image: As it was decoded, of any mode and of the picture's size.
         image: The picture, to find out whether the two were swapped; None only looks at the mask.
+        exchange: What to do then.
 
     Returns:
         Its share, and what is to be said of it.
@@ -104,9 +107,7 @@ def check(mask_image: Image.Image, image: Image.Image | None = None) -> Checked:
     look = _look(mask_image)
     if look.is_picture:
         if image is not None and not look.transparent and _look(image).is_black_and_white:
-            raise MaskError(
-                f'is {_named(look)}, and the "image" holds black and white only: the two are swapped; exchange "image" and "mask" in metadata.json'
-            )
+            raise MaskError(f'is {_named(look)}, and the "image" holds black and white only: the two are swapped; {exchange}')
         raise MaskError(_picture(look))
     share = binarize(mask_image).histogram()[255] / (mask_image.width * mask_image.height)
     if share == 0:

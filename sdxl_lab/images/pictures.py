@@ -21,8 +21,8 @@ Background = Literal["white", "gray", "black"]
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 """File formats that are read. EPS and PDF are not: Pillow hands them to an external program."""
 
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, OverflowError, struct.error, zlib.error)
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, OverflowError, struct.error, zlib.error)
 
 
 class PictureError(LabError):
@@ -54,7 +54,7 @@ def decode(content: bytes) -> Image.Image:
         raise PictureError(f"the picture has more than {limit or 0:,} pixels, the most that is read; scale it down first") from None
     except Image.UnidentifiedImageError:
         raise PictureError(f"not a picture of a known format ({', '.join(FORMATS)}); save it as PNG or JPEG") from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise PictureError(f"the picture is cut off or damaged ({error}); copy or export it again") from None
 
 
@@ -142,7 +142,7 @@ def grayscale(image: Image.Image) -> Image.Image:
 
 def _opaque(image: Image.Image) -> Image.Image:
     """A picture without transparency with 8 bits a channel, in a mode that converts to "L" and "RGB" without loss of range."""
-    if image.mode in _SIXTEEN_BIT:
+    if image.mode in SIXTEEN_BIT:
         return _eight_bit(image)
     if image.mode == "F":
         raise PictureError('a picture of mode "F" (floating point) has no fixed range; save it with 8 or 16 bits a channel')

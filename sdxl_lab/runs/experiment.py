@@ -22,6 +22,8 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.runs.resolution import Resolved, fetch, home, resolve, title
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.generated import Generated
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking import tracker
@@ -66,16 +68,20 @@ def load(resolved: Resolved) -> Checkpoint:
         >>> checkpoint.identity.name
         'pocket'
     """
-    from sdxl_lab.checkpoints import loading
-
     spec = resolved.spec
-    compute = spec.spec.compute.model_copy(update={"device": spec.device, "dtype": spec.dtype, "threads": spec.threads})
     began = time.monotonic()
     with signs.shown(resolved.folder.progress_file) as sign:
         progress.tell(f"loading {spec.checkpoint.name}")
-        loaded = loading.load(spec.checkpoint, compute)
+        loaded = models_of(spec)
         sign.end = f"loaded {spec.checkpoint.name} in {progress.clock(time.monotonic() - began)}"
     return loaded
+
+
+def models_of(spec: ResolvedSpec) -> Checkpoint:
+    """Load a run's checkpoint as `load` does, without a word."""
+    from sdxl_lab.checkpoints import loading
+
+    return loading.load(spec.checkpoint, spec.spec.compute.model_copy(update={"device": spec.device, "dtype": spec.dtype, "threads": spec.threads}))
 
 
 def run(
@@ -119,7 +125,7 @@ def run(
                 assert checkpoint is not None
                 sign.picture(folder.resolved.title(edit))
                 progress.tell("")
-                picture = _make(edit, resolved, folder, checkpoint, _trajectories() if trajectories is None else trajectories)
+                picture = _make(edit, resolved, folder, checkpoint, process_trajectories() if trajectories is None else trajectories)
                 shown(picture.title, picture.image)
             sign.end = f"{planned} of {planned} pictures, {len(pending)} made now in {progress.clock(time.monotonic() - began)}"
         return folder.pictures()
@@ -215,16 +221,22 @@ def execute(
     return resolved
 
 
-def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Picture:
+def generated(edit: Edit, sample: Sample, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Generated:
+    """Make a picture from its sample's files; what there is to be said of it was said when it was resolved."""
     from sdxl_lab.generation.generate import generate
-    from sdxl_lab.metrics import measure
     from sdxl_lab.spec.cautions import said_before
+
+    image = sample.image(**edit.settings.image.model_dump()) if TASKS[edit.task].needs_image else None
+    with said_before():
+        return generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
+
+
+def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Picture:
+    from sdxl_lab.metrics import measure
 
     sample = resolved.dataset.sample(edit.sample)
     machine.forget_gpu_peak()
-    image = sample.image(**edit.settings.image.model_dump()) if TASKS[edit.task].needs_image else None
-    with said_before():
-        made = generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
+    made = generated(edit, sample, checkpoint, trajectories)
     metrics = measure(made, expected=_expected(edit, sample)) | machine.peak_memory()
     return folder.add_picture(edit, made, metrics, resolved.notes.get(edit.key, ()))
 
@@ -243,7 +255,8 @@ def _opened(resolved: Resolved) -> Iterator[RunFolder]:
 
 
 @cache
-def _trajectories() -> TrajectoryCache:
+def process_trajectories() -> TrajectoryCache:
+    """What the earlier pictures of this process left to build on, as many bytes of it as `CACHE_BYTES` says."""
     from sdxl_lab.generation.trajectory import TrajectoryCache
 
     written = os.environ.get(CACHE_BYTES) or str(2**30)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from sdxl_lab import comet, families
-from sdxl_lab.datasets import sources
+from sdxl_lab.datasets import inputs, sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.images import pictures
@@ -61,7 +61,8 @@ def reproduce(
 
     Args:
         picture: A PNG that sdxl_lab made.
-        dataset: A dataset as in `RunSpec`, where it is not found by itself; its digest must be the picture's.
+        dataset: A dataset as in `RunSpec`, where it is not found by itself; its digest must be the picture's. For a picture that a call made, the
+            folder of its inputs, where that is not `artifacts/inputs`.
         checkpoint: A checkpoint as in `RunSpec`, likewise.
         threads: CPU threads, 1 to 1024, instead of as many as it was made with.
         fetch: Whether a Comet artifact or a checkpoint of the hub that is not here may be downloaded.
@@ -165,6 +166,8 @@ def _inputs(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> t
 
 def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> Dataset:
     wanted = stamp.resolved.dataset
+    if wanted.inputs is not None:
+        return _verified(_inputs(wanted.inputs, stamp, picture, given), stamp, picture)
     if given is not None:
         return _verified(_opened(given, fetch=fetch), stamp, picture)
     others = []
@@ -185,6 +188,18 @@ def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> 
     raise ReproduceError(
         f"dataset {wanted.name} of digest {wanted.digest[:12]}, which {picture} was made from, is not here{''.join(others[:3])}; {advice}"
     )
+
+
+def _inputs(wanted: Mapping[str, str], stamp: Stamp, picture: Path, given: str | None) -> Dataset:
+    """What a call was given, by digest alone: in the lab's own folder, or in one that has copies of it."""
+    folder = resolution.inputs_folder() if given is None else Path(given).expanduser()
+    if faults := inputs.lacking(wanted, folder):
+        named = " and ".join(f"its {name} {inputs.file_of(wanted[name], folder)} {fault}" for name, fault in faults.items())
+        advice = f"; as it says itself, {inputs.NOT_KEPT}" if inputs.NOT_KEPT in stamp.notes else ""
+        raise ReproduceError(
+            f"{picture} was made by a call, and {named}; put the file there, or give the folder that has it with --dataset FOLDER{advice}"
+        )
+    return inputs.dataset_of(wanted, folder)
 
 
 def _opened(given: str, *, fetch: bool) -> Dataset:

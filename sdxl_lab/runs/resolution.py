@@ -136,6 +136,11 @@ def home() -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / "artifacts" / "README.md").is_file()), here)
 
 
+def inputs_folder() -> Path:
+    """Where single calls keep what they were given, each file under its digest; it need not exist."""
+    return home() / "artifacts" / "inputs"
+
+
 def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: CheckpointIdentity | None = None) -> Resolved:
     """Tie a spec to the content of its dataset and checkpoint, before anything runs; no weights are loaded.
 
@@ -180,7 +185,7 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
     edits = _edits(spec, samples, left_out, defaults, outline)
     resolved = ResolvedSpec(
         spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(_runs_folder(spec.runs_folder))}),
-        dataset=DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest),
+        dataset=DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dataset.inputs),
         checkpoint=identity,
         edits=edits,
         device=compute.device,

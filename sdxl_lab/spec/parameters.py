@@ -16,29 +16,13 @@ from pydantic import BaseModel, ValidationError
 from sdxl_lab.settings.choices import Allowed, OneOf
 from sdxl_lab.settings.hyperparams import closest, unknown_key
 from sdxl_lab.settings.sections import PromptAndSeed
+from sdxl_lab.spec.homes import home_of, section_of
 from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.tasks import TASKS
 
 NULLS = ("null", "Null", "NULL", "None", "~")
 SURROGATES = re.compile("[\ud800-\udfff]")
 """What Python puts for bytes that are no UTF-8. No file can hold them."""
-ELSEWHERE = {
-    "steps": "denoising.num_inference_steps",
-    "num_steps": "denoising.num_inference_steps",
-    "cfg": "denoising.guidance_scale",
-    "cfg_scale": "denoising.guidance_scale",
-    "denoising_strength": "denoising.strength",
-    "sampler": "denoising.scheduler",
-    "denoising_end": "denoising.high_noise_frac",
-    "denoising_start": "denoising.high_noise_frac",
-    "dilation": "mask.kernel_size",
-    "mask_blur": "mask.feather_px",
-    "blur": "mask.feather_px",
-    "torch_dtype": "compute.dtype",
-    "num_images_per_prompt": "seeds",
-}
-"""What other tools and diffusers call our settings."""
-
 REASONS = {
     ("dtype", "fp16"): "write float16",
     ("dtype", "bf16"): "write bfloat16",
@@ -158,7 +142,7 @@ def _annotation(keys: Sequence[str], model: type[BaseModel]) -> Any:
         if level is None or key not in level.model_fields:
             return None
         field = level.model_fields[key]
-        level, annotation = _model(key, field), field.rebuild_annotation()
+        level, annotation = section_of(key, field), field.rebuild_annotation()
     return annotation
 
 
@@ -186,15 +170,8 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, An
         path = f"{path}.{key}" if path else key
         if level is not None:
             field = level.model_fields.get(key)
-            level = _model(key, field)
+            level = section_of(key, field)
     return path, field
-
-
-def _model(key: str, field: Any) -> type[BaseModel] | None:
-    if key == "hyperparameters":
-        return hyperparameters()
-    annotation = field.annotation if field is not None else None
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
@@ -204,7 +181,7 @@ def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
         return f"{path}: got a key that is no text; allowed are texts, as in unquoted YAML or quoted Python"
     if found["type"] == "extra_forbidden":
         return _unknown(path, found["loc"], model)
-    section = _model(key, field)
+    section = section_of(key, field)
     if section is not None and found["type"] != "value_error":
         return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(_keys(section))}{_hint(key, value, None)}"
     said = _said(field)
@@ -236,7 +213,7 @@ def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> s
         return f"{path}: unknown key; {task.refusals[key]}"
     if "." in key:
         return f"{path}: unknown key; dictionaries here are nested, not dotted: write {{{_yaml(key.split('.'), '...')}}}"
-    home = _home(key, model)
+    home = home_of(key, model)
     if home and home != path:
         return f"{path}: unknown key; valid here are {', '.join(valid)}. Did you mean {home}?"
     return unknown_key(path, valid)
@@ -245,7 +222,7 @@ def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> s
 def _valid(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
     level: type[BaseModel] | None = model
     for key in loc:
-        level = _model(str(key), level.model_fields.get(str(key)) if level else None)
+        level = section_of(str(key), level.model_fields.get(str(key)) if level else None)
     return _keys(level) if level else []
 
 
@@ -253,30 +230,7 @@ def _keys(section: type[BaseModel]) -> list[str]:
     """The keys of a section; in `hyperparameters`, where words stand beside dictionaries, the dictionaries first."""
     if not issubclass(section, PromptAndSeed):
         return list(section.model_fields)
-    return sorted(section.model_fields, key=lambda key: _model(key, section.model_fields[key]) is None)
-
-
-def _home(key: str, model: type[BaseModel]) -> str | None:
-    """Full path of a setting that was written on the wrong level, or under the name another tool gives it."""
-    if key in ELSEWHERE:
-        return f"hyperparameters.{ELSEWHERE[key]}"
-    if key in model.model_fields:
-        return key
-    homes = [f"hyperparameters.{path}" for path in _paths(hyperparameters()) if path.rpartition(".")[2] == key]
-    return homes[0] if homes else None
-
-
-def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
-    paths: list[str] = []
-    of_tasks: list[str] = []
-    for name, field in model.model_fields.items():
-        below = _model(name, field)
-        paths.append(f"{prefix}{name}")
-        if below and issubclass(below, PromptAndSeed):
-            of_tasks += [f"{name}.{key}" for key in below.model_fields if key not in model.model_fields]
-        elif below:
-            paths += _paths(below, f"{prefix}{name}.")
-    return paths + of_tasks
+    return sorted(section.model_fields, key=lambda key: section_of(key, section.model_fields[key]) is None)
 
 
 def _hint(key: str, value: Any, field: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from sdxl_lab.settings.documents import canonical, digest_of, meant, written
+from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
 from sdxl_lab.settings.sections import ImageReading, Mask, PromptAndSeed, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
@@ -23,6 +23,8 @@ from sdxl_lab.tasks import TASKS
 
 SPEC_FORMAT = 1
 
+Inputs = dict[Annotated[str, Field(strict=True, pattern="^[a-z_]{1,40}$")], Annotated[str, Field(strict=True, pattern="^[0-9a-f]{64}$")]]
+
 
 class DatasetIdentity(Settings):
     """Which dataset, by content.
@@ -31,11 +33,15 @@ class DatasetIdentity(Settings):
         name: Its name, for people.
         version: Its version, if it has one.
         digest: sha256 over its files, hex.
+        inputs: For a picture that was made by a call: `image` and `mask`, as far as its task needs them, to the sha256 of their files.
     """
 
     name: Text
     version: Text | None = None
     digest: Text
+    inputs: Annotated[Inputs | None, Neutral(None, since="0.2.0")] = Field(
+        default=None, max_length=8, description="image and mask, each with 64 hexadecimal digits, or None for a dataset that has a name of its own"
+    )
 
 
 class CheckpointIdentity(Settings):

@@ -1,0 +1,106 @@
+"""Where a setting belongs in the nested parameters, and what is given by its name alone, laid there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from sdxl_lab.settings.hyperparams import difference
+from sdxl_lab.settings.sections import PromptAndSeed
+from sdxl_lab.spec.hyperparameters import CommonHyperparameters, hyperparameters
+from sdxl_lab.tasks import TASKS
+
+ELSEWHERE = {
+    "steps": "denoising.num_inference_steps",
+    "num_steps": "denoising.num_inference_steps",
+    "cfg": "denoising.guidance_scale",
+    "cfg_scale": "denoising.guidance_scale",
+    "denoising_strength": "denoising.strength",
+    "sampler": "denoising.scheduler",
+    "denoising_end": "denoising.high_noise_frac",
+    "denoising_start": "denoising.high_noise_frac",
+    "dilation": "mask.kernel_size",
+    "mask_blur": "mask.feather_px",
+    "blur": "mask.feather_px",
+    "torch_dtype": "compute.dtype",
+    "num_images_per_prompt": "seeds",
+}
+"""What other tools and diffusers call our settings."""
+
+
+ALIKE_FOR_ALL = ("compute", "image")
+"""Sections that cannot differ by task."""
+
+
+def section_of(key: str, field: Any) -> type[BaseModel] | None:
+    """The model of the dictionary that a field holds; None for one that holds none."""
+    if key == "hyperparameters":
+        return hyperparameters()
+    annotation = field.annotation if field is not None else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def home_of(key: str, model: type[BaseModel]) -> str | None:
+    """Find where a setting belongs that was written on the wrong level, or under the name another tool gives it.
+
+    Args:
+        key: As it was written.
+        model: Of all parameters.
+
+    Returns:
+        Its full path; None if there is no such setting.
+    """
+    if key in ELSEWHERE:
+        return f"hyperparameters.{ELSEWHERE[key]}"
+    if key in model.model_fields:
+        return key
+    homes = [f"hyperparameters.{path}" for path in _paths(hyperparameters()) if path.rpartition(".")[2] == key]
+    return homes[0] if homes else None
+
+
+def laid_out(task: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Lay the settings of one picture where parameters have them.
+
+    Args:
+        task: Its task.
+        settings: By section, such as `mask={"kernel_size": 9}`, or by a setting's own name, such as `kernel_size=9`; of a name that several
+            sections have, the first one's is meant. What there is not is laid where the gate refuses it.
+
+    Returns:
+        The hyperparameters, nested; and one line for each setting that was given twice and differently.
+    """
+    laid, twice = dict(settings), []
+    for key, path in _own_homes(task).items():
+        section = path.partition(".")[0]
+        below = {} if laid.get(section) is None else laid[section]
+        if key not in settings or not isinstance(below, Mapping):  # the gate refuses what is no section
+            continue
+        value = laid.pop(key)
+        if key in below and difference({key: below[key]}, {key: value}):
+            twice.append(f"{path}: given twice and differently, in {section} and as {key}; give it once")
+        laid[section] = {**below, key: value}
+    alike = {key: laid.pop(key) for key in ALIKE_FOR_ALL if key in laid}
+    return {**alike, task: laid}, twice
+
+
+def _own_homes(task: str) -> dict[str, str]:
+    """Of each setting that lies in a section, its path for one task: the task's own sections first, each in the model's order."""
+    models = (TASKS[task].takes, CommonHyperparameters)
+    paths = [path for model in models for path in _paths(model) if "." in path]
+    return {path.rpartition(".")[2]: path for path in reversed(paths)}
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """The dotted paths of all sections and settings, the tasks' own last."""
+    paths: list[str] = []
+    of_tasks: list[str] = []
+    for name, field in model.model_fields.items():
+        below = section_of(name, field)
+        paths.append(f"{prefix}{name}")
+        if below and issubclass(below, PromptAndSeed):
+            of_tasks += [f"{name}.{key}" for key in below.model_fields if key not in model.model_fields]
+        elif below:
+            paths += _paths(below, f"{prefix}{name}.")
+    return paths + of_tasks

@@ -1,0 +1,461 @@
+"""One picture by one call: the same as from a run, kept, and made again."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+from rich.console import Console
+
+import sdxl_lab
+from sdxl_lab import inpaint, outpaint, reproduce
+from sdxl_lab.datasets import inputs
+from sdxl_lab.errors import LabError
+from sdxl_lab.files.digests import digest_of_listing
+from sdxl_lab.images.png import digest_of_pixels
+from sdxl_lab.records.stamps import read_stamp
+from sdxl_lab.runs.calls import CallError
+from sdxl_lab.runs.experiment import run
+from sdxl_lab.runs.made_picture import SaveError
+from sdxl_lab.runs.reproduce import ReproduceError
+from sdxl_lab.runs.resolution import fetch, resolve
+from sdxl_lab.settings.documents import written
+from sdxl_lab.spec.cautions import CautionWarning
+from sdxl_lab.spec.resolved_spec import DatasetIdentity
+from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.viewing.show import print_path
+from tests.support.lone_pictures import rewritten
+from tests.support.profiles import profile
+
+QUICK: dict[str, Any] = {"num_inference_steps": 4}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch) -> Path:
+    """A working folder in which nothing is yet; the dataset is named by its own path."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def sample():
+    """A picture and a mask that come with the lab."""
+    return fetch("pocket-scenes").sample("red-circle")
+
+
+def by_run(dataset: str, task: str, prompt: str, samples: list[str] | None = None, **hyperparameters: Any):
+    """The same picture by a run, of which nothing but its recorded picture is looked at."""
+    parameters: dict[str, Any] = {"name": "run", "dataset": dataset, "checkpoint": "pocket", "tasks": [task], "samples": samples, "tracking": "off"}
+    hyperparameters = {"prompt": prompt, "denoising": QUICK, **hyperparameters}
+    [picture] = run(resolve(RunSpec.from_parameters(**parameters, hyperparameters=hyperparameters)))
+    return picture
+
+
+def files(folder: Path) -> list[str]:
+    """Every file below a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+# --- the same as from a run ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "nested", "flat"),
+    [
+        ("inpaint", {}, {}),
+        (
+            "inpaint",
+            {"mask": {"kernel_size": 9, "feather_px": 3}, "compute": {"dtype": "float32"}},
+            {"kernel_size": 9, "feather_px": 3, "dtype": "float32"},
+        ),
+        (
+            "inpaint",
+            {"denoising": QUICK | {"high_noise_frac": 0.5}, "refiner": {"aesthetic_score": 7}},
+            {"high_noise_frac": 0.5, "aesthetic_score": 7},
+        ),
+        ("outpaint", {"negative_prompt": "blurry"}, {"negative_prompt": "blurry"}),
+        ("outpaint", {"outpaint": {"mode": "canvas", "canvas": {"left_px": 24}}}, {"mode": "canvas", "left_px": 24}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sdxl_lab.spec.cautions.CautionWarning")
+def test_a_call_makes_the_picture_of_a_run(sample, task, nested, flat):
+    """
+    With the same settings, a call and a run over a dataset with the same picture and mask make one picture: one name, one sha256, one line of notes.
+    """
+    expected = by_run("pocket-scenes", task, "a blue star", ["red-circle"], seed=11, **nested)
+    mask = None if "mode" in flat else sample.mask_path
+    made = getattr(sdxl_lab, task)(sample.image_path, mask, "a blue star", seed=11, **QUICK, **flat)
+    assert (made.picture_id, made.sha256, made.notes) == (expected.picture_id, expected.sha256, expected.notes)
+    assert digest_of_pixels(made.image) == made.sha256
+    assert written(made.edit) == written(read_stamp(expected.image).edit) | {"sample": inputs.SAMPLE}
+
+
+def variants() -> dict[str, tuple[Image.Image, str, dict[str, Any]]]:
+    """Pictures whose files say more than their numbers, with the format and what it is told."""
+    scene = Image.open(fetch("pocket-scenes").sample("red-circle").image_path).convert("RGB")
+    layer = scene.copy()
+    layer.putalpha(Image.linear_gradient("L").resize(scene.size))
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 3
+    return {
+        "alpha": (layer, "PNG", {}),
+        "profile": (scene, "PNG", {"icc_profile": profile()}),
+        "turned": (scene, "PNG", {"exif": turned}),
+        "jpeg": (scene, "JPEG", {"icc_profile": profile(), "exif": turned}),
+        "cmyk": (scene.convert("CMYK"), "TIFF", {}),
+        "palette": (scene.quantize(16), "GIF", {}),
+    }
+
+
+@pytest.mark.parametrize("name", variants())
+def test_alpha_profile_and_rotation_mean_what_they_mean_to_a_run(home, sample, name):
+    """
+    A file with alpha, a profile, EXIF's rotation or another mode makes the same picture by call and by run, and is made again from what was kept.
+    """
+    image, kind, details = variants()[name]
+    (home / "data").mkdir()
+    image.save(home / "data" / "image", kind, **details)
+    sample.mask().save(home / "data" / "mask.png")
+    metadata = {"samples": [{"name": "one", "image": "image", "mask": "mask.png"}]}
+    (home / "data" / "metadata.json").write_text(json.dumps(metadata))
+    expected = by_run("data", "inpaint", "a blue star", image={"background": "gray"})
+    with Image.open(home / "data" / "image") as opened:
+        for given in (home / "data" / "image", opened):
+            made = inpaint(given, home / "data" / "mask.png", "a blue star", background="gray", **QUICK)
+            assert (made.picture_id, made.sha256) == (expected.picture_id, expected.sha256)
+    assert reproduce(made.save("made.png")).is_identical
+
+
+def test_settings_by_name_and_by_section_are_one(sample):
+    """
+    Flat and nested settings, and a picture as array, path and image, make the same picture; it says which seed it has where none was given.
+    """
+    pictures = [
+        inpaint(sample.image_path, sample.mask_path, "a star", strength=0.9, kernel_size=5, **QUICK),
+        inpaint(sample.image(), sample.mask(), "a star", denoising={**QUICK, "strength": 0.9}, mask={"kernel_size": 5}),
+        inpaint(np.asarray(sample.image()), np.asarray(sample.mask()) > 0, "a star", denoising=QUICK, strength=0.9, kernel_size=np.int64(5), seed=0),
+    ]
+    assert len({picture.picture_id for picture in pictures}) == len({picture.sha256 for picture in pictures}) == 1
+    assert pictures[0].seed == 0
+    assert (pictures[0].settings.denoising.strength, pictures[0].settings.mask.kernel_size) == (0.9, 5)
+
+
+# --- what cannot be used -------------------------------------------------------------------------------------------------------------------------
+
+PHOTOGRAPH = np.random.default_rng(1).integers(0, 256, (16, 16, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+SQUARE = np.zeros((128, 128), bool)
+SQUARE[40:80, 40:80] = True
+BAD: list[tuple[dict[str, Any], type[LabError], str]] = [
+    ({"image": None}, CallError, "^image: got None; give a PIL image"),
+    ({"image": [1]}, CallError, "^image: got a list"),
+    ({"image": "nowhere.png"}, CallError, "^image: got 'nowhere.png', and there is no such file"),
+    ({"image": PHOTOGRAPH / 1.0}, CallError, "^image: got floats from 0 to 255"),
+    ({"image": SQUARE}, CallError, "^image: got an array of bool"),
+    ({"mask_image": None}, CallError, "^mask_image: got None, and inpaint needs a mask"),
+    ({"mask_image": "a blue star"}, CallError, "^mask_image: got 'a blue star', and there is no such file"),
+    ({"mask_image": SQUARE[:64]}, CallError, "^mask_image: got 128x64, and the image is 128x128"),
+    ({"mask_image": PHOTOGRAPH}, CallError, "^mask_image: it is a color picture"),
+    ({"mask_image": SQUARE & False}, CallError, "^mask_image: it is all black"),
+    ({"mask_image": SQUARE | True}, CallError, "^mask_image: it is all white"),
+    ({"mask_image": SQUARE.astype(np.uint8)}, CallError, r"^mask_image: got an array of uint8 with 0 and 1 alone"),
+    ({"mask_image": PHOTOGRAPH, "image": SQUARE * 1.0}, CallError, "swapped; exchange image and mask_image$"),
+    ({"mask_image": SQUARE * 1.0, "image": SQUARE * 1.0}, CallError, "^mask_image: it is the same picture"),
+    ({"prompt": None}, SpecError, "prompt: got a NoneType; allowed is a text"),
+    ({"prompt": SQUARE}, SpecError, "prompt: got a ndarray; allowed is a text"),
+    ({"prompt": "null"}, SpecError, "inpaint.prompt: got the text 'null'"),
+    ({"seed": 1.5}, SpecError, "inpaint.seed: got 1.5; allowed is a whole number"),
+    ({"seed": True}, SpecError, "inpaint.seed: got True"),
+    ({"steps": 5}, SpecError, "inpaint.steps: unknown key.*num_inference_steps"),
+    ({"num_inference_steps": 0}, SpecError, "num_inference_steps: got 0; allowed is a whole number of steps from 1 to 1000"),
+    ({"strength": 0.5, "denoising": {"strength": 0.6}}, SpecError, "denoising.strength: given twice"),
+    ({"mode": "canvas"}, SpecError, "inpainting never leaves the picture"),
+    ({"dataset": "pocket-scenes"}, SpecError, "dataset: a parameter of runs"),
+    ({"checkpoint": "nowhere"}, LabError, "nowhere"),
+    ({"negative_prompt": 5}, SpecError, "inpaint.negative_prompt: got 5"),
+    ({"prompt": "sk-" + "a1B2c3D4" * 6}, SpecError, "looks like an API key"),
+]
+
+
+@pytest.mark.parametrize(("changes", "kind", "said"), BAD, ids=[said[:40] for _, _, said in BAD])
+def test_what_cannot_be_used_is_one_clear_error(home, changes, kind, said):
+    """
+    Each fault is one error that says what was got and what is allowed; nothing is written.
+    """
+    arguments = {"image": PHOTOGRAPH, "mask_image": SQUARE, "prompt": "a star"} | changes
+    with pytest.raises(kind, match=re.compile(said, re.DOTALL)) as caught:
+        inpaint(**arguments)
+    assert "a1B2c3D4" not in str(caught.value)
+    assert files(home) == []
+
+
+def test_what_has_no_effect_is_said_where_it_was_called(sample):
+    """
+    A mask that is not looked at and a setting that changes nothing are warned of at the line of the call, and stay with the picture.
+    """
+    with pytest.warns(CautionWarning) as caught:
+        made = outpaint(sample.image(), sample.mask(), "a star", mode="canvas", left_px=8, aesthetic_score=7, **QUICK)
+    said = [warning for warning in caught if warning.category is CautionWarning]
+    assert [str(warning.message) for warning in said] == list(made.notes)
+    assert [Path(warning.filename) for warning in said] == [Path(__file__)] * 2
+    assert made.notes[0] == "mask_image has no effect: with these settings, outpaint needs none."
+    assert "aesthetic_score has no effect" in made.notes[1]
+    assert set(written(read_stamp(made.save("made.png")).resolved.dataset)["inputs"]) == {"image"}
+
+
+def test_what_is_to_be_said_of_the_files_is_noted(sample):
+    """
+    That a transparent picture is laid over white stands in the notes, without the name that its sample has.
+    """
+    layer = sample.image().copy()
+    layer.putalpha(0)
+    made = inpaint(layer, sample.mask(), "a star", **QUICK)
+    assert made.notes == ("100% of the picture is transparent, and laid over white; hyperparameters.image.background takes another color",)
+
+
+# --- kept, and made again ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_inputs_are_kept_once_under_their_digests(home, sample):
+    """
+    Two calls with one picture and mask write two files, each named by the sha256 of its bytes; no run folder is made.
+    """
+    inpaint(sample.image(), sample.mask(), "a star", **QUICK)
+    kept = {path: path.stat().st_mtime_ns for path in (home / "artifacts/inputs").iterdir()}
+    inpaint(sample.image_path, sample.mask_path, "a heart", **QUICK)
+    assert {path: path.stat().st_mtime_ns for path in (home / "artifacts/inputs").iterdir()} == kept
+    assert files(home) == sorted(f"artifacts/inputs/{path.name}" for path in kept)
+    assert len(kept) == 2
+    for path in kept:
+        said = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout
+        assert said.split()[0] == path.stem
+
+
+def test_a_picture_of_a_call_is_made_again(home, sample):
+    """
+    From its PNG alone, identically; from another folder with copies too; and after its inputs went, an error that names the file.
+    """
+    made = inpaint(sample.image(), sample.mask(), "a star", feather_px=2, **QUICK).save(home / "made.png")
+    assert str(reproduce(made)).startswith("identical\nmade again from picture of inputs with pocket")
+    (home / "artifacts/inputs").rename(home / "elsewhere")
+    assert reproduce(made, dataset=str(home / "elsewhere")).is_identical
+    named = written(read_stamp(made).resolved.dataset)["inputs"]
+    said = [f"its {name} .*artifacts/inputs/{named[name]}.png is not here" for name in ("image", "mask")]
+    with pytest.raises(ReproduceError, match=f"was made by a call, and {' and '.join(said)}; put .* --dataset FOLDER$"):
+        reproduce(made)
+    with pytest.raises(ReproduceError, match=r"elsewhere-2/\w+\.png is not here"):
+        reproduce(made, dataset=str(home / "elsewhere-2"))
+
+
+def test_a_file_with_other_bytes_is_not_taken(home, sample):
+    """
+    A kept file that was changed is named; the next call with that picture puts it right.
+    """
+    made = inpaint(sample.image(), sample.mask(), "a star", **QUICK).save(home / "made.png")
+    [changed, *_] = (home / "artifacts/inputs").iterdir()
+    changed.write_bytes(b"another")
+    with pytest.raises(ReproduceError, match=f"{changed.name} holds other bytes than its name says"):
+        reproduce(made)
+    inpaint(sample.image(), sample.mask(), "a heart", **QUICK)
+    assert reproduce(made).is_identical
+
+
+def test_what_is_not_to_be_kept_leaves_nothing(home, sample):
+    """
+    With keep=False no file is written but the picture that is saved, which says that it cannot be made again; kept after all, it can.
+    """
+    made = inpaint(sample.image(), sample.mask(), "a star", keep=False, **QUICK)
+    assert files(home) == []
+    assert made.notes == (inputs.NOT_KEPT,)
+    picture = made.save("made.png")
+    with pytest.raises(
+        ReproduceError, match=r"artifacts/inputs/.*; as it says itself, its inputs were not kept: without them it cannot be made again"
+    ):
+        reproduce(picture)
+    assert inpaint(sample.image(), sample.mask(), "a star", **QUICK).picture_id == made.picture_id
+    assert reproduce(picture).is_identical
+
+
+@pytest.mark.parametrize("digest", ["../../../etc/passwd", "/etc/passwd", "a" * 63, "A" * 64, "a" * 64 + "\n", "", None])
+def test_a_stranger_cannot_name_other_files(home, sample, digest):
+    """
+    Whatever a description says in place of a digest of 64 digits is refused before any file is looked for.
+    """
+    made = inpaint(sample.image(), sample.mask(), "a star", **QUICK).save(home / "made.png")
+
+    def change(content: dict[str, Any]) -> None:
+        content["resolved"]["dataset"]["inputs"]["image"] = digest
+
+    with pytest.raises(LabError, match=r"(?s)does not say how it was made: .*dataset\.inputs"):
+        reproduce(rewritten(made, home / "theirs.png", change, consistent=False))
+
+
+def test_inputs_that_are_not_those_of_the_digest_are_refused(home, sample):
+    """
+    A description that names another kept file as its image, under the old digest, is not made from that.
+    """
+    made = inpaint(sample.image(), sample.mask(), "a star", **QUICK).save(home / "made.png")
+    other = inputs.keep(inputs.encoded({"image": Image.new("RGB", (128, 128), "red")}), home / "artifacts/inputs")["image"]
+    theirs = rewritten(made, home / "theirs.png", lambda content: content["resolved"]["dataset"]["inputs"].update(image=other))
+    with pytest.raises(ReproduceError, match="dataset inputs is not the one"):
+        reproduce(theirs)
+
+
+@pytest.mark.parametrize("names", [[], ["mask"], ["image", "depth"], ["image", *"abcdefgh"]])
+def test_inputs_of_other_names_are_refused(home, sample, names):
+    """
+    A description with other inputs than an image and perhaps a mask, none or very many, is an error of the lab, whatever digest it states.
+    """
+    made = inpaint(sample.image(), sample.mask(), "a star", **QUICK).save(home / "made.png")
+    [sha256, *_] = written(read_stamp(made).resolved.dataset)["inputs"].values()
+    theirs = dict.fromkeys(names, sha256)
+
+    def change(content: dict[str, Any]) -> None:
+        content["resolved"]["dataset"] |= {"inputs": theirs, "digest": digest_of_listing(theirs.items())}
+
+    with pytest.raises(LabError, match=r"inputs: got .*; allowed"):
+        reproduce(rewritten(made, home / "theirs.png", change, consistent=len(names) < 9))
+
+
+def test_a_kept_file_that_is_no_picture_is_named(home, sample):
+    """
+    Bytes of the digest that a description names, which are no picture.
+    """
+    made = inpaint(sample.image(), sample.mask(), "a star", **QUICK).save(home / "made.png")
+    theirs = inputs.keep({"image": b"no picture"}, home / "artifacts/inputs")
+
+    def change(content: dict[str, Any]) -> None:
+        content["resolved"]["dataset"] |= {"inputs": theirs, "digest": digest_of_listing(theirs.items())}
+
+    with pytest.raises(LabError, match=rf"{theirs['image']}\.png: not a picture of a known format"):
+        reproduce(rewritten(made, home / "theirs.png", change))
+
+
+def test_a_dataset_without_inputs_is_written_as_before():
+    """
+    The key is absent from every document of a dataset with a name of its own.
+    """
+    assert written(DatasetIdentity(name="pocket-scenes", digest="d" * 64)) == {"name": "pocket-scenes", "version": None, "digest": "d" * 64}
+
+
+KEEP = """
+import sys
+from pathlib import Path
+from PIL import Image
+from sdxl_lab.datasets import inputs
+
+files = inputs.encoded({"image": Image.linear_gradient("L").resize((700, 700))})
+for turn in range(30):
+    [name] = inputs.keep(files, Path(sys.argv[1])).values()
+    if turn % 3:
+        inputs.file_of(name, Path(sys.argv[1])).unlink(missing_ok=True)
+print(inputs.keep(files, Path(sys.argv[1]))["image"])
+"""
+
+
+def test_two_processes_may_keep_one_picture(home):
+    """
+    Processes that keep the same picture at the same time leave one whole file, and nothing beside it.
+    """
+    started = [subprocess.Popen([sys.executable, "-c", KEEP, str(home / "kept")], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    names = {process.communicate()[0].strip() for process in started}
+    assert [process.returncode for process in started] == [0, 0]
+    [name] = names
+    assert files(home / "kept") == [f"{name}.png"]
+    assert inputs.lacking({"image": name}, home / "kept") == {}
+
+
+# --- what comes back -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_picture_says_how_it_was_made_and_nothing_of_the_machine(home, sample, monkeypatch):
+    """
+    `sdxl-lab show` reads it; in its bytes there is neither a path, a user's name nor a key.
+    """
+    monkeypatch.setenv("COMET_API_KEY", "k3yk3yk3yk3yk3yk3yk3yk3y")
+    made = inpaint(sample.image_path, sample.mask_path, "a blue star", seed=5, **QUICK)
+    path = made.save(str(home / "made.png"))
+    assert path == home / "made.png"
+    console = Console(record=True, width=200)
+    print_path(path, console)
+    shown = console.export_text()
+    assert "a blue star" in shown
+    assert made.picture_id in shown
+    with Image.open(path) as image:
+        assert image.info["parameters"].startswith("a blue star\nSteps: 4, ")
+        assert digest_of_pixels(image) == made.sha256
+        texts = json.dumps(image.info)
+    for secret in (str(home), str(Path.home()), str(sample.image_path.parent), "k3yk3y", "/tmp"):
+        assert secret not in texts
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("made.jpg", "must end in .png"),
+        ("made", "must end in .png"),
+        ("nowhere/made.png", "there is no folder nowhere; make it first"),
+        ("folder.png", "something else than a file"),
+        (5, "allowed is the path of a PNG"),
+        (None, "allowed is the path of a PNG"),
+    ],
+)
+def test_a_picture_is_saved_as_a_png_in_a_folder_that_is_there(home, made, written, said):
+    """
+    Another ending, a folder that is not there, a folder of that name and what is no path are refused, and nothing is made.
+    """
+    (home / "folder.png").mkdir()
+    with pytest.raises(SaveError, match=said):
+        made.save(written)
+    assert files(home) == []
+
+
+@pytest.fixture(scope="module")
+def made(sample):
+    """A quick picture."""
+    return inpaint(
+        sample.image(), sample.mask(), "a blue\nstar on grass beside a red circle and a yellow heart on a green field", seed=7, keep=False, **QUICK
+    )
+
+
+def test_a_notebook_shows_what_was_made(made, monkeypatch):
+    """
+    As a cell's value the picture itself, by `show` a small one with its prompt, as text one line.
+    """
+    from IPython.core.formatters import DisplayFormatter
+
+    data, _ = DisplayFormatter().format(made, include={"image/png", "text/plain"})
+    with Image.open(io.BytesIO(data["image/png"])) as image:
+        assert digest_of_pixels(image) == made.sha256
+    assert re.fullmatch(
+        r"<MadePicture [0-9a-f]{10}: inpaint 'a blue star on grass beside a red circle and a yellow heart…', seed 7, 128x128, 1 note>", repr(made)
+    )
+    shown: list[Any] = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    made.show()
+    assert "a blue star on grass" in shown[0].data
+    assert "seed 7" in shown[0].data
+
+
+def test_calls_share_one_checkpoint_and_what_was_computed(sample, monkeypatch):
+    """
+    The second call loads nothing, and takes over what the first computed: the base's steps up to the hand-over.
+    """
+    from sdxl_lab.generation.stage import Stage
+
+    from sdxl_lab.checkpoints import loading
+
+    inpaint(sample.image(), sample.mask(), "a shared star", high_noise_frac=0.75, **QUICK)
+    roles: list[str] = []
+    real = Stage.of
+    monkeypatch.setattr(Stage, "of", lambda *given, **named: roles.append(named["role"]) or real(*given, **named))
+    monkeypatch.setattr(loading, "require_whole", lambda *_: pytest.fail("it loads again"))
+    inpaint(sample.image(), sample.mask(), "a shared star", high_noise_frac=0.75, refiner={"guidance_scale": 2.0}, **QUICK)
+    assert roles == ["refiner"]
