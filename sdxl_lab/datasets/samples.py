@@ -175,35 +175,30 @@ def _read_sample(folder: Path, entry: object, *, as_recorded: bool) -> Sample:
     if not as_recorded and (found := misplaced(entry, sample_fields())):
         raise ArtifactError(found)
     name = check_name(entry.get("name"))
+    files = _read_files(folder, entry, as_recorded=as_recorded)
     tasks = {task: _read_task(entry[task], task, as_recorded=as_recorded) for task in TASKS if task in entry}
-    extra = {key: value for key, value in entry.items() if key not in sample_fields()}
+    return Sample(name=name, tasks=tasks, extra={key: value for key, value in entry.items() if key not in sample_fields()}, **files)
+
+
+def _read_files(folder: Path, entry: Mapping[str, Any], *, as_recorded: bool) -> dict[str, Any]:
+    """Open and check picture and mask, and return what a sample has of them; nothing where there are none."""
     if entry.get("image") is None:
         if entry.get("mask") is not None:
             raise ArtifactError(
                 f'"mask" is {kind_of(entry["mask"])} and "image" is left out, but a mask needs its picture: "image" must be the path of a file, '
                 "relative to the dataset's folder; without a picture leave out the mask, too"
             )
-        return Sample(name=name, tasks=tasks, extra=extra)
+        return {}
     image_path = _resolve_inside(folder, entry["image"], "image")
     (image, facts), image_sha256 = _read(image_path, _with_facts)
-    mask_path = mask_check = mask_sha256 = None
-    if entry.get("mask") is not None:
-        mask_path = _resolve_inside(folder, entry["mask"], "mask")
-        mask_check, mask_sha256 = _read(mask_path, partial(_check_mask, image=image, path=mask_path, as_recorded=as_recorded))
-        if mask_sha256 == image_sha256 and not as_recorded:
-            raise ArtifactError(f'"image" and "mask" are the same picture, {mask_path.name}; name the mask\'s own file, where white marks the object')
-    return Sample(
-        name=name,
-        image_path=image_path,
-        mask_path=mask_path,
-        tasks=tasks,
-        extra=extra,
-        image_sha256=image_sha256,
-        mask_sha256=mask_sha256,
-        facts=facts,
-        size=image.size,
-        mask_check=mask_check,
-    )
+    found = {"image_path": image_path, "image_sha256": image_sha256, "facts": facts, "size": image.size}
+    if entry.get("mask") is None:
+        return found
+    mask_path = _resolve_inside(folder, entry["mask"], "mask")
+    mask_check, mask_sha256 = _read(mask_path, partial(_check_mask, image=image, path=mask_path, as_recorded=as_recorded))
+    if mask_sha256 == image_sha256 and not as_recorded:
+        raise ArtifactError(f'"image" and "mask" are the same picture, {mask_path.name}; name the mask\'s own file, where white marks the object')
+    return found | {"mask_path": mask_path, "mask_sha256": mask_sha256, "mask_check": mask_check}
 
 
 def check_name(name: object) -> str:
