@@ -46,7 +46,7 @@ def defaults(identity: CheckpointIdentity, release: str | None = None, *, task: 
         task: What it is to do; None for what suits the tasks that repaint.
     """
     is_first, family = release == "0.1.0", family_of(identity.family)
-    suits, untaken = (TASKS[task].suits, TASKS[task].untaken) if task else ({}, ())
+    suits, untaken = (dict(TASKS[task].suits), TASKS[task].untaken) if task else ({}, ())
     few = None if is_first else few_steps(identity)
     keys = ("num_inference_steps", "strength", "guidance_scale")
     if few is None:

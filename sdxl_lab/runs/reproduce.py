@@ -81,7 +81,7 @@ def reproduce(
     """
     stamp = read_stated(picture)
     original = _pixels(picture)
-    image, mask = _inputs(stamp, picture, dataset, fetch=fetch)
+    image, mask = _started_from(stamp, picture, dataset, fetch=fetch)
     _check_size(stamp.edit, image and image.size, original.size)
 
     from sdxl_lab.checkpoints import hub
@@ -150,7 +150,7 @@ def _text(image: Image.Image) -> str:
     return text[: 1 << 20] if isinstance(text, str) else ""
 
 
-def _inputs(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> tuple[Image.Image | None, Image.Image | None]:
+def _started_from(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> tuple[Image.Image | None, Image.Image | None]:
     """The image and the mask that the picture was made from; nothing is looked for where words were enough."""
     if not TASKS[stamp.edit.task].needs_image:
         return None, None

@@ -185,7 +185,9 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
     edits = _edits(spec, samples, left_out, defaults, outline)
     resolved = ResolvedSpec(
         spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(_runs_folder(spec.runs_folder))}),
-        dataset=DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dataset.inputs),
+        dataset=DatasetIdentity(
+            name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dict(dataset.inputs) if dataset.inputs else None
+        ),
         checkpoint=identity,
         edits=edits,
         device=compute.device,

@@ -448,9 +448,8 @@ def test_calls_share_one_checkpoint_and_what_was_computed(sample, monkeypatch):
     """
     The second call loads nothing, and takes over what the first computed: the base's steps up to the hand-over.
     """
-    from sdxl_lab.generation.stage import Stage
-
     from sdxl_lab.checkpoints import loading
+    from sdxl_lab.generation.stages.inpaint import InpaintStage as Stage
 
     inpaint(sample.image(), sample.mask(), "a shared star", high_noise_frac=0.75, **QUICK)
     roles: list[str] = []
