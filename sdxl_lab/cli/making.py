@@ -24,7 +24,7 @@ def demo() -> None:
 
 
 def run(
-    notebook: Annotated[str, typer.Argument(help="An .ipynb file, or inpaint_outpaint for the built-in one.", metavar="NOTEBOOK")],
+    notebook: Annotated[str, typer.Argument(help="An .ipynb file, or one that comes with the lab, such as inpaint_outpaint.", metavar="NOTEBOOK")],
     parameter: Annotated[
         list[str] | None,
         typer.Option(

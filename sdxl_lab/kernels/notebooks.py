@@ -71,7 +71,7 @@ def find(notebook: str) -> Path:
     """Locate a notebook.
 
     Args:
-        notebook: A path, or `inpaint_outpaint` or `compare` for the notebooks that come with sdxl_lab.
+        notebook: A path, or one of `built_in`.
 
     Returns:
         The path of an existing file.
@@ -82,15 +82,20 @@ def find(notebook: str) -> Path:
     with suppress(OSError):  # a name too long for any file
         if Path(notebook).is_file():
             return Path(notebook)
-    if notebook in (BUILT_IN, COMPARE):
-        package = Path(str(resources.files("sdxl_lab")))
-        # A wheel carries it inside the package; in a clone it lies beside the package, where people open it.
-        for folder in (package.parent / "notebooks", package / "notebooks"):
-            if (folder / f"{notebook}.ipynb").is_file():
-                return folder / f"{notebook}.ipynb"
-    raise NotebookError(
-        f"got the notebook {notebook!r}, and there is no such file; give the path of an .ipynb file, or {BUILT_IN!r} for the built-in one"
-    )
+    brought = built_in()
+    if notebook in brought:
+        return brought[notebook]
+    names = ", ".join(name for name in brought if name != COMPARE)
+    raise NotebookError(f"got the notebook {notebook!r}, and there is no such file; give the path of an .ipynb file, or a built-in one: {names}")
+
+
+def built_in() -> dict[str, Path]:
+    """The notebooks that come with sdxl_lab, by name; the one that all began with is first."""
+    package = Path(str(resources.files("sdxl_lab")))
+    # A wheel carries them inside the package; in a clone they lie beside the package, where people open them.
+    folder = next((folder for folder in (package.parent / "notebooks", package / "notebooks") if (folder / f"{BUILT_IN}.ipynb").is_file()), None)
+    found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))} if folder else {}
+    return {name: found[name] for name in sorted(found, key=lambda name: name != BUILT_IN)}
 
 
 def parameters_of(notebook: Path) -> dict[str, Any]:

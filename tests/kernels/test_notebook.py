@@ -47,17 +47,22 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-@pytest.fixture
-def built_in() -> nbformat.NotebookNode:
-    """The notebook that comes with sdxl_lab."""
-    return nbformat.read(notebooks.find("inpaint_outpaint"), as_version=4)
+MAKING = [name for name in notebooks.built_in() if name != notebooks.COMPARE]
+"""The notebooks that come with sdxl_lab and make pictures."""
 
 
-def test_the_parameters_cell_holds_exactly_the_eight_names():
+@pytest.fixture(params=MAKING)
+def built_in(request) -> nbformat.NotebookNode:
+    """One of them."""
+    return nbformat.read(notebooks.find(request.param), as_version=4)
+
+
+@pytest.mark.parametrize("name", MAKING)
+def test_the_parameters_cell_holds_exactly_the_eight_names(name):
     """
-    The built-in notebook assigns the eight parameters of a run, in the order people read them, and nothing else.
+    A built-in notebook assigns the eight parameters of a run, in the order people read them, and nothing else.
     """
-    assert list(notebooks.parameters_of(notebooks.find("inpaint_outpaint"))) == PARAMETERS
+    assert list(notebooks.parameters_of(notebooks.find(name))) == PARAMETERS
 
 
 def test_the_notebook_is_committed_without_outputs(built_in):
@@ -254,9 +259,9 @@ def test_a_notebook_that_is_not_there_is_refused():
     """
     A path without a file is answered with the name of the built-in notebook, whatever the length of the path.
     """
-    with pytest.raises(NotebookError, match="'inpaint_outpaint' for the built-in one"):
+    with pytest.raises(NotebookError, match="or a built-in one: inpaint_outpaint"):
         notebooks.find("x" * 300)
-    with pytest.raises(NotebookError, match="'inpaint_outpaint' for the built-in one"):
+    with pytest.raises(NotebookError, match="or a built-in one: inpaint_outpaint"):
         notebooks.find("no/such.ipynb")
 
 
