@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
+from sdxl_lab.settings.hyperparams import without
 from sdxl_lab.settings.sections import EditSettings, Seed, Settings, Text
 from sdxl_lab.spec.task_names import TaskName
 from sdxl_lab.tasks import TASKS
@@ -65,5 +67,13 @@ class Edit(Settings):
     @property
     def unsaid(self) -> Collection[str]:
         """Settings that its task does not take; none of one of 0.1.0's, which wrote all that it knew."""
+        return [f"settings.{path}" for path in self._untaken]
+
+    def taken(self) -> dict[str, Any]:
+        """Its settings, nested and plain, less those that its document leaves out."""
+        return without(self.settings.model_dump(mode="json"), self._untaken)
+
+    @property
+    def _untaken(self) -> Sequence[str]:
         task = TASKS[self.task]
-        return () if task.is_first else [f"settings.{path}" for path in task.untaken]
+        return () if task.is_first else task.untaken

@@ -59,7 +59,8 @@ class Area:
 
 
 DEFAULTS = flatten(EditSettings().model_dump())
-NEUTRAL = flatten(EditSettings.model_validate(meant(EditSettings, {})).model_dump())
+_SAYING_NOTHING = {name: {} for name, value in EditSettings() if isinstance(value, BaseModel)}
+NEUTRAL = flatten(EditSettings.model_validate(meant(EditSettings, _SAYING_NOTHING)).model_dump())
 """By dotted path: what an edit's setting is where nobody asked for it, and where nothing was to be asked."""
 
 

@@ -11,7 +11,7 @@ from sdxl_lab.spec.resolved_spec import ResolvedSpec
 
 def of_edit(edit: Edit) -> dict[str, Any]:
     """What is asked of one picture: sample, task, words, seed and settings."""
-    return edit.model_dump(mode="json", exclude={"settings"}) | flatten(edit.settings.model_dump(mode="json"))
+    return edit.model_dump(mode="json", exclude={"settings"}) | flatten(edit.taken())
 
 
 def of_run(resolved: ResolvedSpec) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
     words = {"sample": edit.sample, "task": edit.task, "prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
     named = {"picture_id": picture_id} if (picture_id := stamp.picture_id or _recorded_id(path)) else {}
     sources = {"run": stamp.run_id[:10], **named, "dataset": resolved.dataset.name, "checkpoint": resolved.checkpoint.name}
-    _print_lines(console, words | sources | _flat(edit.settings.model_dump(mode="json")))
+    _print_lines(console, words | sources | _flat(edit.taken()))
 
 
 def _print_lines(console: Console, values: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.settings.sections import Mask, Refiner
-from tests.support.edits import cpu, make_edit, same
+from tests.support.edits import calls, cpu, make_edit, same
 
 
 def setup_module() -> None:
@@ -20,25 +19,6 @@ def setup_module() -> None:
     global generate, TrajectoryCache
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.trajectory import TrajectoryCache
-
-
-@contextmanager
-def calls(*modules):
-    """
-    How often each module's forward runs.
-    """
-    counts = [0] * len(modules)
-
-    def count(index):
-        def hook(*_):
-            counts[index] += 1
-
-        return hook
-
-    handles = [module.register_forward_hook(count(index)) for index, module in enumerate(modules)]
-    yield counts
-    for handle in handles:
-        handle.remove()
 
 
 def test_a_trajectory_serves_every_hand_over(random_pair, scene):

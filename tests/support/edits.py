@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -69,3 +70,22 @@ def same(expected: Any, actual: Any) -> bool:
     Whether two pictures agree in every pixel.
     """
     return np.array_equal(np.asarray(expected), np.asarray(actual))
+
+
+@contextmanager
+def calls(*modules: Any) -> Iterator[list[int]]:
+    """
+    How often each module's forward runs.
+    """
+    counts = [0] * len(modules)
+
+    def count(index: int) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            counts[index] += 1
+
+        return hook
+
+    handles = [module.register_forward_hook(count(index)) for index, module in enumerate(modules)]
+    yield counts
+    for handle in handles:
+        handle.remove()
