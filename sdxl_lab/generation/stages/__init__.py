@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sdxl_lab.generation.stages._stage import Stage
+from sdxl_lab.generation.stages.image_to_image import ImageToImageStage
 from sdxl_lab.generation.stages.inpaint import InpaintStage
 
 __all__ = ["STAGES", "Stage", "Stages"]
@@ -23,5 +24,8 @@ class Stages:
     refiner: type[Stage]
 
 
-STAGES: dict[str, Stages] = {"inpaint": Stages(base=InpaintStage, refiner=InpaintStage)}
+STAGES: dict[str, Stages] = {
+    "inpaint": Stages(base=InpaintStage, refiner=InpaintStage),
+    "image_to_image": Stages(base=ImageToImageStage, refiner=ImageToImageStage),
+}
 """By `Task.pipeline`."""
