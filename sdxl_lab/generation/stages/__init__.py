@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sdxl_lab.generation.stages._stage import Stage
 from sdxl_lab.generation.stages.image_to_image import ImageToImageStage
 from sdxl_lab.generation.stages.inpaint import InpaintStage
+from sdxl_lab.generation.stages.text_to_image import TextToImageStage
 
 __all__ = ["STAGES", "Stage", "Stages"]
 
@@ -27,5 +28,6 @@ class Stages:
 STAGES: dict[str, Stages] = {
     "inpaint": Stages(base=InpaintStage, refiner=InpaintStage),
     "image_to_image": Stages(base=ImageToImageStage, refiner=ImageToImageStage),
+    "text_to_image": Stages(base=TextToImageStage, refiner=ImageToImageStage),
 }
 """By `Task.pipeline`."""

@@ -1,0 +1,29 @@
+"""Make a picture from words alone."""
+
+from __future__ import annotations
+
+from pydantic import create_model
+
+from sdxl_lab.settings.sections import Conditioning, Denoising, PromptAndSeed, Refiner, SizeAsAsked, less
+from sdxl_lab.tasks._task import RESULT, Task
+
+SCHEDULE = less(Denoising, "strength")
+"""There is no picture of which more or less could be left."""
+
+TEXT_TO_IMAGE = Task(
+    name="text_to_image",
+    takes=create_model(
+        "TextToImageHyperparameters",
+        __base__=PromptAndSeed,
+        denoising=(SCHEDULE, SCHEDULE()),
+        refiner=(Refiner, Refiner()),
+        conditioning=(Conditioning, Conditioning()),
+        size=(SizeAsAsked, SizeAsAsked()),
+    ),
+    needs=lambda _: (),
+    pipeline="text_to_image",
+    suits={"guidance_scale": 5.0},
+    holds={"denoising.strength": 1.0},
+    refusals=dict.fromkeys(("mask", "canvas", "mode"), "text to image starts from noise alone; to start from a picture, take image_to_image"),
+    roles=(RESULT,),
+)
