@@ -21,6 +21,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
             r"base alone: .* pictures equal\)",
             r"base and refiner, stock: .* pictures equal\)",
             r"base and refiner, consistent: .* pictures different: called twice, diffusers hands over as stock does\)",
+            *(rf"{task}, {way}: .* pictures equal\)" for task in ("text_to_image", "image_to_image") for way in ("base alone", "stock")),
         ],
     ),
     "pocket.py": (
