@@ -23,7 +23,8 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global Checkpoint, generate, GpuMemoryError, load, loading, StableDiffusionXLInpaintPipeline, torch, TrajectoryCache
+    global Checkpoint, generate, GpuMemoryError, load, loading, StableDiffusionXLInpaintPipeline, torch, TrajectoryCache, diffusers
+    import diffusers
     import torch
     from diffusers import StableDiffusionXLInpaintPipeline
 
@@ -104,6 +105,33 @@ def test_stock_hand_over_equals_two_plain_calls_on_a_gpu(half_pair, scene):
     expected = plain(half_pair / "refiner", image=latents[None], mask_image=mask, denoising_start=0.6)
     actual = generate(make_edit(num_inference_steps=STEPS, high_noise_frac=0.6, handover="stock"), image, mask, cuda(half_pair)).raw
     assert same(expected, actual)
+
+
+@pytest.mark.parametrize("task", ["text_to_image", "image_to_image"])
+def test_whole_pictures_equal_the_plain_pipelines_on_a_gpu(half_pair, scene, task):
+    """
+    Text to image and image to image, alone and handed over as diffusers does, are its own pictures there too.
+    """
+    image, asked = (None, {}) if task == "text_to_image" else (scene[0], {"strength": 0.8})
+    start: dict[str, Any] = {"width": 64, "height": 64} if image is None else {"image": image, **asked}
+    words: dict[str, Any] = dict(prompt=PROMPT, negative_prompt=NEGATIVE, num_inference_steps=STEPS, guidance_scale=5.0)
+    names = ["StableDiffusionXLPipeline" if image is None else "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLImg2ImgPipeline"]
+    options: dict[str, Any] = dict(variant="fp16", dtype=torch.float16, add_watermarker=False)
+    base, refiner = (
+        getattr(diffusers, name).from_pretrained(half_pair / part, **options).to("cuda")
+        for name, part in zip(names, ("base", "refiner"), strict=True)
+    )
+    seeded = torch.Generator().manual_seed
+    latents = base(**start, **words, denoising_end=0.6, output_type="latent", generator=seeded(SEED)).images
+    expected = {
+        None: base(**start, **words, generator=seeded(SEED)).images[0],
+        0.6: refiner(image=latents, **words, denoising_start=0.6, generator=seeded(SEED)).images[0],
+    }
+    for frac, picture in expected.items():
+        edit = make_edit(
+            task, num_inference_steps=STEPS, guidance_scale=5.0, high_noise_frac=frac, handover="stock" if frac else "consistent", **asked
+        )
+        assert same(picture, generate(edit, image, None, cuda(half_pair)).image)
 
 
 def test_consistent_hand_over_to_the_same_unet_is_no_hand_over_on_a_gpu(half_twins, scene):
