@@ -11,7 +11,11 @@ BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
 SINGLE_FILES: Mapping[int | None, str] = {4: BASE, 9: INPAINT, None: REFINER}
-PIPELINES = {"inpaint": "StableDiffusionXLInpaintPipeline"}
+PIPELINES = {
+    "inpaint": "StableDiffusionXLInpaintPipeline",
+    "image_to_image": "StableDiffusionXLImg2ImgPipeline",
+    "text_to_image": "StableDiffusionXLPipeline",
+}
 
 SMALL_SIDE_PX = 512
 """Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
