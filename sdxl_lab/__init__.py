@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.images.grid import contact_sheet
     from sdxl_lab.records.folder import RunFolder, find_runs
-    from sdxl_lab.runs.calls import inpaint, outpaint
+    from sdxl_lab.runs.calls import image_to_image, inpaint, outpaint, text_to_image
     from sdxl_lab.runs.experiment import finish, load, run
     from sdxl_lab.runs.made_picture import MadePicture
     from sdxl_lab.runs.reproduce import reproduce
@@ -61,6 +61,7 @@ __all__ = [
     "finish",
     "generate",
     "home",
+    "image_to_image",
     "inpaint",
     "load",
     "outpaint",
@@ -73,6 +74,7 @@ __all__ = [
     "show",
     "sweep",
     "telling",
+    "text_to_image",
 ]
 
 _ROOMS = {
@@ -95,6 +97,8 @@ _ROOMS = {
     "contact_sheet": "images.grid",
     "inpaint": "runs.calls",
     "outpaint": "runs.calls",
+    "image_to_image": "runs.calls",
+    "text_to_image": "runs.calls",
     "MadePicture": "runs.made_picture",
     "RunFolder": "records.folder",
     "find_runs": "records.folder",

@@ -26,7 +26,8 @@ class Dataset:
         folder: Where it lies on this machine; of a file of prompts, the file.
         samples: In the order of metadata.json, or of the prompts.
         extra: Fields beside "samples" in metadata.json, as they were written.
-        inputs: Of what a call was given: `image` and `mask`, as far as its task needs them, to the sha256 of their files; None for a folder.
+        inputs: Of what a call was given: `image` and `mask`, as far as its task needs them, to the sha256 of their files; None for a folder, and
+            where words were enough.
     """
 
     name: str

@@ -55,7 +55,7 @@ def keep(files: Mapping[str, bytes], folder: Path) -> dict[str, str]:
 
 
 def dataset_of(inputs: Mapping[str, str], folder: Path, mask_check: Checked | None = None) -> Dataset:
-    """Open what a call was given as a dataset of one sample.
+    """Open what a call was given as a dataset of one sample, which without an image is of words alone.
 
     Args:
         inputs: `image` and `mask`, as far as they were given, to the sha256 of their files.
@@ -65,26 +65,11 @@ def dataset_of(inputs: Mapping[str, str], folder: Path, mask_check: Checked | No
     Raises:
         ArtifactError: A file is no picture, or there are others than these two.
     """
-    if "image" not in inputs or set(inputs) - {"image", "mask"}:
-        raise ArtifactError(f"inputs: got {', '.join(inputs) or 'none'}; allowed are an image, and a mask beside it. A later version may know more")
-    paths = {name: file_of(sha256, folder) for name, sha256 in inputs.items()}
-    try:
-        image = pictures.decode(paths["image"].read_bytes())
-        flat = pictures.rgb(image)
-    except (pictures.PictureError, OSError) as error:
-        raise ArtifactError(f"{paths['image']}: {error}") from None
-    sample = Sample(
-        name=SAMPLE,
-        image_path=paths["image"],
-        image_sha256=inputs["image"],
-        size=image.size,
-        mask_path=paths.get("mask"),
-        mask_sha256=inputs.get("mask"),
-        facts=pictures.facts_of(image, flat),
-        mask_check=mask_check,
-    )
+    if set(inputs) not in (set(), {"image"}, {"image", "mask"}):
+        raise ArtifactError(f"inputs: got {', '.join(inputs)}; allowed are an image, and a mask beside it. A later version may know more")
+    sample = _with_image(inputs, folder, mask_check) if inputs else Sample(name=SAMPLE)
     digest = digest_of_listing(inputs.items())
-    return Dataset(name=NAME, version=None, digest=digest, folder=folder, samples=(sample,), inputs=dict(inputs))
+    return Dataset(name=NAME, version=None, digest=digest, folder=folder, samples=(sample,), inputs=dict(inputs) or None)
 
 
 def lacking(inputs: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -108,6 +93,25 @@ def file_of(sha256: str, folder: Path) -> Path:
         folder: Where inputs are kept.
     """
     return folder / f"{sha256}.png"
+
+
+def _with_image(inputs: Mapping[str, str], folder: Path, mask_check: Checked | None) -> Sample:
+    paths = {name: file_of(sha256, folder) for name, sha256 in inputs.items()}
+    try:
+        image = pictures.decode(paths["image"].read_bytes())
+        flat = pictures.rgb(image)
+    except (pictures.PictureError, OSError) as error:
+        raise ArtifactError(f"{paths['image']}: {error}") from None
+    return Sample(
+        name=SAMPLE,
+        image_path=paths["image"],
+        image_sha256=inputs["image"],
+        size=image.size,
+        mask_path=paths.get("mask"),
+        mask_sha256=inputs.get("mask"),
+        facts=pictures.facts_of(image, flat),
+        mask_check=mask_check,
+    )
 
 
 def _fault(path: Path, sha256: str) -> str | None:

@@ -20,6 +20,8 @@ HELD = ("1", "L", "LA", "P", "RGB", "RGBA")
 KEPT = ("icc_profile", "transparency")
 """What says how a picture's numbers are read; anything else that its file said, such as where it was taken, is not kept."""
 
+ARRAYS = (".npy", ".npz")
+
 LONGEST_SHOWN = 200
 """Characters of a path in a message: whatever is a text may have been given as one."""
 
@@ -95,6 +97,8 @@ def _read(path: Path) -> Image.Image:
         path = path.expanduser()
         if not path.is_file():
             raise PictureError(f"got {_short(path)}, and there is {'no file but a folder' if path.is_dir() else 'no such file'}; give {ALLOWED}")
+        if path.suffix.casefold() in ARRAYS:
+            raise PictureError(f"got {_short(path)}, the file of an array; give the array, numpy.load(...), or save it as PNG")
         return pictures.decode(path.read_bytes())
     except PictureError as error:
         raise error if str(error).startswith("got ") else PictureError(f"{path}: {error}") from None

@@ -1,4 +1,4 @@
-"""One picture by one call: a picture, a mask and a prompt go in, and what comes out is the same as from a run."""
+"""One picture by one call: a prompt goes in, a picture and a mask where its task needs them, and what comes out is the same as from a run."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ from sdxl_lab.tasks import TASKS
 
 ARGUMENTS = {"image": "image", "mask": "mask_image"}
 """What a task may need, to the argument of a call that brings it."""
+
+REFUSED = {
+    "seeds": "a call makes one picture; call once for each seed, or make a run",
+    "keep": "no picture is given that could be kept; leave it out",
+}
+"""What is no setting of a call, and why."""
+
+ANY_SIZES = Sizes(area=64**2, max_area=64**2, multiple=8)
+"""What a task needs is asked before the checkpoint is looked at, and no size decides it."""
 
 USER = 3
 """The level of warnings at which they point to who called a function of the public face."""
@@ -128,6 +137,76 @@ def outpaint(
     return _made("outpaint", words, {"image": image, "mask": mask_image}, settings, checkpoint=checkpoint, keep=keep)
 
 
+def image_to_image(
+    image: Any,
+    prompt: str,
+    *,
+    checkpoint: str | Path = "pocket",
+    negative_prompt: str | None = None,
+    seed: int | None = None,
+    keep: bool = True,
+    **settings: Any,
+) -> MadePicture:
+    """Make all of a picture anew, as like the given one as `strength` leaves it: little keeps all but the surface, 1.0 next to nothing.
+
+    Args:
+        image: As for `inpaint`; likewise `prompt` and what follows it.
+        prompt: What to paint.
+        checkpoint: As in `RunSpec`.
+        negative_prompt: What to lead away from.
+        seed: None for 0.
+        keep: Whether the image is kept.
+        **settings: As for `inpaint`. Without `width` and `height`, or `aspect`, the picture comes back at the image's own size.
+
+    Raises:
+        CallError: The image cannot be used.
+        SpecError: A setting is unknown or not allowed, or the prompt is no text.
+        LabError: The picture cannot be made, as for `generate`.
+
+    Warns:
+        CautionWarning: Something of the settings has no effect or will make a poor picture.
+
+    Examples:
+        >>> image_to_image("photo.png", "a blue star on grass", strength=0.8, num_inference_steps=5)
+        <MadePicture ...: image_to_image 'a blue star on grass', seed 0, 128x128>
+    """
+    words = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed}
+    return _made("image_to_image", words, {"image": image}, settings, checkpoint=checkpoint, keep=keep)
+
+
+def text_to_image(
+    prompt: str,
+    *,
+    checkpoint: str | Path = "pocket",
+    negative_prompt: str | None = None,
+    seed: int | None = None,
+    **settings: Any,
+) -> MadePicture:
+    """Make a picture from words alone. Nothing but the picture is needed to make it again.
+
+    Args:
+        prompt: What to paint.
+        checkpoint: As in `RunSpec`. It stays loaded for the next call.
+        negative_prompt: What to lead away from.
+        seed: None for 0, so that a call given again makes the same picture.
+        **settings: As for `inpaint`. Without `width` and `height`, or `aspect`, the picture has the checkpoint's own size, square.
+
+    Raises:
+        SpecError: A setting is unknown or not allowed, or the prompt is no text.
+        LabError: The picture cannot be made, as for `generate`.
+
+    Warns:
+        CautionWarning: Something of the settings has no effect or will make a poor picture.
+
+    Examples:
+        >>> made = text_to_image("a red star on grass", seed=7, aspect="3:2", num_inference_steps=3)
+        >>> made.image.size
+        (152, 104)
+    """
+    words = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed}
+    return _made("text_to_image", words, {}, settings, checkpoint=checkpoint, keep=False)
+
+
 def _made(
     task: str, words: Mapping[str, Any], given: Mapping[str, Any], settings: Mapping[str, Any], *, checkpoint: str | Path, keep: bool
 ) -> MadePicture:
@@ -167,11 +246,12 @@ def _made(
 def _asked(task: str, words: Mapping[str, Any], settings: Mapping[str, Any], checkpoint: str | Path) -> RunSpec:
     """What is asked for, through the one gate."""
     if not isinstance(words["prompt"], str):
-        raise SpecError([f"prompt: got a {type(words['prompt']).__name__}; allowed is a text, the empty one included"])
+        advice = f"; {TASKS[task].refusals['image']}" if "image" in TASKS[task].refusals else ""
+        raise SpecError([f"prompt: got a {type(words['prompt']).__name__}; allowed is a text, the empty one included{advice}"])
     if others := [key for key in settings if key in RunSpec.model_fields]:
         raise SpecError([f"{key}: a parameter of runs, and a call makes one picture; leave it out, or make a run" for key in others])
-    if "seeds" in settings:
-        raise SpecError(["seeds: a call makes one picture; call once for each seed, or make a run"])
+    if found := [key for key in settings if key in REFUSED]:
+        raise SpecError([f"{key}: {REFUSED[key]}" for key in found])
     hyperparameters, twice = laid_out(task, plain(settings))
     hyperparameters[task] |= {key: value for key, value in words.items() if value is not None}
     parameters = {"name": task, "dataset": inputs.NAME, "checkpoint": checkpoint, "tasks": [task], "tracking": "off"}
@@ -185,7 +265,7 @@ def _taken(spec: RunSpec, task: str, given: Mapping[str, Any]) -> tuple[dict[str
     """What the task needs of what was given, as pictures; and what is to be said of the rest."""
     reading = ImageReading.model_validate(spec.given(task).get("image", {})).model_dump()
     readers = {"image": lambda value: taken.picture(value, **reading), "mask": taken.mask}
-    needs = TASKS[task].needs(spec.settings(task, {}, (1, 1), Sizes(area=1, max_area=1, multiple=1)))  # which no size decides
+    needs = TASKS[task].needs(spec.settings(task, {}, (1, 1), ANY_SIZES))
     pictures: dict[str, Image.Image] = {}
     for name in needs:
         if name == "mask" and given.get(name) is None:

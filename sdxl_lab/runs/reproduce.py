@@ -51,7 +51,7 @@ class ReproduceError(LabError):
 
 
 def reproduce(
-    picture: Path, *, dataset: str | None = None, checkpoint: str | None = None, threads: int | None = None, fetch: bool = False
+    picture: Path | str, *, dataset: str | None = None, checkpoint: str | None = None, threads: int | None = None, fetch: bool = False
 ) -> Reproduction:
     """Make a picture again from its own description, as `generate` made it, and compare.
 
@@ -79,6 +79,7 @@ def reproduce(
         >>> reproduce(picture.image).is_identical
         True
     """
+    picture = Path(picture)
     stamp = read_stated(picture)
     original = _pixels(picture)
     image, mask = _started_from(stamp, picture, dataset, fetch=fetch)

@@ -71,8 +71,10 @@ def laid_out(task: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], li
     Returns:
         The hyperparameters, nested; and one line for each setting that was given twice and differently.
     """
-    laid, twice = dict(settings), []
+    laid, twice, refused = dict(settings), [], TASKS[task].refusals
     for key, path in _own_homes(task).items():
+        if key in refused:
+            continue
         section = path.partition(".")[0]
         below = {} if laid.get(section) is None else laid[section]
         if key not in settings or not isinstance(below, Mapping):  # the gate refuses what is no section
@@ -81,7 +83,7 @@ def laid_out(task: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], li
         if key in below and difference({key: below[key]}, {key: value}):
             twice.append(f"{path}: given twice and differently, in {section} and as {key}; give it once")
         laid[section] = {**below, key: value}
-    alike = {key: laid.pop(key) for key in ALIKE_FOR_ALL if key in laid}
+    alike = {key: laid.pop(key) for key in ALIKE_FOR_ALL if key in laid and key not in refused}
     return {**alike, task: laid}, twice
 
 

@@ -207,13 +207,13 @@ def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> s
     task = TASKS.get(str(loc[1])) if len(loc) > 2 else None
     if task and key == "compute":
         return f"{path}: compute cannot differ by task, since a run loads its checkpoint once: move it to hyperparameters.compute"
+    home = home_of(key, model)
+    if task and (refused := [task.refusals[name] for name in (key, *(home or "").split(".")) if name in task.refusals]):
+        return f"{path}: unknown key; {refused[0]}"
     if task and key == "image":
         return f"{path}: image cannot differ by task, since a run keeps one input of a sample: move it to hyperparameters.image"
-    if task and key in task.refusals:
-        return f"{path}: unknown key; {task.refusals[key]}"
     if "." in key:
         return f"{path}: unknown key; dictionaries here are nested, not dotted: write {{{_yaml(key.split('.'), '...')}}}"
-    home = home_of(key, model)
     if home and home != path:
         return f"{path}: unknown key; valid here are {', '.join(valid)}. Did you mean {home}?"
     return unknown_key(path, valid)
@@ -236,7 +236,7 @@ def _keys(section: type[BaseModel]) -> list[str]:
 def _hint(key: str, value: Any, field: Any) -> str:
     kinds = list(_members(field.rebuild_annotation())) if field is not None else []
     if isinstance(value, str):
-        refused = {name: reason for kind in kinds if isinstance(kind, OneOf) for name, reason in kind.refused.items()}
+        refused = {name: reason for kind in kinds for offer in _offers(kind) for name, reason in offer.refused.items()}
         if reason := refused.get(value.casefold()) or REASONS.get((key, value.casefold())):
             return f". {_sentence(reason)}"
         held = _held(value)
@@ -256,6 +256,10 @@ def _hint(key: str, value: Any, field: Any) -> str:
     if value is not None and not isinstance(value, str) and str in kinds:
         return ". In YAML, put quotes around a text; -r takes one as it is"
     return ""
+
+
+def _offers(annotation: Any) -> list[OneOf]:
+    return [annotation] if isinstance(annotation, OneOf) else [offer for part in get_args(annotation) for offer in _offers(part)]
 
 
 def _choices(annotation: Any) -> list[str]:

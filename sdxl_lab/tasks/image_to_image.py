@@ -21,6 +21,8 @@ IMAGE_TO_IMAGE = Task(
     needs=lambda _: ("image",),
     pipeline="image_to_image",
     suits={"strength": 0.6},
-    refusals=dict.fromkeys(("mask", "canvas", "mode"), "image to image makes all of the picture anew; to repaint a part, take inpaint or outpaint"),
+    refusals=dict.fromkeys(
+        ("mask_image", "mask", "canvas", "mode"), "image to image makes all of the picture anew; to repaint a part, take inpaint or outpaint"
+    ),
     roles=(INPUT, RESULT),
 )

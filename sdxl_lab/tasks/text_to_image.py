@@ -24,6 +24,9 @@ TEXT_TO_IMAGE = Task(
     pipeline="text_to_image",
     suits={"guidance_scale": 5.0},
     holds={"denoising.strength": 1.0},
-    refusals=dict.fromkeys(("mask", "canvas", "mode"), "text to image starts from noise alone; to start from a picture, take image_to_image"),
+    refusals=dict.fromkeys(
+        ("image", "mask_image", "strength", "mask", "canvas", "mode"),
+        "text to image starts from noise alone; to start from a picture, take image_to_image",
+    ),
     roles=(RESULT,),
 )

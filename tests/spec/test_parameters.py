@@ -36,7 +36,7 @@ BAD: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("samples twice", {"samples": ["a", "b", "a"]}, "samples", ["Given twice: a"]),
     ("samples with a number", {"samples": ["a", 1]}, "samples[1]", ["got 1"]),
     ("tasks misspelt", {"tasks": ["inpant"]}, "tasks[0]", ["'inpant'", "mean inpaint?"]),
-    ("tasks empty", {"tasks": ()}, "tasks", ["got []", "inpaint, outpaint or both"]),
+    ("tasks empty", {"tasks": ()}, "tasks", ["got []", "one or more of inpaint, outpaint"]),
     ("tasks a bare text", {"tasks": "inpaint"}, "tasks", ["Write ['inpaint']"]),
     ("tasks a tuple as text", {"tasks": "('inpaint', 'outpaint')"}, "tasks", ["holds a tuple", "papermill"]),
     ("tracking unknown", {"tracking": "onlin"}, "tracking", ["auto, online, offline, off", "mean online?"]),

@@ -92,7 +92,8 @@ def test_its_settings_are_its_own(dataset):
     with pytest.raises(SpecError) as caught:
         RunSpec.from_parameters(**PARAMETERS | {"tasks": ["retuch"]}, dataset=str(dataset), hyperparameters=given)
     assert set(caught.value.problems) == {
-        "tasks[0]: got 'retuch'; allowed is a list of one or more of inpaint, outpaint, retouch. Did you mean retouch?",
+        "tasks[0]: got 'retuch'; allowed is a list of one or more of inpaint, outpaint, image_to_image, text_to_image, retouch. "
+        "Did you mean retouch?",
         "hyperparameters.retouch.mask: unknown key; valid here are denoising, refiner, prompt, negative_prompt, seed, seeds. "
         "Did you mean hyperparameters.mask?",
         "hyperparameters.retouch.denoising.strength: got 2; allowed is a number above 0, at most 1",
