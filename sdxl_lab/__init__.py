@@ -1,4 +1,4 @@
-"""A lab bench for Stable Diffusion XL image editing: inpaint, outpaint, compare, and make any picture again.
+"""A lab bench for Stable Diffusion XL: pictures from words, pictures and masks; compare them, and make any of them again.
 
 The public face of the library: what notebooks use, each name with a short example. Nothing heavy is imported until a name is first used, so
 `import sdxl_lab` stays instant.

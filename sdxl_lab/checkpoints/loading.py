@@ -99,6 +99,8 @@ class Checkpoint:
         return traits_of(
             self.base.unet.config,
             self.base.scheduler.config,
+            refiner.scheduler.config if refiner else {},
+            area=self.sizes.area,
             few_steps=few_steps(self.identity),
             refiner_from=self.refiner_from,
             has_refiner=True if refiner else None,

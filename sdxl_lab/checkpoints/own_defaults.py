@@ -100,22 +100,25 @@ def few_steps(identity: CheckpointIdentity) -> FewSteps | None:
     return FewSteps(kind=kind, num_inference_steps=steps, guidance_scale=7.5 if guided else 0.0 if kind != "lcm" else 1.0)
 
 
-def traits(identity: CheckpointIdentity) -> Traits:
+def traits(identity: CheckpointIdentity, *, area: int | None = None) -> Traits:
     """What is known of a checkpoint before its weights are loaded, for `cautions`; nothing is asked of the hub.
 
     Args:
         identity: Which checkpoint. If its files are no longer here, little is known.
+        area: Pixels it was trained at, as its `Outline` has them.
     """
     few, refiner_from = few_steps(identity), family_of(identity.family).refiner_from
     try:
         source = locate(identity.name, identity.revision)
         in_channels = source.base.in_channels if isinstance(source.base, SingleFile) else None
     except CheckpointError:
-        return Traits(few_steps=few, refiner_from=refiner_from)
+        return Traits(area=area, few_steps=few, refiner_from=refiner_from)
     base, refiner = _described(source.base), _described(source.refiner)
     return traits_of(
         base.get("unet", {"in_channels": in_channels}),
         base.get("scheduler", {}),
+        refiner.get("scheduler", {}),
+        area=area,
         few_steps=few,
         refiner_from=refiner_from,
         has_refiner=source.refiner is not None,
@@ -123,14 +126,17 @@ def traits(identity: CheckpointIdentity) -> Traits:
     )
 
 
-def traits_of(unet: Mapping[str, Any], scheduler: Mapping[str, Any], *, few_steps: FewSteps | None, **others: Any) -> Traits:
+def traits_of(
+    unet: Mapping[str, Any], scheduler: Mapping[str, Any], of_refiner: Mapping[str, Any], *, few_steps: FewSteps | None, **others: Any
+) -> Traits:
     """What the configurations of a base's UNet and of its scheduler say, for `cautions`.
 
     Args:
         unet: Of the UNet; empty where it is not known, likewise `scheduler`.
         scheduler: Of the scheduler.
+        of_refiner: Of the refiner's scheduler, if there is one.
         few_steps: As `few_steps` has it.
-        **others: Of the refiner, as `Traits` has it.
+        **others: Of the base's size and of the refiner, as `Traits` has it.
     """
     spacing = scheduler.get("timestep_spacing")
     noisier = scheduler.get("rescale_betas_zero_snr") or scheduler.get("prediction_type", "epsilon") != "epsilon"  # trailing, for their own reasons
@@ -139,9 +145,15 @@ def traits_of(unet: Mapping[str, Any], scheduler: Mapping[str, Any], *, few_step
         embeds_guidance=unet.get("time_cond_proj_dim") is not None if "in_channels" in unet else None,
         timestep_spacing=spacing,
         few_steps=few_steps,
+        is_scheduled_alike=_told(scheduler) == _told(of_refiner) if scheduler and of_refiner else None,
         may_be_few_steps=few_steps is None and spacing == "trailing" and not noisier,
         **others,
     )
+
+
+def _told(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what diffusers notes in it of itself."""
+    return {key: value for key, value in scheduler.items() if not key.startswith("_")}
 
 
 def _configuration(identity: CheckpointIdentity) -> Mapping[str, Mapping[str, Any]]:

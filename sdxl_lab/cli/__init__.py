@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     cls=usage.Commands,
-    help="A lab bench for Stable Diffusion XL image editing: inpaint and outpaint a dataset, keep every picture.",
+    help="A lab bench for Stable Diffusion XL: pictures from words, pictures and masks, and every picture kept.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -24,7 +24,9 @@ def demo() -> None:
 
 
 def run(
-    notebook: Annotated[str, typer.Argument(help="An .ipynb file, or one that comes with the lab, such as inpaint_outpaint.", metavar="NOTEBOOK")],
+    notebook: Annotated[
+        str, typer.Argument(help="An .ipynb file, or one that comes with the lab, such as inpaint_outpaint or text_to_image.", metavar="NOTEBOOK")
+    ],
     parameter: Annotated[
         list[str] | None,
         typer.Option(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sdxl_lab.datasets.samples import Sample
 from sdxl_lab.images.mask_checks import percent
 from sdxl_lab.settings.sections import ImageReading
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted, printable
 
 UNREADABLE = "that cannot be read"
@@ -75,23 +76,29 @@ def without_picture(pairs: Sequence[tuple[Sample, str]]) -> list[str]:
     return _of_pairs([(sample, f"words for {task}, which needs a picture, and there is none; {advice}") for sample, task in pairs])
 
 
-def of_sizes(sizes: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> list[str]:
+def of_sizes(sizes: Sequence[tuple[str, tuple[int, int], tuple[int, int]]]) -> list[str]:
     """Say which pictures are much larger than what a model sees of them.
 
     Args:
-        sizes: Of each picture its own size and the working size, (width, height) in pixels.
+        sizes: Of each picture its task, its own size and the working size, (width, height) in pixels.
 
     Returns:
-        At most one line.
+        At most one line about pictures that are repainted in part, and one about those that are made anew.
     """
-    large = {(own, working): own[0] / working[0] for own, working in sizes if own[0] * own[1] > MUCH_LARGER**2 * working[0] * working[1]}
-    if not large:
-        return []
-    ((width, height), (seen_width, seen_height)), scale = max(large.items(), key=lambda item: item[1])
-    return [
-        f"pictures of up to {width}x{height} are edited at {seen_width}x{seen_height}, the checkpoint's working size, and what is painted is scaled "
-        f"up {scale:.1f} times, softer than the rest; for sharper ones crop the pictures closer around what is edited"
-    ]
+    lines = []
+    for is_part, what, remedy in (
+        (True, "what is painted is scaled up {:.1f} times, softer than the rest", "crop the pictures closer around what is edited"),
+        (False, "scaled up {:.1f} times, softer than they were", "ask for a size, which is then the result's too"),
+    ):
+        pairs = [(own, working) for task, own, working in sizes if (TASKS[task].area is not None) == is_part]
+        large = {(own, working): own[0] / working[0] for own, working in pairs if own[0] * own[1] > MUCH_LARGER**2 * working[0] * working[1]}
+        if not large:
+            continue
+        ((width, height), (seen_width, seen_height)), scale = max(large.items(), key=lambda item: item[1])
+        made = "edited" if is_part else "made anew"
+        seen = f"pictures of up to {width}x{height} are {made} at {seen_width}x{seen_height}"
+        lines.append(f"{seen}, and {what.format(scale)}; for sharper ones {remedy}")
+    return lines
 
 
 def _of_pairs(said: Sequence[tuple[Sample, str]]) -> list[str]:

@@ -68,7 +68,7 @@ class Resolved:
     def of_samples(self) -> tuple[str, ...]:
         """What is to be said of the files of the samples that are edited, read as the run reads them, of their sizes, and of what is left out."""
         files = notes.of_samples(self.samples, {edit.sample: edit.settings.image for edit in self.spec.edits})
-        sizes = _sizes(self.dataset, self.spec.edits, self.sizes)
+        sizes = [(edit.task, *of) for edit, of in zip(self.spec.edits, _sizes(self.dataset, self.spec.edits, self.sizes), strict=True)]
         samples = {sample.name: sample for sample in self.dataset.samples}
         return (*files, *notes.of_sizes(sizes), *notes.without_prompt([(samples[name], task) for name, task in self.left_out]))
 
@@ -203,7 +203,7 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
         sizes=outline.sizes,
         left_out=left_out,
         room=tuple(check_room(folder.path, to_make)),
-        notes=_notes(edits, identity),
+        notes=_notes(edits, identity, outline),
     )
 
 
@@ -266,7 +266,7 @@ def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[
     return [sizes_of(edit, own[edit.sample], sizes) for edit in edits]
 
 
-def _notes(edits: Sequence[Edit], identity: CheckpointIdentity) -> dict[PictureKey, tuple[str, ...]]:
+def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline) -> dict[PictureKey, tuple[str, ...]]:
     from sdxl_lab.checkpoints import loading, own_defaults, tokens
     from sdxl_lab.generation.regions import SPECKS
 
@@ -274,7 +274,7 @@ def _notes(edits: Sequence[Edit], identity: CheckpointIdentity) -> dict[PictureK
     limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
     is_long = any(tokens.may_be_cut(text, limit=limit) for texts in words.values() for text in texts.values())
     folders = loading.tokenizers(identity) if is_long else ()
-    traits = own_defaults.traits(identity)
+    traits = own_defaults.traits(identity, area=outline.sizes.area)
     found = {
         edit.key: [
             *tokens.notes(words[edit.key], folders),

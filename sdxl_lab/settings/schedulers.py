@@ -16,20 +16,24 @@ class Scheduler:
         label: What the tools around AUTOMATIC1111's web UI call it.
         overrides: What it is told over the configuration of the checkpoint's own scheduler.
         is_plain: Whether it evaluates the UNet once a step, as many steps as it is asked for, of any common noise schedule with at least
-            as many timesteps; then nobody needs to build it to count. A test holds those that say so to it.
+            as many timesteps; then nobody needs to build it to count. A test holds those that say so to it, as of `forgets`.
+        forgets: Whether a step depends on its latents alone: neither on the steps before it nor on noise that it draws.
     """
 
     class_name: str
     label: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     is_plain: bool = False
+    forgets: bool = False
 
 
 SCHEDULERS: dict[str, Scheduler] = {
-    "euler": Scheduler(class_name="EulerDiscreteScheduler", label="Euler", is_plain=True),
+    "euler": Scheduler(class_name="EulerDiscreteScheduler", label="Euler", is_plain=True, forgets=True),
     "euler_a": Scheduler(class_name="EulerAncestralDiscreteScheduler", label="Euler a", is_plain=True),
     # Its defaults, meant for pixels, would clip latents to [-1, 1]; these two are SDXL's own configuration.
-    "ddim": Scheduler(class_name="DDIMScheduler", label="DDIM", overrides={"clip_sample": False, "set_alpha_to_one": False}, is_plain=True),
+    "ddim": Scheduler(
+        class_name="DDIMScheduler", label="DDIM", overrides={"clip_sample": False, "set_alpha_to_one": False}, is_plain=True, forgets=True
+    ),
     "dpmpp_2m": Scheduler(class_name="DPMSolverMultistepScheduler", label="DPM++ 2M", is_plain=True),
     "dpmpp_2m_karras": Scheduler(
         class_name="DPMSolverMultistepScheduler", label="DPM++ 2M Karras", overrides={"use_karras_sigmas": True}, is_plain=True

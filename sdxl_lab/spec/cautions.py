@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sdxl_lab.settings.hyperparams import flatten
+from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.tasks import TASKS
@@ -16,6 +17,9 @@ DEFAULTS = flatten(EditSettings().model_dump())
 
 MUCH_GUIDANCE, MANY_STEPS = 3.0, 16
 """More than a checkpoint that was distilled to few steps bears."""
+
+FEW_PIXELS, MANY_PIXELS = 0.4, 1.6
+"""Shares of the pixels a checkpoint was trained at, beyond which it shows: a bucket of SDXL has 0.9 to 1.1, an extended canvas up to 1.5."""
 
 
 class CautionWarning(UserWarning):
@@ -50,6 +54,7 @@ class Traits:
     """What of a checkpoint decides whether a setting has an effect, and which; None is not known.
 
     Attributes:
+        area: Pixels it was trained at.
         in_channels: Input channels of its base's UNet: 9 if it was trained to inpaint.
         embeds_guidance: Whether that UNet is told the guidance instead of being run twice.
         timestep_spacing: How its scheduler spreads few steps: `leading`, `trailing` or `linspace`.
@@ -58,8 +63,10 @@ class Traits:
         has_refiner: Whether there is one.
         refiner_from: The smallest `high_noise_frac` its refiner was trained for.
         refiner_takes_scores: Whether its refiner is told an aesthetic score.
+        is_scheduled_alike: Whether its refiner's scheduler is configured as its base's.
     """
 
+    area: int | None = None
     in_channels: int | None = None
     embeds_guidance: bool | None = None
     timestep_spacing: str | None = None
@@ -68,6 +75,7 @@ class Traits:
     has_refiner: bool | None = None
     refiner_from: float | None = None
     refiner_takes_scores: bool | None = None
+    is_scheduled_alike: bool | None = None
 
 
 UNKNOWN = Traits()
@@ -83,7 +91,13 @@ def cautions(edit: Edit, traits: Traits = UNKNOWN) -> list[str]:
     Returns:
         A sentence each, naming the settings by their dotted paths; for most edits none.
     """
-    return [*_without_effect(edit, traits), *_of_guidance(edit, traits), *_of_the_refiner(edit, traits), *_of_few_steps(edit, traits)]
+    return [
+        *_without_effect(edit, traits),
+        *_of_guidance(edit, traits),
+        *_of_the_refiner(edit, traits),
+        *_of_few_steps(edit, traits),
+        *_of_the_size(edit, traits),
+    ]
 
 
 def _without_effect(edit: Edit, traits: Traits) -> Iterator[str]:
@@ -121,6 +135,7 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
     return [
         (not refined, "there is no refiner without denoising.high_noise_frac", ("denoising.handover", "refiner.guidance_scale", *scores)),
         (not again, "the refiner goes over a finished picture only with denoising.handover sdedit", ("refiner.strength",)),
+        (_is_one_way(edit, traits), f"where all is made, stock and consistent are one with {denoising.scheduler}", ("denoising.handover",)),
         (again, "with denoising.handover sdedit the base spends the whole schedule", ("denoising.high_noise_frac",)),
         (refined and not scored, "this refiner is told no aesthetic score", scores),
         (refined and scored and not refiner_guided, refiner_off, ("refiner.negative_aesthetic_score",)),
@@ -131,6 +146,13 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
         (mask.iterations == 0, "mask.iterations is 0, which leaves the mask as it is", ("mask.kernel_size",)),
         (not edit.settings.canvas.extends, "only outpainting with mode canvas extends the canvas", ("canvas.fill", "canvas.overlap_px")),
     ]
+
+
+def _is_one_way(edit: Edit, traits: Traits) -> bool:
+    """Whether a picture goes on alike if the refiner is called anew: no mask blends anything in, and there is nothing but latents to hand over."""
+    denoising = edit.settings.denoising
+    is_whole, is_stock = TASKS[edit.task].area is None, denoising.handover == "stock"
+    return is_whole and is_stock and SCHEDULERS[denoising.scheduler].forgets and traits.is_scheduled_alike is True
 
 
 def _idle_sizes(edit: Edit, *, base: bool, scored: bool, unscored: bool) -> list[tuple[bool, str, tuple[str, ...]]]:
@@ -186,3 +208,18 @@ def _of_few_steps(edit: Edit, traits: Traits) -> Iterator[str]:
         )
     if few.kind in ("lcm", "dmd") and denoising.scheduler != "lcm":
         yield f"{made_for}, with the scheduler lcm; {denoising.scheduler} blurs: choose scheduler lcm."
+
+
+def _of_the_size(edit: Edit, traits: Traits) -> Iterator[str]:
+    given, area = edit.settings.size.given, traits.area
+    if given is None or area is None:
+        return
+    width, height = given
+    share, side = width * height / area, round(area**0.5)
+    if FEW_PIXELS <= share <= MANY_PIXELS:
+        return
+    expected = "things twice" if share > 1 else "a poor picture"
+    yield (
+        f"size {width}x{height} has {share:.2g} times the pixels this checkpoint was trained at; expect {expected}: take size.aspect, or about "
+        f"{side}x{side} pixels."
+    )

@@ -112,7 +112,7 @@ class RunSpec(Settings):
             recognizes.
         checkpoint: One of `families.names()`, such as `sdxl`, a folder, a hub id or a .safetensors file.
         samples: Names of the samples to edit, or None for all.
-        tasks: What is done with each.
+        tasks: What is made of each.
         hyperparameters: The sparse nested dictionary, holding only the keys that were given. Do not change it: copy it.
         tracking: What Comet hears: `auto`, `online`, `offline` or `off`.
         runs_folder: Folder in which the run's folder is made.

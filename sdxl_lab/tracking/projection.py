@@ -129,7 +129,7 @@ def _images(run: RunFolder, pictures: Sequence[Picture]) -> Iterator[File]:
     edits = {edit.key: edit for edit in run.resolved.edits}
     seen: set[Path] = set()
     for picture in pictures:
-        settings = written(edits[picture.key].settings)
+        settings = written(edits[picture.key])["settings"]
         words = {"sample": picture.sample, "task": picture.task}
         made = (
             words
@@ -168,7 +168,7 @@ def _parameters(run: RunFolder) -> dict[str, Any]:
     }
     for task in dict.fromkeys(edit.task for edit in resolved.edits):
         edits = [edit for edit in resolved.edits if edit.task == task]
-        settings = written(edits[0].settings)
+        settings = written(edits[0])["settings"]
         words = {name: _common([getattr(edit, name) for edit in edits]) for name in ("prompt", "negative_prompt")} | {"seed": _common(_seeds(edits))}
         every = json.dumps(list({edit.sample: [edit.sample, edit.prompt, edit.negative_prompt] for edit in edits}.values())).encode()
         parameters |= flatten({task: settings | words | {"prompts_sha256": hashlib.sha256(every).hexdigest()}})

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Conditioning, Denoising, EditSettings, PictureSize, Refiner
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.run_spec import SpecError
@@ -93,6 +94,19 @@ def test_consistent_hand_over_to_the_same_unet_is_no_hand_over(twin_pair, schedu
     split = generate(edit_of(scheduler=scheduler, num_inference_steps=10, high_noise_frac=0.6), None, None, cpu(twin_pair))
     assert same(expected, split.image)
     assert min(split.base_steps, split.refiner_steps) >= 2
+
+
+@pytest.mark.filterwarnings("ignore:denoising.handover has no effect")
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_the_ways_to_hand_over_are_one_where_a_step_forgets(random_pair, scheduler):
+    """
+    Stock makes the picture that consistent does with the samplers that keep nothing from step to step and draw nothing, and with no other.
+    """
+    consistent, stock = (
+        generate(edit_of(scheduler=scheduler, high_noise_frac=0.6, handover=handover), None, None, cpu(random_pair)).image
+        for handover in ("consistent", "stock")
+    )
+    assert same(consistent, stock) == SCHEDULERS[scheduler].forgets
 
 
 @pytest.mark.parametrize("scheduler", KINDS)

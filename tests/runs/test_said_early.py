@@ -104,20 +104,32 @@ def test_a_stage_without_a_step_is_refused_before_the_run(tmp_path, denoising, m
         resolved(lay_out(tmp_path / "d"), hyperparameters={"denoising": denoising})
 
 
+def of_sizes(folder: Path, **parameters: Any) -> list[str]:
+    """
+    What is said of a run's sizes.
+    """
+    return [line for line in resolved(folder, **parameters).said if line.startswith("pictures of up to")]
+
+
 def test_a_picture_much_larger_than_the_working_size_is_told(tmp_path):
     """
-    More than twice as wide as the models see it, a picture's size, the working size and the remedy are said once; at twice they are not.
+    More than twice as wide as the models see it, a picture's size, theirs and the remedy are said once; at twice, or made at its size, they are not.
     """
     folder = write_dataset(tmp_path / "scenes")
     for name in ("0.png", "0-mask.png"):
         with Image.open(folder / name) as image:
             image.resize((512, 512), Image.Resampling.NEAREST).save(folder / name)
-    [line] = [line for line in resolved(folder).said if "working size" in line]
-    assert line.startswith(
-        "pictures of up to 512x512 are edited at 128x128, the checkpoint's working size, and what is painted is scaled up 4.0 times"
-    )
+    [line] = of_sizes(folder)
+    assert line.startswith("pictures of up to 512x512 are edited at 128x128, and what is painted is scaled up 4.0 times")
     assert "crop the pictures" in line
-    assert not [line for line in resolved(folder, samples=["scene-1"]).said if "working size" in line]
+    assert of_sizes(folder, hyperparameters={"size": {"width": 128, "height": 160}})[0].startswith("pictures of up to 512x512 are edited at 128x160")
+    assert of_sizes(folder, samples=["scene-1"]) == []
+    words, sized = {"prompt": "a star"}, {"prompt": "a star", "size": {"aspect": "1:1"}}
+    [anew] = of_sizes(folder, tasks=["image_to_image"], hyperparameters=words)
+    assert anew.startswith("pictures of up to 512x512 are made anew at 128x128, and scaled up 4.0 times")
+    assert "ask for a size" in anew
+    assert of_sizes(folder, tasks=["image_to_image"], hyperparameters=sized) == []
+    assert of_sizes(folder, tasks=["text_to_image"], hyperparameters=words) == []
 
 
 def test_a_full_disk_is_told_before_the_run(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import re
 import shutil
 import warnings
 from dataclasses import replace as replaced
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.own_defaults import defaults, traits
-from sdxl_lab.settings.hyperparams import flatten, merge, replace
+from sdxl_lab.settings.hyperparams import flatten, merge, replace, without
 from sdxl_lab.spec.cautions import CautionWarning, FewSteps, Traits, cautions
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
@@ -36,10 +37,24 @@ def setup_module() -> None:
     from sdxl_lab.generation.trajectory import TrajectoryCache
 
 
+def merged(*layers: dict[str, Any]) -> dict[str, Any]:
+    """
+    Settings laid over one another.
+    """
+    return reduce(merge, layers)
+
+
 STEPS: dict[str, Any] = {"denoising": {"num_inference_steps": 5, "strength": 0.99, "guidance_scale": 6.0}}
 REFINED = merge(STEPS, {"denoising": {"high_noise_frac": 0.6}})
 AFTERWARDS = merge(STEPS, {"denoising": {"handover": "sdedit"}})
 CANVAS = merge(STEPS, {"mode": "canvas", "canvas": {"right_px": 13}})
+
+SCHEDULE: dict[str, Any] = {"denoising": {"num_inference_steps": 5, "guidance_scale": 6.0}, "size": {"width": 64, "height": 72}}
+FRAC = {"denoising": {"high_noise_frac": 0.6}}
+SDEDIT = {"denoising": {"handover": "sdedit"}}
+NOT_GUIDED = {"denoising": {"guidance_scale": 1.0}}
+REFINER_GUIDED = {"refiner": {"guidance_scale": 4.0}}
+NEGATIVE_SIZES = {"conditioning": {"negative_original_size": [24, 40], "negative_target_size": [56, 48]}}
 
 OTHERS = OTHER_VALUES | {"conditioning.original_size": [48, 80]}
 
@@ -57,10 +72,29 @@ CONTEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "refined by a base": ("two_bases", "inpaint", REFINED),
     "told the guidance": ("told_guidance", "inpaint", STEPS),
     "refined afterwards": ("random_pair", "inpaint", AFTERWARDS),
+    "from words": ("random_pair", "text_to_image", SCHEDULE),
+    "from words, not guided": ("random_pair", "text_to_image", merge(SCHEDULE, NOT_GUIDED)),
+    "from words, refined": ("random_pair", "text_to_image", merge(SCHEDULE, FRAC)),
+    "from words, refined, with a memory": ("random_pair", "text_to_image", merged(SCHEDULE, FRAC, {"denoising": {"scheduler": "dpmpp_2m"}})),
+    "from words, refined, not guided": ("random_pair", "text_to_image", merged(SCHEDULE, FRAC, NOT_GUIDED)),
+    "from words, refined, refiner guided": ("random_pair", "text_to_image", merged(SCHEDULE, FRAC, NOT_GUIDED, REFINER_GUIDED)),
+    "from words, refined by a base": ("two_bases", "text_to_image", merge(SCHEDULE, FRAC)),
+    "from words, refined afterwards": ("random_pair", "text_to_image", merge(SCHEDULE, SDEDIT)),
+    "from words, told both sizes": ("random_pair", "text_to_image", merge(SCHEDULE, NEGATIVE_SIZES)),
+    "from words, told both sizes, not guided": ("random_pair", "text_to_image", merged(SCHEDULE, NEGATIVE_SIZES, NOT_GUIDED)),
+    "from words, told both sizes, refined": ("random_pair", "text_to_image", merged(SCHEDULE, NEGATIVE_SIZES, FRAC)),
+    "from words, told both sizes, refined by a base": ("two_bases", "text_to_image", merged(SCHEDULE, NEGATIVE_SIZES, FRAC)),
+    "from words, told the guidance": ("told_guidance", "text_to_image", SCHEDULE),
+    "anew": ("random_pair", "image_to_image", STEPS),
+    "anew, not guided": ("random_pair", "image_to_image", merge(STEPS, NOT_GUIDED)),
+    "anew, refined": ("random_pair", "image_to_image", REFINED),
+    "anew, refined, not guided": ("random_pair", "image_to_image", merge(REFINED, NOT_GUIDED)),
+    "anew, refined by a base": ("two_bases", "image_to_image", REFINED),
+    "anew, refined afterwards": ("random_pair", "image_to_image", AFTERWARDS),
 }
 """A checkpoint, a task and settings, in which each setting alone is given another value."""
 
-QUICK = ("guided", "beyond the borders", "refined")
+QUICK = ("guided", "beyond the borders", "refined", "from words, refined", "anew, refined")
 
 
 @pytest.fixture(scope="session")
@@ -134,8 +168,13 @@ def test_a_setting_changes_the_picture_or_it_is_said_that_it_does_not(request, p
         except ValidationError:
             assert path.startswith(("canvas", "mode")) or path in TASKS[task].untaken
             continue
+        if f"settings.{path}" in edit.unsaid:  # the one value that is true of it all the same
+            assert edit == edit_of(task, settings)
+            continue
         said = [caution for caution in cautions(edit, known) if path in re.split(" has no effect: | have no effect: ", caution)[0].split(" and ")]
-        if (picture(edit, photograph, folder, cache) != plain) == bool(said):
+        # What has no effect here may have had some in the context: then it is as good as left out.
+        beside = picture(edit_of(task, without(settings, [path])), photograph, folder, cache) if said and path in flatten(settings) else plain
+        if (picture(edit, photograph, folder, cache) != beside) == bool(said):
             wrong[path] = said
     assert wrong == {}
 
@@ -209,13 +248,36 @@ def test_what_spoils_a_picture_is_said(case):
     assert cautions(edit) == []
 
 
+FAR_SIZES = {
+    (2048, 2048): r"size 2048x2048 has 4 times the pixels this checkpoint was trained at; expect things twice: .* about 1024x1024 pixels",
+    (1024, 1704): r"size 1024x1704 has 1\.7 times .* twice",
+    (512, 512): r"size 512x512 has 0\.25 times .* expect a poor picture: take size\.aspect, or about 1024x1024 pixels",
+    (1024, 1536): None,
+    (704, 704): None,
+}
+
+
+@pytest.mark.parametrize("task", ["inpaint", "image_to_image", "text_to_image"])
+@pytest.mark.parametrize("size", FAR_SIZES)
+def test_a_size_far_from_what_a_checkpoint_was_trained_at_is_said(task, size):
+    """
+    More than 1.6 times its pixels, or less than 0.4 times, make a poor picture in every task; of a size that nobody asked for nothing is said.
+    """
+    edit, known = edit_of(task, {"size": {"width": size[0], "height": size[1]}}), Traits(area=1024**2)
+    said, message = cautions(edit, known), FAR_SIZES[size]
+    assert len(said) == bool(message)
+    assert re.search(message or "", "".join(said))
+    assert cautions(edit) == cautions(edit_of(task, {}), known) == []
+
+
 def test_what_is_known_before_loading_is_what_is_known_after(random_pair, random_inpaint_pair, two_bases, told_guidance):
     """
     The files of a folder tell as much of a checkpoint as its loaded models.
     """
     for folder in (random_pair, random_inpaint_pair, two_bases, told_guidance):
         has_refiner = cpu(folder).refiner is not None
-        assert traits(identify(str(folder))) == replaced(cpu(folder).traits, has_refiner=has_refiner)
+        loaded = cpu(folder)
+        assert traits(identify(str(folder)), area=loaded.sizes.area) == replaced(loaded.traits, has_refiner=has_refiner)
 
 
 def test_cautions_are_given_as_warnings(random_pair, scene):

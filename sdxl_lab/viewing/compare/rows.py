@@ -81,12 +81,12 @@ def rows_of(runs: Sequence[RunFolder], task: str | None, *, pool_seeds: bool) ->
 
     Args:
         runs: What `found` found.
-        task: Pictures of this task alone; of both if None.
+        task: Pictures of this task alone; of all if None.
         pool_seeds: Whether runs that differ in nothing but seeds are one row.
 
     Returns:
         The rows, in the order of their first runs. Dotted name of each setting that differs to its value in each row, None if the row has
-        none. A setting of one task begins with that task, unless both tasks have it alike. And what is to be said: one line each.
+        none. A setting of one task begins with that task, unless all tasks have it alike. And what is to be said: one line each.
 
     Raises:
         CompareError: No run has anything to do with the task.
