@@ -25,6 +25,4 @@ def by_default() -> tuple[str, ...]:
 
 def some() -> str:
     """What `tasks` may be, in words."""
-    if len(TASKS) == 2:
-        return f"a list of {', '.join(TASKS)} or both"
     return f"a list of one or more of {', '.join(TASKS)}"

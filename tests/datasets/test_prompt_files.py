@@ -21,7 +21,7 @@ from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
 from tests.support.commands import said
-from tests.support.specs import WORDS, resolved_of
+from tests.support.specs import SIZES, WORDS, resolved_of
 from tests.support.words_alone import words_task
 
 GIVEN = {"name": "x", "checkpoint": "pocket"}
@@ -323,7 +323,7 @@ def test_a_sweep_gives_workers_the_whole_path(tmp_path, monkeypatch):
     here = {name: str(tmp_path / name) for name in ("p.txt", "sea")}
     for written, expected in (here | {name: name for name in ("gone.txt", "team/sea", "pocket-scenes")}).items():
         run = RunSpec.from_parameters(**GIVEN, dataset=written, tasks=["inpaint"])
-        edit = run.edit("star", "inpaint", defaults={}, size=(64, 64), **WORDS)
+        [edit] = run.edits("star", "inpaint", defaults={}, size=(64, 64), sizes=SIZES, **WORDS)
         assert _settled({}, resolved_of(run, (edit,)))["dataset"] == expected
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from sdxl_lab.settings.sections import Denoising, EditSettings, PromptAndSeed
+from sdxl_lab.settings.sections import Denoising, EditSettings, PromptAndSeed, SizeAsAsked
 from sdxl_lab.tasks import RESULT, Area, Task
 
 
@@ -16,6 +16,7 @@ class WordsHyperparameters(PromptAndSeed):
     """What such a task takes."""
 
     denoising: Denoising = Denoising()
+    size: SizeAsAsked = SizeAsAsked()
 
 
 def everything(settings: EditSettings, size: tuple[int, int], mask: Image.Image | None, cell_px: float) -> Area:
