@@ -111,6 +111,7 @@ class Task:
         contradictions: Of what parameters give: the same faults as lines that start with the key they are about.
         holds: Of settings that it does not take: the values that are true of it, by dotted path, where these are not the neutral ones.
         refusals: By key that it does not take: why, and where that belongs.
+        elsewhere: What other tools call it.
         roles: Of a picture's files, as sheets show them; the result is the last.
         is_default: Whether a run makes it where no tasks are given.
         since: The release that brought it. Documents of 0.1.0's tasks hold settings that they do not take, as 0.1.0 wrote them.
@@ -127,6 +128,7 @@ class Task:
     contradictions: Callable[[Mapping[str, Any]], Sequence[str]] = _none
     holds: Mapping[str, Any] = field(default_factory=dict)
     refusals: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Sequence[str] = ()
     roles: tuple[Role, ...] = (INPUT, MASK, RESULT)
     is_default: bool = False
     since: str = RELEASES[-1]
