@@ -146,7 +146,13 @@ class Task:
     @cached_property
     def untaken(self) -> tuple[str, ...]:
         """Dotted paths of an edit's settings that it does not take."""
-        return tuple(path for path in NEUTRAL if not (self.needs_image if path.startswith("image.") else _is_in(self.takes, path.split("."))))
+        return tuple(path for path in NEUTRAL if not self._depends_on(path))
+
+    def _depends_on(self, path: str) -> bool:
+        section = path.partition(".")[0]
+        if section == "image":
+            return self.needs_image
+        return (section == "size" and not self.needs_image) or _is_in(self.takes, path.split("."))  # where no picture has a size, an edit has one
 
     def size_of(self, settings: EditSettings, size: tuple[int, int] | None) -> tuple[int, int]:
         """How large its result is.
