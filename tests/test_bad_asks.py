@@ -31,6 +31,8 @@ FILES = {
     "seed.csv": "prompt,seed\na red star,1.5\n",
     "twice.csv": "prompt,name\na,one\nb,One\n",
     "words.json": '["a red star"]',
+    "txt2img/metadata.json": '{"samples": [{"name": "a", "txt2img": {"prompt": "a red star"}}]}',
+    "unsaid/metadata.json": '{"samples": [{"name": "a"}]}',
 }
 
 
@@ -90,6 +92,8 @@ RUNS: dict[str, Ask] = {
     "prompts as JSON": from_words("'words.json' is a file", ".txt or .csv file of prompts", dataset="words.json"),
     "a file that is not there": from_words("the file of prompts 'nowhere.txt' is not there", dataset="nowhere.txt"),
     "a sample that is not there": Ask("text_to_image", {}, ["samples: got 'star'", "1-a-red-star"], "words.txt", samples=["star"]),
+    "words for another tool's task": from_words("'txt2img' is not read here", "mean text_to_image?", dataset="txt2img"),
+    "no words": Ask("text_to_image", {"prompt": None}, ["has a prompt", 'as {"text_to_image": {"prompt"'], "unsaid"),
     "a width that 8 does not divide": sized("size.width: got 100", SIDE, width=100, height=64),
     "a width below a cell": sized("size.width: got 7", SIDE, width=7, height=64),
     "no width": sized("size.width: got 0", SIDE, width=0, height=64),
@@ -149,6 +153,7 @@ def home(tmp_path, monkeypatch) -> Path:
     """A working folder with files of prompts, and nothing else."""
     monkeypatch.chdir(tmp_path)
     for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     return tmp_path
 

@@ -56,7 +56,8 @@ class _Meaning:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (self.field, *ELSEWHERE.get(self.field, ()), *([f"{self.field}ing"] if self.field in TASKS else []))
+        elsewhere = (f"{self.field}ing", *TASKS[self.field].elsewhere) if self.field in TASKS else ELSEWHERE.get(self.field, ())
+        return (self.field, *elsewhere)
 
 
 def misplaced(written: Mapping[str, Any], valid: tuple[str, ...], task: str = "") -> str | None:

@@ -252,7 +252,7 @@ def _edits(
         raise SpecError(
             [
                 f"hyperparameters.prompt: none of the samples asked for has a prompt of its own for {' or '.join(spec.tasks)}; give one here, or in "
-                f'metadata.json, as {{"{next(iter(TASKS))}": {{"prompt": "a red octopus"}}}} beside a sample\'s name'
+                f'metadata.json, as {{"{spec.tasks[0]}": {{"prompt": "a red octopus"}}}} beside a sample\'s name'
             ]
         )
     return tuple(edits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -26,11 +26,11 @@ class OneOf:
 
     Attributes:
         table: What is offered, by name.
-        refused: What people ask for that is not, and why.
+        refused: What people ask for that is not, and why or what to write instead.
     """
 
     table: Mapping[str, Any]
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Callable[[], Mapping[str, str]] = dict
 
     def __str__(self) -> str:
         return f"one of {', '.join(self.table)}"

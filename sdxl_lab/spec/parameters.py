@@ -236,7 +236,7 @@ def _keys(section: type[BaseModel]) -> list[str]:
 def _hint(key: str, value: Any, field: Any) -> str:
     kinds = list(_members(field.rebuild_annotation())) if field is not None else []
     if isinstance(value, str):
-        refused = {name: reason for kind in kinds for offer in _offers(kind) for name, reason in offer.refused.items()}
+        refused = {name: reason for kind in kinds for offer in _offers(kind) for name, reason in offer.refused().items()}
         if reason := refused.get(value.casefold()) or REASONS.get((key, value.casefold())):
             return f". {_sentence(reason)}"
         held = _held(value)

@@ -7,15 +7,12 @@ from typing import Annotated
 from sdxl_lab.settings.choices import OneOf
 from sdxl_lab.tasks import TASKS
 
-ELSEWHERE = {
-    **dict.fromkeys(("txt2img", "t2i", "text2img", "text2image", "txt2image", "text-to-image"), "write text_to_image"),
-    **dict.fromkeys(("img2img", "i2i", "image2image", "im2im", "image-to-image", "variation", "variations"), "write image_to_image"),
-    **dict.fromkeys(("inpainting", "infill", "fill"), "write inpaint"),
-    **dict.fromkeys(("outpainting", "uncrop", "expand"), "write outpaint"),
-}
-"""What other tools call our tasks."""
 
-TaskName = Annotated[str, OneOf(table=TASKS, refused=ELSEWHERE)]
+def _elsewhere() -> dict[str, str]:
+    return {name: f"write {task.name}" for task in TASKS.values() for name in task.elsewhere}
+
+
+TaskName = Annotated[str, OneOf(table=TASKS, refused=_elsewhere)]
 
 
 def by_default() -> tuple[str, ...]:

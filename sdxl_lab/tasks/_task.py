@@ -111,6 +111,7 @@ class Task:
         contradictions: Of what parameters give: the same faults as lines that start with the key they are about.
         holds: Of settings that it does not take: the values that are true of it, by dotted path, where these are not the neutral ones.
         refusals: By key that it does not take: why, and where that belongs.
+        elsewhere: What other tools call it.
         roles: Of a picture's files, as sheets show them; the result is the last.
         is_default: Whether a run makes it where no tasks are given.
         since: The release that brought it. Documents of 0.1.0's tasks hold settings that they do not take, as 0.1.0 wrote them.
@@ -127,6 +128,7 @@ class Task:
     contradictions: Callable[[Mapping[str, Any]], Sequence[str]] = _none
     holds: Mapping[str, Any] = field(default_factory=dict)
     refusals: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Sequence[str] = ()
     roles: tuple[Role, ...] = (INPUT, MASK, RESULT)
     is_default: bool = False
     since: str = RELEASES[-1]
@@ -144,7 +146,13 @@ class Task:
     @cached_property
     def untaken(self) -> tuple[str, ...]:
         """Dotted paths of an edit's settings that it does not take."""
-        return tuple(path for path in NEUTRAL if not (self.needs_image if path.startswith("image.") else _is_in(self.takes, path.split("."))))
+        return tuple(path for path in NEUTRAL if not self._depends_on(path))
+
+    def _depends_on(self, path: str) -> bool:
+        section = path.partition(".")[0]
+        if section == "image":
+            return self.needs_image
+        return (section == "size" and not self.needs_image) or _is_in(self.takes, path.split("."))  # where no picture has a size, an edit has one
 
     def size_of(self, settings: EditSettings, size: tuple[int, int] | None) -> tuple[int, int]:
         """How large its result is.

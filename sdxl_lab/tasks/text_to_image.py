@@ -28,5 +28,6 @@ TEXT_TO_IMAGE = Task(
         ("image", "mask_image", "strength", "mask", "canvas", "mode"),
         "text to image starts from noise alone; to start from a picture, take image_to_image",
     ),
+    elsewhere=("txt2img", "txt2image", "text2img", "text2image"),
     roles=(RESULT,),
 )

@@ -119,7 +119,7 @@ def said_of(words: dict[str, Any], **fields: Any) -> dict[str, Any]:
 MISSPELLED = {
     "promt": (said_of({"promt": "a"}), r"samples\[0\] 'octopus': \"inpaint\": the field 'promt' is not read here. Did you mean prompt\?"),
     "Prompt": (said_of({"Prompt": "a"}), "mean prompt"),
-    "seeds": (said_of({"prompt": "a", "seeds": [1, 2]}), "'seeds' is a setting.*hyperparameters.inpaint.seeds"),
+    "seeds": (said_of({"prompt": "a", "seeds": [1, 2]}), "give it to the run, as hyperparameters.inpaint.seeds"),
     "negative": (said_of({"prompt": "a", "negative": "b"}), "mean negative_prompt"),
     "neg_prompt": (said_of({"prompt": "a", "neg_prompt": "b"}), "mean negative_prompt"),
     "negativePrompt": (said_of({"prompt": "a", "negativePrompt": "b"}), "mean negative_prompt"),
