@@ -62,7 +62,14 @@ class Resolved:
     def said(self) -> tuple[str, ...]:
         """Everything that is to be said of the run, one line each and each once: of its samples, the disk and its pictures."""
         of_pictures = {self.spec.title(edit): self.notes.get(edit.key, ()) for edit in self.spec.edits}
-        return (*self.of_samples, *self.room, *gathered(of_pictures))
+        return (*self.of_settings, *self.of_samples, *self.room, *gathered(of_pictures))
+
+    @property
+    def of_settings(self) -> tuple[str, ...]:
+        """What was asked for all tasks and is read by none of those that there are: one line, or nothing."""
+        paths, tasks = self.spec.spec.passed_over(), ", ".join(self.spec.spec.tasks)
+        has, it = ("has", "it") if len(paths) == 1 else ("have", "them")
+        return (f"{' and '.join(paths)} {has} no effect: no task of this run takes {it} ({tasks})",) if paths else ()
 
     @property
     def of_samples(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from sdxl_lab.settings import ranges
 from sdxl_lab.settings.aspects import bucket
 from sdxl_lab.settings.choices import Allowed
 from sdxl_lab.settings.credentials import saved_by_papermill, without_credentials
-from sdxl_lab.settings.hyperparams import merge, without
+from sdxl_lab.settings.hyperparams import flatten, merge, without
 from sdxl_lab.settings.sections import DEFAULT_SEED, Compute, EditSettings, Settings
 from sdxl_lab.spec import task_names
 from sdxl_lab.spec.edit import Edit
@@ -254,6 +254,12 @@ class RunSpec(Settings):
         common, own = self._layers(task)
         keys = ("prompt", "negative_prompt", *_SEEDS)
         return _given(common, keys) | _given(own, keys)
+
+    def passed_over(self) -> list[str]:
+        """Dotted paths of settings that were given for all tasks, and that none of the run's tasks takes."""
+        common = flatten({key: value for key, value in self.hyperparameters.items() if key in EditSettings.model_fields})
+        untaken = [set(TASKS[task].untaken) for task in self.tasks]
+        return [f"hyperparameters.{path}" for path in common if all(path in paths for paths in untaken)]
 
     def _layers(self, task: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """What was given for all tasks, without what the task's own seeds replace, and what was given for the task."""

@@ -101,7 +101,7 @@ class _Resolver:
         found = resolve(spec, dataset=dataset, identity=identity)
         resolved = found.spec
         self.notes[point.label] = tuple(dict.fromkeys(line for lines in found.notes.values() for line in lines))
-        self.of_samples |= dict.fromkeys(found.of_samples)
+        self.of_samples |= dict.fromkeys((*found.of_settings, *found.of_samples))
         self.sizes[resolved.run_id] = {edit.key: size for edit, size in zip(resolved.edits, found.picture_sizes, strict=True)}
         if self._release is None:
             self.moved |= noticed(spec, resolved.edits, identity)

@@ -124,3 +124,16 @@ def test_settings_are_frozen_and_closed():
         Denoising(strength=0)
     with pytest.raises(ValidationError):
         Denoising.model_validate({"steps": 3})
+
+
+def test_what_no_task_takes_is_passed_over_by_name():
+    """
+    Of what is given for all tasks, the paths that none of them takes are known; under a task's own name they are refused.
+    """
+    given = {"mask": {"kernel_size": 3}, "denoising": {"strength": 0.5, "guidance_scale": 2.0}, "seed": 3, "compute": {"threads": 1}}
+    expected = {"hyperparameters.mask.kernel_size", "hyperparameters.denoising.strength"}
+    assert set(make_spec(given, tasks=["text_to_image"]).passed_over()) == expected
+    assert make_spec(given, tasks=["text_to_image", "image_to_image"]).passed_over() == ["hyperparameters.mask.kernel_size"]
+    assert make_spec(given, tasks=["text_to_image", "inpaint"]).passed_over() == []
+    with pytest.raises(SpecError, match=r"hyperparameters\.text_to_image\.denoising\.strength: unknown key"):
+        make_spec({"text_to_image": {"denoising": {"strength": 0.5}}})
