@@ -47,7 +47,7 @@ GRIDS: dict[str, dict[str, Any]] = {
     "tasks": {"tasks": [["inpaint"], ["text_to_image"]]},
     "aspects": {"hyperparameters.size.aspect": ["1:1", "3:2", "9:16"], FRAC: [None, 0.6]},
     "ways": {HANDOVER: ["consistent", "stock", "sdedit"], FRAC: [0.6], AGAIN: [0.4, 0.8]},
-    "ways to make anew": {HANDOVER: ["consistent", "stock", "sdedit"], FRAC: [0.6], "tasks": [["image_to_image"]], STEPS: [8]},
+    "ways to make anew": {HANDOVER: ["consistent", "stock", "sdedit"], FRAC: [0.8], "tasks": [["image_to_image"]], STEPS: [8]},
 }
 MANY = ("aspects", "ways to make anew")
 
