@@ -2,17 +2,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import BaseModel
 
+from sdxl_lab.images.png import png
+from sdxl_lab.records.stamps import StampError, read_stamp, stamp_of, stamped_png
+from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings import sections as settings_sections
 from sdxl_lab.settings.documents import FIRST_KEYS, Neutral, later_fields, meant, neutral, written
+from sdxl_lab.settings.hyperparams import flatten, replace
 from sdxl_lab.settings.sections import Compute, EditSettings, ImageReading, PictureSize
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
-from sdxl_lab.spec.run_spec import SpecError
+from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.tasks import TASKS
 from tests.records.test_releases import DEMO, LONE, PICTURES, RUNS
+from tests.support.datasets import write_dataset
 from tests.support.grown_package import SECTIONS, grow, run
 
 READ_ALL = """
@@ -53,6 +61,14 @@ for name, hyperparameters in demo.RUNS.items():
     print(name, resolve(RunSpec.from_parameters(**common | {"name": name, "hyperparameters": hyperparameters})).spec.run_id[:10])
 """
 
+PLAN_WHOLE_PICTURES = """
+import json, sys
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.spec.run_spec import RunSpec
+
+print(resolve(RunSpec.from_parameters(**json.loads(sys.argv[1]))).spec.run_id)
+"""
+
 CHANGE_EACH = """
 import sys
 from pathlib import Path
@@ -77,6 +93,26 @@ found.add(ids(edit.model_copy(update={"later": 1}), resolved.spec))
 found.add(ids(edit, resolved.spec.model_copy(update={"hyperparameters": {"compute": {"later": 1}}})))
 print(len({run_id for run_id, _ in found}), len({picture_id for _, picture_id in found}))
 """
+
+
+LATER_TASKS = [name for name, task in TASKS.items() if not task.is_first]
+
+
+def whole_pictures(folder: Path) -> dict[str, Any]:
+    """
+    The parameters of a run of all tasks that came after 0.1.0, refined and with settings of their own.
+    """
+    words = {task: {"prompt": "a red star", "seed": 5} for task in LATER_TASKS}
+    hyperparameters = {"denoising": {"num_inference_steps": 9, "high_noise_frac": 0.8}, "size": {"aspect": "3:2"}, "compute": {"threads": 1}}
+    return {
+        "name": "whole",
+        "dataset": str(write_dataset(folder / "scenes", count=1, **words)),
+        "checkpoint": "pocket",
+        "tasks": LATER_TASKS,
+        "hyperparameters": hyperparameters,
+        "runs_folder": str(folder / "runs"),
+        "tracking": "off",
+    }
 
 
 def everything() -> tuple[str, str]:
@@ -162,6 +198,51 @@ def test_writing_and_meaning_are_inverse():
         whole = EditSettings(image=image)
         assert EditSettings.model_validate(meant(EditSettings, written(whole))) == whole
     assert "image" not in written(EditSettings(image=ImageReading(color_profile="ignore")))
+
+
+def test_a_document_of_a_later_task_holds_what_the_task_takes(tmp_path):
+    """
+    No path that it does not take is in it, all that it takes and 0.1.0 knew is, and read back it is the same edit and run.
+    """
+    resolved = resolve(RunSpec.from_parameters(**whole_pictures(tmp_path))).spec
+    document = json.loads(resolved.to_json())
+    first = set(flatten(json.loads((RUNS[0] / "spec.json").read_text())["edits"][0]["settings"]))
+    assert [edit["task"] for edit in document["edits"]] == LATER_TASKS
+    for edit in document["edits"]:
+        held, untaken = set(flatten(edit["settings"])), set(TASKS[edit["task"]].untaken)
+        assert not held & untaken
+        assert first - untaken <= held
+    again = ResolvedSpec.from_json(resolved.to_json())
+    assert (again.edits, again.run_id, again.to_json()) == (resolved.edits, resolved.run_id, resolved.to_json())
+
+
+def test_a_neutral_key_leaves_runs_of_later_tasks_what_they_are(grown, tmp_path):
+    """
+    A version with one more optional key in each section, taken or not, plans the same run of each of these tasks.
+    """
+    parameters = whole_pictures(tmp_path)
+    planned = run(grown, PLAN_WHOLE_PICTURES, json.dumps(parameters)).split()[-1]
+    assert planned == resolve(RunSpec.from_parameters(**parameters)).spec.run_id
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("denoising.strength", 0.5), ("mask.kernel_size", 3), ("mode", "canvas"), ("canvas.left_px", 8), ("denoising.strength", "x")]
+)
+def test_a_stamp_with_a_setting_that_its_task_does_not_take_is_refused(tmp_path, path, value):
+    """
+    A picture from words that claims a strength, a mask or a canvas has one clear error that names it.
+    """
+    resolved = resolve(RunSpec.from_parameters(**whole_pictures(tmp_path))).spec
+    edit = next(edit for edit in resolved.edits if edit.task == "text_to_image")
+    stamp = stamp_of(resolved, edit, versions={"torch": "2"}, hardware=None, instruction_set=None, sha256="a" * 64)
+    (tmp_path / "picture.png").write_bytes(stamped_png(Image.new("RGB", (8, 8)), stamp))
+    assert read_stamp(tmp_path / "picture.png").edit == edit
+    with Image.open(tmp_path / "picture.png") as image:
+        text = json.loads(image.info["sdxl_lab"])
+        text["resolved"]["edits"][0]["settings"] = replace(text["resolved"]["edits"][0]["settings"], path, value)
+        (tmp_path / "picture.png").write_bytes(png(image, {"sdxl_lab": json.dumps(text)}))
+    with pytest.raises(StampError, match=rf"(?s)picture\.png does not say how it was made.*{path.rpartition('.')[2]}"):
+        read_stamp(tmp_path / "picture.png")
 
 
 def test_a_document_of_a_later_version_is_called_one():

@@ -389,3 +389,14 @@ def test_comparing_leaves_the_records_alone(two):
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*")}
     compare(find_runs(runs)).table()
     assert {path: path.stat().st_mtime_ns for path in runs.rglob("*")} == before
+
+
+def test_a_setting_that_a_task_does_not_take_is_none_of_its_columns(tmp_path):
+    """
+    Beside a task without strength, those that have one are still one column, and in that task alone the runs are one row.
+    """
+    tasks = ("inpaint", "outpaint", "text_to_image")
+    runs = [recorded(planned(tmp_path, f"s{value}", {"denoising": {"strength": value}}, tasks=tasks)) for value in (0.5, 0.9)]
+    assert compare(runs).differing == {"denoising.strength": [0.5, 0.9]}
+    [row] = compare(runs, task="text_to_image").rows
+    assert len(row.runs) == 2

@@ -9,11 +9,14 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.generated import Generated
 from sdxl_lab.viewing.report import write_report
 from tests.support import report_runs
 from tests.support.browser import CHROMIUM, Page, chromium
@@ -478,4 +481,56 @@ def test_many_pictures_are_paged(tmp_path, browser):
         Path(path.as_uri()).parent,
         Path(path.as_uri()).with_suffix("").parent / "report-pictures",
     }
+    assert browser.complaints == []
+
+
+WORDS = tuple((sample, "text_to_image", f"a red {sample}", seed) for sample, seed in (("octopus", 7), ("cup", 2**63)))
+OPTIONS = "[...find('{}').options].map(option => option.textContent)"
+
+
+def drawn_from_words(edit: Edit) -> Generated:
+    """
+    A picture without input and mask.
+    """
+    return replace(report_runs.drawn(edit), input_image=None, mask_image=None, seam_image=None)
+
+
+def from_words(runs_folder: Path, guidance: float) -> RunFolder:
+    """
+    A run of two pictures from words, recorded.
+    """
+    resolved = report_runs.planned(runs_folder, guidance, 10, None, WORDS, size={"aspect": "1:1"})
+    run = RunFolder.of(resolved)
+    with run.open(resolved):
+        for edit in run.pending():
+            run.add_picture(edit, drawn_from_words(edit), {})
+        run.finish()
+    return run
+
+
+@pytest.mark.parametrize("guidances", [(5.0,), (2.0, 5.0)])
+def test_pictures_from_words_have_no_before(browser, tmp_path, guidances):
+    """
+    Without input and mask, the pictures are shown, alone and large; nothing is offered to compare them with but each other; nobody complains.
+    """
+    runs = [from_words(tmp_path / "words", guidance) for guidance in guidances]
+    browser.open(write_report(runs, tmp_path / "report.html").as_uri())
+    browser.until("document.querySelectorAll('#grid img').length && [...document.images].every(image => image.complete)")
+    shown = {sha256 for _, sha256 in browser.evaluate(CELLS)}
+    assert shown == {picture.sha256 for run in runs for picture in run.pictures()}
+    assert browser.evaluate("document.querySelectorAll('#grid .before').length") == 0
+    offered = browser.evaluate(OPTIONS.format("compare"))
+    assert not [text for text in offered if "input" in text or "mask" in text]
+    tab_to(browser, "focused.matches('#grid .open')")
+    browser.press("Enter")
+    browser.until("viewer.open && [...document.images].every(image => image.complete)")
+    assert browser.evaluate(OPTIONS.format("before")) == [f"guidance_scale {guidance:g}" for guidance in guidances[1:]]
+    shows_before = "[...viewer.querySelectorAll('.of-before')].map(control => control.checkVisibility())"
+    assert browser.evaluate(shows_before) == [len(guidances) > 1] * 3
+    facts = browser.evaluate("find('facts').textContent")
+    assert "a red " in facts
+    assert not [word for word in ("mask", "canvas", "denoising.strength", "undefined", "NaN") if word in facts]
+    browser.screenshot(tmp_path / "large.png")
+    browser.press("Escape")
+    browser.screenshot(tmp_path / "table.png")
     assert browser.complaints == []

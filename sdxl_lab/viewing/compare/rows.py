@@ -86,7 +86,7 @@ def rows_of(runs: Sequence[RunFolder], task: str | None, *, pool_seeds: bool) ->
 
     Returns:
         The rows, in the order of their first runs. Dotted name of each setting that differs to its value in each row, None if the row has
-        none. A setting of one task begins with that task, unless all tasks have it alike. And what is to be said: one line each.
+        none. A setting of one task begins with that task, unless all that take it have it alike. And what is to be said: one line each.
 
     Raises:
         CompareError: No run has anything to do with the task.
@@ -194,10 +194,10 @@ class _Described:
         return _Described(edits=self.edits, seeds=seeds, whole=self.whole)
 
     def values(self, task: str, path: str) -> dict[str, Any]:
-        """A setting's value for each sample of a task."""
+        """A setting's value for each sample of a task; none where the task does not take it."""
         if path == "seed":
             return {sample: tuple(seeds) for (sample, of), seeds in self.seeds.items() if of == task}
-        return {sample: values.get(path) for (sample, of), values in self.edits.items() if of == task}
+        return {sample: values[path] for (sample, of), values in self.edits.items() if of == task and path in values}
 
 
 def _differing(rows: Sequence[_Described], task: str | None) -> dict[str, list[Any]]:

@@ -49,10 +49,13 @@ function drawViewer(picture, before) {
   find("previous").disabled = position < 1;
   find("next").disabled = position < 0 || position + 1 >= all.length;
   const isThere = picture.state === "done" && picture.sha256;
+  const offered = isThere ? befores(picture).map(([value, text]) => [value, text]) : [];
   // What has the focus must not vanish with it.
-  if (!isThere && viewer.querySelector(".controls").contains(document.activeElement)) find("close").focus();
+  const vanishing = isThere ? (offered.length ? "" : ".controls .of-before *") : ".controls *";
+  if (vanishing && document.activeElement.matches(vanishing)) find("close").focus();
   for (const control of viewer.querySelectorAll("#stage > .controls, #stage > .quiet")) control.hidden = !isThere;
-  if (isThere) offer(find("before"), befores(picture).map(([value, text]) => [value, text]), before);
+  for (const control of viewer.querySelectorAll(".of-before")) control.hidden = !offered.length;
+  if (isThere) offer(find("before"), offered, before);
   drawStage();
 }
 
