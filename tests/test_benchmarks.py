@@ -13,6 +13,7 @@ from tests.conftest import write_checkpoint
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SECONDS, RATIO, BYTES = r"\d+\.\d+ s", r"\d+\.\d+", r"\d+\.\d+ [MG]i?B"
+SHARES = r"( \d+\.\d \(\d+\.\d to \d+\.\d\) \|)"
 
 RUNS: dict[str, tuple[str, list[str]]] = {
     "overhead.py": (
@@ -84,6 +85,15 @@ RUNS: dict[str, tuple[str, list[str]]] = {
             r"ratio of the medians: \d+",
         ],
     ),
+    "whole_pictures.py": (
+        "--pictures 10 --steps 5 --folder {folder}",
+        [
+            rf"\| guidance_scale=5\.0 \| 5 \|{SHARES}{{4}}",
+            rf"\| handover=sdedit \| 10 \|{SHARES}{{4}}",
+            rf"\| strength=0\.6 \| 2 \|{SHARES}{{6}} (\d+\.\d|inf) \|",
+            rf"\| .*192x128 \| 1 \|{SHARES}{{4}}",
+        ],
+    ),
     "warm.py --soak": ("2", [r"notebooks  kernel: memory .*", r" +1 .*", r" +2 .*"]),
 }
 
@@ -112,13 +122,13 @@ def test_each_benchmark_has_a_quick_run():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", RUNS)
-def test_a_benchmark_runs_and_finds_what_it_did(name, random_pair, half):
+def test_a_benchmark_runs_and_finds_what_it_did(name, random_pair, half, tmp_path):
     """
     A quick run leaves with 0 and says each of its facts: equal pictures, and forwards as they were planned.
     """
     given, facts = RUNS[name]
     script, *part = name.split()
-    command = [sys.executable, str(FOLDER / script), *part, *given.format(pair=random_pair, half=half).split()]
+    command = [sys.executable, str(FOLDER / script), *part, *given.format(pair=random_pair, half=half, folder=tmp_path).split()]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     said = [line for line in ended.stdout.splitlines() if not line.startswith(("to look at them: ", "6 of 6 runs", "12 of 12 runs"))]
