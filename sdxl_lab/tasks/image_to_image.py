@@ -26,5 +26,6 @@ IMAGE_TO_IMAGE = Task(
     refusals=dict.fromkeys(
         ("mask_image", "mask", "canvas", "mode"), "image to image makes all of the picture anew; to repaint a part, take inpaint or outpaint"
     ),
+    elsewhere=("img2img", "img2image", "image2img", "image2image"),
     roles=(INPUT, RESULT),
 )
