@@ -15,6 +15,8 @@ from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.spec.task_names import by_default
+from sdxl_lab.tasks import TASKS
 
 
 def moved_since(release: str, checkpoint: CheckpointIdentity) -> dict[str, Any]:
@@ -41,8 +43,11 @@ def pinned(parameters: Mapping[str, Any], release: str, checkpoint: CheckpointId
         checkpoint: What `parameters` name.
 
     Returns:
-        A copy that means the same whatever today's defaults are, as far as they have moved since that release.
+        A copy that means the same whatever today's defaults are, as far as they have moved since that release. Where all tasks came later, there is
+        nothing to write.
     """
+    if not any(TASKS[task].is_first for task in parameters.get("tasks") or by_default() if task in TASKS):
+        return dict(parameters)
     old: dict[str, Any] = {}
     for path, value in moved_since(release, checkpoint).items():
         old = replace(old, path, value)
@@ -83,7 +88,7 @@ def noticed(spec: RunSpec, edits: Iterable[Edit], checkpoint: CheckpointIdentity
     """
     moved, today = moved_since(RELEASES[0], checkpoint), defaults(checkpoint)
     found: dict[str, tuple[Any, Any]] = {}
-    for edit in edits:
+    for edit in (edit for edit in edits if TASKS[edit.task].is_first):
         settings = edit.settings.model_dump(mode="json")
         telling = (path for path, old in moved.items() if not _has(spec.given(edit.task), path) and get(settings, path) != old)
         found |= {path: (moved[path], get(today, path) if _has(today, path) else _library_default(path)) for path in telling}

@@ -53,6 +53,8 @@ def defaults(identity: CheckpointIdentity, release: str | None = None, *, task: 
         denoising = {key: getattr(family, key) for key in keys} | suits
     else:  # of so few steps a strength below 1 leaves out the first, the one that forgets what is under the mask
         denoising = {"strength": 1.0} | suits | {"num_inference_steps": few.num_inference_steps, "guidance_scale": few.guidance_scale}
+        if int(denoising["num_inference_steps"] * denoising["strength"]) < 1:
+            denoising["strength"] = 1.0
     return without({"denoising": {key: denoising[key] for key in keys}, "mask": {"kernel_size": 1 if is_first else AUTO}}, untaken)
 
 

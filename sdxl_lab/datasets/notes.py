@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sdxl_lab.datasets.samples import Sample
 from sdxl_lab.images.mask_checks import percent
@@ -15,6 +15,9 @@ UNREADABLE = "that cannot be read"
 
 MUCH_LARGER = 2.0
 """How many times as wide a picture is as what a model sees of it, before that is said."""
+
+MUCH_STRETCHED = 1.1
+"""How much wider or higher than it is a picture is seen, before that is said; rounding to whole latent cells makes less."""
 
 _SHOWN_NAMES = 5
 
@@ -35,18 +38,23 @@ def gathered(notes: Mapping[str, Sequence[str]]) -> list[str]:
     return [f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {line}" for line, names in about.items()]
 
 
-def of_samples(samples: Sequence[Sample], readings: Mapping[str, ImageReading] | None = None) -> tuple[str, ...]:
+def of_samples(
+    samples: Sequence[Sample], readings: Mapping[str, ImageReading] | None = None, masked: Collection[str] | None = None
+) -> tuple[str, ...]:
     """Say what of the samples' files makes another picture than one may think, though it is no fault.
 
     Args:
         samples: As they were fetched.
         readings: How their pictures are read, by sample's name; by the defaults when left out.
+        masked: Names of the samples whose masks are read; all when left out.
 
     Returns:
         One line each: about color profiles one for all samples, then what is to be said of single ones.
     """
     read = readings or {}
-    named = {sample.name: _notes(sample, read.get(sample.name, ImageReading())) for sample in samples}
+    named = {
+        sample.name: _notes(sample, read.get(sample.name, ImageReading()), is_masked=masked is None or sample.name in masked) for sample in samples
+    }
     return (*_about_profiles(samples, read), *gathered({printable(name): lines for name, lines in named.items()}))
 
 
@@ -101,6 +109,24 @@ def of_sizes(sizes: Sequence[tuple[str, tuple[int, int], tuple[int, int]]]) -> l
     return lines
 
 
+def of_aspects(asked: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> list[str]:
+    """Say which pictures models see in another shape than their own, as a size asks.
+
+    Args:
+        asked: Of each picture its own size and the one that was asked for, (width, height) in pixels.
+
+    Returns:
+        At most one line.
+    """
+    for (width, height), (seen_width, seen_height) in asked:
+        if not 1 / MUCH_STRETCHED < (seen_width * height) / (seen_height * width) < MUCH_STRETCHED:
+            return [
+                f"pictures of {width}x{height} are seen at {seen_width}x{seen_height}, as hyperparameters.size asks, and so stretched; crop them to "
+                "that shape, or ask for another"
+            ]
+    return []
+
+
 def _of_pairs(said: Sequence[tuple[Sample, str]]) -> list[str]:
     lines: dict[str, list[str]] = {}
     for sample, line in said:
@@ -127,7 +153,7 @@ def _about_profiles(samples: Sequence[Sample], readings: Mapping[str, ImageReadi
     ]
 
 
-def _notes(sample: Sample, reading: ImageReading) -> list[str]:
+def _notes(sample: Sample, reading: ImageReading, *, is_masked: bool) -> list[str]:
     facts = sample.facts
     notes = []
     if facts.color_profile == UNREADABLE:
@@ -139,4 +165,4 @@ def _notes(sample: Sample, reading: ImageReading) -> list[str]:
             f"{percent(facts.transparent_share)} of the picture is transparent, and laid over {reading.background}; "
             "hyperparameters.image.background takes another color"
         )
-    return notes + list(sample.mask_check.notes if sample.mask_check else ())
+    return notes + list(sample.mask_check.notes if is_masked and sample.mask_check else ())

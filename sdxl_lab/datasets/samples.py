@@ -176,8 +176,23 @@ def _read_sample(folder: Path, entry: object, *, as_recorded: bool) -> Sample:
         raise ArtifactError(found)
     name = check_name(entry.get("name"))
     files = _read_files(folder, entry, as_recorded=as_recorded)
-    tasks = {task: _read_task(entry[task], task, as_recorded=as_recorded) for task in TASKS if task in entry}
+    tasks = {
+        task: _read_task(entry[task], task, as_recorded=as_recorded)
+        for task in TASKS
+        if task in entry and _speaks(task, entry[task], as_recorded=as_recorded)
+    }
     return Sample(name=name, tasks=tasks, extra={key: value for key, value in entry.items() if key not in sample_fields()}, **files)
+
+
+def _speaks(task: str, written: object, *, as_recorded: bool) -> bool:
+    """Whether a field is a task's words: of a later task's name, it may be its author's own in a dataset that 0.1.0 took."""
+    if not as_recorded or TASKS[task].is_first:
+        return True
+    try:
+        _read_task(written, task, as_recorded=True)
+    except ArtifactError:
+        return False
+    return True
 
 
 def _read_files(folder: Path, entry: Mapping[str, Any], *, as_recorded: bool) -> dict[str, Any]:

@@ -42,8 +42,8 @@ def picture(given: Any, *, color_profile: ColorProfile = "srgb", background: Bac
     Raises:
         PictureError: It is none of these, or cannot be read. The message goes on after what it is for.
     """
-    image = _taken(given)
     _refuse_bool(given)
+    image = _taken(given)
     _check(image)
     if image.mode in HELD:
         return _bare(image)

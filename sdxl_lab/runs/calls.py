@@ -37,6 +37,7 @@ ARGUMENTS = {"image": "image", "mask": "mask_image"}
 
 REFUSED = {
     "seeds": "a call makes one picture; call once for each seed, or make a run",
+    "num_images_per_prompt": "a call makes one picture; call once for each seed, or make a run with seeds",
     "keep": "no picture is given that could be kept; leave it out",
 }
 """What is no setting of a call, and why."""
@@ -76,7 +77,7 @@ def inpaint(
         seed: From -2**63 to 2**64 - 1; None for 0, so that a call given again makes the same picture.
         keep: Whether image and mask are kept. Without them the picture cannot be made again.
         **settings: Those of `hyperparameters`, by name (`num_inference_steps=20, kernel_size=9, dtype="float32"`) or by section
-            (`denoising={"strength": 0.9}`). Of a name that two sections have, `guidance_scale`, the first one's is meant, `denoising`'s.
+            (`denoising={"strength": 0.9}`). Of a name that two sections have, `guidance_scale` or `strength`, `denoising`'s is meant.
 
     Raises:
         CallError: The image or the mask cannot be used.

@@ -226,9 +226,11 @@ def generated(edit: Edit, sample: Sample, checkpoint: Checkpoint, trajectories: 
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.spec.cautions import said_before
 
-    image = sample.image(**edit.settings.image.model_dump()) if TASKS[edit.task].needs_image else None
+    needed = TASKS[edit.task].needs(edit.settings)
+    image = sample.image(**edit.settings.image.model_dump()) if "image" in needed else None
+    mask = sample.mask() if "mask" in needed else None
     with said_before():
-        return generate(edit, image, sample.mask(), checkpoint, trajectories=trajectories)
+        return generate(edit, image, mask, checkpoint, trajectories=trajectories)
 
 
 def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Picture:

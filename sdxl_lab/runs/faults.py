@@ -51,11 +51,9 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[st
     if needs_mask and sample.mask_path is None:
         missing = f"tasks: sample {sample.name} has no mask, and {edit.task} needs one; add it to metadata.json, or outpaint with mode canvas"
         return edit, [*problems, missing]
-    if sample.size is None:
-        return edit, problems
     mask_file = (sample.mask_path, sample.mask_sha256) if needs_mask and sample.mask_path else None
     asked: Any = placing(edit.settings)  # frozen, so that it can be hashed
-    has_specks, fault = _of_the_mask(edit.sample, TASKS[edit.task], mask_file, sample.size, asked, outline.sizes)
+    has_specks, fault = _of_the_mask(edit.sample, task, mask_file, sample.size, asked, outline.sizes)
     return as_it_matters(edit, has_specks=has_specks), problems + ([f"hyperparameters.mask: {fault}"] if fault else [])
 
 

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 512 << 20
 """Largest file that is read, 512 MiB: more than 89 megapixels, Pillow's limit, take in 8-bit RGB."""
 
+MOST_LARGER = 16
+"""How many times as many pixels as a picture has, or its checkpoint makes, are tried to make it again."""
+
 DEEPEST, MOST_DATASETS = 4, 50
 """How far below a repository datasets are looked for, and how many are opened."""
 
@@ -61,7 +64,8 @@ def reproduce(
 
     Args:
         picture: A PNG that sdxl_lab made.
-        dataset: A dataset as in `RunSpec`, where it is not found by itself; its digest must be the picture's. For a picture that a call made, the
+        dataset: A dataset as in `RunSpec`, where it is not found by itself; its digest must be the picture's. Not read
+            for a picture that words alone made. For a picture that a call made, the
             folder of its inputs, where that is not `artifacts/inputs`.
         checkpoint: A checkpoint as in `RunSpec`, likewise.
         threads: CPU threads, 1 to 1024, instead of as many as it was made with.
@@ -90,6 +94,7 @@ def reproduce(
     quiet_libraries()
     with nullcontext() if fetch else hub.only_cached():
         loaded = _checkpoint(stamp, picture, checkpoint, threads)
+        _check_working_size(stamp.edit, original.size, loaded)
         began = time.perf_counter()
         made = _made(stamp.edit, image, mask, loaded)
     here = Conditions.here(str(loaded.device))
@@ -162,7 +167,7 @@ def _started_from(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool
         raise ReproduceError(
             f"sample {printable(sample.name)} of dataset {source.name} has no picture, and {stamp.edit.task} needs one: the description was changed"
         )
-    return image, sample.mask()
+    return image, sample.mask() if "mask" in TASKS[stamp.edit.task].needs(stamp.edit.settings) else None
 
 
 def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> Dataset:
@@ -253,11 +258,26 @@ def _datasets_of_checkout(name: str) -> Iterator[str]:
 
 
 def _check_size(edit: Edit, size: tuple[int, int] | None, expected: tuple[int, int]) -> None:
+    if size is None and edit.settings.size.given is None:
+        raise ReproduceError(
+            "the picture's description names no size, without which none is made from words: it was changed; give the file as it was made"
+        )
     width, height = TASKS[edit.task].size_of(edit.settings, size)
     if (width, height) != expected:
         raise ReproduceError(
             f"the picture is {expected[0]}x{expected[1]}, and its description makes one of {width}x{height}: it was scaled or cropped, or its "
             "description was changed; give the file from the run's images folder"
+        )
+
+
+def _check_working_size(edit: Edit, size: tuple[int, int], checkpoint: Checkpoint) -> None:
+    """Refuse a size that nobody works at: the description may be a stranger's, and memory comes to its end without an error."""
+    given = edit.settings.size.given
+    most = MOST_LARGER * max(checkpoint.sizes.max_area, size[0] * size[1])
+    if given and given[0] * given[1] > most:
+        raise ReproduceError(
+            f"the picture was made at {given[0]}x{given[1]}, as its description says, more than {MOST_LARGER} times its own pixels and the "
+            "checkpoint's; that is not tried"
         )
 
 

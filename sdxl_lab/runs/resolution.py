@@ -74,10 +74,23 @@ class Resolved:
     @property
     def of_samples(self) -> tuple[str, ...]:
         """What is to be said of the files of the samples that are edited, read as the run reads them, of their sizes, and of what is left out."""
-        files = notes.of_samples(self.samples, {edit.sample: edit.settings.image for edit in self.spec.edits})
+        edits, own = self.spec.edits, {sample.name: sample.size for sample in self.samples}
+        readings = {edit.sample: edit.settings.image for edit in edits if TASKS[edit.task].needs_image}
+        masked = {edit.sample for edit in edits if "mask" in TASKS[edit.task].needs(edit.settings)}
+        files = notes.of_samples([sample for sample in self.samples if sample.name in readings], readings, masked)
+        asked = [
+            (edit.settings.canvas.around(size), given)
+            for edit in edits
+            if (size := own[edit.sample]) and TASKS[edit.task].needs_image and (given := edit.settings.size.given)
+        ]
         sizes = [(edit.task, *of) for edit, of in zip(self.spec.edits, _sizes(self.dataset, self.spec.edits, self.sizes), strict=True)]
         samples = {sample.name: sample for sample in self.dataset.samples}
-        return (*files, *notes.of_sizes(sizes), *notes.without_prompt([(samples[name], task) for name, task in self.left_out]))
+        return (
+            *files,
+            *notes.of_sizes(sizes),
+            *notes.of_aspects(asked),
+            *notes.without_prompt([(samples[name], task) for name, task in self.left_out]),
+        )
 
     @property
     def picture_sizes(self) -> tuple[tuple[int, int], ...]:
@@ -100,7 +113,8 @@ class Resolved:
         from sdxl_lab.generation.regions import regions
 
         first = [edit for edit in self.spec.edits if TASKS[edit.task].area and self.spec.ordinals[edit.key] == 0]
-        samples = {sample.name: (sample.size, sample.mask()) for sample in self.samples if sample.size}
+        masked = (self.dataset.sample(name) for name in dict.fromkeys(edit.sample for edit in first))
+        samples = {sample.name: (sample.size, sample.mask()) for sample in masked if sample.size}
         return {self.spec.title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in first}
 
     @property

@@ -126,7 +126,8 @@ class Denoising(Settings):
         num_inference_steps: Steps of the full schedule, 1 to 1000. Checkpoints bring their own default: 70, 30 for the pocket one, fewer for those
             that were distilled to few steps.
         guidance_scale: Classifier-free guidance weight (Ho & Salimans, arXiv:2207.12598), 0 or more; 1.0 or less turns it off.
-        strength: How far the masked region is noised first, in (0, 1]; exactly 1.0 starts from pure noise.
+        strength: How far what is repainted is noised first, in (0, 1]; exactly 1.0 starts from pure noise, though image to image leaves a trace of
+            the picture in it.
         scheduler: The sampler, by its common short name; see `SCHEDULERS`.
         high_noise_frac: Share of the training timesteps given to the base, in (0, 1), or None for no refiner.
         handover: What the refiner receives: `consistent` continues as if the run had never been split, `stock` is what

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.schedulers import SCHEDULERS
-from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.tasks import TASKS
-
-DEFAULTS = flatten(EditSettings().model_dump())
+from sdxl_lab.tasks import DEFAULTS, TASKS
 
 MUCH_GUIDANCE, MANY_STEPS = 3.0, 16
 """More than a checkpoint that was distilled to few steps bears."""
@@ -133,7 +130,11 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
     refiner_off = f"the refiner's guidance is off at guidance_scale {refiner_guidance:g}, and begins above 1"
     scores = ("refiner.aesthetic_score", "refiner.negative_aesthetic_score")
     return [
-        (not refined, "there is no refiner without denoising.high_noise_frac", ("denoising.handover", "refiner.guidance_scale", *scores)),
+        (
+            not refined,
+            "there is no refiner without denoising.high_noise_frac, or handover sdedit",
+            ("denoising.handover", "refiner.guidance_scale", *scores),
+        ),
         (not again, "the refiner goes over a finished picture only with denoising.handover sdedit", ("refiner.strength",)),
         (_is_one_way(edit, traits), f"where all is made, stock and consistent are one with {denoising.scheduler}", ("denoising.handover",)),
         (again, "with denoising.handover sdedit the base spends the whole schedule", ("denoising.high_noise_frac",)),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
 from sdxl_lab.settings.sections import ImageReading, Mask, PromptAndSeed, Settings, Text
@@ -42,6 +43,11 @@ class DatasetIdentity(Settings):
     inputs: Annotated[Inputs | None, Neutral(None, since="0.2.0")] = Field(
         default=None, max_length=8, description="image and mask, each with 64 hexadecimal digits, or None for a dataset that has a name of its own"
     )
+
+    @property
+    def is_of_call(self) -> bool:
+        """Whether it is what a single call was given, files or nothing but words, and no dataset that can be fetched."""
+        return self.inputs is not None or self.digest == digest_of_listing(())
 
 
 class CheckpointIdentity(Settings):
@@ -259,6 +265,8 @@ def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
     own = {key: given.pop(key) for key in takes.model_fields if key in given and key not in CommonHyperparameters.model_fields}
     if not edit.settings.canvas.extends:
         given.pop("canvas", None)
+    if "size" in given and (size := edit.settings.size.given):  # what an aspect came to, whatever it comes to later
+        given["size"] = dict(zip(("width", "height"), size, strict=True))
     given = {key: value for key, value in given.items() if key not in PromptAndSeed.model_fields and value != {}}
     words = {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
     given |= {key: value for key, value in words.items() if value is not None}

@@ -103,6 +103,11 @@ def parameters_of(path: Path) -> dict[str, Any]:
         release, local = version_of(_version_of(folder)), folder.local
     else:
         stamp = _stamp(path)
+        if stamp.resolved.dataset.is_of_call:
+            raise ShowError(
+                f"{path} was made by a call, sdxl_lab.{stamp.edit.task}(...), so there are no parameters of a run to go on from; call again with the "
+                "settings that `sdxl-lab show` lists, or make a run over a dataset of it"
+            )
         resolved, parameters = stamp.resolved, as_parameters(stamp.edit, stamp.resolved)
         release, local = version_of(stamp.versions.get("sdxl_lab")), _run_of(path).local
     old = recorded(resolved.spec, resolved.edits, release, resolved.checkpoint)

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from sdxl_lab.checkpoints.locating import identify
+from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
 from sdxl_lab.checkpoints.own_defaults import defaults, few_steps, suited
 from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.tasks import TASKS
 from tests.support.datasets import write_dataset
 from tests.support.edits import cpu, same
 from tests.support.specs import SIZES
@@ -242,3 +245,30 @@ def test_a_copy_with_changes_is_checked_too(turbo, scene, changes, message):
     copy = edit.model_copy(update={"settings": edit.settings.model_copy(update=changes)})
     with pytest.raises(SpecError, match=f"(?s){message}"):
         generate(copy, scene[0], scene[1], cpu(turbo))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", [*NAMES, "somebody/sdxl-lightning-1step"])
+def test_defaults_leave_each_task_a_step(name, task):
+    """
+    However few steps a checkpoint was made for, what a task brings leaves one of them, and names no setting that the task does not take.
+    """
+    own = defaults(named(name), task=task)
+    assert int(own["denoising"]["num_inference_steps"] * own["denoising"].get("strength", 1.0)) >= 1
+    assert not set(flatten(own)) & set(TASKS[task].untaken)
+
+
+def test_no_default_has_moved_of_tasks_that_came_later():
+    """
+    Of pictures that no earlier release could make nothing is said, and a sweep that pins its defaults writes none into them.
+    """
+    identity = named("stabilityai/sdxl-turbo")
+    spec = RunSpec.from_parameters(name="a", dataset="b", checkpoint="c", tasks=["text_to_image", "image_to_image"])
+    words: dict[str, Any] = {"prompt": "a", "negative_prompt": None, "seed": 1}
+    edits = [
+        edit for task in spec.tasks for edit in spec.edits("star", task, **words, defaults=defaults(identity, task=task), size=SIZE, sizes=SIZES)
+    ]
+    assert noticed(spec, edits, identity) == {}
+    parameters = {"tasks": ["text_to_image"], "hyperparameters": {}}
+    assert pinned(parameters, "0.1.0", identity) == parameters
+    assert pinned(parameters | {"tasks": ["inpaint"]}, "0.1.0", identity) != parameters

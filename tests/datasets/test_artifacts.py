@@ -383,3 +383,18 @@ def test_every_unfit_sample_is_listed(tmp_path):
     entries = [{"name": name, "image": "missing.png"} for name in "abc"]
     with pytest.raises(ArtifactError, match=r"3 of 3 samples(?s:.*)samples\[0\] 'a'(?s:.*)samples\[2\] 'c'"):
         fetch(lay_out(tmp_path / "d", {"samples": entries}))
+
+
+def test_a_field_of_a_later_tasks_name_is_its_authors_own_as_recorded(tmp_path):
+    """
+    What 0.1.0 passed over in a dataset does not keep its pictures from being made again; words that can be read are read.
+    """
+    words = {"prompt": "a", "seed": 1}
+    folder = tmp_path / "d"
+    folder.mkdir()
+    Image.new("RGB", (8, 8), "red").save(folder / "a.png")
+    sample = {"name": "a", "image": "a.png", "inpaint": words, "text_to_image": "my note", "image_to_image": words}
+    (folder / "metadata.json").write_text(json.dumps({"samples": [sample]}))
+    with pytest.raises(ArtifactError, match='"text_to_image" must be an object'):
+        fetch(folder)
+    assert set(fetch(folder, as_recorded=True).sample("a").tasks) == {"inpaint", "image_to_image"}

@@ -178,3 +178,38 @@ def test_a_sample_without_a_mask_has_none(tmp_path):
     A sample without a mask has no share.
     """
     assert any("none" in line for line in printed(write_dataset(tmp_path / "scenes", 1, mask=None)))
+
+
+def test_what_a_task_does_not_read_is_not_spoken_of(tmp_path, folder, random_pair):
+    """
+    In whatever order tasks stand, a picture is spoken of as those read it that do, and its mask where one needs it.
+    """
+    metadata = json.loads((folder / "metadata.json").read_text())
+    for sample in metadata["samples"]:
+        sample |= {"text_to_image": {"prompt": "a red star"}, "image_to_image": {"prompt": "a red star"}}
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    black = QUICK | {"image": {"background": "black"}}
+
+    def said(*tasks: str) -> set[str]:
+        return set(resolved(folder, random_pair, black, samples=["phone", "transparent"], tasks=list(tasks)).said)
+
+    assert said("inpaint", "text_to_image") == said("text_to_image", "inpaint") == said("inpaint")
+    assert {line.partition(" and laid over ")[2][:5] for line in said("inpaint")} == {"", "black"}
+    assert said("text_to_image") == {"hyperparameters.image.background has no effect: no task of this run takes it (text_to_image)"}
+    assert any("transparent parts of the mask" in line for line in said("inpaint"))
+    assert said("image_to_image") == {line for line in said("inpaint") if "of the mask" not in line}
+
+
+def test_a_size_of_another_shape_is_said_to_stretch(tmp_path, random_pair):
+    """
+    Where a picture would be seen twice as wide or as high, that is said; rounding to latent cells is no matter.
+    """
+    folder = write_dataset(tmp_path / "scenes")
+
+    def stretched(width: int, height: int) -> list[str]:
+        asked = {"size": {"width": width, "height": height}, "prompt": "a"}
+        return [line for line in resolved(folder, random_pair, QUICK | asked, tasks=["image_to_image"]).said if "stretched" in line]
+
+    [line] = stretched(128, 64)
+    assert line.startswith("pictures of 128x128 are seen at 128x64")
+    assert stretched(96, 104) == []

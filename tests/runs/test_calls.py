@@ -31,7 +31,7 @@ from sdxl_lab.settings.documents import written
 from sdxl_lab.spec.cautions import CautionWarning
 from sdxl_lab.spec.resolved_spec import DatasetIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
-from sdxl_lab.viewing.show import print_path
+from sdxl_lab.viewing.show import parameters_of, print_path
 from tests.support.lone_pictures import rewritten
 from tests.support.profiles import profile
 
@@ -385,6 +385,8 @@ def test_a_saved_picture_says_how_it_was_made_and_nothing_of_the_machine(home, s
     assert path == home / "made.png"
     console = Console(record=True, width=200)
     print_path(path, console)
+    with pytest.raises(LabError, match=r"was made by a call.*call again"):
+        parameters_of(path)
     shown = console.export_text()
     assert "a blue star" in shown
     assert made.picture_id in shown

@@ -120,6 +120,14 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         at("resolved.edits.0.settings", {"mode": "canvas", "canvas": {"left_px": 8}}),
         "got mode canvas for task inpaint, which repaints the mask of the picture as it is",
     ),
+    "words without a size": (
+        lambda content: content["resolved"]["edits"][0].update(task="text_to_image", settings={}),
+        "names no size, without which none is made from words",
+    ),
+    "huge working size": (
+        at("resolved.edits.0.settings.size", {"width": 16384, "height": 16384}),
+        "made at 16384x16384, as its description says, more than 16 times",
+    ),
     "no edit": (at("resolved.edits", []), "a picture has one edit, not 0"),
     "key of a later version": (at("adapter", {"lora": "x"}), "adapter: unknown key; valid here are .* if a later version made it"),
     "setting of a later version": (at("resolved.edits.0.settings.adapter", "x"), "(?s)adapter: unknown key.* if a later version made it"),
