@@ -247,7 +247,9 @@ def _made(
 def _asked(task: str, words: Mapping[str, Any], settings: Mapping[str, Any], checkpoint: str | Path) -> RunSpec:
     """What is asked for, through the one gate."""
     if not isinstance(words["prompt"], str):
-        advice = f"; {TASKS[task].refusals['image']}" if "image" in TASKS[task].refusals else ""
+        is_list = isinstance(words["prompt"], list | tuple)
+        refusal = "" if is_list else TASKS[task].refusals.get("image", "")
+        advice = "; call once for each, or make a run over a file of prompts" if is_list else f"; {refusal}" if refusal else ""
         raise SpecError([f"prompt: got a {type(words['prompt']).__name__}; allowed is a text, the empty one included{advice}"])
     if others := [key for key in settings if key in RunSpec.model_fields]:
         raise SpecError([f"{key}: a parameter of runs, and a call makes one picture; leave it out, or make a run" for key in others])

@@ -21,9 +21,7 @@ from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import as_it_matters
 from sdxl_lab.tasks import TASKS, Task
-
-_SHOWN = 20
-"""Of lines that say the same of as many samples."""
+from sdxl_lab.wording import few
 
 
 def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[str]]:
@@ -43,7 +41,7 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[st
     problems = [line for line in (_of_the_base(edit, outline), _of_the_refiner(edit, outline), _of_the_steps(edit, outline)) if line]
     task, needed = TASKS[edit.task], TASKS[edit.task].needs(edit.settings)
     if "image" in needed and sample.size is None:
-        return edit, [*problems, no_picture(sample.name, edit.task)]
+        return edit, [*problems, no_picture([sample.name], edit.task)]
     if task.area is None:
         return edit, problems
     assert sample.size is not None  # what repaints a part needs a picture
@@ -57,21 +55,16 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[st
     return as_it_matters(edit, has_specks=has_specks), problems + ([f"hyperparameters.mask: {fault}"] if fault else [])
 
 
-def no_picture(sample: str, task: str) -> str:
-    """Say that a sample lacks the picture that a task needs, and what to do."""
-    return f'tasks: sample {sample} has no picture, and {task} needs one; name its file as "image" in metadata.json{_from_words()}'
+def no_picture(samples: Sequence[str], task: str) -> str:
+    """Say that samples lack the picture that a task needs, and what to do."""
+    who = f"sample {samples[0]} has" if len(samples) == 1 else f"samples {few(samples, most=3)} have"
+    return f'tasks: {who} no picture, and {task} needs one; name its file as "image" in metadata.json{_from_words()}'
 
 
 def no_pictures(tasks: Sequence[str]) -> str:
     """Say that no sample has the picture that each of a run's tasks needs, and what to do."""
     need = "needs" if len(tasks) == 1 else "need"
     return f"tasks: none of the samples asked for has a picture, and {' and '.join(tasks)} {need} one; take samples with pictures{_from_words()}"
-
-
-def cut_short(lines: Sequence[str]) -> list[str]:
-    """As many lines as a person reads, and how many more there are; each is of another sample, and they start alike."""
-    more = len(lines) - _SHOWN
-    return [*lines[:_SHOWN], *([f"tasks: ... and {more} more samples without a picture"] if more > 0 else [])]
 
 
 def _from_words() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -38,6 +39,8 @@ class MadePicture:
         >>> made = inpaint("photo.png", "mask.png", "a blue star on grass", num_inference_steps=3)
         >>> made.seed, made.settings.denoising.num_inference_steps, made.image.size
         (0, 3, (128, 128))
+        >>> inpaint("photo.png", "mask.png", made.prompt, **made.asked | {"seed": 8}).seed
+        8
         >>> made.save("star.png").name
         'star.png'
     """
@@ -92,6 +95,12 @@ class MadePicture:
         """What is to be said of it, such as words that its model did not read, one line each."""
         return self.stamp.notes
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The settings that were asked for, seed and negative prompt among them, as calls take them: to go on from it with some changed."""
+        given = self.stamp.resolved.spec.given(self.task)
+        return {key: value for key, value in given.items() if key not in ("prompt", "image")} | given.get("image", {})
+
     def save(self, path: Path | str) -> Path:
         """Write it as a PNG that says how it was made, for `reproduce`, `sdxl-lab show` and other tools.
 
@@ -132,7 +141,10 @@ def _checked(written: Path | str) -> Path:
         raise SaveError(f"the path to save to: got {written!r}; allowed is the path of a PNG, such as 'star.png'")
     path = Path(written).expanduser()
     if path.suffix.lower() != ".png":
-        raise SaveError(f"the path to save to: got {str(written)!r}; it must end in .png, the one format that keeps how a picture was made")
+        raise SaveError(
+            f"the path to save to: got {str(written)!r}; it must end in .png, the one format that keeps how a picture was made. `.image.save(...)` "
+            "writes any other"
+        )
     if not path.parent.is_dir():
         raise SaveError(f"the path to save to: got {str(written)!r}, and there is no folder {path.parent}; make it first, or choose another")
     if path.exists() and not path.is_file():

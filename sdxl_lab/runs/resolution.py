@@ -242,16 +242,17 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
 def _edits(
     spec: RunSpec, samples: tuple[Sample, ...], left_out: Collection[tuple[str, str]], defaults: Mapping[str, Mapping[str, Any]], outline: Outline
 ) -> tuple[Edit, ...]:
-    from sdxl_lab.runs.faults import checked, cut_short, no_picture, no_pictures
+    from sdxl_lab.runs.faults import checked, no_picture, no_pictures
 
     edits, problems = [], []
-    lacking: dict[str, str] = {}
+    lacking: dict[str, list[str]] = {}
     for sample in samples:
         for task in spec.tasks:
             if (sample.name, task) in left_out:
                 continue
             if not sample.suits(task):
-                lacking.setdefault(sample.name, no_picture(sample.name, task))
+                if not any(sample.name in names for names in lacking.values()):
+                    lacking.setdefault(task, []).append(sample.name)
                 continue
             metadata = sample.tasks.get(task, TaskMetadata())
             words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
@@ -264,7 +265,7 @@ def _edits(
                 edit, found = checked(as_it_matters(edit, readings=sample.facts.readings), sample, outline)
                 edits.append(edit)
                 problems += found
-    problems = [*cut_short(list(lacking.values())), *problems]
+    problems = [*(no_picture(names, task) for task, names in lacking.items()), *problems]
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
     if not edits and not any(sample.suits(task) for sample in samples for task in spec.tasks):

@@ -51,3 +51,9 @@ REFUSED: Mapping[str, str] = {
     "dpmpp_sde": "DPM++ SDE takes its noise from the global generator, not from the seed; dpmpp_2m_sde does not",
 }
 """Schedulers that people ask for and that are not offered, and why."""
+
+
+def otherwise_called() -> dict[str, str]:
+    """What to say of other names for schedulers, in lower case: those that are not offered, and diffusers' classes of those that are."""
+    classes = {row.class_name.casefold(): f"write {name}" for name, row in reversed(SCHEDULERS.items())}
+    return classes | dict(REFUSED)

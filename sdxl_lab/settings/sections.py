@@ -12,7 +12,7 @@ from sdxl_lab.settings.aspects import ASPECT, checked_aspect
 from sdxl_lab.settings.choices import OneOf
 from sdxl_lab.settings.dilation import AUTO, Auto
 from sdxl_lab.settings.documents import Neutral, Section, written
-from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
+from sdxl_lab.settings.schedulers import SCHEDULERS, otherwise_called
 
 Mode = Literal["background", "canvas"]
 ColorProfile = Literal["srgb", "ignore"]
@@ -138,7 +138,7 @@ class Denoising(Settings):
     num_inference_steps: int = Field(default=50, strict=True, ge=1, le=1000, description="a whole number of steps from 1 to 1000")
     guidance_scale: Weight = Field(default=7.5, description=WEIGHT)
     strength: Strength = Field(default=0.99, description=STRENGTH)
-    scheduler: Annotated[str, OneOf(table=SCHEDULERS, refused=lambda: REFUSED)] = "euler"
+    scheduler: Annotated[str, OneOf(table=SCHEDULERS, refused=otherwise_called)] = "euler"
     high_noise_frac: float | None = Field(
         default=None, strict=True, gt=0, lt=1, allow_inf_nan=False, description="a number above 0 and below 1, or None for no refiner"
     )

@@ -136,7 +136,11 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
             ("denoising.handover", "refiner.guidance_scale", *scores),
         ),
         (not again, "the refiner goes over a finished picture only with denoising.handover sdedit", ("refiner.strength",)),
-        (_is_one_way(edit, traits), f"where all is made, stock and consistent are one with {denoising.scheduler}", ("denoising.handover",)),
+        (
+            _is_one_way(edit, traits),
+            f"without a mask, stock and consistent make the same picture with {denoising.scheduler}",
+            ("denoising.handover",),
+        ),
         (again, "with denoising.handover sdedit the base spends the whole schedule", ("denoising.high_noise_frac",)),
         (refined and not scored, "this refiner is told no aesthetic score", scores),
         (refined and scored and not refiner_guided, refiner_off, ("refiner.negative_aesthetic_score",)),

@@ -26,6 +26,14 @@ ELSEWHERE = {
     "blur": "mask.feather_px",
     "torch_dtype": "compute.dtype",
     "num_images_per_prompt": "seeds",
+    "batch_size": "seeds",
+    "batch_count": "seeds",
+    "n_iter": "seeds",
+    "generator": "seed",
+    "denoise": "denoising.strength",
+    "guidance": "denoising.guidance_scale",
+    "high_noise_fraction": "denoising.high_noise_frac",
+    "refiner_switch_at": "denoising.high_noise_frac",
 }
 """What other tools and diffusers call our settings."""
 

@@ -244,6 +244,8 @@ def _hint(key: str, value: Any, field: Any) -> str:
             return f". Write {value.strip()}, without quotes, and not by -r"
         if held:
             return f". The text holds {held}; papermill makes texts of tuples and of what -p cannot read: give it as YAML with -y"
+        if key == "size" and (sides := re.fullmatch(r"(\d+)\s*[xX*]\s*(\d+)", value.strip())):
+            return f". Write {{width: {sides[1]}, height: {sides[2]}}}"
         if key in ("tasks", "samples"):
             return f". Write [{value!r}]"
         meant = closest(value, [choice for kind in kinds for choice in _choices(kind)])

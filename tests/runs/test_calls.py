@@ -460,3 +460,15 @@ def test_calls_share_one_checkpoint_and_what_was_computed(sample, monkeypatch):
     monkeypatch.setattr(loading, "require_whole", lambda *_: pytest.fail("it loads again"))
     inpaint(sample.image(), sample.mask(), "a shared star", high_noise_frac=0.75, refiner={"guidance_scale": 2.0}, **QUICK)
     assert roles == ["refiner"]
+
+
+def test_a_picture_goes_on_from_what_was_asked(sample):
+    """
+    Called again with what was asked of it, a picture is made again; with one thing changed, that alone is another.
+    """
+    asked: dict[str, Any] = QUICK | {"guidance_scale": 3.0, "background": "black", "seed": 5, "negative_prompt": "snow"}
+    made = inpaint(sample.image(), sample.mask(), "a star", **asked)
+    again = inpaint(sample.image(), sample.mask(), made.prompt, **made.asked)
+    assert again.picture_id == made.picture_id
+    other = inpaint(sample.image(), sample.mask(), made.prompt, **made.asked | {"seed": 6})
+    assert (other.seed, other.settings) == (6, made.settings)
