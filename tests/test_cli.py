@@ -149,7 +149,7 @@ def test_a_process_leaves_with_what_the_command_says():
     ("arguments", "message"),
     [
         (["run", "absent.ipynb"], "got the notebook 'absent.ipynb', and there is no such file"),
-        (["run", "inpaint_outpaint", "-p", "hyperparameters.denoising.guidance", "5"], "Did you mean guidance_scale?"),
+        (["run", "inpaint_outpaint", "-p", "hyperparameters.denoising.guidance", "5"], "Did you mean hyperparameters.denoising.guidance_scale?"),
         (["run", "inpaint_outpaint", "-p", "hyperparameters.mask.kernel_size", "4"], "hyperparameters.mask.kernel_size: got 4"),
         (["run", "inpaint_outpaint", "-p", "hyperparameters.mask.kernel_size", "[4"], "the value is not YAML"),
         (["run", "inpaint_outpaint", "-p", "hyperparameters.inpaint.promt", "[4: #"], "unknown key; valid here are denoising"),

@@ -46,6 +46,7 @@ def test_base_alone_equals_the_plain_pipeline(random_pair, scene, scheduler, str
     assert not same(made.image, scene[0])
 
 
+@pytest.mark.filterwarnings("ignore:.* no effect")  # under euler, stock makes the picture of consistent
 @pytest.mark.parametrize("handover", ["stock", "sdedit"])
 @pytest.mark.parametrize("scheduler", crossed(CHANGES, quick=lambda scheduler: scheduler in KINDS))
 def test_a_refiner_in_diffusers_ways_equals_two_plain_calls(random_pair, scene, scheduler, handover):

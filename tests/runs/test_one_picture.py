@@ -29,7 +29,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "inpaint": {"width": 96, "height": 96},
     "outpaint": {"width": 96, "height": 96},
     "image_to_image": {"aspect": "3:2"},
-    "text_to_image": {"width": 96, "height": 64},
+    "text_to_image": {"width": 128, "height": 96},
 }
 NOTEBOOKS = {"inpaint_outpaint": ["inpaint", "outpaint"], "image_to_image": ["image_to_image"], "text_to_image": ["text_to_image"]}
 WAYS = ("call", "run", "papermill", "sweep")
@@ -111,7 +111,7 @@ def test_every_way_makes_one_picture(made, task):
     pictures = {way: made[way, task] for way in WAYS}
     assert set(pictures.values()) == {pictures["call"]}, pictures
     _, _, size = pictures["call"]
-    assert size == {"image_to_image": (152, 104), "text_to_image": (96, 64)}.get(task, (128, 128))
+    assert size == {"image_to_image": (152, 104), "text_to_image": (128, 96)}.get(task, (128, 128))
 
 
 @pytest.mark.parametrize("task", SIZES)

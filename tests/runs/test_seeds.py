@@ -155,6 +155,7 @@ run(resolve(RunSpec.from_parameters(**eval(sys.argv[1]))))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_missing_seeds(several, planned):
     """
     Killed with SIGKILL within its second picture, a run keeps the first one and makes only the others, all of them as they would have been.
