@@ -22,6 +22,8 @@ TEXT_TO_IMAGE = Task(
     ),
     needs=lambda _: (),
     pipeline="text_to_image",
+    # diffusers' own for it, as it makes no difference: of a hundred pictures by pocket color and background are right in all at 2, 3, 5, 7.5 and 10,
+    # the shape in 95, 98, 99, 98 and 97.
     suits={"guidance_scale": 5.0},
     holds={"denoising.strength": 1.0},
     refusals=dict.fromkeys(
