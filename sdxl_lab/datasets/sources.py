@@ -16,7 +16,7 @@ from sdxl_lab.datasets.samples import ArtifactError, tasks_from_words
 from sdxl_lab.files.places import misread
 from sdxl_lab.tasks import TASKS
 
-BUILT_IN = ("pocket-scenes", "pocket-forty", "pocket-prompts")
+BUILT_IN = ("pocket-scenes", "pocket-forty", "pocket-prompts", "pocket-variations")
 """Datasets that come with the lab: five scenes to look at, forty for an answer that chance does not give, and prompts without pictures."""
 
 

@@ -69,6 +69,33 @@ class Described:
         return {}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Varied:
+    """A scene that is to be made anew.
+
+    Attributes:
+        name: The sample's.
+        scene: What the picture shows.
+        wanted: The color and shape that its object becomes, in its place.
+        seed: Of the picture.
+    """
+
+    name: str
+    scene: Scene
+    wanted: tuple[str, str]
+    seed: int
+
+    def metadata(self) -> dict:
+        """The sample's entry of metadata.json."""
+        colour, shape = self.wanted
+        words = _asked(replace(self.scene, colour=colour, shape=shape), self.seed)
+        return {"name": self.name, "image": f"images/{self.name}.png", "image_to_image": words}
+
+    def pictures(self) -> dict[str, Image.Image]:
+        """The picture, by the folder that it belongs to."""
+        return {"images": draw(self.scene)}
+
+
 def _asked(scene: Scene, seed: int) -> dict:
     """What metadata.json says of one task: the words, and the color, shape and background that they ask for."""
     expected = {"colour": scene.colour, "shape": scene.shape, "background": scene.background}
@@ -105,6 +132,11 @@ def five() -> tuple[Edited, ...]:
     )
 
 
+def variations() -> tuple[Varied, ...]:
+    """The five scenes, each to become what is asked of its object where it is repainted."""
+    return tuple(Varied(name=scene.name, scene=scene.scene, wanted=scene.inpaint, seed=scene.seeds[0]) for scene in five())
+
+
 def forty() -> tuple[Edited, ...]:
     """Forty scenes as they come, objects of every size; the edit asks for what another scene shows."""
     edited = []
@@ -136,7 +168,7 @@ def prompts() -> tuple[Described, ...]:
     return tuple(described)
 
 
-def write(samples: Sequence[Edited | Described], folder: Path) -> None:
+def write(samples: Sequence[Edited | Described | Varied], folder: Path) -> None:
     """Write a dataset.
 
     Args:
@@ -155,3 +187,4 @@ if __name__ == "__main__":
     write(five(), FOLDER / "pocket-scenes")
     write(forty(), FOLDER / "pocket-forty")
     write(prompts(), FOLDER / "pocket-prompts")
+    write(variations(), FOLDER / "pocket-variations")

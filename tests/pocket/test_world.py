@@ -21,7 +21,15 @@ from tests.support.words_alone import words_task
 SEEDS = range(12)
 
 
-@pytest.mark.parametrize(("name", "samples"), [("pocket-scenes", dataset.five), ("pocket-forty", dataset.forty), ("pocket-prompts", dataset.prompts)])
+@pytest.mark.parametrize(
+    ("name", "samples"),
+    [
+        ("pocket-scenes", dataset.five),
+        ("pocket-forty", dataset.forty),
+        ("pocket-prompts", dataset.prompts),
+        ("pocket-variations", dataset.variations),
+    ],
+)
 def test_the_world_still_draws_the_built_in_datasets(tmp_path, name, samples):
     """
     The committed pictures, masks and metadata are what the world draws today, pixel by pixel, and there is nothing else.
