@@ -203,7 +203,7 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
         (sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task))
     )
     defaults = {task: own_defaults.defaults(identity, task=task) for task in spec.tasks}
-    edits = _edits(spec, samples, left_out, defaults, outline)
+    edits = _edits(spec, samples, frozenset(left_out), defaults, outline)
     resolved = ResolvedSpec(
         spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(_runs_folder(spec.runs_folder))}),
         dataset=DatasetIdentity(
@@ -247,13 +247,10 @@ def _edits(
     edits, problems = [], []
     lacking: dict[str, list[str]] = {}
     for sample in samples:
-        for task in spec.tasks:
-            if (sample.name, task) in left_out:
-                continue
-            if not sample.suits(task):
-                if not any(sample.name in names for names in lacking.values()):
-                    lacking.setdefault(task, []).append(sample.name)
-                continue
+        asked = [task for task in spec.tasks if (sample.name, task) not in left_out]
+        if unsuited := [task for task in asked if not sample.suits(task)]:
+            lacking.setdefault(unsuited[0], []).append(sample.name)
+        for task in (task for task in asked if task not in unsuited):
             metadata = sample.tasks.get(task, TaskMetadata())
             words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
             try:
