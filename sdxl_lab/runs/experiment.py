@@ -20,7 +20,7 @@ from sdxl_lab.progress import Doing, Follow, signs
 from sdxl_lab.records import machine
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.runs.resolution import Resolved, fetch, home, resolve, title
+from sdxl_lab.runs.resolution import Resolved, fetch, home, resolve
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
@@ -28,7 +28,7 @@ from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking import tracker
 
-__all__ = ["CACHE_BYTES", "ExperimentError", "Resolved", "execute", "fetch", "finish", "home", "load", "resolve", "run", "title"]
+__all__ = ["CACHE_BYTES", "ExperimentError", "Resolved", "execute", "fetch", "finish", "home", "load", "resolve", "run"]
 
 if TYPE_CHECKING:
     from sdxl_lab.checkpoints.loading import Checkpoint

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from pydantic import ValidationError
 
-from sdxl_lab import comet, families
-from sdxl_lab.datasets import inputs, sources
-from sdxl_lab.datasets.dataset import Dataset
-from sdxl_lab.errors import LabError
+from sdxl_lab import families
 from sdxl_lab.images import pictures
 from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels
 from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records import infotext
-from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp, read_stated
-from sdxl_lab.runs import resolution
-from sdxl_lab.runs.reproduction import Conditions, PixelDifference, Reproduction
+from sdxl_lab.runs.made_from import hint, started_from
+from sdxl_lab.runs.reproduction import Conditions, PixelDifference, ReproduceError, Reproduction
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.parameters import problems
@@ -43,14 +36,7 @@ LIMIT_BYTES = 512 << 20
 MOST_LARGER = 16
 """How many times as many pixels as a picture has, or its checkpoint makes, are tried to make it again."""
 
-DEEPEST, MOST_DATASETS = 4, 50
-"""How far below a repository datasets are looked for, and how many are opened."""
-
 COMMITS = re.compile(r"[0-9a-f]{40}(\+[0-9a-f]{40})?")
-
-
-class ReproduceError(LabError):
-    """A picture that cannot be made again here."""
 
 
 def reproduce(
@@ -86,7 +72,7 @@ def reproduce(
     picture = Path(picture)
     stamp = read_stated(picture)
     original = _pixels(picture)
-    image, mask = _started_from(stamp, picture, dataset, fetch=fetch)
+    image, mask = started_from(stamp, picture, dataset, fetch=fetch)
     _check_size(stamp.edit, image and image.size, original.size)
 
     from sdxl_lab.checkpoints import hub
@@ -156,107 +142,6 @@ def _text(image: Image.Image) -> str:
     return text[: 1 << 20] if isinstance(text, str) else ""
 
 
-def _started_from(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> tuple[Image.Image | None, Image.Image | None]:
-    """The image and the mask that the picture was made from; nothing is looked for where words were enough."""
-    if not TASKS[stamp.edit.task].needs_image:
-        return None, None
-    source = _dataset(stamp, picture, given, fetch=fetch)
-    sample = source.sample(stamp.edit.sample)
-    image = sample.image(**stamp.edit.settings.image.model_dump())
-    if image is None:
-        raise ReproduceError(
-            f"sample {printable(sample.name)} of dataset {source.name} has no picture, and {stamp.edit.task} needs one: the description was changed"
-        )
-    return image, sample.mask() if "mask" in TASKS[stamp.edit.task].needs(stamp.edit.settings) else None
-
-
-def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> Dataset:
-    wanted = stamp.resolved.dataset
-    if wanted.inputs is not None:
-        return _verified(_inputs(wanted.inputs, stamp, picture, given), stamp, picture)
-    if given is not None:
-        return _verified(_opened(given, fetch=fetch), stamp, picture)
-    others = []
-    for candidate in chain(_datasets_here(wanted.name, wanted.version), _datasets_of_checkout(wanted.name)):
-        try:
-            found = resolution.fetch(candidate, as_recorded=True)
-        except LabError:
-            continue
-        if found.digest == wanted.digest:
-            return found
-        if found.name == wanted.name.rpartition("/")[2]:
-            others.append(f"; {candidate} is another, of digest {found.digest[:12]}")
-    artifact = comet.Reference.parse(f"{wanted.name}:{wanted.version}")
-    can_fetch = artifact is not None and artifact.is_exact and not Path(str(artifact)).exists()
-    if fetch and can_fetch:
-        return _verified(resolution.fetch(str(artifact), as_recorded=True), stamp, picture)
-    advice = f"give its folder with --dataset FOLDER{_hint(picture, 'dataset')}" + (f", or let --fetch download {artifact}" if can_fetch else "")
-    raise ReproduceError(
-        f"dataset {wanted.name} of digest {wanted.digest[:12]}, which {picture} was made from, is not here{''.join(others[:3])}; {advice}"
-    )
-
-
-def _inputs(wanted: Mapping[str, str], stamp: Stamp, picture: Path, given: str | None) -> Dataset:
-    """What a call was given, by digest alone: in the lab's own folder, or in one that has copies of it."""
-    folder = resolution.inputs_folder() if given is None else Path(given).expanduser()
-    if faults := inputs.lacking(wanted, folder):
-        named = " and ".join(f"its {name} {inputs.file_of(wanted[name], folder)} {fault}" for name, fault in faults.items())
-        advice = f"; as it says itself, {inputs.NOT_KEPT}" if inputs.NOT_KEPT in stamp.notes else ""
-        raise ReproduceError(
-            f"{picture} was made by a call, and {named}; put the file there, or give the folder that has it with --dataset FOLDER{advice}"
-        )
-    return inputs.dataset_of(wanted, folder)
-
-
-def _opened(given: str, *, fetch: bool) -> Dataset:
-    """The dataset that was given, downloaded only if that is allowed."""
-    artifact = comet.Reference.parse(given)
-    if artifact and not fetch and not Path(given).expanduser().exists():
-        here = _datasets_folder() / artifact.workspace / artifact.name / str(artifact.version)
-        if not (artifact.is_exact and here.is_dir()):
-            raise ReproduceError(f"dataset {given} is not here; let --fetch download it, or give its folder with --dataset FOLDER")
-    return resolution.fetch(given, as_recorded=True)
-
-
-def _verified(found: Dataset, stamp: Stamp, picture: Path) -> Dataset:
-    wanted = stamp.resolved.dataset
-    if found.digest == wanted.digest:
-        return found
-    raise ReproduceError(
-        f"dataset {found.name} is not the one {picture} was made from: its digest is {found.digest[:12]}, that of {wanted.name} was "
-        f"{wanted.digest[:12]}; give the dataset as it was, or make new pictures with this one"
-    )
-
-
-def _datasets_folder() -> Path:
-    return resolution.home() / "artifacts" / "datasets"
-
-
-def _datasets_here(name: str, version: str | None) -> list[str]:
-    """What can be fetched without a download, most likely first; the names only sort them."""
-    folder = _datasets_folder()
-    found = [metadata.parent for depth in ("*", "*/*", "*/*/*") for metadata in sorted(folder.glob(f"{depth}/metadata.json"))]
-    parts = {*name.split("/"), version}
-    return [*sources.named(name), *map(str, sorted(found, key=lambda path: -len(parts & set(path.relative_to(folder).parts))))]
-
-
-def _datasets_of_checkout(name: str) -> Iterator[str]:
-    """Datasets anywhere in the repository around the working folder, those of the wanted name first: folders move, and digests tell them.
-
-    Where there is no repository, those in the working folder itself.
-    """
-    top = resolution.home()
-    deepest = DEEPEST if (top / "artifacts" / "README.md").is_file() else 1
-    found = []
-    for folder, below, files in os.walk(top):
-        path = Path(folder)
-        if "metadata.json" in files:
-            found.append(path)
-        is_deep = len(path.relative_to(top).parts) >= deepest
-        below[:] = [] if is_deep else sorted(name for name in below if not name.startswith(".") and path / name != top / "artifacts")
-    yield from map(str, sorted(found, key=lambda path: path.name != name)[:MOST_DATASETS])
-
-
 def _check_size(edit: Edit, size: tuple[int, int] | None, expected: tuple[int, int]) -> None:
     if size is None and edit.settings.size.given is None:
         raise ReproduceError(
@@ -317,7 +202,7 @@ def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIde
         return wanted
     raise ReproduceError(
         f"checkpoint {wanted.name} of digest {wanted.digest[:12]} is neither the built-in one nor one of the hub; give its folder or file with "
-        f"--checkpoint PATH{_hint(picture, 'checkpoint')}"
+        f"--checkpoint PATH{hint(picture, 'checkpoint')}"
     )
 
 
@@ -350,10 +235,3 @@ def _made(edit: Edit, image: Image.Image | None, mask: Image.Image | None, check
         raise ReproduceError(
             f"the picture cannot be made again: {printable(str(error) or type(error).__name__)}; see `sdxl-lab show` for its settings"
         ) from error
-
-
-def _hint(picture: Path, key: str) -> str:
-    """Where the run beside a picture found something; for people to judge, not followed."""
-    parents = picture.resolve().parents
-    path = RunFolder(parents[2]).local.get(key) if len(parents) > 2 else None
-    return f" (its run's local.json names {printable(path[:200])})" if isinstance(path, str) else ""

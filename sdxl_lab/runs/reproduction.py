@@ -10,11 +10,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records import machine
 from sdxl_lab.records.stamps import Stamp, stamp_of, stamped_png
 from sdxl_lab.wording import counted, printable
+
+
+class ReproduceError(LabError):
+    """A picture that cannot be made again here."""
 
 
 @dataclass(frozen=True, kw_only=True)

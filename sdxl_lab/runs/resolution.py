@@ -17,7 +17,6 @@ from sdxl_lab.files.places import in_the_way
 from sdxl_lab.files.room import check_room
 from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.stamps import as_note
 from sdxl_lab.spec.cautions import cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
@@ -121,11 +120,6 @@ class Resolved:
     def is_done(self) -> bool:
         """Whether the run is recorded and its pictures are still whole."""
         return self.folder.is_done and not self.folder.pending()
-
-
-def title(picture: Picture) -> str:
-    """Name a picture within its run: sample and task, and its seed unless it is the first of them."""
-    return picture.title
 
 
 def fetch(dataset: str, *, as_recorded: bool = False) -> Dataset:
