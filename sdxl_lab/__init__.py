@@ -10,11 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdxl_lab.bench.bench import Bench
     from sdxl_lab.datasets.sources import publish
     from sdxl_lab.errors import LabError
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.images.grid import contact_sheet
-    from sdxl_lab.records.folder import RunFolder, find_runs
+    from sdxl_lab.records.finding import find_runs
+    from sdxl_lab.records.folder import RunFolder
     from sdxl_lab.runs.calls import image_to_image, inpaint, outpaint, text_to_image
     from sdxl_lab.runs.experiment import finish, load, run
     from sdxl_lab.runs.made_picture import MadePicture
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from sdxl_lab.viewing.report import write_report as report
 
 __all__ = [
+    "Bench",
     "Canvas",
     "Comparison",
     "Conditioning",
@@ -100,8 +103,9 @@ _ROOMS = {
     "image_to_image": "runs.calls",
     "text_to_image": "runs.calls",
     "MadePicture": "runs.made_picture",
+    "Bench": "bench.bench",
     "RunFolder": "records.folder",
-    "find_runs": "records.folder",
+    "find_runs": "records.finding",
     "reproduce": "runs.reproduce",
     "as_parameters": "spec.resolved_spec",
     "ResolvedSpec": "spec.resolved_spec",

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sdxl_lab.cli import looking, making, usage
+from sdxl_lab.cli import looking, making, painting, usage
 from sdxl_lab.errors import LabError
 
 INTERRUPTED = 130
@@ -37,6 +37,7 @@ def options(
 
 # In the order in which the help lists them.
 app.command()(making.demo)
+app.command(cls=usage.Pairs)(painting.paint)
 app.command(cls=usage.Pairs)(making.run)
 app.command()(making.plan)
 app.command()(making.sweep)

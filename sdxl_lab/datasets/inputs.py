@@ -20,6 +20,7 @@ NAME = "inputs"
 """What such a dataset is called in records."""
 
 SAMPLE = "picture"
+"""What the sample of a single call is called."""
 
 NOT_KEPT = "its inputs were not kept: without them it cannot be made again"
 """What a picture says of itself where nothing was to be kept."""
@@ -54,22 +55,23 @@ def keep(files: Mapping[str, bytes], folder: Path) -> dict[str, str]:
     return digests
 
 
-def dataset_of(inputs: Mapping[str, str], folder: Path, mask_check: Checked | None = None) -> Dataset:
+def dataset_of(inputs: Mapping[str, str], folder: Path, mask_check: Checked | None = None, *, sample: str = SAMPLE) -> Dataset:
     """Open what a call was given as a dataset of one sample, which without an image is of words alone.
 
     Args:
         inputs: `image` and `mask`, as far as they were given, to the sha256 of their files.
         folder: Where they are kept, whole: `lacking` finds nothing.
         mask_check: What was found of the mask, if anybody looked.
+        sample: What the sample is called.
 
     Raises:
         ArtifactError: A file is no picture, or there are others than these two.
     """
     if set(inputs) not in (set(), {"image"}, {"image", "mask"}):
         raise ArtifactError(f"inputs: got {', '.join(inputs)}; allowed are an image, and a mask beside it. A later version may know more")
-    sample = _with_image(inputs, folder, mask_check) if inputs else Sample(name=SAMPLE)
+    only = _with_image(inputs, folder, mask_check, sample) if inputs else Sample(name=sample)
     digest = digest_of_listing(inputs.items())
-    return Dataset(name=NAME, version=None, digest=digest, folder=folder, samples=(sample,), inputs=dict(inputs) or None)
+    return Dataset(name=NAME, version=None, digest=digest, folder=folder, samples=(only,), inputs=dict(inputs) or None)
 
 
 def lacking(inputs: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -95,7 +97,7 @@ def file_of(sha256: str, folder: Path) -> Path:
     return folder / f"{sha256}.png"
 
 
-def _with_image(inputs: Mapping[str, str], folder: Path, mask_check: Checked | None) -> Sample:
+def _with_image(inputs: Mapping[str, str], folder: Path, mask_check: Checked | None, name: str) -> Sample:
     paths = {name: file_of(sha256, folder) for name, sha256 in inputs.items()}
     try:
         image = pictures.decode(paths["image"].read_bytes())
@@ -103,7 +105,7 @@ def _with_image(inputs: Mapping[str, str], folder: Path, mask_check: Checked | N
     except (pictures.PictureError, OSError) as error:
         raise ArtifactError(f"{paths['image']}: {error}") from None
     return Sample(
-        name=SAMPLE,
+        name=name,
         image_path=paths["image"],
         image_sha256=inputs["image"],
         size=image.size,

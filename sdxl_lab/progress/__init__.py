@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -63,6 +64,9 @@ class Follow(Protocol):
 _listener: Listener | None = None
 """Of this process, not of a thread: downloads come in threads of their own."""
 
+_own = threading.local()
+"""Of a thread that does work of its own, `listener`."""
+
 
 def tell(what: str, *, done: float = 0, total: float | None = None, unit: str = "") -> None:
     """Say what is under way, to whoever listens; call it as often as there is something to say.
@@ -73,8 +77,9 @@ def tell(what: str, *, done: float = 0, total: float | None = None, unit: str = 
         total: Of how much.
         unit: Of what.
     """
-    if _listener is not None:
-        _listener(Doing(what=what, done=done, total=total, unit=unit))
+    listener = getattr(_own, "listener", None) or _listener
+    if listener is not None:
+        listener(Doing(what=what, done=done, total=total, unit=unit))
 
 
 def told(each: Iterable[_T], what: str, *, unit: str) -> Iterator[_T]:
@@ -104,6 +109,20 @@ def heard(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listener = before
+
+
+@contextmanager
+def heard_here(listener: Listener) -> Iterator[None]:
+    """Hear what this thread tells while the block lasts, and nobody else hears it: beside other work of the process.
+
+    Args:
+        listener: Called in this thread, each time.
+    """
+    _own.listener = listener
+    try:
+        yield
+    finally:
+        _own.listener = None
 
 
 @contextmanager

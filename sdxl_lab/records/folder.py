@@ -1,10 +1,9 @@
-"""The run folder: who writes what and when; and finding run folders."""
+"""The run folder: who writes what and when."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,25 +83,13 @@ class RunFolder(RunFiles):
         ordinal = self.resolved.ordinals[edit.key]
         stem = apart(task.name, "-", edit.seed, ordinal)
         digest = digest_of_pixels(made.image)
-        picture = Picture(
-            sample=edit.sample,
-            task=edit.task,
+        picture = Picture.of(
+            made,
             step=step_of(self.resolved, edit.sample),
-            prompt=edit.prompt,
-            negative_prompt=edit.negative_prompt,
-            seed=edit.seed,
             files={role.name: folder / task.file_of(role, edit.settings, stem) for role in task.roles},
-            width=made.image.width,
-            height=made.image.height,
-            working_width=made.working_size[0],
-            working_height=made.working_size[1],
-            stretch=float(made.stretch),
-            base_steps=int(made.base_steps),
-            refiner_steps=int(made.refiner_steps),
-            seconds=round(float(made.seconds), 6),
             sha256=digest,
-            metrics={name: float(number) for name, number in (metrics or {}).items()},
             picture_id=self.resolved.picture_id(edit, digests_of_pixels(made.prepared)),
+            metrics=metrics or {},
             notes=tuple(map(as_note, notes)),
             ordinal=ordinal,
         )
@@ -194,53 +181,6 @@ class RunFolder(RunFiles):
     def _require_open(self) -> None:
         if not self._is_open:
             raise RecordError(f"{self.path} is not open for writing; write inside `with run.open(resolved):`")
-
-
-def find_runs(folder: Path) -> tuple[RunFolder, ...]:
-    """Find the runs below a folder.
-
-    Args:
-        folder: A runs folder, or any folder above some.
-
-    Returns:
-        The run folders, done or not, sorted by path, numbers in it by size.
-
-    Examples:
-        >>> [len(folder.pictures()) for folder in find_runs(home() / "artifacts" / "runs" / "single")]
-        [1, 1]
-    """
-    return tuple(
-        RunFolder(spec.parent) for spec in sorted(folder.rglob("spec.json"), key=_by_size) if spec.is_file() and not spec.parent.name.startswith(".")
-    )
-
-
-def runs_at(paths: Iterable[RunFolder | Path | str]) -> list[RunFolder]:
-    """Find runs, each folder once.
-
-    Args:
-        paths: Run folders, or folders above some, such as a sweep's.
-
-    Returns:
-        In the order given; those below a folder by path.
-
-    Raises:
-        RecordError: A path holds no run.
-    """
-    runs: dict[Path, RunFolder] = {}
-    for path in paths:
-        folder = path.path if isinstance(path, RunFolder) else Path(path)
-        below = find_runs(folder)
-        if not below:
-            kind = "holds no run" if folder.exists() else "is not there"
-            raise RecordError(f"{folder} {kind}; give the folder of a run (it holds a spec.json), or a folder of runs")
-        for run in below:
-            runs.setdefault(run.path.resolve(), run)
-    return list(runs.values())
-
-
-def _by_size(path: Path) -> list[tuple[float, str]]:
-    """A key to sort paths by, in which steps-9 comes before steps-10."""
-    return [(-1, part) if index % 2 == 0 else (float(part), part) for index, part in enumerate(re.split(r"(\d+(?:\.\d+)?)", str(path)))]
 
 
 def _json(values: Mapping[str, Any] | Sequence[Any]) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from PIL import Image
@@ -19,6 +19,7 @@ from pydantic_core import from_json
 from sdxl_lab.files.digests import once_a_file
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.spec.edit import PictureKey, apart
+from sdxl_lab.spec.generated import Generated
 from sdxl_lab.tasks import INPUT, MASK, RESULT, TASKS
 
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -73,6 +74,44 @@ class Picture:
     picture_id: str | None = None
     notes: tuple[str, ...] = ()
     ordinal: int = 0
+
+    @classmethod
+    def of(
+        cls, made: Generated, *, step: int, files: Mapping[str, Path], sha256: str, picture_id: str, metrics: Mapping[str, float], **said: Any
+    ) -> Self:
+        """What is recorded of a picture that was made.
+
+        Args:
+            made: The picture.
+            step: As an attribute; likewise `files`, `sha256` and `picture_id`.
+            files: By role.
+            sha256: Of its pixels.
+            picture_id: Its name.
+            metrics: Name to number.
+            **said: Further attributes: `notes` and `ordinal`.
+        """
+        edit = made.edit
+        return cls(
+            sample=edit.sample,
+            task=edit.task,
+            step=step,
+            prompt=edit.prompt,
+            negative_prompt=edit.negative_prompt,
+            seed=edit.seed,
+            files=files,
+            width=made.image.width,
+            height=made.image.height,
+            working_width=made.working_size[0],
+            working_height=made.working_size[1],
+            stretch=float(made.stretch),
+            base_steps=int(made.base_steps),
+            refiner_steps=int(made.refiner_steps),
+            seconds=round(float(made.seconds), 6),
+            sha256=sha256,
+            metrics={name: float(number) for name, number in metrics.items()},
+            picture_id=picture_id,
+            **said,
+        )
 
     @property
     def key(self) -> PictureKey:

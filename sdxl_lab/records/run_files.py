@@ -69,6 +69,11 @@ class RunFiles:
         return cls(Path(resolved.spec.runs_folder) / f"{resolved.spec.name}-{resolved.run_id[:10]}")
 
     @property
+    def top(self) -> Path:
+        """The folder that all of it lies in."""
+        return self.path
+
+    @property
     def is_done(self) -> bool:
         """Whether every picture was made and recorded."""
         return self.record_file.is_file()

@@ -25,6 +25,9 @@ LIMIT_BYTES = 1 << 20
 """Longest stamp that is written or read, 1 MiB. One with a prompt of 1,000 words has 10 KiB."""
 
 _KEYS = {"format", "run_id", "resolved", "versions", "hardware", "instruction_set", "sha256", "picture_id", "notes"}
+MADE_WITH = ("versions", "hardware", "instruction_set")
+"""What a picture's last bits depend on besides its description."""
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _NAME = re.compile(rf"[^\n{UNSEEN}]{{1,300}}")
@@ -70,6 +73,11 @@ class Stamp:
     def edit(self) -> Edit:
         """The picture that was made: sample, task, prompts, seed, settings."""
         return self.resolved.edits[0]
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """Versions, hardware and instruction set."""
+        return {key: getattr(self, key) for key in MADE_WITH}
 
     @property
     def is_unchanged(self) -> bool:
@@ -148,9 +156,7 @@ def stamped_png(image: Image.Image, stamp: Stamp) -> bytes:
         "format": STAMP_FORMAT,
         "run_id": stamp.run_id,
         "resolved": json.loads(stamp.resolved.to_json()),
-        "versions": stamp.versions,
-        "hardware": stamp.hardware,
-        "instruction_set": stamp.instruction_set,
+        **stamp.made_with,
         "sha256": stamp.sha256,
     }
     later = {"picture_id": stamp.picture_id, "notes": list(stamp.notes)}

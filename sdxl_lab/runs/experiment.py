@@ -32,6 +32,7 @@ __all__ = ["CACHE_BYTES", "ExperimentError", "Resolved", "execute", "fetch", "fi
 
 if TYPE_CHECKING:
     from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.generation.steps import Step
     from sdxl_lab.generation.trajectory import TrajectoryCache
 
 CACHE_BYTES = "SDXL_LAB_TRAJECTORY_BYTES"
@@ -221,7 +222,9 @@ def execute(
     return resolved
 
 
-def generated(edit: Edit, sample: Sample, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Generated:
+def generated(
+    edit: Edit, sample: Sample, checkpoint: Checkpoint, trajectories: TrajectoryCache, on_step: Callable[[Step], object] | None = None
+) -> Generated:
     """Make a picture from its sample's files; what there is to be said of it was said when it was resolved."""
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.spec.cautions import said_before
@@ -230,7 +233,7 @@ def generated(edit: Edit, sample: Sample, checkpoint: Checkpoint, trajectories: 
     image = sample.image(**edit.settings.image.model_dump()) if "image" in needed else None
     mask = sample.mask() if "mask" in needed else None
     with said_before():
-        return generate(edit, image, mask, checkpoint, trajectories=trajectories)
+        return generate(edit, image, mask, checkpoint, trajectories=trajectories, **({"on_step": on_step} if on_step else {}))
 
 
 def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Picture:

@@ -28,7 +28,7 @@ def started_from(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool)
     """The image and the mask that the picture was made from; nothing is looked for where words were enough."""
     if not TASKS[stamp.edit.task].needs_image:
         return None, None
-    source = _dataset(stamp, picture, given, fetch=fetch)
+    source = dataset_of(stamp, picture, given, fetch=fetch)
     sample = source.sample(stamp.edit.sample)
     image = sample.image(**stamp.edit.settings.image.model_dump())
     if image is None:
@@ -38,7 +38,18 @@ def started_from(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool)
     return image, sample.mask() if "mask" in TASKS[stamp.edit.task].needs(stamp.edit.settings) else None
 
 
-def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> Dataset:
+def dataset_of(stamp: Stamp, picture: Path, given: str | None = None, *, fetch: bool = False) -> Dataset:
+    """Find the dataset that a picture was made from, by digest.
+
+    Args:
+        stamp: What the picture says of itself.
+        picture: Its file, for messages, and since a session keeps beside its pictures what they were made from.
+        given: Where somebody says that it is; None looks for it.
+        fetch: Whether it may be downloaded.
+
+    Raises:
+        ReproduceError: It is not here.
+    """
     wanted = stamp.resolved.dataset
     if wanted.inputs is not None:
         return _verified(_inputs(wanted.inputs, stamp, picture, given), stamp, picture)
@@ -65,15 +76,24 @@ def _dataset(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> 
 
 
 def _inputs(wanted: Mapping[str, str], stamp: Stamp, picture: Path, given: str | None) -> Dataset:
-    """What a call was given, by digest alone: in the lab's own folder, or in one that has copies of it."""
-    folder = resolution.inputs_folder() if given is None else Path(given).expanduser()
+    """What a call or a session was given, by digest alone: in the lab's own folders, or in one that has copies of it."""
+    folders = [Path(given).expanduser()] if given is not None else list(_input_folders(wanted, picture))
+    folder = next((folder for folder in folders if not inputs.lacking(wanted, folder)), folders[0])
     if faults := inputs.lacking(wanted, folder):
         named = " and ".join(f"its {name} {inputs.file_of(wanted[name], folder)} {fault}" for name, fault in faults.items())
         advice = f"; as it says itself, {inputs.NOT_KEPT}" if inputs.NOT_KEPT in stamp.notes else ""
         raise ReproduceError(
             f"{picture} was made by a call, and {named}; put the file there, or give the folder that has it with --dataset FOLDER{advice}"
         )
-    return inputs.dataset_of(wanted, folder)
+    return inputs.dataset_of(wanted, folder, sample=stamp.edit.sample)
+
+
+def _input_folders(wanted: Mapping[str, str], picture: Path) -> Iterator[Path]:
+    """Where it may be: what calls were given, what lies beside a session's picture, and what other sessions have of it."""
+    yield resolution.inputs_folder()
+    yield picture.resolve().parent.parent / "inputs"
+    name = inputs.file_of(wanted["image"], Path()).name if "image" in wanted else ""
+    yield from (file.parent for file in sorted(resolution.runs_folder().glob(f"*/*/inputs/{name}")) if name)
 
 
 def _opened(given: str, *, fetch: bool) -> Dataset:

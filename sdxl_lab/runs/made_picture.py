@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +26,18 @@ class SaveError(LabError):
     """A picture cannot be saved under that name."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class MadePicture:
-    """A picture that one call made, such as `inpaint`. As a cell's value, a notebook shows it.
+class Described(ABC):
+    """A picture that says how it was made."""
 
-    Attributes:
-        image: The picture, mode "RGB".
-        stamp: What its PNG says of it, which is all that is needed to make it again.
-        seconds: Wall time of making it, less whatever was remembered.
+    @property
+    @abstractmethod
+    def stamp(self) -> Stamp:
+        """What its PNG says of it, which is all that is needed to make it again."""
 
-    Examples:
-        >>> made = inpaint("photo.png", "mask.png", "a blue star on grass", num_inference_steps=3)
-        >>> made.seed, made.settings.denoising.num_inference_steps, made.image.size
-        (0, 3, (128, 128))
-        >>> inpaint("photo.png", "mask.png", made.prompt, **made.asked | {"seed": 8}).seed
-        8
-        >>> made.save("star.png").name
-        'star.png'
-    """
-
-    image: Image.Image
-    stamp: Stamp
-    seconds: float
+    @property
+    @abstractmethod
+    def image(self) -> Image.Image:
+        """The picture, mode "RGB"."""
 
     @property
     def edit(self) -> Edit:
@@ -114,7 +104,7 @@ class MadePicture:
             SaveError: It is no name of a PNG, or its folder is not there.
             DiskError: The disk is full or not writable.
         """
-        chosen = _checked(path)
+        chosen = require_png(path)
         write_whole(chosen, stamped_png(self.image, self.stamp))
         return chosen
 
@@ -133,10 +123,53 @@ class MadePicture:
     def __repr__(self) -> str:
         width, height = self.image.size
         noted = f", {counted(len(self.notes), 'note')}" if self.notes else ""
-        return f"<MadePicture {self.picture_id[:10]}: {self.task} {_short(self.prompt)!r}, seed {self.seed}, {width}x{height}{noted}>"
+        return f"<{type(self).__name__} {self.picture_id[:10]}: {self.task} {_short(self.prompt)!r}, seed {self.seed}, {width}x{height}{noted}>"
 
 
-def _checked(written: Path | str) -> Path:
+class MadePicture(Described):
+    """A picture that one call made, such as `inpaint`. As a cell's value, a notebook shows it.
+
+    Args:
+        image: The picture, mode "RGB".
+        stamp: What its PNG says of it, which is all that is needed to make it again.
+        seconds: Wall time of making it, less whatever was remembered.
+
+    Examples:
+        >>> made = inpaint("photo.png", "mask.png", "a blue star on grass", num_inference_steps=3)
+        >>> made.seed, made.settings.denoising.num_inference_steps, made.image.size
+        (0, 3, (128, 128))
+        >>> inpaint("photo.png", "mask.png", made.prompt, **made.asked | {"seed": 8}).seed
+        8
+        >>> made.save("star.png").name
+        'star.png'
+    """
+
+    def __init__(self, *, image: Image.Image, stamp: Stamp, seconds: float) -> None:
+        self._image, self._stamp, self.seconds = image, stamp, seconds
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture, mode "RGB"."""
+        return self._image
+
+    @property
+    def stamp(self) -> Stamp:
+        """What its PNG says of it, which is all that is needed to make it again."""
+        return self._stamp
+
+
+def require_png(written: Path | str) -> Path:
+    """See that a picture can be saved under a name.
+
+    Args:
+        written: It, as somebody gave it.
+
+    Returns:
+        The path.
+
+    Raises:
+        SaveError: It is no name of a PNG, or its folder is not there.
+    """
     if not isinstance(written, str | os.PathLike):
         raise SaveError(f"the path to save to: got {written!r}; allowed is the path of a PNG, such as 'star.png'")
     path = Path(written).expanduser()

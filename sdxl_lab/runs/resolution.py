@@ -156,6 +156,11 @@ def inputs_folder() -> Path:
     return home() / "artifacts" / "inputs"
 
 
+def runs_folder() -> Path:
+    """Where runs, sweeps and sessions are, each kind in a folder of its own; it need not exist."""
+    return home() / "artifacts" / "runs"
+
+
 def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: CheckpointIdentity | None = None) -> Resolved:
     """Tie a spec to the content of its dataset and checkpoint, before anything runs; no weights are loaded.
 

@@ -10,6 +10,7 @@ from sdxl_lab import comet, progress
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.png import png
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import RESULT
 from sdxl_lab.tracking import archive, confirmed, live
@@ -123,6 +124,30 @@ def add_notebook(run: RunFolder) -> None:
         live.add_notebook(run)
 
 
+def follow_session(session: SessionFolder) -> None:
+    """Let Comet follow a session, if it is tracked live. Nothing waits for it.
+
+    Args:
+        session: The session, with a picture.
+    """
+    if _way(session) == "online":
+        live.follow(session)
+
+
+def end_session(session: SessionFolder) -> list[str]:
+    """Send what is left of a session that is tracked live, and wait for it a little.
+
+    Args:
+        session: The session, with a picture.
+
+    Returns:
+        What Comet has of it, for people; nothing where it is not told of it.
+    """
+    if _way(session) == "online":
+        live.finish(session)
+    return []
+
+
 def has_notebook(run: RunFolder) -> bool:
     """Whether nothing is left for `add_notebook` to add to the archive of a run, or it has no archive.
 
@@ -138,8 +163,8 @@ def _is_laid_out(run: RunFolder) -> bool:
     return all(file.is_file() and file.stat().st_mtime_ns >= run.record_file.stat().st_mtime_ns for file in files)
 
 
-def _way(run: RunFolder) -> str:
-    return comet.way(run.resolved.spec.tracking)
+def _way(run: RunFolder | SessionFolder) -> str:
+    return comet.way(run.tracking if isinstance(run, SessionFolder) else run.resolved.spec.tracking)
 
 
 def _contact_sheet(run: RunFolder) -> bytes:

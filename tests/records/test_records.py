@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdxl_lab.records.folder import RecordError, RunFolder, find_runs
+from sdxl_lab.records.finding import find_runs
+from sdxl_lab.records.folder import RecordError, RunFolder
 from sdxl_lab.records.picture import file_name
 from tests.support.run_folders import complete, pixels, script
 from tests.support.runs import made_for, resolved_run

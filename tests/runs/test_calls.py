@@ -22,11 +22,11 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records.stamps import read_stamp
-from sdxl_lab.runs.calls import CallError
 from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.made_picture import SaveError
 from sdxl_lab.runs.reproduce import ReproduceError
 from sdxl_lab.runs.resolution import fetch, resolve
+from sdxl_lab.runs.single import CallError
 from sdxl_lab.settings.documents import written
 from sdxl_lab.spec.cautions import CautionWarning
 from sdxl_lab.spec.resolved_spec import DatasetIdentity

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdxl_lab.records.folder import RunFolder, find_runs
+from sdxl_lab.records.finding import find_runs
+from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.settings.arguments import written
 from tests.support.datasets import write_dataset
 from tests.support.sweep_tripwire import Moment, install

@@ -21,7 +21,8 @@ import pytest
 
 from sdxl_lab import demo
 from sdxl_lab.kernels import engine, notebooks
-from sdxl_lab.records.folder import RunFolder, find_runs
+from sdxl_lab.records.finding import find_runs
+from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.tracking import confirmed, sender
 from sdxl_lab.tracking.key import experiment_key
 from tests.support.comet_runs import ROOT, live_run

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sdxl_lab import metrics
-from sdxl_lab.records.folder import find_runs
+from sdxl_lab.records.finding import find_runs
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.viewing.compare import SPENT, CompareError, Comparison, Interval, compare, words_of
 from tests.support.compare_runs import SAMPLES, planned, recorded, seam

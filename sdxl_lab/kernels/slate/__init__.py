@@ -36,6 +36,7 @@ from sdxl_lab.kernels.slate import libraries, restoring, startup
 from sdxl_lab.kernels.slate.leftovers import Leftovers
 from sdxl_lab.kernels.slate.modules import Modules
 from sdxl_lab.kernels.slate.restoring import Restore
+from sdxl_lab.process import endings
 from sdxl_lab.process.unchanged import watch
 
 CLEAN = "clean"
@@ -123,6 +124,7 @@ def wipe() -> str:
     if _slate is None:
         return "began in a kernel whose state nobody knows"
     shell = _shell()
+    endings.end_all()
     _close_what_is_open()
     names = [name for name in ("last_exc", "last_type", "last_value", "last_traceback") if hasattr(sys, name)]
     for name in names:  # they hold the frames of the last error, and all tensors in them

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, STEPS, names_of, number_of, unlike_steps, words_of
@@ -204,10 +204,10 @@ class Comparison:
 
 
 def compare(
-    runs: Iterable[RunFolder | Path | str],
+    runs: Iterable[RunFiles | Path | str],
     *,
     metrics: Sequence[str] = (),
-    reference: RunFolder | Path | str | None = None,
+    reference: RunFiles | Path | str | None = None,
     task: str | None = None,
     pool_seeds: bool = True,
 ) -> Comparison:
@@ -240,8 +240,8 @@ def compare(
         raise CompareError(f"got the task {task!r}; allowed are {' and '.join(TASKS)}")
     paths = list(runs)
     folders = found(paths)
-    if isinstance(reference, RunFolder | Path | str):
-        own = reference if isinstance(reference, RunFolder) else RunFolder(reference)
+    if isinstance(reference, RunFiles | Path | str):
+        own = reference if isinstance(reference, RunFiles) else RunFiles(reference)
         if own.spec_file.is_file() and own.path.resolve() not in [run.path.resolve() for run in folders]:
             folders.insert(0, own)
     rows, differing, notes = rows_of(folders, task, pool_seeds=pool_seeds)

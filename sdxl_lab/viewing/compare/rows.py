@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.records.folder import RecordError, RunFolder, runs_at
+from sdxl_lab.records.finding import runs_at
 from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing import flattened
@@ -50,12 +51,12 @@ class Row:
     """
 
     name: str
-    runs: tuple[RunFolder, ...]
+    runs: tuple[RunFiles, ...]
     pictures: tuple[Picture, ...]
     planned: int
 
 
-def found(paths: Iterable[RunFolder | Path | str]) -> list[RunFolder]:
+def found(paths: Iterable[RunFiles | Path | str]) -> list[RunFiles]:
     """Find runs, each folder once.
 
     Args:
@@ -76,7 +77,7 @@ def found(paths: Iterable[RunFolder | Path | str]) -> list[RunFolder]:
     return runs
 
 
-def rows_of(runs: Sequence[RunFolder], task: str | None, *, pool_seeds: bool) -> tuple[list[Row], dict[str, list[Any]], list[str]]:
+def rows_of(runs: Sequence[RunFiles], task: str | None, *, pool_seeds: bool) -> tuple[list[Row], dict[str, list[Any]], list[str]]:
     """Put runs into rows, and find what differs between these.
 
     Args:
@@ -92,7 +93,7 @@ def rows_of(runs: Sequence[RunFolder], task: str | None, *, pool_seeds: bool) ->
         CompareError: No run has anything to do with the task.
         RecordError: A folder holds no run.
     """
-    groups: dict[str, dict[str, RunFolder]] = {}
+    groups: dict[str, dict[str, RunFiles]] = {}
     described: dict[str, _Described] = {}
     notes: list[str] = []
     for run in runs:
@@ -124,7 +125,7 @@ def rows_of(runs: Sequence[RunFolder], task: str | None, *, pool_seeds: bool) ->
     return rows, differing, notes + _environments([run for row in rows for run in row.runs])
 
 
-def row_named(rows: Sequence[Row], reference: RunFolder | Path | str | None) -> Row:
+def row_named(rows: Sequence[Row], reference: RunFiles | Path | str | None) -> Row:
     """Find the row that is meant.
 
     Args:
@@ -139,7 +140,7 @@ def row_named(rows: Sequence[Row], reference: RunFolder | Path | str | None) -> 
     """
     if reference is None:
         return rows[0]
-    text = str(reference.path if isinstance(reference, RunFolder) else reference)
+    text = str(reference.path if isinstance(reference, RunFiles) else reference)
     path = Path(text).resolve()
     numbered = rows[int(text) - 1] if text.isdecimal() and 1 <= int(text) <= len(rows) else None
     tests = (
@@ -169,7 +170,7 @@ class _Described:
     whole: Mapping[str, Any]
 
     @classmethod
-    def of(cls, run: RunFolder, task: str | None) -> _Described:
+    def of(cls, run: RunFiles, task: str | None) -> _Described:
         resolved = run.resolved
         edits = [edit for edit in resolved.edits if task in (None, edit.task)]
         seeds: dict[tuple[str, str], list[int]] = {}
@@ -246,7 +247,7 @@ def _cell(values: Mapping[str, Any], *, several: bool) -> Any:
     return next(iter(unique.values())) if len(unique) == 1 else Values(count=len(unique))
 
 
-def _names(groups: Sequence[Sequence[RunFolder]], differing: Mapping[str, Sequence[Any]]) -> list[str]:
+def _names(groups: Sequence[Sequence[RunFiles]], differing: Mapping[str, Sequence[Any]]) -> list[str]:
     names = []
     for index, runs in enumerate(groups):
         own = list(dict.fromkeys(run.resolved.spec.name for run in runs))
@@ -257,7 +258,7 @@ def _names(groups: Sequence[Sequence[RunFolder]], differing: Mapping[str, Sequen
     return names
 
 
-def _environments(runs: Sequence[RunFolder]) -> list[str]:
+def _environments(runs: Sequence[RunFiles]) -> list[str]:
     """Say what else differs, as far as records tell: versions and instruction sets change pixels a little, and times a lot."""
     known: dict[str, dict[str, None]] = {}
     for run in runs:

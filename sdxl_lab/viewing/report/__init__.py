@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_whole
-from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.viewing.report.content import Missing, content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
 from sdxl_lab.viewing.report.page import page_of
@@ -25,7 +25,7 @@ class ReportError(LabError):
 
 
 def write_report(
-    runs: Iterable[RunFolder | Path],
+    runs: Iterable[RunFiles | Path],
     path: Path,
     *,
     missing: Iterable[Missing] = (),
@@ -57,7 +57,7 @@ def write_report(
         >>> report([resolved.folder, longer.folder], runs / "report.html").name
         'report.html'
     """
-    folders = [run if isinstance(run, RunFolder) else RunFolder(run) for run in runs]
+    folders = [run if isinstance(run, RunFiles) else RunFiles(run) for run in runs]
     entries = entries_of(folders, missing)
     if not entries:
         raise ReportError("there is no run to report; give run folders (each holds a spec.json), or folders of runs")
@@ -83,7 +83,7 @@ def pictures_folder(path: Path) -> Path:
     return path.with_name(f"{path.stem}-pictures")
 
 
-def _title(folders: list[RunFolder]) -> str:
+def _title(folders: list[RunFiles]) -> str:
     if len(folders) == 1:
         return folders[0].resolved.spec.name
     return Path(os.path.commonpath([folder.path.resolve() for folder in folders])).name or "Runs"

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.settings.hyperparams import shortest
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
@@ -55,7 +55,7 @@ class Entry:
     """
 
     resolved: ResolvedSpec
-    folder: RunFolder | None
+    folder: RunFiles | None
     edit: Edit
     picture: Picture | None
     message: str | None
@@ -72,7 +72,7 @@ class Entry:
         return flattened.of_edit(self.edit) | {path: whole[path] for path in OF_A_RUN}
 
 
-def entries_of(folders: Iterable[RunFolder], missing: Iterable[Missing]) -> list[Entry]:
+def entries_of(folders: Iterable[RunFiles], missing: Iterable[Missing]) -> list[Entry]:
     """List the planned pictures of some runs, each once.
 
     Args:
@@ -83,7 +83,7 @@ def entries_of(folders: Iterable[RunFolder], missing: Iterable[Missing]) -> list
         In the order of the runs, and of the edits of each.
     """
     absent = {item.resolved.run_id: item for item in missing}
-    found: dict[str, RunFolder] = {}
+    found: dict[str, RunFiles] = {}
     for folder in folders:
         run_id = folder.resolved.run_id
         if run_id not in found or (folder.is_done and not found[run_id].is_done):
@@ -160,7 +160,7 @@ def _runs(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
             "label": name if names.count(name) == 1 else f"{name} {run_id[:6]}",
             "name": name,
             "run_id": run_id,
-            "folder": entry.folder.path.resolve().name if entry.folder else None,
+            "folder": entry.folder.top.resolve().name if entry.folder else None,
             "finished": record.get("finished"),
             "instruction_set": record.get("instruction_set"),
             "versions": record.get("versions", {}),
@@ -180,7 +180,7 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         **{role: gallery.add(path) for role, path in picture.files.items() if role != RESULT.name},
         "width": picture.width,
         "height": picture.height,
-        "file": picture.image.relative_to(entry.folder.path).as_posix() if entry.folder else picture.image.name,
+        "file": picture.image.relative_to(entry.folder.top).as_posix() if entry.folder else picture.image.name,
         "metrics": {**picture.metrics, **costs},
         "picture_id": picture.picture_id,
         "notes": list(picture.notes),

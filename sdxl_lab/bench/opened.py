@@ -1,0 +1,212 @@
+"""What lies on a bench to be worked on: a picture and its mask, a dataset's sample, what an earlier picture was made from, or words alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from sdxl_lab.bench.pictures import BenchPicture
+from sdxl_lab.checkpoints.moved_defaults import recorded, version_of
+from sdxl_lab.datasets import inputs
+from sdxl_lab.datasets.dataset import Dataset
+from sdxl_lab.datasets.samples import Sample, TaskMetadata
+from sdxl_lab.images import given as given_pictures
+from sdxl_lab.images.pictures import PictureError
+from sdxl_lab.records.kept import KeptPicture
+from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.stamps import Stamp, StampError, read_stamp
+from sdxl_lab.runs import made_from
+from sdxl_lab.runs.made_picture import Described
+from sdxl_lab.runs.single import CallError, taken
+from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.spec.run_spec import RunSpec
+
+CANVAS = ("mode", "canvas", "left_px", "right_px", "top_px", "bottom_px")
+"""Settings of outpainting alone, by which it is meant where nobody names a task."""
+
+WORDS = ("prompt", "negative_prompt", "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What lies on a bench.
+
+    Attributes:
+        name: What its sample is called.
+        image: The picture, as code gave it; None where there is none, or a dataset has it. Likewise `mask_image`.
+        mask_image: White is repainted.
+        tasks: What a dataset's sample says of each task.
+        dataset: What an earlier picture was made from; None for what code gave.
+        written: That dataset as parameters have it.
+        task: The one that an earlier picture was made by; None leaves it to what is there.
+        words: Prompt, negative prompt and seed of an earlier picture.
+        settings: What was asked for it, nested.
+    """
+
+    name: str = inputs.SAMPLE
+    image: Any = None
+    mask_image: Any = None
+    tasks: Mapping[str, TaskMetadata] = field(default_factory=dict)
+    dataset: Dataset | None = None
+    written: str | None = None
+    task: str | None = None
+    words: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    _known: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def task_for(self, settings: Mapping[str, Any]) -> str:
+        """The task that is meant where nobody names one: what is there tells it.
+
+        Args:
+            settings: As they were given; those of a canvas mean outpainting.
+        """
+        if self.task:
+            return self.task
+        if self.image is not None and any(key in settings for key in CANVAS):
+            return "outpaint"
+        return "text_to_image" if self.image is None else "image_to_image" if self.mask_image is None else "inpaint"
+
+    def words_for(self, task: str) -> dict[str, Any]:
+        """Prompt, negative prompt and seed of an earlier picture, or of a dataset's sample; None where it has none."""
+        of_sample = self.tasks.get(task, TaskMetadata())
+        return {name: self.words.get(name, getattr(of_sample, name)) for name in WORDS}
+
+    def dataset_for(self, spec: RunSpec, task: str, folder: Path) -> tuple[Dataset, list[str]]:
+        """What a picture is made from.
+
+        Args:
+            spec: What is asked for.
+            task: Its name.
+            folder: Where files of what code gave are written, each once.
+
+        Returns:
+            A dataset that has the sample, and what is to be said of what has no use.
+
+        Raises:
+            CallError: The image or the mask cannot be used, or one that is needed is not there.
+        """
+        if self.dataset:
+            return self.dataset, []
+        given = spec.given(task)
+        key = (task, repr(given.get("image")), given.get("mode"))
+        if key not in self._known or inputs.lacking(self._known[key][0].inputs or {}, folder):
+            pictures, mask_check, unused = taken(spec, task, {"image": self.image, "mask": self.mask_image})
+            digests = inputs.keep(inputs.encoded(pictures), folder)
+            self._known[key] = inputs.dataset_of(digests, folder, mask_check, sample=self.name if pictures else inputs.SAMPLE), unused
+        return self._known[key]
+
+    def __str__(self) -> str:
+        if self.task:
+            return f"what an earlier picture was made from: {self.name}, {self.task}, {self.words['prompt']!r}, seed {self.words['seed']}"
+        if self.image is None:
+            return "words alone"
+        size = f", {self.image.width}x{self.image.height}" if isinstance(self.image, Image.Image) else ""
+        return f"{self.name}{size}, {'with' if self.mask_image is not None else 'without'} a mask"
+
+
+def opened(image: Any, mask_image: Any = None) -> Opened:
+    """Take what somebody wants to work on.
+
+    Args:
+        image: A PIL image, a numpy array, a path, a dataset's sample, or a picture that the lab made, also by the path of its PNG: of that, what it
+            was made from and what was asked for it. None for words alone.
+        mask_image: As `inpaint` takes it; of a sample or an earlier picture, in place of its own.
+
+    Raises:
+        CallError: The image or the mask cannot be used.
+        ReproduceError: What an earlier picture was made from is not here.
+    """
+    mask = None if mask_image is None else _read(mask_image, "mask_image")
+    earlier = _earlier(image)
+    if earlier is not None:
+        found = _of_stamp(*earlier)
+        return found if mask is None else _with_mask(found, mask)
+    if isinstance(image, Sample):
+        found = _of_sample(image)
+        return found if mask is None else replace(found, mask_image=mask, _known={})
+    if image is None:
+        if mask is not None:
+            raise CallError("mask_image: got a mask and no image; give the picture it is the mask of")
+        return Opened()
+    return Opened(name=_name_of(image), image=_read(image, "image"), mask_image=mask)
+
+
+def of_picture(kept: KeptPicture, local: Mapping[str, Mapping[str, str]]) -> Opened:
+    """What a picture of a session was made from, and what was asked for it.
+
+    Args:
+        kept: The picture.
+        local: Where its session found datasets, by digest.
+    """
+    return _of_stamp(kept.stamp, kept.recorded.image, local.get("dataset", {}).get(kept.resolved.dataset.digest))
+
+
+def _earlier(image: Any) -> tuple[Stamp, Path] | None:
+    """What a picture that the lab made says of itself; None of any other."""
+    if isinstance(image, BenchPicture):
+        return image.stamp, image.path
+    if isinstance(image, Described):
+        return image.stamp, Path("the picture")
+    path = image.image if isinstance(image, Picture) else image
+    if not isinstance(path, str | os.PathLike) or not (path := Path(path).expanduser()).is_file():
+        return None
+    try:
+        return read_stamp(path), path
+    except StampError:
+        return None
+
+
+def _of_stamp(stamp: Stamp, path: Path, written: str | None = None) -> Opened:
+    edit, resolved = stamp.edit, stamp.resolved
+    old = recorded(resolved.spec, resolved.edits, version_of(stamp.versions.get("sdxl_lab")), resolved.checkpoint)
+    asked = merge(old, resolved.spec.given(edit.task))
+    is_of_words = resolved.dataset.is_of_call and resolved.dataset.inputs is None
+    dataset = None if is_of_words else made_from.dataset_of(stamp, path, written)
+    return Opened(
+        name=edit.sample,
+        dataset=dataset,
+        written=None if dataset is None or dataset.inputs is not None else written or _written(dataset),
+        task=edit.task,
+        words={"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed},
+        settings={key: value for key, value in asked.items() if key not in (*WORDS, "seeds")},
+    )
+
+
+def _of_sample(sample: Sample) -> Opened:
+    read = {name: None if path is None else _read(path, name) for name, path in (("image", sample.image_path), ("mask_image", sample.mask_path))}
+    return Opened(name=sample.name, tasks=sample.tasks, **read)
+
+
+def _with_mask(found: Opened, mask: Any) -> Opened:
+    """The same picture with another mask, which makes it what code gave."""
+    sample = found.dataset.sample(found.name) if found.dataset else None
+    if sample is None or sample.image_path is None:
+        raise CallError(f"mask_image: {found.name} has no picture that it could be the mask of; leave it out, or open a picture")
+    return replace(found, image=_read(sample.image_path, "image"), mask_image=mask, dataset=None, written=None, _known={})
+
+
+def _written(dataset: Dataset) -> str:
+    return f"{dataset.name}:{dataset.version}" if dataset.version else str(dataset.folder)
+
+
+def _read(given: Any, argument: str) -> Any:
+    """The picture as it is now, whatever becomes of the array or file that code gave."""
+    try:
+        read = given_pictures.mask(given) if argument == "mask_image" else given_pictures.picture(given)
+    except PictureError as error:
+        raise CallError(f"{argument}: {error}") from None
+    # One in a mode that a PNG does not hold is read as settings say.
+    is_held = not isinstance(given, Image.Image) or given.mode in given_pictures.HELD
+    return read if argument == "mask_image" or is_held else given.copy()
+
+
+def _name_of(image: Any) -> str:
+    """What a sample is called whose picture is a file; without a name it is called as in single calls."""
+    stem = Path(image).stem if isinstance(image, str | os.PathLike) else ""
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:60] or inputs.SAMPLE

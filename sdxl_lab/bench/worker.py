@@ -1,0 +1,229 @@
+"""One thread that makes the pictures of a bench one after the other, so that a notebook stays free meanwhile."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Condition, Event, Thread, current_thread
+from typing import TYPE_CHECKING, Literal
+
+from sdxl_lab import progress
+from sdxl_lab.bench.pictures import BenchPicture
+from sdxl_lab.errors import LabError
+from sdxl_lab.runs.single import Planned
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from sdxl_lab.generation.steps import Step
+
+IDLE_S = 2.0
+"""A thread without work ends; the next picture starts another, in less than a millisecond."""
+
+SWITCH_S = 0.0005
+"""How soon a cell of pure Python lets the thread go on while a picture is made: by Python's own 5 ms, each small call of torch waits that long."""
+
+State = Literal["queued", "making", "done", "failed", "cancelled"]
+
+
+class BenchError(LabError):
+    """Something that a bench cannot do as asked."""
+
+
+class Making:
+    """A picture on its way. Made by `Bench.start`.
+
+    Attributes:
+        planned: What is made.
+        state: How far it is: `queued`, `making`, `done`, `failed` or `cancelled`.
+        step: The latest evaluation of a UNet; None before the first.
+        doing: What is under way, in words; None before anything is.
+    """
+
+    def __init__(self, planned: Planned, on_step: Callable[[Making], object] | None = None) -> None:
+        self.planned = planned
+        self.state: State = "queued"
+        self.step: Step | None = None
+        self.doing: progress.Doing | None = None
+        self._on_step = on_step
+        self._is_cancelled, self._ended = False, Event()
+        self._picture: BenchPicture | None = None
+        self._error: BaseException | None = None
+        self._first: tuple[int, float] | None = None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the last step, about; None where nobody knows yet."""
+        if self.step is None or self._first is None or self.step.done == self._first[0]:
+            return None
+        first, began = self._first
+        return (time.monotonic() - began) / (self.step.done - first) * (self.step.total - self.step.done)
+
+    def preview(self) -> Image.Image | None:
+        """What the picture will look like, as far as the latest step tells: one pixel for each latent cell, mode "RGB".
+
+        Returns:
+            None before the first step, and of a family of checkpoints whose latents nobody has a map of.
+        """
+        from sdxl_lab.generation.previews import preview
+
+        return self.step and preview(self.step.latents, self.planned.resolved.spec.checkpoint.family)
+
+    def cancel(self) -> None:
+        """Stop it: at once while it waits, else when the step ends that is being computed. Of one that has ended nothing changes."""
+        self._is_cancelled = True
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it has ended.
+
+        Args:
+            timeout_s: How long, at most; None for as long as it takes.
+
+        Returns:
+            Whether it has.
+        """
+        return self._ended.wait(timeout_s)
+
+    def result(self, timeout_s: float | None = None) -> BenchPicture:
+        """Wait for the picture.
+
+        Args:
+            timeout_s: As for `wait`.
+
+        Raises:
+            BenchError: It was cancelled, or is not made in time.
+            LabError: It could not be made.
+        """
+        if not self.wait(timeout_s):
+            raise BenchError(f"the picture is not made within {timeout_s:g} s; wait longer, or cancel it")
+        if self._error is not None:
+            raise self._error
+        if self._picture is None:
+            raise BenchError("the picture was cancelled; make it again, and it goes on from where it was")
+        return self._picture
+
+    def __repr__(self) -> str:
+        at = f", step {self.step.done} of {self.step.total}" if self.step and self.state == "making" else ""
+        return f"<Making {self.planned.edit.prompt[:60]!r}, seed {self.planned.edit.seed}: {self.state}{at}>"
+
+    def stepped(self, step: Step) -> None:
+        """Take a step in; raises `CancelledError` if no other is wanted."""
+        self.step = step
+        self._first = self._first or (step.done, time.monotonic())
+        self.require_wanted()
+        if self._on_step:
+            self._on_step(self)
+
+    def require_wanted(self) -> None:
+        """Raise `CancelledError` if it was cancelled."""
+        if self._is_cancelled:
+            from sdxl_lab.generation.steps import CancelledError  # imports torch
+
+            raise CancelledError
+
+    def _hear(self, doing: progress.Doing) -> None:
+        self.doing = doing
+
+    def end(self, state: State, *, picture: BenchPicture | None = None, error: BaseException | None = None) -> None:
+        """Say how it ended."""
+        self.state, self._picture, self._error = state, picture, error
+        self._ended.set()
+
+
+class Worker:
+    """Makes pictures in the order in which they were asked for, in one thread, which ends when there is nothing to do.
+
+    Args:
+        make: Makes one, calls `Making.stepped` after each step, and keeps it.
+    """
+
+    def __init__(self, make: Callable[[Making], BenchPicture]) -> None:
+        self._make = make
+        self._waiting: deque[Making] = deque()
+        self._changed = Condition()
+        self._current: Making | None = None
+        self._thread: Thread | None = None
+        self._is_closing = False
+
+    def submit(self, making: Making, *, latest: bool) -> None:
+        """Have a picture made.
+
+        Args:
+            making: It.
+            latest: Whether it takes the place of all that were asked for before it.
+        """
+        with self._changed:
+            if latest:
+                self._cancel()
+            self._waiting.append(making)
+            if self._thread is None:
+                self._thread = Thread(target=self._work, name="sdxl_lab bench", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def cancel(self) -> None:
+        """Stop what is being made, and forget what waits."""
+        with self._changed:
+            self._cancel()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Stop everything, and return once the thread has ended."""
+        self.cancel()
+        with self._changed:
+            thread, self._is_closing = self._thread, True
+            self._changed.notify()
+        if thread is not None and thread is not current_thread():
+            thread.join()
+        self._is_closing = False
+
+    def _cancel(self) -> None:
+        for making in [*self._waiting, *([self._current] if self._current else [])]:
+            making.cancel()
+
+    def _work(self) -> None:
+        with _quick_switches():
+            while making := self._next():
+                self._current = making
+                try:
+                    self._run(making)
+                finally:
+                    self._current = None
+                del making  # it holds latents
+
+    def _next(self) -> Making | None:
+        with self._changed:
+            if not (self._waiting or self._is_closing):
+                self._changed.wait(IDLE_S)
+            if self._waiting:
+                return self._waiting.popleft()
+            self._thread = None
+            return None
+
+    def _run(self, making: Making) -> None:
+        from sdxl_lab.generation.steps import CancelledError
+
+        try:
+            making.require_wanted()
+            making.state = "making"
+            with progress.heard_here(making._hear):
+                picture = self._make(making)
+        except CancelledError:
+            making.end("cancelled")
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it is told
+            making.end("failed", error=error.with_traceback(error.__traceback__))
+        else:
+            making.end("done", picture=picture)
+
+
+@contextmanager
+def _quick_switches() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(SWITCH_S, before))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

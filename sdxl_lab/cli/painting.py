@@ -1,0 +1,149 @@
+"""The command that makes single pictures: `sdxl-lab paint`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sdxl_lab.cli.usage import in_pairs
+from sdxl_lab.files import places
+
+if TYPE_CHECKING:
+    from sdxl_lab.bench.bench import Bench
+    from sdxl_lab.records.session import SessionFolder
+
+SIDES = ("left", "right", "top", "bottom")
+
+
+def paint(
+    prompt: Annotated[str | None, typer.Argument(help="What to paint.", metavar="[PROMPT]")] = None,
+    image: Annotated[Path | None, typer.Option("--image", help="A picture to work on; left out, words alone make one.", metavar="FILE")] = None,
+    mask: Annotated[Path | None, typer.Option("--mask", help="Its mask: white is repainted.", metavar="FILE")] = None,
+    canvas: Annotated[
+        list[str] | None, typer.Option("--canvas", help="Paint beyond the picture's border: left=256, and right, top, bottom.", metavar="SIDE=PIXELS")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="What to do, where the files do not tell: outpaint keeps what the mask shows.", metavar="TASK")
+    ] = None,
+    seed: Annotated[list[str] | None, typer.Option("--seed", help="A seed, or 1-4 or random(4); 0 if left out. Repeatable.", metavar="N")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            *("-p", "--parameters", "--parameter"),
+            metavar="NAME VALUE",
+            help="A setting by name: -p guidance_scale 5, -p checkpoint sdxl, -p tracking off. Repeatable.",
+            callback=in_pairs,
+        ),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Go on from the last picture: what is not given stays as it was.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(*("-o", "--output"), parser=places.output, help="Write the picture there too.", metavar="FILE.png")
+    ] = None,
+) -> None:
+    """Make a picture from words, from a picture, or inside its mask, and keep it in today's session.
+
+    The last line is the picture's path. Each picture says how it was made, for show, reproduce and --again.
+    """
+    given = _parameters(parameter or [], canvas or [])
+    seeds = _seeds([*(seed or []), *([str(given.pop("seed"))] if "seed" in given else [])])
+    if task is not None:
+        given["task"] = task
+    if prompt is None and not again:
+        raise typer.BadParameter('what to paint? sdxl-lab paint "a corgi on a reef"; or go on from the last picture with --again')
+    if again and image is not None:
+        raise typer.BadParameter("--again goes on from the last picture's own; leave --image out, or leave out --again for another picture")
+    from sdxl_lab import progress
+    from sdxl_lab.progress.signs import shown
+    from sdxl_lab.runs.made_picture import require_png
+
+    if output is not None:
+        require_png(output)
+    with shown():
+        progress.tell("starting PyTorch")
+        bench = _bench(given, again=again)
+        if not again:
+            bench.open(image, mask)
+        elif mask is not None:
+            bench.open(bench.pictures[-1], mask)
+    paths = []
+    for number, each in enumerate(seeds):
+        picture = bench.make(prompt, seed=each, **given)
+        for note in picture.notes:
+            print(f"sdxl-lab: {note}", file=sys.stderr, flush=True)
+        paths.append(picture.save(_beside(output, picture.seed, number)) if output else picture.path)
+    bench.close()
+    print(*bench.finish(), *paths, sep="\n")
+
+
+def _parameters(words: list[str], canvas: list[str]) -> dict[str, Any]:
+    """What `-p` and `--canvas` give, by name or section."""
+    from sdxl_lab.settings.arguments import laid_over, pairs
+    from sdxl_lab.spec.homes import home_of
+    from sdxl_lab.spec.parameters import takes_text
+    from sdxl_lab.spec.run_spec import RunSpec
+
+    values = [(name.removeprefix("hyperparameters."), value) for name, value in pairs(words)]
+    given = laid_over({}, values=values, takes_text=lambda name: takes_text(home_of(name, RunSpec) or f"hyperparameters.{name}", RunSpec))
+    for written in (part for text in canvas for part in text.split(",")):
+        side, _, pixels = written.strip().partition("=")
+        if side not in SIDES or not pixels.isdecimal():
+            raise typer.BadParameter(f"--canvas got {written!r}; write a side and pixels, such as left=256; sides are {', '.join(SIDES)}")
+        given |= {"mode": "canvas", f"{side}_px": int(pixels)}
+    return given
+
+
+def _seeds(written: list[str]) -> list[int | None]:
+    """The seeds, in the order in which they were given; None for the one that is taken where none is."""
+    from sdxl_lab.settings import ranges
+
+    found: list[int] = []
+    for text in written:
+        is_number = text.lstrip("+-").isdecimal()
+        found += [int(text)] if is_number else ranges.seeds(text)
+    return list(dict.fromkeys(found)) or [None]
+
+
+def _bench(given: dict[str, Any], *, again: bool) -> Bench:
+    """A bench on the session that the picture is kept in; with `again` on the last picture of that."""
+    from sdxl_lab.bench.bench import Bench
+
+    named, tracking, checkpoint = given.pop("name", None), given.pop("tracking", None), given.pop("checkpoint", None)
+    session = _session(named, tracking, again=again)
+    if session is None:
+        return Bench(checkpoint or "pocket", named or _today(), tracking=tracking or "auto")
+    bench = Bench.resume(session) if again else Bench.on(session)
+    bench.checkpoint = checkpoint or (bench.checkpoint if again else "pocket")
+    return bench
+
+
+def _session(named: str | None, tracking: str | None, *, again: bool) -> SessionFolder | None:
+    """The session that was used last among those that are meant: of that name, or of painting; today's, or any to go on from."""
+    from sdxl_lab.bench.sessions import session_of, sessions
+
+    if again and named is not None:
+        return session_of(named)
+    meant = [one for one in sessions() if one.name == (named or _today()) or (again and one.name.startswith(PAINTED))]
+    fitting = [one for one in meant if again or one.tracking == (tracking or "auto")]
+    if again and not fitting:
+        raise typer.BadParameter("--again goes on from the last picture, and nothing was painted yet; leave it out")
+    return fitting[-1] if fitting else None
+
+
+PAINTED = "paint-"
+"""How the sessions begin that the command makes, one a day."""
+
+
+def _today() -> str:
+    from sdxl_lab.bench.sessions import today
+
+    return PAINTED + today()
+
+
+def _beside(output: Path, seed: int, number: int) -> Path:
+    """The file of a picture: as it was named, and of each further seed with the seed in its name."""
+    from sdxl_lab.spec.edit import apart
+
+    return output.with_stem(apart(output.stem, "-", seed, number))

@@ -1,0 +1,329 @@
+"""A session on disk: pictures made one by one, whole at each line, with what they were made from, and what people said of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from PIL import Image
+
+from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, whole_lines, write_once, write_whole
+from sdxl_lab.files.locks import locked, once_free
+from sdxl_lab.images.png import digest_of_pixels, png
+from sdxl_lab.records.kept import KeptPicture
+from sdxl_lab.records.picture import Picture, from_line, is_whole, to_line
+from sdxl_lab.records.run_files import RecordError
+from sdxl_lab.records.stamps import Stamp, stamped_png
+from sdxl_lab.spec.generated import Generated
+from sdxl_lab.tasks import RESULT, TASKS
+
+SESSION_FORMAT = 1
+LOCK_WAIT_S = 20.0
+"""Each picture is written in much less; several processes may add to one session."""
+
+OF_PART = ("checkpoint", "dtype", "threads", "device")
+"""What the pictures of one part of a session have in common, as a resolved spec names it; beside it stands what they were made with."""
+
+
+class SessionFolder:
+    """The one owner of a session's files; `artifacts/README.md` says what is in them. It is never done, and whole at each line.
+
+    Reading needs no lock. Several processes may write, one after the other.
+
+    Args:
+        path: The folder.
+
+    Attributes:
+        session_file: Its id, name and tracking.
+        parts_file: One line for each checkpoint and compute that was used.
+        lines_file: One line a picture.
+        marks_file: One line for each star, note or deletion; of several on one thing the last one holds.
+        images_folder: The pictures, by the beginning of their `picture_id`.
+        inputs_folder: What they were made from, as it was given and as it was used, each file by its sha256.
+        local_file: Local paths of checkpoints and datasets; sent nowhere.
+        comet_folder: The experiment's key, and what Comet was last seen to hold.
+        report_file: All of it as one HTML page.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.session_file = self.path / "session.json"
+        self.parts_file = self.path / "parts.jsonl"
+        self.lines_file = self.path / "images.jsonl"
+        self.marks_file = self.path / "marks.jsonl"
+        self.images_folder = self.path / "images"
+        self.inputs_folder = self.path / "inputs"
+        self.local_file = self.path / "local.json"
+        self.comet_folder = self.path / "comet"
+        self.report_file = self.path / "report.html"
+        self._read: dict[bytes, _Line | None] = {}
+        self._encoded: dict[str, Path] = {}
+
+    @classmethod
+    def begin(cls, folder: Path, name: str, *, tracking: str = "auto") -> Self:
+        """Name a session that is still to be written: that happens with its first picture.
+
+        Args:
+            folder: The one that holds sessions.
+            name: For people, fit for a folder's name.
+            tracking: As in `RunSpec`.
+
+        Returns:
+            `<folder>/<name>-<first 10 digits of a random id>`.
+        """
+        drawn, now = secrets.token_hex(16), datetime.now(UTC).isoformat(timespec="seconds")
+        begun = cls(folder / f"{name}-{drawn[:10]}")
+        begun.about = {"format": SESSION_FORMAT, "session": True, "id": drawn, "name": name, "tracking": tracking, "began": now}
+        return begun
+
+    @cached_property
+    def about(self) -> Mapping[str, Any]:
+        """What `session_file` says.
+
+        Raises:
+            RecordError: There is no whole one in the folder.
+        """
+        try:
+            values = json.loads(self.session_file.read_bytes())
+            is_known = values["session"] is True and values["format"] == SESSION_FORMAT and isinstance(values["id"] + values["name"], str)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RecordError(
+                f"{self.path} is not a session's folder: {self.session_file.name} cannot be read ({error}); give a folder that a session made"
+            ) from error
+        if not is_known:
+            raise RecordError(f"{self.path} holds a session of another version of sdxl_lab; update it to read that")
+        return values
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.about["name"]
+
+    @property
+    def tracking(self) -> str:
+        """What Comet hears of it, as in `RunSpec`."""
+        return self.about.get("tracking", "auto")
+
+    @property
+    def local(self) -> dict[str, dict[str, str]]:
+        """Of `checkpoint` and `dataset` by their digests: where they were here. Empty where it was not copied along."""
+        try:
+            return dict(json.loads(self.local_file.read_bytes()))
+        except (OSError, ValueError, TypeError, RecursionError):
+            return {}
+
+    @property
+    def record_files(self) -> tuple[Path, ...]:
+        """The files that hold all that is recorded; of the pictures they hold the digests."""
+        return (self.session_file, self.parts_file, self.lines_file, self.marks_file)
+
+    def pictures(self) -> tuple[KeptPicture, ...]:
+        """Read the pictures that are whole: recorded, still there, and with the pixels that were recorded.
+
+        Returns:
+            In the order in which they were first made, each once, less those that were deleted.
+        """
+        lines, marks, parts = self._lines(), self._marks(), self._parts()
+        found = [self._kept(number, line, marks, parts) for number, line in enumerate(lines.values(), 1)]
+        return tuple(kept for kept in found if not marks.get((kept.picture_id, "deleted")) and is_whole(kept.recorded))
+
+    def made(self, run_id: str) -> KeptPicture | None:
+        """Find the picture that a run of one picture would make, if it is here.
+
+        Args:
+            run_id: Of its resolved spec.
+        """
+        return self._found(lambda line: line.run_id == run_id)
+
+    def add(
+        self, stamp: Stamp, made: Generated, *, given: Iterable[Path], metrics: Mapping[str, float], local: Mapping[str, str] | None = None
+    ) -> KeptPicture:
+        """Keep one picture: what it was made from first, then its PNG, then its line.
+
+        Args:
+            stamp: What is said of it.
+            made: What was made.
+            given: The files it was made from, each named by its sha256.
+            metrics: Name to number.
+            local: Where `checkpoint` and `dataset` are here, as they were written.
+
+        Returns:
+            The picture as it is kept: the one that is here already, if it was made before.
+
+        Raises:
+            LockError: Somebody else writes to the session for longer than is waited.
+            DiskError: The disk is full or not writable; the pictures before this one are kept.
+        """
+        picture_id, task = str(stamp.picture_id), TASKS[stamp.edit.task]
+        with self._open():
+            if before := self._found(lambda line: line.picture.picture_id == picture_id):
+                return before
+            for file in given:
+                _write_new(self.inputs_folder / file.name, file.read_bytes)
+            files = {role.name: self._input(made.prepared[role.name]) for role in task.roles if role != RESULT}
+            files[RESULT.name] = self.images_folder / f"{picture_id[:16]}.png"
+            write_whole(files[RESULT.name], stamped_png(made.image, stamp))
+            order = [*self._lines()]
+            step = order.index(picture_id) if picture_id in order else len(order)
+            picture = Picture.of(made, step=step, files=files, sha256=stamp.sha256, picture_id=picture_id, metrics=metrics, notes=stamp.notes)
+            document = stamp.resolved.portable()
+            part = self._part({key: document.pop(key) for key in OF_PART} | stamp.made_with)
+            self._note_places(stamp, local or {})
+            line = {**json.loads(to_line(picture, self.path)), "part": part, "resolved": document}
+            append_line(self.lines_file, _json_line(line))
+            if self._marks().get((picture_id, "deleted")):
+                self._mark(picture_id, deleted=False)
+            kept = self._found(lambda line: line.picture.picture_id == picture_id)
+        assert kept is not None
+        return kept
+
+    def star(self, picture: KeptPicture, *, starred: bool) -> None:
+        """Say whether a picture is to be found again.
+
+        Args:
+            picture: One of the session's.
+            starred: Whether it is.
+        """
+        with self._open():
+            self._mark(picture.picture_id, starred=starred)
+
+    def note(self, picture: KeptPicture, text: str) -> None:
+        """Write something of a picture.
+
+        Args:
+            picture: One of the session's.
+            text: Replaces what was there; the empty one takes it away.
+        """
+        with self._open():
+            self._mark(picture.picture_id, note=text)
+
+    def delete(self, picture: KeptPicture) -> None:
+        """Delete a picture's file. Its line and what it was made from stay: it can be made again, and the others' numbers are what they were.
+
+        Args:
+            picture: One of the session's.
+        """
+        with self._open():
+            self._mark(picture.picture_id, deleted=True)
+            picture.recorded.image.unlink(missing_ok=True)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        make_folder(self.path)
+        with once_free(lambda: locked(self.path), patience_s=LOCK_WAIT_S):
+            if not self.session_file.is_file():
+                write_once(self.session_file, json.dumps(self.about, indent=2, ensure_ascii=False).encode() + b"\n")
+            remove_unfinished(self.path, spared=self.comet_folder)
+            yield
+
+    def _kept(self, number: int, line: _Line, marks: Mapping[tuple[str, str], Any], parts: list[dict[str, Any]]) -> KeptPicture:
+        picture_id = str(line.picture.picture_id)
+        return KeptPicture(
+            session=self.path,
+            number=number,
+            part=line.part,
+            recorded=line.picture,
+            is_starred=bool(marks.get((picture_id, "starred"))),
+            note=str(marks.get((picture_id, "note"), "")),
+            line=line.raw,
+            of_part=parts[line.part - 1],
+        )
+
+    def _found(self, is_meant: Callable[[_Line], bool]) -> KeptPicture | None:
+        """The one picture that is meant, if it is whole and was not deleted."""
+        marks = self._marks()
+        for number, (picture_id, line) in enumerate(self._lines().items(), 1):
+            if is_meant(line) and not marks.get((picture_id, "deleted")) and is_whole(line.picture):
+                return self._kept(number, line, marks, self._parts())
+        return None
+
+    def _lines(self) -> dict[str, _Line]:
+        """By `picture_id` the last line of each picture, at the place of its first one. Each line is read once."""
+        found: dict[str, _Line] = {}
+        parts = None
+        for raw in whole_lines(self.lines_file):
+            if raw not in self._read:
+                parts = self._parts() if parts is None else parts
+                self._read[raw] = _Line.of(raw, self.path, len(parts))
+            if line := self._read[raw]:
+                found[str(line.picture.picture_id)] = line
+        return found
+
+    def _parts(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in whole_lines(self.parts_file)]
+
+    def _part(self, values: dict[str, Any]) -> int:
+        """The number of the part with this checkpoint and compute, from 1; begun if there is none."""
+        parts = self._parts()
+        if values not in parts:
+            append_line(self.parts_file, _json_line(values))
+            parts.append(values)
+        return parts.index(values) + 1
+
+    def _marks(self) -> dict[tuple[str, str], Any]:
+        """What was said last of each picture, by its `picture_id` and what it is."""
+        marks: dict[tuple[str, str], Any] = {}
+        for line in whole_lines(self.marks_file):
+            try:
+                said = json.loads(line)
+                marks |= {(said["picture_id"], key): value for key, value in said.items()}
+            except (ValueError, LookupError, TypeError, AttributeError):
+                continue
+        return marks
+
+    def _mark(self, picture_id: str, **said: Any) -> None:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        append_line(self.marks_file, _json_line({"picture_id": picture_id, **said, "at": at}))
+
+    def _input(self, image: Image.Image) -> Path:
+        """Where a picture lies that was used; encoded once as long as it is the same."""
+        pixels = digest_of_pixels(image)
+        if pixels not in self._encoded or not self._encoded[pixels].is_file():
+            content = png(image, compress_level=1)
+            self._encoded[pixels] = self.inputs_folder / f"{hashlib.sha256(content).hexdigest()}.png"
+            _write_new(self._encoded[pixels], lambda: content)
+        return self._encoded[pixels]
+
+    def _note_places(self, stamp: Stamp, local: Mapping[str, str]) -> None:
+        known, digests = self.local, {"checkpoint": stamp.resolved.checkpoint.digest, "dataset": stamp.resolved.dataset.digest}
+        changed = {kind: {**known.get(kind, {}), digests[kind]: path} for kind, path in local.items()}
+        if any(known.get(kind) != places for kind, places in changed.items()):
+            write_whole(self.local_file, json.dumps(known | changed, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """What is held of a line once it was read."""
+
+    raw: bytes
+    picture: Picture
+    run_id: str
+    part: int
+
+    @classmethod
+    def of(cls, raw: bytes, folder: Path, parts: int) -> Self | None:
+        """None if it is damaged: a power cut can leave a line of zeros."""
+        picture = from_line(raw, folder)
+        try:
+            values = json.loads(raw)
+            part, run_id = int(values["part"]), str(values["resolved"]["run_id"])
+        except (ValueError, LookupError, TypeError):
+            return None
+        return cls(raw=raw, picture=picture, run_id=run_id, part=part) if picture and picture.picture_id and 1 <= part <= parts else None
+
+
+def _write_new(path: Path, content: Callable[[], bytes]) -> None:
+    if not path.is_file():
+        write_whole(path, content())
+
+
+def _json_line(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
