@@ -20,7 +20,8 @@ from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base
 from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled, sizes_of
-from sdxl_lab.generation.stages import STAGES, Stage
+from sdxl_lab.generation.stages import STAGES, Stage, blended
+from sdxl_lab.generation.steps import Listener, Step
 from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, window_of
 from sdxl_lab.images import masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
@@ -39,6 +40,7 @@ def generate(
     checkpoint: Checkpoint,
     *,
     trajectories: TrajectoryCache | None = None,
+    on_step: Listener | None = None,
 ) -> Generated:
     """Make one picture.
 
@@ -48,6 +50,8 @@ def generate(
         mask: The sample's mask of that size, white is the object.
         checkpoint: The loaded models.
         trajectories: What earlier pictures left to build on; None remembers nothing beyond this picture. The result is the same.
+        on_step: Hears each step as soon as it is made, in this thread; the result is the same. What it raises ends the picture before another
+            step is computed, and `trajectories` remember those that were made. `CancelledError` is there for it.
 
     Raises:
         SpecError: The edit is not valid, as a copy with changes may be; or there is an image where none is needed, or none where one is.
@@ -77,7 +81,8 @@ def generate(
     began = time.perf_counter()
     input_image = image and as_edited(edit, image)
     start = seen(edit, input_image, found, checkpoint.sizes)
-    picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=TrajectoryCache() if trajectories is None else trajectories)
+    cache = TrajectoryCache() if trajectories is None else trajectories
+    picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, on_step=on_step)
     with end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload):
         raw, base_steps, refiner_steps = picture.denoise()
     if _is_one_color(raw) and not (start.image and _is_one_color(start.image)):
@@ -126,6 +131,7 @@ class _Picture:
     seen: Seen
     checkpoint: Checkpoint
     cache: TrajectoryCache
+    on_step: Listener | None
 
     def denoise(self) -> tuple[Image.Image, int, int]:
         """The decoded picture, and the evaluations by base and refiner."""
@@ -145,9 +151,9 @@ class _Picture:
             stock = {"denoising_start": settings.denoising.high_noise_frac}
             call |= {"image": self._blended(head)} | ({"strength": settings.refiner.strength} if settings.denoising.handover == "sdedit" else stock)
         scheduler = self._scheduler(self.checkpoint.base if settings.denoising.handover == "consistent" else self.checkpoint.refiner)
-        stage, tell = self._stage(self.checkpoint.refiner, scheduler), self._telling("refiner", before=head.steps - done)
-        finished, raw = stage.run(start, seed=self.edit.seed, stop=stop, output_type="pil", after_step=tell, **call)
-        self.cache.put(key, finished.end())
+        stage, telling = self._stage(self.checkpoint.refiner, scheduler), self._telling("refiner", before=head.steps - done)
+        keep = self._keeping(key, Trajectory.end)
+        finished, raw = stage.run(start, seed=self.edit.seed, stop=stop, output_type="pil", keep=keep, **telling, **call)
         return raw, head.steps, finished.steps - done
 
     def _base(self, *, stop: int, output_type: str) -> tuple[Trajectory, Any]:
@@ -156,20 +162,26 @@ class _Picture:
         if known is not None and known.steps >= stop and output_type == "latent":
             return known.until(stop), None
         stage = self._stage(self.checkpoint.base, self._scheduler(self.checkpoint.base))
-        trajectory, output = stage.run(known, seed=self.edit.seed, stop=stop, output_type=output_type, after_step=self._telling("base"), **self._call)
-        self.cache.put(self._key, trajectory)
-        return trajectory, output
+        keep = self._keeping(self._key)
+        return stage.run(known, seed=self.edit.seed, stop=stop, output_type=output_type, keep=keep, **self._telling("base"), **self._call)
 
     def _blended(self, head: Trajectory) -> torch.Tensor:
         """What a truncated call of diffusers returns: the last latents in the mask, clean ones around it."""
-        latents = head.states[-1].latents
-        if head.image_latents is None or self._latent_mask is None:
-            return latents
-        return torch.where(self._latent_mask.to(latents.device) > 0, latents, head.image_latents)
+        return blended(head.states[-1].latents, head.image_latents, self._latent_mask)
 
-    def _telling(self, role: str, before: int = 0) -> Callable[[int], None]:
-        total = self._steps.base + self._steps.refiner
-        return lambda steps: progress.tell(role, done=before + steps, total=total, unit="step")
+    def _telling(self, role: str, before: int = 0) -> dict[str, Any]:
+        """What a stage is told of who listens."""
+        total, on_step = self._steps.base + self._steps.refiner, self.on_step
+
+        def tell(steps: int, latents: torch.Tensor | None) -> None:
+            progress.tell(role, done=before + steps, total=total, unit="step")
+            if on_step is not None and latents is not None:
+                on_step(Step(role=role, done=before + steps, total=total, latents=latents))
+
+        return {"after_step": tell, "predicts": on_step is not None}
+
+    def _keeping(self, key: Hashable, what: Callable[[Trajectory], Trajectory] = lambda made: made) -> Callable[[Trajectory], None]:
+        return lambda made: self.cache.put(key, what(made))
 
     def _scheduler(self, pipeline: Any) -> Any:
         return build_scheduler(self.edit.settings.denoising.scheduler, pipeline.scheduler.config)

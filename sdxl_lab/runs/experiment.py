@@ -233,7 +233,7 @@ def generated(
     image = sample.image(**edit.settings.image.model_dump()) if "image" in needed else None
     mask = sample.mask() if "mask" in needed else None
     with said_before():
-        return generate(edit, image, mask, checkpoint, trajectories=trajectories, **({"on_step": on_step} if on_step else {}))
+        return generate(edit, image, mask, checkpoint, trajectories=trajectories, on_step=on_step)
 
 
 def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Picture:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sdxl_lab.generation.stages._stage import Stage
+from sdxl_lab.generation.stages._stage import Stage, blended
 from sdxl_lab.generation.stages.image_to_image import ImageToImageStage
 from sdxl_lab.generation.stages.inpaint import InpaintStage
 from sdxl_lab.generation.stages.text_to_image import TextToImageStage
 
-__all__ = ["STAGES", "Stage", "Stages"]
+__all__ = ["STAGES", "Stage", "Stages", "blended"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +12,7 @@ from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from sdxl_lab.generation.finite import require_finite
+from sdxl_lab.generation.steps import predictions
 from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache
 
 WHOLE: Mapping[str, None] = {"noise": None, "image_latents": None, "masked_image_latents": None}
@@ -76,7 +78,16 @@ class Stage:
         return stage
 
     def run(
-        self, start: Trajectory | None, *, seed: int, stop: int, output_type: str, after_step: Callable[[int], object] = lambda _: None, **call: Any
+        self,
+        start: Trajectory | None,
+        *,
+        seed: int,
+        stop: int,
+        output_type: str,
+        after_step: Callable[[int, torch.Tensor | None], object],
+        predicts: bool,
+        keep: Callable[[Trajectory], object],
+        **call: Any,
     ) -> tuple[Trajectory, Any]:
         """Denoise up to a step, and decode if asked.
 
@@ -85,14 +96,17 @@ class Stage:
             seed: Of the picture; read only at the beginning.
             stop: Evaluations of the whole run after which to stop; a start that has them already is only decoded.
             output_type: diffusers' own: `latent`, `pil`, `np` or `pt`.
-            after_step: Called with the evaluations of the whole run so far.
+            after_step: Called with the evaluations of the whole run so far and, if it `predicts`, with the clean latents as they are predicted.
+                Whatever it raises ends the run at once.
+            predicts: Whether they are wanted.
+            keep: Called with the run once it is whole, or as far as it came when `after_step` ended it; all of it is finite.
             **call: Everything else the pipeline is called with.
 
         Returns:
             The run, including what it started from, and the output as `output_type` says.
 
         Raises:
-            NotFiniteError: A model gave NaN or infinity; nothing of that is remembered.
+            NotFiniteError: A model gave NaN or infinity; nothing of that is kept.
         """
         pipeline: Any = self
         generator = torch.Generator().manual_seed(seed)
@@ -100,6 +114,10 @@ class Stage:
             generator.set_state(start.states[-1].generator_state)
         states = list(start.states) if start else []
         forgotten = start.forgotten if start else 0
+        hearing = predictions(self.scheduler) if predicts else nullcontext(lambda: None)
+
+        def made() -> Trajectory:
+            return Trajectory(**self._origin, states=tuple(states), forgotten=forgotten)
 
         def remember(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             latents = tensors["latents"].clone()
@@ -107,14 +125,21 @@ class Stage:
             if self._interrupt or latents.device.type == "cpu":
                 require_finite(latents, by=f"the {self._role}'s UNet", model=self.unet, guidance_scale=pipeline.guidance_scale)
             states.append(StepState(latents=latents, generator_state=generator.get_state(), scheduler_state=_copy(vars(self.scheduler))))
-            after_step(forgotten + len(states))
+            try:
+                after_step(forgotten + len(states), self._clean(predicted()))
+            except BaseException:
+                if bool(torch.isfinite(latents).all()):
+                    keep(made())
+                raise
             # The autoencoder may be kept in a wider dtype than the UNet.
             return {"latents": latents.to(self.vae.dtype)} if self._interrupt and output_type != "latent" else {}
 
         self._start = start
         self._decoded.guidance_scale = call["guidance_scale"]
-        output = pipeline(generator=generator, output_type=output_type, callback_on_step_end=remember, **self._passed(call)).images[0]
-        return Trajectory(**self._origin, states=tuple(states), forgotten=forgotten), output
+        with hearing as predicted:
+            output = pipeline(generator=generator, output_type=output_type, callback_on_step_end=remember, **self._passed(call)).images[0]
+        keep(made())
+        return made(), output
 
     def get_timesteps(self, num_inference_steps: int, strength: float, device: Any, denoising_start: float | None = None) -> Any:
         """The pipeline's own, where it has one, less the steps already made."""
@@ -140,6 +165,10 @@ class Stage:
 
     def _restore_scheduler(self) -> None:
         vars(self.scheduler).update(_copy(self._start.states[-1].scheduler_state))
+
+    def _clean(self, predicted: torch.Tensor | None) -> torch.Tensor | None:
+        """A copy of predicted latents: multistep solvers go on from their own."""
+        return None if predicted is None else blended(predicted.clone(), self._origin["image_latents"], self._latent_mask)
 
     def _resumed(self) -> torch.Tensor:
         """The remembered latents; in the autoencoder's dtype where no step is left to be made."""
@@ -197,6 +226,13 @@ class _Decoded(VaeImageProcessor):
         return super().postprocess(image, *args, **kwargs)
 
 
+def blended(latents: torch.Tensor, image_latents: torch.Tensor | None, latent_mask: torch.Tensor | None) -> torch.Tensor:
+    """Latents in the mask, and the image's clean ones around it; where nothing is kept of an image, the latents as they are."""
+    if image_latents is None or latent_mask is None:
+        return latents
+    return torch.where(latent_mask.to(latents.device) > 0, latents, image_latents)
+
+
 def _copy(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """A scheduler's attributes as they stand: it shifts its lists in place, but writes into no tensor."""
-    return {name: list(value) if isinstance(value, list) else value for name, value in attributes.items()}
+    """A scheduler's attributes as they stand, less who listens to it: it shifts its lists in place, but writes into no tensor."""
+    return {name: list(value) if isinstance(value, list) else value for name, value in attributes.items() if name != "step"}
