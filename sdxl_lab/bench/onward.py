@@ -40,7 +40,7 @@ def parameters(kept: KeptPicture, session: SessionFolder) -> Parameters:
         found["dataset"] = str(_dataset(kept, session))
     else:
         found["dataset"] = local.get("dataset", {}).get(resolved.dataset.digest, found["dataset"])
-    found["checkpoint"] = local.get("checkpoint", {}).get(resolved.checkpoint.digest, found["checkpoint"])
+    found["checkpoint"] = session.checkpoint_of(kept)
     return Parameters({"name": f"{session.name}-{kept.number}", **{key: value for key, value in found.items() if key != "name"}})
 
 

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Condition, Event, Thread, current_thread
 from typing import TYPE_CHECKING, Literal
 
@@ -61,6 +62,11 @@ class Making:
             return None
         first, began = self._first
         return (time.monotonic() - began) / (self.step.done - first) * (self.step.total - self.step.done)
+
+    @property
+    def under_way(self) -> progress.Doing | None:
+        """What is under way, with the time left; None before anything is."""
+        return self.doing and replace(self.doing, left_s=self.left_s)
 
     def preview(self) -> Image.Image | None:
         """What the picture will look like, as far as the latest step tells: one pixel for each latent cell, mode "RGB".

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.kept import RunOfOne
 from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.records.session import SessionFolder
 
@@ -53,7 +54,7 @@ def find(folder: Path) -> tuple[Recorded, ...]:
     return tuple(RunFolder(file.parent) if file.name == "spec.json" else SessionFolder(file.parent) for file in found)
 
 
-def recorded_at(paths: Iterable[Recorded | Path | str]) -> list[Recorded]:
+def recorded_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[Recorded]:
     """Find runs and sessions, each folder once.
 
     Args:
@@ -67,7 +68,7 @@ def recorded_at(paths: Iterable[Recorded | Path | str]) -> list[Recorded]:
     """
     found: dict[Path, Recorded] = {}
     for path in paths:
-        folder = path.path if isinstance(path, RunFolder | SessionFolder) else Path(path)
+        folder = path.path if isinstance(path, RunFiles | SessionFolder) else Path(path)
         below = find(folder)
         if not below:
             kind = "holds no run" if folder.exists() else "is not there"
@@ -91,8 +92,7 @@ def runs_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[RunF
     """
     runs: dict[Path, RunFiles] = {}
     for path in paths:
-        alone = isinstance(path, RunFiles) and not isinstance(path, RunFolder)
-        for run in [path] if alone else as_runs(recorded_at([path])):
+        for run in [path] if isinstance(path, RunOfOne) else as_runs(recorded_at([path])):
             runs.setdefault(run.path.resolve(), run)
     return list(runs.values())
 

@@ -135,13 +135,28 @@ class SessionFolder:
         found = [self._kept(number, line, marks, parts) for number, line in enumerate(lines.values(), 1)]
         return tuple(kept for kept in found if not marks.get((kept.picture_id, "deleted")) and is_whole(kept.recorded))
 
-    def made(self, run_id: str) -> KeptPicture | None:
-        """Find the picture that a run of one picture would make, if it is here.
+    def latest(self) -> KeptPicture | None:
+        """The picture that was asked for last; None if there is none."""
+        kept, asked = {picture.picture_id: picture for picture in self.pictures()}, self._asked_again()
+        return kept.get(asked) or next(reversed(kept.values()), None)
+
+    def recalled(self, run_id: str) -> KeptPicture | None:
+        """Find the picture that a run of one picture would make, if it is here; it is then the one that was asked for last.
 
         Args:
             run_id: Of its resolved spec.
         """
-        return self._found(lambda line: line.run_id == run_id)
+        found = self._found(lambda line: line.run_id == run_id)
+        latest = self.latest()
+        if found and latest and found.picture_id != latest.picture_id:
+            with self._open():
+                self._mark(found.picture_id, asked_after=len(whole_lines(self.lines_file)))
+        return found
+
+    def checkpoint_of(self, picture: KeptPicture) -> str:
+        """What made a picture, as parameters here have it."""
+        identity = picture.resolved.checkpoint
+        return self.local.get("checkpoint", {}).get(identity.digest, identity.name)
 
     def add(
         self, stamp: Stamp, made: Generated, *, given: Iterable[Path], metrics: Mapping[str, float], local: Mapping[str, str] | None = None
@@ -274,10 +289,18 @@ class SessionFolder:
         for line in whole_lines(self.marks_file):
             try:
                 said = json.loads(line)
-                marks |= {(said["picture_id"], key): value for key, value in said.items()}
+                for key, value in said.items():
+                    marks.pop((said["picture_id"], key), None)  # the last one stands last
+                    marks[said["picture_id"], key] = value
             except (ValueError, LookupError, TypeError, AttributeError):
                 continue
         return marks
+
+    def _asked_again(self) -> str:
+        """The `picture_id` of one that was asked for again since the last line was written; empty if there is none."""
+        after = {picture_id: value for (picture_id, key), value in self._marks().items() if key == "asked_after"}
+        count = len(whole_lines(self.lines_file))
+        return next((picture_id for picture_id, value in reversed(after.items()) if value == count), "")
 
     def _mark(self, picture_id: str, **said: Any) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
