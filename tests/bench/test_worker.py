@@ -130,12 +130,12 @@ def test_steps_are_told_as_they_come(bench):
 # --- stopped -------------------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("at", [1, 3, 7])
+@pytest.mark.parametrize("at", [1, 3, 6])
 def test_the_step_after_a_cancel_is_never_computed(bench, home, at):
     """
     Cancelled in its first step, in the middle or in the refiner, a picture costs no more evaluations, leaves nothing, and is made right later.
     """
-    asked: dict[str, Any] = {"seed": 5, "num_inference_steps": 8, "high_noise_frac": 0.6}
+    asked: dict[str, Any] = {"seed": 5, "num_inference_steps": 8, "high_noise_frac": 0.7}
     models = load("pocket")
     held = Held()
     with calls(models.base.unet, models.refiner.unet) as counts:
