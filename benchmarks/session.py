@@ -45,7 +45,7 @@ def grown(pictures: int, early: int, steps: int) -> None:
         if number in (early, pictures):
             gc.collect()
             memory[number] = process.memory_info().rss
-    at = {number: median(seconds[number - WINDOW : number]) for number in (early, pictures)}
+    at = {number: median(seconds[max(0, number - WINDOW) : number]) for number in (early, pictures)}
     print(f"seconds of a picture, median of {WINDOW} up to number {early}: {at[early]:.3f}, up to {pictures}: {at[pictures]:.3f}")
     print(f"  ratio {at[pictures] / at[early]:.3f}")
     print(f"memory at {early}: {memory[early] / 2**20:.0f} MiB, at {pictures}: {memory[pictures] / 2**20:.0f} MiB")
