@@ -119,9 +119,9 @@ class Making:
         """Take a step in; raises `CancelledError` if no other is wanted."""
         self.step = step
         self._first = self._first or (step.done, time.monotonic())
-        self.require_wanted()
-        if self._on_step:
+        if self._on_step and not self._is_cancelled:
             self._on_step(self)
+        self.require_wanted()
 
     def require_wanted(self) -> None:
         """Raise `CancelledError` if it was cancelled."""

@@ -21,6 +21,7 @@ from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.errors import LabError
 from sdxl_lab.process import arithmetic, endings
 from tests.support.edits import calls
+from tests.support.warm_notebooks import execute, printed
 
 PROMPT = "a blue star on grass"
 THREAD = "sdxl_lab bench"
@@ -282,3 +283,33 @@ def test_the_thread_ends_with_the_notebook(bench):
     assert threads() == 0
     assert making.state == "cancelled"
     assert len(Bench.resume().pictures) == 1
+
+
+LEFT_MAKING = """
+import os
+import threading
+
+from sdxl_lab import Bench
+
+bench = Bench(tracking="off")
+begun = threading.Event()
+making = bench.start("a blue star on grass", num_inference_steps=900, on_step=lambda _: begun.set())
+assert begun.wait(120)
+print(os.getpid(), sum(thread.name == "sdxl_lab bench" for thread in threading.enumerate()))
+"""
+LEFT = """
+import os
+import threading
+
+print(os.getpid(), sum(thread.name == "sdxl_lab bench" for thread in threading.enumerate()))
+"""
+
+
+def test_a_warm_kernel_ends_what_a_notebook_left_making(home):
+    """
+    The next notebook in a warm kernel finds the same process without the bench's thread, and what was being made left nothing.
+    """
+    first, second = (printed(execute(code, cwd=home)).split() for code in (LEFT_MAKING, LEFT))
+    assert first[0] == second[0]
+    assert (first[1], second[1]) == ("1", "0")
+    assert not (home / "artifacts").exists()
