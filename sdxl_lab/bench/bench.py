@@ -271,7 +271,7 @@ class Bench:
         Returns:
             What `RunSpec.from_parameters` takes. What the bench was given becomes a dataset in the session's folder.
         """
-        return onward.parameters(self._required(picture).kept, self.session)
+        return onward.parameters(self._required(picture).kept)
 
     def sweep_around(self, picture: Any, axes: Mapping[str, Iterable[Any] | str], path: Path | str | None = None) -> Path:
         """Write a sweep file around a picture.
@@ -304,13 +304,14 @@ class Bench:
         """Write the report of the pictures: one HTML page.
 
         Args:
-            path: The file; in the session's folder if left out.
+            path: The file; in the session's folder if left out, `report.html`, of the starred alone `starred.html`.
             starred: As for `compare`.
         """
         from sdxl_lab.viewing.report import write_report
 
         runs = [kept.as_run for kept in self._looked_at(starred=starred)]
-        return write_report(runs, Path(path) if path else self.session.report_file, title=self.session.name)
+        own = self.session.starred_file if starred else self.session.report_file
+        return write_report(runs, Path(path) if path else own)
 
     def __repr__(self) -> str:
         return f"<Bench {self.session.path.name}: {counted(len(self.session.pictures()), 'picture')}; on it {self._opened}; {self.checkpoint}>"

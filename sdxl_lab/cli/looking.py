@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sdxl_lab.cli.making import plan_of
 from sdxl_lab.files import places
 
+if TYPE_CHECKING:
+    from sdxl_lab.records.run_files import RunFiles
+
 
 def show(
-    path: Annotated[Path, typer.Argument(help="A run's folder, or a picture that sdxl_lab made.", metavar="RUN-or-PICTURE")],
+    path: Annotated[Path, typer.Argument(help="The folder of a run or a session, or a picture that sdxl_lab made.", metavar="RUN|SESSION|PICTURE")],
     as_parameters: Annotated[bool, typer.Option("--as-parameters", help="Print the YAML that continues from it: sdxl-lab run ... -f FILE.")] = False,
 ) -> None:
-    """Show what a run holds, or how a picture was made."""
-    from sdxl_lab.viewing.show import parameters_of, print_path
+    """Show what a run or a session holds, or how a picture was made."""
+    from sdxl_lab.viewing.show import print_path
 
     if as_parameters:
         from sdxl_lab.settings.arguments import written
+        from sdxl_lab.viewing.onward import parameters_of
 
         is_utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
         print(written(parameters_of(path), is_ascii=not is_utf8), end="")
@@ -50,24 +55,45 @@ def status(
     print_status(runs or [], home())
 
 
+Starred = Annotated[bool, typer.Option("--starred", help="Look at the starred pictures of sessions alone.")]
+
+
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.", metavar="RUN|FOLDER ...")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs or sessions, or folders above some.", metavar="RUN|SESSION|FOLDER ...")],
     output: Annotated[
         Path | None,
         typer.Option(
-            *("-o", "--output"), parser=places.output, help="The page; report.html in the folder if one is given, else here.", metavar="FILE"
+            *("-o", "--output"),
+            parser=places.output,
+            help="The page; in the folder if one is given, else here: report.html, starred.html with --starred.",
+            metavar="FILE",
         ),
     ] = None,
+    starred: Starred = False,
 ) -> None:
-    """Write one HTML page that shows runs side by side: no server, no network."""
+    """Write one HTML page that shows runs and sessions side by side: no server, no network."""
     from sdxl_lab.records.folder import RunFolder
-    from sdxl_lab.runs.resolution import home
-    from sdxl_lab.tracking.pushing import runs_of
+    from sdxl_lab.records.session import SessionFolder
     from sdxl_lab.viewing.report import write_report
 
-    path = output or (runs[0] if len(runs) == 1 else Path()) / "report.html"
-    is_folder_of_runs = len(runs) == 1 and not RunFolder(runs[0]).spec_file.is_file()
-    print(f"written: {write_report(runs_of(runs, home()), path, title=runs[0].resolve().name if is_folder_of_runs else None)}")
+    alone = SessionFolder(runs[0] if len(runs) == 1 and runs[0].is_dir() else Path())
+    is_above = alone.path != Path() and not (RunFolder(alone.path).spec_file.is_file() or alone.session_file.is_file())
+    path = output or (alone.starred_file if starred else alone.report_file)
+    title = alone.path.resolve().name if is_above else None
+    print(f"written: {write_report(_looked_at(runs, starred=starred), path, title=title)}")
+
+
+def _looked_at(paths: Sequence[Path], *, starred: bool) -> list[RunFiles]:
+    """The runs at some paths, each picture of a session as a run of one; what is left out of them is said."""
+    from sdxl_lab.records import finding
+
+    runs = finding.runs_at(paths)
+    if not starred:
+        return runs
+    chosen, left_out = finding.starred(runs)
+    if left_out:
+        print(f"sdxl-lab: {left_out}", file=sys.stderr)
+    return chosen
 
 
 def _recorded(sweep: Path) -> list[Path]:
@@ -83,15 +109,19 @@ def _recorded(sweep: Path) -> list[Path]:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, folders of runs, or sweep files.", metavar="RUN|SWEEP ...")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs or sessions, folders above some, or sweep files.", metavar="RUN|SESSION|SWEEP ...")
+    ],
     metric: Annotated[
         list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric to print; a telling one of each kind if left out. Repeatable.")
     ] = None,
     reference: Annotated[
-        str | None, typer.Option("--reference", metavar="RUN", help="The run that others are compared with: folder, name or number; else the first.")
+        str | None,
+        typer.Option("--reference", metavar="RUN", help="The run that others are compared with: folder or picture, name or number; else the first."),
     ] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="TASK")] = None,
     each_seed: Annotated[bool, typer.Option("--each-seed", help="A row for each run, also where runs differ in nothing but seeds.")] = False,
+    starred: Starred = False,
     csv: Annotated[
         Path | None, typer.Option("--csv", parser=places.output, metavar="FILE", help="Write all numbers as a table, one row a run.")
     ] = None,
@@ -100,11 +130,12 @@ def compare(
         typer.Option("--notebook", parser=places.output, metavar="FILE.ipynb", help="Run the built-in notebook compare, and keep it."),
     ] = None,
 ) -> None:
-    """Compare runs: what differs, and each metric's mean and paired differences with 95% intervals."""
+    """Compare runs and pictures of sessions: what differs, and each metric's mean and paired differences with 95% intervals."""
     from sdxl_lab.viewing.compare import compare, print_comparison, write_csv
 
-    folders = [folder for path in runs for folder in (_recorded(path) if path.suffix in (".yaml", ".yml") else [path])]
-    compared = compare(folders, metrics=metric or (), reference=reference, task=task, pool_seeds=not each_seed)
+    paths = [folder for path in runs for folder in (_recorded(path) if path.suffix in (".yaml", ".yml") else [path])]
+    looked_at = _looked_at(paths, starred=True) if starred else paths
+    compared = compare(looked_at, metrics=metric or (), reference=reference, task=task, pool_seeds=not each_seed)
     print_comparison(compared, metrics=metric or ())
     if csv:
         print(f"written: {write_csv(compared, csv)}")
@@ -112,6 +143,7 @@ def compare(
         from sdxl_lab.kernels import notebooks
         from sdxl_lab.progress.signs import shown
 
+        folders = [run if isinstance(run, Path) else run.path for run in looked_at]
         parameters = {"runs": [str(folder.absolute()) for folder in folders], "metrics": metric or [], "reference": reference, "task": task}
         with shown():
             notebooks.run(notebooks.built_in()[notebooks.COMPARE], parameters | {"pool_seeds": not each_seed}, notebook)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.records.kept import RunOfOne
+from sdxl_lab.records.kept import KeptPicture, RunOfOne
 from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.wording import counted
 
 Recorded: TypeAlias = RunFolder | SessionFolder
 
@@ -72,7 +73,9 @@ def recorded_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[
         below = find(folder)
         if not below:
             kind = "holds no run" if folder.exists() else "is not there"
-            raise RecordError(f"{folder} {kind}; give the folder of a run (it holds a spec.json), of a session, or a folder of runs")
+            raise RecordError(
+                f"{folder} {kind}; give the folder of a run (it holds a spec.json), of a session, or a folder of runs, such as a sweep's"
+            )
         for each in below:
             found.setdefault(each.path.resolve(), each)
     return list(found.values())
@@ -82,7 +85,7 @@ def runs_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[RunF
     """Find runs to look at, each once; each picture of a session is a run of one.
 
     Args:
-        paths: As for `recorded_at`, and single pictures of sessions as runs.
+        paths: As for `recorded_at`, and single pictures of sessions, as runs or by the paths of their PNGs.
 
     Returns:
         In the order given.
@@ -91,16 +94,77 @@ def runs_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[RunF
         RecordError: A path holds none.
     """
     runs: dict[Path, RunFiles] = {}
+    kept: dict[Path, dict[Path, KeptPicture]] = {}
     for path in paths:
-        for run in [path] if isinstance(path, RunOfOne) else as_runs(recorded_at([path])):
+        for run in _runs_of(path, kept):
             runs.setdefault(run.path.resolve(), run)
     return list(runs.values())
+
+
+def starred(runs: Iterable[RunFiles]) -> tuple[list[RunFiles], str]:
+    """Choose the pictures of sessions that are starred.
+
+    Args:
+        runs: As `runs_at` finds them.
+
+    Returns:
+        They, and what is to be said of what was left out, which has no stars; empty if nothing was.
+
+    Raises:
+        RecordError: None is starred, or there is no picture of a session.
+    """
+    found = list(runs)
+    pictures = [run for run in found if isinstance(run, RunOfOne)]
+    chosen: list[RunFiles] = [run for run in pictures if run.kept.is_starred]
+    if not pictures:
+        raise RecordError(f"got {counted(len(found), 'run')} and no picture of a session, and only those have stars; give a session's folder")
+    if not chosen:
+        are = counted(len(pictures), "picture is there, and it is not", "pictures are there, and none is")
+        raise RecordError(f"{are} starred; star some (bench.star(3)), or look at all of them")
+    others = len(found) - len(pictures)
+    return chosen, f"{counted(others, 'run has', 'runs have')} no stars: left out" if others else ""
+
+
+def kept_at(picture: Path) -> KeptPicture | None:
+    """What a session says of a picture that lies in it.
+
+    Args:
+        picture: A file.
+
+    Returns:
+        None where it is not one of a session's pictures.
+    """
+    return _kept_beside(picture).get(picture.resolve())
 
 
 def as_runs(recorded: Iterable[Recorded]) -> list[RunFiles]:
     """Runs as they are, and each picture of a session as a run of one."""
     each = ([kept.as_run for kept in found.pictures()] if isinstance(found, SessionFolder) else [found] for found in recorded)
     return [run for runs in each for run in runs]
+
+
+def _runs_of(path: RunFiles | SessionFolder | Path | str, kept: dict[Path, dict[Path, KeptPicture]]) -> list[RunFiles]:
+    """The runs at one path; `kept` remembers the pictures of sessions, which may be named one by one."""
+    if isinstance(path, RunFiles) and not isinstance(path, RunFolder):
+        return [path]
+    if isinstance(path, Path | str) and Path(path).is_file():
+        file = Path(path).resolve()
+        if file.parent not in kept:
+            kept[file.parent] = _kept_beside(file)
+        if file not in kept[file.parent]:
+            raise RecordError(
+                f"{path} is a file, and no picture of a session; give the folder of a run or a session, or a picture that lies in a session"
+            )
+        return [kept[file.parent][file].as_run]
+    return as_runs(recorded_at([path]))
+
+
+def _kept_beside(picture: Path) -> dict[Path, KeptPicture]:
+    """The pictures of the session that a picture lies in, by their paths."""
+    session = SessionFolder(picture.resolve().parent.parent)
+    if not session.session_file.is_file():
+        return {}
+    return {kept.recorded.image.resolve(): kept for kept in session.pictures()}
 
 
 def _by_size(path: Path) -> list[tuple[float, str]]:

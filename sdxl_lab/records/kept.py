@@ -96,7 +96,9 @@ class RunOfOne(RunFiles):
     def resolved(self) -> ResolvedSpec:
         """The run, by names; its own is the session's and the picture's number."""
         resolved = self.kept.resolved
-        return resolved.model_copy(update={"spec": resolved.spec.model_copy(update={"name": f"{resolved.spec.name}-{self.kept.number}"})})
+        named = resolved.model_copy(update={"spec": resolved.spec.model_copy(update={"name": f"{resolved.spec.name}-{self.kept.number}"})})
+        vars(named)["run_id"] = resolved.run_id  # no name is part of it, and computing it takes longer than all the rest
+        return named
 
     @property
     def record(self) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class SessionFolder:
         local_file: Local paths of checkpoints and datasets; sent nowhere.
         comet_folder: The experiment's key, and what Comet was last seen to hold.
         report_file: All of it as one HTML page.
+        starred_file: The starred pictures alone, likewise.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -64,6 +65,7 @@ class SessionFolder:
         self.local_file = self.path / "local.json"
         self.comet_folder = self.path / "comet"
         self.report_file = self.path / "report.html"
+        self.starred_file = self.path / "starred.html"
         self._read: dict[bytes, _Line | None] = {}
         self._encoded: dict[str, Path] = {}
 

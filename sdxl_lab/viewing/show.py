@@ -1,4 +1,4 @@
-"""What a dataset, a run or a picture holds, as text; and the parameters that continue from it."""
+"""What a dataset, a run, a session or a picture holds, as text."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sdxl_lab.checkpoints.moved_defaults import recorded, version_of
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.datasets.samples import Sample, tasks_of
 from sdxl_lab.errors import LabError
 from sdxl_lab.images.mask_checks import percent
+from sdxl_lab.records.finding import kept_at
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.records.stamps import Stamp, read_stamp
-from sdxl_lab.settings.documents import written
-from sdxl_lab.settings.hyperparams import flatten, merge
+from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.records.stamps import Stamp
+from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.sections import DEFAULT_SEED
-from sdxl_lab.spec.resolved_spec import as_parameters
+from sdxl_lab.viewing.onward import run_of, stamp_at
 from sdxl_lab.wording import counted, printable
 
-
-class ShowError(LabError):
-    """There is nothing to show at a path."""
+STAR = "*"
+"""How a terminal of any encoding shows that a picture is starred."""
 
 
 def print_dataset(dataset: Dataset, console: Console | None = None) -> None:
@@ -68,60 +68,29 @@ def _words(sample: Sample, task: str) -> str:
 
 
 def print_path(path: Path, console: Console | None = None) -> None:
-    """Print what a run holds, or how a picture was made.
+    """Print what a run or a session holds, or how a picture was made.
 
     Args:
-        path: A run's folder, or a PNG that sdxl_lab made.
+        path: A run's or a session's folder, or a PNG that sdxl_lab made.
         console: Where to print; the terminal when left out.
 
     Raises:
         LabError: It is neither.
     """
     console = console or Console()
-    if path.is_dir():
+    if (session := SessionFolder(path)).session_file.is_file():
+        _print_session(session, console)
+    elif path.is_dir():
         _print_run(RunFolder(path), console)
     else:
-        _print_picture(_stamp(path), path, console)
-
-
-def parameters_of(path: Path) -> dict[str, Any]:
-    """Write the parameters that continue from a run or a picture.
-
-    Args:
-        path: A run's folder, or a PNG that sdxl_lab made.
-
-    Returns:
-        Nested plain values for YAML. A run's plan the same run; a picture's plan that one picture, its prompt and seed included. Settings whose
-        defaults have moved since it was made are written out.
-
-    Raises:
-        LabError: It is neither.
-    """
-    if path.is_dir():
-        folder = RunFolder(path)
-        resolved, parameters = folder.resolved, written(folder.resolved.spec)
-        release, local = version_of(_version_of(folder)), folder.local
-    else:
-        stamp = _stamp(path)
-        if stamp.resolved.dataset.is_of_call:
-            raise ShowError(
-                f"{path} was made by a call, sdxl_lab.{stamp.edit.task}(...), so there are no parameters of a run to go on from; call again with the "
-                "settings that `sdxl-lab show` lists, or make a run over a dataset of it"
-            )
-        resolved, parameters = stamp.resolved, as_parameters(stamp.edit, stamp.resolved)
-        release, local = version_of(stamp.versions.get("sdxl_lab")), _run_of(path).local
-    old = recorded(resolved.spec, resolved.edits, release, resolved.checkpoint)
-    # The record names no paths of the machine it was made on; on that machine they are known.
-    here = {key: local[key] for key in ("dataset", "checkpoint") if key in local}
-    return merge({"hyperparameters": old}, parameters | here) if old else parameters | here
+        _print_picture(stamp_at(path), path, console)
 
 
 def _print_run(folder: RunFolder, console: Console) -> None:
     resolved, pictures = folder.resolved, folder.pictures()
     table = Table("sample", "task", "seed", "steps", "seconds spent", "prompt")
     for picture in pictures:
-        steps = f"{picture.base_steps}+{picture.refiner_steps}" if picture.refiner_steps else str(picture.base_steps)
-        cells = (picture.sample, picture.task, str(picture.seed), steps, f"{picture.seconds:.2f}", picture.prompt)
+        cells = (picture.sample, picture.task, str(picture.seed), _steps(picture), f"{picture.seconds:.2f}", picture.prompt)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
     state = "done" if folder.is_done else "not done: run it again to go on"
@@ -139,6 +108,62 @@ def _print_run(folder: RunFolder, console: Console) -> None:
     )
 
 
+def _print_session(session: SessionFolder, console: Console) -> None:
+    about, pictures = session.about, session.pictures()
+    columns: dict[str, list[str]] = {
+        "number": [str(kept.number) for kept in pictures],
+        "star": [STAR if kept.is_starred else "" for kept in pictures],
+        "task": [kept.recorded.task for kept in pictures],
+        "seed": [str(kept.recorded.seed) for kept in pictures],
+        "steps": [_steps(kept.recorded) for kept in pictures],
+        "seconds spent": [f"{kept.recorded.seconds:.2f}" for kept in pictures],
+        "prompt": [kept.recorded.prompt for kept in pictures],
+        "note": [kept.note for kept in pictures],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells) or name not in ("star", "note")}
+    table = Table(*shown)
+    for cells in zip(*shown.values(), strict=True):
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    console.print(table)
+    for line in gathered({f"picture {kept.number}": kept.recorded.notes for kept in pictures}):
+        console.print(Text(printable(line)), soft_wrap=True)
+    parts: dict[int, list[KeptPicture]] = {}
+    for kept in pictures:
+        parts.setdefault(kept.part, []).append(kept)
+    stars = sum(kept.is_starred for kept in pictures)
+    made = {f"part {part}": f"{_made_with(found[0])}: {_numbers(found)}" for part, found in sorted(parts.items())}
+    _print_lines(
+        console,
+        {
+            "session": f"{session.path.resolve().name}, {counted(len(pictures), 'picture')}{f', {stars} starred' if stars else ''}",
+            "began": about.get("began", "unknown"),
+            **(made if len(made) > 1 else {"made with": _made_with(pictures[0])} if pictures else {}),
+        },
+    )
+
+
+def _made_with(kept: KeptPicture) -> str:
+    """What the pictures of a part have in common."""
+    resolved = kept.resolved
+    threads = f", {counted(resolved.threads, 'thread')}" if resolved.device == "cpu" else ""
+    return f"{resolved.checkpoint.name} {resolved.checkpoint.digest[:10]}, {resolved.dtype} on {resolved.device}{threads}"
+
+
+def _numbers(pictures: Sequence[KeptPicture]) -> str:
+    """The numbers of some pictures, those that follow each other as from and to."""
+    spans: list[list[int]] = []
+    for kept in pictures:
+        if spans and spans[-1][-1] == kept.number - 1:
+            spans[-1][1:] = [kept.number]
+        else:
+            spans.append([kept.number])
+    return ("picture " if len(pictures) == 1 else "pictures ") + ", ".join(" to ".join(map(str, span)) for span in spans)
+
+
+def _steps(picture: Picture) -> str:
+    return f"{picture.base_steps}+{picture.refiner_steps}" if picture.refiner_steps else str(picture.base_steps)
+
+
 def _means(pictures: Sequence[Picture]) -> dict[str, float]:
     names = sorted({name for picture in pictures for name in picture.metrics})
     return {name: fmean(picture.metrics[name] for picture in pictures if name in picture.metrics) for name in names}
@@ -150,6 +175,9 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
         console.print(Text(printable(note)), soft_wrap=True)
     words = {"sample": edit.sample, "task": edit.task, "prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
     named = {"picture_id": picture_id} if (picture_id := stamp.picture_id or _recorded_id(path)) else {}
+    if kept := kept_at(path):
+        starred = f", starred {STAR}" if kept.is_starred else ""
+        named |= {"session": f"{kept.session.name}, picture {kept.number}{starred}"} | ({"note": kept.note} if kept.note else {})
     sources = {"run": stamp.run_id[:10], **named, "dataset": resolved.dataset.name, "checkpoint": resolved.checkpoint.name}
     _print_lines(console, words | sources | _flat(edit.taken()))
 
@@ -164,30 +192,10 @@ def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
     return {path: value for path, value in flatten(nested).items() if value != {}}
 
 
-def _version_of(folder: RunFolder) -> str | None:
-    """Which version made a run: as its record says, or as long as it is not done, its machine's."""
-    for found in (folder.record, folder.local.get("machine", {})):
-        if version := found.get("versions", {}).get("sdxl_lab"):
-            return version
-    return None
-
-
-def _stamp(path: Path) -> Stamp:
-    if not path.exists():
-        raise ShowError(f"{path} is not there; give a run's folder, or a picture that sdxl_lab made")
-    return read_stamp(path)
-
-
 def _recorded_id(picture: Path) -> str | None:
     """The `picture_id` that the run around a picture knows or computes, where that is still there: a PNG of 0.1.0 does not hold it."""
     try:
-        recorded = _run_of(picture).pictures()
+        recorded = run_of(picture).pictures()
     except LabError:
         return None
     return next((found.picture_id for found in recorded if found.image.resolve() == picture.resolve()), None)
-
-
-def _run_of(picture: Path) -> RunFolder:
-    # <run>/images/<sample>/<task>.png, unless it was moved
-    parents = picture.resolve().parents
-    return RunFolder(parents[2] if len(parents) > 2 else picture.parent)

@@ -15,7 +15,7 @@ from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
-from sdxl_lab.viewing.show import parameters_of
+from sdxl_lab.viewing.onward import parameters_of
 from tests.records.test_releases import RELEASES, RUNS
 
 

@@ -18,8 +18,9 @@ from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.attempts import is_done
 from sdxl_lab.viewing import compare
+from sdxl_lab.viewing.onward import parameters_of
 from sdxl_lab.viewing.report import write_report
-from sdxl_lab.viewing.show import parameters_of, print_path
+from sdxl_lab.viewing.show import print_path
 
 RELEASES = Path(__file__).parents[1] / "releases"
 RUNS = sorted(spec.parent for spec in RELEASES.glob("*/*/spec.json"))

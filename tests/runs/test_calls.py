@@ -31,7 +31,8 @@ from sdxl_lab.settings.documents import written
 from sdxl_lab.spec.cautions import CautionWarning
 from sdxl_lab.spec.resolved_spec import DatasetIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
-from sdxl_lab.viewing.show import parameters_of, print_path
+from sdxl_lab.viewing.onward import parameters_of
+from sdxl_lab.viewing.show import print_path
 from tests.support.lone_pictures import rewritten
 from tests.support.profiles import profile
 

@@ -23,10 +23,11 @@ from sdxl_lab.runs.reproduce import reproduce
 from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.viewing.compare import compare
+from sdxl_lab.viewing.onward import parameters_of
 from sdxl_lab.viewing.report import Missing
 from sdxl_lab.viewing.report.content import content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
-from sdxl_lab.viewing.show import parameters_of, print_path
+from sdxl_lab.viewing.show import print_path
 from tests.support.datasets import write_dataset
 from tests.support.run_folders import environment, pixels
 
@@ -141,7 +142,7 @@ import os, signal, sys
 from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.run_spec import RunSpec
-from sdxl_lab.viewing.show import parameters_of
+from sdxl_lab.viewing.onward import parameters_of
 from pathlib import Path
 import sdxl_lab.metrics as metrics
 measure, calls = metrics.measure, []

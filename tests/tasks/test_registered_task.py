@@ -22,9 +22,10 @@ from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.tasks import INPUT, RESULT, TASKS, Area, Task
 from sdxl_lab.tracking.projection import project
 from sdxl_lab.viewing.compare import compare
+from sdxl_lab.viewing.onward import parameters_of
 from sdxl_lab.viewing.report.content import content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
-from sdxl_lab.viewing.show import parameters_of, print_dataset, print_path
+from sdxl_lab.viewing.show import print_dataset, print_path
 from tests.support.datasets import write_dataset
 
 

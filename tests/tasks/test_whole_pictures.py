@@ -22,10 +22,11 @@ from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking import sender
 from sdxl_lab.tracking.projection import project
 from sdxl_lab.viewing.compare import compare
+from sdxl_lab.viewing.onward import parameters_of
 from sdxl_lab.viewing.report import write_report
 from sdxl_lab.viewing.report.content import content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
-from sdxl_lab.viewing.show import parameters_of, print_path
+from sdxl_lab.viewing.show import print_path
 from tests.support.comet_runs import only
 from tests.support.datasets import write_dataset
 from tests.tracking.test_comet_live import backend as backend

@@ -116,7 +116,7 @@ def test_a_report_names_no_other_place(page):
     for name, attributes, _ in Elements(text).found:
         assert not {"src", "href", "srcset", "action", "style", "ping"} & attributes.keys(), name
         assert not any(attribute.startswith("on") for attribute in attributes), name
-    for file in ("report.html", "report.css", "data.js", "axes.js", "view.js", "grid.js", "viewer.js"):
+    for file in ("report.html", "report.css", "data.js", "axes.js", "view.js", "grid.js", "gallery.js", "viewer.js"):
         part = (Path(files.__file__).parent / file).read_text()
         assert not re.search(r"\b(https?|wss?|ftp)://|[\"'(]//", part)
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(|fetch\(|XMLHttp|import\b", part)

@@ -168,7 +168,7 @@ def test_a_prompt_is_text(page):
     page.press("Enter")
     assert page.evaluate("viewer.open && find('facts').querySelector('.prompt').textContent") == report_runs.HOSTILE
     assert page.evaluate("document.title") == "three"
-    assert page.evaluate("document.scripts.length") == 6
+    assert page.evaluate("document.scripts.length") == 7
     page.press("Escape")
     assert page.evaluate("!viewer.open && document.activeElement.matches('#grid .open')")
 

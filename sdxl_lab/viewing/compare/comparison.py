@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
+from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, STEPS, names_of, number_of, unlike_steps, words_of
 from sdxl_lab.viewing.compare.intervals import FEWEST_SAMPLES, Interval, mean_interval
-from sdxl_lab.viewing.compare.rows import CompareError, Row, Values, found, row_named, rows_of
-from sdxl_lab.wording import counted
+from sdxl_lab.viewing.compare.rows import MOST_NAMES, CompareError, Row, Values, called, found, row_named, rows_of
+from sdxl_lab.wording import few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,7 +205,7 @@ class Comparison:
 
 
 def compare(
-    runs: Iterable[RunFiles | Path | str],
+    runs: Iterable[RunFiles | SessionFolder | Path | str],
     *,
     metrics: Sequence[str] = (),
     reference: RunFiles | Path | str | None = None,
@@ -214,10 +215,11 @@ def compare(
     """Put runs beside each other. Reads records alone.
 
     Args:
-        runs: Run folders, or folders of runs, such as a sweep's.
+        runs: Folders of runs and sessions, or folders above some, such as a sweep's; and pictures of sessions, as runs of one or by their PNGs.
         metrics: Names of metrics, `steps` and `seconds_spent` among them; all that were recorded if left out.
         reference: The run that others are compared with: its folder, which need not be among `runs`, its name, the first digits of its
-            `run_id`, or its number from 1. The first of `runs` if None.
+            `run_id`, or its number from 1; of a picture of a session its PNG, its name, `<session>-<number>`, or the first digits of its
+            `picture_id`. The first of `runs` if None.
         task: One of `TASKS`, to look at it alone; None for all.
         pool_seeds: Whether runs that differ in nothing but their seeds are one row.
 
@@ -249,7 +251,8 @@ def compare(
     recorded = names_of(rows)
     metrics = [RENAMED.get(metric, metric) for metric in metrics]
     if not any(row.pictures for row in rows):
-        raise CompareError(f"got {counted(len(rows), 'run')} without a picture yet; give runs that were begun, or wait for their first pictures")
+        given = called([run for row in rows for run in row.runs])
+        raise CompareError(f"got {given} without a picture yet; give runs that were begun, or wait for their first pictures")
     for metric in metrics:
         if metric not in recorded:
             hint = f" Did you mean {near}?" if (near := closest(metric, recorded)) else ""
@@ -270,25 +273,26 @@ def _cautions(comparison: Comparison) -> list[str]:
     cautions = []
     if len(rows) == 1:
         pooled = len(rows[0].runs)
-        only = f"the {pooled} runs differ in nothing but seeds and are one row" if pooled > 1 else "there is one run alone"
+        one = called(rows[0].runs).replace("1 ", "one ", 1)
+        only = f"the {called(rows[0].runs)} differ in nothing but seeds and are one row" if pooled > 1 else f"there is {one} alone"
         cautions.append(f"{only}: nothing to compare {rows[0].name} with")
     begun = [row for row in rows if row.pictures]
     lacking: dict[str, list[str]] = {}
     for row in begun:
         if absent := ", ".join(metric for metric in comparison.metrics if not comparison._of(row, metric)):
             lacking.setdefault(absent, []).append(row.name)
-    cautions += [f"{', '.join(names)}: recorded without {absent}" for absent, names in lacking.items()]
+    cautions += [f"{few(names, MOST_NAMES)}: recorded without {absent}" for absent, names in lacking.items()]
     ours = {_key(picture) for picture in reference.pictures}
     unpaired = [row.name for row in begun if row is not reference and not ours & {_key(picture) for picture in row.pictures}]
     if unpaired:
-        cautions.append(f"no sample, task and seed is shared with {reference.name} by {', '.join(unpaired)}: no differences there")
+        cautions.append(f"no sample, task and seed is shared with {reference.name} by {few(unpaired, MOST_NAMES)}: no differences there")
     partly = [
         f"{row.name} {shared} of {len(row.pictures)}"
         for row in begun
         if row is not reference and 0 < (shared := len(ours & {_key(picture) for picture in row.pictures})) < max(len(row.pictures), len(ours))
     ]
     if partly:
-        cautions.append(f"differences are over the pictures that {reference.name} has too: {', '.join(partly)}")
+        cautions.append(f"differences are over the pictures that {reference.name} has too: {few(partly, MOST_NAMES)}")
     fewest = min((len({picture.sample for picture in row.pictures}) for row in begun), default=0)
     if fewest < FEWEST_SAMPLES:
         cautions.append(f"no interval where there are fewer than {FEWEST_SAMPLES} samples; the smallest number here is {fewest}")

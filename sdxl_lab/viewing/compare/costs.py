@@ -9,7 +9,8 @@ from typing import Final
 from sdxl_lab import metrics
 from sdxl_lab.metrics import METRICS, Words
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.viewing.compare.rows import Row
+from sdxl_lab.viewing.compare.rows import MOST_NAMES, Row
+from sdxl_lab.wording import few
 
 STEPS = "steps"
 """The cost: evaluations of a UNet, by the base and by the refiner, that a picture is made of.
@@ -73,10 +74,11 @@ def unlike_steps(rows: Sequence[Row]) -> list[str]:
     begun = [row for row in rows if row.pictures]
     unguided = [row.name for row in begun if not all(_is_guided(row))]
     if 0 < len(unguided) < len(begun):
-        lines.append(f"a step without guidance (guidance_scale of 1 or less) is about half the work of one with it: {', '.join(unguided)}")
+        lines.append(f"a step without guidance (guidance_scale of 1 or less) is about half the work of one with it: {few(unguided, MOST_NAMES)}")
     pixels = {row.name: sum(picture.working_width * picture.working_height for picture in row.pictures) / len(row.pictures) for row in begun}
     if len(set(pixels.values())) > 1:
-        lines.append(f"a step is more work on a larger picture; pixels, mean: {', '.join(f'{name} {area:.0f}' for name, area in pixels.items())}")
+        means = [f"{name} {area:.0f}" for name, area in pixels.items()]
+        lines.append(f"a step is more work on a larger picture; pixels, mean: {few(means, MOST_NAMES)}")
     return lines
 
 

@@ -23,6 +23,10 @@ LONGEST_NAME = 26
 LONGEST_VALUE = 22
 GAP = "..."
 ENDS = "[low, high]"
+MOST_ROWS = 24
+"""How many rows are printed, at most: of a session with hundreds of pictures nobody reads a line each."""
+
+STAR = "*"
 ROUNDING = 1e-9
 """Share of a number below which an interval is as wide as the numbers were rounded, and asks for no decimals."""
 
@@ -39,13 +43,14 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     from rich.text import Text
 
     console = console or Console(highlight=False)
-    _print_settings(comparison, console)
+    rows = _shown(comparison)
+    _print_settings(comparison, rows, console)
     printed = tuple(RENAMED.get(metric, metric) for metric in metrics) or telling(comparison)
-    tables = {metric: _columns(comparison, metric) for metric in printed}
+    tables = {metric: _columns(comparison, rows, metric) for metric in printed}
     is_named = all(sum(_width(*column) for column in columns) <= console.width for columns in tables.values())
     for metric, columns in tables.items():
         _print_metric(metric, columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
-    lines = list(comparison.notes)
+    lines = [*_left_out(comparison, rows, printed), *comparison.notes]
     names = [name for columns in tables.values() for name, _ in columns]
     if "difference" in names:
         lines.append(f"differences are to {_number(comparison, comparison.reference)} ({comparison.reference.name}), over n pairs of pictures")
@@ -88,12 +93,42 @@ def telling(comparison: Comparison) -> tuple[str, ...]:
     return known if len(known) > 1 else comparison.metrics[: len(names)]
 
 
-def _print_settings(comparison: Comparison, console: Console) -> None:
-    """Print the runs, all settings that differ, and what was made; columns that have no room stand in further tables, by the rows' numbers."""
+def _shown(comparison: Comparison) -> Sequence[Row]:
+    """The rows that are printed: all, or of many the reference, those with a star, and the last ones."""
     rows = comparison.rows
+    if len(rows) <= MOST_ROWS:
+        return rows
+    first = [comparison.reference, *(row for row in reversed(rows) if row.is_starred), *reversed(rows)]
+    chosen = {id(row) for row in list(dict.fromkeys(first))[:MOST_ROWS]}
+    return [row for row in rows if id(row) in chosen]
+
+
+def _left_out(comparison: Comparison, rows: Sequence[Row], metrics: Sequence[str]) -> list[str]:
+    """What is to be said where not all rows are printed: where the others are, and the best of all."""
+    if len(rows) == len(comparison.rows):
+        return []
+    with_stars = any(row.is_starred for row in comparison.rows)
+    kinds = "the reference, those with a star and the last ones" if with_stars else "the reference and the last ones"
+    alone = ", --starred has those with a star alone" if with_stars else ""
+    lines = [f"{len(rows)} of {len(comparison.rows)} rows are printed, {kinds}; --csv has all of them{alone}, and the report shows their pictures"]
+    for metric in metrics:
+        means = [(found.mean, row.name) for row in comparison.rows if (found := comparison.mean(row, metric))]
+        better = words_of(metric).better
+        if better and len({mean for mean, _ in means}) > 1:
+            best = sorted(means, key=lambda mean: mean[0], reverse=better == "higher")[:3]
+            lines.append(f"best {metric} of all {len(means)}: {', '.join(f'{name} ({_short(mean)})' for mean, name in best)}")
+    return lines
+
+
+def _print_settings(comparison: Comparison, rows: Sequence[Row], console: Console) -> None:
+    """Print the runs, all settings that differ, and what was made; columns that have no room stand in further tables, by the rows' numbers."""
     numbers = ("", [_number(comparison, row) for row in rows])
     words = [("run", apart([row.name for row in rows], LONGEST_NAME))]
-    words += [(path.replace(".", ".\n"), apart([shown(value) for value in values], LONGEST_VALUE)) for path, values in comparison.differing.items()]
+    if any(row.is_starred for row in rows):
+        words.append(("star", [STAR if row.is_starred else "" for row in rows]))
+    chosen = [index for index, row in enumerate(comparison.rows) if row in rows]
+    for path, values in comparison.differing.items():
+        words.append((path.replace(".", ".\n"), apart([shown(values[index]) for index in chosen], LONGEST_VALUE)))
     measured = [
         ("pictures", [str(len(row.pictures)) for row in rows]),
         ("steps", [_steps(row) for row in rows]),
@@ -118,8 +153,7 @@ def _print_metric(metric: str, columns: Sequence[tuple[str, list[str]]], console
     _print_table(columns, console, left=left)
 
 
-def _columns(comparison: Comparison, metric: str) -> list[tuple[str, list[str]]]:
-    rows = comparison.rows
+def _columns(comparison: Comparison, rows: Sequence[Row], metric: str) -> list[tuple[str, list[str]]]:
     means = [comparison.mean(row, metric) for row in rows]
     columns = [("", [_number(comparison, row) for row in rows]), ("run", apart([row.name for row in rows], LONGEST_NAME))]
     columns += _interval_columns("mean", means)

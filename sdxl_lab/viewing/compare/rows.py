@@ -10,15 +10,20 @@ from typing import Any
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.records.finding import runs_at
+from sdxl_lab.records.kept import RunOfOne
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RecordError, RunFiles
+from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing import flattened
-from sdxl_lab.wording import counted
+from sdxl_lab.wording import counted, few
 
 WORDS = ("prompt", "negative_prompt", "seed")
 """What belongs to a sample, unless parameters replace it."""
+
+MOST_NAMES = 10
+"""How many rows a message lists, at most: a session has hundreds."""
 
 
 class CompareError(LabError):
@@ -55,15 +60,20 @@ class Row:
     pictures: tuple[Picture, ...]
     planned: int
 
+    @property
+    def is_starred(self) -> bool:
+        """Whether it holds a picture of a session that was starred."""
+        return any(isinstance(run, RunOfOne) and run.kept.is_starred for run in self.runs)
 
-def found(paths: Iterable[RunFiles | Path | str]) -> list[RunFiles]:
-    """Find runs, each folder once.
+
+def found(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[RunFiles]:
+    """Find runs, each folder once; each picture of a session is a run of one.
 
     Args:
-        paths: Run folders, or folders of runs, such as a sweep's.
+        paths: Folders of runs and sessions, or folders above some, such as a sweep's; and single pictures of sessions.
 
     Returns:
-        In the order given; those below a folder by path.
+        In the order given; those below a folder by path, the pictures of a session in the order in which they were made.
 
     Raises:
         CompareError: A path holds no run, or none is given.
@@ -71,9 +81,11 @@ def found(paths: Iterable[RunFiles | Path | str]) -> list[RunFiles]:
     try:
         runs = runs_at(paths)
     except RecordError as error:
-        raise CompareError(f"{error}, such as a sweep's") from error
+        raise CompareError(str(error)) from error
     if not runs:
-        raise CompareError("there is no run to compare; give run folders (each holds a spec.json), or folders of runs, such as a sweep's")
+        raise CompareError(
+            "there is no run to compare; give folders of runs (each holds a spec.json) or sessions, or folders of these, such as a sweep's"
+        )
     return runs
 
 
@@ -96,10 +108,14 @@ def rows_of(runs: Sequence[RunFiles], task: str | None, *, pool_seeds: bool) -> 
     groups: dict[str, dict[str, RunFiles]] = {}
     described: dict[str, _Described] = {}
     notes: list[str] = []
+    others_of_sessions = 0
     for run in runs:
         description = _Described.of(run, task)
         if not description.edits:
-            notes.append(f"{run.path.name} has no {task} pictures: left out")
+            if isinstance(run, RunOfOne):
+                others_of_sessions += 1
+            else:
+                notes.append(f"{run.path.name} has no {task} pictures: left out")
             continue
         seeds = "" if pool_seeds else _key(sorted((list(key), value) for key, value in description.seeds.items()))
         key = description.signature + seeds
@@ -111,7 +127,9 @@ def rows_of(runs: Sequence[RunFiles], task: str | None, *, pool_seeds: bool) -> 
         if run_id not in others or (run.is_done and not others[run_id].is_done):
             others[run_id] = run
     if not groups:
-        raise CompareError(f"got {counted(len(runs), 'run')} without {task} pictures; leave out --task, or give other runs")
+        raise CompareError(f"got {called(runs)} without {task} pictures; leave out --task, or give others")
+    if others_of_sessions:
+        notes.append(f"{counted(others_of_sessions, 'picture of a session is', 'pictures of sessions are')} of another task: left out")
     differing = _differing([described[key] for key in groups], task)
     names = _names([list(group.values()) for group in groups.values()], differing)
     rows = []
@@ -130,7 +148,8 @@ def row_named(rows: Sequence[Row], reference: RunFiles | Path | str | None) -> R
 
     Args:
         rows: At least one.
-        reference: A run's folder, its name, the first digits of its `run_id`, a row's name or its number from 1; None for the first row.
+        reference: A run's folder, its name, the first digits of its `run_id`, a row's name or its number from 1; of a picture of a session its PNG,
+            its name, `<session>-<number>`, or the first digits of its `picture_id`. None for the first row.
 
     Returns:
         The row.
@@ -147,7 +166,7 @@ def row_named(rows: Sequence[Row], reference: RunFiles | Path | str | None) -> R
         lambda row: any(run.path.resolve() == path for run in row.runs),
         lambda row: row.name == text,
         lambda row: any(text in (run.resolved.spec.name, run.path.name) for run in row.runs),
-        lambda row: len(text) >= 6 and any(run.resolved.run_id.startswith(text) for run in row.runs),
+        lambda row: len(text) >= 6 and any(text == name[: len(text)] for run in row.runs for name in _digests(run)),
         lambda row: row is numbered,
     )
     for test in tests:
@@ -155,10 +174,11 @@ def row_named(rows: Sequence[Row], reference: RunFiles | Path | str | None) -> R
         if len(meant) == 1:
             return meant[0]
         if meant:
-            raise CompareError(f"the reference {text!r} may be {', '.join(row.name for row in meant)}; give the folder of the run that is meant")
+            names = few([row.name for row in meant], MOST_NAMES)
+            raise CompareError(f"the reference {text!r} may be {names}; give the folder of the run, or the picture of the session, that is meant")
     names = [row.name for row in rows]
     hint = f" Did you mean {near}?" if (near := closest(text, names)) else ""
-    raise CompareError(f"got the reference {text!r}, which is none of the runs compared: {', '.join(names)}.{hint}")
+    raise CompareError(f"got the reference {text!r}, which is none of the runs compared: {few(names)}.{hint}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -247,12 +267,27 @@ def _cell(values: Mapping[str, Any], *, several: bool) -> Any:
     return next(iter(unique.values())) if len(unique) == 1 else Values(count=len(unique))
 
 
+def called(runs: Sequence[RunFiles]) -> str:
+    """What runs are called together: runs, and pictures of sessions."""
+    pictures = sum(isinstance(run, RunOfOne) for run in runs)
+    parts = [counted(len(runs) - pictures, "run")] if len(runs) > pictures or not pictures else []
+    return " and ".join([*parts, *([counted(pictures, "picture of a session", "pictures of sessions")] if pictures else [])])
+
+
+def _digests(run: RunFiles) -> Iterable[str]:
+    """What names a run by its content."""
+    yield run.resolved.run_id
+    if isinstance(run, RunOfOne):
+        yield run.kept.picture_id
+
+
 def _names(groups: Sequence[Sequence[RunFiles]], differing: Mapping[str, Sequence[Any]]) -> list[str]:
     names = []
     for index, runs in enumerate(groups):
         own = list(dict.fromkeys(run.resolved.spec.name for run in runs))
         label = " ".join(f"{path.rpartition('.')[2]}={shown(values[index])}" for path, values in differing.items() if path != "seed")
-        names.append(own[0] if len(own) == 1 else label or f"{own[0]} and {len(own) - 1} more")
+        tells = label and not all(isinstance(run, RunOfOne) for run in runs)  # what a session's pictures differ in are whole prompts
+        names.append(own[0] if len(own) == 1 else label if tells else f"{own[0]} and {len(own) - 1} more")
     for apart in (lambda run: f" {run.resolved.run_id[:6]}", lambda run: f" in {run.path}"):
         names = [name if names.count(name) == 1 else name + apart(runs[0]) for name, runs in zip(names, groups, strict=True)]
     return names

@@ -1,4 +1,4 @@
-"""Records → one HTML file that needs no server: any two settings as axes, before and after, synced zoom, every prompt and setting."""
+"""Records → one HTML file that needs no server: any two settings as axes or a gallery, before and after, synced zoom, every prompt and setting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_whole
+from sdxl_lab.records.finding import runs_at
+from sdxl_lab.records.kept import RunOfOne
 from sdxl_lab.records.run_files import RunFiles
+from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.viewing.report.content import Missing, content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
 from sdxl_lab.viewing.report.page import page_of
@@ -25,22 +28,23 @@ class ReportError(LabError):
 
 
 def write_report(
-    runs: Iterable[RunFiles | Path],
+    runs: Iterable[RunFiles | SessionFolder | Path | str],
     path: Path,
     *,
     missing: Iterable[Missing] = (),
     title: str | None = None,
     most_embedded_bytes: int = MOST_EMBEDDED_BYTES,
 ) -> Path:
-    """Write the report of some runs: one HTML file, which opens from the disk and asks nothing of any network.
+    """Write the report of some runs and sessions: one HTML file, which opens from the disk and asks nothing of any network.
 
     Reads records alone. The same records give the same bytes, and a file that already holds them is left as it is.
 
     Args:
-        runs: Run folders, done or not; pictures that a run lacks are shown as missing. A run that was recorded twice is shown once.
+        runs: Folders of runs, done or not, and of sessions, or folders above some; and pictures of sessions, as runs of one or by their PNGs.
+            Pictures that a run lacks are shown as missing. A run or picture that was recorded twice is shown once.
         path: The HTML file.
         missing: Planned runs that have no folder, or that failed.
-        title: Its headline; if left out the name of the folder that holds the runs, or the only run's name.
+        title: Its headline; if left out the name of the folder that holds the runs, or that of the only run or session.
         most_embedded_bytes: Most bytes of pictures in the page. If they are more, they lie in `pictures_folder(path)`.
 
     Returns:
@@ -48,7 +52,7 @@ def write_report(
 
     Raises:
         ReportError: No run is given, or none of them plans a picture.
-        RecordError: A folder holds no run.
+        RecordError: A folder holds neither a run nor a session.
         DiskError: The disk is full or not writable.
 
     Examples:
@@ -57,10 +61,10 @@ def write_report(
         >>> report([resolved.folder, longer.folder], runs / "report.html").name
         'report.html'
     """
-    folders = [run if isinstance(run, RunFiles) else RunFiles(run) for run in runs]
+    folders = [found for run in runs for found in ([run] if isinstance(run, RunFiles) else runs_at([run]))]
     entries = entries_of(folders, missing)
     if not entries:
-        raise ReportError("there is no run to report; give run folders (each holds a spec.json), or folders of runs")
+        raise ReportError("there is no run to report; give folders of runs (each holds a spec.json) or of sessions, or folders of these")
     gallery = Gallery()
     content = content_of(entries, gallery, title or _title(folders))
     embedded = gallery.size_bytes <= most_embedded_bytes
@@ -84,9 +88,11 @@ def pictures_folder(path: Path) -> Path:
 
 
 def _title(folders: list[RunFiles]) -> str:
-    if len(folders) == 1:
-        return folders[0].resolved.spec.name
-    return Path(os.path.commonpath([folder.path.resolve() for folder in folders])).name or "Runs"
+    tops = {folder.top.resolve() for folder in folders}
+    if len(tops) == 1:
+        only = folders[0]
+        return SessionFolder(only.top).name if isinstance(only, RunOfOne) else only.resolved.spec.name
+    return Path(os.path.commonpath(tops)).name or "Runs"
 
 
 def _write_new(path: Path, content: bytes) -> None:

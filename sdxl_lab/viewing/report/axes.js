@@ -1,11 +1,14 @@
 "use strict";
-// What the table holds: two settings as axes, the others picked; a page of it at a time, so that only what is in view is decoded.
+// What is seen: a gallery of all pictures, or a table with two settings as axes, the others picked. A page of it at a time, so that only these pictures are decoded.
 
 const PAGE_PICTURES = 48;
 const PAGE_COLUMNS = 12;
+const GALLERY_PICTURES = 120;
+const LONG_LINE = 8;
 const LEAST_SHARE = 0.5;
 
-const chosen = { x: report.x, y: report.y, page: 0, compare: "", picks: new Map() };
+const chosen = { layout: "table", x: report.x, y: report.y, page: 0, compare: "", starred: false, picks: new Map() };
+const isGallery = () => chosen.layout === "gallery";
 
 /** The axes that are picked one value at a time. A run has one value of each setting, so where runs are an axis, settings are none. */
 function pickedAxes(x = chosen.x, y = chosen.y) {
@@ -30,10 +33,18 @@ function valuesOf(path) {
 const columnsOf = () => valuesOf(chosen.x);
 const rowsOf = () => (chosen.y ? valuesOf(chosen.y) : [0]);
 
-/** All pictures of the table, whatever page they are on, row by row. */
+/** All pictures that are seen, whatever page they are on: one after the other, or row by row. */
 function order() {
+  if (isGallery()) return looked();
   const columns = columnsOf();
   return rowsOf().flatMap((row) => columns.map((column) => pictureAt(positionsAt(column, row)))).filter(Boolean);
+}
+
+/** What each page of the gallery holds. */
+function galleryPages() {
+  const pictures = looked();
+  return Array.from({ length: Math.max(1, Math.ceil(pictures.length / GALLERY_PICTURES)) }, (_, page) =>
+    pictures.slice(page * GALLERY_PICTURES, (page + 1) * GALLERY_PICTURES));
 }
 
 function pages() {
@@ -52,6 +63,7 @@ function pages() {
 
 /** The number of the page that a picture is on; -1 if it is on none. */
 function pageOf(picture) {
+  if (isGallery()) return galleryPages().findIndex((pictures) => pictures.includes(picture));
   return pages().findIndex(({ columns, rows }) => rows.some((row) => columns.some((column) => pictureAt(positionsAt(column, row)) === picture)));
 }
 
@@ -59,7 +71,7 @@ function pageOf(picture) {
 function fullest(x, y) {
   const picked = pickedAxes(x, y);
   const tables = new Map();
-  for (const picture of report.pictures) {
+  for (const picture of looked()) {
     const positions = picked.map((path) => picture.at[axes.get(path).index]);
     const [column, row] = [x, y].map((path) => (path ? picture.at[axes.get(path).index] : 0));
     const key = positions.join();
@@ -86,6 +98,14 @@ function firstView() {
   return pairs.map(([x, y]) => fullest(x, y)).reduce((best, view) => (view.made > best.made ? view : best));
 }
 
+/** What is opened: pictures of a session were made one after the other, and a table with one long line of pictures is wrapped. */
+function firstLayout() {
+  if (sessions.size) return "gallery";
+  const [across, down] = [columnsOf().length, rowsOf().length];
+  const isLine = Math.min(across, down) === 1 && Math.max(across, down) > LONG_LINE;
+  return isLine && order().length === report.pictures.length ? "gallery" : "table";
+}
+
 function look({ x, y, picks }) {
   Object.assign(chosen, { x, y, page: 0 });
   for (const [path, value] of picks) chosen.picks.set(path, value);
@@ -93,3 +113,4 @@ function look({ x, y, picks }) {
 
 for (const axis of axes.values()) chosen.picks.set(axis.path, 0);
 look(firstView());
+chosen.layout = firstLayout();

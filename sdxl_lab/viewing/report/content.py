@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sdxl_lab.datasets import inputs
+from sdxl_lab.records.kept import KeptPicture, RunOfOne
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.settings.hyperparams import shortest
@@ -66,6 +68,11 @@ class Entry:
         return "done" if self.picture else "failed" if self.message is not None else "missing"
 
     @property
+    def kept(self) -> KeptPicture | None:
+        """What its session says of it; None of a run's picture."""
+        return self.folder.kept if isinstance(self.folder, RunOfOne) else None
+
+    @property
     def settings(self) -> dict[str, Any]:
         """All that tells it from other pictures, by dotted path."""
         whole = flattened.of_run(self.resolved)
@@ -116,17 +123,20 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
     runs = _runs(entries)
     labels = [runs[entry.resolved.run_id]["label"] for entry in entries]
     varying = _varying(entries, settings)
-    values = {path: _ordered([flat[path] for flat in settings]) for path in ["sample", "task", *varying]}
+    # A task that does not take a setting has none.
+    values = {path: _ordered([flat.get(path) for flat in settings]) for path in ["sample", "task", *varying]}
     values["run"] = list(dict.fromkeys(labels))
     axes = {path: found for path, found in values.items() if len(found) > 1} or {"sample": values["sample"]}
+    places = {path: {_key(value): index for index, value in enumerate(found)} for path, found in axes.items()}
+    order = {run_id: index for index, run_id in enumerate(runs)}
     unique: dict[str, int] = {}
     pictures = []
     for entry, flat, label in zip(entries, settings, labels, strict=True):
         written = flat | {"run": label}
         pictures.append(
             {
-                "at": [_position(written[path], found) for path, found in axes.items()],
-                "run": list(runs).index(entry.resolved.run_id),
+                "at": [place[_key(written.get(path))] for path, place in places.items()],
+                "run": order[entry.resolved.run_id],
                 "settings": unique.setdefault(_key(flat), len(unique)),
                 **_picture(entry, gallery),
             }
@@ -136,10 +146,11 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
     return {
         "format": REPORT_FORMAT,
         "title": title,
-        "axes": [{"path": path, "name": shortest(path, axes), "values": found} for path, found in axes.items()],
+        "axes": [{"path": path, "name": _name_of(path, axes, entries), "values": found} for path, found in axes.items()],
         "x": x,
         "y": y,
         "varying": varying,
+        "unnamed": inputs.SAMPLE,
         "roles": list(dict.fromkeys(role.name for entry in entries for role in TASKS[entry.edit.task].roles if role != RESULT)),
         "metrics": _metrics(entries, pictures),
         "runs": list(runs.values()),
@@ -174,8 +185,11 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         return {"state": entry.state, "message": entry.message}
     evaluations = picture.base_steps + picture.refiner_steps
     costs = {"steps": evaluations, "base_steps": picture.base_steps, "refiner_steps": picture.refiner_steps, "seconds_spent": picture.seconds}
+    kept = entry.kept
+    of_session = {"number": kept.number, "starred": kept.is_starred, "note": kept.note} if kept else {}
     return {
         "state": "done",
+        **of_session,
         "sha256": gallery.add(picture.image),
         **{role: gallery.add(path) for role, path in picture.files.items() if role != RESULT.name},
         "width": picture.width,
@@ -231,16 +245,17 @@ def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Map
     return chosen[0], chosen[1] if len(chosen) > 1 else None
 
 
+def _name_of(path: str, axes: Mapping[str, list[Any]], entries: Sequence[Entry]) -> str:
+    """What an axis is called: in short, and runs of one picture each what they are."""
+    return "picture" if path == "run" and all(entry.kept for entry in entries) else shortest(path, axes)
+
+
 def _ordered(values: Iterable[Any]) -> list[Any]:
     """Each value once: numbers by size after None, anything else as it comes."""
     unique = list({_key(value): value for value in values}.values())
     if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in unique):
         return sorted(unique, key=lambda value: -math.inf if value is None else value)
     return unique
-
-
-def _position(value: Any, values: Sequence[Any]) -> int:
-    return next(index for index, other in enumerate(values) if _key(other) == _key(value))
 
 
 def _exact(value: Any) -> Any:

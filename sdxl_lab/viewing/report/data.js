@@ -8,6 +8,9 @@ report.pictures.forEach((picture, index) => { picture.index = index; });
 
 const byPaths = new Map();
 
+/** The pictures that are looked at: all, or the starred alone. */
+const looked = () => (chosen.starred ? report.pictures.filter((picture) => picture.starred) : report.pictures);
+
 /** The pictures of these values, `positions` being [path, index of the value] pairs; several if an axis is left out. */
 function picturesAt(positions) {
   const paths = positions.map(([path]) => path);
@@ -15,7 +18,7 @@ function picturesAt(positions) {
   if (!byPaths.has(key)) {
     const indices = paths.map((path) => axes.get(path).index);
     const byValues = new Map();
-    for (const picture of report.pictures) {
+    for (const picture of looked()) {
       const values = indices.map((index) => picture.at[index]).join();
       if (!byValues.has(values)) byValues.set(values, []);
       byValues.get(values).push(picture);
@@ -36,7 +39,7 @@ const runOf = (picture) => report.runs[picture.run];
 
 /** A setting's value as text. */
 function written(value) {
-  if (value === null) return "none";
+  if (value === null || value === undefined) return "none";
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
@@ -47,8 +50,25 @@ function shortened(text, most = 60) {
 /** Whether runs are called by their names: where settings tell pictures apart, these only repeat them. */
 const namesRuns = () => !report.varying.length || [chosen.x, chosen.y].includes("run");
 
-/** What sets a picture apart from the others of its sample and task. */
+const sessions = new Set(report.pictures.filter((picture) => picture.number).map((picture) => runOf(picture).folder));
+
+/** What a picture of a session is called: its number, after the session's name where there are several. */
+function labelOf(picture) {
+  if (!picture.number) return "";
+  return sessions.size > 1 ? runOf(picture).label : String(picture.number);
+}
+
+/** A star, where somebody starred the picture. */
+function starOf(picture) {
+  return picture.starred ? element("span", { class: "star", role: "img", "aria-label": "starred", title: "starred" }, "★") : "";
+}
+
+/** What sets a picture apart from the others of its sample and task; of a session, where its number does, what it is of. */
 function nameOf(picture) {
+  if (picture.number) {
+    const { prompt, task, seed } = settingsOf(picture);
+    return [`${labelOf(picture)}${picture.starred ? " ★" : ""}`, shortened(prompt), task, `seed ${seed}`].filter(Boolean).join(" · ");
+  }
   const parts = [];
   for (const axis of axes.values()) {
     if (axis.path === "run" && !namesRuns()) continue;

@@ -9,6 +9,7 @@ const table = find("grid");
 function beforeOf(picture, positions) {
   if (picture.state !== "done" || !chosen.compare) return null;
   if (report.roles.includes(chosen.compare)) return chosen.compare in picture ? { ...picture, sha256: picture[chosen.compare] } : null;
+  if (chosen.compare === "previous") return madeBefore(picture);
   const [axis, value] = chosen.compare.split(":");
   const path = axis === "x" ? chosen.x : chosen.y;
   const other = pictureAt(positions.map(([name, index]) => [name, name === path ? Number(value) : index]));
@@ -30,12 +31,15 @@ function cell(column, row, shareOf) {
   const opener = picture.state === "done" && picture.sha256 ? openerOf(picture, positions) : gapOf(picture);
   opener.addEventListener("click", () => openViewer(picture));
   opener.style.setProperty("--share", String(shareOf(picture)));
-  const figure = element("figure", {}, opener);
+  return element("td", {}, element("figure", {}, opener, headOf(picture), ...numbersOf(picture)));
+}
+
+/** The metrics that are chosen to stand under each picture. */
+function numbersOf(picture) {
   const shown = new Set([...find("metrics").querySelectorAll("input:checked")].map((input) => input.value));
   const measured = report.metrics.filter(({ name }) => shown.has(name) && name in (picture.metrics ?? {}));
   const pairs = measured.map((metric) => [element("dt", {}, metricName(metric)), element("dd", {}, metricText(metric, picture.metrics[metric.name], { digits: 3 }))]);
-  if (pairs.length) figure.append(element("dl", {}, ...pairs.map((pair) => element("div", {}, ...pair))));
-  return element("td", {}, figure);
+  return pairs.length ? [element("dl", {}, ...pairs.map((pair) => element("div", {}, ...pair)))] : [];
 }
 
 function openerOf(picture, positions) {
@@ -73,7 +77,7 @@ function corner() {
 }
 
 function drawPickers() {
-  const picked = pickedAxes();
+  const picked = isGallery() ? [] : pickedAxes();
   find("pickers").replaceChildren(...picked.map((path) => {
     const axis = axes.get(path);
     const others = picked.filter((other) => other !== path).map((other) => [other, chosen.picks.get(other)]);
@@ -93,17 +97,37 @@ function drawPickers() {
 }
 
 function drawCompare() {
-  const others = (letter, path, shown) => (path ? shown.map((index) => [`${letter}:${index}`, `${axes.get(path).name} ${written(axes.get(path).values[index])}`]) : []);
-  const offered = [["", "nothing"], ...report.roles.map((role) => [role, `the ${role}`]), ...others("x", chosen.x, columnsOf()), ...others("y", chosen.y, rowsOf())];
+  const others = (letter, path, shown) => (path && !isGallery() ? shown.map((index) => [`${letter}:${index}`, `${axes.get(path).name} ${written(axes.get(path).values[index])}`]) : []);
+  const previous = isGallery() && looked().length > 1 ? [["previous", "the picture before it"]] : [];
+  const offered = [["", "nothing"], ...report.roles.map((role) => [role, `the ${role}`]), ...previous, ...others("x", chosen.x, columnsOf()), ...others("y", chosen.y, rowsOf())];
   offer(find("compare"), offered, chosen.compare);
   chosen.compare = find("compare").value;
   find("split-label").hidden = !chosen.compare;
 }
 
-function drawTable() {
-  const all = pages();
+/** The page that is looked at, of the gallery or of the table. */
+function drawPage() {
+  const all = isGallery() ? galleryPages() : pages();
   chosen.page = Math.min(chosen.page, all.length - 1);
-  const { columns, rows } = all[chosen.page];
+  if (isGallery()) drawGallery(all[chosen.page]);
+  else drawTable(all[chosen.page]);
+  find("gallery").hidden = !isGallery();
+  for (const nav of document.querySelectorAll(".pages")) {
+    nav.hidden = all.length < 2;
+    nav.querySelector(".page").textContent = `Page ${chosen.page + 1} of ${all.length}`;
+    for (const button of nav.querySelectorAll("button")) {
+      const page = chosen.page + Number(button.dataset.turn);
+      button.disabled = page < 0 || page >= all.length;
+    }
+  }
+  const none = !document.querySelector("main figure");
+  table.hidden = none || isGallery();
+  find("empty").hidden = !none;
+  find("empty").textContent = none ? "No picture was planned with this choice; choose other values above." : "";
+}
+
+function drawTable({ columns, rows }) {
+  find("gallery").replaceChildren();
   const shown = order();
   const shareOf = sharesOf(shown);
   table.style.setProperty("--columns", String(columns.length));
@@ -114,23 +138,13 @@ function drawTable() {
     if (chosen.y) label.append(promptOf(chosen.y, columns.map((column) => positionsAt(column, row))));
     return element("tr", {}, label, ...columns.map((column) => cell(column, row, shareOf)));
   }));
-  for (const nav of document.querySelectorAll(".pages")) {
-    nav.hidden = all.length < 2;
-    nav.querySelector(".page").textContent = `Page ${chosen.page + 1} of ${all.length}`;
-    for (const button of nav.querySelectorAll("button")) {
-      const page = chosen.page + Number(button.dataset.turn);
-      button.disabled = page < 0 || page >= all.length;
-    }
-  }
-  const none = !table.querySelector("figure");
-  table.hidden = none;
-  find("empty").hidden = !none;
-  const isPart = shown.length < report.pictures.length;
-  table.caption.textContent = isPart ? `${shown.length} of ${counted(report.pictures.length, "picture")}; other values above show the others` : "";
-  find("empty").textContent = none ? "No picture was planned with this choice; choose other values above." : "";
+  const isPart = shown.length < looked().length;
+  table.caption.textContent = isPart ? `${shown.length} of ${counted(looked().length, "picture")}; other values above show the others` : "";
 }
 
 function draw() {
+  find("layout").value = chosen.layout;
+  for (const control of document.querySelectorAll(".of-table")) control.hidden = isGallery();
   const offered = [...axes.values()].map((axis) => [axis.path, axis.name]);
   offer(find("x"), offered, chosen.x);
   offer(find("y"), [...offered.filter(([path]) => path !== chosen.x), ["", "nothing"]], chosen.y ?? "");
@@ -138,7 +152,7 @@ function draw() {
   find("swap").disabled = !chosen.y;
   drawPickers();
   drawCompare();
-  drawTable();
+  drawPage();
 }
 
 function setAxes(x, y) {
@@ -167,10 +181,15 @@ function moveFocus(event) {
 }
 
 function drawSummary() {
-  const count = (state) => report.pictures.filter((picture) => picture.state === state).length;
-  const planned = `${counted(report.pictures.length, "picture")} planned in ${counted(report.runs.length, "run")}`;
+  const [kept, ofRuns] = [report.pictures.filter((picture) => picture.number), report.pictures.filter((picture) => !picture.number)];
+  const count = (state) => ofRuns.filter((picture) => picture.state === state).length;
+  const planned = `${counted(ofRuns.length, "picture")} planned in ${counted(new Set(ofRuns.map(runOf)).size, "run")}`;
   const parts = ["done", "failed", "missing"].filter(count).map((state) => `${count(state)} ${state === "done" ? "made" : state}`);
-  find("summary").textContent = `${planned}: ${count("done") === report.pictures.length ? "all made" : parts.join(", ")}`;
+  const stars = kept.filter((picture) => picture.starred).length;
+  find("summary").textContent = [
+    ofRuns.length && `${planned}: ${count("done") === ofRuns.length ? "all made" : parts.join(", ")}`,
+    kept.length && `${counted(kept.length, "picture")} of ${counted(sessions.size, "session")}${stars ? `, ${stars} starred` : ""}`,
+  ].filter(Boolean).join("; ");
   const gaps = report.pictures.filter((picture) => picture.state !== "done");
   find("gaps").hidden = !gaps.length;
   find("gaps").querySelector("summary").textContent = `${counted(gaps.length, "picture")} failed or missing`;
@@ -182,6 +201,7 @@ function drawSummary() {
 }
 
 function firstSize() {
+  if (isGallery()) return galleryPx();
   const widest = Math.max(...report.pictures.map((picture) => picture.width ?? 0), 64);
   const room = (window.innerWidth - 200) / Math.max(1, Math.min(columnsOf().length, PAGE_COLUMNS)) - 20;
   const fitting = SIZES_PX.filter((size) => size <= room && size <= Math.max(256, widest));
@@ -191,11 +211,19 @@ function firstSize() {
 function begin() {
   const boxes = report.metrics.map((metric) => element("label", {}, element("input", { type: "checkbox", value: metric.name, checked: metric.first }), " ", metricName(metric)));
   find("metrics").querySelector("div").append(...boxes);
-  find("metrics").addEventListener("change", drawTable);
+  find("metrics").addEventListener("change", drawPage);
+  find("layout").addEventListener("change", () => { Object.assign(chosen, { layout: find("layout").value, page: 0 }); draw(); });
+  find("starred-label").hidden = !report.pictures.some((picture) => picture.starred);
+  find("starred").addEventListener("change", () => {
+    Object.assign(chosen, { starred: find("starred").checked, page: 0 });
+    byPaths.clear();
+    if (!columnsOf().length) look(fullest(chosen.x, chosen.y));
+    draw();
+  });
   find("x").addEventListener("change", () => setAxes(find("x").value, chosen.y));
   find("y").addEventListener("change", () => setAxes(chosen.x, find("y").value || null));
   find("swap").addEventListener("click", () => setAxes(chosen.y, chosen.x));
-  find("compare").addEventListener("change", () => { chosen.compare = find("compare").value; drawCompare(); drawTable(); });
+  find("compare").addEventListener("change", () => { chosen.compare = find("compare").value; drawCompare(); drawPage(); });
   find("split").addEventListener("input", () => show({ split: Number(find("split").value) }));
   find("zoom").addEventListener("input", () => show({ zoom: 2 ** Number(find("zoom").value) }));
   followers.push(() => {
@@ -212,10 +240,11 @@ function begin() {
     const turn = event.target.closest("[data-turn]");
     if (!turn) return;
     chosen.page += Number(turn.dataset.turn);
-    drawTable();
+    drawPage();
     nav.scrollIntoView({ block: "nearest" });
   });
   table.addEventListener("keydown", moveFocus);
+  find("gallery").addEventListener("keydown", moveInGallery);
   new ResizeObserver(([entry]) => {
     const sticks = getComputedStyle(entry.target).top === "0px";
     document.documentElement.style.setProperty("--bar", sticks ? `${entry.target.offsetHeight}px` : "0px");

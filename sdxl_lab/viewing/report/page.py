@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("data.js", "axes.js", "view.js", "grid.js", "viewer.js")
+SCRIPTS = ("data.js", "axes.js", "view.js", "grid.js", "gallery.js", "viewer.js")
 """In the order in which they run."""
 
 

@@ -25,7 +25,8 @@ function differing(picture, other) {
   const parts = report.varying.filter((path) => JSON.stringify(ours[path]) !== JSON.stringify(theirs[path]));
   const text = parts.map((path) => `${axes.get(path)?.name ?? path} ${written(theirs[path])}`).join(" · ");
   const isNamed = (namesRuns() || !text) && runOf(other) !== runOf(picture);
-  return [isNamed && runOf(other).label, text].filter(Boolean).join(": ");
+  const label = other.number ? `${labelOf(other)}${other.starred ? " ★" : ""}` : isNamed && runOf(other).label;
+  return [label, text].filter(Boolean).join(": ");
 }
 
 function openViewer(picture) {
@@ -77,26 +78,27 @@ function drawStage() {
 function factsOf(picture, other) {
   const settings = settingsOf(picture);
   const run = runOf(picture);
-  const parts = [element("h3", {}, "Prompt"), element("p", { class: "prompt", dir: "auto" }, settings.prompt)];
+  const parts = picture.note ? [element("h3", {}, "Note"), element("p", { class: "prompt", dir: "auto" }, picture.note)] : [];
+  parts.push(element("h3", {}, "Prompt"), element("p", { class: "prompt", dir: "auto" }, settings.prompt));
   const id = picture.picture_id ? `, picture ${picture.picture_id.slice(0, 10)}` : "";
   parts.push(element("p", { class: "quiet" }, `seed ${settings.seed}${id}`));
   for (const note of picture.notes ?? []) parts.push(element("p", { class: "note" }, note));
   if (settings.negative_prompt) parts.push(element("h3", {}, "Negative prompt"), element("p", { class: "prompt", dir: "auto" }, settings.negative_prompt));
   if (report.varying.length) {
-    parts.push(element("h3", {}, "What differs between runs"), listed(report.varying.map((path) => [path, written(settings[path])])));
+    parts.push(element("h3", {}, "What differs"), listed(report.varying.filter((path) => path in settings).map((path) => [path, written(settings[path])])));
   }
   if (picture.metrics) parts.push(element("h3", {}, "Metrics"), metricsTable(picture, other));
   const shown = new Set(["prompt", "negative_prompt", "seed", ...report.varying]);
   const rest = Object.entries(settings).filter(([path]) => !shown.has(path));
   parts.push(element("h3", {}, "All other settings"), listed(rest.map(([path, value]) => [path, written(value)])));
-  const facts = [["run", run.name], ["run_id", run.run_id]];
+  const facts = [picture.number ? ["picture", `${picture.number} of ${run.folder}`] : ["run", run.name], ["run_id", run.run_id]];
   if (run.folder && picture.file) facts.push(["file", `${run.folder}/${picture.file}`]);
   if (picture.picture_id) facts.push(["picture_id", picture.picture_id]);
   if (picture.sha256) facts.push(["size", `${picture.width}×${picture.height}`], ["sha256 of the pixels", picture.sha256]);
   if (run.finished) facts.push(["finished", run.finished]);
   if (run.instruction_set) facts.push(["instruction set", run.instruction_set]);
   facts.push(...Object.entries(run.versions));
-  parts.push(element("h3", {}, "The run"), listed(facts));
+  parts.push(element("h3", {}, picture.number ? "The session" : "The run"), listed(facts));
   return parts;
 }
 
@@ -148,9 +150,9 @@ viewer.addEventListener("close", () => {
   const page = pageOf(viewed);
   if (page >= 0 && page !== chosen.page) {
     chosen.page = page;
-    drawTable();
+    drawPage();
   }
-  table.querySelector(`[data-picture="${viewed.index}"]`)?.focus({ preventScroll: viewed === opened });
+  document.querySelector(`main [data-picture="${viewed.index}"]`)?.focus({ preventScroll: viewed === opened });
 });
 followers.push(() => {
   find("viewer-split").value = view.split;
