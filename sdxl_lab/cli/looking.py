@@ -30,7 +30,8 @@ def show(
 
 def push(
     runs: Annotated[
-        list[Path] | None, typer.Argument(help="Run folders, or folders of runs; all that Comet lacks if left out.", metavar="[RUN ...]")
+        list[Path] | None,
+        typer.Argument(help="Folders of runs and sessions, or folders above some; all that Comet lacks if left out.", metavar="[RUN ...]"),
     ] = None,
 ) -> None:
     """Bring Comet up to the records on this disk, and read back that it is; twice changes nothing."""
@@ -41,9 +42,11 @@ def push(
 
 
 def status(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders, or folders of runs; all if left out.", metavar="[RUN ...]")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of runs and sessions, or folders above some; all if left out.", metavar="[RUN ...]")
+    ] = None,
 ) -> None:
-    """List runs: how many pictures are made, and what Comet lacks. Offline."""
+    """List runs and sessions: how many pictures are made, and what Comet lacks. Offline."""
     from sdxl_lab.runs.resolution import home
     from sdxl_lab.tracking.pushing import print_status
 
@@ -60,14 +63,13 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML page that shows runs side by side: no server, no network."""
+    from sdxl_lab.records.finding import runs_at
     from sdxl_lab.records.folder import RunFolder
-    from sdxl_lab.runs.resolution import home
-    from sdxl_lab.tracking.pushing import runs_of
     from sdxl_lab.viewing.report import write_report
 
     path = output or (runs[0] if len(runs) == 1 else Path()) / "report.html"
     is_folder_of_runs = len(runs) == 1 and not RunFolder(runs[0]).spec_file.is_file()
-    print(f"written: {write_report(runs_of(runs, home()), path, title=runs[0].resolve().name if is_folder_of_runs else None)}")
+    print(f"written: {write_report(runs_at(runs), path, title=runs[0].resolve().name if is_folder_of_runs else None)}")
 
 
 def _recorded(sweep: Path) -> list[Path]:

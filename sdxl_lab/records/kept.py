@@ -25,6 +25,7 @@ class KeptPicture:
         part: Of the session, from 1: the pictures of one part have checkpoint and compute in common.
         recorded: What was measured of it, and where its files are.
         is_starred: Whether somebody wants to find it again.
+        is_deleted: Whether its file was deleted.
         note: What somebody wrote of it; empty if nobody did.
         line: Its line, as it stands in the session's file.
         of_part: What the part's pictures have in common.
@@ -35,6 +36,7 @@ class KeptPicture:
     part: int
     recorded: Picture
     is_starred: bool
+    is_deleted: bool = False
     note: str
     line: bytes = field(repr=False)
     of_part: Mapping[str, Any] = field(repr=False)
@@ -106,3 +108,8 @@ class RunOfOne(RunFiles):
     def pictures(self) -> tuple[Picture, ...]:
         """The one picture. Its place among those of its sample is no matter of its own."""
         return (replace(self.kept.recorded, step=0),)
+
+    @property
+    def count(self) -> int:
+        """One."""
+        return 1

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from sdxl_lab.tracking.experiment import NAME_LIMIT, File, Projection, short_name
 from sdxl_lab.tracking.holdings import Held, Holdings, lacking
-from sdxl_lab.tracking.projection import NAME_LIMIT, File, Projection, short_name
 
 
 @pytest.fixture
