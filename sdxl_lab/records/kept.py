@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,7 @@ class KeptPicture:
     @cached_property
     def resolved(self) -> ResolvedSpec:
         """What was asked and made exactly, as a run of this one picture."""
-        document = json.loads(self.line)["resolved"]
-        common = {key: value for key, value in self.of_part.items() if key not in MADE_WITH}
-        return ResolvedSpec.from_json(json.dumps(document | common))
+        return _resolved(self.line, json.dumps({key: value for key, value in self.of_part.items() if key not in MADE_WITH}))
 
     @property
     def stamp(self) -> Stamp:
@@ -113,3 +111,9 @@ class RunOfOne(RunFiles):
     def count(self) -> int:
         """One."""
         return 1
+
+
+@lru_cache(maxsize=2000)
+def _resolved(line: bytes, common: str) -> ResolvedSpec:
+    """Checked once: who follows a session reads all of it after each picture."""
+    return ResolvedSpec.from_json(json.dumps(json.loads(line)["resolved"] | json.loads(common)))

@@ -76,4 +76,4 @@ def mark(path: Path, picture_id: str, **said: Any) -> None:
         DiskError: The disk is full or not writable.
     """
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    append_line(path, json.dumps({"picture_id": picture_id, **said, "at": at}, ensure_ascii=False, allow_nan=False).encode())
+    append_line(path, json.dumps({"picture_id": picture_id, **said, "at": at}, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))

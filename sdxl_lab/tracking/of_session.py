@@ -25,6 +25,7 @@ TAG = "exploration"
 PICTURE = "picture"
 """What Comet calls the results of every session, whatever was done, so that its Image panel steps through them in their order."""
 TABLE = "pictures.csv"
+WORDS = ("sample", "task", "prompt", "negative_prompt", "seed")
 NOTHING = "-"
 """What an other says where the picture that is shown has none."""
 
@@ -46,17 +47,18 @@ def of_session(session: SessionFolder, scratch: Path) -> Projection:
     whole = {kept.picture_id: kept for kept in session.pictures() if _is_sound(kept)}
     recorded = [whole.get(kept.picture_id, kept) for kept in session.recorded() if _is_sound(kept)]
     pictures = [*whole.values()]
+    asked = [_asked(kept) for kept in pictures]
     table = scratch / TABLE
-    write_whole(table, _table(pictures))
+    write_whole(table, _table(pictures, asked))
     shown = _shown(session, whole)
     return Projection(
         key=experiment_key(session),
-        name=short(session.name),
+        name=short_name(session.name),
         tags=(TAG, *tags_of((kept.recorded.task for kept in pictures), session.path)),
         parameters=_of_one(shown, recorded, lambda kept: parameters_of(kept.resolved)),
         others=_others(session, shown, recorded, pictures),
         metrics=dict(_metrics(pictures)),
-        images=tuple(_images(pictures)),
+        images=tuple(_images(pictures, asked)),
         assets=(file_of(TABLE, None, table),),
         places=frozenset(_places(kept for kept in recorded if kept.is_deleted or kept.picture_id in whole)),
     )
@@ -89,7 +91,7 @@ def _others(session: SessionFolder, shown: KeptPicture | None, recorded: Sequenc
     specs = [kept.resolved for kept in pictures]
     of_all = {
         "session_id": session.about["id"],
-        "began": session.about.get("began"),
+        "began": str(session.about.get("began", NOTHING)),
         "pictures": len(pictures),
         "starred": sum(kept.is_starred for kept in pictures),
         "dataset": ", ".join(dict.fromkeys(name_of(spec.dataset) for spec in specs)),
@@ -109,9 +111,9 @@ def _identity(kept: KeptPicture) -> dict[str, Any]:
         "dataset_digest": resolved.dataset.digest,
         "checkpoint_revision": resolved.checkpoint.revision,
         "checkpoint_digest": resolved.checkpoint.digest,
-        "instruction_set": made_with["instruction_set"],
+        "instruction_set": made_with["instruction_set"] and str(made_with["instruction_set"]),
         **{f"shown.{name}": number for name, number in numbers_of(kept.recorded).items()},
-        **{f"version.{name}": version for name, version in versions.items()},
+        **{f"version.{name}": str(version) for name, version in versions.items()},
     }
 
 
@@ -121,15 +123,15 @@ def _metrics(pictures: Iterable[KeptPicture]) -> Iterator[tuple[tuple[str, int],
             yield (short_name(f"{kept.recorded.task}/{name}"), kept.number), number
 
 
-def _images(pictures: Sequence[KeptPicture]) -> Iterator[File]:
+def _images(pictures: Sequence[KeptPicture], asked: Sequence[Mapping[str, Any]]) -> Iterator[File]:
     """Of each picture its files; the input once, beside the first picture that was made from it."""
     seen: set[Path] = set()
-    for kept, before in zip(pictures, [None, *pictures], strict=False):
+    for kept, before, now in zip(pictures, [*asked[:1], *asked], asked, strict=False):
         picture = kept.recorded
         for role in TASKS[picture.task].roles:
             path = picture.files[role.name]
             if role.of_sample is None or path not in seen:
-                yield file_of(_name(role), kept.number, path, _metadata(kept, before) if role == RESULT else words_of(picture))
+                yield file_of(_name(role), kept.number, path, _metadata(kept, _changes(before, now)) if role == RESULT else words_of(picture))
             seen.add(path)
 
 
@@ -142,21 +144,21 @@ def _name(role: Role) -> str:
     return PICTURE if role == RESULT else role.name
 
 
-def _metadata(kept: KeptPicture, before: KeptPicture | None) -> dict[str, Any]:
+def _metadata(kept: KeptPicture, changes: Mapping[str, Any]) -> dict[str, Any]:
     """What is said of a picture, and a digest of it, by which Comet is seen to lack a later star or note."""
     metadata = told(kept.recorded, kept.resolved.edits[0]) | {
         "number": kept.number,
         "checkpoint": kept.resolved.checkpoint.name,
-        "differs": _changes(before, kept) if before else {},
+        "differs": changes,
         "starred": kept.is_starred,
         "note": kept.note,
     }
     return metadata | {METADATA_SHA256: hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()}
 
 
-def _changes(before: KeptPicture, kept: KeptPicture) -> dict[str, Any]:
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """What was turned from one picture to the next: dotted path to value, None for what it has not any more."""
-    return {path: None if value is ABSENT else value for path, (_, value) in difference(_asked(before), _asked(kept)).items()}
+    return {path: None if value is ABSENT else value for path, (_, value) in difference(before, now).items()}
 
 
 def _asked(kept: KeptPicture) -> dict[str, Any]:
@@ -166,18 +168,20 @@ def _asked(kept: KeptPicture) -> dict[str, Any]:
     return {"checkpoint": kept.resolved.checkpoint.name, **edit, **settings}
 
 
-def _table(pictures: Sequence[KeptPicture]) -> bytes:
-    """A row a picture: its words, star and note, then each setting of which there are two values in the session. CSV in UTF-8."""
-    rows = [flatten(_asked(kept)) for kept in pictures]
-    values: dict[str, list[Any]] = {}
-    for row in rows:
-        for path, value in row.items():
-            values.setdefault(path, []).append(value)
-    words = ("sample", "task", "prompt", "negative_prompt", "seed")
-    settings = [path for path, found in values.items() if path not in words and any(value != found[0] for value in found)]
+def _table(pictures: Sequence[KeptPicture], asked: Sequence[Mapping[str, Any]]) -> bytes:
+    """A row a picture: its words, star and note, then each setting that differs in the session. CSV in UTF-8."""
+    rows = [flatten(each) for each in asked]
+    settings = [path for path in dict.fromkeys(path for row in rows for path in row) if path not in WORDS and _differs(path, rows)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["number", "picture_id", *words, "starred", "note", *settings], lineterminator="\n", extrasaction="ignore")
+    writer = csv.DictWriter(text, ["number", "picture_id", *WORDS, "starred", "note", *settings], lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for kept, row in zip(pictures, rows, strict=True):
         writer.writerow(row | {"number": kept.number, "picture_id": kept.picture_id, "starred": kept.is_starred, "note": kept.note})
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "replace")
+
+
+def _differs(path: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a setting has two values, or some pictures of a task have it and others not; that a task knows no such setting is no difference."""
+    having = [row for row in rows if path in row]
+    tasks = {row["task"] for row in having}
+    return any(row[path] != having[0][path] for row in having) or len(having) < sum(row["task"] in tasks for row in rows)
