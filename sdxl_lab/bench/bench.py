@@ -242,6 +242,7 @@ class Bench:
             BenchError: There is no such picture.
         """
         self.session.star(self._required(picture).kept, starred=starred)
+        tracker.follow_session(self.session)
 
     def note(self, picture: Any, text: str) -> None:
         """Write something of a picture, in place of what was written of it before.
@@ -249,8 +250,12 @@ class Bench:
         Args:
             picture: As for `star`.
             text: The empty one takes the note away.
+
+        Raises:
+            RecordError: It looks like an API key.
         """
         self.session.note(self._required(picture).kept, text)
+        tracker.follow_session(self.session)
 
     def delete(self, picture: Any) -> None:
         """Delete a picture. The others keep their numbers.
@@ -259,6 +264,7 @@ class Bench:
             picture: As for `star`.
         """
         self.session.delete(self._required(picture).kept)
+        tracker.follow_session(self.session)
 
     # --- going on ------------------------------------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,12 @@ def find(folder: Path) -> tuple[Recorded, ...]:
     return tuple(RunFolder(file.parent) if file.name == "spec.json" else SessionFolder(file.parent) for file in found)
 
 
+def recorded_in(folder: Path) -> Recorded:
+    """What a folder holds: a session if it has a session's file, else a run, which may be still to be written."""
+    session = SessionFolder(folder)
+    return session if session.session_file.is_file() else RunFolder(folder)
+
+
 def recorded_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[Recorded]:
     """Find runs and sessions, each folder once.
 
