@@ -124,8 +124,9 @@ def _datasets_here(name: str, version: str | None) -> list[str]:
     """What can be fetched without a download, most likely first; the names only sort them."""
     folder = _datasets_folder()
     found = [metadata.parent for depth in ("*", "*/*", "*/*/*") for metadata in sorted(folder.glob(f"{depth}/metadata.json"))]
+    found += [folder for folder in sorted(resolution.runs_folder().glob("*/*/datasets/*")) if folder.name == name]  # of sessions
     parts = {*name.split("/"), version}
-    return [*sources.named(name), *map(str, sorted(found, key=lambda path: -len(parts & set(path.relative_to(folder).parts))))]
+    return [*sources.named(name), *map(str, sorted(found, key=lambda path: -len(parts & set(path.parts))))]
 
 
 def _datasets_of_checkout(name: str) -> Iterator[str]:

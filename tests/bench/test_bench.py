@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -336,3 +337,19 @@ def test_what_will_make_a_poor_picture_is_said_to_whoever_asks(bench):
         made = bench.make(PROMPT, guidance_scale=0.5, negative_prompt="blurry", **QUICK)
     assert said_of[0].filename == __file__
     assert made.notes == tuple(str(each.message) for each in said_of if each.category is CautionWarning)
+
+
+def test_the_notebook_shows_all_of_it(home):
+    """
+    Run by papermill, the notebook makes pictures, keeps what was said of them, and ends with a report, parameters and a sweep file that are there.
+    """
+    notebook, executed = notebooks.built_in()["explore"], home / "executed.ipynb"
+    notebooks.run(notebook, notebooks.parameters_of(notebook) | {"tracking": "off", "prompt": "a red heart on grass"}, executed, warm=True)
+    pictures = Bench.resume().pictures
+    assert [(one.seed, one.settings.denoising.guidance_scale, one.is_starred) for one in pictures] == [
+        (7, guidance, guidance == 3.0) for guidance in (7.5, 3.0, 5.0, 12.0)
+    ]
+    cells = nbformat.read(executed, as_version=4).cells
+    report, file = (Path(cell.outputs[-1]["text"].splitlines()[0]) for cell in cells if cell.id in ("report", "sweep"))
+    assert report.is_file()
+    assert len(SweepFile.read(file).points) == 12
