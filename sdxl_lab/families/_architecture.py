@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sdxl_lab.families._family import Sizes
+from sdxl_lab.families._family import LatentColors, Sizes
 
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
@@ -16,6 +16,13 @@ PIPELINES = {
     "image_to_image": "StableDiffusionXLImg2ImgPipeline",
     "text_to_image": "StableDiffusionXLPipeline",
 }
+
+# ComfyUI, comfy/latent_formats.py, SDXL.latent_rgb_factors and latent_rgb_factors_bias; the picture is (x + 1) / 2 there too.
+LATENT_COLORS = LatentColors(
+    matrix=((0.3651, 0.4232, 0.4341), (-0.2533, -0.0042, 0.1068), (0.1076, 0.1111, -0.0362), (-0.3165, -0.2492, -0.2188)),
+    bias=(0.1084, -0.0175, -0.0011),
+)
+"""Of SDXL's own autoencoder."""
 
 SMALL_SIDE_PX = 512
 """Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""

@@ -37,6 +37,19 @@ class Published:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LatentColors:
+    """How the latents of an autoencoder look at a glance: a linear map from a latent cell to red, green and blue, in [-1, 1] as its decoder has them.
+
+    Attributes:
+        matrix: Red, green and blue of each latent channel; the latents are scaled, as the UNets know them.
+        bias: Red, green and blue of latents that are zero.
+    """
+
+    matrix: tuple[tuple[float, ...], ...]
+    bias: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """Checkpoints that are loaded and used in one way.
 
@@ -52,6 +65,7 @@ class Family:
         threads: CPU threads, or None for the machine's own.
         fixed_vae: Repository of the VAE that `compute.vae` `fp16-fix` means, or None.
         single_files: Repository whose configuration a single file shares: of a base by its UNet's input channels, under None of a refiner.
+        preview: How its latents look at a glance, or None where nobody knows.
     """
 
     pipelines: Mapping[str, str]
@@ -67,3 +81,4 @@ class Family:
     threads: int | None = None
     fixed_vae: str | None = None
     single_files: Mapping[int | None, str] = field(default_factory=dict)
+    preview: LatentColors | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdxl_lab.families._architecture import BASE, FIXED_VAE, INPAINT, PIPELINES, REFINER, SINGLE_FILES, sizes
+from sdxl_lab.families._architecture import BASE, FIXED_VAE, INPAINT, LATENT_COLORS, PIPELINES, REFINER, SINGLE_FILES, sizes
 from sdxl_lab.families._family import Family, Published
 
 SDXL = Family(
@@ -12,4 +12,5 @@ SDXL = Family(
     refiner_from=0.8,  # its model card: trained on the last 200 of 1000 timesteps
     fixed_vae=FIXED_VAE,
     single_files=SINGLE_FILES,
+    preview=LATENT_COLORS,
 )
