@@ -211,7 +211,7 @@ def test_of_many_rows_the_reference_the_starred_and_the_last_are_printed(session
 
 def test_a_report_has_a_sessions_pictures_as_they_were_made(session, kept, tmp_path):
     """
-    Pictures stand in the order of making, with number, star, note and the digest of their pixels, also where some tasks do not take what others differ in.
+    Pictures stand in the order of making, with number, star, note and digest of the pixels, also where some tasks do not take what others differ in.
     """
     values = values_of(write_report([session.path], tmp_path / "report.html"))
     found = [(item["number"], item["starred"], item["note"], item["sha256"]) for item in values["pictures"]]

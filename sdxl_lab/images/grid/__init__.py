@@ -168,7 +168,7 @@ def captioned_sheet(*, captions: Sequence[str], pictures: Sequence[Image.Image],
         GridError: Captions and pictures don't agree, nothing is to be shown, or it doesn't fit on one sheet.
     """
     _check(captions, ["picture"], [[picture] for picture in pictures], cell_px)
-    cells = [_captioned(_fitted(picture, cell_px), caption) for picture, caption in zip(pictures, captions, strict=True)]
+    cells = [_captioned(picture, caption, cell_px) for picture, caption in zip(pictures, captions, strict=True)]
     across = min(len(cells), max(_FEWEST_ACROSS, math.isqrt(len(cells) - 1) + 1))
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
     wide = max(cell.width for cell in cells) + _GAP_PX
@@ -217,8 +217,9 @@ def _check(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence
         raise GridError(f"cell_px is {cell_px}; it must be 1 or more, or None for the pictures' own size")
 
 
-def _captioned(picture: Image.Image, caption: str) -> Image.Image:
+def _captioned(picture: Image.Image, caption: str, cell_px: int) -> Image.Image:
     """A picture above its caption."""
+    picture = _scaled(picture, cell_px)
     width = max(picture.width, _ROW_LABEL_PX)
     most = lettering.height("\n".join(["Ag"] * _CAPTION_LINES), _TEXT_PX)
     text = lettering.fit(caption, width, most, _TEXT_PX)
@@ -229,11 +230,15 @@ def _captioned(picture: Image.Image, caption: str) -> Image.Image:
 
 
 def _fitted(cell: Cell, cell_px: int | None) -> Cell:
-    if not isinstance(cell, Image.Image) or cell_px is None or max(cell.size) <= cell_px:
-        return cell
-    scale = cell_px / max(cell.size)
-    size = max(round(cell.width * scale), 1), max(round(cell.height * scale), 1)
-    return cell.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return _scaled(cell, cell_px) if isinstance(cell, Image.Image) and cell_px is not None else cell
+
+
+def _scaled(picture: Image.Image, most_px: int) -> Image.Image:
+    if max(picture.size) <= most_px:
+        return picture
+    scale = most_px / max(picture.size)
+    size = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
+    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
 def _longest(values: Sequence[str]) -> str:
