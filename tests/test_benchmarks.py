@@ -51,6 +51,16 @@ RUNS: dict[str, tuple[str, list[str]]] = {
             r"no chromium here to open it with|opening 10 pictures: .* 1 pages",
         ],
     ),
+    "session.py": (
+        "--pictures 6 --early 3 --steps 2",
+        [
+            rf"seconds of a picture, median of 40 up to number 3: {RATIO}, up to 6: {RATIO}",
+            r"memory at 3: \d+ MiB, at 6: \d+ MiB",
+            rf"  ratio {RATIO}",
+            rf"resumed with 6 pictures in {SECONDS}",
+            rf"report in {SECONDS}, .* MiB",
+        ],
+    ),
     "sweep.py loop": (
         "10 1",
         [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +25,12 @@ from sdxl_lab.progress import signs
 from sdxl_lab.records import machine
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.runs.experiment import measured
 from sdxl_lab.runs.made_picture import Described
 from sdxl_lab.runs.single import Planned, made
 from sdxl_lab.spec.cautions import CautionWarning
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.tracking import tracker
 from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
@@ -90,10 +94,8 @@ class Bench:
         """
         folder = session if isinstance(session, SessionFolder) else session_of(session)
         bench = cls.on(folder)
-        if kept := folder.pictures():
-            last = kept[-1]
-            identity = last.resolved.checkpoint
-            bench.checkpoint = folder.local.get("checkpoint", {}).get(identity.digest, identity.name)
+        if last := folder.latest():
+            bench.checkpoint = folder.checkpoint_of(last)
             try:
                 bench._opened = of_picture(last, folder.local)
             except LabError as error:
@@ -114,7 +116,6 @@ class Bench:
     def _set_up(self, checkpoint: str, session: SessionFolder) -> None:
         self.checkpoint, self.session = checkpoint, session
         self._opened = Opened()
-        self._given = tempfile.TemporaryDirectory(prefix="sdxl_lab-", ignore_cleanup_errors=True)
         self._worker = Worker(self._make)
         ends_with_the_notebook(self)
 
@@ -160,9 +161,9 @@ class Bench:
         Warns:
             CautionWarning: Something of the settings has no effect or will make a poor picture.
         """
-        with signs.shown():
+        with signs.shown() as sign:
             ready = self._plan(self._opened, task, {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed}, settings)
-            return self._awaited(self._started(ready))
+            return self._awaited(self._started(ready), sign)
 
     def start(
         self,
@@ -193,16 +194,19 @@ class Bench:
         return self._started(ready, latest=latest, on_step=on_step)
 
     def again(self, picture: Any = None, **changes: Any) -> BenchPicture:
-        """Make an earlier picture again with something changed: from what it was made from, with what was asked for it.
+        """Make an earlier picture again with something changed: from what it was made from and with its checkpoint, as was asked for it.
 
         Args:
             picture: As for `star`, or as for `open`; the last one if left out.
             **changes: As for `make`.
         """
-        earlier = of_picture(kept, self.session.local) if (kept := self._meant(picture)) else opened(picture)
+        kept = self._meant(picture)
+        if kept:
+            changes.setdefault("checkpoint", self.session.checkpoint_of(kept))
+        earlier = of_picture(kept, self.session.local) if kept else opened(picture)
         words = {name: changes.pop(name, None) for name in ("prompt", "negative_prompt", "seed")}
-        with signs.shown():
-            return self._awaited(self._started(self._plan(earlier, changes.pop("task", None), words, changes)))
+        with signs.shown() as sign:
+            return self._awaited(self._started(self._plan(earlier, changes.pop("task", None), words, changes)), sign)
 
     def cancel(self) -> None:
         """Stop the picture that is being made, within a step, and those that wait for their turn."""
@@ -214,8 +218,6 @@ class Bench:
         Returns:
             What is to be said of it: one line each.
         """
-        from sdxl_lab.tracking import tracker
-
         return tracker.end_session(self.session)
 
     def close(self) -> None:
@@ -240,6 +242,7 @@ class Bench:
             BenchError: There is no such picture.
         """
         self.session.star(self._required(picture).kept, starred=starred)
+        tracker.follow_session(self.session)
 
     def note(self, picture: Any, text: str) -> None:
         """Write something of a picture, in place of what was written of it before.
@@ -247,8 +250,12 @@ class Bench:
         Args:
             picture: As for `star`.
             text: The empty one takes the note away.
+
+        Raises:
+            RecordError: It looks like an API key.
         """
         self.session.note(self._required(picture).kept, text)
+        tracker.follow_session(self.session)
 
     def delete(self, picture: Any) -> None:
         """Delete a picture. The others keep their numbers.
@@ -257,6 +264,7 @@ class Bench:
             picture: As for `star`.
         """
         self.session.delete(self._required(picture).kept)
+        tracker.follow_session(self.session)
 
     # --- going on ------------------------------------------------------------------------------------------------------------------------------
 
@@ -318,7 +326,7 @@ class Bench:
 
     def _plan(self, on_bench: Opened, task: str | None, words: Mapping[str, Any], settings: dict[str, Any]) -> Planned:
         """What can be wrong is found here, in the thread of whoever asks."""
-        checkpoint, folder = settings.pop("checkpoint", self.checkpoint), Path(self._given.name)
+        checkpoint, folder = settings.pop("checkpoint", self.checkpoint), self._given
         ready = plan(on_bench, self.session, task=task, words=words, settings=settings, checkpoint=checkpoint, folder=folder)
         for caution in ready.cautions:
             warnings.warn(caution, CautionWarning, stacklevel=USER)
@@ -326,13 +334,15 @@ class Bench:
 
     def _started(self, ready: Planned, *, latest: bool = False, on_step: Callable[[Making], object] | None = None) -> Making:
         making = Making(ready, on_step)
-        if kept := self.session.made(ready.resolved.spec.run_id):
+        if kept := self.session.recalled(ready.resolved.spec.run_id):
             making.end("done", picture=BenchPicture(kept))
         else:
             self._worker.submit(making, latest=latest)
         return making
 
-    def _awaited(self, making: Making) -> BenchPicture:
+    def _awaited(self, making: Making, sign: signs.Sign) -> BenchPicture:
+        sign.pictures(1, made=0)
+        sign.picture(f"{making.planned.edit.task}, seed {making.planned.edit.seed}")
         try:
             while not making.wait(POLL_S):
                 if doing := making.doing:
@@ -345,20 +355,24 @@ class Bench:
 
     def _make(self, making: Making) -> BenchPicture:
         """In the bench's thread."""
-        from sdxl_lab.metrics import measure
-        from sdxl_lab.tracking import tracker
-
         ready = making.planned
+        resolved, dataset = ready.resolved.spec, ready.resolved.dataset
         machine.forget_gpu_peak()
         picture, stamp = made(ready, self._trajectories, making.stepped)
-        metrics = measure(picture, expected={}) | machine.peak_memory()
+        metrics = measured(picture, dataset.sample(ready.edit.sample))
         making.require_wanted()
-        resolved, dataset = ready.resolved.spec, ready.resolved.dataset
         given = [inputs.file_of(sha256, dataset.folder) for sha256 in (dataset.inputs or {}).values()]
         local = {"checkpoint": resolved.spec.checkpoint} | ({} if resolved.dataset.is_of_call else {"dataset": resolved.spec.dataset})
         kept = self.session.add(stamp, picture, given=given, metrics=metrics, local=local)
         tracker.follow_session(self.session)
         return BenchPicture(kept)
+
+    @cached_property
+    def _given(self) -> Path:
+        """Where what code gave lies until it is kept, as long as the bench lives."""
+        folder = tempfile.mkdtemp(prefix="sdxl_lab-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
     @cached_property
     def _trajectories(self) -> TrajectoryCache:
@@ -374,9 +388,9 @@ class Bench:
 
     def _meant(self, picture: Any) -> KeptPicture | None:
         """The picture of the session that is meant; None if it is none of them."""
-        kept = self.session.pictures()
         if picture is None:
-            return kept[-1] if kept else None
+            return self.session.latest()
+        kept = self.session.pictures()
         if isinstance(picture, int) and not isinstance(picture, bool):
             return next((one for one in kept if one.number == picture), None)
         wanted = picture.picture_id if isinstance(picture, Described) else picture

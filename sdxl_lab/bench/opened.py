@@ -98,7 +98,8 @@ class Opened:
         if key not in self._known or inputs.lacking(self._known[key][0].inputs or {}, folder):
             pictures, mask_check, unused = taken(spec, task, {"image": self.image, "mask": self.mask_image})
             digests = inputs.keep(inputs.encoded(pictures), folder)
-            self._known[key] = inputs.dataset_of(digests, folder, mask_check, sample=self.name if pictures else inputs.SAMPLE), unused
+            found = inputs.dataset_of(digests, folder, mask_check, sample=self.name if pictures else inputs.SAMPLE)
+            self._known[key] = replace(found, samples=tuple(replace(sample, tasks=self.tasks) for sample in found.samples)), unused
         return self._known[key]
 
     def __str__(self) -> str:
@@ -179,8 +180,13 @@ def _of_stamp(stamp: Stamp, path: Path, written: str | None = None) -> Opened:
 
 
 def _of_sample(sample: Sample) -> Opened:
-    read = {name: None if path is None else _read(path, name) for name, path in (("image", sample.image_path), ("mask_image", sample.mask_path))}
-    return Opened(name=sample.name, tasks=sample.tasks, **read)
+    image, mask = sample.image_path, sample.mask_path
+    return Opened(
+        name=sample.name,
+        tasks=sample.tasks,
+        image=None if image is None else _read(image, "image"),
+        mask_image=None if mask is None else _read(mask, "mask_image"),
+    )
 
 
 def _with_mask(found: Opened, mask: Any) -> Opened:

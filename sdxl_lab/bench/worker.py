@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Condition, Event, Thread, current_thread
 from typing import TYPE_CHECKING, Literal
 
@@ -62,6 +63,11 @@ class Making:
         first, began = self._first
         return (time.monotonic() - began) / (self.step.done - first) * (self.step.total - self.step.done)
 
+    @property
+    def under_way(self) -> progress.Doing | None:
+        """What is under way, with the time left; None before anything is."""
+        return self.doing and replace(self.doing, left_s=self.left_s)
+
     def preview(self) -> Image.Image | None:
         """What the picture will look like, as far as the latest step tells: one pixel for each latent cell, mode "RGB".
 
@@ -113,9 +119,9 @@ class Making:
         """Take a step in; raises `CancelledError` if no other is wanted."""
         self.step = step
         self._first = self._first or (step.done, time.monotonic())
-        self.require_wanted()
-        if self._on_step:
+        if self._on_step and not self._is_cancelled:
             self._on_step(self)
+        self.require_wanted()
 
     def require_wanted(self) -> None:
         """Raise `CancelledError` if it was cancelled."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -53,6 +54,9 @@ __all__ = [
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
+_loading = RLock()
+"""One thread loads at a time: what others ask for may be the same, and libraries that load set torch's default dtype for the whole process."""
+
 _loaded: WeakValueDictionary[Hashable, Checkpoint] = WeakValueDictionary()
 _latest: list[Checkpoint] = []
 """One is kept for the next run, since two of SDXL's size fill most GPUs; those before it last as long as somebody holds on to them."""
@@ -70,6 +74,7 @@ class Checkpoint:
         offload: What leaves the GPU while it waits: `none`, `model` or `sequential`.
         sizes: How large the pictures are that it was made for.
         refiner_from: The smallest `high_noise_frac` its refiner was trained for, or None if unknown.
+        in_use: Held by whoever computes with its models, one picture at a time: where they wait and what is set on them is theirs alone.
     """
 
     base: Any = field(repr=False)
@@ -81,11 +86,15 @@ class Checkpoint:
     refiner_from: float | None
     _computed_by: ComputedBy
     _load_refiner: Callable[[], Any] = field(repr=False)
+    in_use: RLock = field(default_factory=RLock, repr=False)
 
     @cached_property
     def refiner(self) -> Any:
         """The refiner's pipeline, loaded when first asked for, sharing VAE and text_encoder_2 with the base; None if there is none."""
-        return self._load_refiner()
+        with _loading:
+            if "refiner" not in vars(self):  # another thread may have loaded it meanwhile
+                vars(self)["refiner"] = self._load_refiner()
+            return vars(self)["refiner"]
 
     @property
     def computed_by(self) -> ComputedBy:
@@ -150,6 +159,8 @@ def on_this_machine(compute: Compute) -> Compute:
 def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -> Checkpoint:
     """Load a checkpoint, or return the same one again: the latest, or one that is still in use elsewhere. Sets torch's thread count.
 
+    Of two threads that ask for the same at once, one loads it; each gets the thread count for itself.
+
     Args:
         checkpoint: A name as in `identify`, or what `identify` made of one, whose content is then required.
         compute: Where and how, `auto` where left out.
@@ -168,11 +179,12 @@ def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -
     compute = settle(compute or Compute(), identity)
     use_threads(compute.threads or 1)
     key = key_of(identity, compute)
-    loaded = _loaded.get(key)
-    if loaded is None:
-        forget()
-        loaded = _loaded[key] = _load(source, compute)
-    _latest[:] = [loaded]
+    with _loading:
+        loaded = _loaded.get(key)
+        if loaded is None:
+            forget()
+            loaded = _loaded[key] = _load(source, compute)
+        _latest[:] = [loaded]
     return loaded
 
 
@@ -188,9 +200,10 @@ def key_of(identity: CheckpointIdentity, compute: Compute) -> Hashable:
 
 def forget() -> None:
     """Let go of the checkpoint loaded last; its memory is free once nobody else holds it."""
-    _latest.clear()
-    gc.unfreeze()  # a warm kernel freezes what it holds, to pass it over
-    gc.collect()
+    with _loading:
+        _latest.clear()
+        gc.unfreeze()  # a warm kernel freezes what it holds, to pass it over
+        gc.collect()
 
 
 def require_weights(identity: CheckpointIdentity) -> None:

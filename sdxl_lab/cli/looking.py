@@ -35,7 +35,8 @@ def show(
 
 def push(
     runs: Annotated[
-        list[Path] | None, typer.Argument(help="Run folders, or folders of runs; all that Comet lacks if left out.", metavar="[RUN ...]")
+        list[Path] | None,
+        typer.Argument(help="Folders of runs and sessions, or folders above some; all that Comet lacks if left out.", metavar="[RUN ...]"),
     ] = None,
 ) -> None:
     """Bring Comet up to the records on this disk, and read back that it is; twice changes nothing."""
@@ -46,9 +47,11 @@ def push(
 
 
 def status(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders, or folders of runs; all if left out.", metavar="[RUN ...]")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of runs and sessions, or folders above some; all if left out.", metavar="[RUN ...]")
+    ] = None,
 ) -> None:
-    """List runs: how many pictures are made, and what Comet lacks. Offline."""
+    """List runs and sessions: how many pictures are made, and what Comet lacks. Offline."""
     from sdxl_lab.runs.resolution import home
     from sdxl_lab.tracking.pushing import print_status
 
@@ -146,5 +149,5 @@ def compare(
         folders = [run if isinstance(run, Path) else run.path for run in looked_at]
         parameters = {"runs": [str(folder.absolute()) for folder in folders], "metrics": metric or [], "reference": reference, "task": task}
         with shown():
-            notebooks.run(notebooks.find(notebooks.COMPARE), parameters | {"pool_seeds": not each_seed}, notebook)
+            notebooks.run(notebooks.built_in()[notebooks.COMPARE], parameters | {"pool_seeds": not each_seed}, notebook)
         print(f"written: {notebook}")

@@ -13,6 +13,8 @@ from sdxl_lab.files import places
 
 if TYPE_CHECKING:
     from sdxl_lab.bench.bench import Bench
+    from sdxl_lab.bench.pictures import BenchPicture
+    from sdxl_lab.bench.worker import Making
     from sdxl_lab.records.session import SessionFolder
 
 SIDES = ("left", "right", "top", "bottom")
@@ -56,25 +58,30 @@ def paint(
     if again and image is not None:
         raise typer.BadParameter("--again goes on from the last picture's own; leave --image out, or leave out --again for another picture")
     from sdxl_lab import progress
-    from sdxl_lab.progress.signs import shown
+    from sdxl_lab.progress.bars import following
     from sdxl_lab.runs.made_picture import require_png
 
     if output is not None:
         require_png(output)
-    with shown():
+    pictures: list[BenchPicture] = []
+    makings: list[Making] = []
+    with following() as follow:
         progress.tell("starting PyTorch")
         bench = _bench(given, again=again)
         if not again:
             bench.open(image, mask)
         elif mask is not None:
             bench.open(bench.pictures[-1], mask)
-    paths = []
-    for number, each in enumerate(seeds):
-        picture = bench.make(prompt, seed=each, **given)
-        for note in picture.notes:
-            print(f"sdxl-lab: {note}", file=sys.stderr, flush=True)
-        paths.append(picture.save(_beside(output, picture.seed, number)) if output else picture.path)
-    bench.close()
+        try:
+            with follow("paint", len(seeds), lambda: len(pictures), lambda: makings[-1].under_way if makings else None):
+                for each in seeds:
+                    makings.append(bench.start(prompt, seed=each, **given))
+                    pictures.append(makings[-1].result())
+        finally:
+            bench.close()
+    for note in dict.fromkeys(note for picture in pictures for note in picture.notes):
+        print(f"sdxl-lab: {note}", file=sys.stderr, flush=True)
+    paths = [picture.save(_beside(output, picture.seed, number)) if output else picture.path for number, picture in enumerate(pictures)]
     print(*bench.finish(), *paths, sep="\n")
 
 

@@ -1,6 +1,7 @@
 """Comet: whose account, worker processes in which the SDK works so that nothing of it can reach or stop a run, and artifacts. Knows no run."""
 
 from sdxl_lab.comet.account import check as check
+from sdxl_lab.comet.account import has_key as has_key
 from sdxl_lab.comet.account import require_key as require_key
 from sdxl_lab.comet.account import way as way
 from sdxl_lab.comet.artifact import download as download
@@ -16,6 +17,7 @@ __all__ = [
     "Reference",
     "check",
     "download",
+    "has_key",
     "publish",
     "published_digest",
     "require_key",

@@ -48,7 +48,7 @@ def generate(
         edit: What to paint, and every setting. Steps, strength and guidance that code left open are the checkpoint's own, as parameters have it.
         image: The sample's image, any size; None where the task needs none, likewise `mask`.
         mask: The sample's mask of that size, white is the object.
-        checkpoint: The loaded models.
+        checkpoint: The loaded models. Another thread that uses them is waited for.
         trajectories: What earlier pictures left to build on; None remembers nothing beyond this picture. The result is the same.
         on_step: Hears each step as soon as it is made, in this thread; the result is the same. What it raises ends the picture before another
             step is computed, and `trajectories` remember those that were made. `CancelledError` is there for it.
@@ -78,13 +78,12 @@ def generate(
         require_cells(edit, found)
     for caution in [*cautions(edit, checkpoint.traits), *([SPECKS] if found and found.has_ignored else [])]:
         warnings.warn(caution, CautionWarning, stacklevel=2)
-    began = time.perf_counter()
-    input_image = image and as_edited(edit, image)
-    start = seen(edit, input_image, found, checkpoint.sizes)
     cache = TrajectoryCache() if trajectories is None else trajectories
-    picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, on_step=on_step)
-    with end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload):
-        raw, base_steps, refiner_steps = picture.denoise()
+    with checkpoint.in_use, end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload):
+        began = time.perf_counter()
+        input_image = image and as_edited(edit, image)
+        start = seen(edit, input_image, found, checkpoint.sizes)
+        raw, base_steps, refiner_steps = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, on_step=on_step).denoise()
     if _is_one_color(raw) and not (start.image and _is_one_color(start.image)):
         message = (
             f"The decoder made every pixel {raw.getpixel((0, 0))}, though {'the input has more colors' if image else 'no noise is so'}: see whether "

@@ -21,7 +21,13 @@ from sdxl_lab.errors import LabError, as_shown
 from sdxl_lab.files.disk import FULL, make_folder, unwritten
 
 BUILT_IN = "inpaint_outpaint"
-COMPARE = "compare"
+COMPARE, EXPLORE = "compare", "explore"
+
+OF_NO_RUN = {
+    COMPARE: "it compares runs: sdxl-lab compare ... --notebook FILE.ipynb runs it",
+    EXPLORE: "it is for exploring by hand: open it in JupyterLab, or use sdxl-lab paint, which keeps pictures in the same way",
+}
+"""The built-in notebooks that make no run, and what they are for."""
 FAILED = "failed.ipynb"
 
 START_S = 300
@@ -71,7 +77,7 @@ def find(notebook: str) -> Path:
     """Locate a notebook.
 
     Args:
-        notebook: A path, or one of `built_in`.
+        notebook: A path, or one of `built_in` that makes a run.
 
     Returns:
         The path of an existing file.
@@ -83,9 +89,11 @@ def find(notebook: str) -> Path:
         if Path(notebook).is_file():
             return Path(notebook)
     brought = built_in()
+    if notebook in OF_NO_RUN:
+        raise NotebookError(f"got the notebook {notebook!r}, which makes no run; {OF_NO_RUN[notebook]}")
     if notebook in brought:
         return brought[notebook]
-    names = ", ".join(name for name in brought if name != COMPARE)
+    names = ", ".join(name for name in brought if name not in OF_NO_RUN)
     raise NotebookError(f"got the notebook {notebook!r}, and there is no such file; give the path of an .ipynb file, or a built-in one: {names}")
 
 

@@ -15,12 +15,13 @@ def machine_threads() -> int:
 
 
 def use_threads(count: int) -> None:
-    """Set torch's thread count for this process. torch must be imported.
+    """Set torch's thread count for this thread, and for threads that begin later. torch must be imported.
 
     Args:
         count: 1 or more.
     """
     before[:] = [machine_threads()]
+    _torch().get_num_threads()  # a thread's first question, or its first work, sets its count to what was set last by any thread
     _torch().set_num_threads(count)
 
 

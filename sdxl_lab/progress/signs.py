@@ -108,7 +108,7 @@ class Sign:
         return replace(doing, what=f"{self._picture}, {doing.what}" if doing.what else self._picture, left_s=left_s)
 
     def __str__(self) -> str:
-        counted = f"{self._made} of {self._total} pictures, " if self._total else ""
+        counted = f"{self._made} of {self._total} pictures, " if self._total > 1 else ""
         lasted_s = time.monotonic() - self.since
         lasting = f", {clock(lasted_s)} so far" if lasted_s >= 10 and not self._picture else ""
         return f"{counted}{self.last}{lasting}" if self.last else ""

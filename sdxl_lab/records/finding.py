@@ -55,7 +55,13 @@ def find(folder: Path) -> tuple[Recorded, ...]:
     return tuple(RunFolder(file.parent) if file.name == "spec.json" else SessionFolder(file.parent) for file in found)
 
 
-def recorded_at(paths: Iterable[Recorded | Path | str]) -> list[Recorded]:
+def recorded_in(folder: Path) -> Recorded:
+    """What a folder holds: a session if it has a session's file, else a run, which may be still to be written."""
+    session = SessionFolder(folder)
+    return session if session.session_file.is_file() else RunFolder(folder)
+
+
+def recorded_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[Recorded]:
     """Find runs and sessions, each folder once.
 
     Args:
@@ -69,7 +75,7 @@ def recorded_at(paths: Iterable[Recorded | Path | str]) -> list[Recorded]:
     """
     found: dict[Path, Recorded] = {}
     for path in paths:
-        folder = path.path if isinstance(path, RunFolder | SessionFolder) else Path(path)
+        folder = path.path if isinstance(path, RunFiles | SessionFolder) else Path(path)
         below = find(folder)
         if not below:
             kind = "holds no run" if folder.exists() else "is not there"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class KeptPicture:
         part: Of the session, from 1: the pictures of one part have checkpoint and compute in common.
         recorded: What was measured of it, and where its files are.
         is_starred: Whether somebody wants to find it again.
+        is_deleted: Whether its file was deleted.
         note: What somebody wrote of it; empty if nobody did.
         line: Its line, as it stands in the session's file.
         of_part: What the part's pictures have in common.
@@ -35,6 +36,7 @@ class KeptPicture:
     part: int
     recorded: Picture
     is_starred: bool
+    is_deleted: bool = False
     note: str
     line: bytes = field(repr=False)
     of_part: Mapping[str, Any] = field(repr=False)
@@ -47,9 +49,7 @@ class KeptPicture:
     @cached_property
     def resolved(self) -> ResolvedSpec:
         """What was asked and made exactly, as a run of this one picture."""
-        document = json.loads(self.line)["resolved"]
-        common = {key: value for key, value in self.of_part.items() if key not in MADE_WITH}
-        return ResolvedSpec.from_json(json.dumps(document | common))
+        return _resolved(self.line, json.dumps({key: value for key, value in self.of_part.items() if key not in MADE_WITH}))
 
     @property
     def stamp(self) -> Stamp:
@@ -108,3 +108,14 @@ class RunOfOne(RunFiles):
     def pictures(self) -> tuple[Picture, ...]:
         """The one picture. Its place among those of its sample is no matter of its own."""
         return (replace(self.kept.recorded, step=0),)
+
+    @property
+    def count(self) -> int:
+        """One."""
+        return 1
+
+
+@lru_cache(maxsize=2000)
+def _resolved(line: bytes, common: str) -> ResolvedSpec:
+    """Checked once: who follows a session reads all of it after each picture."""
+    return ResolvedSpec.from_json(json.dumps(json.loads(line)["resolved"] | json.loads(common)))

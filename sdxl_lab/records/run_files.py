@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import whole_lines
@@ -40,6 +40,8 @@ class RunFiles:
         progress_file: What is under way, as long as something is; no part of the record.
         record_file: Written last.
     """
+
+    kind: ClassVar = "run"
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -77,6 +79,32 @@ class RunFiles:
     def is_done(self) -> bool:
         """Whether every picture was made and recorded."""
         return self.record_file.is_file()
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether pictures that it was begun for are still to be made."""
+        return not self.is_done
+
+    @property
+    def planned(self) -> int | None:
+        """How many pictures it was begun for."""
+        return len(self.resolved.edits)
+
+    @property
+    def count(self) -> int:
+        """How many pictures are recorded, as its lines say; nobody looks at the pictures."""
+        return min(len(whole_lines(self.lines_file)), len(self.resolved.edits))
+
+    @property
+    def tracking(self) -> str:
+        """What Comet hears of it, as in `RunSpec`."""
+        return self.resolved.spec.tracking
+
+    @property
+    def record_files(self) -> tuple[Path, ...]:
+        """The files that hold all that is recorded, and what was laid out of it; of the pictures they hold the digests."""
+        recorded = (self.spec_file, self.lines_file, self.record_file, self.prompts_file)
+        return (*recorded, self.contact_sheet, self.report_file, self.executed_notebook)
 
     @cached_property
     def resolved(self) -> ResolvedSpec:

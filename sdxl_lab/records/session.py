@@ -7,11 +7,10 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from PIL import Image
 
@@ -19,18 +18,18 @@ from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, who
 from sdxl_lab.files.locks import locked, once_free
 from sdxl_lab.images.png import digest_of_pixels, png
 from sdxl_lab.records.kept import KeptPicture
-from sdxl_lab.records.picture import Picture, from_line, is_whole, to_line
+from sdxl_lab.records.lines import OF_PART, Line, part_of
+from sdxl_lab.records.marks import Marks, mark
+from sdxl_lab.records.picture import Picture, is_whole, to_line
 from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.records.stamps import Stamp, stamped_png
+from sdxl_lab.settings.credentials import looks_secret
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.tasks import RESULT, TASKS
 
 SESSION_FORMAT = 1
 LOCK_WAIT_S = 20.0
 """Each picture is written in much less; several processes may add to one session."""
-
-OF_PART = ("checkpoint", "dtype", "threads", "device")
-"""What the pictures of one part of a session have in common, as a resolved spec names it; beside it stands what they were made with."""
 
 
 class SessionFolder:
@@ -54,6 +53,10 @@ class SessionFolder:
         starred_file: The starred pictures alone, likewise.
     """
 
+    kind: ClassVar = "session"
+    is_unfinished: ClassVar = False
+    planned: ClassVar = None
+
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.session_file = self.path / "session.json"
@@ -66,7 +69,7 @@ class SessionFolder:
         self.comet_folder = self.path / "comet"
         self.report_file = self.path / "report.html"
         self.starred_file = self.path / "starred.html"
-        self._read: dict[bytes, _Line | None] = {}
+        self._read: dict[bytes, Line | None] = {}
         self._encoded: dict[str, Path] = {}
 
     @classmethod
@@ -127,23 +130,56 @@ class SessionFolder:
         """The files that hold all that is recorded; of the pictures they hold the digests."""
         return (self.session_file, self.parts_file, self.lines_file, self.marks_file)
 
+    @property
+    def count(self) -> int:
+        """How many pictures are recorded, less those that were deleted, as its lines say; nobody looks at the pictures."""
+        marks = self.marks
+        return sum(not marks.is_deleted(picture_id) for picture_id in self._lines())
+
+    @property
+    def marks(self) -> Marks:
+        """What people said of its pictures."""
+        return Marks.read(self.marks_file)
+
     def pictures(self) -> tuple[KeptPicture, ...]:
         """Read the pictures that are whole: recorded, still there, and with the pixels that were recorded.
 
         Returns:
             In the order in which they were first made, each once, less those that were deleted.
         """
-        lines, marks, parts = self._lines(), self._marks(), self._parts()
-        found = [self._kept(number, line, marks, parts) for number, line in enumerate(lines.values(), 1)]
-        return tuple(kept for kept in found if not marks.get((kept.picture_id, "deleted")) and is_whole(kept.recorded))
+        return tuple(kept for kept in self.recorded() if not kept.is_deleted and is_whole(kept.recorded))
 
-    def made(self, run_id: str) -> KeptPicture | None:
-        """Find the picture that a run of one picture would make, if it is here.
+    def recorded(self) -> tuple[KeptPicture, ...]:
+        """Read all that was ever recorded: also the pictures that were deleted, and those whose files are not there.
+
+        Returns:
+            In the order in which they were first made, each once.
+        """
+        lines, marks, parts = self._lines(), self.marks, self._parts()
+        return tuple(self._kept(number, line, marks, parts) for number, line in enumerate(lines.values(), 1))
+
+    def latest(self) -> KeptPicture | None:
+        """The picture that was asked for last; None if there is none."""
+        kept, asked = {picture.picture_id: picture for picture in self.pictures()}, self._asked_again()
+        return kept.get(asked) or next(reversed(kept.values()), None)
+
+    def recalled(self, run_id: str) -> KeptPicture | None:
+        """Find the picture that a run of one picture would make, if it is here; it is then the one that was asked for last.
 
         Args:
             run_id: Of its resolved spec.
         """
-        return self._found(lambda line: line.run_id == run_id)
+        found = self._found(lambda line: line.run_id == run_id)
+        latest = self.latest()
+        if found and latest and found.picture_id != latest.picture_id:
+            with self._open():
+                mark(self.marks_file, found.picture_id, asked_after=len(whole_lines(self.lines_file)))
+        return found
+
+    def checkpoint_of(self, picture: KeptPicture) -> str:
+        """What made a picture, as parameters here have it."""
+        identity = picture.resolved.checkpoint
+        return self.local.get("checkpoint", {}).get(identity.digest, identity.name)
 
     def add(
         self, stamp: Stamp, made: Generated, *, given: Iterable[Path], metrics: Mapping[str, float], local: Mapping[str, str] | None = None
@@ -181,8 +217,8 @@ class SessionFolder:
             self._note_places(stamp, local or {})
             line = {**json.loads(to_line(picture, self.path)), "part": part, "resolved": document}
             append_line(self.lines_file, _json_line(line))
-            if self._marks().get((picture_id, "deleted")):
-                self._mark(picture_id, deleted=False)
+            if self.marks.is_deleted(picture_id):
+                mark(self.marks_file, picture_id, deleted=False)
             kept = self._found(lambda line: line.picture.picture_id == picture_id)
         assert kept is not None
         return kept
@@ -195,7 +231,7 @@ class SessionFolder:
             starred: Whether it is.
         """
         with self._open():
-            self._mark(picture.picture_id, starred=starred)
+            mark(self.marks_file, picture.picture_id, starred=starred)
 
     def note(self, picture: KeptPicture, text: str) -> None:
         """Write something of a picture.
@@ -203,9 +239,14 @@ class SessionFolder:
         Args:
             picture: One of the session's.
             text: Replaces what was there; the empty one takes it away.
+
+        Raises:
+            RecordError: It looks like an API key; notes stand in the record and in Comet.
         """
+        if looks_secret(text):
+            raise RecordError("the note: it looks like an API key, and notes stand in the record and in Comet; write it without")
         with self._open():
-            self._mark(picture.picture_id, note=text)
+            mark(self.marks_file, picture.picture_id, note=text)
 
     def delete(self, picture: KeptPicture) -> None:
         """Delete a picture's file. Its line and what it was made from stay: it can be made again, and the others' numbers are what they were.
@@ -214,7 +255,7 @@ class SessionFolder:
             picture: One of the session's.
         """
         with self._open():
-            self._mark(picture.picture_id, deleted=True)
+            mark(self.marks_file, picture.picture_id, deleted=True)
             picture.recorded.image.unlink(missing_ok=True)
 
     @contextmanager
@@ -226,41 +267,42 @@ class SessionFolder:
             remove_unfinished(self.path, spared=self.comet_folder)
             yield
 
-    def _kept(self, number: int, line: _Line, marks: Mapping[tuple[str, str], Any], parts: list[dict[str, Any]]) -> KeptPicture:
+    def _kept(self, number: int, line: Line, marks: Marks, parts: list[dict[str, Any]]) -> KeptPicture:
         picture_id = str(line.picture.picture_id)
         return KeptPicture(
             session=self.path,
             number=number,
             part=line.part,
             recorded=line.picture,
-            is_starred=bool(marks.get((picture_id, "starred"))),
-            note=str(marks.get((picture_id, "note"), "")),
+            is_starred=marks.is_starred(picture_id),
+            is_deleted=marks.is_deleted(picture_id),
+            note=marks.note(picture_id),
             line=line.raw,
             of_part=parts[line.part - 1],
         )
 
-    def _found(self, is_meant: Callable[[_Line], bool]) -> KeptPicture | None:
+    def _found(self, is_meant: Callable[[Line], bool]) -> KeptPicture | None:
         """The one picture that is meant, if it is whole and was not deleted."""
-        marks = self._marks()
+        marks = self.marks
         for number, (picture_id, line) in enumerate(self._lines().items(), 1):
-            if is_meant(line) and not marks.get((picture_id, "deleted")) and is_whole(line.picture):
+            if is_meant(line) and not marks.is_deleted(picture_id) and is_whole(line.picture):
                 return self._kept(number, line, marks, self._parts())
         return None
 
-    def _lines(self) -> dict[str, _Line]:
+    def _lines(self) -> dict[str, Line]:
         """By `picture_id` the last line of each picture, at the place of its first one. Each line is read once."""
-        found: dict[str, _Line] = {}
+        found: dict[str, Line] = {}
         parts = None
         for raw in whole_lines(self.lines_file):
             if raw not in self._read:
                 parts = self._parts() if parts is None else parts
-                self._read[raw] = _Line.of(raw, self.path, len(parts))
+                self._read[raw] = Line.of(raw, self.path, parts)
             if line := self._read[raw]:
                 found[str(line.picture.picture_id)] = line
         return found
 
     def _parts(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in whole_lines(self.parts_file)]
+        return [part_of(line) for line in whole_lines(self.parts_file)]
 
     def _part(self, values: dict[str, Any]) -> int:
         """The number of the part with this checkpoint and compute, from 1; begun if there is none."""
@@ -270,20 +312,9 @@ class SessionFolder:
             parts.append(values)
         return parts.index(values) + 1
 
-    def _marks(self) -> dict[tuple[str, str], Any]:
-        """What was said last of each picture, by its `picture_id` and what it is."""
-        marks: dict[tuple[str, str], Any] = {}
-        for line in whole_lines(self.marks_file):
-            try:
-                said = json.loads(line)
-                marks |= {(said["picture_id"], key): value for key, value in said.items()}
-            except (ValueError, LookupError, TypeError, AttributeError):
-                continue
-        return marks
-
-    def _mark(self, picture_id: str, **said: Any) -> None:
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        append_line(self.marks_file, _json_line({"picture_id": picture_id, **said, "at": at}))
+    def _asked_again(self) -> str:
+        """The `picture_id` of one that was asked for again since the last line was written; empty if there is none."""
+        return self.marks.asked_again(len(whole_lines(self.lines_file)))
 
     def _input(self, image: Image.Image) -> Path:
         """Where a picture lies that was used; encoded once as long as it is the same."""
@@ -299,27 +330,6 @@ class SessionFolder:
         changed = {kind: {**known.get(kind, {}), digests[kind]: path} for kind, path in local.items()}
         if any(known.get(kind) != places for kind, places in changed.items()):
             write_whole(self.local_file, json.dumps(known | changed, indent=2, ensure_ascii=False).encode() + b"\n")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Line:
-    """What is held of a line once it was read."""
-
-    raw: bytes
-    picture: Picture
-    run_id: str
-    part: int
-
-    @classmethod
-    def of(cls, raw: bytes, folder: Path, parts: int) -> Self | None:
-        """None if it is damaged: a power cut can leave a line of zeros."""
-        picture = from_line(raw, folder)
-        try:
-            values = json.loads(raw)
-            part, run_id = int(values["part"]), str(values["resolved"]["run_id"])
-        except (ValueError, LookupError, TypeError):
-            return None
-        return cls(raw=raw, picture=picture, run_id=run_id, part=part) if picture and picture.picture_id and 1 <= part <= parts else None
 
 
 def _write_new(path: Path, content: Callable[[], bytes]) -> None:

@@ -236,14 +236,23 @@ def generated(
         return generate(edit, image, mask, checkpoint, trajectories=trajectories, on_step=on_step)
 
 
-def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Picture:
+def measured(made: Generated, sample: Sample) -> dict[str, float]:
+    """What is recorded of a picture in numbers: its metrics, and the most memory that the process has held.
+
+    Args:
+        made: The picture; on a GPU the memory is that since `machine.forget_gpu_peak`.
+        sample: What it was made from, whose dataset may say what it should show.
+    """
     from sdxl_lab.metrics import measure
 
+    return measure(made, expected=_expected(made.edit, sample)) | machine.peak_memory()
+
+
+def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpoint, trajectories: TrajectoryCache) -> Picture:
     sample = resolved.dataset.sample(edit.sample)
     machine.forget_gpu_peak()
     made = generated(edit, sample, checkpoint, trajectories)
-    metrics = measure(made, expected=_expected(edit, sample)) | machine.peak_memory()
-    return folder.add_picture(edit, made, metrics, resolved.notes.get(edit.key, ()))
+    return folder.add_picture(edit, made, measured(made, sample), resolved.notes.get(edit.key, ()))
 
 
 def _expected(edit: Edit, sample: Sample) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.settings.sections import ImageReading
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
-from sdxl_lab.spec.homes import laid_out
+from sdxl_lab.spec.homes import laid_out, unknown
 from sdxl_lab.spec.parameters import plain
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
@@ -108,6 +108,8 @@ def asked(
         raise SpecError([f"{key}: a parameter of runs, and a call makes one picture; leave it out, or make a run" for key in others])
     if found := [key for key in settings if key in REFUSED]:
         raise SpecError([f"{key}: {REFUSED[key]}" for key in found])
+    if misspelled := unknown(task, settings):
+        raise SpecError(misspelled)
     hyperparameters, twice = laid_out(task, plain(settings))
     hyperparameters[task] |= {key: value for key, value in words.items() if value is not None}
     parameters = {"name": name or task, "dataset": dataset, "checkpoint": checkpoint, "tasks": [task], "tracking": tracking}

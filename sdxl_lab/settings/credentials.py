@@ -35,9 +35,9 @@ def without_credentials(values: Mapping[Any, Any], path: str = "") -> tuple[dict
     found: list[str] = []
     for key, value in values.items():
         where = f"{path}.{key}" if path else str(key)
-        if _is_secret(str(key)):
+        if looks_secret(str(key)):
             found.append(f"a key of {path}" if path else "the name of a parameter")
-        elif (_NAMES.search(_snake(str(key))) and value is not None) or any(_is_secret(text) for text in _texts(value)):
+        elif (_NAMES.search(_snake(str(key))) and value is not None) or any(looks_secret(text) for text in _texts(value)):
             found.append(where)
         elif isinstance(value, Mapping):
             kept[key], below = without_credentials(value, where)
@@ -45,6 +45,18 @@ def without_credentials(values: Mapping[Any, Any], path: str = "") -> tuple[dict
         else:
             kept[key] = value
     return kept, found
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a text holds what looks like an API key, or one of the keys in the environment.
+
+    Args:
+        text: Whatever somebody wrote.
+    """
+    known = (os.environ.get(name, "").strip() for name in VARIABLES)
+    if any(len(key) >= _SHORTEST and key in text for key in known):
+        return True
+    return bool(_PREFIXES.search(text)) or any(_is_random(word) for word in _COMET.findall(text))
 
 
 def saved_by_papermill() -> str:
@@ -77,13 +89,6 @@ def _texts(value: Any) -> Iterator[str]:
             if isinstance(item, Mapping):
                 yield from map(str, item)
                 yield from _texts(list(item.values()))
-
-
-def _is_secret(text: str) -> bool:
-    known = (os.environ.get(name, "").strip() for name in VARIABLES)
-    if any(len(key) >= _SHORTEST and key in text for key in known):
-        return True
-    return bool(_PREFIXES.search(text)) or any(_is_random(word) for word in _COMET.findall(text))
 
 
 def _is_random(word: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sdxl_lab.settings.hyperparams import difference
+from sdxl_lab.settings.hyperparams import closest, difference
 from sdxl_lab.settings.sections import PromptAndSeed
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters, hyperparameters
 from sdxl_lab.tasks import TASKS
@@ -93,6 +93,21 @@ def laid_out(task: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], li
         laid[section] = {**below, key: value}
     alike = {key: laid.pop(key) for key in ALIKE_FOR_ALL if key in laid and key not in refused}
     return {**alike, task: laid}, twice
+
+
+def unknown(task: str, settings: Mapping[str, Any]) -> list[str]:
+    """Find settings of one picture that are misspelled names of others.
+
+    Args:
+        task: Its task.
+        settings: As for `laid_out`.
+
+    Returns:
+        One line for each, with the name that was probably meant. What else there is not is left to the gate, which knows more of it.
+    """
+    names = [*TASKS[task].takes.model_fields, *CommonHyperparameters.model_fields, *_own_homes(task)]
+    strange = (key for key in settings if key not in names and key not in ELSEWHERE and key not in TASKS[task].refusals)
+    return [f"{key}: there is no such setting; did you mean {near}?" for key in strange if (near := closest(key, names))]
 
 
 def _own_homes(task: str) -> dict[str, str]:

@@ -15,8 +15,9 @@ from sdxl_lab.comet.dialogue import KeptWorker, Refusal
 from sdxl_lab.comet.errors import CometError
 from sdxl_lab.files.disk import TEMPORARY, DiskError, sync_folder, write_whole
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.tracking.experiment import Projection
 from sdxl_lab.tracking.key import experiment_key
-from sdxl_lab.tracking.projection import Projection, project
+from sdxl_lab.tracking.of_run import of_run
 from sdxl_lab.wording import counted
 
 TIMEOUT_S = 300.0
@@ -50,7 +51,7 @@ def build(run: RunFolder) -> Path:
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=run.comet_folder, ignore_cleanup_errors=True) as name:
             folder = Path(name).resolve()
-            projection = project(RunFolder(run.path.resolve()), folder)  # the worker has another working folder
+            projection = of_run(RunFolder(run.path.resolve()), folder)  # the worker has another working folder
             content = json.dumps({"key": projection.key, "content": _digest(projection)}).encode() + b"\n"
             if target.is_file() and state.is_file() and state.read_bytes() == content:
                 return target
@@ -79,6 +80,7 @@ def prepare() -> None:
 
 def _plain(projection: Projection) -> dict[str, Any]:
     plain = asdict(projection)
+    del plain["places"]  # an archive replaces nothing
     plain["metrics"] = [[name, step, value] for (name, step), value in projection.metrics.items()]
     for file in plain["images"] + plain["assets"]:
         file["path"] = str(file["path"])

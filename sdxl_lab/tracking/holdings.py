@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdxl_lab.tracking.projection import File, Projection
+from sdxl_lab.tracking.experiment import METADATA_SHA256, File, Projection
 
 LISTED_DIGITS = 1e-9
 """Relative precision at which a metric read back counts as the one that was sent."""
@@ -22,9 +22,10 @@ class Held:
         id: By which it can be deleted.
         kind: `image` or `asset`.
         name: As listed.
-        step: Index of the sample, or None.
+        step: As the file's was, or None.
         size_bytes: None where the listing has none.
         sha256: From its metadata; None if the lab did not send it, or the listing shows no metadata.
+        metadata_sha256: Likewise, of metadata that may change.
     """
 
     id: str
@@ -33,10 +34,12 @@ class Held:
     step: int | None
     size_bytes: int | None
     sha256: str | None
+    metadata_sha256: str | None = None
 
     def is_copy_of(self, file: File) -> bool:
-        """Whether this is that file, as far as the listing tells."""
-        return self.sha256 in (None, file.sha256) and self.size_bytes in (None, file.path.stat().st_size)
+        """Whether this is that file, with what is said of it now, as far as the listing tells."""
+        says_so = self.sha256 is None or self.metadata_sha256 == file.metadata.get(METADATA_SHA256, self.metadata_sha256)
+        return says_so and self.sha256 in (None, file.sha256) and self.size_bytes in (None, file.path.stat().st_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ class Difference:
         metrics: To add.
         images: To send.
         assets: To send.
-        surplus: Ids of files that a newer or an equal one replaces.
+        surplus: Ids of files that a newer or an equal one replaces, or that are of pictures which were deleted.
     """
 
     tags: tuple[str, ...] = ()
@@ -132,7 +135,7 @@ def lacking(projection: Projection, held: Holdings) -> Difference:
         What to send, and what to delete once that is there.
     """
     others = {"Name": projection.name, **projection.others}
-    images, old_images = _files(projection.images, [file for file in held.files if file.kind == "image"])
+    images, old_images = _files(projection.images, [file for file in held.files if file.kind == "image"], projection.places)
     assets, old_assets = _files(projection.assets, [file for file in held.files if file.kind == "asset"])
     return Difference(
         tags=tuple(tag for tag in projection.tags if tag not in held.tags),
@@ -147,10 +150,10 @@ def lacking(projection: Projection, held: Holdings) -> Difference:
     )
 
 
-def _files(wanted: Iterable[File], held: Sequence[Held]) -> tuple[tuple[File, ...], tuple[str, ...]]:
-    """The files that are not there, and the ids of those that others replace."""
+def _files(wanted: Sequence[File], held: Sequence[Held], emptied: Collection[tuple[str, int]] = ()) -> tuple[tuple[File, ...], tuple[str, ...]]:
+    """The files that are not there, and the ids of those that others replace, or that lie in places where nothing is to be any more."""
     missing: list[File] = []
-    surplus: list[str] = []
+    surplus: list[Held] = []
     places: dict[tuple[str, int | None], list[Held]] = {}
     for file in held:
         places.setdefault((file.name, file.step), []).append(file)
@@ -160,9 +163,11 @@ def _files(wanted: Iterable[File], held: Sequence[Held]) -> tuple[tuple[File, ..
         if copy is None:
             missing.append(file)
         else:
-            # A file without the lab's digest is somebody else's, and stays.
-            surplus += [one.id for one in here if one is not copy and one.sha256 is not None]
-    return tuple(missing), tuple(surplus)
+            surplus += [one for one in here if one is not copy]
+    filled = {(file.name, file.step) for file in wanted}
+    surplus += [one for one in held if (one.name, one.step) in emptied and (one.name, one.step) not in filled]
+    # A file without the lab's digest is somebody else's, and stays.
+    return tuple(missing), tuple(one.id for one in surplus if one.sha256 is not None)
 
 
 def _is_read_back(value: Any, text: str | None) -> bool:
@@ -206,16 +211,17 @@ def _held(entry: Mapping[str, Any]) -> Held:
         name=entry["fileName"],
         step=_whole(entry.get("step")),
         size_bytes=None if size is None else int(size),
-        sha256=next(_digests(entry.get("metadata")), None),
+        **_digests(entry.get("metadata")),
     )
 
 
-def _digests(metadata: Any) -> Iterator[str]:
-    """The digest that the lab sent along; servers give metadata as an object or as its JSON."""
+def _digests(metadata: Any) -> dict[str, str | None]:
+    """The digests that the lab sent along; servers give metadata as an object or as its JSON."""
     if isinstance(metadata, str):
         try:
             metadata = json.loads(metadata)
         except ValueError:
-            return
-    if isinstance(metadata, dict) and isinstance(metadata.get("file_sha256"), str):
-        yield metadata["file_sha256"]
+            metadata = None
+    told = metadata if isinstance(metadata, dict) else {}
+    names = {"sha256": "file_sha256", "metadata_sha256": METADATA_SHA256}
+    return {attribute: told[name] if isinstance(told.get(name), str) else None for attribute, name in names.items()}

@@ -1,4 +1,4 @@
-"""The key by which Comet knows the experiment of a run, drawn once and kept beside the record."""
+"""The key by which Comet knows the experiment of a run or a session, drawn once and kept beside the record."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 import secrets
 
 from sdxl_lab.files.disk import write_once
-from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.finding import Recorded
 from sdxl_lab.records.run_files import RecordError
 
 
-def experiment_key(run: RunFolder) -> str:
+def experiment_key(record: Recorded) -> str:
     """Read the experiment's key, after drawing it at random if this is the first time.
 
     Args:
-        run: A run, done or not.
+        record: A run, done or not, or a session.
 
     Returns:
-        32 hexadecimal digits, the same ever after. Keys are unique for everybody, so none is derived from the run.
+        32 hexadecimal digits, the same ever after. Keys are unique for everybody, so none is derived from the record.
 
     Raises:
         RecordError: The file of the key holds something else.
         DiskError: The disk is full or not writable.
     """
-    path = run.comet_folder / "key"
+    path = record.comet_folder / "key"
     if not path.is_file():
         write_once(path, secrets.token_hex(16).encode() + b"\n")
     key = path.read_text("ascii", "replace").strip()

@@ -1,4 +1,4 @@
-"""A run that is seen in Comet while it is made: a worker follows its folder, and the run never waits for it but a little at its end."""
+"""A run or a session that is seen in Comet while it is made: a worker follows its folder, and nobody waits for it but a little at the end."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 from sdxl_lab.comet.account import account
 from sdxl_lab.comet.errors import CometError
 from sdxl_lab.comet.process import WorkerProcess
+from sdxl_lab.records.finding import Recorded
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.tracking import confirmed
 from sdxl_lab.tracking.sender import sender
 
 START_S = 14.0
-"""When nothing has arrived by then, the run says so."""
+"""When nothing has arrived by then, one line says so."""
 ENDING_S = 15.0
-"""How long a run waits at its end for what is on the way."""
+"""How long it is waited at the end for what is on the way."""
 PAUSES_S = (2.0, 5.0, 10.0, 20.0, 40.0)
 """Between workers when Comet does not answer; the last pause repeats."""
 
@@ -26,15 +27,15 @@ Notice = Callable[[str], None]
 
 
 class Live:
-    """A run being followed. Made by `follow`.
+    """A run or a session being followed. Made by `follow`.
 
     Args:
-        run: The run; its spec is written.
-        notice: Shows one line, if the run cannot be followed.
+        record: It, with something recorded.
+        notice: Shows one line, if it cannot be followed.
     """
 
-    def __init__(self, run: RunFolder, notice: Notice) -> None:
-        self._run, self._notice = run, notice
+    def __init__(self, record: Recorded, notice: Notice) -> None:
+        self._record, self._notice = record, notice
         self._variables = account()
         self._closing, self._told = Event(), Event()
         self._process: WorkerProcess | None = None
@@ -60,7 +61,7 @@ class Live:
         self._thread.join(until - time.monotonic())
         if self._thread.is_alive() and self._process:
             self._process.end()
-        return confirmed.standing(self._run).is_whole
+        return confirmed.standing(self._record).is_whole
 
     def _keep(self) -> None:
         pauses = iter(PAUSES_S)
@@ -72,7 +73,7 @@ class Live:
                 return
 
     def _follow(self) -> None:
-        with sender(self._run, "follow", self._variables) as self._process:
+        with sender(self._record, "follow", self._variables) as self._process:
             if self._closing.is_set():
                 self._process.close()
             while True:
@@ -91,12 +92,16 @@ class Live:
     def _tell(self, reason: str) -> None:
         if not self._told.is_set():
             self._told.set()
-            self._notice(f"{reason}: the run goes on, and {later(self._run)}")
+            self._notice(f"{reason}: the {self._record.kind} goes on, and {later(self._record)}")
+
+    def is_of(self, record: Recorded) -> bool:
+        """Whether it is this one that is followed."""
+        return self._record.path.resolve() == record.path.resolve()
 
 
-def later(run: RunFolder) -> str:
-    """Say how a run gets to Comet afterwards."""
-    return f"`sdxl-lab push {run.path}` sends what is missing"
+def later(record: Recorded) -> str:
+    """Say how a run or a session gets to Comet afterwards."""
+    return f"`sdxl-lab push {record.path}` sends what is missing"
 
 
 def on_stderr(line: str) -> None:
@@ -105,31 +110,36 @@ def on_stderr(line: str) -> None:
 
 
 _following: dict[str, Live] = {}
+"""By kind: one run and one session at a time."""
+_changing = Lock()
+"""A session's pictures are made in a thread of their own, perhaps while a run is made."""
 
 
-def follow(run: RunFolder, notice: Notice = on_stderr) -> None:
-    """Begin to send a run while it is made, unless all of it is there. One run is followed at a time; the one before is let go.
+def follow(record: Recorded, notice: Notice = on_stderr) -> None:
+    """Begin to send a run or a session while it is made, unless all of it is there. Of each kind one is followed; the one before is let go.
 
     Args:
-        run: The run; its spec is written.
+        record: It, with something recorded.
         notice: Shows one line, from another thread, if Comet does not answer.
 
     Raises:
         CometError: There is no API key.
     """
-    here = str(run.path.resolve())
-    if here in _following or (run.is_done and confirmed.standing(run).is_whole):
-        return
-    while _following:
-        _following.popitem()[1].close()
-    _following[here] = Live(run, notice)
+    with _changing:
+        before = _following.get(record.kind)
+        if (before and before.is_of(record)) or (not record.is_unfinished and confirmed.standing(record).is_whole):
+            return
+        if before:
+            del _following[record.kind]
+            before.close()
+        _following[record.kind] = Live(record, notice)
 
 
-def finish(run: RunFolder, notice: Notice = on_stderr) -> bool:
-    """Send what is left of a run, whether it was followed or not, and wait for it a little.
+def finish(record: Recorded, notice: Notice = on_stderr) -> bool:
+    """Send what is left of a run or a session, whether it was followed or not, and wait for it a little.
 
     Args:
-        run: The run.
+        record: It.
         notice: Shows one line if something is left.
 
     Returns:
@@ -138,11 +148,13 @@ def finish(run: RunFolder, notice: Notice = on_stderr) -> bool:
     Raises:
         CometError: There is no API key.
     """
-    follow(run, notice)
-    live = _following.pop(str(run.path.resolve()), None)
+    follow(record, notice)
+    with _changing:
+        live = _following.get(record.kind)
+        live = _following.pop(record.kind) if live and live.is_of(record) else None
     arrived = live is None or live.finish()
     if not arrived:
-        notice(f"Comet does not hold all of {run.path.name} yet: {later(run)}")
+        notice(f"Comet does not hold all of {record.path.name} yet: {later(record)}")
     return arrived
 
 

@@ -1,4 +1,4 @@
-"""The other end of `sending`: start a worker that brings one run to Comet, and act on what it says."""
+"""The other end of `sending`: start a worker that brings one run or session to Comet, and act on what it says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sdxl_lab.comet.account import WAYS_TO_GIVE_A_KEY, account, server
 from sdxl_lab.comet.errors import CometError, OutOfReachError
 from sdxl_lab.comet.process import WorkerProcess
-from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.finding import Recorded
 from sdxl_lab.tracking.key import experiment_key
 
 SILENCE_S = 90.0
@@ -35,40 +35,40 @@ News = Mapping[str, Any]
 Progress = Callable[[int, int], None]
 
 
-def sender(run: RunFolder, mode: Literal["once", "follow"], variables: Mapping[str, str]) -> WorkerProcess:
-    """Start a worker that sends one run.
+def sender(record: Recorded, mode: Literal["once", "follow"], variables: Mapping[str, str]) -> WorkerProcess:
+    """Start a worker that sends one run or session.
 
     Args:
-        run: The run, with something recorded.
+        record: It, with something recorded.
         mode: `once`, or `follow` until closed.
         variables: The account.
 
     Raises:
         CometError: The process cannot be started.
     """
-    return WorkerProcess("sdxl_lab.tracking.sending", str(run.path.resolve()), mode, account=LIMITS | dict(variables))
+    return WorkerProcess("sdxl_lab.tracking.sending", str(record.path.resolve()), mode, account=LIMITS | dict(variables))
 
 
-def push(run: RunFolder, progress: Progress | None = None) -> None:
-    """Bring Comet up to the record of a run, and read back that it is there. Doing it twice changes nothing.
+def push(record: Recorded, progress: Progress | None = None) -> None:
+    """Bring Comet up to the record of a run or a session, and read back that it is there. Doing it twice changes nothing.
 
     Args:
-        run: A run, done or not, made here or brought from another machine.
+        record: A run, done or not, or a session, made here or brought from another machine.
         progress: Told how many of how many files have been sent.
 
     Raises:
         OutOfReachError: Comet does not answer, or does not accept the API key.
         CometError: There is none, or something is not there in the end; the message says why and what to do.
-        RecordError: The folder holds no run.
+        RecordError: The folder holds neither.
     """
     variables = account()
-    experiment_key(run)
-    news = _attempt(run, variables, progress)
+    experiment_key(record)
+    news = _attempt(record, variables, progress)
     for pause_s in PAUSES_S:
         if news["state"] == "confirmed" or news["kind"] in ("key", "busy", "record"):
             break
         time.sleep(pause_s)
-        news = _attempt(run, variables, progress)
+        news = _attempt(record, variables, progress)
     if news["state"] == "confirmed":
         return
     advice = {
@@ -77,11 +77,11 @@ def push(run: RunFolder, progress: Progress | None = None) -> None:
         "record": "put that right",
     }.get(news["kind"], f"see that {server()} can be reached")
     kind = OutOfReachError if news["kind"] in ("key", "unreachable") else CometError
-    raise kind(f"{run.path.name} is not all in Comet: {news['reason']}; {advice}, and push again: what has arrived is not sent twice")
+    raise kind(f"{record.path.name} is not all in Comet: {news['reason']}; {advice}, and push again: what has arrived is not sent twice")
 
 
-def _attempt(run: RunFolder, variables: Mapping[str, str], progress: Progress | None) -> News:
-    with sender(run, "once", variables) as process:
+def _attempt(record: Recorded, variables: Mapping[str, str], progress: Progress | None) -> News:
+    with sender(record, "once", variables) as process:
         while True:
             try:
                 news = process.hear(SILENCE_S)

@@ -1,6 +1,6 @@
 """Bring an experiment up to its record: list what it holds, send the difference, list again. Runs in a worker.
 
-The same for a run that is being made and for one that was finished long ago: a run is followed by doing it again whenever its folder has
+The same for a run or a session that is being made and for one of long ago: it is followed by doing this again whenever its folder has
 changed. Nothing is remembered between workers but what Comet itself lists, so one that was killed anywhere is replaced by another.
 """
 
@@ -21,11 +21,12 @@ from sdxl_lab.comet.artifact import consume
 from sdxl_lab.comet.errors import causes, fault_of
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.locks import LockError, locked, once_free
-from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.finding import Recorded, recorded_in
 from sdxl_lab.tracking import confirmed
+from sdxl_lab.tracking.experiment import File, Projection
 from sdxl_lab.tracking.holdings import Difference, Holdings, holdings, lacking
 from sdxl_lab.tracking.key import experiment_key
-from sdxl_lab.tracking.projection import File, Projection, project
+from sdxl_lab.tracking.projection import project
 
 FILES_AT_ONCE = 8
 POLL_S = 0.3
@@ -43,53 +44,53 @@ class Trouble(Exception):  # noqa: N818 - told to the parent, who decides whethe
 
 
 def main(folder: str, mode: str) -> None:
-    """Send one run.
+    """Send one run or session.
 
     Each line of the output is a JSON object: `{"state": "sent" | "confirmed" | "trouble", ...}`. The worker ends when stdin does.
 
     Args:
-        folder: The run's.
+        folder: Its.
         mode: `once`, or `follow` until stdin ends.
     """
     say, closing = worker.voice(), _closing()
-    run = RunFolder(Path(folder))
+    record = recorded_in(Path(folder))
     try:
-        run.comet_folder.mkdir(parents=True, exist_ok=True)
-        # As the only one who sends this run; one that was told to end may take a moment.
-        with once_free(lambda: locked(run.comet_folder), patience_s=ENDING_S, pause=closing.wait):
-            _serve(run, follow=mode == "follow", say=say, closing=closing)
+        record.comet_folder.mkdir(parents=True, exist_ok=True)
+        # As the only one who sends this record; one that was told to end may take a moment.
+        with once_free(lambda: locked(record.comet_folder), patience_s=ENDING_S, pause=closing.wait):
+            _serve(record, follow=mode == "follow", say=say, closing=closing)
     except Exception as error:  # noqa: BLE001 - the parent is told whatever went wrong, and nothing of it may reach a notebook
         kind, reason = explain(error)
         say({"state": "trouble", "kind": kind, "reason": reason})
     worker.leave()
 
 
-def _serve(run: RunFolder, *, follow: bool, say: Say, closing: threading.Event) -> None:
+def _serve(record: Recorded, *, follow: bool, say: Say, closing: threading.Event) -> None:
     import comet_ml
 
     api = comet_ml.API(cache=False)
-    held = holdings(api, experiment_key(run))
+    held = holdings(api, experiment_key(record))
     experiment: Any = None
     sent = None
     while True:
         began = time.monotonic()
         last = closing.is_set() or not follow  # read before the record is, so that the last look sees all of it
-        state = confirmed.state_of(run)
+        state = confirmed.state_of(record)
         if state != sent:
-            if held is None or not confirmed.is_of_another_version(run, state):
-                projection = project(run, Path.home())
+            if held is None or not confirmed.is_of_another_version(record, state):
+                projection = project(record, Path.home())
                 difference = lacking(projection, held or Holdings())
                 if held is None or len(difference):
                     experiment = experiment or _begin(comet_ml, projection.key, is_new=held is None)
                     _deliver(experiment, difference, say)
                     held = _listed(api, projection)
-                confirmed.write(run, state, pictures=len(run.pictures()), url=held.url)
+                confirmed.write(record, state, pictures=len(record.pictures()), url=held.url)
             sent = state
-            say({"state": "confirmed", "pictures": len(run.pictures()), "url": held.url})
+            say({"state": "confirmed", "pictures": len(record.pictures()), "url": held.url})
         if last:
             break
-        closing.wait(max(POLL_S, time.monotonic() - began))  # idle half of the time: listing a long run takes a while
-    _end(run, api)
+        closing.wait(max(POLL_S, time.monotonic() - began))  # idle half of the time: listing a long one takes a while
+    _end(record, api)
 
 
 def _begin(comet_ml: Any, key: str, *, is_new: bool) -> Any:
@@ -115,8 +116,9 @@ def _deliver(experiment: Any, difference: Difference, say: Say) -> None:
         experiment.add_tags(list(difference.tags))
     if difference.parameters:
         experiment.log_parameters(dict(difference.parameters))
-    # Before Comet is told which dataset it was: then an experiment that lists its dataset has its lineage too.
-    consume(experiment, difference.others.get("dataset", ""))
+    # Before Comet is told which datasets they were: then an experiment that lists them has its lineage too.
+    for dataset in difference.others.get("dataset", "").split(", "):
+        consume(experiment, dataset)
     experiment.log_others({name: value for name, value in difference.others.items() if name != "Name"})
     for (name, step), value in difference.metrics.items():
         experiment.log_metric(name, value, step=step)
@@ -163,11 +165,12 @@ def _listed(api: Any, projection: Projection) -> Holdings:
         time.sleep(0.5)
 
 
-def _end(run: RunFolder, api: Any) -> None:
+def _end(record: Recorded, api: Any) -> None:
     """Say how it ended. The SDK's own `end` would add a metric of its own, and wait for what is known to be there."""
-    experiment = api.get_experiment_by_key(experiment_key(run))
-    if experiment.get_state() == "running":
-        experiment.set_state("finished" if run.is_done else "crashed")
+    experiment = api.get_experiment_by_key(experiment_key(record))
+    ended, seen = "crashed" if record.is_unfinished else "finished", experiment.get_state()
+    if seen == "running" or (seen, ended) == ("crashed", "finished"):  # Comet calls it crashed some time after its sender was killed
+        experiment.set_state(ended)
 
 
 def explain(error: BaseException) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What Comet is told of a run, and when: live with an account, else as an archive beside the record."""
+"""What Comet is told of a run or a session, and when: live with an account, else of a run as an archive beside the record."""
 
 from __future__ import annotations
 
@@ -125,12 +125,12 @@ def add_notebook(run: RunFolder) -> None:
 
 
 def follow_session(session: SessionFolder) -> None:
-    """Let Comet follow a session, if it is tracked live. Nothing waits for it.
+    """Let Comet follow a session, if it is tracked live and has a picture. Nothing waits for it.
 
     Args:
-        session: The session, with a picture.
+        session: The session. It may have been sent before, and have grown since.
     """
-    if _way(session) == "online":
+    if _is_live(session):
         live.follow(session)
 
 
@@ -138,14 +138,20 @@ def end_session(session: SessionFolder) -> list[str]:
     """Send what is left of a session that is tracked live, and wait for it a little.
 
     Args:
-        session: The session, with a picture.
+        session: The session.
 
     Returns:
-        What Comet has of it, for people; nothing where it is not told of it.
+        What Comet has of it, and how it gets the rest, one line; none where tracking is off or there is no picture.
     """
-    if _way(session) == "online":
-        live.finish(session)
-    return []
+    if not session.session_file.is_file() or session.tracking == "off":
+        return []
+    pushed = f"sdxl-lab push {short(session.path)}"
+    if not _is_live(session):
+        return [f"for Comet, with an API key: {pushed}"]
+    progress.tell("waiting for Comet")
+    if live.finish(session):
+        return [f"in Comet: {confirmed.standing(session).url}"]
+    return [f"Comet lacks some of the session; the rest is sent by: {pushed}"]
 
 
 def has_notebook(run: RunFolder) -> bool:
@@ -163,8 +169,13 @@ def _is_laid_out(run: RunFolder) -> bool:
     return all(file.is_file() and file.stat().st_mtime_ns >= run.record_file.stat().st_mtime_ns for file in files)
 
 
-def _way(run: RunFolder | SessionFolder) -> str:
-    return comet.way(run.tracking if isinstance(run, SessionFolder) else run.resolved.spec.tracking)
+def _way(run: RunFolder) -> str:
+    return comet.way(run.tracking)
+
+
+def _is_live(session: SessionFolder) -> bool:
+    """Whether it is sent while it is made: a session may be gone on with where there is no account, and then nothing of it may fail."""
+    return session.session_file.is_file() and session.tracking in ("auto", "online") and comet.has_key()
 
 
 def _contact_sheet(run: RunFolder) -> bytes:

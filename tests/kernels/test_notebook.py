@@ -47,7 +47,7 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-MAKING = [name for name in notebooks.built_in() if name != notebooks.COMPARE]
+MAKING = [name for name in notebooks.built_in() if name not in notebooks.OF_NO_RUN]
 """The notebooks that come with sdxl_lab and make pictures."""
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from sdxl_lab.tracking.experiment import NAME_LIMIT, File, Projection, short_name
 from sdxl_lab.tracking.holdings import Held, Holdings, lacking
-from sdxl_lab.tracking.projection import NAME_LIMIT, File, Projection, short_name
 
 
 @pytest.fixture
@@ -87,6 +87,32 @@ def test_what_was_replaced_is_deleted_once_the_new_is_there(wanted, complete, pi
     difference = lacking(wanted, replace(complete, files=files))
     assert difference.images == ()
     assert difference.surplus == ("twice", "old")
+
+
+def test_a_file_with_other_things_said_of_it_is_sent_again(wanted, complete, picture):
+    """
+    Where what is said of a file may change, a copy with an earlier digest of it is replaced, and one that tells no digest at all counts as it.
+    """
+    said = replace(picture, metadata={"metadata_sha256": "n" * 64})
+    wanted = replace(wanted, images=(said,))
+    assert lacking(wanted, complete).images == (said,)
+    old, new = held(picture, id="old", metadata_sha256="o" * 64), held(picture, id="new", metadata_sha256="n" * 64)
+    assert lacking(wanted, replace(complete, files=(old,))).images == (said,)
+    both = lacking(wanted, replace(complete, files=(old, new)))
+    assert (both.images, both.surplus) == ((), ("old",))
+    assert not lacking(wanted, replace(complete, files=(held(picture, sha256=None),))).images
+
+
+def test_a_place_that_the_record_left_is_emptied(wanted, complete, picture):
+    """
+    In a place that is the record's and holds nothing any more, what the lab sent is deleted, what others put there stays, as do other places.
+    """
+    files = (
+        *(held(picture), held(picture, id="gone", step=2), held(picture, id="asset", kind="asset", step=2)),
+        *(held(picture, id="other's", step=2, sha256=None), held(picture, id="elsewhere", step=3)),
+    )
+    difference = lacking(replace(wanted, places=frozenset({("inpaint", 1), ("inpaint", 2)})), replace(complete, files=files))
+    assert (difference.images, difference.surplus) == ((), ("gone",))
 
 
 @pytest.mark.parametrize(

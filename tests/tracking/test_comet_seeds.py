@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
-from sdxl_lab.tracking.projection import Projection, project
+from sdxl_lab.tracking.experiment import Projection
+from sdxl_lab.tracking.projection import project
 from tests.support.run_folders import complete
 from tests.support.specs import make_spec, plan, resolved_of
 

@@ -196,12 +196,12 @@ def test_the_notebook_is_thin_and_without_outputs():
     """
     The notebook has about eight code cells without outputs, defines nothing, and its parameters are those of the command.
     """
-    notebook = nbformat.read(notebooks.find("compare"), as_version=4)
+    notebook = nbformat.read(notebooks.built_in()["compare"], as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert len(code) <= 9
     assert not [cell for cell in code if cell.outputs or cell.execution_count]
     assert not [node for cell in code for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    assert list(notebooks.parameters_of(notebooks.find("compare"))) == ["runs", "reference", "metrics", "task", "pool_seeds"]
+    assert list(notebooks.parameters_of(notebooks.built_in()["compare"])) == ["runs", "reference", "metrics", "task", "pool_seeds"]
 
 
 def test_the_notebook_runs_through_papermill(runs, tmp_path):
@@ -209,7 +209,7 @@ def test_the_notebook_runs_through_papermill(runs, tmp_path):
     Run by papermill over three runs, the notebook is whole and shows the settings, the means and verdicts of the data frame, and pictures.
     """
     output = tmp_path / "compared.ipynb"
-    notebooks.run(notebooks.find("compare"), {"runs": [str(runs)], "reference": "2", "task": "outpaint"}, output, warm=True)
+    notebooks.run(notebooks.built_in()["compare"], {"runs": [str(runs)], "reference": "2", "task": "outpaint"}, output, warm=True)
     cells = json.loads(output.read_text())["cells"]
     shown = "".join(line for cell in cells for out in cell.get("outputs", []) for line in out.get("data", {}).get("text/html", []))
     compared = compare([runs], reference="2", task="outpaint")
@@ -223,5 +223,5 @@ def test_the_notebook_shows_one_run_too(runs, tmp_path):
     One unfinished run with few samples gives a whole notebook as well.
     """
     alone = recorded(planned(tmp_path / "runs", "alone"), count=1)
-    notebooks.run(notebooks.find("compare"), {"runs": [str(alone.path)], "metrics": ["seconds"]}, tmp_path / "compared.ipynb", warm=True)
+    notebooks.run(notebooks.built_in()["compare"], {"runs": [str(alone.path)], "metrics": ["seconds"]}, tmp_path / "compared.ipynb", warm=True)
     assert "nothing to compare alone with" in (tmp_path / "compared.ipynb").read_text()

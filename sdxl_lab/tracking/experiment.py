@@ -1,0 +1,93 @@
+"""What a Comet experiment is to hold: plain values and the paths of files. No SDK here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdxl_lab.files.digests import digest_of_file, once_a_file
+
+NAME_LIMIT = 100
+"""Comet cuts names at 100 characters."""
+VALUE_LIMIT = 1000
+"""Comet cuts parameters and others at 1000 characters."""
+
+METADATA_SHA256 = "metadata_sha256"
+"""Of a file whose metadata may change: a digest of the rest of it."""
+
+_digest = once_a_file(digest_of_file)
+"""What is followed is projected after each picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A picture or a file of an experiment.
+
+    Attributes:
+        name: As Comet lists it; the same in every run with the same seeds, and in all that have one for each sample, and in every session.
+        step: Of a run, the sample's index, from 0; of a session, the picture's number, from 1; None for what belongs to the whole.
+        path: Where it lies here.
+        sha256: Of its bytes. It goes along as metadata, so that what Comet holds can be compared without a download.
+        metadata: What else goes along.
+    """
+
+    name: str
+    step: int | None
+    path: Path
+    sha256: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projection:
+    """All that an experiment holds, of a run or a session as far as it has come.
+
+    Attributes:
+        key: The experiment's, drawn once for the folder.
+        name: The run's or session's.
+        tags: Tasks, and the group of runs it belongs to.
+        parameters: Flat, with Comet's separator `|`; one value a key for the whole run, or of the session's picture that is shown.
+        others: What identifies it.
+        metrics: (name, step) to number; those of a sample's further pictures are called as these are, so that no point stands for two.
+        images: The files of all pictures and, once it is written, the contact sheet.
+        assets: The table of pictures and, once they are written, the report and the executed notebook.
+        places: (name, step) of images that are this record's to fill: what the lab sent there and the record lacks now is taken away.
+    """
+
+    key: str
+    name: str
+    tags: tuple[str, ...]
+    parameters: Mapping[str, Any]
+    others: Mapping[str, Any]
+    metrics: Mapping[tuple[str, int], float]
+    images: tuple[File, ...]
+    assets: tuple[File, ...]
+    places: frozenset[tuple[str, int]] = frozenset()
+
+
+def short_name(name: str) -> str:
+    """Shorten a name as Comet would, but so that different names stay different.
+
+    Args:
+        name: Of any length.
+
+    Returns:
+        At most 100 characters: the name itself, or its beginning and eight digits of its SHA-256.
+    """
+    if len(name) <= NAME_LIMIT:
+        return name
+    return f"{name[: NAME_LIMIT - 9]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def short(value: Any) -> Any:
+    """Shorten a value as Comet would, if it is a text."""
+    return value if not isinstance(value, str) or len(value) <= VALUE_LIMIT else value[: VALUE_LIMIT - 1] + "…"
+
+
+def file_of(name: str, step: int | None, path: Path, metadata: Mapping[str, Any] | None = None) -> File:
+    """A file with its digest, also in its metadata."""
+    sha256 = _digest(path)
+    return File(name=name, step=step, path=path, sha256=sha256, metadata={**(metadata or {}), "file_sha256": sha256})

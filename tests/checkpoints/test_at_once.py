@@ -1,0 +1,120 @@
+"""Threads that load and compute at once: a bench's and the notebook's own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from sdxl_lab.settings.sections import Compute
+from tests.support.edits import cpu, make_edit, same
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global generate, loading, torch
+    import torch
+
+    from sdxl_lab.checkpoints import loading
+    from sdxl_lab.generation.generate import generate
+
+
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """
+    What each work gives, begun together, each in a thread of its own.
+    """
+    together, results = threading.Barrier(len(works)), [None] * len(works)
+
+    def begin(index: int) -> None:
+        together.wait()
+        results[index] = works[index]()
+
+    threads = [threading.Thread(target=begin, args=(index,)) for index in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """
+    The folders that are loaded from now on.
+    """
+    found, load_part = [], loading._load_part
+
+    def noted(part: Any, *others: Any) -> Any:
+        found.append(part.path.name)
+        return load_part(part, *others)
+
+    monkeypatch.setattr(loading, "_load_part", noted)
+    return found
+
+
+def test_who_asks_at_once_gets_the_same_and_it_is_loaded_once(random_pair, parts, monkeypatch):
+    """
+    Base and refiner are each loaded by one of the threads that want them.
+    """
+    monkeypatch.setattr(loading, "_loaded", type(loading._loaded)())
+    asked = Compute(device="cpu", threads=1)
+    loaded = at_once(*[lambda: loading.load(str(random_pair), asked)] * 4)
+    assert parts == ["base"]
+    assert len(set(map(id, loaded))) == 1
+    refiners = at_once(*[lambda: loaded[0].refiner] * 4)
+    assert parts == ["base", "refiner"]
+    assert set(map(id, refiners)) == {id(loaded[0].refiner)}
+
+
+def test_each_thread_has_the_thread_count_it_asked_for(random_pair):
+    """
+    Loading sets torch's count where it is called, and nowhere else.
+    """
+
+    def counted(threads: int) -> int:
+        loading.load(str(random_pair), Compute(device="cpu", threads=threads))
+        return torch.get_num_threads()
+
+    here = torch.get_num_threads()
+    assert at_once(lambda: counted(1), lambda: counted(2), lambda: counted(3)) == [1, 2, 3]
+    assert torch.get_num_threads() == here
+
+
+def test_models_serve_one_picture_at_a_time(random_pair, scene):
+    """
+    Of pictures that are asked for at once, all evaluations of one come before those of the next, and each has the bits it has alone.
+    """
+    checkpoint, order = cpu(random_pair), []
+    models = (checkpoint.base.unet, checkpoint.refiner.unet, checkpoint.base.vae.decoder)
+    handles = [model.register_forward_hook(lambda *_: order.append(threading.get_ident())) for model in models]
+    edits = [make_edit(seed=seed, high_noise_frac=0.6) for seed in range(3)]
+    expected = [generate(edit, scene[0], scene[1], checkpoint).raw for edit in edits]
+    order.clear()
+
+    def one(edit: Any) -> Any:
+        torch.set_num_threads(1)
+        return generate(edit, scene[0], scene[1], checkpoint)
+
+    pictures = at_once(*[lambda edit=edit: one(edit) for edit in edits])
+    for handle in handles:
+        handle.remove()
+    assert [len(list(calls)) for _, calls in groupby(order)] == [picture.base_steps + picture.refiner_steps + 1 for picture in pictures]
+    assert all(same(*pair) for pair in zip(expected, [picture.raw for picture in pictures], strict=True))
+
+
+def test_a_listener_may_make_a_picture(random_pair, scene):
+    """
+    Who listens to a picture has its models meanwhile, and makes another with them; neither changes the other.
+    """
+    checkpoint, inner = cpu(random_pair), []
+    first, second = make_edit(scheduler="dpmpp_2m", num_inference_steps=4, high_noise_frac=0.6), make_edit(seed=1, num_inference_steps=2)
+    expected = [generate(edit, scene[0], scene[1], checkpoint).raw for edit in (first, second)]
+    outer = generate(first, scene[0], scene[1], checkpoint, on_step=lambda step: inner.append(generate(second, scene[0], scene[1], checkpoint).raw))
+    assert same(expected[0], outer.raw)
+    assert inner
+    assert all(same(expected[1], picture) for picture in inner)

@@ -1,0 +1,134 @@
+"""`sdxl-lab paint`: single pictures from the command line, kept in a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sdxl_lab import Bench, fetch, inpaint
+from sdxl_lab.bench.sessions import sessions, today
+from sdxl_lab.records.stamps import read_stamp
+from tests.support.commands import Said, said
+
+PROMPT = "a blue star on grass"
+QUIET = ("-p", "tracking", "off", "-p", "num_inference_steps", 3)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch) -> Path:
+    """A working folder with a picture and its mask."""
+    monkeypatch.chdir(tmp_path)
+    sample = fetch("pocket-scenes").sample("red-circle")
+    assert sample.image_path
+    assert sample.mask_path
+    Path("photo.png").write_bytes(sample.image_path.read_bytes())
+    Path("mask.png").write_bytes(sample.mask_path.read_bytes())
+    return tmp_path
+
+
+def painted(*arguments: Any) -> tuple[list[Path], Said]:
+    """The pictures that the command names, and all it said."""
+    done = said("paint", *arguments)
+    assert done.code == 0, done.err
+    return [Path(line) for line in done.out.splitlines()], done
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of a picture."""
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_the_last_line_is_the_pictures_path():
+    """
+    What was painted is kept in today's session, says how it was made, and is the picture of a call.
+    """
+    [path], _ = painted(PROMPT, "--image", "photo.png", "--mask", "mask.png", "--seed", 7, *QUIET)
+    stamp = read_stamp(path)
+    expected = inpaint("photo.png", "mask.png", PROMPT, seed=7, num_inference_steps=3)
+    assert (stamp.picture_id, stamp.sha256) == (expected.picture_id, expected.sha256)
+    [session] = sessions()
+    assert session.name == f"paint-{today()}"
+    assert [kept.recorded.image.resolve() for kept in session.pictures()] == [path.resolve()]
+
+
+def test_what_is_there_tells_the_task():
+    """
+    Words, a picture, a picture and its mask, a canvas, or the task that is named.
+    """
+    given = ([], ["--image", "photo.png"], ["--image", "photo.png", "--mask", "mask.png"], ["--image", "photo.png", "--canvas", "left=16,top=8"])
+    pictures = [painted(PROMPT, *options, *QUIET)[0][0] for options in (*given, [*given[2], "--task", "outpaint"])]
+    assert [read_stamp(path).edit.task for path in pictures] == ["text_to_image", "image_to_image", "inpaint", "outpaint", "outpaint"]
+    assert [size_of(path) for path in pictures] == [(128, 128), (128, 128), (128, 128), (144, 136), (128, 128)]
+
+
+def test_settings_are_named_as_calls_and_runs_name_them():
+    """
+    A name alone, a dotted one and the one that a run takes mean one setting: one picture, which is made once.
+    """
+    for name in ("guidance_scale", "denoising.guidance_scale", "hyperparameters.denoising.guidance_scale"):
+        painted(PROMPT, "-p", name, 4.5, *QUIET)
+    [session] = sessions()
+    [kept] = session.pictures()
+    assert kept.stamp.edit.settings.denoising.guidance_scale == 4.5
+
+
+def test_several_seeds_are_several_pictures():
+    """
+    Seeds are repeated, or written as ranges; with -o each further one has its seed in its name, and is there before the last line is.
+    """
+    pictures, done = painted(PROMPT, "--seed", -732, "--seed", "2-3", "-o", "star.png", *QUIET)
+    assert [path.name for path in pictures] == ["star.png", "star-s2.png", "star-s3.png"]
+    assert [read_stamp(path).edit.seed for path in pictures] == [-732, 2, 3]
+    assert len(Bench.resume().pictures) == 3
+    assert "traceback" not in done.err.lower()
+
+
+def test_again_changes_what_is_given_and_nothing_else():
+    """
+    From the last picture, also where that was made before and asked for again, the next one differs in what is given alone.
+    """
+    first, second = (painted(PROMPT, "--image", "photo.png", "--mask", "mask.png", "--seed", seed, *QUIET)[0][0] for seed in (7, 8))
+    Path("photo.png").unlink()
+    [changed], _ = painted("--again", "-p", "guidance_scale", 4)
+    before, after = read_stamp(second).edit, read_stamp(changed).edit
+    assert (after.prompt, after.seed, after.task) == (before.prompt, 8, "inpaint")
+    assert after.settings.model_copy(update={"denoising": before.settings.denoising}) == before.settings
+    assert after.settings.denoising == before.settings.denoising.model_copy(update={"guidance_scale": 4})
+    [back], _ = painted("--again", "--seed", 7, "-p", "guidance_scale", 7.5)
+    assert back.samefile(first)
+    [other], _ = painted("--again", "a red heart on grass")
+    assert (read_stamp(other).edit.seed, read_stamp(other).edit.prompt) == (7, "a red heart on grass")
+    assert len(sessions()) == 1
+
+
+WRONG = {
+    "nothing to paint": ([], 2, "what to paint?"),
+    "nothing to go on from": (["--again"], 2, "nothing was painted yet"),
+    "again with another picture": (["--again", "--image", "photo.png"], 2, "leave --image out"),
+    "a canvas of no side": ([PROMPT, "--image", "photo.png", "--canvas", "north=3"], 2, "sides are left, right, top, bottom"),
+    "a picture that is not there": ([PROMPT, "--image", "no.png"], 1, "image: got 'no.png', and there is no such file"),
+    "a mask without a picture": ([PROMPT, "--mask", "mask.png"], 1, "got a mask and no image"),
+    "a task that is none": ([PROMPT, "--task", "draw"], 1, "task: got 'draw'; allowed are inpaint"),
+    "a setting that is none": ([PROMPT, "-p", "guidance_scal", "3"], 1, "guidance_scale"),
+    "a value out of range": ([PROMPT, "-p", "strength", "3", "--image", "photo.png"], 1, "strength"),
+    "seeds of a run": ([PROMPT, "-p", "seeds", "[1, 2]"], 1, "seeds: a call makes one picture"),
+    "a seed that is none": ([PROMPT, "--seed", "x"], 1, "seed"),
+    "no name of a PNG": ([PROMPT, "-o", "star.jpg"], 1, "it must end in .png"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_painted_is_one_message(home, name):
+    """
+    Wrong usage and errors end with one message and leave nothing behind.
+    """
+    arguments, code, message = WRONG[name]
+    done = said("paint", *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err.replace("\n", " "), done.err
+    assert "Traceback" not in done.err
+    assert sorted(path.name for path in home.iterdir()) == ["mask.png", "photo.png"]
