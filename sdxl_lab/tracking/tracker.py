@@ -179,12 +179,14 @@ def _is_live(session: SessionFolder) -> bool:
 
 
 def _contact_sheet(run: RunFolder) -> bytes:
-    from sdxl_lab.images.grid import contact_sheet
+    from sdxl_lab.images.grid import captioned_sheet, contact_sheet
 
     pictures = run.pictures()
     roles = [*dict.fromkeys(role for picture in pictures for role in picture.files if role != RESULT.name), RESULT.name]
-    cells = [[_read(picture.files[role]) if role in picture.files else None for role in roles] for picture in pictures]
     rows = [f"{picture.title}: {picture.prompt}" for picture in pictures]
+    if roles == [RESULT.name]:
+        return png(captioned_sheet(captions=rows, pictures=[_read(picture.image) for picture in pictures]))
+    cells = [[_read(picture.files[role]) if role in picture.files else None for role in roles] for picture in pictures]
     return png(contact_sheet(rows=rows, columns=roles, cells=cells))
 
 

@@ -55,6 +55,12 @@ def parameters_of(path: Path) -> dict[str, Any]:
     if kept := kept_at(path):
         return parameters_of_kept(kept)
     stamp = stamp_at(path)
+    if (around := SessionFolder(path.resolve().parent.parent)).session_file.is_file():
+        raise ShowError(
+            f"{path} lies in a session that does not have all of it any more: it was deleted there, or its line in {around.lines_file.name} or a "
+            f"file in {around.inputs_folder.name} is lost; copy the whole session, or call sdxl_lab.{stamp.edit.task}(...) with the settings that "
+            "`sdxl-lab show` lists"
+        )
     if stamp.resolved.dataset.is_of_call:
         raise ShowError(
             f"{path} was made by a call, or in a session that it does not lie in any more, so no dataset has what a run could go on from; call "

@@ -38,6 +38,18 @@ def test_long_labels_are_wrapped_and_never_cover_a_picture():
     assert sheet.height > short.height
 
 
+@pytest.mark.parametrize("number", [1, 4, 5, 24])
+def test_pictures_with_captions_are_wrapped_in_rows(number):
+    """
+    Each picture is on the sheet once, whole, the rows are about as many as the columns, and no caption, however long, covers any.
+    """
+    pictures = [picture((200, 100 + index), "red") for index in range(number)]
+    sheet = grid.captioned_sheet(captions=["a prompt of many words " * 40] * number, pictures=pictures)
+    assert count(sheet, (255, 0, 0)) == sum(200 * (100 + index) for index in range(number))
+    across = {1: 1, 4: 4, 5: 4, 24: 5}[number]
+    assert across * 200 < sheet.width < across * 200 + 200
+
+
 @pytest.mark.parametrize("max_pixels", [60_000, 100_000, 250_000])
 def test_sheets_stay_below_the_limit_and_lose_nothing(max_pixels):
     """
@@ -146,6 +158,7 @@ def test_letters_grow_with_the_pictures():
     ("call", "message"),
     [
         (lambda: grid.contact_sheet(rows=[], columns=["a"], cells=[]), "needs rows and columns"),
+        (lambda: grid.captioned_sheet(captions=["a"], pictures=[]), "1 row label"),
         (lambda: grid.contact_sheet(rows=["a"], columns=["b", "c"], cells=[[None]]), "2 column labels"),
         (lambda: grid.contact_sheet(rows=["a"], columns=["b"], cells=[[None]], cell_px=0), "cell_px is 0"),
         (lambda: grid.contact_sheets(rows=["a"], columns=["b"], cells=[[picture((99, 99), "red")]], max_pixels=9), "make cell_px smaller"),

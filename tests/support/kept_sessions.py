@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from sdxl_lab.datasets import inputs
+from sdxl_lab.images.masks import dilate
 from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.session import SessionFolder
@@ -61,7 +62,7 @@ def drawn(one: Planned, side_px: int = SIDE_PX) -> Generated:
     painted = (rings[..., None] * color).astype(np.uint8)
     has_image = edit.task != "text_to_image"
     has_mask = edit.task in ("inpaint", "outpaint")
-    before, mask = (photo(side_px), disk(side_px)) if has_image else (None, None)
+    before, mask = (photo(side_px), dilate(disk(side_px), edit.settings.mask.kernel_size)) if has_image else (None, None)
     if has_mask:
         painted = np.where((np.asarray(mask) > 0)[..., None], painted, np.asarray(before))
     image = Image.fromarray(painted)

@@ -6,19 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from sdxl_lab.images.grid import lettering
 from sdxl_lab.images.grid.table import MAX_PIXELS, Cell, GridError, Table
 from sdxl_lab.wording import counted
 
-__all__ = ["MAX_PIXELS", "Axis", "Cell", "Cells", "GridError", "contact_sheet", "contact_sheets", "details_box", "labelled_grids"]
+__all__ = ["MAX_PIXELS", "Axis", "Cell", "Cells", "GridError", "captioned_sheet", "contact_sheet", "contact_sheets", "details_box", "labelled_grids"]
 
 _TEXT_PX = 14
 _GAP_PX = 8
 _ROW_LABEL_PX = 150
 _CELL_PER_TEXT = 20
 _ROW_LABEL_LETTERS = 10
+_CAPTION_LINES = 6
+_FEWEST_ACROSS = 4
 
 Cells = Sequence[Sequence[Image.Image | None]]
 
@@ -151,6 +153,36 @@ def contact_sheets(
     return tuple(table.draw(part) for part in table.split(max_pixels))
 
 
+def captioned_sheet(*, captions: Sequence[str], pictures: Sequence[Image.Image], cell_px: int = 256) -> Image.Image:
+    """Lay pictures out one after the other, each above its caption, in about as many rows as columns.
+
+    Args:
+        captions: A text for each picture; wrapped, and cut after six lines.
+        pictures: One or more.
+        cell_px: Longest side a picture is shown with; larger ones are scaled down, smaller ones are left.
+
+    Returns:
+        A new mode "RGB" picture of at most `MAX_PIXELS`.
+
+    Raises:
+        GridError: Captions and pictures don't agree, nothing is to be shown, or it doesn't fit on one sheet.
+    """
+    _check(captions, ["picture"], [[picture] for picture in pictures], cell_px)
+    cells = [_captioned(picture, caption, cell_px) for picture, caption in zip(pictures, captions, strict=True)]
+    across = min(len(cells), max(_FEWEST_ACROSS, math.isqrt(len(cells) - 1) + 1))
+    rows = [cells[start : start + across] for start in range(0, len(cells), across)]
+    wide = max(cell.width for cell in cells) + _GAP_PX
+    tall = [max(cell.height for cell in row) + _GAP_PX for row in rows]
+    size = across * wide + _GAP_PX, sum(tall) + _GAP_PX
+    if math.prod(size) > MAX_PIXELS:
+        raise GridError(f"{counted(len(cells), 'picture')} would fill {math.prod(size):,} pixels, allowed are {MAX_PIXELS:,}; make cell_px smaller")
+    sheet = Image.new("RGB", size, "white")
+    for index, row in enumerate(rows):
+        for column, cell in enumerate(row):
+            sheet.paste(cell, (_GAP_PX + column * wide, _GAP_PX + sum(tall[:index])))
+    return sheet
+
+
 def details_box(mask_image: Image.Image, *, margin_frac: float = 0.15) -> tuple[int, int, int, int]:
     """Find the part of a picture that shows what was repainted.
 
@@ -185,12 +217,28 @@ def _check(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence
         raise GridError(f"cell_px is {cell_px}; it must be 1 or more, or None for the pictures' own size")
 
 
+def _captioned(picture: Image.Image, caption: str, cell_px: int) -> Image.Image:
+    """A picture above its caption."""
+    picture = _scaled(picture, cell_px)
+    width = max(picture.width, _ROW_LABEL_PX)
+    most = lettering.height("\n".join(["Ag"] * _CAPTION_LINES), _TEXT_PX)
+    text = lettering.fit(caption, width, most, _TEXT_PX)
+    cell = Image.new("RGB", (width, picture.height + _GAP_PX // 2 + lettering.height(text, _TEXT_PX)), "white")
+    cell.paste(picture.convert("RGB"), (0, 0))
+    lettering.write(ImageDraw.Draw(cell), (0, picture.height + _GAP_PX // 2), text, _TEXT_PX)
+    return cell
+
+
 def _fitted(cell: Cell, cell_px: int | None) -> Cell:
-    if not isinstance(cell, Image.Image) or cell_px is None or max(cell.size) <= cell_px:
-        return cell
-    scale = cell_px / max(cell.size)
-    size = max(round(cell.width * scale), 1), max(round(cell.height * scale), 1)
-    return cell.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return _scaled(cell, cell_px) if isinstance(cell, Image.Image) and cell_px is not None else cell
+
+
+def _scaled(picture: Image.Image, most_px: int) -> Image.Image:
+    if max(picture.size) <= most_px:
+        return picture
+    scale = most_px / max(picture.size)
+    size = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
+    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
 def _longest(values: Sequence[str]) -> str:
