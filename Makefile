@@ -4,6 +4,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 # One thread: bits depend on the thread count, and small models gain nothing from a second one.
 export OMP_NUM_THREADS := 1
+# Whatever the environment says: commands, kernels and workers start by the dozen, and compile everything each time where nothing keeps it.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo lab check format test test-slow browser questions clean
 .DEFAULT_GOAL := demo

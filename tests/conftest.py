@@ -86,6 +86,16 @@ def write_checkpoint(
     return folder
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """
+    Files that share a kernel go to one process.
+    """
+    from tests.support.scheduling import WithItsKernel
+
+    return WithItsKernel(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_collection_finish() -> None:
     """
     Thousands of tests and all modules are no garbage; looking through them at each collection costs more than some tests.

@@ -23,13 +23,14 @@ from PIL import Image
 
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.records.stamps import read_stamp
-from sdxl_lab.runs import experiment, resolution
+from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.settings.arguments import laid_over
 from sdxl_lab.spec.parameters import takes_text
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.commands import said
 from tests.support.datasets import write_dataset
-from tests.support.run_folders import ROOT
+from tests.support.run_folders import ROOT, pixels
+from tests.support.runs import made_for
 from tests.support.words import HOSTILE
 
 UNSLASHED = HOSTILE.replace("\\", "/")
@@ -55,7 +56,7 @@ def quick(tmp_path_factory, random_pair) -> list[str]:
 
 def interrupted(arguments: Sequence[str], runs: Path, how: signal.Signals) -> tuple[int, str]:
     """Run the command until one picture is there, then send a signal; exit code and what it said."""
-    with subprocess.Popen([COMMAND, *arguments, "-p", "runs_folder", str(runs)], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([COMMAND, *arguments], stderr=subprocess.PIPE, text=True) as process:
         while not any(path.read_bytes() for path in runs.glob("*/images.jsonl")):
             assert process.poll() is None
             time.sleep(0.02)
@@ -66,10 +67,8 @@ def interrupted(arguments: Sequence[str], runs: Path, how: signal.Signals) -> tu
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, quick) -> Path:
-    """A runs folder with that run, killed in its middle and started again."""
+    """A runs folder with that run."""
     runs = tmp_path_factory.mktemp("made") / "runs {name} {} #1"
-    assert interrupted(quick, runs, signal.SIGKILL)[0] == -signal.SIGKILL
-    assert not list(runs.glob("*/executed.ipynb"))
     ended = said(*quick, "-p", "runs_folder", runs)
     assert (ended.code, ended.out.count("4 pictures in")) == (0, 1), ended.err
     [report] = runs.glob("*/report.html")
@@ -244,49 +243,74 @@ def test_a_done_run_is_seen_at_once(quick, copied):
     assert {path: path.stat().st_mtime_ns for path in copied.rglob("*")} == before
 
 
-def test_a_killed_run_goes_on(quick, made, tmp_path):
+WITHOUT_A_MODEL = """
+import sys, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from tests.support.runs import made_for
+resolved = ResolvedSpec.from_json(Path({spec!r}).read_text("utf-8"))
+run = RunFolder.of(resolved)
+with run.open(resolved):
+    for edit in run.pending():
+        run.add_picture(edit, made_for(edit))
+        if len(run.pictures()) == 1:
+            time.sleep(600)
+    run.finish()
+"""
+"""Records one picture and waits to be ended; started again, it makes the rest."""
+
+
+@pytest.fixture
+def endless(quick, tmp_path) -> tuple[list[str], Resolved]:
+    """Arguments of that run by a notebook that needs no model, and does not get beyond its first picture when it begins with it; and the run."""
+    notebook = nbformat.read(notebooks.find("inpaint_outpaint"), as_version=4)
+    [parameters] = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    arguments = ["run", str(tmp_path / "endless.ipynb"), *quick[2:], "-p", "runs_folder", str(tmp_path / "runs {name} {} #1")]
+    values = list(zip(arguments[3::3], arguments[4::3], strict=True))
+    given = laid_over(notebooks.parameters_of(notebooks.find("inpaint_outpaint")), values=values, takes_text=lambda path: takes_text(path, RunSpec))
+    resolved = resolve(RunSpec.from_parameters(**given))
+    (tmp_path / "planned.json").write_text(resolved.spec.to_json(), "utf-8")
+    code = WITHOUT_A_MODEL.format(root=str(ROOT), spec=str(tmp_path / "planned.json"))
+    notebook.cells = [parameters, nbformat.v4.new_code_cell(code)]
+    nbformat.write(notebook, tmp_path / "endless.ipynb")
+    return arguments, resolved
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow)])
+def test_a_run_that_was_ended_goes_on(endless, how, code):
     """
-    After kill -9 in the middle of a run, the same command makes the rest, and all pictures equal those of an undisturbed run.
+    Ctrl-C ends a run with one message, kill -9 without; its whole picture is kept, no notebook is, and the same command makes the rest.
     """
-    values = [*zip(quick[3::3], quick[4::3], strict=True), ("runs_folder", str(tmp_path))]
-    parameters = laid_over(
-        notebooks.parameters_of(notebooks.find("inpaint_outpaint")), values=values, takes_text=lambda path: takes_text(path, RunSpec)
-    )
-    experiment.run(resolution.resolve(RunSpec.from_parameters(**parameters)))
+    arguments, resolved = endless
+    run = resolved.folder
+    ended = interrupted(arguments, run.path.parent, how)
+    assert ended[0] == code
+    if how == signal.SIGINT:
+        assert "interrupted" in ended[1]
+        assert "pictures made so far are kept" in ended[1]
+        assert "Traceback" not in ended[1]
+    assert not run.executed_notebook.exists()
+    [kept] = [picture.image for picture in run.pictures()]
+    before = kept.stat()
+    again = said(*arguments)
+    assert (again.code, again.out.count("4 pictures in")) == (0, 1), again.err
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert [pixels(picture.image) for picture in run.pictures()] == [made_for(edit).image.tobytes() for edit in resolved.spec.edits]
+    assert len(run.pictures()) == 4
+    assert not list(run.path.glob(".executed*"))
+
+
+@pytest.mark.slow
+def test_a_killed_run_makes_the_pictures_of_an_undisturbed_one(quick, made, tmp_path):
+    """
+    After kill -9 in the middle of a run with models, the same command makes the rest, and all pictures are those of the run that nothing disturbed.
+    """
+    arguments = [*quick, "-p", "runs_folder", str(tmp_path)]
+    assert interrupted(arguments, tmp_path, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert said(*arguments).code == 0
     one, other = pixels_of(tmp_path), pixels_of(made)
     assert len(one) == 4
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in other)
-    assert not list(made.glob("*/.executed*"))
-
-
-WITHOUT_A_MODEL = f"""
-import sys, time
-sys.path.insert(0, {str(ROOT)!r})
-from sdxl_lab.runs.resolution import resolve
-from sdxl_lab.spec.run_spec import RunSpec
-from tests.support.runs import made_for
-given = dict(name=name, dataset=dataset, checkpoint=checkpoint, samples=samples, tasks=tasks, hyperparameters=hyperparameters)
-resolved = resolve(RunSpec.from_parameters(**given, tracking=tracking, runs_folder=runs_folder))
-with resolved.folder.open(resolved.spec) as run:
-    run.add_picture(resolved.spec.edits[0], made_for(resolved.spec.edits[0]))
-    time.sleep(600)
-"""
-"""Records one picture, and never ends."""
-
-
-def test_an_interrupted_run_says_that_it_can_go_on(quick, tmp_path):
-    """
-    Ctrl-C ends a run with one message and exit code 130, and leaves its whole pictures but no executed notebook.
-    """
-    notebook = nbformat.read(notebooks.find("inpaint_outpaint"), as_version=4)
-    [parameters] = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    notebook.cells = [parameters, nbformat.v4.new_code_cell(WITHOUT_A_MODEL)]
-    nbformat.write(notebook, tmp_path / "endless.ipynb")
-    code, message = interrupted(["run", str(tmp_path / "endless.ipynb"), *quick[2:]], tmp_path / "runs", signal.SIGINT)
-    assert code == 130
-    assert "interrupted" in message
-    assert "pictures made so far are kept" in message
-    assert "Traceback" not in message
-    assert pixels_of(tmp_path / "runs")
-    assert not list(tmp_path.glob("runs/*/executed.ipynb"))

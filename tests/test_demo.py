@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from PIL import Image
 
 from sdxl_lab import demo
 from sdxl_lab.images.masks import dilate, invert
-from sdxl_lab.kernels import engine, notebooks
+from sdxl_lab.kernels import notebooks
 from sdxl_lab.kernels.notebooks import NotebookError
 from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.resolution import Resolved, resolve
@@ -122,11 +122,10 @@ def one_scene(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def quick(one_scene, random_pair, tmp_path_factory) -> Iterator[tuple[Path, dict[str, Resolved]]]:
+def quick(one_scene, random_pair, tmp_path_factory) -> tuple[Path, dict[str, Resolved]]:
     """The demo's three runs of one scene, through papermill: their folder, and what they are."""
     folder = tmp_path_factory.mktemp("quick") / "demo"
-    yield folder, demo.make_runs(folder, one_scene, str(random_pair), FEW)
-    engine.close()
+    return folder, demo.make_runs(folder, one_scene, str(random_pair), FEW)
 
 
 @pytest.mark.timeout(900)

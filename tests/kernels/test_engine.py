@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
@@ -96,15 +97,22 @@ def cold() -> Iterator[None]:
     engine.close()
 
 
+def seen_first(path: Path) -> str:
+    """What a notebook on disk saw that looked before it did anything else."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.source in (LOOK, AT_TORCH)]
+    assert len(cells) == 2
+    return printed(nbformat.v4.new_notebook(cells=cells))
+
+
 def look(**options: Any) -> str:
     """What a notebook sees, less what is different in every process."""
     return printed(execute(LOOK, *([AT_TORCH] if options else []), **options))
 
 
-def mess_up(source: str, **options: Any) -> None:
+def mess_up(*sources: str, **options: Any) -> None:
     """Run a notebook that leaves something behind."""
     with suppress(PapermillExecutionError):
-        execute(source, **options)
+        execute(*sources, **options)
 
 
 def kernel(**options: Any) -> int:
@@ -115,14 +123,17 @@ def kernel(**options: Any) -> int:
 WITH_TORCH: dict[str, Any] = {"preload": ("torch",)}
 
 
-def test_a_notebook_sees_nothing_of_those_before_it(capfd):
+def test_a_notebook_sees_nothing_of_those_before_it(capfd, tmp_path):
     """
-    Whatever a notebook changes of the process, the next one in the same kernel sees what the first one saw.
+    Whatever a notebook changes of the process, the next one in the same kernel sees what the first one saw; each of these looks before it changes.
     """
     first, own = kernel(**WITH_TORCH), look(**WITH_TORCH)
+    before = "none"
     for mess, source in MESS.items():
-        mess_up(source, **WITH_TORCH)
-        assert look(**WITH_TORCH) == own, mess
+        mess_up(LOOK, AT_TORCH, source, output=str(tmp_path / "mess.ipynb"), **WITH_TORCH)
+        assert own == seen_first(tmp_path / "mess.ipynb"), before
+        before = mess
+    assert look(**WITH_TORCH) == own, before
     assert kernel(**WITH_TORCH) == first
 
 

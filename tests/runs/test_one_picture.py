@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sdxl_lab import image_to_image, inpaint, outpaint, reproduce, text_to_image
-from sdxl_lab.kernels import engine, notebooks
+from sdxl_lab.kernels import notebooks
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.runs.experiment import execute, run
@@ -77,7 +77,7 @@ def in_a_sweep(notebook: str, given: Mapping[str, Any]) -> Made:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Iterator[Made]:
+def made(tmp_path_factory) -> Made:
     """Every task's picture in every way; one warm kernel serves them all."""
     folder = tmp_path_factory.mktemp("made")
     found: Made = {}
@@ -91,8 +91,7 @@ def made(tmp_path_factory) -> Iterator[Made]:
             found |= recorded("run", run(resolve(RunSpec.from_parameters(**given["run"]))))
             found |= recorded("papermill", execute(notebooks.find(notebook), given["papermill"], warm=True).folder.pictures())
             found |= in_a_sweep(notebook, given["sweep"])
-    yield found
-    engine.close()
+    return found
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,6 @@ from tests.support.run_folders import complete
 complete(resolved.spec)
 """
 FINISH = "finish(resolved)"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_kernel() -> Iterator[None]:
-    """Ends the kernel that all of these tests share."""
-    yield
-    from sdxl_lab.kernels import engine
-
-    engine.close()
 
 
 @pytest.fixture(scope="module")

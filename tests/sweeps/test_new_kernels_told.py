@@ -1,4 +1,4 @@
-"""A warm kernel that was replaced: who is told, how often, and what of."""
+"""A warm kernel that was replaced: who is told, how often, and what of; and what a kernel that dies costs a sweep."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import nbformat
 import pytest
 
 from sdxl_lab.kernels import engine, notebooks
+from sdxl_lab.runs import experiment
 from sdxl_lab.settings.arguments import written
 from sdxl_lab.sweeps.attempts import Attempts
 from sdxl_lab.sweeps.board import Board
 from sdxl_lab.sweeps.plan import Plan
-from sdxl_lab.sweeps.sweep import Inline, sweep
-from tests.support.quick_sweeps import SEED
+from sdxl_lab.sweeps.sweep import MOST_ATTEMPTS, Inline, Summary, sweep
+from tests.support.quick_sweeps import MAKE_WITHOUT_A_MODEL, SEED, tries
 from tests.support.quick_sweeps import dataset as dataset
 from tests.support.quick_sweeps import notebook as notebook
 from tests.support.quick_sweeps import planned as planned
@@ -144,6 +145,40 @@ def test_a_sweep_keeps_the_reasons_and_shows_each_once(planned, notebook, capfd)
     board = Board(made, names[0])
     assert board.notes(board.statuses()) == (f"sdxl-lab: {REASON.format(name='notebook.ipynb')}",)
     assert capfd.readouterr().err == ""
+
+
+DYING = """
+import os, pathlib
+mark = pathlib.Path({folder!r}, f"seed-{{hyperparameters['seed']}}")
+first = not mark.exists()
+mark.touch()
+if hyperparameters["seed"] == {always} or (hyperparameters["seed"] == 1 and first): os._exit(9)
+if hyperparameters["seed"] == 2 and first: raise MemoryError
+"""
+
+
+def test_a_kernel_that_dies_costs_an_attempt_and_not_the_point(planned, notebook, tmp_path, monkeypatch):
+    """
+    A point whose kernel dies is tried again in a new one, in which those after it go on.
+    """
+    monkeypatch.setattr(experiment, "PRELOAD", ())  # kernels that start sooner
+    dying = DYING.format(folder=str(tmp_path), always=None)
+    made = planned(notebook(before=dying, make=MAKE_WITHOUT_A_MODEL), grid={SEED: [1, 4]})
+    assert sweep(made, Inline()) == Summary(before=0, made=2, failed=())
+    assert tries(made) == [["broken", "done"], ["done"]]
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_machine_that_stays_is_given_up(planned, notebook, tmp_path):
+    """
+    A memory that is full once costs an attempt; a kernel that always dies, three of them and the point.
+    """
+    made = planned(notebook(before=DYING.format(folder=str(tmp_path), always=3)), grid={SEED: [2, 3, 4]})
+    ended = sweep(made, Inline())
+    assert tries(made) == [["broken", "done"], ["broken"] * MOST_ATTEMPTS, ["done"]]
+    [failure] = ended.failed
+    assert failure.label == "seed=3"
+    assert f"tried {MOST_ATTEMPTS} times" in failure.message
 
 
 def written_file(path: Path, made: Plan, seeds: list[int]) -> Path:

@@ -16,18 +16,16 @@ from PIL import Image
 from rich.console import Console
 
 from sdxl_lab.kernels import notebooks
-from sdxl_lab.runs import experiment
 from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.attempts import Attempts
 from sdxl_lab.sweeps.board import Board, status_of
-from sdxl_lab.sweeps.sweep import MOST_ATTEMPTS, Inline, Summary, SweepError, run_group, sweep
-from tests.support.quick_sweeps import FRAC, MAKE_WITHOUT_A_MODEL, SEED, tries
+from sdxl_lab.sweeps.sweep import Inline, Summary, SweepError, run_group, sweep
+from tests.support.quick_sweeps import FRAC, SEED, tries
 from tests.support.quick_sweeps import dataset as dataset
 from tests.support.quick_sweeps import notebook as notebook
 from tests.support.quick_sweeps import planned as planned
-from tests.support.quick_sweeps import warm_kernel as warm_kernel
 
 
 def setup_module() -> None:
@@ -218,37 +216,3 @@ def test_the_board_tells_from_the_disk(planned, notebook):
     assert "seed=2" in shown
     assert "because [/b] of [red]" in shown
     assert "seed=4" not in shown
-
-
-DYING = """
-import os, pathlib
-mark = pathlib.Path({folder!r}, f"seed-{{hyperparameters['seed']}}")
-first = not mark.exists()
-mark.touch()
-if hyperparameters["seed"] == {always} or (hyperparameters["seed"] == 1 and first): os._exit(9)
-if hyperparameters["seed"] == 2 and first: raise MemoryError
-"""
-
-
-def test_a_kernel_that_dies_costs_an_attempt_and_not_the_point(planned, notebook, tmp_path, monkeypatch):
-    """
-    A point whose kernel dies is tried again in a new one, in which those after it go on.
-    """
-    monkeypatch.setattr(experiment, "PRELOAD", ())  # kernels that start sooner than those of the tests above
-    dying = DYING.format(folder=str(tmp_path), always=None)
-    made = planned(notebook(before=dying, make=MAKE_WITHOUT_A_MODEL), grid={SEED: [1, 4]})
-    assert sweep(made, Inline()) == Summary(before=0, made=2, failed=())
-    assert tries(made) == [["broken", "done"], ["done"]]
-
-
-@pytest.mark.slow
-def test_a_fault_of_the_machine_that_stays_is_given_up(planned, notebook, tmp_path):
-    """
-    A memory that is full once costs an attempt; a kernel that always dies, three of them and the point.
-    """
-    made = planned(notebook(before=DYING.format(folder=str(tmp_path), always=3)), grid={SEED: [2, 3, 4]})
-    ended = sweep(made, Inline())
-    assert tries(made) == [["broken", "done"], ["broken"] * MOST_ATTEMPTS, ["done"]]
-    [failure] = ended.failed
-    assert failure.label == "seed=3"
-    assert f"tried {MOST_ATTEMPTS} times" in failure.message
