@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import pytest
 
 from sdxl_lab import Bench
 from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.tracking import sender
+from tests.support.comet_runs import only, told
+from tests.support.comet_server import Backend, serving
 from tests.support.run_folders import environment
 
 MOMENTS = {
@@ -100,3 +104,31 @@ def test_a_killed_session_has_every_finished_picture_once(tmp_path, monkeypatch,
     assert not list(bench.session.path.rglob(".unfinished-*"))
     bench.star(2)
     assert [one.is_starred for one in Bench.resume().pictures] == [False, True, False]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("script", [BY_BENCH, BY_COMMAND], ids=["bench", "paint"])
+def test_comet_holds_all_of_a_killed_session(tmp_path, monkeypatch, script, moment):
+    """
+    Followed by Comet until it was killed, then resumed and pushed, a session's experiment is the one of a copy that Comet never saw before.
+    """
+    with serving(Backend()) as backend:
+        for name, value in backend.environment().items():
+            monkeypatch.setenv(name, value)
+        ended(script.replace('tracking="off"', 'tracking="auto"').replace('"tracking", "off"', '"tracking", "auto"'), tmp_path, MOMENTS[moment])
+        monkeypatch.chdir(tmp_path)
+        found = [session for session in sessions(tmp_path) if session.pictures()]
+        bench = Bench.resume() if found else Bench()
+        for seed in (1, 2, 3):
+            bench.make("a blue star on grass", seed=seed, num_inference_steps=4)
+        bench.finish()
+        sender.push(bench.session)
+        experiment = only(backend)
+        below = tmp_path / "copied" / "runs" / "sessions" / bench.session.path.name
+        shutil.copytree(bench.session.path, below, ignore=shutil.ignore_patterns("comet"))
+        sender.push(SessionFolder(below))
+        [copy] = [one for one in backend.experiments.values() if one is not experiment]
+        assert len(experiment.images) == len({(image.name, image.step) for image in experiment.images})
+        assert told(experiment) == told(copy)
