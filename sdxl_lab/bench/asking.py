@@ -57,7 +57,7 @@ def plan(
         sample=on_bench.name if on_bench.written else None,
         tracking=session.tracking,
     )
-    dataset, unused = on_bench.dataset_for(spec, name, folder)
+    dataset, unused = on_bench.dataset_for(spec, name, folder, session.sample_named)
     return planned(spec, dataset, unused=unused)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,14 @@ class Opened:
         of_sample = self.tasks.get(task, TaskMetadata())
         return {name: self.words.get(name, getattr(of_sample, name)) for name in WORDS}
 
-    def dataset_for(self, spec: RunSpec, task: str, folder: Path) -> tuple[Dataset, list[str]]:
+    def dataset_for(self, spec: RunSpec, task: str, folder: Path, name_of: Callable[[str, str], str]) -> tuple[Dataset, list[str]]:
         """What a picture is made from.
 
         Args:
             spec: What is asked for.
             task: Its name.
             folder: Where files of what code gave are written, each once.
+            name_of: Of the name of a picture that code gave, and the sha256 of its file: what its sample is called.
 
         Returns:
             A dataset that has the sample, and what is to be said of what has no use.
@@ -98,7 +99,8 @@ class Opened:
         if key not in self._known or inputs.lacking(self._known[key][0].inputs or {}, folder):
             pictures, mask_check, unused = taken(spec, task, {"image": self.image, "mask": self.mask_image})
             digests = inputs.keep(inputs.encoded(pictures), folder)
-            found = inputs.dataset_of(digests, folder, mask_check, sample=self.name if pictures else inputs.SAMPLE)
+            sample = name_of(self.name, digests["image"]) if pictures else inputs.SAMPLE
+            found = inputs.dataset_of(digests, folder, mask_check, sample=sample)
             self._known[key] = replace(found, samples=tuple(replace(sample, tasks=self.tasks) for sample in found.samples)), unused
         return self._known[key]
 

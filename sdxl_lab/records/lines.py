@@ -16,12 +16,13 @@ OF_PART = ("checkpoint", "dtype", "threads", "device")
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """What is held of a line once it was read."""
+    """What is held of a line once it was read; `image` is the sha256 of the file that a single call would have been given, if there was one."""
 
     raw: bytes
     picture: Picture
     run_id: str
     part: int
+    image: str | None
 
     @classmethod
     def of(cls, raw: bytes, folder: Path, parts: list[dict[str, Any]]) -> Self | None:
@@ -30,10 +31,11 @@ class Line:
         try:
             values = json.loads(raw)
             part, run_id = int(values["part"]), str(values["resolved"]["run_id"])
-        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+            image = (values["resolved"]["dataset"].get("inputs") or {}).get("image")
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
             return None
         has_part = 1 <= part <= len(parts) and parts[part - 1].keys() >= {*OF_PART, *MADE_WITH}
-        return cls(raw=raw, picture=picture, run_id=run_id, part=part) if picture and picture.picture_id and has_part else None
+        return cls(raw=raw, picture=picture, run_id=run_id, part=part, image=image) if picture and picture.picture_id and has_part else None
 
 
 def part_of(line: bytes) -> dict[str, Any]:

@@ -176,6 +176,19 @@ class SessionFolder:
                 mark(self.marks_file, found.picture_id, asked_after=len(whole_lines(self.lines_file)))
         return found
 
+    def sample_named(self, name: str, image: str) -> str:
+        """What a picture that was given is called among the samples of the session: one name for one picture.
+
+        Args:
+            name: As it would be called by itself.
+            image: The sha256 of its file.
+
+        Returns:
+            The name, with the first digits of the sha256 if another picture has it.
+        """
+        others = {line.image for line in self._lines().values() if line.picture.sample == name and line.image}
+        return name if others <= {image} else f"{name}-{image[:6]}"
+
     def checkpoint_of(self, picture: KeptPicture) -> str:
         """What made a picture, as parameters here have it."""
         identity = picture.resolved.checkpoint

@@ -242,6 +242,19 @@ def test_another_checkpoint_or_compute_begins_a_part(bench, random_pair):
     assert resumed.again(2, seed=9).stamp.resolved.checkpoint.digest == parts[1]["checkpoint"]["digest"]
 
 
+def test_pictures_of_one_sample_were_made_from_one_picture(bench, sample):
+    """
+    What has the same name and is another picture is another sample, which nothing is compared with by mistake; the same picture is the same sample.
+    """
+    for image in (Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue"), Image.new("RGB", (64, 64), "red")):
+        bench.open(image)
+        bench.make(PROMPT, seed=len(bench.pictures), width=128, height=128, **QUICK)
+    first, second, third = (one.kept.recorded.sample for one in bench.pictures)
+    assert first == third == "picture"
+    assert second.startswith("picture-")
+    assert all(reproduce(one.path).is_identical for one in bench.pictures)
+
+
 def test_a_session_begins_with_its_first_picture(bench, home):
     """
     A bench that makes nothing leaves nothing behind.

@@ -17,6 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from sdxl_lab.kernels import engine
 from sdxl_lab.kernels.process import Kernel
+from tests.support.edits import crossed
 from tests.support.warm_notebooks import execute, printed
 
 LOOK = """
@@ -144,7 +145,7 @@ def costs_a_kernel(source: str, **options: Any) -> bool:
     return look(**options) == own and kernel(**options) != before
 
 
-@pytest.mark.parametrize("stain", [pytest.param(stain, marks=[pytest.mark.slow] * (stain == "a patched library")) for stain in STAINS_OF_TORCH])
+@pytest.mark.parametrize("stain", crossed(STAINS_OF_TORCH, quick=lambda stain: stain not in ("a patched library", "a mode of torch")))
 def test_what_cannot_be_undone_of_torch_costs_a_kernel(stain):
     """
     When something of a notebook lives on in torch, the next notebook runs in a new kernel.
@@ -152,7 +153,7 @@ def test_what_cannot_be_undone_of_torch_costs_a_kernel(stain):
     assert costs_a_kernel(STAINS_OF_TORCH[stain], **WITH_TORCH)
 
 
-@pytest.mark.parametrize("stain", STAINS)
+@pytest.mark.parametrize("stain", crossed(STAINS, quick=lambda stain: stain not in ("a thread", "a task")))  # in the sweeps' tests, with the reason
 def test_what_cannot_be_undone_costs_a_kernel(stain):
     """
     When something of a notebook lives on in the process, or its GPU may be in disorder, the next notebook runs in a new kernel.

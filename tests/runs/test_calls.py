@@ -33,6 +33,7 @@ from sdxl_lab.spec.resolved_spec import DatasetIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.viewing.onward import parameters_of
 from sdxl_lab.viewing.show import print_path
+from tests.support.edits import crossed
 from tests.support.lone_pictures import rewritten
 from tests.support.profiles import profile
 
@@ -116,7 +117,7 @@ def variants() -> dict[str, tuple[Image.Image, str, dict[str, Any]]]:
     }
 
 
-@pytest.mark.parametrize("name", variants())
+@pytest.mark.parametrize("name", crossed(variants(), quick=lambda name: name in ("alpha", "jpeg", "palette")))
 def test_alpha_profile_and_rotation_mean_what_they_mean_to_a_run(home, sample, name):
     """
     A file with alpha, a profile, EXIF's rotation or another mode makes the same picture by call and by run, and is made again from what was kept.

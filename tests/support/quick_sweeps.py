@@ -9,6 +9,9 @@ from typing import Any
 import nbformat
 import pytest
 
+from sdxl_lab.files.disk import write_whole
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.attempts import Attempts
 from sdxl_lab.sweeps.plan import Plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
@@ -27,13 +30,16 @@ from sdxl_lab.spec.run_spec import RunSpec
 resolved = resolve(RunSpec.from_parameters({", ".join(f"{name}={name}" for name in PARAMETERS)}))
 """
 MAKE = "run(resolved)"
-MAKE_WITHOUT_A_MODEL = f"""
-import sys
-sys.path.insert(0, {str(ROOT)!r})
-from tests.support.run_folders import complete
-complete(resolved.spec)
-"""
 FINISH = "finish(resolved)"
+COMPLETE = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(ROOT)!r})
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from tests.support.run_folders import complete
+complete(ResolvedSpec.from_json(Path({{specs!r}}, f"{{{{hyperparameters['seed']}}}}.json").read_text("utf-8")))
+"""
+"""What makes a run without a model from its spec, in a file that its seed names: resolving it there would load torch."""
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +50,14 @@ def dataset(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def notebook(tmp_path) -> Callable[..., Path]:
-    """Writes a notebook that makes its run, with code of one's own before or after the pictures; `isolated` gets it a kernel of its own."""
+    """Writes a notebook that makes its run, with code of one's own before or after the pictures; `isolated` gets it a kernel of its own.
 
-    def write(*, before: str = "", after: str = "", make: str = MAKE, isolated: bool = False) -> Path:
-        cells = [nbformat.v4.new_code_cell(source) for source in (ASSIGNED, before, RESOLVE + make, after, FINISH) if source]
+    One that is given a folder of `write_specs` makes those runs alone, without a model.
+    """
+
+    def write(*, before: str = "", after: str = "", make: str = MAKE, isolated: bool = False, specs: Path | None = None) -> Path:
+        made = [COMPLETE.format(specs=str(specs))] if specs else [RESOLVE + make, after, FINISH]
+        cells = [nbformat.v4.new_code_cell(source) for source in (ASSIGNED, before, *made) if source]
         cells[0].metadata["tags"] = ["parameters"]
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"isolated": isolated}), tmp_path / "notebook.ipynb")
         return tmp_path / "notebook.ipynb"
@@ -66,6 +76,13 @@ def planned(dataset, random_pair, tmp_path) -> Callable[..., Plan]:
         return plan(SweepFile.from_dict({"name": "test", "notebook": str(notebook), "parameters": parameters} | content))
 
     return make
+
+
+def write_specs(folder: Path, made: Plan) -> None:
+    """Write the spec of each run of a plan over seeds, for a notebook that makes them without a model."""
+    for item in made.runs:
+        resolved = resolve(RunSpec.from_parameters(**item.parameters))
+        write_whole(folder / f"{item.parameters['hyperparameters']['seed']}.json", resolved.spec.to_json().encode())
 
 
 def tries(made: Plan) -> list[list[str | None]]:

@@ -15,7 +15,7 @@ from sdxl_lab.settings.arguments import written
 from sdxl_lab.sweeps.plan import Plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from tests.support.commands import said
-from tests.support.quick_sweeps import MAKE_WITHOUT_A_MODEL, SEED, tries
+from tests.support.quick_sweeps import SEED, tries, write_specs
 from tests.support.quick_sweeps import dataset as dataset
 from tests.support.quick_sweeps import notebook as notebook
 from tests.support.quick_sweeps import planned as planned
@@ -73,7 +73,8 @@ def test_the_command_says_what_failed_and_leaves_with_1(planned, notebook, tmp_p
     `sdxl-lab sweep` makes what can be made, lists what failed with its notebook, and leaves with 1; `sdxl-lab plan` says what is left.
     """
     bad = "if hyperparameters['seed'] == 2: raise ValueError('two is bad')"
-    made = planned(notebook(before=bad, make=MAKE_WITHOUT_A_MODEL, isolated=True))
+    made = planned(notebook(before=bad, isolated=True, specs=tmp_path), grid={SEED: [1, 2]})
+    write_specs(tmp_path, made)
     file = written_file(tmp_path / "sweep.yaml", made, grid={SEED: [1, 2]})
     swept = said("sweep", file)
     assert (swept.code, swept.out.splitlines()[0]) == (1, f"1 of 2 runs are done: {tmp_path / 'runs'}")
