@@ -21,7 +21,7 @@ from tests.support.comet_runs import only, told, until, workers_of
 from tests.support.comet_server import Backend, Experiment, serving
 from tests.support.commands import said
 from tests.support.runs import resolved_run
-from tests.support.sessions import begun, kept
+from tests.support.sessions import begun_in, kept
 
 pytestmark = pytest.mark.timeout(600)
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
@@ -40,7 +40,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
 @pytest.fixture
 def session(tmp_path: Path) -> SessionFolder:
     """A session of four pictures that Comet knows nothing of."""
-    session = begun(tmp_path)
+    session = begun_in(tmp_path)
     kept(session, "a red star", seed=3)
     kept(session, "a red star", seed=3, guidance_scale=3.0)
     kept(session, "a ring", "inpaint", kernel_size=9)
@@ -135,7 +135,7 @@ def test_a_session_is_followed_while_it_grows(backend, tmp_path):
     """
     Pictures and stars are in Comet while the session goes on, after kill -9 of the sender too; it grows later under the same key, never crashed.
     """
-    session = begun(tmp_path)
+    session = begun_in(tmp_path)
     notices: list[str] = []
     kept(session, "a red star")
     live.follow(session, notices.append)
@@ -170,7 +170,7 @@ def test_a_session_and_a_run_are_followed_beside_each_other(backend, session, tm
     with RunFolder.of(resolved).open(resolved) as run:
         live.follow(run)
         tracker.follow_session(session)
-        other = begun(tmp_path, "other")
+        other = begun_in(tmp_path, "other")
         kept(other, "a red star")
         tracker.follow_session(other)
         followed = {kind: one.is_of(record) for (kind, one), record in zip(live._following.items(), (run, other), strict=True)}
@@ -187,7 +187,7 @@ def test_without_an_account_nothing_is_sent(tmp_path, monkeypatch, session):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COMET_API_KEY", "k" * 25)
-    insisting, silent, empty = begun(tmp_path, "insisting", "online"), begun(tmp_path, "silent", "off"), begun(tmp_path, "empty")
+    insisting, silent, empty = begun_in(tmp_path, "insisting", "online"), begun_in(tmp_path, "silent", "off"), begun_in(tmp_path, "empty")
     kept(insisting, "a red star")
     kept(silent, "a red star")
     monkeypatch.delenv("COMET_API_KEY")

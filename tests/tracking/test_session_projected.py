@@ -19,7 +19,7 @@ from sdxl_lab.tracking.experiment import Projection
 from sdxl_lab.tracking.projection import project
 from tests.support.run_folders import complete
 from tests.support.runs import resolved_run
-from tests.support.sessions import begun, kept
+from tests.support.sessions import begun_in, kept
 
 
 def four(session: SessionFolder) -> SessionFolder:
@@ -34,7 +34,7 @@ def four(session: SessionFolder) -> SessionFolder:
 @pytest.fixture(scope="module")
 def unsaid(tmp_path_factory: pytest.TempPathFactory) -> SessionFolder:
     """A session of which nobody said anything."""
-    return four(begun(tmp_path_factory.mktemp("unsaid")))
+    return four(begun_in(tmp_path_factory.mktemp("unsaid")))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.viewing.report import write_report
-from tests.support import kept_sessions, report_runs
+from tests.support import report_runs, sessions
 from tests.support.browser import CHROMIUM, Page, chromium
 
 pytestmark = [
@@ -36,10 +36,10 @@ def browser() -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def session(tmp_path_factory) -> SessionFolder:
     """Twelve tries: of words alone the last, the third starred and with a note."""
-    session = kept_sessions.begun(tmp_path_factory.mktemp("runs"))
+    session = sessions.begun(tmp_path_factory.mktemp("runs"))
     for number in range(1, 13):
         changed = {"guidance_scale": 3.0} if number in (5, 6) else {"task": "text_to_image"} if number == 12 else {}
-        kept = kept_sessions.add(session, seed=number, **changed)
+        kept = sessions.add(session, seed=number, **changed)
         if number == 3:
             session.star(kept, starred=True)
             session.note(kept, NOTE)

@@ -22,7 +22,7 @@ from sdxl_lab.viewing.compare import CompareError, compare, print_comparison, pr
 from sdxl_lab.viewing.onward import ShowError, parameters_of
 from sdxl_lab.viewing.report import write_report
 from sdxl_lab.viewing.show import print_path
-from tests.support import kept_sessions, report_runs
+from tests.support import report_runs, sessions
 
 NOTE = "the tip is cut </script><b>"
 
@@ -30,7 +30,7 @@ NOTE = "the tip is cut </script><b>"
 @pytest.fixture(scope="module")
 def session(tmp_path_factory) -> SessionFolder:
     """Eight tries of three tasks: the second and the sixth starred, a note on the second, the fourth deleted."""
-    session = kept_sessions.begun(tmp_path_factory.mktemp("runs") / "sessions")
+    session = sessions.begun(tmp_path_factory.mktemp("runs") / "sessions")
     tries: list[dict[str, Any]] = [
         {"seed": 1},
         {"seed": 2},
@@ -42,7 +42,7 @@ def session(tmp_path_factory) -> SessionFolder:
         {"task": "image_to_image", "prompt": "a lamp", "strength": 0.6, "sample": "café"},
     ]
     for index, asked in enumerate(tries):
-        kept_sessions.add(session, metrics={"seam_delta_e": float(index)} if "task" not in asked else {}, **asked)
+        sessions.add(session, metrics={"seam_delta_e": float(index)} if "task" not in asked else {}, **asked)
     second, fourth, sixth = (session.pictures()[index] for index in (1, 3, 5))
     session.star(second, starred=True)
     session.note(second, NOTE)
@@ -122,7 +122,7 @@ def test_the_parameters_of_a_picture_plan_it(session, kept, number):
     given = dataset.sample(picture.recorded.sample)
     assert ("input" in picture.recorded.files) == (given.image() is not None)
     if (image := given.image()) is not None:
-        assert digest_of_pixels(image) == digest_of_pixels(kept_sessions.photo())
+        assert digest_of_pixels(image) == digest_of_pixels(sessions.photo())
 
 
 def test_what_cannot_be_gone_on_from_says_what_can(session, kept, tmp_path):
