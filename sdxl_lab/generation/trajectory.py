@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from sdxl_lab.errors import LabError
+from sdxl_lab.generation.single_precision import mended
 from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.wording import counted
@@ -36,7 +37,7 @@ def build_scheduler(name: str, config: Mapping[str, Any]) -> Any:
     import diffusers  # five seconds of processor, for what can often be counted without
 
     asked = SCHEDULERS[name]
-    return getattr(diffusers, asked.class_name).from_config(config, **asked.overrides)
+    return mended(getattr(diffusers, asked.class_name)).from_config(config, **asked.overrides)
 
 
 @dataclass(frozen=True, kw_only=True)

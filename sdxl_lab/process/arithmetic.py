@@ -24,5 +24,9 @@ def switches() -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
 
 
 def arithmetic() -> Hashable:
-    """How all switches stand, for use in the keys of caches. torch must be imported."""
-    return tuple(str(get()) for get, _ in switches())
+    """How the switches stand, for use in the keys of caches. torch must be imported.
+
+    The default dtype is none of them: no picture depends on it, and while one is made another thread may set it, as loading a model does.
+    """
+    default_dtype = sys.modules["torch"].get_default_dtype
+    return tuple(str(get()) for get, _ in switches() if get is not default_dtype)

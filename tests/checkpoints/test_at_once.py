@@ -71,6 +71,19 @@ def test_who_asks_at_once_gets_the_same_and_it_is_loaded_once(random_pair, parts
     assert set(map(id, refiners)) == {id(loaded[0].refiner)}
 
 
+def test_what_is_loaded_at_once_has_each_its_own_dtype(random_pair, monkeypatch):
+    """
+    To load in half precision, transformers sets the default dtype of the whole process; who loads in another meanwhile gets none of it.
+    """
+    monkeypatch.setattr(loading, "_loaded", type(loading._loaded)())
+    names = ("float32", "float16", "bfloat16", "float32")
+    loaded = at_once(*[lambda name=name: loading.load(str(random_pair), Compute(device="cpu", dtype=name, threads=1)) for name in names])
+    for name, checkpoint in zip(names, loaded, strict=True):
+        encoders = (checkpoint.base.text_encoder, checkpoint.base.text_encoder_2, checkpoint.refiner.text_encoder_2)
+        assert {weight.dtype for encoder in encoders for weight in encoder.parameters()} == {getattr(torch, name)}
+    assert torch.get_default_dtype() == torch.float32
+
+
 def test_each_thread_has_the_thread_count_it_asked_for(random_pair):
     """
     Loading sets torch's count where it is called, and nowhere else.

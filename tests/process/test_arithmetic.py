@@ -18,7 +18,6 @@ def setup_module() -> None:
 
 
 CHANGES = {
-    "default dtype": lambda: torch.set_default_dtype(torch.float64),
     "deterministic algorithms": lambda: torch.use_deterministic_algorithms(True),
     "precision of products": lambda: torch.set_float32_matmul_precision("medium"),
     "autocast": lambda: torch.set_autocast_enabled("cpu", True),
@@ -39,3 +38,16 @@ def test_each_switch_changes_the_key_and_can_be_put_back(change):
         CHANGES[change]()
         assert arithmetic() != before
     assert arithmetic() == before
+
+
+def test_the_default_dtype_is_put_back_and_changes_no_key():
+    """
+    It is a switch to put back, but what is kept under one default dtype is good under another.
+    """
+    before = arithmetic()
+    with ExitStack() as stack:
+        for get, put in switches():
+            stack.callback(put, get())
+        torch.set_default_dtype(torch.float64)
+        assert arithmetic() == before
+    assert torch.get_default_dtype() == torch.float32

@@ -12,6 +12,7 @@ from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from sdxl_lab.generation.finite import require_finite
+from sdxl_lab.generation.single_precision import SinglePrecision
 from sdxl_lab.generation.steps import predictions
 from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache
 
@@ -151,6 +152,13 @@ class Stage:
         remaining = timesteps[self._start.steps :]
         self._finished = len(remaining) == 0
         return remaining, max(len(remaining), 1)
+
+    def get_guidance_scale_embedding(self, w: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The pipeline's own, for UNets that are told their guidance, of a guidance that no default dtype has rounded."""
+        pipeline: Any = super()
+        with SinglePrecision():
+            told = torch.tensor(pipeline.guidance_scale - 1).repeat(len(w))
+            return pipeline.get_guidance_scale_embedding(told, *args, **kwargs)
 
     def encode_prompt(self, prompt: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """The pipeline's own, each text once."""

@@ -30,5 +30,5 @@ class ImageToImageStage(Stage, StableDiffusionXLImg2ImgPipeline):
         config = self.vae.config
         if config.latents_mean is None or config.latents_std is None:
             return config.scaling_factor * latents
-        mean, std = (torch.tensor(values).view(1, -1, 1, 1).to(latents) for values in (config.latents_mean, config.latents_std))
+        mean, std = (torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1).to(latents) for values in (config.latents_mean, config.latents_std))
         return (latents - mean) * config.scaling_factor / std
