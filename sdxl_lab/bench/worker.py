@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from threading import Condition, Event, Thread, current_thread
+from threading import Condition, Event, Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Literal
 
 from sdxl_lab import progress
@@ -50,7 +50,7 @@ class Making:
         self.step: Step | None = None
         self.doing: progress.Doing | None = None
         self._on_step = on_step
-        self._is_cancelled, self._ended = False, Event()
+        self._is_cancelled, self._ended, self._lock = False, Event(), Lock()
         self._picture: BenchPicture | None = None
         self._error: BaseException | None = None
         self._first: tuple[int, float] | None = None
@@ -80,7 +80,10 @@ class Making:
 
     def cancel(self) -> None:
         """Stop it: at once while it waits, else when the step ends that is being computed. Of one that has ended nothing changes."""
-        self._is_cancelled = True
+        with self._lock:
+            self._is_cancelled = True
+            if self.state == "queued":
+                self.end("cancelled")
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it has ended.
@@ -114,6 +117,13 @@ class Making:
     def __repr__(self) -> str:
         at = f", step {self.step.done} of {self.step.total}" if self.step and self.state == "making" else ""
         return f"<Making {self.planned.edit.prompt[:60]!r}, seed {self.planned.edit.seed}: {self.state}{at}>"
+
+    def begin(self) -> bool:
+        """Begin to make it; False if it was cancelled while it waited."""
+        with self._lock:
+            if not self._is_cancelled:
+                self.state = "making"
+            return not self._is_cancelled
 
     def stepped(self, step: Step) -> None:
         """Take a step in; raises `CancelledError` if no other is wanted."""
@@ -193,43 +203,49 @@ class Worker:
     def _work(self) -> None:
         with _quick_switches():
             while making := self._next():
-                self._current = making
-                try:
-                    self._run(making)
-                finally:
-                    self._current = None
+                self._run(making)
+                self._current = None
                 del making  # it holds latents
 
     def _next(self) -> Making | None:
         with self._changed:
             if not (self._waiting or self._is_closing):
                 self._changed.wait(IDLE_S)
-            if self._waiting:
-                return self._waiting.popleft()
-            self._thread = None
-            return None
+            self._current = self._waiting.popleft() if self._waiting else None
+            if self._current is None:
+                self._thread = None
+            return self._current
 
     def _run(self, making: Making) -> None:
         from sdxl_lab.generation.steps import CancelledError
 
+        if not making.begin():
+            return
         try:
-            making.require_wanted()
-            making.state = "making"
             with progress.heard_here(making._hear):
                 picture = self._make(making)
         except CancelledError:
             making.end("cancelled")
         except BaseException as error:  # noqa: BLE001 - whoever waits for it is told
-            making.end("failed", error=error.with_traceback(error.__traceback__))
+            making.end("failed", error=error)
         else:
             making.end("done", picture=picture)
 
 
+_hurrying: list[float] = []
+"""What the interval was before the first of the threads that are at work now, and what the others found; two benches may overlap in any order."""
+_hurry = Lock()
+
+
 @contextmanager
 def _quick_switches() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(SWITCH_S, before))
+    with _hurry:
+        _hurrying.append(sys.getswitchinterval() if not _hurrying else _hurrying[0])
+        sys.setswitchinterval(min(SWITCH_S, _hurrying[0]))
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        with _hurry:
+            before = _hurrying.pop()
+            if not _hurrying:
+                sys.setswitchinterval(before)

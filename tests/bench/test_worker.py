@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -99,6 +100,7 @@ def test_the_latest_takes_the_place_of_those_before_it(bench):
     held.until_next()
     second = bench.start(PROMPT, seed=2, num_inference_steps=3)
     last = bench.start(PROMPT, seed=3, num_inference_steps=3, latest=True)
+    assert second.wait(0)
     held.go_on(99)
     assert last.result(60).seed == 3
     assert (first.state, second.state) == ("cancelled", "cancelled")
@@ -271,6 +273,23 @@ def test_the_thread_ends_when_there_is_nothing_to_do(bench):
         time.sleep(0.05)
     assert threads() == 0
     assert bench.make(PROMPT, seed=1, num_inference_steps=3).number == 2
+
+
+def test_threads_hurry_only_while_they_work(home):
+    """
+    However the work of two benches overlaps, Python switches threads as often as before once both have ended.
+    """
+    before = sys.getswitchinterval()
+    first, second = Bench(tracking="off"), Bench(tracking="off")
+    held = Held()
+    making = first.start(PROMPT, num_inference_steps=3, on_step=lambda _: None), second.start(PROMPT, seed=1, num_inference_steps=3, on_step=held)
+    making[0].wait(60)
+    first.close()
+    assert sys.getswitchinterval() < before
+    held.go_on(99)
+    making[1].result(60)
+    second.close()
+    assert sys.getswitchinterval() == before
 
 
 def test_the_thread_ends_with_the_notebook(bench):
