@@ -44,8 +44,16 @@ DECOYS = (
 """What SDXL's repositories hold besides the half-precision pipeline: other precisions, frameworks and autoencoders."""
 
 
+@pytest.fixture(scope="module", params=["here", pytest.param("apart", marks=pytest.mark.slow)])
+def place(request) -> str:
+    """
+    Which process asks the hub while it is up: this one, or one that knows the hub by its environment and has imported nothing yet.
+    """
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory):
+def hub(tmp_path_factory, place):
     """
     A hub with the three repositories as they are laid out: fp16 variants alone, and files that nobody should fetch.
     """
@@ -79,11 +87,17 @@ def somewhere(tmp_path_factory, scene, hub):
 
 
 @pytest.fixture(scope="module")
-def online(hub, somewhere):
+def online(hub, somewhere, place):
     """
-    What a process of its own gets while the hub is up.
+    What a process gets while the hub is up.
     """
     names = ["sdxl", "sdxl-inpaint", f"{BASE}@{hub.commit(BASE)}", "single.safetensors", "nobody/nothing", f"{BASE}@v9"]
+    if place == "here":
+        from tests.support.named_checkpoints import loaded
+
+        with serving(hub), asked(hub.url, somewhere / "hub"), pytest.MonkeyPatch.context() as patch:
+            patch.chdir(somewhere)
+            return loaded(names)
     hidden = {name: value for name, value in environment().items() if not name.startswith("HF_")}
     command = [sys.executable, "-c", "from tests.support.named_checkpoints import main; main()", json.dumps(names)]
     with serving(hub):

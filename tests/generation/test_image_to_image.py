@@ -34,7 +34,8 @@ def edit_of(*, refiner: Refiner | None = None, size: SizeAsAsked | None = None, 
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "strength"), crossed(CHANGES, [0.8, 0.5, 1.0], quick=lambda scheduler, strength: strength == 0.8 or scheduler == "euler_a")
+    ("scheduler", "strength"),
+    crossed(CHANGES, [0.8, 0.5, 1.0], quick=lambda scheduler, strength: scheduler == "euler_a" or (scheduler in KINDS and strength == 0.8)),
 )
 def test_base_alone_equals_the_plain_pipeline(random_pair, scene, scheduler, strength):
     """
@@ -48,7 +49,7 @@ def test_base_alone_equals_the_plain_pipeline(random_pair, scene, scheduler, str
 
 @pytest.mark.filterwarnings("ignore:.* no effect")  # under euler, stock makes the picture of consistent
 @pytest.mark.parametrize("handover", ["stock", "sdedit"])
-@pytest.mark.parametrize("scheduler", crossed(CHANGES, quick=lambda scheduler: scheduler in KINDS))
+@pytest.mark.parametrize("scheduler", crossed(CHANGES, quick=lambda scheduler: scheduler in ("euler_a", "heun")))
 def test_a_refiner_in_diffusers_ways_equals_two_plain_calls(random_pair, scene, scheduler, handover):
     """
     Stock hands over at a fraction of the noise, sdedit a finished picture to be noised again: what two calls make, latents passed on as they come.
@@ -62,7 +63,7 @@ def test_a_refiner_in_diffusers_ways_equals_two_plain_calls(random_pair, scene, 
     assert same(expected, generate(edit_of(**asked), scene[0], None, cpu(random_pair)).image)
 
 
-@pytest.mark.parametrize("scheduler", crossed(CHANGES, quick=lambda scheduler: scheduler in (*KINDS, "ddim", "lcm")))
+@pytest.mark.parametrize("scheduler", crossed(CHANGES, quick=lambda scheduler: scheduler in ("euler_a", "dpmpp_2m", "heun")))
 def test_consistent_hand_over_to_the_same_unet_is_no_hand_over(twin_pair, scene, scheduler):
     """
     Split in two with the same UNet, a run ends bit for bit where the unsplit one does.
@@ -75,10 +76,10 @@ def test_consistent_hand_over_to_the_same_unet_is_no_hand_over(twin_pair, scene,
 
 def test_one_trajectory_serves_every_hand_over(random_pair, scene):
     """
-    No refiner and five fractions cost the base's steps once and the tails, the second time nothing; the pictures are those made alone.
+    No refiner and three fractions cost the base's steps once and the tails, the second time nothing; the pictures are those made alone.
     """
     pair, cache = cpu(random_pair), TrajectoryCache()
-    edits = [edit_of(num_inference_steps=10, strength=1.0, high_noise_frac=frac) for frac in (0.7, None, 0.5, 0.9, 0.6, 0.8)]
+    edits = [edit_of(num_inference_steps=10, strength=1.0, high_noise_frac=frac) for frac in (0.7, None, 0.5, 0.9)]
     alone = [generate(edit, scene[0], None, pair) for edit in edits]
     with calls(pair.base.unet, pair.refiner.unet) as counted:
         together = [generate(edit, scene[0], None, pair, trajectories=cache) for edit in edits]

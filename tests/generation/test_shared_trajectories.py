@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.settings.sections import Mask, Refiner
-from tests.support.edits import calls, cpu, make_edit, same
+from tests.support.edits import calls, cpu, crossed, make_edit, same
 
 
 def setup_module() -> None:
@@ -43,7 +43,9 @@ def test_a_trajectory_serves_every_hand_over(random_pair, scene):
     assert len({picture.raw.tobytes() for picture in together}) == len(fractions)
 
 
-@pytest.mark.parametrize("scheduler", ["dpmpp_2m_sde", "heun", "unipc", "euler_a"])
+@pytest.mark.parametrize(
+    "scheduler", crossed(["dpmpp_2m_sde", "heun", "unipc", "euler_a"], quick=lambda scheduler: scheduler in ("dpmpp_2m_sde", "heun"))
+)
 def test_a_trajectory_grows_in_any_order(random_pair, scene, scheduler):
     """
     A base run that stopped early is continued, not repeated, when a later stop is asked for, and its pictures stay the same.
@@ -122,10 +124,10 @@ short = partial(make_edit, num_inference_steps=3)
     [
         short(seed=7),
         short(negative_prompt=None),
-        short(negative_prompt=""),
+        pytest.param(short(negative_prompt=""), marks=pytest.mark.slow),
         short(guidance_scale=4.0),
         short(strength=0.8),
-        short(strength=1.0),
+        pytest.param(short(strength=1.0), marks=pytest.mark.slow),
         short(scheduler="ddim"),
         make_edit(num_inference_steps=4),
         short(mask=Mask(latent_mask="cover")),

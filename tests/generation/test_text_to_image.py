@@ -38,7 +38,8 @@ def edit_of(*, size: tuple[int, int] = (64, 64), negative_prompt: str | None = N
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "size"), crossed(CHANGES, [(64, 64), (96, 64)], quick=lambda scheduler, size: size == (64, 64) or scheduler == "euler")
+    ("scheduler", "size"),
+    crossed(CHANGES, [(64, 64), (96, 64)], quick=lambda scheduler, size: scheduler == "euler" or (scheduler in KINDS and size == (64, 64))),
 )
 def test_base_alone_equals_the_plain_pipeline(random_pair, scheduler, size):
     """
@@ -60,7 +61,10 @@ SIZES_ASKED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("name", "guidance_scale", "negative_prompt"),
     crossed(
-        SIZES_ASKED, [1.0, 4.0], [None, "", "snow"], quick=lambda name, guidance_scale, negative_prompt: name == "negative" or negative_prompt == ""
+        SIZES_ASKED,
+        [1.0, 4.0],
+        [None, "", "snow"],
+        quick=lambda name, guidance_scale, negative_prompt: negative_prompt == "" if guidance_scale > 1 else name == "negative",
     ),
 )
 def test_words_guidance_and_sizes_are_the_pipelines_own(random_pair, guidance_scale, negative_prompt, name):
@@ -76,7 +80,7 @@ def test_words_guidance_and_sizes_are_the_pipelines_own(random_pair, guidance_sc
 
 @pytest.mark.filterwarnings("ignore:.* no effect")  # under euler, stock makes the picture of consistent
 @pytest.mark.parametrize("handover", ["stock", "sdedit"])
-@pytest.mark.parametrize("scheduler", crossed(CHANGES, quick=lambda scheduler: scheduler in KINDS))
+@pytest.mark.parametrize("scheduler", crossed(CHANGES, quick=lambda scheduler: scheduler in ("euler_a", "heun")))
 def test_a_refiner_in_diffusers_ways_equals_two_plain_calls(random_pair, scheduler, handover):
     """
     Stock hands over at a fraction of the noise, sdedit a finished picture to be noised again: what two calls of diffusers make.
@@ -90,7 +94,7 @@ def test_a_refiner_in_diffusers_ways_equals_two_plain_calls(random_pair, schedul
     assert same(expected, generate(edit_of(**asked), None, None, cpu(random_pair)).image)
 
 
-@pytest.mark.parametrize("scheduler", crossed(CHANGES, quick=lambda scheduler: scheduler in (*KINDS, "ddim", "lcm")))
+@pytest.mark.parametrize("scheduler", crossed(CHANGES, quick=lambda scheduler: scheduler in ("euler_a", "dpmpp_2m", "heun")))
 def test_consistent_hand_over_to_the_same_unet_is_no_hand_over(twin_pair, scheduler):
     """
     Split in two with the same UNet, a run ends bit for bit where the unsplit one does.
@@ -102,7 +106,7 @@ def test_consistent_hand_over_to_the_same_unet_is_no_hand_over(twin_pair, schedu
 
 
 @pytest.mark.filterwarnings("ignore:denoising.handover has no effect")
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", crossed(SCHEDULERS, quick=lambda scheduler: scheduler in KINDS))
 def test_the_ways_to_hand_over_are_one_where_a_step_forgets(random_pair, scheduler):
     """
     Stock makes the picture that consistent does with the samplers that keep nothing from step to step and draw nothing, and with no other.
@@ -114,13 +118,13 @@ def test_the_ways_to_hand_over_are_one_where_a_step_forgets(random_pair, schedul
     assert same(consistent, stock) == SCHEDULERS[scheduler].forgets
 
 
-@pytest.mark.parametrize("scheduler", crossed(KINDS, quick=lambda scheduler: scheduler in ("euler", "heun")))
+@pytest.mark.parametrize("scheduler", crossed(KINDS, quick=lambda scheduler: scheduler == "heun"))
 def test_one_trajectory_serves_every_hand_over(random_pair, scheduler):
     """
-    No refiner and five fractions cost the base's evaluations once and the tails, the second time nothing; the pictures are those made alone.
+    No refiner and three fractions cost the base's evaluations once and the tails, the second time nothing; the pictures are those made alone.
     """
     pair, cache = cpu(random_pair), TrajectoryCache()
-    edits = [edit_of(num_inference_steps=10, scheduler=scheduler, high_noise_frac=frac) for frac in (0.7, None, 0.5, 0.9, 0.6, 0.8)]
+    edits = [edit_of(num_inference_steps=10, scheduler=scheduler, high_noise_frac=frac) for frac in (0.7, None, 0.5, 0.9)]
     alone = [generate(edit, None, None, pair) for edit in edits]
     with calls(pair.base.unet, pair.refiner.unet) as counted:
         together = [generate(edit, None, None, pair, trajectories=cache) for edit in edits]
