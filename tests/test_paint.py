@@ -102,6 +102,13 @@ def test_again_changes_what_is_given_and_nothing_else():
     assert back.samefile(first)
     [other], _ = painted("--again", "a red heart on grass")
     assert (read_stamp(other).edit.seed, read_stamp(other).edit.prompt) == (7, "a red heart on grass")
+    mask = Image.new("L", (128, 128))
+    mask.paste(255, (8, 8, 60, 60))
+    mask.save("other.png")
+    [masked], _ = painted("--again", "--mask", "other.png")
+    photo = fetch("pocket-scenes").sample("red-circle").image_path
+    expected = inpaint(photo, mask, "a red heart on grass", seed=7, num_inference_steps=3)
+    assert read_stamp(masked).picture_id == expected.picture_id
     assert len(sessions()) == 1
 
 
@@ -111,7 +118,7 @@ WRONG = {
     "again with another picture": (["--again", "--image", "photo.png"], 2, "leave --image out"),
     "a canvas of no side": ([PROMPT, "--image", "photo.png", "--canvas", "north=3"], 2, "sides are left, right, top, bottom"),
     "a picture that is not there": ([PROMPT, "--image", "no.png"], 1, "image: got 'no.png', and there is no such file"),
-    "a mask without a picture": ([PROMPT, "--mask", "mask.png"], 1, "got a mask and no image"),
+    "a mask without a picture": ([PROMPT, "--mask", "mask.png"], 1, "got a mask and no picture"),
     "a task that is none": ([PROMPT, "--task", "draw"], 1, "task: got 'draw'; allowed are inpaint"),
     "a setting that is none": ([PROMPT, "-p", "guidance_scal", "3"], 1, "guidance_scale"),
     "a value out of range": ([PROMPT, "-p", "strength", "3", "--image", "photo.png"], 1, "strength"),

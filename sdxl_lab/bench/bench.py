@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sdxl_lab import comet, progress
 from sdxl_lab.bench import onward
 from sdxl_lab.bench.asking import plan
-from sdxl_lab.bench.opened import Opened, of_picture, opened
+from sdxl_lab.bench.opened import Opened, of_picture, opened, with_mask
 from sdxl_lab.bench.pictures import BenchPicture
 from sdxl_lab.bench.sessions import session_of, sessions_folder, today
 from sdxl_lab.bench.worker import BenchError, Making, Worker
@@ -128,13 +128,13 @@ class Bench:
             image: A PIL image, a numpy array of shape (height, width[, 3 or 4]), a path, a dataset's sample, with its mask and prompts, or a
                 picture that the lab made, also by the path of its PNG: then what that was made from lies on the bench, and the next picture has
                 its words and settings but for what is given. To work on its pixels, open its `image`. None for words alone.
-            mask_image: Likewise, of the same size; white or True is the object.
+            mask_image: Likewise, of the same size; white or True is the object. Given alone, it is another mask for the picture that is there.
 
         Raises:
             CallError: The image or the mask cannot be used.
             ReproduceError: What an earlier picture was made from is not here.
         """
-        self._opened = opened(image, mask_image)
+        self._opened = with_mask(self._opened, mask_image) if image is None and mask_image is not None else opened(image, mask_image)
 
     # --- making --------------------------------------------------------------------------------------------------------------------------------
 

@@ -125,19 +125,14 @@ def opened(image: Any, mask_image: Any = None) -> Opened:
         CallError: The image or the mask cannot be used.
         ReproduceError: What an earlier picture was made from is not here.
     """
-    mask = None if mask_image is None else _read(mask_image, "mask_image")
     earlier = _earlier(image)
     if earlier is not None:
         found = _of_stamp(*earlier)
-        return found if mask is None else _with_mask(found, mask)
-    if isinstance(image, Sample):
+    elif isinstance(image, Sample):
         found = _of_sample(image)
-        return found if mask is None else replace(found, mask_image=mask, _known={})
-    if image is None:
-        if mask is not None:
-            raise CallError("mask_image: got a mask and no image; give the picture it is the mask of")
-        return Opened()
-    return Opened(name=_name_of(image), image=_read(image, "image"), mask_image=mask)
+    else:
+        found = Opened() if image is None else Opened(name=_name_of(image), image=_read(image, "image"))
+    return found if mask_image is None else with_mask(found, mask_image)
 
 
 def of_picture(kept: KeptPicture, local: Mapping[str, Mapping[str, str]]) -> Opened:
@@ -191,12 +186,22 @@ def _of_sample(sample: Sample) -> Opened:
     )
 
 
-def _with_mask(found: Opened, mask: Any) -> Opened:
-    """The same picture with another mask, which makes it what code gave."""
-    sample = found.dataset.sample(found.name) if found.dataset else None
-    if sample is None or sample.image_path is None:
-        raise CallError(f"mask_image: {found.name} has no picture that it could be the mask of; leave it out, or open a picture")
-    return replace(found, image=_read(sample.image_path, "image"), mask_image=mask, dataset=None, written=None, _known={})
+def with_mask(found: Opened, mask_image: Any) -> Opened:
+    """The same picture with another mask, which makes it what code gave.
+
+    Args:
+        found: What lies on the bench.
+        mask_image: As `inpaint` takes it.
+
+    Raises:
+        CallError: There is no picture that it could be the mask of, or it cannot be used.
+    """
+    mask, image = _read(mask_image, "mask_image"), found.image
+    if found.dataset and (path := found.dataset.sample(found.name).image_path):
+        image = _read(path, "image")
+    if image is None:
+        raise CallError("mask_image: got a mask and no picture that it could be the mask of; open that first, or give both")
+    return replace(found, image=image, mask_image=mask, dataset=None, written=None, _known={})
 
 
 def _written(dataset: Dataset) -> str:

@@ -68,10 +68,8 @@ def paint(
     with following() as follow:
         progress.tell("starting PyTorch")
         bench = _bench(given, again=again)
-        if not again:
+        if mask is not None or not again:
             bench.open(image, mask)
-        elif mask is not None:
-            bench.open(bench.pictures[-1], mask)
         try:
             with follow("paint", len(seeds), lambda: len(pictures), lambda: makings[-1].under_way if makings else None):
                 for each in seeds:

@@ -173,7 +173,11 @@ def test_an_earlier_picture_takes_another_mask(bench, sample):
     mask = Image.new("L", sample.size)
     mask.paste(255, (8, 8, 60, 60))
     bench.open(earlier, mask)
-    assert names(bench.make()) == names(sdxl_lab.inpaint(sample.image_path, mask, PROMPT, seed=7, **QUICK))
+    expected = names(sdxl_lab.inpaint(sample.image_path, mask, PROMPT, seed=7, **QUICK))
+    assert names(bench.make()) == expected
+    bench.open(sample)
+    bench.open(mask_image=mask)
+    assert names(bench.make(PROMPT, seed=7, **QUICK)) == expected
 
 
 def test_what_is_opened_stays_what_it_was(bench, sample):
@@ -321,7 +325,7 @@ def test_what_a_bench_cannot_do_is_one_error(bench, sample):
         bench.make()
     with pytest.raises(SpecError, match="task: got 'paint'; allowed are inpaint, outpaint"):
         bench.make(PROMPT, task="paint")
-    with pytest.raises(CallError, match="mask_image: got a mask and no image"):
+    with pytest.raises(CallError, match="mask_image: got a mask and no picture"):
         bench.open(None, sample.mask_path)
     with pytest.raises(CallError, match=r"image: got 'nowhere\.png'"):
         bench.open("nowhere.png")
