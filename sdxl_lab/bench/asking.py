@@ -42,7 +42,7 @@ def plan(
         LabError: It cannot be made.
     """
     name = task or on_bench.task_for(settings)
-    if name not in TASKS:
+    if not isinstance(name, str) or name not in TASKS:
         raise SpecError([f"task: got {name!r}; allowed are {', '.join(TASKS)}"])
     wanted = on_bench.words_for(name) | {key: value for key, value in words.items() if value is not None}
     if wanted["prompt"] is None:

@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any, Self
 from sdxl_lab import comet, progress
 from sdxl_lab.bench import onward
 from sdxl_lab.bench.asking import plan
+from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.bench.opened import Opened, of_picture, opened, with_mask
-from sdxl_lab.bench.pictures import BenchPicture
+from sdxl_lab.bench.pictures import BenchPicture, looked_at, meant, required
 from sdxl_lab.bench.sessions import session_of, sessions_folder, today
-from sdxl_lab.bench.worker import BenchError, Making, Worker
+from sdxl_lab.bench.worker import Making, Worker
 from sdxl_lab.datasets import inputs
 from sdxl_lab.errors import LabError
 from sdxl_lab.process.endings import ends_with_the_notebook
 from sdxl_lab.progress import signs
 from sdxl_lab.records import machine
-from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.runs.experiment import measured
-from sdxl_lab.runs.made_picture import Described
 from sdxl_lab.runs.single import Planned, made
 from sdxl_lab.spec.cautions import CautionWarning
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
@@ -95,8 +94,8 @@ class Bench:
         folder = session if isinstance(session, SessionFolder) else session_of(session)
         bench = cls.on(folder)
         if last := folder.latest():
-            bench.checkpoint = folder.checkpoint_of(last)
             try:
+                bench.checkpoint = folder.checkpoint_of(last)
                 bench._opened = of_picture(last, folder.local)
             except LabError as error:
                 warnings.warn(f"the bench is empty, open something: {error}", CautionWarning, stacklevel=2)
@@ -121,20 +120,22 @@ class Bench:
 
     # --- what lies on it -----------------------------------------------------------------------------------------------------------------------
 
-    def open(self, image: Any = None, mask_image: Any = None) -> None:
+    def open(self, image: Any = None, mask_image: Any = None, *, as_pixels: bool = False) -> None:
         """Put something on the bench, in place of what was there.
 
         Args:
             image: A PIL image, a numpy array of shape (height, width[, 3 or 4]), a path, a dataset's sample, with its mask and prompts, or a
                 picture that the lab made, also by the path of its PNG: then what that was made from lies on the bench, and the next picture has
-                its words and settings but for what is given. To work on its pixels, open its `image`. None for words alone.
+                its words and settings but for what is given. None for words alone.
             mask_image: Likewise, of the same size; white or True is the object. Given alone, it is another mask for the picture that is there.
+            as_pixels: Whether a picture that the lab made is taken for a picture like any other, to work on what it shows.
 
         Raises:
             CallError: The image or the mask cannot be used.
             ReproduceError: What an earlier picture was made from is not here.
         """
-        self._opened = with_mask(self._opened, mask_image) if image is None and mask_image is not None else opened(image, mask_image)
+        is_mask_alone = image is None and mask_image is not None
+        self._opened = with_mask(self._opened, mask_image) if is_mask_alone else opened(image, mask_image, as_pixels=as_pixels)
 
     # --- making --------------------------------------------------------------------------------------------------------------------------------
 
@@ -194,16 +195,18 @@ class Bench:
         return self._started(ready, latest=latest, on_step=on_step)
 
     def again(self, picture: Any = None, **changes: Any) -> BenchPicture:
-        """Make an earlier picture again with something changed: from what it was made from and with its checkpoint, as was asked for it.
+        """Make an earlier picture again with something changed: from what it was made from, and but for the changes as was asked for it.
 
         Args:
-            picture: As for `star`, or as for `open`; the last one if left out.
+            picture: As for `star`, which keeps its checkpoint, or one made elsewhere, as for `open`; the one that was asked for last if left out.
             **changes: As for `make`.
         """
-        kept = self._meant(picture)
-        if kept:
+        if picture is None or isinstance(picture, int) or meant(self.session, picture) is not None:
+            kept = required(self.session, picture)
             changes.setdefault("checkpoint", self.session.checkpoint_of(kept))
-        earlier = of_picture(kept, self.session.local) if kept else opened(picture)
+            earlier = of_picture(kept, self.session.local)
+        else:
+            earlier = opened(picture)
         words = {name: changes.pop(name, None) for name in ("prompt", "negative_prompt", "seed")}
         with signs.shown() as sign:
             return self._awaited(self._started(self._plan(earlier, changes.pop("task", None), words, changes)), sign)
@@ -241,7 +244,7 @@ class Bench:
         Raises:
             BenchError: There is no such picture.
         """
-        self.session.star(self._required(picture).kept, starred=starred)
+        self.session.star(required(self.session, picture), starred=starred)
         tracker.follow_session(self.session)
 
     def note(self, picture: Any, text: str) -> None:
@@ -252,9 +255,12 @@ class Bench:
             text: The empty one takes the note away.
 
         Raises:
+            BenchError: There is no such picture, or it is no text.
             RecordError: It looks like an API key.
         """
-        self.session.note(self._required(picture).kept, text)
+        if not isinstance(text, str):
+            raise BenchError(f"note: got a {type(text).__name__}; allowed is a text, the empty one takes the note away")
+        self.session.note(required(self.session, picture), text)
         tracker.follow_session(self.session)
 
     def delete(self, picture: Any) -> None:
@@ -263,7 +269,7 @@ class Bench:
         Args:
             picture: As for `star`.
         """
-        self.session.delete(self._required(picture).kept)
+        self.session.delete(required(self.session, picture))
         tracker.follow_session(self.session)
 
     # --- going on ------------------------------------------------------------------------------------------------------------------------------
@@ -277,7 +283,7 @@ class Bench:
         Returns:
             What `RunSpec.from_parameters` takes. What the bench was given becomes a dataset in the session's folder.
         """
-        return onward.parameters(self._required(picture).kept)
+        return onward.parameters(required(self.session, picture))
 
     def sweep_around(self, picture: Any, axes: Mapping[str, Iterable[Any] | str], path: Path | str | None = None) -> Path:
         """Write a sweep file around a picture.
@@ -293,7 +299,7 @@ class Bench:
         Raises:
             SweepFileError: An axis is no setting, or a value is not allowed.
         """
-        return onward.sweep_around(self._required(picture).kept, self.session, axes, path)
+        return onward.sweep_around(required(self.session, picture), self.session, axes, path)
 
     def compare(self, *, starred: bool = False, **options: Any) -> Comparison:
         """Compare the pictures, each as a run of one, as `compare` does.
@@ -304,7 +310,7 @@ class Bench:
         """
         from sdxl_lab.viewing.compare import compare
 
-        return compare([kept.as_run for kept in self._looked_at(starred=starred)], **options)
+        return compare([kept.as_run for kept in looked_at(self.session, starred=starred)], **options)
 
     def report(self, path: Path | str | None = None, *, starred: bool = False) -> Path:
         """Write the report of the pictures: one HTML page.
@@ -315,7 +321,7 @@ class Bench:
         """
         from sdxl_lab.viewing.report import write_report
 
-        runs = [kept.as_run for kept in self._looked_at(starred=starred)]
+        runs = [kept.as_run for kept in looked_at(self.session, starred=starred)]
         own = self.session.starred_file if starred else self.session.report_file
         return write_report(runs, Path(path) if path else own)
 
@@ -341,6 +347,7 @@ class Bench:
         return making
 
     def _awaited(self, making: Making, sign: signs.Sign) -> BenchPicture:
+        self._worker.require_another_thread()
         sign.pictures(1, made=0)
         sign.picture(f"{making.planned.edit.task}, seed {making.planned.edit.seed}")
         try:
@@ -379,28 +386,3 @@ class Bench:
         from sdxl_lab.generation.trajectory import TrajectoryCache
 
         return TrajectoryCache(max_bytes=CACHE_BYTES)
-
-    def _looked_at(self, *, starred: bool) -> list[KeptPicture]:
-        pictures = [kept for kept in self.session.pictures() if kept.is_starred or not starred]
-        if not pictures:
-            raise BenchError("no picture is starred; star one, or look at all" if starred else "there is no picture yet; make one first")
-        return pictures
-
-    def _meant(self, picture: Any) -> KeptPicture | None:
-        """The picture of the session that is meant; None if it is none of them."""
-        if picture is None:
-            return self.session.latest()
-        kept = self.session.pictures()
-        if isinstance(picture, int) and not isinstance(picture, bool):
-            return next((one for one in kept if one.number == picture), None)
-        wanted = picture.picture_id if isinstance(picture, Described) else picture
-        found = [one for one in kept if isinstance(wanted, str) and len(wanted) >= 6 and one.picture_id.startswith(wanted)]
-        return found[0] if len(found) == 1 else None
-
-    def _required(self, picture: Any) -> BenchPicture:
-        kept = self._meant(picture)
-        if kept is None:
-            count = len(self.session.pictures())
-            has = f"the session has {counted(count, 'picture')}" if count else "the session has no picture yet"
-            raise BenchError(f"got the picture {picture!r}, and {has}; give one of bench.pictures, its number, or six digits of its picture_id")
-        return BenchPicture(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sdxl_lab.settings.arguments import written
 from sdxl_lab.spec.homes import home_of
 from sdxl_lab.spec.parameters import plain
 from sdxl_lab.spec.run_spec import RunSpec
-from sdxl_lab.sweeps.sweep_file import SweepFile
+from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
 from sdxl_lab.viewing.onward import parameters_of_kept
 
 
@@ -49,16 +50,24 @@ def sweep_around(kept: KeptPicture, session: SessionFolder, axes: Mapping[str, I
     Raises:
         SweepFileError: An axis is no setting, or a value is not allowed.
     """
-    base = parameters(kept)
-    name = f"around-{base.pop('name')}"
-    task = kept.resolved.edits[0].task
+    if not isinstance(axes, Mapping) or not all(isinstance(values, Iterable) for values in axes.values()):
+        raise SweepFileError([f"axes: got {axes!r}; allowed are settings with their values, such as {{'guidance_scale': [3, 5]}}"])
+    base, task = parameters(kept), kept.resolved.edits[0].task
+    stem = f"around-{base.pop('name')}"
     grid = {_path(axis): plain(values if isinstance(values, str) else list(values)) for axis, values in axes.items()}
-    notebook = {"notebook": task} if task in notebooks.built_in() else {}
-    content = {"name": name, **notebook, "parameters": dict(base), "grid": grid}
-    SweepFile.from_dict(content, "the sweep around the picture")
-    file = Path(path) if path else session.path / "sweeps" / f"{name}.yaml"
-    write_whole(file, written(content).encode())
+    rest = ({"notebook": task} if task in notebooks.built_in() else {}) | {"parameters": dict(base), "grid": grid}
+    folder = session.path / "sweeps"
+    tried = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
+    name = next(name for name in tried if path or _is_free(folder / f"{name}.yaml", {"name": name, **rest}))
+    SweepFile.from_dict({"name": name, **rest}, "the sweep around the picture")
+    file = Path(path) if path else folder / f"{name}.yaml"
+    write_whole(file, written({"name": name, **rest}).encode())
     return file
+
+
+def _is_free(file: Path, content: dict[str, Any]) -> bool:
+    """Whether a file is not there, or holds that very sweep: another one around the same picture keeps its name."""
+    return not file.is_file() or file.read_bytes() == written(content).encode()
 
 
 def _path(axis: str) -> str:

@@ -16,6 +16,7 @@ from sdxl_lab.checkpoints.moved_defaults import recorded, version_of
 from sdxl_lab.datasets import inputs
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.samples import Sample, TaskMetadata
+from sdxl_lab.errors import LabError
 from sdxl_lab.images import given as given_pictures
 from sdxl_lab.images.pictures import PictureError
 from sdxl_lab.records.kept import KeptPicture
@@ -24,6 +25,7 @@ from sdxl_lab.records.stamps import Stamp, StampError, read_stamp
 from sdxl_lab.runs import made_from
 from sdxl_lab.runs.made_picture import Described
 from sdxl_lab.runs.single import CallError, taken
+from sdxl_lab.settings.credentials import looks_secret
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.spec.run_spec import RunSpec
 
@@ -113,19 +115,22 @@ class Opened:
         return f"{self.name}{size}, {'with' if self.mask_image is not None else 'without'} a mask"
 
 
-def opened(image: Any, mask_image: Any = None) -> Opened:
+def opened(image: Any, mask_image: Any = None, *, as_pixels: bool = False) -> Opened:
     """Take what somebody wants to work on.
 
     Args:
         image: A PIL image, a numpy array, a path, a dataset's sample, or a picture that the lab made, also by the path of its PNG: of that, what it
             was made from and what was asked for it. None for words alone.
         mask_image: As `inpaint` takes it; of a sample or an earlier picture, in place of its own.
+        as_pixels: Whether an earlier picture is taken for a picture like any other.
 
     Raises:
         CallError: The image or the mask cannot be used.
         ReproduceError: What an earlier picture was made from is not here.
     """
-    earlier = _earlier(image)
+    if as_pixels and isinstance(image, Described):
+        image = image.image
+    earlier = None if as_pixels else _earlier(image)
     if earlier is not None:
         found = _of_stamp(*earlier)
     elif isinstance(image, Sample):
@@ -152,11 +157,11 @@ def _earlier(image: Any) -> tuple[Stamp, Path] | None:
     if isinstance(image, Described):
         return image.stamp, Path("the picture")
     path = image.image if isinstance(image, Picture) else image
-    if not isinstance(path, str | os.PathLike) or not (path := Path(path).expanduser()).is_file():
-        return None
     try:
+        if not isinstance(path, str | os.PathLike) or not (path := Path(path).expanduser()).is_file():
+            return None
         return read_stamp(path), path
-    except StampError:
+    except (StampError, OSError, ValueError, RuntimeError):  # it may be any text
         return None
 
 
@@ -165,15 +170,25 @@ def _of_stamp(stamp: Stamp, path: Path, written: str | None = None) -> Opened:
     old = recorded(resolved.spec, resolved.edits, version_of(stamp.versions.get("sdxl_lab")), resolved.checkpoint)
     asked = merge(old, resolved.spec.given(edit.task))
     is_of_words = resolved.dataset.is_of_call and resolved.dataset.inputs is None
-    dataset = None if is_of_words else made_from.dataset_of(stamp, path, written)
+    dataset = None if is_of_words else _dataset_of(stamp, path, written)
     return Opened(
         name=edit.sample,
         dataset=dataset,
-        written=None if dataset is None or dataset.inputs is not None else written or _written(dataset),
+        written=None if dataset is None or dataset.inputs is not None else _written(dataset),
         task=edit.task,
         words={"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed},
         settings={key: value for key, value in asked.items() if key not in (*WORDS, "seeds")},
     )
+
+
+def _dataset_of(stamp: Stamp, path: Path, written: str | None) -> Dataset:
+    """What a picture was made from: where it was, or wherever it is now."""
+    try:
+        return made_from.dataset_of(stamp, path, written)
+    except LabError:
+        if written is None:
+            raise
+        return made_from.dataset_of(stamp, path)
 
 
 def _of_sample(sample: Sample) -> Opened:
@@ -222,4 +237,5 @@ def _read(given: Any, argument: str) -> Any:
 def _name_of(image: Any) -> str:
     """What a sample is called whose picture is a file; without a name it is called as in single calls."""
     stem = Path(image).stem if isinstance(image, str | os.PathLike) else ""
-    return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:60] or inputs.SAMPLE
+    name = re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:60]
+    return inputs.SAMPLE if not name or looks_secret(stem) else name

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.records.kept import KeptPicture
+from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.runs.made_picture import Described
+from sdxl_lab.wording import counted
 
 
 class BenchPicture(Described):
@@ -34,6 +38,11 @@ class BenchPicture(Described):
         """The picture, mode "RGB"."""
         with Image.open(self.path) as image:
             return image.convert("RGB")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.kept.recorded.width, self.kept.recorded.height
 
     @property
     def path(self) -> Path:
@@ -79,3 +88,55 @@ class BenchPicture(Described):
         star = ", starred" if self.is_starred else ""
         note = f", note {self.note[:40]!r}" if self.note else ""
         return f"{super().__repr__()[:-1]}, number {self.number}{star}{note}>"
+
+
+def meant(session: SessionFolder, picture: Any) -> KeptPicture | None:
+    """Find the picture of a session that is meant.
+
+    Args:
+        session: The session.
+        picture: One of its pictures, its number, or the first six digits or more of its `picture_id`; None for the one that was asked for last.
+
+    Returns:
+        None if it is none of them.
+    """
+    if picture is None:
+        return session.latest()
+    kept = session.pictures()
+    if isinstance(picture, int) and not isinstance(picture, bool):
+        return next((one for one in kept if one.number == picture), None)
+    wanted = picture.picture_id if isinstance(picture, Described) else picture
+    found = [one for one in kept if isinstance(wanted, str) and len(wanted) >= 6 and one.picture_id.startswith(wanted)]
+    return found[0] if len(found) == 1 else None
+
+
+def required(session: SessionFolder, picture: Any) -> KeptPicture:
+    """The picture of a session that is meant.
+
+    Args:
+        session: As for `meant`.
+        picture: Likewise.
+
+    Raises:
+        BenchError: It is none of them.
+    """
+    if kept := meant(session, picture):
+        return kept
+    has = f"the session has {counted(session.count, 'picture')}" if session.count else "the session has no picture yet"
+    raise BenchError(f"got the picture {picture!r}, and {has}; give one of bench.pictures, its number, or six digits of its picture_id")
+
+
+def looked_at(session: SessionFolder, *, starred: bool) -> list[KeptPicture]:
+    """The pictures of a session to be looked at.
+
+    Args:
+        session: The session.
+        starred: Whether the starred ones alone.
+
+    Raises:
+        BenchError: There is none.
+    """
+    pictures = [kept for kept in session.pictures() if kept.is_sound and (kept.is_starred or not starred)]
+    if not pictures:
+        raise BenchError("no picture is starred; star one, or look at all" if starred else "there is no picture yet; make one first")
+    return pictures

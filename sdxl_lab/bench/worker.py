@@ -12,8 +12,8 @@ from threading import Condition, Event, Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Literal
 
 from sdxl_lab import progress
+from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.bench.pictures import BenchPicture
-from sdxl_lab.errors import LabError
 from sdxl_lab.runs.single import Planned
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ SWITCH_S = 0.0005
 """How soon a cell of pure Python lets the thread go on while a picture is made: by Python's own 5 ms, each small call of torch waits that long."""
 
 State = Literal["queued", "making", "done", "failed", "cancelled"]
-
-
-class BenchError(LabError):
-    """Something that a bench cannot do as asked."""
 
 
 class Making:
@@ -142,6 +138,7 @@ class Making:
 
     def _hear(self, doing: progress.Doing) -> None:
         self.doing = doing
+        self.require_wanted()
 
     def end(self, state: State, *, picture: BenchPicture | None = None, error: BaseException | None = None) -> None:
         """Say how it ended."""
@@ -179,6 +176,15 @@ class Worker:
                 self._thread = Thread(target=self._work, name="sdxl_lab bench", daemon=True)
                 self._thread.start()
             self._changed.notify()
+
+    def require_another_thread(self) -> None:
+        """See that somebody else than the worker waits for its work.
+
+        Raises:
+            BenchError: It is the worker's own thread.
+        """
+        if self._thread is current_thread():
+            raise BenchError("a listener cannot wait for a picture of its own bench, which makes one at a time; start(...) it, or use another bench")
 
     def cancel(self) -> None:
         """Stop what is being made, and forget what waits."""

@@ -91,7 +91,7 @@ class Checkpoint:
     @cached_property
     def refiner(self) -> Any:
         """The refiner's pipeline, loaded when first asked for, sharing VAE and text_encoder_2 with the base; None if there is none."""
-        with _loading:
+        with progress.held(_loading, "waiting for another checkpoint to be loaded"):
             if "refiner" not in vars(self):  # another thread may have loaded it meanwhile
                 vars(self)["refiner"] = self._load_refiner()
             return vars(self)["refiner"]
@@ -179,7 +179,7 @@ def load(checkpoint: str | CheckpointIdentity, compute: Compute | None = None) -
     compute = settle(compute or Compute(), identity)
     use_threads(compute.threads or 1)
     key = key_of(identity, compute)
-    with _loading:
+    with progress.held(_loading, "waiting for another checkpoint to be loaded"):
         loaded = _loaded.get(key)
         if loaded is None:
             forget()

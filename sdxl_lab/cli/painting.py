@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sdxl_lab.cli.usage import in_pairs
+from sdxl_lab.errors import LabError
 from sdxl_lab.files import places
 
 if TYPE_CHECKING:
     from sdxl_lab.bench.bench import Bench
-    from sdxl_lab.bench.pictures import BenchPicture
     from sdxl_lab.bench.worker import Making
     from sdxl_lab.records.session import SessionFolder
 
 SIDES = ("left", "right", "top", "bottom")
+
+OF_CODE = ("self", "latest", "on_step", "image", "mask_image")
+"""What a bench is told by code alone."""
 
 
 def paint(
@@ -53,34 +57,44 @@ def paint(
     seeds = _seeds([*(seed or []), *([str(given.pop("seed"))] if "seed" in given else [])])
     if task is not None:
         given["task"] = task
+    prompt = given.pop("prompt", None) if prompt is None else prompt
     if prompt is None and not again:
         raise typer.BadParameter('what to paint? sdxl-lab paint "a corgi on a reef"; or go on from the last picture with --again')
     if again and image is not None:
         raise typer.BadParameter("--again goes on from the last picture's own; leave --image out, or leave out --again for another picture")
+    if canvas and not (again or image):
+        raise typer.BadParameter("--canvas extends a picture; give it with --image")
+    if own := [name for name in OF_CODE if name in given]:
+        raise typer.BadParameter(f"-p {own[0]}: there is no such setting; sdxl-lab paint --help lists the options")
     from sdxl_lab import progress
     from sdxl_lab.progress.bars import following
     from sdxl_lab.runs.made_picture import require_png
+    from sdxl_lab.spec.cautions import CautionWarning
 
     if output is not None:
         require_png(output)
-    pictures: list[BenchPicture] = []
+    paths: list[Path] = []
+    notes: dict[str, None] = {}
     makings: list[Making] = []
-    with following() as follow:
+    with following() as follow, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CautionWarning)  # they are among the pictures' notes
         progress.tell("starting PyTorch")
         bench = _bench(given, again=again)
         if mask is not None or not again:
-            bench.open(image, mask)
+            bench.open(image, mask, as_pixels=True)
         try:
-            with follow("paint", len(seeds), lambda: len(pictures), lambda: makings[-1].under_way if makings else None):
+            with follow("paint", len(seeds), lambda: len(paths), lambda: makings[-1].under_way if makings else None):
                 for each in seeds:
                     makings.append(bench.start(prompt, seed=each, **given))
-                    pictures.append(makings[-1].result())
+                    picture = makings[-1].result()
+                    notes |= dict.fromkeys(picture.notes)
+                    paths.append(picture.save(_beside(output, picture.seed, len(paths))) if output else picture.path)
         finally:
             bench.close()
-    for note in dict.fromkeys(note for picture in pictures for note in picture.notes):
+            ended = [*bench.finish(), *paths] if paths else []
+    for note in notes:
         print(f"sdxl-lab: {note}", file=sys.stderr, flush=True)
-    paths = [picture.save(_beside(output, picture.seed, number)) if output else picture.path for number, picture in enumerate(pictures)]
-    print(*bench.finish(), *paths, sep="\n")
+    print(*ended, sep="\n")
 
 
 def _parameters(words: list[str], canvas: list[str]) -> dict[str, Any]:
@@ -96,7 +110,7 @@ def _parameters(words: list[str], canvas: list[str]) -> dict[str, Any]:
         side, _, pixels = written.strip().partition("=")
         if side not in SIDES or not pixels.isdecimal():
             raise typer.BadParameter(f"--canvas got {written!r}; write a side and pixels, such as left=256; sides are {', '.join(SIDES)}")
-        given |= {"mode": "canvas", f"{side}_px": int(pixels)}
+        given |= {"task": "outpaint", "mode": "canvas", f"{side}_px": int(pixels)}
     return given
 
 
@@ -106,8 +120,10 @@ def _seeds(written: list[str]) -> list[int | None]:
 
     found: list[int] = []
     for text in written:
-        is_number = text.lstrip("+-").isdecimal()
-        found += [int(text)] if is_number else ranges.seeds(text)
+        try:
+            found += [int(text)] if text.lstrip("+-").isdecimal() else ranges.seeds(text)
+        except LabError:
+            raise typer.BadParameter(f"--seed: got {text!r}; write a whole number, 1-4 or random(4), and repeat --seed for several") from None
     return list(dict.fromkeys(found)) or [None]
 
 
@@ -128,11 +144,13 @@ def _session(named: str | None, tracking: str | None, *, again: bool) -> Session
     """The session that was used last among those that are meant: of that name, or of painting; today's, or any to go on from."""
     from sdxl_lab.bench.sessions import session_of, sessions
 
-    if again and named is not None:
+    if again and named is not None and tracking is None:
         return session_of(named)
+    if again and tracking is not None:
+        raise typer.BadParameter("-p tracking: got it with --again, which goes on in a session that is told already; leave one of the two out")
     meant = [one for one in sessions() if one.name == (named or _today()) or (again and one.name.startswith(PAINTED))]
     fitting = [one for one in meant if again or one.tracking == (tracking or "auto")]
-    if again and not fitting:
+    if again and not (fitting and fitting[-1].latest()):
         raise typer.BadParameter("--again goes on from the last picture, and nothing was painted yet; leave it out")
     return fitting[-1] if fitting else None
 

@@ -25,12 +25,14 @@ from sdxl_lab.generation.steps import Listener, Step
 from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, window_of
 from sdxl_lab.images import masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
-from sdxl_lab.spec.cautions import CautionWarning, cautions
+from sdxl_lab.spec.cautions import caution, cautions
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import as_it_matters
 from sdxl_lab.spec.run_spec import SpecError
 from sdxl_lab.tasks import TASKS
+
+BUSY = "waiting for another picture of these models"
 
 
 def generate(
@@ -76,10 +78,13 @@ def generate(
     _require_models(edit, checkpoint)  # a refiner is loaded here, which is no part of a picture's time
     if found:
         require_cells(edit, found)
-    for caution in [*cautions(edit, checkpoint.traits), *([SPECKS] if found and found.has_ignored else [])]:
-        warnings.warn(caution, CautionWarning, stacklevel=2)
+    for line in [*cautions(edit, checkpoint.traits), *([SPECKS] if found and found.has_ignored else [])]:
+        caution(line, stacklevel=2)
     cache = TrajectoryCache() if trajectories is None else trajectories
-    with checkpoint.in_use, end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload):
+    with (
+        progress.held(checkpoint.in_use, BUSY),
+        end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload),
+    ):
         began = time.perf_counter()
         input_image = image and as_edited(edit, image)
         start = seen(edit, input_image, found, checkpoint.sizes)

@@ -53,6 +53,18 @@ class Doing:
 Listener: TypeAlias = Callable[[Doing], object]
 
 
+class Lock(Protocol):
+    """One of the standard library's."""
+
+    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool:  # noqa: FBT001 - its own signature
+        """Take it, if it is free in time."""
+        ...
+
+    def release(self) -> None:
+        """Let go of it."""
+        ...
+
+
 class Follow(Protocol):
     """Shows the progress of one run while its block lasts."""
 
@@ -116,13 +128,13 @@ def heard_here(listener: Listener) -> Iterator[None]:
     """Hear what this thread tells while the block lasts, and nobody else hears it: beside other work of the process.
 
     Args:
-        listener: Called in this thread, each time.
+        listener: Called in this thread, each time. What it raises stops the work, wherever that is.
     """
-    _own.listener = listener
+    before, _own.listener = getattr(_own, "listener", None), listener
     try:
         yield
     finally:
-        _own.listener = None
+        _own.listener = before
 
 
 @contextmanager
@@ -154,6 +166,22 @@ def read(path: Path) -> Doing | None:
         return Doing(**json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+@contextmanager
+def held(lock: Lock, what: str) -> Iterator[None]:
+    """Hold a lock; as long as another thread has it, that is told.
+
+    Args:
+        lock: Of the standard library.
+        what: As `tell` takes it.
+    """
+    while not lock.acquire(timeout=PAUSE_S):
+        tell(what)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def clock(seconds: float) -> str:

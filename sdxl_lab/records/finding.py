@@ -145,7 +145,7 @@ def kept_at(picture: Path) -> KeptPicture | None:
 
 def as_runs(recorded: Iterable[Recorded]) -> list[RunFiles]:
     """Runs as they are, and each picture of a session as a run of one."""
-    each = ([kept.as_run for kept in found.pictures()] if isinstance(found, SessionFolder) else [found] for found in recorded)
+    each = ([kept.as_run for kept in found.pictures() if kept.is_sound] if isinstance(found, SessionFolder) else [found] for found in recorded)
     return [run for runs in each for run in runs]
 
 

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from sdxl_lab.errors import LabError
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.records.stamps import MADE_WITH, Stamp
@@ -50,6 +51,15 @@ class KeptPicture:
     def resolved(self) -> ResolvedSpec:
         """What was asked and made exactly, as a run of this one picture."""
         return _resolved(self.line, json.dumps({key: value for key, value in self.of_part.items() if key not in MADE_WITH}))
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether its line says how it was made; a session may come from anywhere."""
+        try:
+            [edit] = self.resolved.edits
+        except (LabError, ValueError):
+            return False
+        return edit.task == self.recorded.task
 
     @property
     def stamp(self) -> Stamp:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Self
 
 from PIL import Image
 
-from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, whole_lines, write_once, write_whole
-from sdxl_lab.files.locks import locked, once_free
+from sdxl_lab.files.disk import TEMPORARY, DiskError, append_line, make_folder, remove_unfinished, whole_lines, write_once, write_whole
+from sdxl_lab.files.locks import LockError, locked, once_free
 from sdxl_lab.images.png import digest_of_pixels, png
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.lines import OF_PART, Line, part_of
@@ -28,6 +28,8 @@ from sdxl_lab.spec.generated import Generated
 from sdxl_lab.tasks import RESULT, TASKS
 
 SESSION_FORMAT = 1
+PLACES = ("checkpoint", "dataset")
+
 LOCK_WAIT_S = 20.0
 """Each picture is written in much less; several processes may add to one session."""
 
@@ -71,6 +73,7 @@ class SessionFolder:
         self.starred_file = self.path / "starred.html"
         self._read: dict[bytes, Line | None] = {}
         self._encoded: dict[str, Path] = {}
+        self._named: dict[str, str] = {}
 
     @classmethod
     def begin(cls, folder: Path, name: str, *, tracking: str = "auto") -> Self:
@@ -108,6 +111,14 @@ class SessionFolder:
         return values
 
     @property
+    def is_readable(self) -> bool:
+        """Whether its file says what it is, and this version can read that."""
+        try:
+            return bool(self.about)
+        except RecordError:
+            return False
+
+    @property
     def name(self) -> str:
         """What people call it."""
         return self.about["name"]
@@ -121,8 +132,9 @@ class SessionFolder:
     def local(self) -> dict[str, dict[str, str]]:
         """Of `checkpoint` and `dataset` by their digests: where they were here. Empty where it was not copied along."""
         try:
-            return dict(json.loads(self.local_file.read_bytes()))
-        except (OSError, ValueError, TypeError, RecursionError):
+            values = json.loads(self.local_file.read_bytes())
+            return {kind: {digest: place for digest, place in values[kind].items() if isinstance(place, str)} for kind in PLACES if kind in values}
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return {}
 
     @property
@@ -156,12 +168,12 @@ class SessionFolder:
             In the order in which they were first made, each once.
         """
         lines, marks, parts = self._lines(), self.marks, self._parts()
-        return tuple(self._kept(number, line, marks, parts) for number, line in enumerate(lines.values(), 1))
+        return tuple(self._kept(line, marks, parts) for line in lines.values())
 
     def latest(self) -> KeptPicture | None:
         """The picture that was asked for last; None if there is none."""
-        kept, asked = {picture.picture_id: picture for picture in self.pictures()}, self._asked_again()
-        return kept.get(asked) or next(reversed(kept.values()), None)
+        asked = self._asked_again()
+        return (self._found(lambda line: line.picture.picture_id == asked) if asked else None) or self._found(lambda _: True)
 
     def recalled(self, run_id: str) -> KeptPicture | None:
         """Find the picture that a run of one picture would make, if it is here; it is then the one that was asked for last.
@@ -170,9 +182,8 @@ class SessionFolder:
             run_id: Of its resolved spec.
         """
         found = self._found(lambda line: line.run_id == run_id)
-        latest = self.latest()
-        if found and latest and found.picture_id != latest.picture_id:
-            with self._open():
+        if found and (latest := self.latest()) and found.picture_id != latest.picture_id:
+            with suppress(DiskError, LockError), self._open():  # it is here all the same
                 mark(self.marks_file, found.picture_id, asked_after=len(whole_lines(self.lines_file)))
         return found
 
@@ -186,13 +197,15 @@ class SessionFolder:
         Returns:
             The name, with the first digits of the sha256 if another picture has it.
         """
-        others = {line.image for line in self._lines().values() if line.picture.sample == name and line.image}
-        return name if others <= {image} else f"{name}-{image[:6]}"
+        recorded = {line.image for line in self._lines().values() if line.picture.sample == name and line.image}
+        self._named.setdefault(name, image)  # its picture may still be waiting
+        return name if recorded | {self._named[name]} <= {image} else f"{name}-{image[:6]}"
 
     def checkpoint_of(self, picture: KeptPicture) -> str:
         """What made a picture, as parameters here have it."""
         identity = picture.resolved.checkpoint
-        return self.local.get("checkpoint", {}).get(identity.digest, identity.name)
+        place = self.local.get("checkpoint", {}).get(identity.digest, "")
+        return place if place and Path(place).exists() else identity.name
 
     def add(
         self, stamp: Stamp, made: Generated, *, given: Iterable[Path], metrics: Mapping[str, float], local: Mapping[str, str] | None = None
@@ -222,8 +235,8 @@ class SessionFolder:
             files = {role.name: self._input(made.prepared[role.name]) for role in task.roles if role != RESULT}
             files[RESULT.name] = self.images_folder / f"{picture_id[:16]}.png"
             write_whole(files[RESULT.name], stamped_png(made.image, stamp))
-            order = [*self._lines()]
-            step = order.index(picture_id) if picture_id in order else len(order)
+            steps = {line.picture.picture_id: line.picture.step for line in self._lines().values()}
+            step = steps.get(picture_id, max(steps.values(), default=-1) + 1)
             picture = Picture.of(made, step=step, files=files, sha256=stamp.sha256, picture_id=picture_id, metrics=metrics, notes=stamp.notes)
             document = stamp.resolved.portable()
             part = self._part({key: document.pop(key) for key in OF_PART} | stamp.made_with)
@@ -277,14 +290,22 @@ class SessionFolder:
         with once_free(lambda: locked(self.path), patience_s=LOCK_WAIT_S):
             if not self.session_file.is_file():
                 write_once(self.session_file, json.dumps(self.about, indent=2, ensure_ascii=False).encode() + b"\n")
-            remove_unfinished(self.path, spared=self.comet_folder)
+            self._clear()
             yield
 
-    def _kept(self, number: int, line: Line, marks: Marks, parts: list[dict[str, Any]]) -> KeptPicture:
+    def _clear(self) -> None:
+        """Remove what killed processes left of what is written here; reports and sweep files are written beside, without the lock."""
+        for folder in (self.images_folder, self.inputs_folder):
+            remove_unfinished(folder)
+        for file in (self.session_file, self.local_file):
+            for leftover in self.path.glob(f"{TEMPORARY}*-{file.name}"):
+                leftover.unlink(missing_ok=True)
+
+    def _kept(self, line: Line, marks: Marks, parts: list[dict[str, Any]]) -> KeptPicture:
         picture_id = str(line.picture.picture_id)
         return KeptPicture(
             session=self.path,
-            number=number,
+            number=line.picture.step + 1,
             part=line.part,
             recorded=line.picture,
             is_starred=marks.is_starred(picture_id),
@@ -297,9 +318,9 @@ class SessionFolder:
     def _found(self, is_meant: Callable[[Line], bool]) -> KeptPicture | None:
         """The one picture that is meant, if it is whole and was not deleted."""
         marks = self.marks
-        for number, (picture_id, line) in enumerate(self._lines().items(), 1):
+        for picture_id, line in reversed(self._lines().items()):
             if is_meant(line) and not marks.is_deleted(picture_id) and is_whole(line.picture):
-                return self._kept(number, line, marks, self._parts())
+                return self._kept(line, marks, self._parts())
         return None
 
     def _lines(self) -> dict[str, Line]:

@@ -40,6 +40,11 @@ class Described(ABC):
         """The picture, mode "RGB"."""
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.image.size
+
+    @property
     def edit(self) -> Edit:
         """What was painted, with every setting."""
         return self.stamp.edit
@@ -121,7 +126,7 @@ class Described(ABC):
         return png(self.image)
 
     def __repr__(self) -> str:
-        width, height = self.image.size
+        width, height = self.size
         noted = f", {counted(len(self.notes), 'note')}" if self.notes else ""
         return f"<{type(self).__name__} {self.picture_id[:10]}: {self.task} {_short(self.prompt)!r}, seed {self.seed}, {width}x{height}{noted}>"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from sdxl_lab.settings.hyperparams import flatten
@@ -23,12 +24,29 @@ class CautionWarning(UserWarning):
     """What `cautions` says, where a picture is made by code."""
 
 
+_was_said: ContextVar[bool] = ContextVar("_was_said", default=False)
+"""Of a thread: the filters of warnings are the whole process's."""
+
+
 @contextmanager
 def said_before() -> Iterator[None]:
-    """A block in which nothing is warned of: it was said when the edit was resolved, or stands in the picture's record."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CautionWarning)
+    """A block in which `caution` is silent: it was said when the edit was resolved, or stands in the picture's record."""
+    token = _was_said.set(True)
+    try:
         yield
+    finally:
+        _was_said.reset(token)
+
+
+def caution(line: str, *, stacklevel: int) -> None:
+    """Warn of something, unless it was said before.
+
+    Args:
+        line: What is to be said.
+        stacklevel: As for `warnings.warn`, of whoever calls this.
+    """
+    if not _was_said.get():
+        warnings.warn(line, CautionWarning, stacklevel=stacklevel + 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.session import SessionFolder
@@ -44,8 +43,8 @@ def of_session(session: SessionFolder, scratch: Path) -> Projection:
         RecordError: The folder holds no session.
         DiskError: The key or the table cannot be written.
     """
-    whole = {kept.picture_id: kept for kept in session.pictures() if _is_sound(kept)}
-    recorded = [whole.get(kept.picture_id, kept) for kept in session.recorded() if _is_sound(kept)]
+    whole = {kept.picture_id: kept for kept in session.pictures() if kept.is_sound}
+    recorded = [whole.get(kept.picture_id, kept) for kept in session.recorded() if kept.is_sound]
     pictures = [*whole.values()]
     asked = [_asked(kept) for kept in pictures]
     table = scratch / TABLE
@@ -62,15 +61,6 @@ def of_session(session: SessionFolder, scratch: Path) -> Projection:
         assets=(file_of(TABLE, None, table),),
         places=frozenset(_places(kept for kept in recorded if kept.is_deleted or kept.picture_id in whole)),
     )
-
-
-def _is_sound(kept: KeptPicture) -> bool:
-    """Whether a line says how its picture was made; a session may come from anywhere."""
-    try:
-        [edit] = kept.resolved.edits
-    except (LabError, ValueError):
-        return False
-    return edit.task == kept.recorded.task
 
 
 def _shown(session: SessionFolder, whole: Mapping[str, KeptPicture]) -> KeptPicture | None:

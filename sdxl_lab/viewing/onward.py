@@ -85,8 +85,8 @@ def parameters_of_kept(kept: KeptPicture) -> dict[str, Any]:
         DiskError: The dataset cannot be written.
     """
     session, resolved = SessionFolder(kept.session), kept.resolved
-    digests = {"dataset": resolved.dataset.digest, "checkpoint": resolved.checkpoint.digest}
-    local = {kind: places[digests[kind]] for kind, places in session.local.items() if digests.get(kind) in places}
+    place = session.local.get("dataset", {}).get(resolved.dataset.digest, "")
+    local = {"checkpoint": session.checkpoint_of(kept)} | ({"dataset": place} if place and Path(place).exists() else {})
     if resolved.dataset.is_of_call:
         local["dataset"] = str(_dataset(kept, session))
     found = as_parameters(resolved.edits[0], resolved)

@@ -13,7 +13,7 @@ from PIL import Image
 
 import sdxl_lab
 from sdxl_lab import Bench, Inline, RunSpec, SweepFile, fetch, reproduce, resolve, run, sweep
-from sdxl_lab.bench.worker import BenchError
+from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.records.folder import RunFolder
