@@ -201,15 +201,23 @@ class Bench:
             picture: As for `star`, which keeps its checkpoint, or one made elsewhere, as for `open`; the one that was asked for last if left out.
             **changes: As for `make`.
         """
-        if picture is None or isinstance(picture, int) or meant(self.session, picture) is not None:
-            kept = required(self.session, picture)
-            changes.setdefault("checkpoint", self.session.checkpoint_of(kept))
-            earlier = of_picture(kept, self.session.local)
-        else:
-            earlier = opened(picture)
+        earlier, checkpoint = self._earlier(picture)
+        changes.setdefault("checkpoint", checkpoint)
         words = {name: changes.pop(name, None) for name in ("prompt", "negative_prompt", "seed")}
         with signs.shown() as sign:
             return self._awaited(self._started(self._plan(earlier, changes.pop("task", None), words, changes)), sign)
+
+    def open_earlier(self, picture: Any) -> str:
+        """Put on the bench what an earlier picture was made from, and what was asked for it.
+
+        Args:
+            picture: As for `again`.
+
+        Returns:
+            Its checkpoint, which the bench does not take over by itself.
+        """
+        self._opened, checkpoint = self._earlier(picture)
+        return checkpoint
 
     def cancel(self) -> None:
         """Stop the picture that is being made, within a step, and those that wait for their turn."""
@@ -329,6 +337,14 @@ class Bench:
         return f"<Bench {self.session.path.name}: {counted(len(self.session.pictures()), 'picture')}; on it {self._opened}; {self.checkpoint}>"
 
     # --- within --------------------------------------------------------------------------------------------------------------------------------
+
+    def _earlier(self, picture: Any) -> tuple[Opened, str]:
+        """What an earlier picture was made from, and its checkpoint as parameters here have it, or else the bench's own."""
+        if picture is None or isinstance(picture, int) or meant(self.session, picture) is not None:
+            kept = required(self.session, picture)
+            return of_picture(kept, self.session.local), self.session.checkpoint_of(kept)
+        earlier = opened(picture)
+        return earlier, earlier.checkpoint or self.checkpoint
 
     def _plan(self, on_bench: Opened, task: str | None, words: Mapping[str, Any], settings: dict[str, Any]) -> Planned:
         """What can be wrong is found here, in the thread of whoever asks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.arguments import written
 from sdxl_lab.spec.homes import home_of
 from sdxl_lab.spec.parameters import plain
-from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.spec.run_spec import NAME_PATTERN, RunSpec
 from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
 from sdxl_lab.viewing.onward import parameters_of_kept
 
@@ -24,6 +25,21 @@ class Parameters(dict[str, Any]):
 
     def __str__(self) -> str:
         return "\n".join(f"{name} = {value!r}" for name, value in self.items())
+
+    def save(self, path: Path | str) -> Path:
+        """Write them as YAML, for `sdxl-lab run NOTEBOOK -f FILE`.
+
+        Args:
+            path: The file, replaced if it exists.
+
+        Returns:
+            The path.
+
+        Raises:
+            DiskError: The disk is full or not writable.
+        """
+        write_whole(Path(path), written(dict(self)).encode())
+        return Path(path)
 
 
 def parameters(kept: KeptPicture) -> Parameters:
@@ -53,7 +69,8 @@ def sweep_around(kept: KeptPicture, session: SessionFolder, axes: Mapping[str, I
     if not isinstance(axes, Mapping) or not all(isinstance(values, Iterable) for values in axes.values()):
         raise SweepFileError([f"axes: got {axes!r}; allowed are settings with their values, such as {{'guidance_scale': [3, 5]}}"])
     base, task = parameters(kept), kept.resolved.edits[0].task
-    stem = f"around-{base.pop('name')}"
+    own_name = f"around-{base.pop('name')}"
+    stem = Path(path).stem if path and re.fullmatch(NAME_PATTERN, Path(path).stem) else own_name
     grid = {_path(axis): plain(values if isinstance(values, str) else list(values)) for axis, values in axes.items()}
     rest = ({"notebook": task} if task in notebooks.built_in() else {}) | {"parameters": dict(base), "grid": grid}
     folder = session.path / "sweeps"

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from sdxl_lab import families
 from sdxl_lab.bench.pictures import BenchPicture
 from sdxl_lab.checkpoints.moved_defaults import recorded, version_of
 from sdxl_lab.datasets import inputs
@@ -49,6 +50,7 @@ class Opened:
         task: The one that an earlier picture was made by; None leaves it to what is there.
         words: Prompt, negative prompt and seed of an earlier picture.
         settings: What was asked for it, nested.
+        checkpoint: That made it, where it is known by its name or is one of the hub; None elsewhere.
     """
 
     name: str = inputs.SAMPLE
@@ -60,6 +62,7 @@ class Opened:
     task: str | None = None
     words: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: str | None = None
     _known: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def task_for(self, settings: Mapping[str, Any]) -> str:
@@ -178,6 +181,7 @@ def _of_stamp(stamp: Stamp, path: Path, written: str | None = None) -> Opened:
         task=edit.task,
         words={"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed},
         settings={key: value for key, value in asked.items() if key not in (*WORDS, "seeds")},
+        checkpoint=resolved.checkpoint.name if resolved.checkpoint.revision or resolved.checkpoint.name in families.names() else None,
     )
 
 

@@ -37,7 +37,7 @@ def options(
 
 # In the order in which the help lists them.
 app.command()(making.demo)
-app.command(cls=usage.Pairs)(painting.paint)
+app.command(cls=usage.Paints)(painting.paint)
 app.command(cls=usage.Pairs)(making.run)
 app.command()(making.plan)
 app.command()(making.sweep)

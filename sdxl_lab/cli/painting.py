@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from sdxl_lab.bench.worker import Making
     from sdxl_lab.records.session import SessionFolder
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""Ends of a text that is no prompt."""
+
 SIDES = ("left", "right", "top", "bottom")
 
 OF_CODE = ("self", "latest", "on_step", "image", "mask_image")
@@ -45,6 +48,10 @@ def paint(
         ),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Go on from the last picture: what is not given stays as it was.")] = False,
+    earlier: Annotated[
+        str | None,
+        typer.Option("--from", help="Go on from an earlier picture instead: its number in the session, or its PNG.", metavar="NUMBER|FILE"),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(*("-o", "--output"), parser=places.output, help="Write the picture there too.", metavar="FILE.png")
     ] = None,
@@ -54,14 +61,18 @@ def paint(
     The last line is the picture's path. Each picture says how it was made, for show, reproduce and --again.
     """
     given = _parameters(parameter or [], canvas or [])
-    seeds = _seeds([*(seed or []), *([str(given.pop("seed"))] if "seed" in given else [])])
+    seeds = _seeds([*(seed or []), *(text for name in ("seed", "seeds") for text in _texts(given.pop(name, None)))])
     if task is not None:
         given["task"] = task
-    prompt = given.pop("prompt", None) if prompt is None else prompt
+    prompt, again = given.pop("prompt", None) if prompt is None else prompt, again or earlier is not None
+    if prompt and prompt.lower().endswith(PICTURES):
+        raise typer.BadParameter(
+            f"the prompt is {prompt!r}, which names a file; give a picture as --image {prompt}, or go on from it: --from {prompt}"
+        )
     if prompt is None and not again:
         raise typer.BadParameter('what to paint? sdxl-lab paint "a corgi on a reef"; or go on from the last picture with --again')
     if again and image is not None:
-        raise typer.BadParameter("--again goes on from the last picture's own; leave --image out, or leave out --again for another picture")
+        raise typer.BadParameter("--again and --from go on from an earlier picture's own; leave --image out, or leave them out for another picture")
     if canvas and not (again or image):
         raise typer.BadParameter("--canvas extends a picture; give it with --image")
     if own := [name for name in OF_CODE if name in given]:
@@ -79,7 +90,7 @@ def paint(
     with following() as follow, warnings.catch_warnings():
         warnings.simplefilter("ignore", CautionWarning)  # they are among the pictures' notes
         progress.tell("starting PyTorch")
-        bench = _bench(given, again=again)
+        bench = _bench(given, again=again, earlier=earlier)
         if mask is not None or not again:
             bench.open(image, mask, as_pixels=True)
         try:
@@ -88,17 +99,21 @@ def paint(
                     makings.append(bench.start(prompt, seed=each, **given))
                     picture = makings[-1].result()
                     notes |= dict.fromkeys(picture.notes)
+                    if makings[-1].step is None:
+                        notes[f"it was made before, as number {picture.number}: {picture.path}"] = None
+                    if output and (copy := _beside(output, picture.seed, len(paths))).is_file():
+                        notes[f"replaced {copy}"] = None
                     paths.append(picture.save(_beside(output, picture.seed, len(paths))) if output else picture.path)
         finally:
             bench.close()
-            ended = [*bench.finish(), *paths] if paths else []
-    for note in notes:
-        print(f"sdxl-lab: {note}", file=sys.stderr, flush=True)
-    print(*ended, sep="\n")
+            notes |= dict.fromkeys(bench.finish() if paths else ())
+            for note in notes:
+                print(f"sdxl-lab: {note}", file=sys.stderr, flush=True)
+            print(*paths, sep="\n", end="\n" if paths else "")
 
 
 def _parameters(words: list[str], canvas: list[str]) -> dict[str, Any]:
-    """What `-p` and `--canvas` give, by name or section."""
+    """What `-p` and `--canvas` give, by name or section; `seeds` are several of `--seed`."""
     from sdxl_lab.settings.arguments import laid_over, pairs
     from sdxl_lab.spec.homes import home_of
     from sdxl_lab.spec.parameters import takes_text
@@ -127,16 +142,27 @@ def _seeds(written: list[str]) -> list[int | None]:
     return list(dict.fromkeys(found)) or [None]
 
 
-def _bench(given: dict[str, Any], *, again: bool) -> Bench:
-    """A bench on the session that the picture is kept in; with `again` on the last picture of that."""
+def _texts(value: Any) -> list[str]:
+    """One or several values as they would be written."""
+    return [] if value is None else [str(each) for each in value] if isinstance(value, list) else [str(value)]
+
+
+def _bench(given: dict[str, Any], *, again: bool, earlier: str | None) -> Bench:
+    """A bench on the session that the picture is kept in; with `again` on the last picture of that, or on an earlier one."""
     from sdxl_lab.bench.bench import Bench
 
     named, tracking, checkpoint = given.pop("name", None), given.pop("tracking", None), given.pop("checkpoint", None)
-    session = _session(named, tracking, again=again)
+    is_file = earlier is not None and not earlier.isdecimal()
+    session = _session(named, tracking, again=again and not is_file)
     if session is None:
-        return Bench(checkpoint or "pocket", named or _today(), tracking=tracking or "auto")
-    bench = Bench.resume(session) if again else Bench.on(session)
-    bench.checkpoint = checkpoint or (bench.checkpoint if again else "pocket")
+        session = Bench(checkpoint or "pocket", named or _today(), tracking=tracking or "auto").session
+    if not again or earlier:
+        bench = Bench.on(session)
+        from_checkpoint = bench.open_earlier(int(earlier) if earlier and not is_file else earlier) if earlier else "pocket"
+    else:
+        bench = Bench.resume(session)
+        from_checkpoint = bench.checkpoint
+    bench.checkpoint = checkpoint or from_checkpoint
     return bench
 
 

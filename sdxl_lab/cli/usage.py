@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
+from click import NoSuchOption
 from typer.core import TyperCommand, TyperGroup
 
 
@@ -27,6 +28,45 @@ class Pairs(TyperCommand):
         from sdxl_lab.settings.arguments import paired
 
         return super().parse_args(ctx, paired(args))
+
+
+class Paints(Pairs):
+    """A command whose settings are no options: one that is given so is answered with how it is given, and the help lists them all."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read them, and say of a setting how it is given."""
+        try:
+            return super().parse_args(ctx, args)
+        except NoSuchOption as error:
+            name = error.option_name.lstrip("-").replace("-", "_")
+            if name == "prompt":
+                error.message += '; the prompt stands alone: sdxl-lab paint "a corgi on a reef"'
+            elif setting := _setting(name):
+                error.message += f"; write -p {setting} VALUE"
+            raise
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Typer's own, and the names of all settings."""
+        super().format_help(ctx, formatter)
+        with formatter.section("Settings, by -p"):
+            formatter.write_text(f"{', '.join(_settings())}; checkpoint, negative_prompt, name (of the session), tracking.")
+
+
+def _setting(name: str) -> str | None:
+    """The setting that is meant by an option that there is not."""
+    from sdxl_lab.spec.homes import home_of
+    from sdxl_lab.spec.run_spec import RunSpec
+
+    home = home_of({"negative": "negative_prompt"}.get(name, name), RunSpec)
+    return home and home.rpartition(".")[2]
+
+
+def _settings() -> list[str]:
+    """All settings of single pictures, by their own names."""
+    from sdxl_lab.spec.homes import settings_of
+    from sdxl_lab.tasks import TASKS
+
+    return list(dict.fromkeys(name for task in TASKS for name in settings_of(task)))
 
 
 def with_help(parameter: str, said: Callable[[], str]) -> type[TyperCommand]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, TypeAlias
 
@@ -30,7 +30,7 @@ class Step:
     role: str
     done: int
     total: int
-    latents: torch.Tensor
+    latents: torch.Tensor = field(repr=False)
 
 
 Listener: TypeAlias = Callable[[Step], object]

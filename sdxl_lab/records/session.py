@@ -8,9 +8,8 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from PIL import Image
 
@@ -18,60 +17,25 @@ from sdxl_lab.files.disk import TEMPORARY, DiskError, append_line, make_folder, 
 from sdxl_lab.files.locks import LockError, locked, once_free
 from sdxl_lab.images.png import digest_of_pixels, png
 from sdxl_lab.records.kept import KeptPicture
-from sdxl_lab.records.lines import OF_PART, Line, part_of
-from sdxl_lab.records.marks import Marks, mark
-from sdxl_lab.records.picture import Picture, is_whole, to_line
+from sdxl_lab.records.lines import OF_PART
+from sdxl_lab.records.marks import mark
+from sdxl_lab.records.picture import Picture, to_line
 from sdxl_lab.records.run_files import RecordError
+from sdxl_lab.records.session_files import SESSION_FORMAT, SessionFiles
 from sdxl_lab.records.stamps import Stamp, stamped_png
 from sdxl_lab.settings.credentials import looks_secret
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.tasks import RESULT, TASKS
 
-SESSION_FORMAT = 1
-PLACES = ("checkpoint", "dataset")
-
 LOCK_WAIT_S = 20.0
 """Each picture is written in much less; several processes may add to one session."""
 
 
-class SessionFolder:
-    """The one owner of a session's files; `artifacts/README.md` says what is in them. It is never done, and whole at each line.
-
-    Reading needs no lock. Several processes may write, one after the other.
-
-    Args:
-        path: The folder.
-
-    Attributes:
-        session_file: Its id, name and tracking.
-        parts_file: One line for each checkpoint and compute that was used.
-        lines_file: One line a picture.
-        marks_file: One line for each star, note or deletion; of several on one thing the last one holds.
-        images_folder: The pictures, by the beginning of their `picture_id`.
-        inputs_folder: What they were made from, as it was given and as it was used, each file by its sha256.
-        local_file: Local paths of checkpoints and datasets; sent nowhere.
-        comet_folder: The experiment's key, and what Comet was last seen to hold.
-        report_file: All of it as one HTML page.
-        starred_file: The starred pictures alone, likewise.
-    """
-
-    kind: ClassVar = "session"
-    is_unfinished: ClassVar = False
-    planned: ClassVar = None
+class SessionFolder(SessionFiles):
+    """One session on disk, never done, and whole at each line. Reading it, which `SessionFiles` does, needs no lock; several processes may write."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.session_file = self.path / "session.json"
-        self.parts_file = self.path / "parts.jsonl"
-        self.lines_file = self.path / "images.jsonl"
-        self.marks_file = self.path / "marks.jsonl"
-        self.images_folder = self.path / "images"
-        self.inputs_folder = self.path / "inputs"
-        self.local_file = self.path / "local.json"
-        self.comet_folder = self.path / "comet"
-        self.report_file = self.path / "report.html"
-        self.starred_file = self.path / "starred.html"
-        self._read: dict[bytes, Line | None] = {}
+        super().__init__(path)
         self._encoded: dict[str, Path] = {}
         self._named: dict[str, str] = {}
 
@@ -91,89 +55,6 @@ class SessionFolder:
         begun = cls(folder / f"{name}-{drawn[:10]}")
         begun.about = {"format": SESSION_FORMAT, "session": True, "id": drawn, "name": name, "tracking": tracking, "began": now}
         return begun
-
-    @cached_property
-    def about(self) -> Mapping[str, Any]:
-        """What `session_file` says.
-
-        Raises:
-            RecordError: There is no whole one in the folder.
-        """
-        try:
-            values = json.loads(self.session_file.read_bytes())
-            is_known = values["session"] is True and values["format"] == SESSION_FORMAT and isinstance(values["id"] + values["name"], str)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RecordError(
-                f"{self.path} is not a session's folder: {self.session_file.name} cannot be read ({error}); give a folder that a session made"
-            ) from error
-        if not is_known:
-            raise RecordError(f"{self.path} holds a session of another version of sdxl_lab; update it to read that")
-        return values
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether its file says what it is, and this version can read that."""
-        try:
-            return bool(self.about)
-        except RecordError:
-            return False
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-        return self.about["name"]
-
-    @property
-    def tracking(self) -> str:
-        """What Comet hears of it, as in `RunSpec`."""
-        return self.about.get("tracking", "auto")
-
-    @property
-    def local(self) -> dict[str, dict[str, str]]:
-        """Of `checkpoint` and `dataset` by their digests: where they were here. Empty where it was not copied along."""
-        try:
-            values = json.loads(self.local_file.read_bytes())
-            return {kind: {digest: place for digest, place in values[kind].items() if isinstance(place, str)} for kind in PLACES if kind in values}
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-            return {}
-
-    @property
-    def record_files(self) -> tuple[Path, ...]:
-        """The files that hold all that is recorded; of the pictures they hold the digests."""
-        return (self.session_file, self.parts_file, self.lines_file, self.marks_file)
-
-    @property
-    def count(self) -> int:
-        """How many pictures are recorded, less those that were deleted, as its lines say; nobody looks at the pictures."""
-        marks = self.marks
-        return sum(not marks.is_deleted(picture_id) for picture_id in self._lines())
-
-    @property
-    def marks(self) -> Marks:
-        """What people said of its pictures."""
-        return Marks.read(self.marks_file)
-
-    def pictures(self) -> tuple[KeptPicture, ...]:
-        """Read the pictures that are whole: recorded, still there, and with the pixels that were recorded.
-
-        Returns:
-            In the order in which they were first made, each once, less those that were deleted.
-        """
-        return tuple(kept for kept in self.recorded() if not kept.is_deleted and is_whole(kept.recorded))
-
-    def recorded(self) -> tuple[KeptPicture, ...]:
-        """Read all that was ever recorded: also the pictures that were deleted, and those whose files are not there.
-
-        Returns:
-            In the order in which they were first made, each once.
-        """
-        lines, marks, parts = self._lines(), self.marks, self._parts()
-        return tuple(self._kept(line, marks, parts) for line in lines.values())
-
-    def latest(self) -> KeptPicture | None:
-        """The picture that was asked for last; None if there is none."""
-        asked = self._asked_again()
-        return (self._found(lambda line: line.picture.picture_id == asked) if asked else None) or self._found(lambda _: True)
 
     def recalled(self, run_id: str) -> KeptPicture | None:
         """Find the picture that a run of one picture would make, if it is here; it is then the one that was asked for last.
@@ -200,12 +81,6 @@ class SessionFolder:
         recorded = {line.image for line in self._lines().values() if line.picture.sample == name and line.image}
         self._named.setdefault(name, image)  # its picture may still be waiting
         return name if recorded | {self._named[name]} <= {image} else f"{name}-{image[:6]}"
-
-    def checkpoint_of(self, picture: KeptPicture) -> str:
-        """What made a picture, as parameters here have it."""
-        identity = picture.resolved.checkpoint
-        place = self.local.get("checkpoint", {}).get(identity.digest, "")
-        return place if place and Path(place).exists() else identity.name
 
     def add(
         self, stamp: Stamp, made: Generated, *, given: Iterable[Path], metrics: Mapping[str, float], local: Mapping[str, str] | None = None
@@ -301,43 +176,6 @@ class SessionFolder:
             for leftover in self.path.glob(f"{TEMPORARY}*-{file.name}"):
                 leftover.unlink(missing_ok=True)
 
-    def _kept(self, line: Line, marks: Marks, parts: list[dict[str, Any]]) -> KeptPicture:
-        picture_id = str(line.picture.picture_id)
-        return KeptPicture(
-            session=self.path,
-            number=line.picture.step + 1,
-            part=line.part,
-            recorded=line.picture,
-            is_starred=marks.is_starred(picture_id),
-            is_deleted=marks.is_deleted(picture_id),
-            note=marks.note(picture_id),
-            line=line.raw,
-            of_part=parts[line.part - 1],
-        )
-
-    def _found(self, is_meant: Callable[[Line], bool]) -> KeptPicture | None:
-        """The one picture that is meant, if it is whole and was not deleted."""
-        marks = self.marks
-        for picture_id, line in reversed(self._lines().items()):
-            if is_meant(line) and not marks.is_deleted(picture_id) and is_whole(line.picture):
-                return self._kept(line, marks, self._parts())
-        return None
-
-    def _lines(self) -> dict[str, Line]:
-        """By `picture_id` the last line of each picture, at the place of its first one. Each line is read once."""
-        found: dict[str, Line] = {}
-        parts = None
-        for raw in whole_lines(self.lines_file):
-            if raw not in self._read:
-                parts = self._parts() if parts is None else parts
-                self._read[raw] = Line.of(raw, self.path, parts)
-            if line := self._read[raw]:
-                found[str(line.picture.picture_id)] = line
-        return found
-
-    def _parts(self) -> list[dict[str, Any]]:
-        return [part_of(line) for line in whole_lines(self.parts_file)]
-
     def _part(self, values: dict[str, Any]) -> int:
         """The number of the part with this checkpoint and compute, from 1; begun if there is none."""
         parts = self._parts()
@@ -345,10 +183,6 @@ class SessionFolder:
             append_line(self.parts_file, _json_line(values))
             parts.append(values)
         return parts.index(values) + 1
-
-    def _asked_again(self) -> str:
-        """The `picture_id` of one that was asked for again since the last line was written; empty if there is none."""
-        return self.marks.asked_again(len(whole_lines(self.lines_file)))
 
     def _input(self, image: Image.Image) -> Path:
         """Where a picture lies that was used; encoded once as long as it is the same."""

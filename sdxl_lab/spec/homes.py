@@ -106,8 +106,20 @@ def unknown(task: str, settings: Mapping[str, Any]) -> list[str]:
         One line for each, with the name that was probably meant. What else there is not is left to the gate, which knows more of it.
     """
     names = [*TASKS[task].takes.model_fields, *CommonHyperparameters.model_fields, *_own_homes(task)]
-    strange = (key for key in settings if key not in names and key not in ELSEWHERE and key not in TASKS[task].refusals)
-    return [f"{key}: there is no such setting; did you mean {near}?" for key in strange if (near := closest(key, names))]
+    strange = [key for key in settings if key not in names and key not in TASKS[task].refusals]
+    own = {key: ELSEWHERE[key].rpartition(".")[2] for key in strange if key in ELSEWHERE}
+    near = {key: closest(key, names) for key in strange if key not in own}
+    called = [f"{key}: here it is called {name}" for key, name in own.items() if name in names]
+    return called + [f"{key}: there is no such setting; did you mean {name}?" for key, name in near.items() if name]
+
+
+def settings_of(task: str) -> list[str]:
+    """The settings of single pictures of a task, by their own names.
+
+    Args:
+        task: Its name.
+    """
+    return list(_own_homes(task))
 
 
 def _own_homes(task: str) -> dict[str, str]:
