@@ -3,6 +3,7 @@
 Use: python benchmarks/overhead.py [FOLDER] [PAIRS] [STEPS] [DEVICE]      (the built-in pocket checkpoint, 30 alternating pairs, 30 steps, cpu)
 
 FOLDER holds a pair in diffusers' layout, `base` and `refiner`. On `cuda` both sides compute in half precision, as the lab chooses there.
+`listening` is the lab with a preview of each step, over the lab without.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from PIL import Image
 from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.families.pocket import WEIGHTS
 from sdxl_lab.generation.generate import generate
+from sdxl_lab.generation.previews import preview
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.tasks import TASKS
@@ -90,22 +94,27 @@ def main(folder: str = str(WEIGHTS), pairs: str = "30", steps: str = "30", devic
         edit = Edit(sample="disc", task=task, prompt="a red star on grass", seed=7, settings=settings)
         results = {"lab": (first := generate(edit, *inputs, checkpoint)).raw, "bare": bare(pair, first.edit, image, mask)}
         equal = "equal" if np.array_equal(*map(np.asarray, results.values())) else "different: called twice, diffusers hands over as stock does"
-        times: dict[str, list[float]] = {"lab": [], "bare": []}
+        make = partial(generate, edit, *inputs, checkpoint)
+        sides: dict[str, Callable[[], object]] = {
+            "lab": make,
+            "bare": partial(bare, pair, first.edit, image, mask),
+            "heard": partial(make, on_step=lambda step: preview(step.latents, checkpoint.identity.family)),
+        }
+        times: dict[str, list[float]] = {side: [] for side in sides}
         for number in range(int(pairs)):
-            for side in ("lab", "bare") if number % 2 else ("bare", "lab"):
+            for side in list(sides) if number % 2 else reversed(sides):
                 began = time.perf_counter()
-                if side == "lab":
-                    generate(edit, *inputs, checkpoint)
-                else:
-                    bare(pair, first.edit, image, mask)
+                sides[side]()
                 times[side].append(time.perf_counter() - began)
-        ratio = statistics.median(lab / plain for lab, plain in zip(times["lab"], times["bare"], strict=True))
+        ratio, heard = (
+            statistics.median(one / other for one, other in zip(times[a], times[b], strict=True)) for a, b in (("lab", "bare"), ("heard", "lab"))
+        )
         with tempfile.TemporaryDirectory() as temporary:
             began = time.perf_counter()
             results["lab"].save(Path(temporary) / "picture.png")
             png_s = time.perf_counter() - began
-        lab_s, bare_s = statistics.median(times["lab"]), statistics.median(times["bare"])
-        print(f"{plan}: median ratio {ratio:.3f} (lab {lab_s:.3f} s, bare {bare_s:.3f} s, PNG {png_s * 1e3:.1f} ms more; pictures {equal})")
+        took = ", ".join(f"{side} {statistics.median(times[side]):.3f} s" for side in ("lab", "bare"))
+        print(f"{plan}: median ratio {ratio:.3f} ({took}, listening {heard:.3f}, PNG {png_s * 1e3:.1f} ms more; pictures {equal})")
 
 
 if __name__ == "__main__":

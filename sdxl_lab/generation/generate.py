@@ -135,7 +135,7 @@ class _Picture:
     seen: Seen
     checkpoint: Checkpoint
     cache: TrajectoryCache
-    on_step: Listener | None
+    on_step: Listener | None = None
 
     def denoise(self) -> tuple[Image.Image, int, int]:
         """The decoded picture, and the evaluations by base and refiner."""
