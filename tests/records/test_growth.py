@@ -50,7 +50,7 @@ write_report([RunFolder(run) for run in runs], Path(sys.argv[1]) / "report.html"
 """
 
 PLAN_THE_DEMO = """
-import sys
+import json, sys
 from sdxl_lab import demo
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.runs.resolution import resolve
@@ -59,15 +59,9 @@ from sdxl_lab.spec.run_spec import RunSpec
 common = notebooks.parameters_of(notebooks.find(notebooks.BUILT_IN)) | {"runs_folder": sys.argv[1]}
 for name, hyperparameters in demo.RUNS.items():
     print(name, resolve(RunSpec.from_parameters(**common | {"name": name, "hyperparameters": hyperparameters})).spec.run_id[:10])
+print("whole", resolve(RunSpec.from_parameters(**json.loads(sys.argv[2]))).spec.run_id)
 """
-
-PLAN_WHOLE_PICTURES = """
-import json, sys
-from sdxl_lab.runs.resolution import resolve
-from sdxl_lab.spec.run_spec import RunSpec
-
-print(resolve(RunSpec.from_parameters(**json.loads(sys.argv[1]))).spec.run_id)
-"""
+"""And the run of `whole_pictures`."""
 
 CHANGE_EACH = """
 import sys
@@ -135,12 +129,23 @@ def test_a_neutral_key_in_every_section_leaves_all_earlier_records_whole(grown):
     assert run(grown, READ_ALL, str(grown), *everything()).count("means") == len(PICTURES)
 
 
-def test_a_neutral_key_in_every_section_makes_no_run_again(grown, tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, Any]:
+    """The parameters of a run of the later tasks."""
+    return whole_pictures(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def planned(grown, whole, tmp_path_factory) -> dict[str, str]:
+    """The ids of the demo's runs and of that one, as the later version plans them."""
+    return dict(line.split() for line in run(grown, PLAN_THE_DEMO, str(tmp_path_factory.mktemp("runs")), json.dumps(whole)).splitlines())
+
+
+def test_a_neutral_key_in_every_section_makes_no_run_again(planned):
     """
     The demo of a version with more keys has the runs of 0.1.0.
     """
-    planned = dict(line.split() for line in run(grown, PLAN_THE_DEMO, str(tmp_path)).splitlines())
-    assert planned == DEMO
+    assert {name: planned[name] for name in DEMO} == DEMO
 
 
 def test_a_later_key_that_is_not_neutral_names_another_run_and_picture(grown):
@@ -216,13 +221,11 @@ def test_a_document_of_a_later_task_holds_what_the_task_takes(tmp_path):
     assert (again.edits, again.run_id, again.to_json()) == (resolved.edits, resolved.run_id, resolved.to_json())
 
 
-def test_a_neutral_key_leaves_runs_of_later_tasks_what_they_are(grown, tmp_path):
+def test_a_neutral_key_leaves_runs_of_later_tasks_what_they_are(planned, whole):
     """
     A version with one more optional key in each section, taken or not, plans the same run of each of these tasks.
     """
-    parameters = whole_pictures(tmp_path)
-    planned = run(grown, PLAN_WHOLE_PICTURES, json.dumps(parameters)).split()[-1]
-    assert planned == resolve(RunSpec.from_parameters(**parameters)).spec.run_id
+    assert planned["whole"] == resolve(RunSpec.from_parameters(**whole)).spec.run_id
 
 
 @pytest.mark.parametrize(

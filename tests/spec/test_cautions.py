@@ -94,7 +94,7 @@ CONTEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 """A checkpoint, a task and settings, in which each setting alone is given another value."""
 
-QUICK = ("guided", "beyond the borders", "refined", "from words, refined", "anew, refined")
+QUICK = ("beyond the borders", "refined", "from words, refined")
 
 
 @pytest.fixture(scope="session")
