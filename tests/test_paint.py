@@ -112,6 +112,54 @@ def test_again_changes_what_is_given_and_nothing_else():
     assert len(sessions()) == 1
 
 
+def test_any_earlier_picture_is_gone_on_from(home):
+    """
+    By its number in the session or by a PNG, also a copy, an earlier picture is made again with what is given changed; nothing is made twice.
+    """
+    inpainted, _ = painted(PROMPT, "--image", "photo.png", "--mask", "mask.png", "--seed", 7, "-o", "first.png", *QUIET)
+    painted("a red heart on grass", *QUIET)
+    by_number, _ = painted("--from", 1, "-p", "guidance_scale", 4)
+    by_file, done = painted("--from", "first.png", "-p", "guidance_scale", 4)
+    assert by_file == by_number
+    assert "it was made before, as number 3" in done.err
+    stamp = read_stamp(by_number[0])
+    assert (stamp.edit.task, stamp.edit.seed, stamp.edit.settings.denoising.guidance_scale) == ("inpaint", 7, 4)
+    missing = said("paint", "--from", 9)
+    assert (missing.code, missing.out) == (1, "")
+    assert "got the picture 9, and the session has 3 pictures" in missing.err
+    assert inpainted == [Path("first.png")]
+
+
+def test_a_copy_that_is_replaced_is_told():
+    """
+    A second picture under the same name replaces the first, which stays in the session, and that is said.
+    """
+    painted(PROMPT, "-o", "star.png", *QUIET)
+    _, done = painted(PROMPT, "--seed", 2, "-o", "star.png", *QUIET)
+    assert "replaced star.png" in done.err
+    assert read_stamp(Path("star.png")).edit.seed == 2
+
+
+def test_its_pixels_are_what_a_picture_is_worked_on(home):
+    """
+    A picture that the lab made, given with --image, is a picture like any other.
+    """
+    [first], _ = painted(PROMPT, "--image", "photo.png", "--mask", "mask.png", *QUIET)
+    [second], _ = painted("a red heart on grass", "--image", first, "--mask", "mask.png", *QUIET)
+    with Image.open(first) as image:
+        expected = inpaint(image, "mask.png", "a red heart on grass", num_inference_steps=3)
+    assert read_stamp(second).picture_id == expected.picture_id
+
+
+def test_the_help_lists_the_settings():
+    """
+    Every setting that a call takes by its name is in the help.
+    """
+    text = said("paint", "--help").out
+    for name in ("num_inference_steps", "guidance_scale", "high_noise_frac", "kernel_size", "feather_px", "aspect", "left_px", "dtype"):
+        assert name in text
+
+
 WRONG = {
     "nothing to paint": ([], 2, "what to paint?"),
     "nothing to go on from": (["--again"], 2, "nothing was painted yet"),
@@ -122,8 +170,14 @@ WRONG = {
     "a task that is none": ([PROMPT, "--task", "draw"], 1, "task: got 'draw'; allowed are inpaint"),
     "a setting that is none": ([PROMPT, "-p", "guidance_scal", "3"], 1, "guidance_scale"),
     "a value out of range": ([PROMPT, "-p", "strength", "3", "--image", "photo.png"], 1, "strength"),
-    "seeds of a run": ([PROMPT, "-p", "seeds", "[1, 2]"], 1, "seeds: a call makes one picture"),
-    "a seed that is none": ([PROMPT, "--seed", "x"], 1, "seed"),
+    "a seed that is none": ([PROMPT, "--seed", "x"], 2, "--seed: got 'x'; write a whole number, 1-4 or random(4)"),
+    "a file as prompt": (["photo.png"], 2, "--image photo.png"),
+    "a setting as option": ([PROMPT, "--steps", "20"], 2, "write -p num_inference_steps VALUE"),
+    "the prompt as option": (["--prompt", PROMPT], 2, "the prompt stands alone"),
+    "what other tools call a setting": ([PROMPT, "-p", "cfg", "5"], 1, "cfg: here it is called guidance_scale"),
+    "an argument of code": ([PROMPT, "-p", "latest", "true"], 2, "latest: there is no such setting"),
+    "a canvas for words": ([PROMPT, "--canvas", "left=8"], 2, "give it with --image"),
+    "a number that no picture has": (["--from", "3"], 2, "nothing was painted yet"),
     "no name of a PNG": ([PROMPT, "-o", "star.jpg"], 1, "it must end in .png"),
 }
 

@@ -54,6 +54,9 @@ __all__ = [
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
+LOADS = 5
+"""How often a checkpoint is read while another thread disturbs that."""
+
 _loading = RLock()
 """One thread loads at a time: what others ask for may be the same, and libraries that load set torch's default dtype for the whole process."""
 
@@ -294,11 +297,23 @@ def _load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared:
     if isinstance(part, Repository):
         part = part.fetch()
         require_whole(part)
-    if isinstance(part, SingleFile):
-        pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name)
-        require_filled(pipeline, part.path)
-        return pipeline
-    return part.load(dtype, shared, class_name=class_name)
+    for _ in range(LOADS):
+        if isinstance(part, SingleFile):
+            pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name)
+            require_filled(pipeline, part.path)
+        else:
+            pipeline = part.load(dtype, shared, class_name=class_name)
+        if _is_of(pipeline, dtype):
+            return pipeline
+    raise CheckpointError(
+        "while the checkpoint was loaded, another thread set torch's default dtype again and again; load it before that one begins."
+    )
+
+
+def _is_of(pipeline: Any, dtype: torch.dtype) -> bool:
+    """Whether its text encoders have the dtype they were asked for: transformers makes them of the process's default dtype."""
+    encoders = [encoder for name in ("text_encoder", "text_encoder_2") if (encoder := getattr(pipeline, name, None)) is not None]
+    return all(weight.dtype == dtype for encoder in encoders for weight in encoder.parameters())
 
 
 def _fixed_vae(family: Family, dtype: torch.dtype) -> Any:

@@ -66,9 +66,7 @@ def paint(
         given["task"] = task
     prompt, again = given.pop("prompt", None) if prompt is None else prompt, again or earlier is not None
     if prompt and prompt.lower().endswith(PICTURES):
-        raise typer.BadParameter(
-            f"the prompt is {prompt!r}, which names a file; give a picture as --image {prompt}, or go on from it: --from {prompt}"
-        )
+        raise typer.BadParameter(f"the prompt is {prompt!r}, which names a file; write --image {prompt}, or to go on from it --from {prompt}")
     if prompt is None and not again:
         raise typer.BadParameter('what to paint? sdxl-lab paint "a corgi on a reef"; or go on from the last picture with --again')
     if again and image is not None:
@@ -153,7 +151,9 @@ def _bench(given: dict[str, Any], *, again: bool, earlier: str | None) -> Bench:
 
     named, tracking, checkpoint = given.pop("name", None), given.pop("tracking", None), given.pop("checkpoint", None)
     is_file = earlier is not None and not earlier.isdecimal()
-    session = _session(named, tracking, again=again and not is_file)
+    session = _session(named, tracking, goes_on=again)
+    if again and not is_file and not (session and session.latest()):
+        raise typer.BadParameter("--again and --from NUMBER go on from what was painted, and nothing was painted yet; leave them out")
     if session is None:
         session = Bench(checkpoint or "pocket", named or _today(), tracking=tracking or "auto").session
     if not again or earlier:
@@ -166,18 +166,16 @@ def _bench(given: dict[str, Any], *, again: bool, earlier: str | None) -> Bench:
     return bench
 
 
-def _session(named: str | None, tracking: str | None, *, again: bool) -> SessionFolder | None:
-    """The session that was used last among those that are meant: of that name, or of painting; today's, or any to go on from."""
+def _session(named: str | None, tracking: str | None, *, goes_on: bool) -> SessionFolder | None:
+    """The session that was used last among those that are meant: of that name, or of painting today, or any day to go on from it."""
     from sdxl_lab.bench.sessions import session_of, sessions
 
-    if again and named is not None and tracking is None:
+    if goes_on and tracking is not None:
+        raise typer.BadParameter("-p tracking: got it with --again or --from, which go on in a session that is told already; leave one of them out")
+    if goes_on and named is not None:
         return session_of(named)
-    if again and tracking is not None:
-        raise typer.BadParameter("-p tracking: got it with --again, which goes on in a session that is told already; leave one of the two out")
-    meant = [one for one in sessions() if one.name == (named or _today()) or (again and one.name.startswith(PAINTED))]
-    fitting = [one for one in meant if again or one.tracking == (tracking or "auto")]
-    if again and not (fitting and fitting[-1].latest()):
-        raise typer.BadParameter("--again goes on from the last picture, and nothing was painted yet; leave it out")
+    meant = [one for one in sessions() if one.name == (named or _today()) or (goes_on and one.name.startswith(PAINTED))]
+    fitting = [one for one in meant if goes_on or one.tracking == (tracking or "auto")]
     return fitting[-1] if fitting else None
 
 

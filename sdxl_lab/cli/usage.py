@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from click import NoSuchOption
 from typer.core import TyperCommand, TyperGroup
+
+UsageError: Any = typer.BadParameter.__base__
+"""click's own, which typer brings in some versions and imports in others."""
 
 
 class Commands(TyperGroup):
@@ -37,13 +39,12 @@ class Paints(Pairs):
         """Read them, and say of a setting how it is given."""
         try:
             return super().parse_args(ctx, args)
-        except NoSuchOption as error:
-            name = error.option_name.lstrip("-").replace("-", "_")
-            if name == "prompt":
-                error.message += '; the prompt stands alone: sdxl-lab paint "a corgi on a reef"'
-            elif setting := _setting(name):
-                error.message += f"; write -p {setting} VALUE"
-            raise
+        except UsageError as error:
+            name = getattr(error, "option_name", "").lstrip("-").replace("-", "_")
+            hint = 'the prompt stands alone: sdxl-lab paint "a corgi on a reef"' if name == "prompt" else ""
+            if setting := _setting(name):
+                hint = hint or f"write -p {setting} VALUE"
+            raise UsageError(f"{error.format_message()} {hint}".strip(), ctx) from None
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Typer's own, and the names of all settings."""
