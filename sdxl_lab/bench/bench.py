@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from sdxl_lab.generation.trajectory import TrajectoryCache
     from sdxl_lab.viewing.compare import Comparison
 
-CACHE_BYTES = 128 * 2**20
-"""How much of its latest pictures a bench remembers, in bytes: ten of SDXL's size, so that turning the hand-over costs the refiner's steps alone."""
+CACHE_BYTES, CACHE_VALUES = 128 * 2**20, 64
+"""How much of its latest pictures a bench remembers: bytes for ten of SDXL's size, so that turning the hand-over costs the refiner's steps alone, and
+of small ones so many encodings and trajectories, so that a long session holds no more than a short one."""
 
 POLL_S = 0.1
 USER = 3
@@ -162,6 +163,7 @@ class Bench:
         Warns:
             CautionWarning: Something of the settings has no effect or will make a poor picture.
         """
+        self._worker.require_another_thread()
         with signs.shown() as sign:
             ready = self._plan(self._opened, task, {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed}, settings)
             return self._awaited(self._started(ready), sign)
@@ -204,6 +206,7 @@ class Bench:
         earlier, checkpoint = self._earlier(picture)
         changes.setdefault("checkpoint", checkpoint)
         words = {name: changes.pop(name, None) for name in ("prompt", "negative_prompt", "seed")}
+        self._worker.require_another_thread()
         with signs.shown() as sign:
             return self._awaited(self._started(self._plan(earlier, changes.pop("task", None), words, changes)), sign)
 
@@ -363,7 +366,6 @@ class Bench:
         return making
 
     def _awaited(self, making: Making, sign: signs.Sign) -> BenchPicture:
-        self._worker.require_another_thread()
         sign.pictures(1, made=0)
         sign.picture(f"{making.planned.edit.task}, seed {making.planned.edit.seed}")
         try:
@@ -401,4 +403,4 @@ class Bench:
     def _trajectories(self) -> TrajectoryCache:
         from sdxl_lab.generation.trajectory import TrajectoryCache
 
-        return TrajectoryCache(max_bytes=CACHE_BYTES)
+        return TrajectoryCache(max_bytes=CACHE_BYTES, max_values=CACHE_VALUES)

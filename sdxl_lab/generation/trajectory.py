@@ -216,10 +216,11 @@ class TrajectoryCache:
 
     Args:
         max_bytes: Upper bound on the tensors held, in bytes; a value larger than this is not kept.
+        max_values: Upper bound on how many values are held; None for none.
     """
 
-    def __init__(self, *, max_bytes: int = 2**30) -> None:
-        self.max_bytes = max_bytes
+    def __init__(self, *, max_bytes: int = 2**30, max_values: int | None = None) -> None:
+        self.max_bytes, self.max_values = max_bytes, max_values
         self.used_bytes = 0
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 
@@ -241,7 +242,7 @@ class TrajectoryCache:
             return
         self._values[key] = value, size_bytes
         self.used_bytes += size_bytes
-        while self.used_bytes > self.max_bytes:
+        while self.used_bytes > self.max_bytes or (self.max_values is not None and len(self) > self.max_values):
             self.used_bytes -= self._values.popitem(last=False)[1][1]
 
     def recall(self, key: Hashable, make: Callable[[], Any]) -> Any:

@@ -223,6 +223,19 @@ def test_memory_that_values_share_counts_once():
     assert cache.used_bytes == 4000
 
 
+def test_no_more_values_are_held_than_are_allowed():
+    """
+    Where a number of values is set, the least recently used goes first, however small all of them are.
+    """
+    cache = TrajectoryCache(max_values=2)
+    for key in ("a", "b"):
+        cache.put(key, torch.zeros(1))
+    assert cache.get("a") is not None
+    cache.put("c", torch.zeros(1))
+    assert [cache.get(key) is None for key in ("a", "b", "c")] == [False, True, False]
+    assert cache.used_bytes == 8
+
+
 def test_what_is_recalled_is_made_once():
     """
     The second time it is remembered.
