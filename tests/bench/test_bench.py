@@ -63,7 +63,8 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("task", [task if task == "inpaint" else pytest.param(task, marks=pytest.mark.slow) for task in WAYS])
+@pytest.mark.slow
+@pytest.mark.parametrize("task", WAYS)
 @pytest.mark.filterwarnings("ignore::sdxl_lab.spec.cautions.CautionWarning")
 def test_a_picture_is_the_same_by_bench_command_call_notebook_and_sweep(bench, home, sample, task):
     """
@@ -100,6 +101,23 @@ def test_a_picture_is_the_same_by_bench_command_call_notebook_and_sweep(bench, h
     assert {names(read_stamp(png)) for png in pngs} == {names(by_bench)}
     assert {digest_of_pixels(Image.open(png)) for png in pngs} == {by_bench.sha256}
     assert all(reproduce(Path(png)).is_identical for png in pngs)
+
+
+@pytest.mark.filterwarnings("ignore::sdxl_lab.spec.cautions.CautionWarning")
+def test_a_picture_is_the_same_by_bench_command_call_and_run(bench, home, sample):
+    """
+    The same without a kernel, which a notebook and a sweep need.
+    """
+    settings = QUICK | WAYS["inpaint"]
+    bench.open(sample.image_path, sample.mask_path)
+    by_bench = bench.make(PROMPT, seed=7, **settings)
+    by_call = sdxl_lab.inpaint(sample.image_path, sample.mask_path, PROMPT, seed=7, **settings)
+    flat = [word for name, value in settings.items() for word in ("-p", name, value)]
+    painted = said("paint", PROMPT, "--image", sample.image_path, "--mask", sample.mask_path, "--seed", 7, "-p", "tracking", "off", *flat)
+    [by_run] = run(resolve(RunSpec.from_parameters(**bench.parameters(by_bench))))
+    pngs = [by_bench.path, by_call.save("call.png"), Path(painted.out.splitlines()[-1]), by_run.image]
+    assert {names(made) for made in (by_bench, by_call, by_run)} == {names(read_stamp(png)) for png in pngs} == {names(by_bench)}
+    assert all(reproduce(png).is_identical for png in pngs)
 
 
 # --- what lies on it -----------------------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sdxl_lab import Bench
+from sdxl_lab import Bench, fetch
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.tracking import sender
 from tests.support.comet_runs import only, told
@@ -31,7 +31,7 @@ MOMENTS = {
     "in the middle of a star": ("sdxl_lab.records.session:append_line", "torn", 5),
 }
 """Name to what is called, when in the call the process dies, and in which of its calls."""
-QUICK = ("between the second picture's PNG and its line", "in the middle of its line")
+QUICK = ("in the middle of its line",)
 
 BY_BENCH = """
 import tests.support.death
@@ -67,10 +67,10 @@ def undisturbed(tmp_path_factory) -> list[tuple[str, str]]:
     """
     The pictures of a session that nobody killed.
     """
-    folder = tmp_path_factory.mktemp("whole")
-    assert ended(BY_BENCH, folder, None).returncode == 0
-    [session] = sessions(folder)
-    return [(kept.picture_id, kept.recorded.sha256) for kept in session.pictures()]
+    session = SessionFolder.begin(tmp_path_factory.mktemp("whole"), "whole", tracking="off")
+    bench = Bench.on(session)
+    bench.open(fetch("pocket-scenes").sample("red-circle"))
+    return [(made.picture_id, made.sha256) for made in (bench.make("a blue star on grass", seed=seed, num_inference_steps=4) for seed in (1, 2, 3))]
 
 
 @pytest.mark.parametrize("moment", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MOMENTS])
@@ -90,8 +90,6 @@ def test_a_killed_session_has_every_finished_picture_once(tmp_path, monkeypatch,
     assert set(told) & {one for one, _ in undisturbed} <= set(before)
     bench = Bench.resume() if found and before else Bench(tracking="off")
     if not before:
-        from sdxl_lab import fetch
-
         bench.open(fetch("pocket-scenes").sample("red-circle") if script == BY_BENCH else None)
     for seed in (1, 2, 3):
         bench.make("a blue star on grass", seed=seed, num_inference_steps=4)

@@ -326,6 +326,7 @@ print(os.getpid(), sum(thread.name == "sdxl_lab bench" for thread in threading.e
 """
 
 
+@pytest.mark.slow
 def test_a_warm_kernel_ends_what_a_notebook_left_making(home):
     """
     The next notebook in a warm kernel finds the same process without the bench's thread, and what was being made left nothing.
@@ -334,3 +335,28 @@ def test_a_warm_kernel_ends_what_a_notebook_left_making(home):
     assert first[0] == second[0]
     assert (first[1], second[1]) == ("1", "0")
     assert not (home / "artifacts").exists()
+
+
+LEFT_OPEN = """
+from pathlib import Path
+
+from sdxl_lab.process.endings import ends_with_the_notebook
+
+
+class Thing:
+    def close(self):
+        Path("closed").touch()
+
+
+thing = Thing()
+ends_with_the_notebook(thing)
+"""
+
+
+def test_a_warm_kernel_ends_what_says_that_it_has_to_end(home):
+    """
+    Whatever has said so is ended after the notebook that began it, in the same kernel.
+    """
+    first = execute(LEFT_OPEN, "import os", "print(os.getpid())", cwd=home)
+    assert (home / "closed").exists()
+    assert printed(execute("import os", "print(os.getpid())", cwd=home)) == printed(first)

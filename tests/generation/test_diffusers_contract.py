@@ -81,6 +81,7 @@ ENCODE_PROMPT = Overridden(
     keywords=TEXTS,
     results="prompt_embeds negative_prompt_embeds pooled_prompt_embeds negative_pooled_prompt_embeds",
 )
+GUIDANCE = Overridden(takes="w embedding_dim dtype")
 GET_TIMESTEPS = Overridden(
     takes="num_inference_steps strength device denoising_start",
     positional=3,
@@ -93,6 +94,7 @@ GRANTED = {
         pipeline="StableDiffusionXLInpaintPipeline",
         overridden={
             "encode_prompt": ENCODE_PROMPT,
+            "get_guidance_scale_embedding": GUIDANCE,
             "get_timesteps": GET_TIMESTEPS,
             "prepare_latents": Overridden(
                 takes="batch_size num_channels_latents height width dtype device generator latents image timestep is_strength_max add_noise "
@@ -115,6 +117,7 @@ GRANTED = {
         pipeline="StableDiffusionXLImg2ImgPipeline",
         overridden={
             "encode_prompt": ENCODE_PROMPT,
+            "get_guidance_scale_embedding": GUIDANCE,
             "get_timesteps": GET_TIMESTEPS,
             "prepare_latents": Overridden(
                 takes="image timestep batch_size num_images_per_prompt dtype device generator add_noise", positional=8, results="latents"
@@ -126,6 +129,7 @@ GRANTED = {
         pipeline="StableDiffusionXLPipeline",
         overridden={
             "encode_prompt": ENCODE_PROMPT,
+            "get_guidance_scale_embedding": GUIDANCE,
             "interrupt": Overridden(takes=""),
             "prepare_latents": Overridden(
                 takes="batch_size num_channels_latents height width dtype device generator latents", positional=8, results="latents"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadFileScheduling
 
-SHARING = {"tests/runs/test_one_picture.py", "tests/sweeps/test_sweep.py", "tests/test_demo.py"}
+SHARING = {"tests/bench/test_bench.py", "tests/runs/test_one_picture.py", "tests/sweeps/test_sweep.py", "tests/test_demo.py"}
 """Files whose notebooks make pictures in the engine's warm kernel, which takes longer to start than they take to run. They leave it as it is."""
 
 

@@ -203,7 +203,7 @@ def test_without_an_account_nothing_is_sent(tmp_path, monkeypatch, session):
 MOMENTS = ["begun", "between", "replacing", "deleting", "told"]
 
 
-@pytest.mark.parametrize("moment", [one if one == "replacing" else pytest.param(one, marks=pytest.mark.slow) for one in MOMENTS])
+@pytest.mark.parametrize("moment", [pytest.param(one, marks=pytest.mark.slow) for one in MOMENTS])
 def test_a_killed_push_loses_nothing(moment, backend, session, tmp_path):
     """
     After kill -9 of the sender, wherever it is, the next push brings the rest, and nothing is there twice, in an earlier version or too much.
