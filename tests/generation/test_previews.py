@@ -57,6 +57,7 @@ def test_pockets_map_is_the_fitted_one():
     """
     seeds = range(fitting.FIRST_SEED, fitting.FIRST_SEED + 500)
     found, held = fitting.fit(*fitting.cells(load("pocket").base.vae, seeds)), FAMILIES["pocket"].preview
+    assert held
     assert np.allclose(np.vstack([found.matrix, found.bias]), np.vstack([held.matrix, held.bias]), rtol=0, atol=2e-4)
 
 
@@ -80,13 +81,16 @@ def test_a_preview_is_one_pixel_a_cell(word, dtype):
     """
     latents = (3 * torch.randn(1, 4, 3, 5, generator=torch.Generator().manual_seed(0))).to(getattr(torch, dtype))
     shown, colors = preview(latents, word), FAMILIES[word].preview
+    assert shown
+    assert colors
     assert (shown.mode, shown.size) == ("RGB", (5, 3))
     for row in range(3):
         for column in range(5):
             cell = [float(number) for number in latents[0, :, row, column]]
             x = [sum(value * factors[i] for value, factors in zip(cell, colors.matrix, strict=True)) + colors.bias[i] for i in range(3)]
             expected = [min(255.0, max(0.0, 255 * (number + 1) / 2)) for number in x]
-            assert max(abs(wanted - got) for wanted, got in zip(expected, shown.getpixel((column, row)), strict=True)) < 0.51
+            got: Any = shown.getpixel((column, row))
+            assert max(abs(wanted - level) for wanted, level in zip(expected, got, strict=True)) < 0.51
 
 
 def test_a_family_that_nobody_knows_the_look_of_has_no_preview():
@@ -103,5 +107,5 @@ def test_a_step_can_be_shown(random_pair, scene):
     checkpoint, sizes = cpu(random_pair), []
     word = checkpoint.identity.family
     edit = make_edit(num_inference_steps=4, strength=1.0, high_noise_frac=0.5)
-    generate(edit, scene[0], scene[1], checkpoint, on_step=lambda step: sizes.append(preview(step.latents, word).size))
-    assert sizes == [(8, 8)] * 4
+    generate(edit, scene[0], scene[1], checkpoint, on_step=lambda step: sizes.append(preview(step.latents, word)))
+    assert [shown.size for shown in sizes] == [(8, 8)] * 4
