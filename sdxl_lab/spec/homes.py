@@ -114,12 +114,12 @@ def unknown(task: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 def settings_of(task: str) -> list[str]:
-    """The settings of single pictures of a task, by their own names.
+    """The settings of single pictures of a task, by their own names, the most used first.
 
     Args:
         task: Its name.
     """
-    return list(_own_homes(task))
+    return list(reversed(_own_homes(task)))
 
 
 def _own_homes(task: str) -> dict[str, str]:
