@@ -16,7 +16,7 @@ from sdxl_lab.bench.asking import plan
 from sdxl_lab.bench.exploration import Exploration
 from sdxl_lab.bench.opened import Opened, of_picture, opened, with_mask
 from sdxl_lab.bench.pictures import BenchPicture, meant, required
-from sdxl_lab.bench.sessions import session_of, sessions_folder, today
+from sdxl_lab.bench.sessions import session_of, sessions, sessions_folder, today
 from sdxl_lab.bench.worker import Making, Worker
 from sdxl_lab.datasets import inputs
 from sdxl_lab.errors import LabError
@@ -101,6 +101,18 @@ class Bench(Exploration):
         return bench
 
     @classmethod
+    def named(cls, name: str | None = None, checkpoint: str | Path = "pocket", *, tracking: str = "auto") -> Self:
+        """Go on with a session, or begin it: a cell that says this can be run again, also tomorrow and after a kernel has died.
+
+        Args:
+            name: What it is called; the date if left out.
+            checkpoint: As for `Bench`, where it begins; one that is there goes on with its own. Likewise `tracking`.
+            tracking: What Comet hears.
+        """
+        called = name or today()
+        return cls.resume(called) if any(one.name == called for one in sessions()) else cls(checkpoint, called, tracking=tracking)
+
+    @classmethod
     def on(cls, session: SessionFolder) -> Self:
         """A bench with nothing on it that adds to a session.
 
@@ -116,6 +128,7 @@ class Bench(Exploration):
         self.checkpoint = checkpoint
         self.opened = Opened()
         self._worker = Worker(self._make)
+        self._widget: Any = None
         ends_with_the_notebook(self)
 
     # --- what lies on it -----------------------------------------------------------------------------------------------------------------------
@@ -211,18 +224,26 @@ class Bench(Exploration):
         checkpoint, folder = settings.get("checkpoint", self.checkpoint), self._given
         return plan(on_bench, self.session, task=task, words=words, settings=others, checkpoint=checkpoint, folder=folder)
 
-    def begin(self, ready: Planned, *, latest: bool = False, on_step: Callable[[Making], object] | None = None) -> Making:
+    def begin(
+        self,
+        ready: Planned,
+        *,
+        latest: bool = False,
+        on_step: Callable[[Making], object] | None = None,
+        on_end: Callable[[Making], object] | None = None,
+    ) -> Making:
         """Begin what was planned, as `start` does.
 
         Args:
             ready: The picture.
             latest: As for `start`; likewise `on_step`.
             on_step: Called after each step.
+            on_end: Called once it has ended, however: in the bench's thread, or in the one that cancels it while it waits.
 
         Returns:
             The picture on its way; one that was made before is there at once.
         """
-        making = Making(ready, on_step)
+        making = Making(ready, on_step, on_end)
         if kept := self.session.recalled(ready.resolved.spec.run_id):
             making.end("done", picture=BenchPicture(kept))
         else:
@@ -270,6 +291,12 @@ class Bench(Exploration):
     def close(self) -> None:
         """Cancel what is being made and end the thread. Nothing is lost, and the bench can be used again."""
         self._worker.close()
+
+    def _ipython_display_(self) -> None:
+        """As a cell's value: a canvas, knobs and all pictures; where nobody is there to work with it, under papermill, the pictures."""
+        from sdxl_lab.bench.widget.showing import show  # which knows this room
+
+        self._widget = show(self, self._widget)
 
     def __repr__(self) -> str:
         return f"<Bench {self.session.path.name}: {counted(len(self.session.pictures()), 'picture')}; on it {self.opened}; {self.checkpoint}>"
