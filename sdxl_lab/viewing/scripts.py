@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 SHARED = files("sdxl_lab.viewing").joinpath("page")
 """The folder of what pages share: `elements.js`, `looking.js`, `looking.css`."""
 
-_IMPORT = re.compile(r'import \{ ([\w$, ]+) \} from "\./([\w-]+\.js)";')
+_IMPORT = re.compile(r'import \{ ([\w$]+(?:, [\w$]+)*) \} from "\./([\w-]+\.js)";')
 _DECLARED = re.compile(r"(export )?(?:async )?(?:function\*? |class |const |let )([\w$]+)")
 _MODULES_ONLY = re.compile(r"\s*(?:import|export)\b")
 
@@ -37,7 +37,7 @@ def joined(paths: Iterable[Traversable]) -> str:
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
             where = f"{path.name}:{number}"
             if imported := _IMPORT.fullmatch(line):
-                imports += [(where, imported[2], name.strip()) for name in imported[1].split(",")]
+                imports += [(where, imported[2], name) for name in imported[1].split(", ")]
                 continue
             declared = _DECLARED.match(line)
             if declared:
