@@ -13,7 +13,7 @@ from sdxl_lab.bench.opened import Opened
 from sdxl_lab.bench.widget import asked as asking
 from sdxl_lab.bench.widget.news import News
 from sdxl_lab.bench.widget.jobs import Jobs, told
-from sdxl_lab.bench.widget.knobs import knobs_of
+from sdxl_lab.bench.widget.knobs import from_page, knobs_of
 from sdxl_lab.bench.widget.lanes import Lane
 from sdxl_lab.bench.widget.outlines import outline_of
 from sdxl_lab.bench.widget.surface import Surface
@@ -192,7 +192,8 @@ class Desk:
             self._keeps_seed = bool(content["keepSeed"])
         if checkpoint := changes.pop("checkpoint", None):
             self.bench.checkpoint = str(checkpoint)
-        self._asked = {path: value for path, value in (self._asked | changes).items() if value is not None}
+        taken = {path: value if value is None else from_page(path, value) for path, value in changes.items()}
+        self._asked = {path: value for path, value in (self._asked | taken).items() if value is not None}
         self._tell("asked", self._asked_value(), by=content.get("view"))
         self._quick.put(self._check, instead="check")
         self._quick.put(self._outline, instead="outline")
@@ -214,7 +215,9 @@ class Desk:
         return self.bench.plan(on_bench, task, words, settings)
 
     def _know_knobs(self, task: str) -> None:
-        knobs = {"task": task, "checkpoint": self.bench.checkpoint, "knobs": knobs_of(task, self.bench.checkpoint)}
+        known = self._planned and self._planned.resolved.spec
+        identity = known.checkpoint if known and known.spec.checkpoint == self.bench.checkpoint else None
+        knobs = {"task": task, "checkpoint": self.bench.checkpoint, "knobs": knobs_of(task, identity)}
         if knobs != self._knobs:
             self._knobs = knobs
             self._tell("knobs", knobs)
@@ -226,6 +229,7 @@ class Desk:
         except LabError as error:
             checked = (self._checked or _NOTHING_CHECKED) | {"problems": asking.problems_of(error), "cautions": [], "remembered": None}
         else:
+            self._know_knobs(self._planned.edit.task)  # whose defaults are the checkpoint's own
             checked = self._checked_of(self._planned)
         if checked != self._checked:
             self._checked = checked

@@ -14,6 +14,7 @@ from sdxl_lab.bench.opened import Opened, with_mask
 from sdxl_lab.images import masks, pictures
 from sdxl_lab.images.png import png
 from sdxl_lab.images.strokes import Painted
+from sdxl_lab.images.strokes import strokes as strokes_of
 from sdxl_lab.viewing.display import webp
 
 MOST_SHOWN_PX = 2048
@@ -48,22 +49,22 @@ class Surface:
     def _painted(self) -> Painted:
         assert self.size is not None
         given = self._base.mask()
-        return Painted(self.size, given and masks.binarize(given))
+        return Painted(self.size, given)
 
     @property
     def strokes(self) -> Sequence[Mapping[str, Any]]:
         """All that were painted, in order."""
-        return [] if self.size is None else self._painted.strokes
+        return [] if self.size is None else [one.plain() for one in self._painted.strokes]
 
     @property
     def mask(self) -> Image.Image | None:
         """The mask as it is now, mode "L"; None where nothing of it is white."""
-        return None if self.size is None or not self._painted.has_white else self._painted.image
+        return None if self.size is None or not self.has_mask else self._painted.image
 
     @property
     def has_mask(self) -> bool:
         """Whether any of the picture is to be repainted by it."""
-        return self.size is not None and self._painted.has_white
+        return self.size is not None and bool(self._painted.white.any())
 
     def change(self, keep: int, add: Sequence[Mapping[str, Any]]) -> None:
         """Paint.
@@ -76,7 +77,7 @@ class Surface:
             StrokeError: One is none.
         """
         if self.size is not None:
-            self._painted.change(keep, add)
+            self._painted.change(keep, strokes_of(add))
             self.opened = with_mask(self._base, self.mask) if self.strokes else self._base
 
     def is_of(self, opened: Opened) -> bool:
