@@ -13,7 +13,7 @@ from sdxl_lab.bench.opened import Opened
 from sdxl_lab.bench.widget import asked as asking
 from sdxl_lab.bench.widget.news import News
 from sdxl_lab.bench.widget.jobs import Jobs, told
-from sdxl_lab.bench.widget.knobs import from_page, knobs_of
+from sdxl_lab.bench.widget.knobs import for_page, from_page, knobs_of
 from sdxl_lab.bench.widget.lanes import Lane
 from sdxl_lab.bench.widget.outlines import outline_of
 from sdxl_lab.bench.widget.surface import Surface
@@ -118,6 +118,7 @@ class Desk:
         self._check()
         self._tell("knobs", self._knobs, **view)
         self._outline()
+        self._slow.put(_warm_up, instead="warm up")
         return None
 
     def _open(self, content: Mapping[str, Any], buffers: Sequence[bytes]) -> Answer:
@@ -200,7 +201,8 @@ class Desk:
         return None
 
     def _asked_value(self) -> dict[str, Any]:
-        return {"asked": self._asked | {"checkpoint": self.bench.checkpoint}, "keepSeed": self._keeps_seed}
+        asked = {path: for_page(value) for path, value in self._asked.items()}
+        return {"asked": asked | {"checkpoint": self.bench.checkpoint}, "keepSeed": self._keeps_seed}
 
     def _plan(self, seed: int | None = None) -> Planned:
         on_bench = replace(self._surface.opened, settings={}, words={}, task=None)
@@ -239,7 +241,7 @@ class Desk:
         kept = self.bench.session.recalled(ready.resolved.spec.run_id)
         return {
             "task": ready.edit.task,
-            "values": asking.values_of(ready),
+            "values": {path: for_page(value) for path, value in asking.values_of(ready).items()},
             "problems": [],
             "cautions": list(ready.cautions),
             "remembered": kept and kept.number,
@@ -322,6 +324,11 @@ class Desk:
     def _still(self, *_: Any) -> Answer:
         self._keep_still()
         return None
+
+
+def _warm_up() -> None:
+    """Import what the first picture would wait for."""
+    import sdxl_lab.generation.generate  # noqa: F401
 
 
 _NOTHING_CHECKED: dict[str, Any] = {"task": None, "values": {}}

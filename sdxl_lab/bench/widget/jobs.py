@@ -10,6 +10,7 @@ from typing import Any
 
 from sdxl_lab.bench.bench import Bench
 from sdxl_lab.bench.worker import Making
+from sdxl_lab.bench.widget.knobs import for_page
 from sdxl_lab.errors import LabError
 from sdxl_lab.runs.single import Planned
 
@@ -75,7 +76,7 @@ def _job(index: int, making: Making) -> dict[str, Any]:
     edit, step = making.planned.edit, making.step
     return {
         "job": index,
-        "seed": edit.seed,
+        "seed": for_page(edit.seed),
         "task": edit.task,
         "state": making.state,
         "done": step.done if step else 0,

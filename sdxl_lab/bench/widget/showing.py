@@ -22,13 +22,13 @@ def show(bench: Bench, widget: Any) -> Any:
         What it is shown by now; None where nobody can work with it.
     """
     from IPython.core.getipython import get_ipython
-    from IPython.display import HTML, display
+    from IPython.display import display
 
     if not hasattr(get_ipython(), "kernel"):
         print(repr(bench))
         return widget
     if not is_watched():
-        display(HTML(still(bench.session)))
+        display({"text/html": still(bench.session), "text/plain": repr(bench)}, raw=True)
         return widget
     if widget is None:
         from sdxl_lab.bench.widget.widget import BenchWidget  # imports anywidget, which only a page needs

@@ -8,7 +8,7 @@ from typing import Any
 
 import anywidget
 import traitlets
-from IPython.display import HTML, display, update_display
+from IPython.display import display
 
 from sdxl_lab.bench.bench import Bench
 from sdxl_lab.bench.widget.desk import Desk
@@ -35,18 +35,21 @@ class BenchWidget(anywidget.AnyWidget):
     def show(self) -> None:
         """Put a view into the output of the cell that is run; all of them show the same."""
         self._shown = self._still()
-        display(HTML(self._shown), display_id=self.bench)
+        display(self._bundle(), raw=True, display_id=self.bench)
 
     def keep_still(self) -> None:
         """Bring what a saved notebook shows up to date, where it shows something else."""
         if self._shown and (now := self._still()) != self._shown:
             self._shown = now
-            update_display(HTML(now), display_id=self.bench)
+            display(self._bundle(), raw=True, display_id=self.bench, update=True)
 
     def open(self) -> None:
         """ipywidgets': tell the page that this is there."""
         super().open()
         self._forget_who_sent()
+
+    def _bundle(self) -> dict[str, str]:
+        return {"text/html": self._shown, "text/plain": repr(self._of)}
 
     def _still(self) -> str:
         return f'<sdxl-lab-bench bench="{self.bench}">{still(self._of.session)}</sdxl-lab-bench>'
