@@ -40,9 +40,7 @@ class Making:
         doing: What is under way, in words; None before anything is.
     """
 
-    def __init__(
-        self, planned: Planned, on_step: Callable[[Making], object] | None = None, on_end: Callable[[Making], object] | None = None
-    ) -> None:
+    def __init__(self, planned: Planned, on_step: Callable[[Making], object] | None = None, on_end: Callable[[Making], object] | None = None) -> None:
         self.planned = planned
         self.state: State = "queued"
         self.step: Step | None = None

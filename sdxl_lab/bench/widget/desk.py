@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from sdxl_lab.bench.bench import Bench
 from sdxl_lab.bench.opened import Opened
 from sdxl_lab.bench.widget import asked as asking
-from sdxl_lab.bench.widget.news import News
 from sdxl_lab.bench.widget.jobs import Jobs, told
 from sdxl_lab.bench.widget.knobs import for_page, from_page, knobs_of
 from sdxl_lab.bench.widget.lanes import Lane
+from sdxl_lab.bench.widget.news import News
 from sdxl_lab.bench.widget.outlines import outline_of
 from sdxl_lab.bench.widget.surface import Surface
 from sdxl_lab.bench.widget.uploads import Uploads
@@ -30,7 +30,8 @@ SEED_BITS = 32
 class Send(Protocol):
     """What carries a message to the pages."""
 
-    def __call__(self, content: dict[str, Any], buffers: Sequence[bytes] = ()) -> None: ...
+    def __call__(self, content: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """Carry it, from any thread."""
 
 
 Answer = Mapping[str, Any] | None
@@ -39,8 +40,8 @@ Answer = Mapping[str, Any] | None
 class Desk:
     """What lies on a bench as the pages show it, what is asked of it, and what is being made.
 
-    No message waits for a picture, or for another's work: what is quick is done in one lane, in order, what takes its time in another, and a
-    cancel at once.
+    No message waits for a picture: what is quick is done in one lane, in order; what the gate says of it, for which a large mask is encoded, is
+    found out in another; what takes its time has a third; and a cancel is done at once.
 
     Args:
         bench: That makes the pictures.
@@ -50,7 +51,7 @@ class Desk:
 
     def __init__(self, bench: Bench, send: Send, keep_still: Callable[[], None]) -> None:
         self.bench, self._send, self._keep_still = bench, send, keep_still
-        self._quick, self._slow = Lane("sdxl_lab desk"), Lane("sdxl_lab desk, slow")
+        self._quick, self._gate, self._slow = (Lane(f"sdxl_lab desk, {what}") for what in ("quick", "gate", "slow"))
         self._surface, self._uploads = Surface(bench.opened), Uploads()
         self._asked: dict[str, Any] = asking.asked_of(bench.opened)
         self._keeps_seed = True
@@ -77,7 +78,6 @@ class Desk:
         elif action in _ACTIONS:
             does, lane = _ACTIONS[action]
             work = lambda: self._answered(does, content, [bytes(buffer) for buffer in buffers])  # noqa: E731
-            # Of strokes and knobs each counts, and so they wait for their turn; what is drawn of them is put off until nothing waits.
             (self._slow if lane == "slow" else self._quick).put(work)
 
     def _answered(self, does: Callable[..., Answer], content: Mapping[str, Any], buffers: list[bytes]) -> None:
@@ -165,10 +165,10 @@ class Desk:
         finally:  # a view that is out of step, or drew what is no stroke, is told what there is
             self._tell_strokes(content)
         self.bench.opened = self._surface.opened
-        if had_mask != self._surface.has_mask:
+        if had_mask != self._surface.has_mask:  # another task may be meant
             self._check()
         self._quick.put(self._outline, instead="outline")
-        self._quick.put(self._check, instead="check")
+        self._gate.put(self._check, instead="check")
         return None
 
     def _tell_strokes(self, content: Mapping[str, Any]) -> None:
@@ -196,8 +196,7 @@ class Desk:
         taken = {path: value if value is None else from_page(path, value) for path, value in changes.items()}
         self._asked = {path: value for path, value in (self._asked | taken).items() if value is not None}
         self._tell("asked", self._asked_value(), by=content.get("view"))
-        self._quick.put(self._check, instead="check")
-        self._quick.put(self._outline, instead="outline")
+        self._gate.put(lambda: (self._check(), self._quick.put(self._outline, instead="outline")), instead="check")
         return None
 
     def _asked_value(self) -> dict[str, Any]:
@@ -273,7 +272,8 @@ class Desk:
 
     def _session(self) -> dict[str, Any]:
         session = self.bench.session
-        return {"name": session.name, "folder": session.path.name, "path": str(session.path.absolute()), "home": str(Path.home()), "count": session.count}
+        place = {"folder": session.path.name, "path": str(session.path.absolute()), "home": str(Path.home())}
+        return {"name": session.name, **place, "count": session.count}
 
     def _star(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
         self.bench.star(int(content["number"]), starred=bool(content.get("starred", True)))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sdxl_lab.bench.bench import Bench
-from sdxl_lab.bench.worker import Making
 from sdxl_lab.bench.widget.knobs import for_page
+from sdxl_lab.bench.worker import Making
 from sdxl_lab.errors import LabError
 from sdxl_lab.runs.single import Planned
 

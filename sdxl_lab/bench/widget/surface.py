@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -51,6 +50,11 @@ class Surface:
         given = self._base.mask()
         return Painted(self.size, given)
 
+    @cached_property
+    def _without_mask(self) -> Opened:
+        """The picture in memory, wherever it lies: strokes follow each other faster than it is read."""
+        return with_mask(self._base, None)
+
     @property
     def strokes(self) -> Sequence[Mapping[str, Any]]:
         """All that were painted, in order."""
@@ -78,7 +82,7 @@ class Surface:
         """
         if self.size is not None:
             self._painted.change(keep, strokes_of(add))
-            self.opened = with_mask(self._base, self.mask) if self.strokes else self._base
+            self.opened = with_mask(self._without_mask, self.mask) if self._painted.strokes else self._base
 
     def is_of(self, opened: Opened) -> bool:
         """Whether this is what lies on a bench."""

@@ -65,7 +65,7 @@ class BenchWidget(anywidget.AnyWidget):
         self._forget_who_sent()
 
     def _forget_who_sent(self) -> None:
-        """ipykernel 7 hands a page's messages to the shell from which the widget sent last: after a cell did, to the one that a running cell keeps.
+        """Ipykernel 7 hands a page's messages to the shell from which the widget sent last: after a cell did, to the one that a running cell keeps.
 
         Without its note they go where JupyterLab addresses them, to a subshell, which is free.
         """
