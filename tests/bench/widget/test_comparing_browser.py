@@ -27,9 +27,11 @@ WIDTH, HEIGHT = 96, 64
 OWN = files("sdxl_lab.bench.widget").joinpath("page")
 SCRIPT = joined([*map(SHARED.joinpath, ("elements.js", "looking.js")), *map(OWN.joinpath, ("border.js", "comparing.js"))])
 STYLE = "\n".join(sheet.read_text("utf-8") for sheet in (SHARED.joinpath("looking.css"), OWN.joinpath("comparing.css")))
-COLORS = """:host { color-scheme: light dark; font: 14px system-ui; --paper: light-dark(#fff, #111); --ink: light-dark(#222, #eee); --soft: light-dark(#666, #aaa);
-  --line: light-dark(#ddd, #333); --panel: light-dark(#f2f2f2, #222); --accent: light-dark(#06c, #7af); --failed: light-dark(#a22, #f99); --star: light-dark(#850, #fc4);
-  display: block; width: 700px; background: var(--paper); padding: 8px; }"""
+COLORS = """:host {
+  --paper: light-dark(#fff, #111); --ink: light-dark(#222, #eee); --soft: light-dark(#666, #aaa); --line: light-dark(#ddd, #333);
+  --panel: light-dark(#f2f2f2, #222); --accent: light-dark(#06c, #7af); --failed: light-dark(#a22, #f99); --star: light-dark(#850, #fc4);
+  color-scheme: light dark; font: 14px system-ui; display: block; width: 700px; background: var(--paper); padding: 8px;
+}"""
 HUB = """
 const views = [];
 function addView({ entries, chosen, metrics }, sources, style) {
@@ -190,10 +192,7 @@ def test_any_other_picture_can_be_before(page):
     The others are offered by number, star and what is otherwise about them; numbers stand beside those of the one that is picked, which goes along.
     """
     texts = page.evaluate("[...views[0].find('.against').options].map(option => option.textContent)")
-    assert texts == ["its input", "the picture before it", "nothing", "2: guidance_scale 3 · seed 2", "1 ★: seed 1"] or texts[3:] == [
-        "2: seed 2 · guidance_scale 3",
-        "1 ★: seed 1",
-    ]
+    assert texts == ["its input", "the picture before it", "nothing", "2: seed 2 · guidance_scale 3", "1 ★: seed 1"]
     page.evaluate("views[0].pick('.against', '1')")
     loaded(page, "one")
     rows = page.evaluate("[...views[0].root.querySelectorAll('.numbers tr')].map(row => [...row.cells].map(cell => cell.textContent))")
@@ -234,7 +233,7 @@ def test_two_views_are_looked_at_apart(page):
     page.evaluate("views[1].find('.frame').focus()")
     page.press("+")
     assert page.evaluate("views.map(view => view.hub.looking.view.zoom)") == [4, 1.25]
-    assert page.evaluate("views.map(view => view.find('output').textContent)") == ["4×", "1.3×"]
+    assert page.evaluate("views.map(view => view.find('output').textContent)") == ["4\u00d7", "1.3\u00d7"]
 
 
 def test_what_was_repainted_is_outlined(page, tmp_path):

@@ -12,6 +12,12 @@ const askedOf = ({ prompt, negative_prompt, seed, task, checkpoint, settings }) 
 const valueText = (value) => (value === null || value === undefined ? "default" : written(value));
 const nameText = ({ number, starred }) => `${number}${starred ? " ★" : ""}`;
 
+/** How something was, and how it is; of pictures that are given, whose values are digests, only that. */
+function changeText({ path, before, after }) {
+  if (["image", "mask"].includes(path)) return before === null ? "given" : after === null ? "not given" : "another one";
+  return [before, after].map((value) => shortened(valueText(value), 80)).join(" → ");
+}
+
 /** Another picture by its number, and by what of it is otherwise. */
 function optionText(entry, other) {
   const [ours, theirs] = [askedOf(entry), askedOf(other)];
@@ -51,7 +57,7 @@ function comparedFacts(hub, entry, other) {
   const words = new Map((hub.state.session?.metrics ?? []).map((metric) => [metric.name, metric]));
   const [numbers, before] = [entry, other].map((one) => one?.metrics && { ...one.metrics, seconds: one.seconds });
   const metrics = Object.keys(numbers).map((name) => words.get(name) ?? { name, unit: name === "seconds" ? "s" : "" });
-  const changed = entry.changed.map(({ path, before: was, after }) => [path, `${shortened(valueText(was), 80)} → ${shortened(valueText(after), 80)}`]);
+  const changed = entry.changed.map((change) => [change.path, changeText(change)]);
   const asked = Object.entries(askedOf(entry)).filter(([path]) => path !== "prompt");
   const facts = [["size", `${entry.width}×${entry.height}`], ["picture_id", entry.picture_id], ["sha256 of the pixels", entry.sha256], ["file", entry.file]];
   const paragraph = (kind, text) => element("p", { class: kind, dir: "auto" }, text);
