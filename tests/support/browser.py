@@ -9,7 +9,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -31,8 +31,15 @@ FLAGS = [
 KEYS = {
     "Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, ""), "Home": (36, ""), "End": (35, ""), "PageUp": (33, ""), "PageDown": (34, ""),
     "ArrowLeft": (37, ""), "ArrowUp": (38, ""), "ArrowRight": (39, ""), "ArrowDown": (40, ""), "+": (187, "+"), "-": (189, "-"), "0": (48, "0"),
+    "Delete": (46, ""), "Backspace": (8, ""), " ": (32, " "), "[": (219, "["), "]": (221, "]"),
 }  # fmt: skip
 ANSWER_S = 60.0
+DEEP = """
+const everywhere = root => [root, ...[...root.querySelectorAll("*")].flatMap(element => element.shadowRoot ? everywhere(element.shadowRoot) : [])]
+globalThis.deepAll = selector => everywhere(document).flatMap(root => [...root.querySelectorAll(selector)])
+globalThis.deep = selector => document.querySelector(selector) ?? deepAll(selector)[0] ?? null
+"""
+"""Every page has `deep(selector)` and `deepAll(selector)`: as `document.querySelector` and its like, also inside open shadow roots."""
 
 
 class Page:
@@ -41,6 +48,8 @@ class Page:
     Attributes:
         requests: URLs that were asked for, those of data URIs included.
         complaints: Errors and warnings of the console, exceptions, violations of a policy.
+        heard: Called with an event's name and values as soon as it is read, so it must not talk to the page.
+        meanwhile: Called again and again while a condition is waited for; it may talk to the page.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], to_browser: int, from_browser: int) -> None:
@@ -48,6 +57,8 @@ class Page:
         self._buffer, self._number, self._session = b"", 0, ""
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        self.heard: Callable[[str, dict[str, Any]], object] = lambda event, values: None
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def attach(self) -> Self:
         """Open a page to talk to."""
@@ -55,6 +66,7 @@ class Page:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=f"{{{DEEP}}}")
         return self
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -91,17 +103,21 @@ class Page:
     def until(self, script: str, seconds: float = 30.0) -> None:
         """Wait for a condition."""
         deadline = time.monotonic() + seconds
-        while not self.evaluate(script):
+        while not (self.meanwhile(), self.evaluate(script))[1]:
             assert time.monotonic() < deadline, f"never true: {script}"
             time.sleep(0.02)
 
-    def press(self, *keys: str, shift: bool = False) -> None:
-        """Press keys, one after the other."""
+    def press(self, *keys: str, shift: bool = False, ctrl: bool = False, alt: bool = False) -> None:
+        """Press keys, one after the other, each with the same others held."""
         for key in keys:
             code, text = KEYS.get(key, (ord(key.upper()[0]), key))
-            event = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
-            self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **event)
+            event = {"key": key, "windowsVirtualKeyCode": code, "modifiers": alt + 2 * ctrl + 8 * shift}
+            self.call("Input.dispatchKeyEvent", type="keyDown", text="" if ctrl or alt else text, **event)
             self.call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    def type(self, text: str) -> None:
+        """Insert text where the focus is, at once, as an input method does."""
+        self.call("Input.insertText", text=text)
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         """Send one event of the mouse."""
@@ -120,12 +136,40 @@ class Page:
             self.mouse("mouseMoved", *(a + (b - a) * step / 5 for a, b in zip(start, end, strict=True)))
         self.mouse("mouseReleased", *end)
 
+    def touch(self, *places: tuple[float, float]) -> None:
+        """Draw with a finger along these places."""
+        for number, (x, y) in enumerate(places):
+            self.call("Input.dispatchTouchEvent", type="touchMove" if number else "touchStart", touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def pinch(self, start: Sequence[tuple[float, float]], end: Sequence[tuple[float, float]]) -> None:
+        """Move several fingers at once, each from where it starts to where it ends, in a few steps."""
+        for step in range(6):
+            points = [
+                {"x": a + (c - a) * step / 5, "y": b + (d - b) * step / 5, "id": finger}
+                for finger, ((a, b), (c, d)) in enumerate(zip(start, end, strict=True))
+            ]
+            self.call("Input.dispatchTouchEvent", type="touchMove" if step else "touchStart", touchPoints=points)
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def pen(self, *places: tuple[float, float], force: float = 0.5) -> None:
+        """Draw with a pen along these places, pressed as hard from 0 to 1."""
+        self.mouse("mousePressed", *places[0], pointerType="pen", force=force)
+        for place in places[1:]:
+            self.mouse("mouseMoved", *place, pointerType="pen", force=force)
+        self.mouse("mouseReleased", *places[-1], pointerType="pen")
+
     def box(self, selector: str) -> tuple[float, float, float, float]:
-        """Left, top, width and height of an element, after scrolling it into view."""
-        script = f"""(() => {{ const element = document.querySelector({json.dumps(selector)}); element.scrollIntoView({{block: 'center'}});
+        """Left, top, width and height of an element, also in a shadow root, after scrolling it into view."""
+        script = f"""(() => {{ const element = deep({json.dumps(selector)}); element.scrollIntoView({{block: 'center'}});
             const box = element.getBoundingClientRect(); return [box.left, box.top, box.width, box.height] }})()"""
         left, top, width, height = self.evaluate(script)
         return left, top, width, height
+
+    def click_on(self, selector: str) -> None:
+        """Click into the middle of an element, also in a shadow root."""
+        left, top, width, height = self.box(selector)
+        self.click(left + width / 2, top + height / 2)
 
     def screenshot(self, path: Path) -> None:
         """Keep what is in view as a PNG."""
@@ -147,6 +191,8 @@ class Page:
         return answer
 
     def _note(self, event: str | None, values: dict[str, Any]) -> None:
+        if event:
+            self.heard(event, values)
         if event == "Network.requestWillBeSent":
             self.requests.append(values["request"]["url"])
         elif event == "Runtime.exceptionThrown":
