@@ -6,18 +6,17 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sdxl_lab import comet, progress
-from sdxl_lab.bench import onward
 from sdxl_lab.bench.asking import plan
-from sdxl_lab.bench.errors import BenchError
+from sdxl_lab.bench.exploration import Exploration
 from sdxl_lab.bench.opened import Opened, of_picture, opened, with_mask
-from sdxl_lab.bench.pictures import BenchPicture, looked_at, meant, required
-from sdxl_lab.bench.sessions import session_of, sessions_folder, today
+from sdxl_lab.bench.pictures import BenchPicture, meant, required
+from sdxl_lab.bench.sessions import session_of, sessions, sessions_folder, today
 from sdxl_lab.bench.worker import Making, Worker
 from sdxl_lab.datasets import inputs
 from sdxl_lab.errors import LabError
@@ -34,7 +33,6 @@ from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
     from sdxl_lab.generation.trajectory import TrajectoryCache
-    from sdxl_lab.viewing.compare import Comparison
 
 CACHE_BYTES, CACHE_VALUES = 128 * 2**20, 64
 """How much of its latest pictures a bench remembers: bytes for ten of SDXL's size, so that turning the hand-over costs the refiner's steps alone, and
@@ -45,7 +43,7 @@ USER = 3
 """The level of warnings at which they point to who called a bench's method."""
 
 
-class Bench:
+class Bench(Exploration):
     """Exploring by hand: a picture is tried with words, seeds and settings, and every try is kept.
 
     Pictures are made in a thread of the bench's own, and are the ones that a call or a run makes. They are kept in a session's folder,
@@ -97,10 +95,22 @@ class Bench:
         if last := folder.latest():
             try:
                 bench.checkpoint = folder.checkpoint_of(last)
-                bench._opened = of_picture(last, folder.local)
+                bench.opened = of_picture(last, folder.local)
             except LabError as error:
                 warnings.warn(f"the bench is empty, open something: {error}", CautionWarning, stacklevel=2)
         return bench
+
+    @classmethod
+    def named(cls, name: str | None = None, checkpoint: str | Path = "pocket", *, tracking: str = "auto") -> Self:
+        """Go on with a session, or begin it: a cell that says this can be run again, also tomorrow and after a kernel has died.
+
+        Args:
+            name: What it is called; the date if left out.
+            checkpoint: As for `Bench`, where it begins; one that is there goes on with its own. Likewise `tracking`.
+            tracking: What Comet hears.
+        """
+        called = name or today()
+        return cls.resume(called) if any(one.name == called for one in sessions()) else cls(checkpoint, called, tracking=tracking)
 
     @classmethod
     def on(cls, session: SessionFolder) -> Self:
@@ -114,9 +124,11 @@ class Bench:
         return bench
 
     def _set_up(self, checkpoint: str, session: SessionFolder) -> None:
-        self.checkpoint, self.session = checkpoint, session
-        self._opened = Opened()
+        super().__init__(session)
+        self.checkpoint = checkpoint
+        self.opened = Opened()
         self._worker = Worker(self._make)
+        self._widget: Any = None
         ends_with_the_notebook(self)
 
     # --- what lies on it -----------------------------------------------------------------------------------------------------------------------
@@ -136,7 +148,7 @@ class Bench:
             ReproduceError: What an earlier picture was made from is not here.
         """
         is_mask_alone = image is None and mask_image is not None
-        self._opened = with_mask(self._opened, mask_image) if is_mask_alone else opened(image, mask_image, as_pixels=as_pixels)
+        self.opened = with_mask(self.opened, mask_image) if is_mask_alone else opened(image, mask_image, as_pixels=as_pixels)
 
     # --- making --------------------------------------------------------------------------------------------------------------------------------
 
@@ -165,8 +177,8 @@ class Bench:
         """
         self._worker.require_another_thread()
         with signs.shown() as sign:
-            ready = self._plan(self._opened, task, {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed}, settings)
-            return self._awaited(self._started(ready), sign)
+            ready = self._plan(self.opened, task, {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed}, settings)
+            return self._awaited(self.begin(ready), sign)
 
     def start(
         self,
@@ -193,8 +205,50 @@ class Bench:
         Returns:
             The picture on its way: `result()` waits for it, `cancel()` stops it within a step.
         """
-        ready = self._plan(self._opened, task, {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed}, settings)
-        return self._started(ready, latest=latest, on_step=on_step)
+        ready = self._plan(self.opened, task, {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed}, settings)
+        return self.begin(ready, latest=latest, on_step=on_step)
+
+    def plan(self, on_bench: Opened, task: str | None, words: Mapping[str, Any], settings: Mapping[str, Any]) -> Planned:
+        """Find out all that can be wrong with a picture, and begin nothing.
+
+        Args:
+            on_bench: What it is made from; `opened` for what lies here.
+            task: What to do; None for what is there tells.
+            words: Prompt, negative prompt and seed; None where they are left to what is there.
+            settings: As for `make`.
+
+        Raises:
+            LabError: It cannot be made.
+        """
+        others = {key: value for key, value in settings.items() if key != "checkpoint"}
+        checkpoint, folder = settings.get("checkpoint", self.checkpoint), self._given
+        return plan(on_bench, self.session, task=task, words=words, settings=others, checkpoint=checkpoint, folder=folder)
+
+    def begin(
+        self,
+        ready: Planned,
+        *,
+        latest: bool = False,
+        on_step: Callable[[Making], object] | None = None,
+        on_end: Callable[[Making], object] | None = None,
+    ) -> Making:
+        """Begin what was planned, as `start` does.
+
+        Args:
+            ready: The picture.
+            latest: As for `start`; likewise `on_step`.
+            on_step: Called after each step.
+            on_end: Called once it has ended, however: in the bench's thread, or in the one that cancels it while it waits.
+
+        Returns:
+            The picture on its way; one that was made before is there at once.
+        """
+        making = Making(ready, on_step, on_end)
+        if kept := self.session.recalled(ready.resolved.spec.run_id):
+            making.end("done", picture=BenchPicture(kept))
+        else:
+            self._worker.submit(making, latest=latest)
+        return making
 
     def again(self, picture: Any = None, **changes: Any) -> BenchPicture:
         """Make an earlier picture again with something changed: from what it was made from, and but for the changes as was asked for it.
@@ -208,7 +262,7 @@ class Bench:
         words = {name: changes.pop(name, None) for name in ("prompt", "negative_prompt", "seed")}
         self._worker.require_another_thread()
         with signs.shown() as sign:
-            return self._awaited(self._started(self._plan(earlier, changes.pop("task", None), words, changes)), sign)
+            return self._awaited(self.begin(self._plan(earlier, changes.pop("task", None), words, changes)), sign)
 
     def open_earlier(self, picture: Any) -> str:
         """Put on the bench what an earlier picture was made from, and what was asked for it.
@@ -219,7 +273,7 @@ class Bench:
         Returns:
             Its checkpoint, which the bench does not take over by itself.
         """
-        self._opened, checkpoint = self._earlier(picture)
+        self.opened, checkpoint = self._earlier(picture)
         return checkpoint
 
     def cancel(self) -> None:
@@ -238,106 +292,14 @@ class Bench:
         """Cancel what is being made and end the thread. Nothing is lost, and the bench can be used again."""
         self._worker.close()
 
-    # --- what was made -------------------------------------------------------------------------------------------------------------------------
+    def _ipython_display_(self) -> None:
+        """As a cell's value: a canvas, knobs and all pictures; where nobody is there to work with it, under papermill, the pictures."""
+        from sdxl_lab.bench.widget.showing import show  # which knows this room
 
-    @property
-    def pictures(self) -> tuple[BenchPicture, ...]:
-        """All pictures of the session, in the order in which they were made."""
-        return tuple(map(BenchPicture, self.session.pictures()))
-
-    def star(self, picture: Any = None, *, starred: bool = True) -> None:
-        """Star a picture, so that it is found again.
-
-        Args:
-            picture: One of the bench's pictures, its number, or the first digits of its `picture_id`; the last one if left out.
-            starred: False takes the star away.
-
-        Raises:
-            BenchError: There is no such picture.
-        """
-        self.session.star(required(self.session, picture), starred=starred)
-        tracker.follow_session(self.session)
-
-    def note(self, picture: Any, text: str) -> None:
-        """Write something of a picture, in place of what was written of it before.
-
-        Args:
-            picture: As for `star`.
-            text: The empty one takes the note away.
-
-        Raises:
-            BenchError: There is no such picture, or it is no text.
-            RecordError: It looks like an API key.
-        """
-        if not isinstance(text, str):
-            raise BenchError(f"note: got a {type(text).__name__}; allowed is a text, the empty one takes the note away")
-        self.session.note(required(self.session, picture), text)
-        tracker.follow_session(self.session)
-
-    def delete(self, picture: Any) -> None:
-        """Delete a picture. The others keep their numbers.
-
-        Args:
-            picture: As for `star`.
-        """
-        self.session.delete(required(self.session, picture))
-        tracker.follow_session(self.session)
-
-    # --- going on ------------------------------------------------------------------------------------------------------------------------------
-
-    def parameters(self, picture: Any = None) -> onward.Parameters:
-        """Write the parameters of a run that makes a picture: printed, they are a notebook's parameters cell.
-
-        Args:
-            picture: As for `star`.
-
-        Returns:
-            What `RunSpec.from_parameters` takes. What the bench was given becomes a dataset in the session's folder.
-        """
-        return onward.parameters(required(self.session, picture))
-
-    def sweep_around(self, picture: Any, axes: Mapping[str, Iterable[Any] | str], path: Path | str | None = None) -> Path:
-        """Write a sweep file around a picture.
-
-        Args:
-            picture: As for `star`.
-            axes: Setting to its values, `{"guidance_scale": [3, 5, 7.5], "seed": "random(4)"}`, by name or dotted path.
-            path: The YAML file; in the session's folder if left out.
-
-        Returns:
-            The file, for `sdxl-lab plan` and `sdxl-lab sweep`.
-
-        Raises:
-            SweepFileError: An axis is no setting, or a value is not allowed.
-        """
-        return onward.sweep_around(required(self.session, picture), self.session, axes, path)
-
-    def compare(self, *, starred: bool = False, **options: Any) -> Comparison:
-        """Compare the pictures, each as a run of one, as `compare` does.
-
-        Args:
-            starred: Whether to look at the starred ones alone.
-            **options: As for `compare`.
-        """
-        from sdxl_lab.viewing.compare import compare
-
-        return compare([kept.as_run for kept in looked_at(self.session, starred=starred)], **options)
-
-    def report(self, path: Path | str | None = None, *, starred: bool = False) -> Path:
-        """Write the report of the pictures: one HTML page.
-
-        Args:
-            path: The file; in the session's folder if left out, `report.html`, of the starred alone `starred.html`.
-            starred: As for `compare`.
-        """
-        from sdxl_lab.viewing.report import write_report
-
-        runs = [kept.as_run for kept in looked_at(self.session, starred=starred)]
-        own = self.session.starred_file if starred else self.session.report_file
-        return write_report(runs, Path(path) if path else own)
+        self._widget = show(self, self._widget)
 
     def __repr__(self) -> str:
-        return f"<Bench {self.session.path.name}: {counted(len(self.session.pictures()), 'picture')}; on it {self._opened}; {self.checkpoint}>"
+        return f"<Bench {self.session.path.name}: {counted(len(self.session.pictures()), 'picture')}; on it {self.opened}; {self.checkpoint}>"
 
     # --- within --------------------------------------------------------------------------------------------------------------------------------
 
@@ -351,19 +313,10 @@ class Bench:
 
     def _plan(self, on_bench: Opened, task: str | None, words: Mapping[str, Any], settings: dict[str, Any]) -> Planned:
         """What can be wrong is found here, in the thread of whoever asks."""
-        checkpoint, folder = settings.pop("checkpoint", self.checkpoint), self._given
-        ready = plan(on_bench, self.session, task=task, words=words, settings=settings, checkpoint=checkpoint, folder=folder)
+        ready = self.plan(on_bench, task, words, settings)
         for caution in ready.cautions:
             warnings.warn(caution, CautionWarning, stacklevel=USER)
         return ready
-
-    def _started(self, ready: Planned, *, latest: bool = False, on_step: Callable[[Making], object] | None = None) -> Making:
-        making = Making(ready, on_step)
-        if kept := self.session.recalled(ready.resolved.spec.run_id):
-            making.end("done", picture=BenchPicture(kept))
-        else:
-            self._worker.submit(making, latest=latest)
-        return making
 
     def _awaited(self, making: Making, sign: signs.Sign) -> BenchPicture:
         sign.pictures(1, made=0)

@@ -65,6 +65,16 @@ class Opened:
     checkpoint: str | None = None
     _known: dict[Any, Any] = field(default_factory=dict, repr=False)
 
+    def picture(self) -> Image.Image | None:
+        """The picture to work on, as it was given; None for words alone."""
+        path = self.dataset and self.dataset.sample(self.name).image_path
+        return _read(path, "image") if path else self.image
+
+    def mask(self) -> Image.Image | None:
+        """Its mask, likewise."""
+        path = self.dataset and self.dataset.sample(self.name).mask_path
+        return _read(path, "mask_image") if path else self.mask_image
+
     def task_for(self, settings: Mapping[str, Any]) -> str:
         """The task that is meant where nobody names one: what is there tells it.
 
@@ -210,14 +220,12 @@ def with_mask(found: Opened, mask_image: Any) -> Opened:
 
     Args:
         found: What lies on the bench.
-        mask_image: As `inpaint` takes it.
+        mask_image: As `inpaint` takes it; None for no mask.
 
     Raises:
         CallError: There is no picture that it could be the mask of, or it cannot be used.
     """
-    mask, image = _read(mask_image, "mask_image"), found.image
-    if found.dataset and (path := found.dataset.sample(found.name).image_path):
-        image = _read(path, "image")
+    mask, image = None if mask_image is None else _read(mask_image, "mask_image"), found.picture()
     if image is None:
         raise CallError("mask_image: got a mask and no picture that it could be the mask of; open that first, or give both")
     return replace(found, image=image, mask_image=mask, dataset=None, written=None, _known={})

@@ -40,16 +40,21 @@ class Making:
         doing: What is under way, in words; None before anything is.
     """
 
-    def __init__(self, planned: Planned, on_step: Callable[[Making], object] | None = None) -> None:
+    def __init__(self, planned: Planned, on_step: Callable[[Making], object] | None = None, on_end: Callable[[Making], object] | None = None) -> None:
         self.planned = planned
         self.state: State = "queued"
         self.step: Step | None = None
         self.doing: progress.Doing | None = None
-        self._on_step = on_step
+        self._on_step, self._on_end = on_step, on_end
         self._is_cancelled, self._ended, self._lock = False, Event(), Lock()
         self._picture: BenchPicture | None = None
         self._error: BaseException | None = None
         self._first: tuple[int, float] | None = None
+
+    @property
+    def remembered(self) -> int:
+        """How many steps of it need not be computed, since an earlier picture has them in common; 0 as long as nobody knows."""
+        return self._first[0] - 1 if self._first else 0
 
     @property
     def left_s(self) -> float | None:
@@ -144,6 +149,8 @@ class Making:
         """Say how it ended."""
         self.state, self._picture, self._error = state, picture, error
         self._ended.set()
+        if self._on_end:
+            self._on_end(self)
 
 
 class Worker:

@@ -21,11 +21,12 @@ from sdxl_lab.errors import LabError, as_shown
 from sdxl_lab.files.disk import FULL, make_folder, unwritten
 
 BUILT_IN = "inpaint_outpaint"
-COMPARE, EXPLORE = "compare", "explore"
+COMPARE, EXPLORE, BENCH = "compare", "explore", "bench"
 
 OF_NO_RUN = {
     COMPARE: "it compares runs: sdxl-lab compare ... --notebook FILE.ipynb runs it",
     EXPLORE: "it is for exploring by hand: open it in JupyterLab, or use sdxl-lab paint, which keeps pictures in the same way",
+    BENCH: "it is for exploring by hand: open it in JupyterLab, or use sdxl-lab paint, which keeps pictures in the same way",
 }
 """The built-in notebooks that make no run, and what they are for."""
 FAILED = "failed.ipynb"

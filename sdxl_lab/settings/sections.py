@@ -12,6 +12,7 @@ from sdxl_lab.settings.aspects import ASPECT, checked_aspect
 from sdxl_lab.settings.choices import OneOf
 from sdxl_lab.settings.dilation import AUTO, Auto
 from sdxl_lab.settings.documents import Neutral, Section, written
+from sdxl_lab.settings.knobs import Knob
 from sdxl_lab.settings.schedulers import SCHEDULERS, otherwise_called
 
 Mode = Literal["background", "canvas"]
@@ -41,11 +42,16 @@ SCORE = "a number from 0 to 10, or None for the default"
 SIZE = "[height, width] in pixels, two whole numbers of 1 or more, or None for the working size"
 CORNER = "[top, left] in pixels, two whole numbers of 0 or more, or None for [0, 0]"
 
+HEIGHT_WIDTH, TOP_LEFT = ("height", "width"), ("top", "left")
+
 
 def _odd(size: int) -> int:
     if size % 2 == 0:
         raise ValueError(f"a kernel needs a middle pixel: take {size - 1} or {size + 1}")
     return size
+
+
+ODD = AfterValidator(_odd)
 
 
 class Settings(Section):
@@ -86,8 +92,12 @@ class PictureSize(Settings):
         width: In pixels, a multiple of 8; likewise `height`. Both or neither.
     """
 
-    width: Annotated[Side | None, Neutral(None, since="0.2.0")] = Field(default=None, description=SIDE)
-    height: Annotated[Side | None, Neutral(None, since="0.2.0")] = Field(default=None, description=SIDE)
+    width: Annotated[Side | None, Neutral(None, since="0.2.0"), Knob(soft=(64, 2048), unit="px", is_shown=True)] = Field(
+        default=None, description=SIDE
+    )
+    height: Annotated[Side | None, Neutral(None, since="0.2.0"), Knob(soft=(64, 2048), unit="px", is_shown=True)] = Field(
+        default=None, description=SIDE
+    )
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
@@ -110,7 +120,10 @@ class SizeAsAsked(PictureSize):
             checkpoint was made for. None for no wish; not beside `width` and `height`.
     """
 
-    aspect: Annotated[str, Field(strict=True), AfterValidator(checked_aspect)] | None = Field(default=None, description=ASPECT)
+    aspect: Annotated[
+        Annotated[str, Field(strict=True), AfterValidator(checked_aspect)] | None,
+        Knob(suggested=("1:1", "5:4", "4:3", "3:2", "16:9", "21:9", "4:5", "3:4", "2:3", "9:16", "9:21"), is_shown=True),
+    ] = Field(default=None, description=ASPECT)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -135,11 +148,13 @@ class Denoising(Settings):
             finished, as far as `refiner.strength` says (SDEdit, arXiv:2108.01073); `high_noise_frac` is not needed then.
     """
 
-    num_inference_steps: int = Field(default=50, strict=True, ge=1, le=1000, description="a whole number of steps from 1 to 1000")
-    guidance_scale: Weight = Field(default=7.5, description=WEIGHT)
-    strength: Strength = Field(default=0.99, description=STRENGTH)
-    scheduler: Annotated[str, OneOf(table=SCHEDULERS, refused=otherwise_called)] = "euler"
-    high_noise_frac: float | None = Field(
+    num_inference_steps: Annotated[int, Knob(label="Steps", soft=(1, 100), is_shown=True)] = Field(
+        default=50, strict=True, ge=1, le=1000, description="a whole number of steps from 1 to 1000"
+    )
+    guidance_scale: Annotated[Weight, Knob(label="Guidance", soft=(0, 15), step=0.5, is_shown=True)] = Field(default=7.5, description=WEIGHT)
+    strength: Annotated[Strength, Knob(is_shown=True)] = Field(default=0.99, description=STRENGTH)
+    scheduler: Annotated[str, OneOf(table=SCHEDULERS, refused=otherwise_called), Knob(is_shown=True)] = "euler"
+    high_noise_frac: Annotated[float | None, Knob(label="High-noise fraction", is_shown=True)] = Field(
         default=None, strict=True, gt=0, lt=1, allow_inf_nan=False, description="a number above 0 and below 1, or None for no refiner"
     )
     handover: Handover = Field(default="consistent", description="one of consistent, stock, sdedit")
@@ -178,9 +193,11 @@ class Refiner(Settings):
         strength: How far what the base finished is noised again, in (0, 1], for `handover` `sdedit`.
     """
 
-    guidance_scale: Weight | None = Field(default=None, description=f"{WEIGHT}, or None for the base's")
-    aesthetic_score: Score = Field(default=6.0, description=SCORE)
-    negative_aesthetic_score: Score = Field(default=2.5, description=SCORE)
+    guidance_scale: Annotated[Weight | None, Knob(label="Guidance", soft=(0, 15), step=0.5)] = Field(
+        default=None, description=f"{WEIGHT}, or None for the base's"
+    )
+    aesthetic_score: Annotated[Score, Knob(step=0.5)] = Field(default=6.0, description=SCORE)
+    negative_aesthetic_score: Annotated[Score, Knob(step=0.5)] = Field(default=2.5, description=SCORE)
     strength: Annotated[Strength, Neutral(0.3, since="0.2.0")] = Field(default=0.3, description=STRENGTH)
 
 
@@ -198,11 +215,11 @@ class Mask(Settings):
             makes another picture.
     """
 
-    kernel_size: Annotated[int, AfterValidator(_odd)] = Field(
+    kernel_size: Annotated[int, ODD] = Field(
         default=1, strict=True, ge=1, le=16383, description="an odd whole number of pixels from 1 (which leaves the mask as given) to 16383"
     )
-    iterations: int = Field(default=1, strict=True, ge=0, le=10000, description="a whole number, 0 or more")
-    feather_px: PixelCount = Field(default=0, description=PIXELS)
+    iterations: Annotated[int, Knob(soft=(0, 10))] = Field(default=1, strict=True, ge=0, le=10000, description="a whole number, 0 or more")
+    feather_px: Annotated[PixelCount, Knob(label="Feather", soft=(0, 64), is_shown=True)] = Field(default=0, description=PIXELS)
     latent_mask: Literal["nearest", "cover"] = Field(default="nearest", description="one of nearest, cover")
     specks: Annotated[Literal["ignore", "keep"], Neutral("keep", since="0.2.0")] = Field(default="ignore", description="one of ignore, keep")
 
@@ -216,7 +233,9 @@ class MaskAsAsked(Mask):
     """
 
     # Settings are frozen, so that what is asked for may be wider than what is stored.
-    kernel_size: Annotated[int, Field(strict=True, ge=1, le=16383), AfterValidator(_odd)] | Auto = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+    kernel_size: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride]
+        Annotated[int, Field(strict=True, ge=1, le=16383), ODD] | Auto, Knob(label="Dilation", soft=(1, 255), unit="px", is_shown=True)
+    ] = Field(
         default=AUTO,
         description="an odd whole number of pixels from 1 (which leaves the mask as given) to 16383, or auto, in proportion to the picture",
     )
@@ -234,12 +253,12 @@ class Conditioning(Settings):
         negative_target_size: `target_size` for the negative prompt, or None for the positive one's.
     """
 
-    original_size: Size | None = Field(default=None, description=SIZE)
-    crops_coords_top_left: Corner | None = Field(default=None, description=CORNER)
-    target_size: Size | None = Field(default=None, description=SIZE)
-    negative_original_size: Size | None = Field(default=None, description=SIZE)
-    negative_crops_coords_top_left: Corner | None = Field(default=None, description=CORNER)
-    negative_target_size: Size | None = Field(default=None, description=SIZE)
+    original_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px")] = Field(default=None, description=SIZE)
+    crops_coords_top_left: Annotated[Corner | None, Knob(parts=TOP_LEFT, unit="px")] = Field(default=None, description=CORNER)
+    target_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px")] = Field(default=None, description=SIZE)
+    negative_original_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px")] = Field(default=None, description=SIZE)
+    negative_crops_coords_top_left: Annotated[Corner | None, Knob(parts=TOP_LEFT, unit="px")] = Field(default=None, description=CORNER)
+    negative_target_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px")] = Field(default=None, description=SIZE)
 
 
 class Canvas(Settings):
@@ -252,12 +271,12 @@ class Canvas(Settings):
             pixels again, so it only gives the seam context.
     """
 
-    left_px: PixelCount = Field(default=0, description=PIXELS)
-    right_px: PixelCount = Field(default=0, description=PIXELS)
-    top_px: PixelCount = Field(default=0, description=PIXELS)
-    bottom_px: PixelCount = Field(default=0, description=PIXELS)
+    left_px: Annotated[PixelCount, Knob(label="Canvas left", soft=(0, 512), is_shown=True)] = Field(default=0, description=PIXELS)
+    right_px: Annotated[PixelCount, Knob(label="Canvas right", soft=(0, 512), is_shown=True)] = Field(default=0, description=PIXELS)
+    top_px: Annotated[PixelCount, Knob(label="Canvas top", soft=(0, 512), is_shown=True)] = Field(default=0, description=PIXELS)
+    bottom_px: Annotated[PixelCount, Knob(label="Canvas bottom", soft=(0, 512), is_shown=True)] = Field(default=0, description=PIXELS)
     fill: Literal["reflect", "noise"] = Field(default="reflect", description="one of reflect, noise")
-    overlap_px: PixelCount = Field(default=8, description=PIXELS)
+    overlap_px: Annotated[PixelCount, Knob(soft=(0, 128))] = Field(default=8, description=PIXELS)
 
     @property
     def extends(self) -> bool:
@@ -286,11 +305,11 @@ class Compute(Settings):
         vae: `fp16-fix` for the VAE that decodes in half precision, or None for the checkpoint's own.
     """
 
-    device: Annotated[str, Field(strict=True, pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")] = Field(
+    device: Annotated[str, Field(strict=True, pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$"), Knob(suggested=("auto", "cpu", "cuda", "mps"))] = Field(
         default="auto", description="one of auto, cpu, cuda, cuda:N, mps"
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(default="auto", description="one of auto, float32, float16, bfloat16")
-    threads: int | None = Field(
+    threads: Annotated[int | None, Knob(soft=(1, 64))] = Field(
         default=None, strict=True, ge=1, le=1024, description="a whole number from 1 to 1024, or None for the checkpoint's own"
     )
     offload: Literal["none", "auto", "model", "sequential"] = Field(default="none", description="one of none, auto, model, sequential")
@@ -349,13 +368,15 @@ class PromptAndSeed(Settings):
     """What the dataset says of a picture, and parameters may say otherwise; base of everything that holds hyperparameters.
 
     Attributes:
-        prompt: The text to paint, over the dataset's own; likewise `negative_prompt` and `seed`.
+        prompt: The text to paint, over the dataset's own.
+        negative_prompt: The text to lead away from, over the dataset's own.
+        seed: Where the noise comes from, over the dataset's own.
         seeds: Instead of `seed`, for several pictures of each sample in one run, as `ranges.seeds` expands them: a list, a range or random ones.
     """
 
-    prompt: Text | None = Field(default=None, description=PROMPT)
-    negative_prompt: Text | None = Field(default=None, description=PROMPT)
-    seed: Seed | None = Field(default=None, description=SEED)
+    prompt: Annotated[Text | None, Knob(is_shown=True)] = Field(default=None, description=PROMPT)
+    negative_prompt: Annotated[Text | None, Knob(is_shown=True)] = Field(default=None, description=PROMPT)
+    seed: Annotated[Seed | None, Knob(is_seed=True, is_shown=True)] = Field(default=None, description=SEED)
     seeds: Annotated[Any, AfterValidator(_as_asked)] | None = Field(default=None, description=SEEDS)
 
 

@@ -184,7 +184,7 @@ def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
     section = section_of(key, field)
     if section is not None and found["type"] != "value_error":
         return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(_keys(section))}{_hint(key, value, None)}"
-    said = _said(field)
+    said = allowed_of(field)
     if found["type"] == "value_error" and not said:
         return f"{path}: {found['msg'].removeprefix('Value error, ')}"
     allowed = said or "a value of another type"
@@ -194,8 +194,8 @@ def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
     return f"{path}: got {_shown(value)}; allowed is {allowed}" + (f". {_sentence(reason)}" if reason else _hint(key, value, field))
 
 
-def _said(field: Any) -> str | None:
-    """What a field says is allowed."""
+def allowed_of(field: Any) -> str | None:
+    """What a field says is allowed, in words; None where it says nothing, or there is no field."""
     if field is None:
         return None
     return field.description or next((str(mark) for mark in field.metadata if isinstance(mark, Allowed | OneOf)), None)
@@ -253,7 +253,7 @@ def _hint(key: str, value: Any, field: Any) -> str:
             return f". Did you mean {meant}?"
     if key == "high_noise_frac" and isinstance(value, int | float) and value in (0, 1):
         return ". diffusers ignores 0 and 1; None runs the base alone"
-    if isinstance(value, float) and value.is_integer() and field is not None and "whole" in (_said(field) or ""):
+    if isinstance(value, float) and value.is_integer() and field is not None and "whole" in (allowed_of(field) or ""):
         return f". Write {int(value)}"
     if value is not None and not isinstance(value, str) and str in kinds:
         return ". In YAML, put quotes around a text; -r takes one as it is"

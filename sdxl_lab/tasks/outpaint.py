@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from sdxl_lab.settings.dilation import with_kernel
 from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.settings.knobs import Knob
 from sdxl_lab.settings.sections import Canvas, EditSettings, Mode
 from sdxl_lab.tasks._task import Area, MaskHyperparameters, Task, area_of_mask
 
@@ -31,7 +32,7 @@ class OutpaintHyperparameters(MaskHyperparameters):
     """
 
     canvas: Canvas = Canvas()
-    mode: Mode = Field(default="background", description="one of background, canvas")
+    mode: Annotated[Mode, Knob(is_shown=True)] = Field(default="background", description="one of background, canvas")
 
 
 def _needs(settings: EditSettings) -> Sequence[str]:

@@ -168,7 +168,7 @@ def test_a_prompt_is_text(page):
     page.press("Enter")
     assert page.evaluate("viewer.open && find('facts').querySelector('.prompt').textContent") == report_runs.HOSTILE
     assert page.evaluate("document.title") == "three"
-    assert page.evaluate("document.scripts.length") == 7
+    assert page.evaluate("document.scripts.length") == 2
     page.press("Escape")
     assert page.evaluate("!viewer.open && document.activeElement.matches('#grid .open')")
 
@@ -196,7 +196,7 @@ def test_the_boundary_moves_by_keyboard_and_mouse(page):
     assert page.evaluate(SPLITS) == ["inset(0px 97% 0px 0px)"]
     left, top, width, height = page.box("#grid tr:last-child .frame")
     page.drag((left + 20, top + height / 2), (left + width / 2, top + height / 2))
-    assert abs(page.evaluate("view.split") - 50) <= 1
+    assert abs(page.evaluate("looking.view.split") - 50) <= 1
     assert len(page.evaluate(SPLITS)) == 1
     assert not page.evaluate("viewer.open")
 
@@ -226,19 +226,21 @@ def test_zoom_is_the_same_in_all_pictures(page):
     assert page.evaluate(TRANSFORMS) == ["matrix(1, 0, 0, 1, 0, 0)"]
     tab_to(page, "focused.id === 'zoom'")
     page.press(*["ArrowRight"] * 20)
-    assert page.evaluate("view.zoom") == 2
+    assert page.evaluate("looking.view.zoom") == 2
     page.press("+")
-    assert page.evaluate("view.zoom") == 2.5
+    assert page.evaluate("looking.view.zoom") == 2.5
     [_] = page.evaluate(TRANSFORMS)
     page.press("0")
     assert page.evaluate(TRANSFORMS) == ["matrix(1, 0, 0, 1, 0, 0)"]
     left, top, width, height = page.box("#grid .frame")
     page.mouse("mouseWheel", left + width / 4, top + height / 4, deltaX=0, deltaY=-480, modifiers=2)
-    page.until("view.zoom === 4")
+    page.until("looking.view.zoom === 4")
     # The point under the pointer stays: a quarter across and down.
-    assert page.evaluate("[view.x + (0.25 - 0.5) / view.zoom, view.y + (0.25 - 0.5) / view.zoom]") == pytest.approx([0.25, 0.25], abs=0.01)
+    assert page.evaluate("[looking.view.x + (0.25 - 0.5) / looking.view.zoom, looking.view.y + (0.25 - 0.5) / looking.view.zoom]") == pytest.approx(
+        [0.25, 0.25], abs=0.01
+    )
     page.drag((left + width / 2, top + height / 2), (left + width / 4, top + height / 2))
-    assert page.evaluate("view.x") > 0.35
+    assert page.evaluate("looking.view.x") > 0.35
     [moved] = page.evaluate(TRANSFORMS)
     page.press("ArrowDown", shift=True)
     assert page.evaluate(TRANSFORMS) != [moved]
@@ -246,7 +248,7 @@ def test_zoom_is_the_same_in_all_pictures(page):
     page.evaluate("openViewer(order()[0])")
     left, top, width, height = page.box("#stage .frame")
     page.mouse("mouseWheel", left + width / 2, top + height / 2, deltaX=0, deltaY=240)
-    page.until("view.zoom === 2")
+    page.until("looking.view.zoom === 2")
 
 
 def test_pictures_are_reached_by_arrows(page):
@@ -332,7 +334,7 @@ def test_one_object_has_one_size(tmp_path, browser):
     for (left, right), (other_left, other_right), side in zip([after[0], after[2]], before, [8, 128], strict=True):
         assert other_right == pytest.approx(right, abs=0.5)
         assert other_left + 64 * scale == pytest.approx(left + side * scale, abs=0.5)
-    browser.evaluate("show({ zoom: 4, x: 0.4 })")
+    browser.evaluate("looking.show({ zoom: 4, x: 0.4 })")
     frames, after = browser.evaluate(f"[{places}('.frame'), {places}('.after img')]")
     for (left, right), (frame_left, frame_right), side in zip(after, frames, sides, strict=True):
         assert left + (right - left) * (side + 0.4 * 128) / (side + 128) == pytest.approx((frame_left + frame_right) / 2, abs=0.5)

@@ -1,23 +1,23 @@
-"use strict";
 // What is seen: a gallery of all pictures, or a table with two settings as axes, the others picked. A page of it at a time, so that only these pictures are decoded.
 
+import { axes, chosen, looked, pictureAt, picturesAt, report, sessions } from "./data.js";
+
 const PAGE_PICTURES = 48;
-const PAGE_COLUMNS = 12;
+export const PAGE_COLUMNS = 12;
 const GALLERY_PICTURES = 120;
 const LONG_LINE = 8;
 const LEAST_SHARE = 0.5;
 
-const chosen = { layout: "table", x: report.x, y: report.y, page: 0, compare: "", starred: false, picks: new Map() };
-const isGallery = () => chosen.layout === "gallery";
+export const isGallery = () => chosen.layout === "gallery";
 
 /** The axes that are picked one value at a time. A run has one value of each setting, so where runs are an axis, settings are none. */
-function pickedAxes(x = chosen.x, y = chosen.y) {
+export function pickedAxes(x = chosen.x, y = chosen.y) {
   const byRun = [x, y].includes("run");
   const others = [...axes.keys()].filter((path) => path !== x && path !== y);
   return others.filter((path) => (byRun ? ["sample", "task"].includes(path) : path !== "run" || !report.varying.length));
 }
 
-function positionsAt(column, row) {
+export function positionsAt(column, row) {
   const positions = pickedAxes().map((path) => [path, chosen.picks.get(path)]);
   positions.push([chosen.x, column]);
   if (chosen.y) positions.push([chosen.y, row]);
@@ -30,24 +30,24 @@ function valuesOf(path) {
   return [...new Set(picturesAt(picked).map((picture) => picture.at[axes.get(path).index]))].sort((a, b) => a - b);
 }
 
-const columnsOf = () => valuesOf(chosen.x);
-const rowsOf = () => (chosen.y ? valuesOf(chosen.y) : [0]);
+export const columnsOf = () => valuesOf(chosen.x);
+export const rowsOf = () => (chosen.y ? valuesOf(chosen.y) : [0]);
 
 /** All pictures that are seen, whatever page they are on: one after the other, or row by row. */
-function order() {
+export function order() {
   if (isGallery()) return looked();
   const columns = columnsOf();
   return rowsOf().flatMap((row) => columns.map((column) => pictureAt(positionsAt(column, row)))).filter(Boolean);
 }
 
 /** What each page of the gallery holds. */
-function galleryPages() {
+export function galleryPages() {
   const pictures = looked();
   return Array.from({ length: Math.max(1, Math.ceil(pictures.length / GALLERY_PICTURES)) }, (_, page) =>
     pictures.slice(page * GALLERY_PICTURES, (page + 1) * GALLERY_PICTURES));
 }
 
-function pages() {
+export function pages() {
   const columns = columnsOf();
   const rows = rowsOf();
   const across = Math.max(1, Math.min(columns.length, PAGE_COLUMNS));
@@ -62,13 +62,13 @@ function pages() {
 }
 
 /** The number of the page that a picture is on; -1 if it is on none. */
-function pageOf(picture) {
+export function pageOf(picture) {
   if (isGallery()) return galleryPages().findIndex((pictures) => pictures.includes(picture));
   return pages().findIndex(({ columns, rows }) => rows.some((row) => columns.some((column) => pictureAt(positionsAt(column, row)) === picture)));
 }
 
 /** Two axes, with the picks that show most of what was made beside them, else of what was planned; and the share of the table that was planned. */
-function fullest(x, y) {
+export function fullest(x, y) {
   const picked = pickedAxes(x, y);
   const tables = new Map();
   for (const picture of looked()) {
@@ -106,7 +106,7 @@ function firstLayout() {
   return isLine && order().length === report.pictures.length ? "gallery" : "table";
 }
 
-function look({ x, y, picks }) {
+export function look({ x, y, picks }) {
   Object.assign(chosen, { x, y, page: 0 });
   for (const [path, value] of picks) chosen.picks.set(path, value);
 }

@@ -1,18 +1,23 @@
-"use strict";
 // The gallery: all pictures one after the other, in rows of as many as fit, each with its number, star, note, and how it was made differently.
+
+import { differs, element, shortened, written } from "./elements.js";
+import { PAN } from "./looking.js";
+import { axes, find, labelOf, looked, report, runOf, sessions, settingsOf, starOf } from "./data.js";
+import { gapOf, numbersOf, openerOf, SIZES_PX, table } from "./grid.js";
+import { openViewer } from "./viewer.js";
 
 const gallery = find("gallery");
 const MOST_PARTS = 12;
 
 /** The picture that was made before another one; null for the first. */
-function madeBefore(picture) {
+export function madeBefore(picture) {
   const all = looked();
   const other = all[all.indexOf(picture) - 1];
   return other?.state === "done" && other.sha256 ? other : null;
 }
 
 /** A picture's number, star and note; of a run's picture, which has none, another name. */
-function headOf(picture, name = "") {
+export function headOf(picture, name = "") {
   const label = labelOf(picture) || name;
   if (!label) return "";
   const head = element("p", { class: "head" }, element("b", {}, label), starOf(picture));
@@ -20,7 +25,6 @@ function headOf(picture, name = "") {
 }
 
 const sameTask = (picture) => JSON.stringify(["sample", "task"].map((path) => settingsOf(picture)[path]));
-const isOther = (path, ours, theirs) => JSON.stringify(ours[path]) !== JSON.stringify(theirs[path]);
 
 /** By sample and task: which settings differ between their pictures. */
 const varyingIn = new Map();
@@ -28,7 +32,7 @@ for (const picture of report.pictures) {
   const key = sameTask(picture);
   if (!varyingIn.has(key)) varyingIn.set(key, { first: settingsOf(picture), paths: new Set() });
   const { first, paths } = varyingIn.get(key);
-  for (const path of report.varying) if (isOther(path, settingsOf(picture), first)) paths.add(path);
+  for (const path of report.varying) if (differs(path, settingsOf(picture), first)) paths.add(path);
 }
 
 /** What a picture is by the settings that differ; in a session those that changed since the picture before stand out. */
@@ -36,7 +40,7 @@ function partsOf(picture, before) {
   const ours = settingsOf(picture);
   const theirs = picture.number && before?.number ? settingsOf(before) : null;
   const named = (picture.number ? ["sample", "task"] : ["task"]).filter((path) => axes.has(path) && ours[path] !== report.unnamed);
-  const changed = (path) => (theirs && path in theirs && isOther(path, ours, theirs) ? "changed" : undefined);
+  const changed = (path) => (theirs && path in theirs && differs(path, ours, theirs) ? "changed" : undefined);
   const varying = report.varying.filter((path) => varyingIn.get(sameTask(picture)).paths.has(path) && (ours[path] !== null || changed(path)));
   const told = [...named, ...(picture.number ? ["seed"] : []), ...varying].filter((path) => !path.endsWith(".digest") && path !== "prompt");
   const run = !picture.number && axes.has("run") && (sessions.size || !report.varying.length) ? [element("span", {}, runOf(picture).label)] : [];
@@ -48,7 +52,7 @@ function partsOf(picture, before) {
   return element("div", {}, prompt, element("p", { class: "parts" }, ...[...run, ...parts].slice(0, MOST_PARTS)));
 }
 
-function drawGallery(pictures) {
+export function drawGallery(pictures) {
   table.tHead.replaceChildren();
   table.tBodies[0].replaceChildren();
   const all = looked();
@@ -63,7 +67,7 @@ function drawGallery(pictures) {
 }
 
 /** As large as pictures are of which as many stand beside each other as suits the window. */
-function galleryPx() {
+export function galleryPx() {
   const across = Math.min(report.pictures.length, Math.max(3, Math.floor(window.innerWidth / 300)));
   const room = (window.innerWidth - 40) / across - 20;
   const widest = Math.max(...report.pictures.map((picture) => picture.width ?? 0), 64);
@@ -71,7 +75,7 @@ function galleryPx() {
 }
 
 /** Move the focus to a neighbor, over the ends of rows too. */
-function moveInGallery(event) {
+export function moveInGallery(event) {
   if (event.shiftKey || !(event.key in PAN) || !event.target.matches("#gallery button")) return;
   const buttons = [...gallery.querySelectorAll("button")];
   const [across, down] = PAN[event.key];

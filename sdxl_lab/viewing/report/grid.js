@@ -1,11 +1,18 @@
-"use strict";
 // The table of pictures, drawn.
 
-const SIZES_PX = [96, 128, 192, 256, 384, 512];
+import { breakable, counted, element, listed, metricName, metricText, offer, shortened, written } from "./elements.js";
+import { COMPARED_BY, Looking, PAN } from "./looking.js";
+import { axes, byPaths, chosen, find, looked, lookedAt, nameOf, originalOf, pictureAt, picturesAt, report, runOf, sessions, settingsOf } from "./data.js";
+import { columnsOf, fullest, galleryPages, isGallery, look, order, PAGE_COLUMNS, pages, pickedAxes, positionsAt, rowsOf } from "./axes.js";
+import { drawGallery, galleryPx, headOf, madeBefore, moveInGallery } from "./gallery.js";
+import { openViewer } from "./viewer.js";
 
-const table = find("grid");
+export const SIZES_PX = [96, 128, 192, 256, 384, 512];
 
-/** What a picture is compared with, as `framed` takes it: its input, its mask, or the picture of another column or row. */
+export const table = find("grid");
+export const looking = new Looking(document.documentElement);
+
+/** What a picture is compared with: its input, its mask, or the picture of another column or row. */
 function beforeOf(picture, positions) {
   if (picture.state !== "done" || !chosen.compare) return null;
   if (report.roles.includes(chosen.compare)) return chosen.compare in picture ? { ...picture, sha256: picture[chosen.compare] } : null;
@@ -35,18 +42,18 @@ function cell(column, row, shareOf) {
 }
 
 /** The metrics that are chosen to stand under each picture. */
-function numbersOf(picture) {
+export function numbersOf(picture) {
   const shown = new Set([...find("metrics").querySelectorAll("input:checked")].map((input) => input.value));
   const measured = report.metrics.filter(({ name }) => shown.has(name) && name in (picture.metrics ?? {}));
   const pairs = measured.map((metric) => [element("dt", {}, metricName(metric)), element("dd", {}, metricText(metric, picture.metrics[metric.name], { digits: 3 }))]);
   return pairs.length ? [element("dl", {}, ...pairs.map((pair) => element("div", {}, ...pair)))] : [];
 }
 
-function openerOf(picture, positions) {
-  return element("button", { type: "button", class: "open", "data-picture": picture.index, "aria-label": `${nameOf(picture)}: open` }, framed(picture, beforeOf(picture, positions)));
+export function openerOf(picture, positions) {
+  return element("button", { type: "button", class: "open", "data-picture": picture.index, "aria-label": `${nameOf(picture)}: open` }, looking.framed(lookedAt(picture), lookedAt(beforeOf(picture, positions))));
 }
 
-function gapOf(picture) {
+export function gapOf(picture) {
   const text = picture.state === "failed" ? (picture.message.split("\n")[0] || "no reason was given") : "not made yet";
   const state = picture.state === "done" ? "missing" : picture.state;
   const gap = element("button", { type: "button", class: `gap ${state}`, "data-picture": picture.index, "aria-label": `${nameOf(picture)}: ${state}, ${text}` });
@@ -106,7 +113,7 @@ function drawCompare() {
 }
 
 /** The page that is looked at, of the gallery or of the table. */
-function drawPage() {
+export function drawPage() {
   const all = isGallery() ? galleryPages() : pages();
   chosen.page = Math.min(chosen.page, all.length - 1);
   if (isGallery()) drawGallery(all[chosen.page]);
@@ -208,7 +215,7 @@ function firstSize() {
   return Math.max(128, fitting.at(-1) ?? 0);
 }
 
-function begin() {
+export function begin() {
   const boxes = report.metrics.map((metric) => element("label", {}, element("input", { type: "checkbox", value: metric.name, checked: metric.first }), " ", metricName(metric)));
   find("metrics").querySelector("div").append(...boxes);
   find("metrics").addEventListener("change", drawPage);
@@ -224,12 +231,17 @@ function begin() {
   find("y").addEventListener("change", () => setAxes(chosen.x, find("y").value || null));
   find("swap").addEventListener("click", () => setAxes(chosen.y, chosen.x));
   find("compare").addEventListener("change", () => { chosen.compare = find("compare").value; drawCompare(); drawPage(); });
-  find("split").addEventListener("input", () => show({ split: Number(find("split").value) }));
-  find("zoom").addEventListener("input", () => show({ zoom: 2 ** Number(find("zoom").value) }));
-  followers.push(() => {
-    find("split").value = view.split;
-    find("zoom").value = Math.log2(view.zoom);
-    find("zoom-value").textContent = zoomText();
+  find("split").addEventListener("input", () => looking.show({ split: Number(find("split").value) }));
+  find("zoom").addEventListener("input", () => looking.show({ zoom: 2 ** Number(find("zoom").value) }));
+  for (const select of document.querySelectorAll(".by")) {
+    offer(select, COMPARED_BY);
+    select.addEventListener("change", () => looking.show({ gain: Number(select.value) }));
+  }
+  looking.follow(({ split, zoom, gain }) => {
+    find("split").value = split;
+    find("zoom").value = Math.log2(zoom);
+    find("zoom-value").textContent = looking.zoomText;
+    for (const select of document.querySelectorAll(".by")) select.value = gain;
   });
   offer(find("size"), SIZES_PX.map((size) => [String(size), `${size} px`]), String(firstSize()));
   const resize = () => document.documentElement.style.setProperty("--cell", `${find("size").value}px`);
@@ -252,5 +264,4 @@ function begin() {
   resize();
   drawSummary();
   draw();
-  show({});
 }

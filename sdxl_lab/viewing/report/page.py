@@ -1,4 +1,4 @@
-"""Plain values → the page: one HTML text that brings its own style and scripts, and forbids everything else."""
+"""Plain values → the page: one HTML text that brings its own style and script, and forbids everything else."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("data.js", "axes.js", "view.js", "grid.js", "gallery.js", "viewer.js")
+from sdxl_lab.viewing.scripts import SHARED, joined
+
+_HERE = files("sdxl_lab.viewing.report")
+SCRIPTS = (*map(SHARED.joinpath, ("elements.js", "looking.js")), *map(_HERE.joinpath, ("data.js", "axes.js", "grid.js", "gallery.js", "viewer.js")))
 """In the order in which they run."""
+STYLES = (_HERE.joinpath("report.css"), SHARED.joinpath("looking.css"))
 
 
 def page_of(content: Mapping[str, Any], *, embedded: bool) -> str:
@@ -24,18 +28,18 @@ def page_of(content: Mapping[str, Any], *, embedded: bool) -> str:
         embedded: Whether the pictures stand in the page; else they are files beside it.
 
     Returns:
-        HTML. Its content security policy allows the page's own style and scripts, by digest, and its own pictures.
+        HTML. Its content security policy allows the page's own style and script, by digest, and its own pictures.
     """
-    style, scripts = _part("report.css"), [_part(name) for name in SCRIPTS]
+    style, script = _texts()
     parts = {
-        "policy": policy([style], scripts, "data:" if embedded else "file: 'self'"),
+        "policy": policy([style], [script], "data:" if embedded else "file: 'self'"),
         "title": html.escape(str(content["title"])),
         "style": style,
         "data": embedded_json(content),
-        "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
+        "script": script,
     }
     # In one pass, so that what stands in a title is never taken for a part's name.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _part("report.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _HERE.joinpath("report.html").read_text("utf-8"))
 
 
 def policy(styles: Sequence[str], scripts: Sequence[str], pictures: str) -> str:
@@ -78,5 +82,6 @@ def _digest(text: str) -> str:
 
 
 @cache
-def _part(name: str) -> str:
-    return files("sdxl_lab.viewing.report").joinpath(name).read_text("utf-8")
+def _texts() -> tuple[str, str]:
+    """The page's style and its script."""
+    return "\n".join(part.read_text("utf-8") for part in STYLES), f'"use strict";\n{joined(SCRIPTS)}'

@@ -1,5 +1,9 @@
-"use strict";
 // One picture, large: before and after, its metrics beside those of what it is compared with, its prompt, all its settings.
+
+import { differs, element, listed, metricsTable, offer, written } from "./elements.js";
+import { axes, chosen, find, labelOf, lookedAt, nameOf, namesRuns, report, runOf, settingsOf } from "./data.js";
+import { order, pageOf } from "./axes.js";
+import { begin, drawPage, looking } from "./grid.js";
 
 const viewer = find("viewer");
 let viewed = null;
@@ -22,14 +26,14 @@ function befores(picture) {
 /** How another picture of the same sample and task was made differently. */
 function differing(picture, other) {
   const [ours, theirs] = [settingsOf(picture), settingsOf(other)];
-  const parts = report.varying.filter((path) => JSON.stringify(ours[path]) !== JSON.stringify(theirs[path]));
+  const parts = report.varying.filter((path) => differs(path, ours, theirs));
   const text = parts.map((path) => `${axes.get(path)?.name ?? path} ${written(theirs[path])}`).join(" · ");
   const isNamed = (namesRuns() || !text) && runOf(other) !== runOf(picture);
   const label = other.number ? `${labelOf(other)}${other.starred ? " ★" : ""}` : isNamed && runOf(other).label;
   return [label, text].filter(Boolean).join(": ");
 }
 
-function openViewer(picture) {
+export function openViewer(picture) {
   opened = picture;
   drawViewer(picture, chosen.compare === "mask" ? "mask" : undefined);
   if (!viewer.open) {
@@ -71,7 +75,7 @@ function drawStage() {
   }
   const [, , other] = befores(picture).find(([value]) => value === find("before").value) ?? [];
   stage.style.setProperty("--ratio", String(picture.width / picture.height));
-  stage.replaceChildren(framed(picture, other));
+  stage.replaceChildren(looking.framed(lookedAt(picture), lookedAt(other), { alone: true }));
   find("facts").replaceChildren(...factsOf(picture, other));
 }
 
@@ -87,7 +91,7 @@ function factsOf(picture, other) {
   if (report.varying.length) {
     parts.push(element("h3", {}, "What differs"), listed(report.varying.filter((path) => path in settings).map((path) => [path, written(settings[path])])));
   }
-  if (picture.metrics) parts.push(element("h3", {}, "Metrics"), metricsTable(picture, other));
+  if (picture.metrics) parts.push(element("h3", {}, "Metrics"), metricsTable(report.metrics, picture.metrics, other?.metrics));
   const shown = new Set(["prompt", "negative_prompt", "seed", ...report.varying]);
   const rest = Object.entries(settings).filter(([path]) => !shown.has(path));
   parts.push(element("h3", {}, "All other settings"), listed(rest.map(([path, value]) => [path, written(value)])));
@@ -102,18 +106,6 @@ function factsOf(picture, other) {
   return parts;
 }
 
-function metricsTable(picture, other) {
-  const before = other?.metrics;
-  const head = before ? [element("thead", {}, element("tr", {}, ...["", "after", "before", "difference"].map((text) => element("th", { scope: "col" }, text))))] : [];
-  const rows = report.metrics.filter(({ name }) => name in picture.metrics).map((metric) => {
-    const [number, was] = [picture.metrics[metric.name], before?.[metric.name]];
-    const texts = [metricText(metric, number)];
-    if (before) texts.push(metricText(metric, was), was === undefined ? "" : metricText(metric, number - was, { sign: "+" }));
-    return element("tr", {}, element("th", { scope: "row" }, metricName(metric)), ...texts.map((text) => element("td", {}, text)));
-  });
-  return element("table", {}, ...head, element("tbody", {}, ...rows));
-}
-
 function turn(step) {
   const all = order();
   const next = all[all.indexOf(viewed) + step];
@@ -126,9 +118,9 @@ find("previous").addEventListener("click", () => turn(-1));
 find("next").addEventListener("click", () => turn(1));
 find("close").addEventListener("click", () => viewer.close());
 find("before").addEventListener("change", drawStage);
-find("viewer-split").addEventListener("input", () => show({ split: Number(find("viewer-split").value) }));
+find("viewer-split").addEventListener("input", () => looking.show({ split: Number(find("viewer-split").value) }));
 for (const button of viewer.querySelectorAll("[data-zoom]")) {
-  button.addEventListener("click", () => zoomBy(button.dataset.zoom === "1" ? 1.25 : 0.8));
+  button.addEventListener("click", () => looking.zoomBy(button.dataset.zoom === "1" ? 1.25 : 0.8));
 }
 document.addEventListener("keydown", (event) => {
   const step = { PageUp: -1, PageDown: 1 }[event.key];
@@ -154,8 +146,8 @@ viewer.addEventListener("close", () => {
   }
   document.querySelector(`main [data-picture="${viewed.index}"]`)?.focus({ preventScroll: viewed === opened });
 });
-followers.push(() => {
-  find("viewer-split").value = view.split;
-  find("viewer-zoom").textContent = zoomText();
+looking.follow(({ split }) => {
+  find("viewer-split").value = split;
+  find("viewer-zoom").textContent = looking.zoomText;
 });
 begin();

@@ -1,0 +1,356 @@
+"""What the views of a bench share, and what they do: messages of a page come in, and what has changed goes out to all views."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from sdxl_lab.bench.bench import Bench
+from sdxl_lab.bench.opened import Opened
+from sdxl_lab.bench.widget import asked as asking
+from sdxl_lab.bench.widget.jobs import Jobs, told
+from sdxl_lab.bench.widget.knobs import for_page, from_page, knobs_of
+from sdxl_lab.bench.widget.lanes import Lane
+from sdxl_lab.bench.widget.news import News
+from sdxl_lab.bench.widget.outlines import outline_of
+from sdxl_lab.bench.widget.surface import Surface
+from sdxl_lab.bench.widget.uploads import Uploads
+from sdxl_lab.errors import LabError
+from sdxl_lab.runs.single import Planned
+
+MOST_AT_ONCE = 16
+"""Pictures of one Make."""
+
+SEED_BITS = 32
+
+
+class Send(Protocol):
+    """What carries a message to the pages."""
+
+    def __call__(self, content: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """Carry it, from any thread."""
+
+
+Answer = Mapping[str, Any] | None
+
+
+class Desk:
+    """What lies on a bench as the pages show it, what is asked of it, and what is being made.
+
+    No message waits for a picture: what is quick is done in one lane, in order; what the gate says of it, for which a large mask is encoded, is
+    found out in another; what takes its time has a third; and a cancel is done at once.
+
+    Args:
+        bench: That makes the pictures.
+        send: Carries a message to all pages, from any thread.
+        keep_still: Called when what a saved notebook shows is to be brought up to date.
+    """
+
+    def __init__(self, bench: Bench, send: Send, keep_still: Callable[[], None]) -> None:
+        self.bench, self._send, self._keep_still = bench, send, keep_still
+        self._quick, self._gate, self._slow = (Lane(f"sdxl_lab desk, {what}") for what in ("quick", "gate", "slow"))
+        self._surface, self._uploads = Surface(bench.opened), Uploads()
+        self._asked: dict[str, Any] = asking.asked_of(bench.opened)
+        self._keeps_seed = True
+        self._planned: Planned | None = None
+        self._checked: dict[str, Any] | None = None
+        self._knobs: dict[str, Any] = {}
+        self._jobs = Jobs(bench, self._tell, lambda: self._quick.put(self._tell_pictures, instead="pictures"))
+        self._news = News(bench.session)
+
+    # --- messages ------------------------------------------------------------------------------------------------------------------------------
+
+    def receive(self, content: Mapping[str, Any], buffers: Sequence[Any] = ()) -> None:
+        """Take a message of a page, and return at once.
+
+        Args:
+            content: `do` names what is to be done; `ask` and `view` say who is answered.
+            buffers: What came beside it.
+        """
+        action = content.get("do")
+        if action == "ping":
+            self._ping(content)
+        elif action == "cancel":
+            self.bench.cancel()
+        elif action in _ACTIONS:
+            does, lane = _ACTIONS[action]
+            work = lambda: self._answered(does, content, [bytes(buffer) for buffer in buffers])  # noqa: E731
+            (self._slow if lane == "slow" else self._quick).put(work)
+
+    def _answered(self, does: Callable[..., Answer], content: Mapping[str, Any], buffers: list[bytes]) -> None:
+        answer: dict[str, Any] = {"event": "answer", "ask": content.get("ask"), "view": content.get("view")}
+        try:
+            answer["value"] = dict(does(self, content, buffers) or {})
+        except BaseException as error:  # noqa: BLE001 - an error in this thread would be seen by nobody
+            answer["error"] = told(error)
+        self._send(answer)
+
+    def _tell(self, event: str, value: Any, buffers: Sequence[bytes] = (), **more: Any) -> None:
+        self._send({"event": event, "value": value, **more}, buffers)
+
+    def _ping(self, content: Mapping[str, Any]) -> None:
+        self._send({"event": "pong", "view": content.get("view")})
+        if self._jobs.is_busy:
+            self._jobs.tell()
+        self._quick.put(self._follow, instead="follow")
+
+    def _follow(self) -> None:
+        """Tell what a cell, a command or another kernel did meanwhile."""
+        if self._surface.is_of(self.bench.opened):
+            self._tell_pictures()
+        else:
+            self._lay(self.bench.opened)
+
+    # --- what lies there -----------------------------------------------------------------------------------------------------------------------
+
+    def _hello(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        """Everything, to a view that has just come."""
+        view = {"to": content.get("view")}
+        self._tell("session", self._session(), **view)
+        self._tell_opened(**view)
+        self._tell("asked", self._asked_value(), **view)
+        self._tell("jobs", self._jobs.as_value(), **view)
+        self._news.forget()
+        self._tell_pictures()
+        self._check()
+        self._tell("knobs", self._knobs, **view)
+        self._outline()
+        self._slow.put(_warm_up, instead="warm up")
+        return None
+
+    def _open(self, content: Mapping[str, Any], buffers: Sequence[bytes]) -> Answer:
+        if (path := self._uploads.take(content, buffers)) is None:
+            return None
+        is_mask = content.get("role") == "mask"
+        self.bench.open(*((None, path) if is_mask else (path,)))
+        self._lay(self.bench.opened)
+        return None
+
+    def _open_picture(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        self.bench.open(next(one for one in self.bench.pictures if one.number == content["number"]), as_pixels=bool(content.get("as_pixels")))
+        self._lay(self.bench.opened)
+        return None
+
+    def _close(self, *_: Any) -> Answer:
+        self.bench.open()
+        self._lay(self.bench.opened)
+        return None
+
+    def _recall(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        self.bench.checkpoint = self.bench.open_earlier(int(content["number"]))
+        self._lay(self.bench.opened)
+        return None
+
+    def _lay(self, opened: Opened) -> None:
+        """Show something else; an earlier picture brings what was asked for it."""
+        self._surface = Surface(opened)
+        if opened.task:
+            self._asked = asking.asked_of(opened)
+        self._tell_opened()
+        self._tell("asked", self._asked_value())
+        self._check()
+        self._outline()
+
+    def _tell_opened(self, **view: Any) -> None:
+        self._tell("opened", self._surface.as_value(), self._surface.buffers, **view)
+        self._tell("strokes", {"keep": 0, "add": self._surface.strokes, "count": len(self._surface.strokes), "by": None}, **view)
+
+    def _strokes(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        had_mask = self._surface.has_mask
+        try:
+            self._surface.change(int(content["keep"]), content["add"])
+        finally:  # a view that is out of step, or drew what is no stroke, is told what there is
+            self._tell_strokes(content)
+        self.bench.opened = self._surface.opened
+        if had_mask != self._surface.has_mask:  # another task may be meant
+            self._check()
+        self._quick.put(self._outline, instead="outline")
+        self._gate.put(self._check, instead="check")
+        return None
+
+    def _tell_strokes(self, content: Mapping[str, Any]) -> None:
+        keep, add, count = int(content["keep"]), content["add"], len(self._surface.strokes)
+        if keep + len(add) == count:
+            self._tell("strokes", {"keep": keep, "add": add, "count": count, "by": content.get("view")})
+        else:
+            self._tell("strokes", {"keep": 0, "add": self._surface.strokes, "count": count, "by": None})
+
+    def _outline(self) -> None:
+        if self._planned is None or self._surface.size is None:
+            return
+        settings = self._planned.edit.settings
+        value, buffers = outline_of(self._surface, settings, self._planned)
+        self._tell("outline", value | {"token": self._surface.token, "strokes": len(self._surface.strokes)}, buffers)
+
+    # --- what is asked -------------------------------------------------------------------------------------------------------------------------
+
+    def _ask(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        changes = dict(content.get("changes", {}))
+        if "keepSeed" in content:
+            self._keeps_seed = bool(content["keepSeed"])
+        if checkpoint := changes.pop("checkpoint", None):
+            self.bench.checkpoint = str(checkpoint)
+        taken = {path: value if value is None else from_page(path, value) for path, value in changes.items()}
+        self._asked = {path: value for path, value in (self._asked | taken).items() if value is not None}
+        self._tell("asked", self._asked_value(), by=content.get("view"))
+        self._gate.put(lambda: (self._check(), self._quick.put(self._outline, instead="outline")), instead="check")
+        return None
+
+    def _asked_value(self) -> dict[str, Any]:
+        asked = {path: for_page(value) for path, value in self._asked.items()}
+        return {"asked": asked | {"checkpoint": self.bench.checkpoint}, "keepSeed": self._keeps_seed}
+
+    def _plan(self, seed: int | None = None) -> Planned:
+        on_bench = replace(self._surface.opened, settings={}, words={}, task=None)
+        task = self._asked.get("task") or on_bench.task_for(asking.settings_in(self._asked, list(self._asked)))
+        self._know_knobs(task)
+        words = asking.words_in(self._asked)
+        if words["prompt"] is None and on_bench.words_for(task)["prompt"] is None:
+            words["prompt"] = ""
+        if seed is not None:
+            words["seed"] = seed
+        settings = asking.settings_in(self._asked, [knob["path"] for knob in self._knobs["knobs"]])
+        return self.bench.plan(on_bench, task, words, settings)
+
+    def _know_knobs(self, task: str) -> None:
+        known = self._planned and self._planned.resolved.spec
+        identity = known.checkpoint if known and known.spec.checkpoint == self.bench.checkpoint else None
+        knobs = {"task": task, "checkpoint": self.bench.checkpoint, "knobs": knobs_of(task, identity)}
+        if knobs != self._knobs:
+            self._knobs = knobs
+            self._tell("knobs", knobs)
+
+    def _check(self) -> None:
+        """Ask the gate what it says of what is asked."""
+        try:
+            self._planned = self._plan()
+        except LabError as error:
+            checked = (self._checked or _NOTHING_CHECKED) | {"problems": asking.problems_of(error), "cautions": [], "remembered": None}
+        else:
+            self._know_knobs(self._planned.edit.task)  # whose defaults are the checkpoint's own
+            checked = self._checked_of(self._planned)
+        if checked != self._checked:
+            self._checked = checked
+            self._tell("checked", checked)
+
+    def _checked_of(self, ready: Planned) -> dict[str, Any]:
+        kept = self.bench.session.recalled(ready.resolved.spec.run_id)
+        return {
+            "task": ready.edit.task,
+            "values": {path: for_page(value) for path, value in asking.values_of(ready).items()},
+            "problems": [],
+            "cautions": list(ready.cautions),
+            "remembered": kept and kept.number,
+        }
+
+    # --- making --------------------------------------------------------------------------------------------------------------------------------
+
+    def _make(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        count = min(max(int(content.get("count", 1)), 1), MOST_AT_ONCE)
+        if not self._keeps_seed:
+            self._asked["seed"] = random.getrandbits(SEED_BITS)
+            self._tell("asked", self._asked_value())
+        try:
+            first = self._plan()
+            others = [self._plan(seed=first.edit.seed + number) for number in range(1, count)]
+        except LabError:
+            self._check()
+            raise
+        self._jobs.start([first, *others])
+        return None
+
+    # --- what was made -------------------------------------------------------------------------------------------------------------------------
+
+    def _tell_pictures(self) -> None:
+        changed, gone = self._news.news()
+        if changed or gone:
+            self._tell("pictures", {"changed": changed, "gone": gone})
+            self._tell("session", self._session())
+
+    def _session(self) -> dict[str, Any]:
+        session = self.bench.session
+        place = {"folder": session.path.name, "path": str(session.path.absolute()), "home": str(Path.home())}
+        return {"name": session.name, **place, "count": session.count}
+
+    def _star(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        self.bench.star(int(content["number"]), starred=bool(content.get("starred", True)))
+        self._tell_pictures()
+        return None
+
+    def _note(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        self.bench.note(int(content["number"]), content["text"])
+        self._tell_pictures()
+        return None
+
+    def _delete(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        self.bench.delete(int(content["number"]))
+        self._tell_pictures()
+        return None
+
+    def _thumbnails(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        self._news.draw(content["numbers"])
+        self._tell_pictures()
+        return None
+
+    def _parameters(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        return {"text": str(self.bench.parameters(int(content["number"])))}
+
+    def _sweep(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        return {"path": str(self.bench.sweep_around(int(content["number"]), content["axes"]).absolute())}
+
+    def _reproduce(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        from sdxl_lab.runs.reproduce import reproduce
+
+        [kept] = [one for one in self.bench.pictures if one.number == content["number"]]
+        return {"text": str(reproduce(kept.path))}
+
+    def _report(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        return {"path": str(self.bench.report(starred=bool(content.get("starred"))).absolute())}
+
+    def _compare(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        return {"text": str(self.bench.compare(starred=bool(content.get("starred"))))}
+
+    def _bytes(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        """A file of the session, where no server gives it to the page."""
+        path, top = Path(content["path"]).resolve(), self.bench.session.path.resolve()
+        if not path.is_relative_to(top):
+            raise LabError(f"got {path}; allowed are files of the session, {top}")
+        self._tell("bytes", {"path": content["path"]}, [path.read_bytes()], to=content.get("view"))
+        return None
+
+    def _still(self, *_: Any) -> Answer:
+        self._keep_still()
+        return None
+
+
+def _warm_up() -> None:
+    """Import what the first picture would wait for."""
+    import sdxl_lab.generation.generate  # noqa: F401
+
+
+_NOTHING_CHECKED: dict[str, Any] = {"task": None, "values": {}}
+
+_ACTIONS: dict[str, tuple[Callable[..., Answer], str]] = {
+    "hello": (Desk._hello, "quick"),
+    "open": (Desk._open, "quick"),
+    "open_picture": (Desk._open_picture, "quick"),
+    "close": (Desk._close, "quick"),
+    "recall": (Desk._recall, "quick"),
+    "strokes": (Desk._strokes, "quick"),
+    "ask": (Desk._ask, "quick"),
+    "make": (Desk._make, "quick"),
+    "star": (Desk._star, "quick"),
+    "note": (Desk._note, "quick"),
+    "delete": (Desk._delete, "quick"),
+    "parameters": (Desk._parameters, "quick"),
+    "sweep": (Desk._sweep, "quick"),
+    "thumbnails": (Desk._thumbnails, "slow"),
+    "reproduce": (Desk._reproduce, "slow"),
+    "report": (Desk._report, "slow"),
+    "compare": (Desk._compare, "slow"),
+    "bytes": (Desk._bytes, "slow"),
+    "still": (Desk._still, "slow"),
+}

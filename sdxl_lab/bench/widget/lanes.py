@@ -1,0 +1,52 @@
+"""A thread that does what a page asks for, one thing after the other, so that no message waits for another's work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Condition, Thread
+
+IDLE_S = 2.0
+"""A lane without work ends its thread; the next piece starts another."""
+
+
+class Lane:
+    """Does pieces of work in the order in which they came, in one thread of its own.
+
+    Args:
+        name: Of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._waiting: dict[object, Callable[[], object]] = {}
+        self._changed = Condition()
+        self._thread: Thread | None = None
+
+    def put(self, work: Callable[[], object], *, instead: str | None = None) -> None:
+        """Have something done. It must not raise.
+
+        Args:
+            work: What is called.
+            instead: The kind of work of which only the latest counts: what waits of that kind is left undone.
+        """
+        with self._changed:
+            key = object() if instead is None else instead
+            self._waiting.pop(key, None)
+            self._waiting[key] = work
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while work := self._next():
+            work()
+
+    def _next(self) -> Callable[[], object] | None:
+        with self._changed:
+            if not self._waiting:
+                self._changed.wait(IDLE_S)
+            if not self._waiting:
+                self._thread = None
+                return None
+            return self._waiting.pop(next(iter(self._waiting)))

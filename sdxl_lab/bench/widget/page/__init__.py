@@ -1,0 +1,26 @@
+"""The page's part of the bench: modules and style sheets, joined to one module when a widget is made."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+
+from sdxl_lab.viewing.scripts import joined
+
+SHARED = ("elements.js", "looking.js")
+MODULES = ("frontend.js", "hub.js", "strokes.js", "canvas.js", "knobs.js", "making.js", "comparing.js", "history.js", "bench.js")
+"""In the order in which they are run: each imports from those before it."""
+
+SHARED_STYLES = ("looking.css",)
+STYLES = ("bench.css", "canvas.css", "knobs.css", "comparing.css", "history.css")
+
+
+@cache
+def script() -> str:
+    """One JavaScript module for anywidget, which brings its own style and asks for nothing."""
+    shared, own = files("sdxl_lab.viewing.page"), files("sdxl_lab.bench.widget.page")
+    modules = [*(shared / name for name in SHARED), *(own / name for name in MODULES)]
+    styles = [*(shared / name for name in SHARED_STYLES), *(own / name for name in STYLES)]
+    style = "\n".join(sheet.read_text("utf-8") for sheet in styles)
+    return f"const STYLE = {json.dumps(style)};\n{joined(modules)}\nexport default {{ initialize, render }};\n"

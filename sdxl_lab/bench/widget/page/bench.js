@@ -1,0 +1,151 @@
+// A bench in a page: where its parts stand, and how it comes into a cell's output and out of it.
+
+import { element } from "./elements.js";
+import { Hub } from "./hub.js";
+import { canvasPart } from "./canvas.js";
+import { knobsPart } from "./knobs.js";
+import { makingPart } from "./making.js";
+import { comparingPart } from "./comparing.js";
+import { historyPart } from "./history.js";
+
+const ELEMENT = "sdxl-lab-bench";
+const ORPHAN_MS = 10_000;  // JupyterLab takes cells out of the page and puts them back as it scrolls
+const PANES = [["paint", "Paint"], ["making", "Making"], ["look", "Look"]];
+
+/** One view: everything between its border. */
+class BenchView {
+  constructor(model) {
+    this.node = element("div", { class: "bench", role: "region", "aria-label": "sdxl_lab bench" });
+    const hub = this.hub = new Hub(model, this.node);
+    const [canvas, making, comparing, knobs, history] = [canvasPart, makingPart, comparingPart, knobsPart, historyPart].map((part) => part(hub));
+    const panes = { paint: canvas.node, making: making.pane, look: comparing.node };
+    const stage = element("div", { class: "stage" }, tabsOf(hub, panes), ...Object.values(panes), making.node);
+    this.node.append(headOf(hub), messagesOf(hub), element("div", { class: "split" }, stage, element("aside", { class: "side" }, knobs.node)), history.node);
+    this.node.addEventListener("keydown", (event) => keyOf(hub, event));
+    this.node.addEventListener("focusout", (event) => {
+      if (!this.node.contains(event.relatedTarget)) hub.do("still");
+    });
+    hub.show("paint");
+  }
+
+  enter(host) {
+    clearTimeout(this.leaving);
+    this.host = this.hub.host = host;
+    host.dataset.lmSuppressShortcuts = "true";  // JupyterLab's keys stay away from ours
+    const shadow = host.shadowRoot ?? host.attachShadow({ mode: "open" });
+    shadow.replaceChildren(element("style", {}, STYLE), this.node);
+    this.hub.begin().catch(() => {});
+  }
+
+  leave(onEnd) {
+    this.host = this.hub.host = null;
+    this.hub.pause();
+    this.leaving = setTimeout(() => {
+      this.hub.end();
+      onEnd(this);
+    }, ORPHAN_MS);
+  }
+}
+
+function headOf(hub) {
+  const name = element("strong");
+  const count = element("span", { class: "quiet" });
+  const folder = element("button", { type: "button", class: "link", title: "Open the session's folder" }, "folder");
+  const gone = element("p", { class: "gone", role: "alert", hidden: true },
+    "The kernel does not answer: it is busy without a break, restarting, or gone. Every finished picture is kept. Once it runs again, run the cells that made this bench; ",
+    element("code", {}), " goes on where this one was.");
+  folder.addEventListener("click", () => hub.frontend.open(hub.state.session.path, { isFolder: true }));
+  hub.on("session", (session) => {
+    name.textContent = session.name;
+    count.textContent = `${session.count} ${session.count === 1 ? "picture" : "pictures"}`;
+    gone.querySelector("code").textContent = `Bench.resume("${session.folder}")`;
+  });
+  hub.on("gone", () => { gone.hidden = false; hub.root.classList.add("is-gone"); });
+  hub.on("back", () => { gone.hidden = true; hub.root.classList.remove("is-gone"); });
+  return element("header", { class: "head" }, element("div", {}, "Session ", name, " · ", count, " · ", folder), gone);
+}
+
+/** Errors and notes, whole, until somebody has read them. */
+function messagesOf(hub) {
+  const list = element("ul", { class: "messages", "aria-live": "polite" });
+  hub.on("said", ({ kind, text }) => {
+    const close = element("button", { type: "button", "aria-label": "Close this message", title: "Close" }, "×");
+    const item = element("li", { class: kind }, element("pre", {}, text), close);
+    close.addEventListener("click", () => item.remove());
+    list.append(item);
+    while (list.children.length > 5) list.firstElementChild.remove();
+  });
+  return list;
+}
+
+function tabsOf(hub, panes) {
+  const tabs = PANES.map(([pane, label], index) => {
+    const tab = element("button", { type: "button", role: "tab", title: `${label} (Alt+${index + 1})` }, label);
+    tab.addEventListener("click", () => hub.show(pane));
+    return tab;
+  });
+  hub.on("pane", (shown) => {
+    PANES.forEach(([pane], index) => {
+      tabs[index].setAttribute("aria-selected", String(pane === shown));
+      panes[pane].hidden = pane !== shown;
+    });
+  });
+  return element("div", { class: "tabs", role: "tablist", "aria-label": "What the stage shows" }, ...tabs);
+}
+
+/** Keys that work everywhere in the view. */
+function keyOf(hub, event) {
+  const isCommand = event.ctrlKey || event.metaKey;
+  if (isCommand && event.key === "Enter") hub.make();
+  else if (event.key === "Escape" && hub.state.jobs.some(({ state }) => ["queued", "making"].includes(state))) hub.do("cancel");
+  else if (isCommand && !event.shiftKey && event.key.toLowerCase() === "s") hub.do("still").finally(() => hub.frontend.save());
+  else if (event.altKey && PANES[Number(event.key) - 1]) hub.show(PANES[Number(event.key) - 1][0]);
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** All benches of the page by name, and the hosts that wait for theirs; shared by all versions of this module in the page. */
+const benches = globalThis[Symbol.for("sdxl_lab.benches")] ??= { models: new Map(), hosts: new Set(), free: new Map() };
+
+function enter(host) {
+  const name = host.getAttribute("bench");
+  const mount = benches.models.get(name);
+  benches.hosts.add(host);
+  if (mount && !host.leave) host.leave = mount(host);
+}
+
+function leave(host) {
+  benches.hosts.delete(host);
+  host.leave?.();
+  host.leave = null;
+}
+
+if (!customElements.get(ELEMENT)) {
+  customElements.define(ELEMENT, class extends HTMLElement {
+    connectedCallback() { enter(this); }
+
+    disconnectedCallback() { leave(this); }
+  });
+}
+
+/** A bench of the kernel has come: its view goes wherever its name stands in the page, now or later. */
+export function initialize({ model }) {
+  const name = model.get("bench");
+  const free = [];
+  benches.models.set(name, (host) => {
+    const view = free.pop() ?? new BenchView(model);
+    view.enter(host);
+    return () => {
+      free.push(view);
+      view.leave(() => { if (free.includes(view)) free.splice(free.indexOf(view), 1); });
+    };
+  });
+  for (const host of benches.hosts) if (host.getAttribute("bench") === name && host.isConnected) enter(host);
+  return () => benches.models.delete(name);
+}
+
+/** Where a frontend shows the model itself: a host of its own. */
+export function render({ model, el }) {
+  el.append(element(ELEMENT, { bench: model.get("bench") }));
+}
