@@ -1,7 +1,7 @@
 // What a knob is turned by, one function a kind. Each takes the knob, ids for its elements and `turn(value, how, fields)`, and gives
 // { node, show({ value, effective }) }: `value` is what is asked or the default, `effective` what the gate makes of it where it said so.
 
-import { element } from "../../../viewing/page/elements.js";
+import { element } from "./elements.js";
 import { isSameValue, readNumber, readValue, steppedValue, valueText } from "./typed.js";
 
 const CONTROLS = {

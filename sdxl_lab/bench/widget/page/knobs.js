@@ -1,6 +1,6 @@
 // The form of knobs: made of what the kernel says of each setting, so that a new one appears by itself.
 
-import { element, written } from "../../../viewing/page/elements.js";
+import { element, written } from "./elements.js";
 import { askingOf } from "./asking.js";
 import { controlOf } from "./controls.js";
 import { isSameValue, valueText } from "./typed.js";
