@@ -105,7 +105,7 @@ def feather(mask_image: Image.Image, feather_px: int) -> Image.Image:
     cv2 = opencv()
     part = _around(white, feather_px)
     distance = cv2.distanceTransform((~white[part]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    alpha = np.zeros(white.shape, np.uint8)
+    alpha = white * np.uint8(255)
     alpha[part] = np.where(distance <= feather_px, np.rint(255 * (1 - distance / (feather_px + 1))), 0)
     return Image.fromarray(alpha)
 
@@ -306,12 +306,15 @@ def _mask_of(white: np.ndarray) -> Image.Image:
 
 
 def _around(white: np.ndarray, reach: int) -> tuple[slice, slice]:
-    """The rows and columns that hold all white and what is within `reach` pixels of it; all of them where there is no white."""
-    left, top, width, height = opencv().boundingRect(white.view(np.uint8))
-    if not width:
-        return slice(0, white.shape[0]), slice(0, white.shape[1])
-    rows = slice(max(top - reach, 0), min(top + height + reach, white.shape[0]))
-    return rows, slice(max(left - reach, 0), min(left + width + reach, white.shape[1]))
+    """The rows and columns that hold all borders between white and black, and what is within `reach` pixels of them."""
+    height, width = white.shape
+    box = opencv().boundingRect(white.view(np.uint8))
+    if box == (0, 0, width, height):
+        box = opencv().boundingRect((~white).view(np.uint8))
+    left, top, across, down = box
+    if not across:
+        return slice(0, height), slice(0, width)
+    return slice(max(top - reach, 0), min(top + down + reach, height)), slice(max(left - reach, 0), min(left + across + reach, width))
 
 
 def _larger(region: np.ndarray, area: float, beyond: list[tuple[int, int]]) -> np.ndarray:

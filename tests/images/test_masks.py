@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from typing import Any
 
 import numpy as np
@@ -288,14 +289,15 @@ def in_whole(white: np.ndarray, area: float) -> np.ndarray:
 @pytest.mark.parametrize("box", [(0, 0, 9, 7), (20, 15, 40, 30), (50, 33, 61, 43), (0, 10, 61, 20), (3, 0, 12, 43), (0, 0, 61, 43), (1, 1, 60, 42)])
 def test_where_a_mask_lies_in_its_picture_makes_no_difference(box):
     """
-    Wherever in the picture the white lies, dilation, feather and what is a speck are those of looking at the whole picture.
+    Wherever in the picture the white or the black lies, dilation, feather and what is a speck are those of looking at the whole picture.
     """
     left, top, right, bottom = box
     rng = np.random.default_rng(9)
-    for share in (0.02, 0.3, 0.6, 0.95):
+    for share, is_inverted in itertools.product((0.02, 0.3, 0.6, 0.95), (False, True)):
         expected = np.zeros((43, 61), bool)
         expected[top:bottom, left:right] = rng.random((bottom - top, right - left)) < share
         expected[top, left] = True
+        expected ^= is_inverted
         mask = Image.fromarray(expected)
         for area in (2, 5, 40, 150):
             cleaned = in_whole(expected, area)
