@@ -28,7 +28,8 @@ export class Raster {
 
   /** Paint a stroke that may grow. */
   begin(stroke) {
-    this.growing = { stroke: { ...stroke }, runs: [], box: null };
+    const points = stroke.points && { points: [...stroke.points] };
+    this.growing = { stroke: { ...stroke, ...points }, runs: [], box: null };
     return this.paint(spansOf(stroke, this));
   }
 
@@ -36,7 +37,7 @@ export class Raster {
   extend(points) {
     const { stroke } = this.growing;
     const from = stroke.points[stroke.points.length - 1];
-    stroke.points = [...stroke.points, ...points];
+    stroke.points.push(...points);
     return this.paint(spansOf({ ...stroke, points: [from, ...points] }, this));
   }
 
