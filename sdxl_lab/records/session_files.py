@@ -36,6 +36,7 @@ class SessionFiles:
         comet_folder: The experiment's key, and what Comet was last seen to hold.
         report_file: All of it as one HTML page.
         starred_file: The starred pictures alone, likewise.
+        thumbnails_folder: The pictures small, as a bench's history shows them; they may be deleted.
     """
 
     kind: ClassVar = "session"
@@ -54,6 +55,7 @@ class SessionFiles:
         self.comet_folder = self.path / "comet"
         self.report_file = self.path / "report.html"
         self.starred_file = self.path / "starred.html"
+        self.thumbnails_folder = self.path / "thumbnails"
         self._read: dict[bytes, Line | None] = {}
 
     @cached_property
@@ -144,6 +146,10 @@ class SessionFiles:
         identity = picture.resolved.checkpoint
         place = self.local.get("checkpoint", {}).get(identity.digest, "")
         return place if place and Path(place).exists() else identity.name
+
+    def thumbnail_file(self, sha256: str) -> Path:
+        """Where a picture lies small, by the sha256 of its pixels; it need not exist."""
+        return self.thumbnails_folder / f"{sha256[:16]}.webp"
 
     def _kept(self, line: Line, marks: Marks, parts: list[dict[str, Any]]) -> KeptPicture:
         picture_id = str(line.picture.picture_id)

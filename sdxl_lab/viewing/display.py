@@ -34,6 +34,31 @@ def webp(image: Image.Image, max_side_px: int = MAX_SIDE_PX) -> bytes:
     return file.getvalue()
 
 
+def small(picture: Image.Image | Path, max_side_px: int = MAX_SIDE_PX) -> bytes:
+    """Encode a picture for the screen, wherever it is.
+
+    Args:
+        picture: The picture, or the file that holds it.
+        max_side_px: As for `webp`.
+
+    Returns:
+        A WebP file.
+    """
+    if isinstance(picture, Image.Image):
+        return webp(picture, max_side_px)
+    with Image.open(picture) as image:
+        return webp(image, max_side_px)
+
+
+def source(file: bytes) -> str:
+    """The address of an image that stands in the page itself.
+
+    Args:
+        file: A WebP file.
+    """
+    return f"data:image/webp;base64,{base64.b64encode(file).decode()}"
+
+
 def show(pictures: Mapping[str, Image.Image | Path], max_side_px: int = MAX_SIDE_PX) -> None:
     """Show labelled pictures beside each other in a notebook.
 
@@ -49,7 +74,7 @@ def show(pictures: Mapping[str, Image.Image | Path], max_side_px: int = MAX_SIDE
     """
     from IPython.display import HTML, display
 
-    display(HTML("".join(_figure(label, _webp(picture, max_side_px)) for label, picture in pictures.items())))
+    display(HTML("".join(_figure(label, small(picture, max_side_px)) for label, picture in pictures.items())))
 
 
 class Gallery:
@@ -75,7 +100,7 @@ class Gallery:
         """
         from IPython.display import HTML, display
 
-        figure = _figure(label, _webp(picture, MAX_SIDE_PX))
+        figure = _figure(label, small(picture))
         if not self._rows or len(self._rows[-1][1]) == ROW:
             self._rows.append((display(HTML(figure), display_id=True), [figure]))
         else:
@@ -87,17 +112,9 @@ class Gallery:
             handle.update(HTML(f"<p>{len(figures)} earlier pictures: they are in the run's folder.</p>"))
 
 
-def _webp(picture: Image.Image | Path, max_side_px: int) -> bytes:
-    if isinstance(picture, Image.Image):
-        return webp(picture, max_side_px)
-    with Image.open(picture) as image:
-        return webp(image, max_side_px)
-
-
 def _figure(label: str, file: bytes) -> str:
-    source = f"data:image/webp;base64,{base64.b64encode(file).decode()}"
     text = html.escape(label)
     return (
         '<figure style="display:inline-block;margin:4px;text-align:center">'
-        f'<img src="{source}" alt="{text}"><figcaption style="font-size:smaller">{text}</figcaption></figure>'
+        f'<img src="{source(file)}" alt="{text}"><figcaption style="font-size:smaller">{text}</figcaption></figure>'
     )

@@ -24,8 +24,8 @@ from tests.support.browser import Page, chromium
 from tests.support.warm_notebooks import notebook
 
 HERE = Path(__file__).parents[2]
-PANEL = "window.jupyterapp?.shell.currentWidget"
-STATUS = f"{PANEL}?.sessionContext?.session?.kernel?.status"
+PANEL = "window.jupyterapp.shell.currentWidget"
+STATUS = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
 
 
 class Lab:
@@ -122,6 +122,9 @@ def jupyterlab(folder: Path) -> Iterator[Lab]:
     for name in ("notebooks", "artifacts"):
         (folder / name).mkdir()
     shutil.copy(HERE / "artifacts" / "README.md", folder / "artifacts")
+    settings = folder / "JUPYTER_CONFIG_DIR" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')  # else a question lies over the page's corner
     token = secrets.token_hex(8)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -15,11 +15,13 @@ from sdxl_lab.bench.widget.jobs import Jobs, told
 from sdxl_lab.bench.widget.knobs import for_page, from_page, knobs_of
 from sdxl_lab.bench.widget.lanes import Lane
 from sdxl_lab.bench.widget.news import News
-from sdxl_lab.bench.widget.outlines import outline_of
+from sdxl_lab.bench.widget.outlines import outlines
 from sdxl_lab.bench.widget.surface import Surface
 from sdxl_lab.bench.widget.uploads import Uploads
 from sdxl_lab.errors import LabError
+from sdxl_lab.metrics import METRICS
 from sdxl_lab.runs.single import Planned
+from sdxl_lab.tasks import TASKS
 
 MOST_AT_ONCE = 16
 """Pictures of one Make."""
@@ -51,7 +53,7 @@ class Desk:
 
     def __init__(self, bench: Bench, send: Send, keep_still: Callable[[], None]) -> None:
         self.bench, self._send, self._keep_still = bench, send, keep_still
-        self._quick, self._gate, self._slow = (Lane(f"sdxl_lab desk, {what}") for what in ("quick", "gate", "slow"))
+        self._quick, self._gate, self._slow = (Lane(f"sdxl_lab desk, {what}", self._failed) for what in ("quick", "gate", "slow"))
         self._surface, self._uploads = Surface(bench.opened), Uploads()
         self._asked: dict[str, Any] = asking.asked_of(bench.opened)
         self._keeps_seed = True
@@ -84,9 +86,12 @@ class Desk:
         answer: dict[str, Any] = {"event": "answer", "ask": content.get("ask"), "view": content.get("view")}
         try:
             answer["value"] = dict(does(self, content, buffers) or {})
-        except BaseException as error:  # noqa: BLE001 - an error in this thread would be seen by nobody
+        except BaseException as error:  # noqa: BLE001 - whoever asked is told
             answer["error"] = told(error)
         self._send(answer)
+
+    def _failed(self, error: BaseException) -> None:
+        self._tell("said", {"kind": "error", "text": told(error)})
 
     def _tell(self, event: str, value: Any, buffers: Sequence[bytes] = (), **more: Any) -> None:
         self._send({"event": event, "value": value, **more}, buffers)
@@ -179,11 +184,13 @@ class Desk:
             self._tell("strokes", {"keep": 0, "add": self._surface.strokes, "count": count, "by": None})
 
     def _outline(self) -> None:
-        if self._planned is None or self._surface.size is None:
+        """Tell where the picture will be repainted, as far as the gate knows it."""
+        ready, size = self._planned, self._surface.size
+        if ready is None or size is None:
             return
-        settings = self._planned.edit.settings
-        value, buffers = outline_of(self._surface, settings, self._planned)
-        self._tell("outline", value | {"token": self._surface.token, "strokes": len(self._surface.strokes)}, buffers)
+        edit = ready.edit
+        found = outlines(TASKS[edit.task], edit.settings, size, self._surface.mask, _sizes_of(ready)[1])
+        self._tell("outline", found.fields | {"token": self._surface.token, "strokes": len(self._surface.strokes)}, found.buffers)
 
     # --- what is asked -------------------------------------------------------------------------------------------------------------------------
 
@@ -238,11 +245,14 @@ class Desk:
 
     def _checked_of(self, ready: Planned) -> dict[str, Any]:
         kept = self.bench.session.recalled(ready.resolved.spec.run_id)
+        result, working = _sizes_of(ready)
         return {
             "task": ready.edit.task,
             "values": {path: for_page(value) for path, value in asking.values_of(ready).items()},
             "problems": [],
             "cautions": list(ready.cautions),
+            "working": list(working),
+            "result": list(result),
             "remembered": kept and kept.number,
         }
 
@@ -273,7 +283,8 @@ class Desk:
     def _session(self) -> dict[str, Any]:
         session = self.bench.session
         place = {"folder": session.path.name, "path": str(session.path.absolute()), "home": str(Path.home())}
-        return {"name": session.name, **place, "count": session.count}
+        metrics = [{"name": name, "unit": of.unit, "better": of.better, "sentence": of.sentence} for name, of in METRICS.items()]
+        return {"name": session.name, **place, "count": session.count, "metrics": metrics}
 
     def _star(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
         self.bench.star(int(content["number"]), starred=bool(content.get("starred", True)))
@@ -324,6 +335,13 @@ class Desk:
     def _still(self, *_: Any) -> Answer:
         self._keep_still()
         return None
+
+
+def _sizes_of(ready: Planned) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(width, height) of the finished picture, and as the UNets see it."""
+    from sdxl_lab.generation.regions import sizes_of  # imports torch
+
+    return sizes_of(ready.edit, ready.resolved.dataset.sample(ready.edit.sample).size, ready.resolved.sizes)
 
 
 def _warm_up() -> None:

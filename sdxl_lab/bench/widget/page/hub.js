@@ -123,7 +123,7 @@ export class Hub {
     if (event === "asked") Object.assign(this.state, value);
     else if (event === "pictures") this.keepPictures(value);
     else if (event === "strokes") this.state.strokes = [...this.state.strokes.slice(0, value.keep), ...value.add];
-    else if (event !== "preview" && event !== "bytes") this.state[event] = value;
+    else if (!["preview", "bytes", "said"].includes(event)) this.state[event] = value;
     this.emit(event, event === "asked" ? { ...value, by } : value, buffers);
   }
 
