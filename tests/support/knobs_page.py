@@ -9,9 +9,9 @@ from typing import Any
 
 from sdxl_lab.bench.widget.knobs import knobs_of
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
-from sdxl_lab.viewing.scripts import joined
+from sdxl_lab.viewing.scripts import SHARED, joined
 
-SHARED, OWN = files("sdxl_lab.viewing") / "page", files("sdxl_lab.bench.widget") / "page"
+OWN = files("sdxl_lab.bench.widget") / "page"
 POCKET = CheckpointIdentity(name="pocket", digest="0" * 64, family="pocket")
 
 HUB = """
