@@ -55,6 +55,12 @@ export function valueText(knob, value) {
   return typeof value === "string" || !knob.unit ? text : `${text}\u00a0${knob.unit}`;
 }
 
+/** The same of a word that leaves a value open, with what it comes to: `auto: 15 px`. */
+export function openText(knob, value, effective) {
+  const isOpen = (value === null || typeof value === "string") && effective !== null && effective !== undefined && !isSameValue(value, effective);
+  return isOpen ? `${valueText(knob, value)}: ${valueText(knob, effective)}` : valueText(knob, value);
+}
+
 /** So many steps from a value, within what is allowed, written without the noise of binary fractions. */
 export function steppedValue(knob, value, steps) {
   const step = knob.step ?? 1;
