@@ -9,7 +9,7 @@ from importlib.resources import files
 from sdxl_lab.viewing.scripts import joined
 
 SHARED = ("elements.js", "looking.js")
-MODULES = ("frontend.js", "hub.js", "strokes.js", "canvas.js", "knobs.js", "making.js", "comparing.js", "history.js", "bench.js")
+MODULES = ("frontend.js", "hub.js", "strokes.js", "canvas.js", "knobs.js", "making.js", "comparing.js", "windows.js", "deeds.js", "history.js", "bench.js")
 """In the order in which they are run: each imports from those before it."""
 
 SHARED_STYLES = ("looking.css",)
