@@ -85,6 +85,16 @@ def sizes_of(edit: Edit, size: tuple[int, int] | None, sizes: Sizes) -> tuple[tu
     return result, working_size(settings.canvas.around(size), at_scale_of=size, sizes=sizes)
 
 
+def cell_area(size: tuple[int, int], working: tuple[int, int]) -> float:
+    """How many pixels of a sample's picture a latent cell has.
+
+    Args:
+        size: (width, height) of that picture, in pixels.
+        working: (width, height) at which the UNets see it.
+    """
+    return CELL_PX**2 * size[0] * size[1] / (working[0] * working[1])
+
+
 def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: Sizes) -> Regions:
     """Find what of a picture is repainted.
 
@@ -102,7 +112,7 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
     mask = _of_sample(edit, size, mask) if "mask" in task.needs(settings) else None
     _, (width, height) = sizes_of(edit, size, sizes)
     try:
-        area = task.area(settings, size, mask, CELL_PX**2 * size[0] * size[1] / (width * height))
+        area = task.area(settings, size, mask, cell_area(size, (width, height)))
     except masks.MaskError as error:
         raise masks.MaskError(f"{_named(edit)}: {error}") from None
     scaled = masks.binarize(area.repainted.resize((width, height), Image.Resampling.LANCZOS))

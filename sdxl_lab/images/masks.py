@@ -31,7 +31,7 @@ def binarize(mask_image: Image.Image) -> Image.Image:
         A new mode "L" mask of size (W, H) holding only 0 and 255: white where the 8-bit intensity is 128 or more, as
         diffusers' mask processor decides.
     """
-    return Image.fromarray(_white(mask_image).astype(np.uint8) * 255)
+    return _mask_of(_white(mask_image))
 
 
 def invert(mask_image: Image.Image) -> Image.Image:
@@ -43,7 +43,7 @@ def invert(mask_image: Image.Image) -> Image.Image:
     Returns:
         A new mode "L" mask of size (W, H), white exactly where the binarized input is black.
     """
-    return Image.fromarray((~_white(mask_image)).astype(np.uint8) * 255)
+    return _mask_of(~_white(mask_image))
 
 
 def dilate(mask_image: Image.Image, kernel_size: int, iterations: int = 1) -> Image.Image:
@@ -70,15 +70,17 @@ def dilate(mask_image: Image.Image, kernel_size: int, iterations: int = 1) -> Im
     white = _white(mask_image)
     if not white.any():
         raise MaskError("the mask has no white pixel, so there is nothing to dilate; white marks what is repainted, so check that it isn't inverted")
-    grown = white.astype(np.uint8) * 255
     reach = min(kernel_size // 2 * iterations, max(mask_image.size))
     if reach == 0:
-        return Image.fromarray(grown)
+        return _mask_of(white)
     cv2 = opencv()
+    part = _around(white, reach)
+    grown = white[part].astype(np.uint8)
     # A square applied n times is one larger square, and a square is a row of columns: time grows with the reach, not with its square.
     for shape in ((1, 2 * reach + 1), (2 * reach + 1, 1)):
         grown = cv2.dilate(grown, np.ones(shape, np.uint8))
-    return Image.fromarray(grown)
+    white[part] = grown
+    return _mask_of(white)
 
 
 def feather(mask_image: Image.Image, feather_px: int) -> Image.Image:
@@ -99,11 +101,13 @@ def feather(mask_image: Image.Image, feather_px: int) -> Image.Image:
         raise MaskError(f"feather_px is {feather_px}; it must be 0 or more (0 is a hard edge)")
     white = _white(mask_image)
     if feather_px == 0 or not white.any():
-        return Image.fromarray(white.astype(np.uint8) * 255)
+        return _mask_of(white)
     cv2 = opencv()
-    distance = cv2.distanceTransform((~white).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    alpha = np.where(distance <= feather_px, np.rint(255 * (1 - distance / (feather_px + 1))), 0)
-    return Image.fromarray(alpha.astype(np.uint8))
+    part = _around(white, feather_px)
+    distance = cv2.distanceTransform((~white[part]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    alpha = white * np.uint8(255)
+    alpha[part] = np.where(distance <= feather_px, np.rint(255 * (1 - distance / (feather_px + 1))), 0)
+    return Image.fromarray(alpha)
 
 
 def latent_mask(mask_image: Image.Image, *, mode: LatentMask = "nearest", factor: int = 8) -> Image.Image:
@@ -134,7 +138,7 @@ def latent_mask(mask_image: Image.Image, *, mode: LatentMask = "nearest", factor
     if not white.any():
         raise MaskError("the mask has no white pixel, so nothing would be repainted; check that it isn't inverted")
     if mode == "cover":
-        cells = white.reshape(height // factor, factor, width // factor, factor).any(axis=(1, 3))
+        cells = np.asarray(white.reshape(height // factor, factor, width // factor, factor).any(axis=(1, 3)))
     elif mode == "nearest":
         if lost := vanishing(mask_image, factor=factor):
             left, top, right, bottom = lost[0]
@@ -145,7 +149,7 @@ def latent_mask(mask_image: Image.Image, *, mode: LatentMask = "nearest", factor
         cells = white[::factor, ::factor]
     else:
         raise MaskError(f"latent_mask is {mode!r}; it must be 'nearest' (as diffusers does) or 'cover' (every touched cell)")
-    return Image.fromarray(cells.astype(np.uint8) * 255)
+    return _mask_of(cells)
 
 
 def without_specks(mask_image: Image.Image, area: float, *, holes: bool = True) -> Image.Image:
@@ -162,8 +166,12 @@ def without_specks(mask_image: Image.Image, area: float, *, holes: bool = True) 
     Raises:
         MaskError: OpenCV can't be imported.
     """
-    white = _larger(_white(mask_image), area)
-    return Image.fromarray((~_larger(~white, area) if holes else white).astype(np.uint8) * 255)
+    white = _white(mask_image)
+    part = _around(white, 1)
+    # Beyond the part all is as on its rim, which stands for it.
+    beyond = [(one.start, length - one.stop) for one, length in zip(part, white.shape, strict=True)]
+    cleaned = _larger(white[part], area, beyond)
+    return _mask_of(np.pad(np.asarray(~_larger(~cleaned, area, beyond) if holes else cleaned), beyond, mode="edge"))
 
 
 def extend_canvas(
@@ -293,11 +301,35 @@ def _rgb_only(image: Image.Image, name: str) -> Image.Image:
     return image
 
 
-def _larger(region: np.ndarray, area: float) -> np.ndarray:
-    """A region without its connected parts of fewer pixels than `area`; as it is where there are no others."""
-    cv2 = opencv()
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=8)
-    kept = stats[:, cv2.CC_STAT_AREA] >= area
+def _mask_of(white: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(white).view(np.uint8) * np.uint8(255))
+
+
+def _around(white: np.ndarray, reach: int) -> tuple[slice, slice]:
+    """The rows and columns that hold all borders between white and black, and what is within `reach` pixels of them."""
+    height, width = white.shape
+    box = opencv().boundingRect(white.view(np.uint8))
+    if box == (0, 0, width, height):
+        box = opencv().boundingRect((~white).view(np.uint8))
+    left, top, across, down = box
+    if not across:
+        return slice(0, height), slice(0, width)
+    return slice(max(top - reach, 0), min(top + down + reach, height)), slice(max(left - reach, 0), min(left + across + reach, width))
+
+
+def _larger(region: np.ndarray, area: float, beyond: list[tuple[int, int]]) -> np.ndarray:
+    """A region without its connected parts of fewer pixels than `area`; as it is where there are no others.
+
+    `beyond` says for how many more rows the first and the last stand, and then columns.
+    """
+    count, labels = opencv().connectedComponents(region.view(np.uint8), connectivity=8)
+    if count <= 2:
+        return region
+    heights, widths = (np.ones(length) for length in region.shape)
+    for lines, (before, behind) in zip((heights, widths), beyond, strict=True):
+        lines[0] += before
+        lines[-1] += behind
+    kept = np.bincount(labels.ravel(), np.outer(heights, widths).ravel()) >= area
     kept[0] = False
     return region if kept[1:].all() or not kept.any() else kept[labels]
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.images import masks, spans
-from sdxl_lab.wording import few
+from sdxl_lab.wording import counted, few
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels; right and bottom are the first ones outside."""
@@ -176,7 +176,7 @@ class Painted:
         """
         count, add = len(self.strokes), list(add)
         if not 0 <= keep <= count:
-            raise StrokeError(f"got {keep} strokes to keep of {count}; it must be a whole number from 0 to {count}")
+            raise StrokeError(f"got {counted(keep, 'stroke')} to keep of {count}; it must be a whole number from 0 to {count}")
         _check_count(keep + len(add))
         taken_back = [self._take_back() for _ in range(count - keep)]
         return reduce(_around, [*taken_back, *map(self._paint, add)], None)
@@ -242,7 +242,7 @@ def _points(given: Any, tool: str) -> tuple[tuple[float, float], ...]:
     least, most = (2, 2) if tool == "rectangle" else (1, MOST_POINTS)
     if not isinstance(given, Sequence) or isinstance(given, str | bytes) or not least <= len(given) <= most:
         allowed = "2 corners" if tool == "rectangle" else f"a list of 1 to {MOST_POINTS} points"
-        got = f"{len(given)} points" if isinstance(given, list | tuple) else _short(given)
+        got = counted(len(given), "point") if isinstance(given, list | tuple) else _short(given)
         raise StrokeError(f"points of a {tool} are {got}; they must be {allowed}, each a pair of x and y")
     for place in given:
         if (
@@ -257,7 +257,7 @@ def _points(given: Any, tool: str) -> tuple[tuple[float, float], ...]:
 
 def _check_count(count: int) -> None:
     if count > MOST_STROKES:
-        raise StrokeError(f"got {count} strokes; at most {MOST_STROKES} are kept: go on from the mask that they make")
+        raise StrokeError(f"got {counted(count, 'stroke')}; at most {MOST_STROKES} are kept: go on from the mask that they make")
 
 
 def _is_number(given: Any) -> bool:

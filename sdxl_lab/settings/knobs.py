@@ -17,6 +17,7 @@ class Knob:
         step: From one position of the slider to the next; a whole number, or a hundredth of the range, if left out.
         unit: Behind its number, such as `px`.
         parts: What the two numbers of a pair are called.
+        none: What None is called where it is a value of its own.
         suggested: Texts to choose from where any fitting one is allowed.
         is_seed: Whether it is where the noise comes from, which a die draws.
         is_shown: Whether it is always in view; else it is folded away with its section.
@@ -27,6 +28,7 @@ class Knob:
     step: float | None = None
     unit: str = ""
     parts: tuple[str, str] | None = None
+    none: str = "none"
     suggested: tuple[str, ...] = ()
     is_seed: bool = False
     is_shown: bool = False

@@ -92,10 +92,10 @@ class PictureSize(Settings):
         width: In pixels, a multiple of 8; likewise `height`. Both or neither.
     """
 
-    width: Annotated[Side | None, Neutral(None, since="0.2.0"), Knob(soft=(64, 2048), unit="px", is_shown=True)] = Field(
+    width: Annotated[Side | None, Neutral(None, since="0.2.0"), Knob(soft=(64, 2048), unit="px", none="auto", is_shown=True)] = Field(
         default=None, description=SIDE
     )
-    height: Annotated[Side | None, Neutral(None, since="0.2.0"), Knob(soft=(64, 2048), unit="px", is_shown=True)] = Field(
+    height: Annotated[Side | None, Neutral(None, since="0.2.0"), Knob(soft=(64, 2048), unit="px", none="auto", is_shown=True)] = Field(
         default=None, description=SIDE
     )
 
@@ -193,7 +193,7 @@ class Refiner(Settings):
         strength: How far what the base finished is noised again, in (0, 1], for `handover` `sdedit`.
     """
 
-    guidance_scale: Annotated[Weight | None, Knob(label="Guidance", soft=(0, 15), step=0.5)] = Field(
+    guidance_scale: Annotated[Weight | None, Knob(label="Guidance", soft=(0, 15), step=0.5, none="the base's")] = Field(
         default=None, description=f"{WEIGHT}, or None for the base's"
     )
     aesthetic_score: Annotated[Score, Knob(step=0.5)] = Field(default=6.0, description=SCORE)
@@ -253,12 +253,12 @@ class Conditioning(Settings):
         negative_target_size: `target_size` for the negative prompt, or None for the positive one's.
     """
 
-    original_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px")] = Field(default=None, description=SIZE)
+    original_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px", none="auto")] = Field(default=None, description=SIZE)
     crops_coords_top_left: Annotated[Corner | None, Knob(parts=TOP_LEFT, unit="px")] = Field(default=None, description=CORNER)
-    target_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px")] = Field(default=None, description=SIZE)
-    negative_original_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px")] = Field(default=None, description=SIZE)
+    target_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px", none="auto")] = Field(default=None, description=SIZE)
+    negative_original_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px", none="auto")] = Field(default=None, description=SIZE)
     negative_crops_coords_top_left: Annotated[Corner | None, Knob(parts=TOP_LEFT, unit="px")] = Field(default=None, description=CORNER)
-    negative_target_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px")] = Field(default=None, description=SIZE)
+    negative_target_size: Annotated[Size | None, Knob(parts=HEIGHT_WIDTH, unit="px", none="auto")] = Field(default=None, description=SIZE)
 
 
 class Canvas(Settings):
@@ -309,11 +309,13 @@ class Compute(Settings):
         default="auto", description="one of auto, cpu, cuda, cuda:N, mps"
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(default="auto", description="one of auto, float32, float16, bfloat16")
-    threads: Annotated[int | None, Knob(soft=(1, 64))] = Field(
+    threads: Annotated[int | None, Knob(soft=(1, 64), none="auto")] = Field(
         default=None, strict=True, ge=1, le=1024, description="a whole number from 1 to 1024, or None for the checkpoint's own"
     )
     offload: Literal["none", "auto", "model", "sequential"] = Field(default="none", description="one of none, auto, model, sequential")
-    vae: Literal["fp16-fix"] | None = Field(default=None, description="fp16-fix, or None for the checkpoint's own")
+    vae: Annotated[Literal["fp16-fix"] | None, Knob(label="VAE", none="its own")] = Field(
+        default=None, description="fp16-fix, or None for the checkpoint's own"
+    )
 
     @property
     def changing(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from typing import Any
 
 import numpy as np
@@ -275,3 +276,37 @@ def test_an_opencv_that_does_not_import_says_what_to_install(monkeypatch, failur
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(masks.MaskError, match=remedy):
         masks.dilate(random_mask(1), 3)
+
+
+def in_whole(white: np.ndarray, area: float) -> np.ndarray:
+    """Leave out connected parts of fewer pixels, labelled over the whole picture."""
+    labels, count = ndimage.label(white, np.ones((3, 3)))  # pyright: ignore
+    sizes = np.bincount(labels.ravel())
+    small = [label for label in range(1, count + 1) if sizes[label] < area]
+    return white if len(small) == count else white & ~np.isin(labels, small)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 9, 7), (20, 15, 40, 30), (50, 33, 61, 43), (0, 10, 61, 20), (3, 0, 12, 43), (0, 0, 61, 43), (1, 1, 60, 42)])
+def test_where_a_mask_lies_in_its_picture_makes_no_difference(box):
+    """
+    Wherever in the picture the white or the black lies, dilation, feather and what is a speck are those of looking at the whole picture.
+    """
+    left, top, right, bottom = box
+    rng = np.random.default_rng(9)
+    for share, is_inverted in itertools.product((0.02, 0.3, 0.6, 0.95), (False, True)):
+        expected = np.zeros((43, 61), bool)
+        expected[top:bottom, left:right] = rng.random((bottom - top, right - left)) < share
+        expected[top, left] = True
+        expected ^= is_inverted
+        mask = Image.fromarray(expected)
+        for area in (2, 5, 40, 150):
+            cleaned = in_whole(expected, area)
+            assert np.array_equal(white(masks.without_specks(mask, area, holes=False)), cleaned)
+            assert np.array_equal(white(masks.without_specks(mask, area)), ~in_whole(~cleaned, area))
+        distance = np.asarray(ndimage.distance_transform_edt(~expected))
+        for reach in (1, 4, 30):
+            square = ndimage.maximum_filter(expected, 2 * reach + 1, mode="constant")
+            assert np.array_equal(white(masks.dilate(mask, 2 * reach + 1)), square)
+            alpha = np.where(distance <= reach, 255 * (1 - distance / (reach + 1)), 0)
+            assert np.abs(np.asarray(masks.feather(mask, reach)) - alpha).max() <= 0.51
+            assert np.array_equal(np.asarray(masks.feather(mask, reach)) > 0, distance <= reach)

@@ -201,6 +201,26 @@ def test_the_boundary_moves_by_keyboard_and_mouse(page):
     assert not page.evaluate("viewer.open")
 
 
+def test_a_difference_is_shown_in_the_table_too(page):
+    """
+    What is chosen in the large picture holds for all pictures: without a boundary, what is before laid over, its difference as many times as chosen.
+    """
+    page.evaluate("find('compare').value = 'input', find('compare').dispatchEvent(new Event('change')), openViewer(order()[0])")
+    tab_to(page, "focused.matches('#stage .by')")
+    page.press("ArrowDown", "ArrowDown")
+    assert page.evaluate("[...document.querySelectorAll('.by')].map(select => select.selectedOptions[0].textContent)") == ["difference \u00d74"] * 2
+    frames = page.evaluate("[...document.querySelectorAll('.frame')].map(frame => getComputedStyle(frame).filter)")
+    assert len(frames) > 1
+    assert set(frames) == {"brightness(4)"}
+    styles = "[...document.querySelectorAll('.before')].map(layer => getComputedStyle(layer))"
+    assert page.evaluate(f"[...new Set({styles}.map(style => `${{style.mixBlendMode}} ${{style.clipPath}}`))]") == ["difference none"]
+    controls = "[...document.querySelectorAll('.boundary, .of-boundary')].filter(control => control.checkVisibility()).length"
+    said = "document.querySelector('.of-difference').checkVisibility()"
+    assert page.evaluate(f"[{controls}, {said}]") == [0, True]
+    page.press("Home")
+    assert page.evaluate(f"[{controls} > 0, {said}]") == [True, False]
+
+
 def test_another_run_can_be_before(page, runs):
     """
     In the large picture any other run of the sample and task can be chosen as before, in the table any other column.

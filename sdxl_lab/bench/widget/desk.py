@@ -19,6 +19,7 @@ from sdxl_lab.bench.widget.outlines import outline_of
 from sdxl_lab.bench.widget.surface import Surface
 from sdxl_lab.bench.widget.uploads import Uploads
 from sdxl_lab.errors import LabError
+from sdxl_lab.metrics import METRICS
 from sdxl_lab.runs.single import Planned
 
 MOST_AT_ONCE = 16
@@ -273,7 +274,8 @@ class Desk:
     def _session(self) -> dict[str, Any]:
         session = self.bench.session
         place = {"folder": session.path.name, "path": str(session.path.absolute()), "home": str(Path.home())}
-        return {"name": session.name, **place, "count": session.count}
+        metrics = [{"name": name, "unit": of.unit, "better": of.better, "sentence": of.sentence} for name, of in METRICS.items()]
+        return {"name": session.name, **place, "count": session.count, "metrics": metrics}
 
     def _star(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
         self.bench.star(int(content["number"]), starred=bool(content.get("starred", True)))

@@ -40,7 +40,9 @@ class BesideSettings(Settings):
     """
 
     checkpoint: Annotated[Text, Allowed(lambda: allowed_of(RunSpec.model_fields["checkpoint"]) or ""), Knob(is_shown=True)] = "pocket"
-    task: Annotated[TaskName | None, Allowed(lambda: f"one of {', '.join(TASKS)}, or None for what the bench tells"), Knob(is_shown=True)] = None
+    task: Annotated[
+        TaskName | None, Allowed(lambda: f"one of {', '.join(TASKS)}, or None for what the bench tells"), Knob(none="auto", is_shown=True)
+    ] = None
 
 
 def knobs_of(task: str, identity: CheckpointIdentity | None = None) -> list[dict[str, Any]]:
@@ -52,7 +54,7 @@ def knobs_of(task: str, identity: CheckpointIdentity | None = None) -> list[dict
 
     Returns:
         Plain values of JSON, a dictionary for each knob: `path`, dotted, without the task's name, and `section`, the same but for its last name;
-        `label`, `unit`, `help` and `allowed` in words; `kind`, `minimum`, `maximum`, `soft`, `step` and `parts` as `Traits` has them, `odd`,
+        `label`, `unit`, `help` and `allowed` in words; `kind`, `minimum`, `maximum`, `soft`, `step`, `parts` and `none` as `Traits` has them, `odd`,
         `optional` and `shown` likewise; `choices`, all that there are of a choice, else words to take instead of a number or to begin with, or None;
         and `default`, what is used where nobody asks.
     """
@@ -102,6 +104,7 @@ def _knobs(settings: BaseModel, above: str = "") -> Iterator[dict[str, Any]]:
             "odd": of.is_odd,
             "parts": list(of.parts) if of.parts else None,
             "optional": of.is_optional,
+            "none": of.none,
             "unit": of.unit,
             "allowed": allowed_of(field) or (f"one of {', '.join(map(str, of.words))}" if of.kind == "choice" else ""),
             "help": of.help,

@@ -47,6 +47,7 @@ class Traits:
         is_odd: Whether even numbers are refused.
         parts: What the numbers of a pair are called.
         is_optional: Whether None is a value of its own.
+        none: What that is called.
         is_shown: Whether it is always in view.
     """
 
@@ -63,6 +64,7 @@ class Traits:
     is_odd: bool = False
     parts: tuple[str, str] | None = None
     is_optional: bool = False
+    none: str = "none"
     is_shown: bool = False
 
 
@@ -90,6 +92,7 @@ def _traits(name: str, field: FieldInfo, section: type[BaseModel]) -> Traits:
         help=_help(name, section),
         words=words or mark.suggested,
         is_optional=len(members) < len(every),
+        none=mark.none,
         is_shown=mark.is_shown,
         **_shape(others, mark),
     )

@@ -1,7 +1,8 @@
 // Looking at pictures. `const looking = new Looking(root)` is what all frames below an element share: zoom, the point in their middle (0 to 1
 // across and down what they started from), and how they are compared with the pictures before them.
 // `root` is any element, also of a shadow root, where looking.css has to be; what is shared are properties of its style, so that any number of
-// frames follows at once, and several Lookings on one page know nothing of each other.
+// frames follows at once, and several Lookings on one page know nothing of each other. Keys that are pressed in the root are taken, unless
+// something below has prevented their default: + - 0 zoom, Shift and arrows move, and arrows move the boundary where a frame has the focus.
 //
 //   looking.framed(picture, before, { alone })   a frame; a picture is `{ source, width, height, original: { left, top, width, height } }`
 //   looking.show({ zoom: 4, x: 0.3 })            change what is shared

@@ -6,10 +6,10 @@ import json
 from functools import cache
 from importlib.resources import files
 
-from sdxl_lab.viewing.scripts import joined
+from sdxl_lab.viewing.scripts import SHARED, joined
 
-SHARED = ("elements.js", "looking.js")
-MODULES = ("frontend.js", "hub.js", "strokes.js", "canvas.js", "knobs.js", "making.js", "comparing.js", "windows.js", "deeds.js", "history.js", "bench.js")
+SHARED_MODULES = ("elements.js", "looking.js")
+MODULES = ("frontend.js", "hub.js", "strokes.js", "canvas.js", "asking.js", "typed.js", "controls.js", "knobs.js", "making.js", "border.js", "comparing.js", "windows.js", "deeds.js", "history.js", "bench.js")
 """In the order in which they are run: each imports from those before it."""
 
 SHARED_STYLES = ("looking.css",)
@@ -19,8 +19,8 @@ STYLES = ("bench.css", "canvas.css", "knobs.css", "comparing.css", "history.css"
 @cache
 def script() -> str:
     """One JavaScript module for anywidget, which brings its own style and asks for nothing."""
-    shared, own = files("sdxl_lab.viewing.page"), files("sdxl_lab.bench.widget.page")
-    modules = [*(shared / name for name in SHARED), *(own / name for name in MODULES)]
-    styles = [*(shared / name for name in SHARED_STYLES), *(own / name for name in STYLES)]
+    own = files("sdxl_lab.bench.widget.page")
+    modules = [*(SHARED / name for name in SHARED_MODULES), *(own / name for name in MODULES)]
+    styles = [*(SHARED / name for name in SHARED_STYLES), *(own / name for name in STYLES)]
     style = "\n".join(sheet.read_text("utf-8") for sheet in styles)
     return f"const STYLE = {json.dumps(style)};\n{joined(modules)}\nexport default {{ initialize, render }};\n"

@@ -1,0 +1,94 @@
+"""Where a picture will be repainted, as lines that a page draws over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sdxl_lab.images import masks
+from sdxl_lab.settings.sections import EditSettings
+from sdxl_lab.tasks import Task
+
+MOST_POINTS = 200_000
+"""Of all lines of a kind together; of a mask that is noise the longest are drawn."""
+
+LONGEST_SIDE = 1 << 16
+"""In pixels: points are told in 16 bits."""
+
+Lines = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outlines:
+    """Closed lines around what will be repainted, in a picture's canvas.
+
+    Attributes:
+        size: (width, height) of the canvas, in pixels: of the picture, and what it is extended by.
+        left: Where the picture lies in it; likewise `top`.
+        top: See `left`.
+        repainted: Arrays (n, 2) of uint16, x and y of pixels in the canvas: what is repainted has its border there. It is drawn through their
+            middles.
+        feathered: Likewise, of what shows any of the result; empty without a feather.
+    """
+
+    size: tuple[int, int]
+    left: int
+    top: int
+    repainted: Lines = ()
+    feathered: Lines = ()
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a page is told besides the points: in pixels of the canvas, and how many points each line has."""
+        lengths = {"lengths": [len(line) for line in self.repainted], "feather": [len(line) for line in self.feathered]}
+        return {"width": self.size[0], "height": self.size[1], "left": self.left, "top": self.top} | lengths
+
+    @property
+    def buffers(self) -> list[bytes]:
+        """The points of all lines, one line after the other, as pairs of little-endian uint16: `repainted`, then `feathered`."""
+        return [b"".join(line.astype("<u2").tobytes() for line in lines) for lines in (self.repainted, self.feathered)]
+
+
+def outlines(task: Task, settings: EditSettings, size: tuple[int, int], mask: Image.Image | None, working: tuple[int, int]) -> Outlines:
+    """Find where a picture will be repainted.
+
+    Args:
+        task: What makes it.
+        settings: Nothing of them left to choose.
+        size: (width, height) of the picture, in pixels.
+        mask: Of that size, white is the object; None for one that nobody has painted yet.
+        working: (width, height) at which the UNets see it.
+
+    Returns:
+        Lines from the very region that the task gives; none where it makes all of the picture, or as long as nothing can be repainted.
+    """
+    from sdxl_lab.generation.regions import cell_area  # not above: it brings torch
+
+    canvas = settings.canvas.around(size)
+    bare = Outlines(size=canvas, left=settings.canvas.left_px, top=settings.canvas.top_px)
+    lacks_mask = "mask" in task.needs(settings) and mask is None
+    if task.area is None or lacks_mask or max(canvas) > LONGEST_SIDE:
+        return bare
+    try:
+        area = task.area(settings, size, mask, cell_area(size, working))
+        soft = masks.feather(area.composited, settings.mask.feather_px) if settings.mask.feather_px else None
+    except masks.MaskError:  # the gate says why, when it is asked
+        return bare
+    return Outlines(size=canvas, left=bare.left, top=bare.top, repainted=_lines(area.repainted), feathered=() if soft is None else _lines(soft))
+
+
+def _lines(mask_image: Image.Image) -> Lines:
+    """Around what is not black."""
+    cv2 = masks.opencv()
+    found, _ = cv2.findContours(np.asarray(mask_image), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    return _longest([line.reshape(-1, 2).astype(np.uint16) for line in found])
+
+
+def _longest(lines: Iterable[np.ndarray]) -> Lines:
+    lines = sorted(lines, key=len, reverse=True)
+    return tuple(line for line, points in zip(lines, accumulate(map(len, lines)), strict=True) if points <= MOST_POINTS)
