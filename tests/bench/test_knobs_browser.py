@@ -264,3 +264,13 @@ def test_settings_that_are_folded_away_are_found(form: Page) -> None:
     assert form.evaluate("[...form.querySelectorAll('legend')].filter(legend => legend.checkVisibility()).map(each => each.textContent)") == [
         "refiner"
     ]
+
+
+def test_a_long_prompt_is_seen_whole(form: Page) -> None:
+    """The field of a prompt is as high as its text, whether the kernel told it or it is typed, and shrinks with it."""
+    height = "input('prompt').clientHeight"
+    least = form.evaluate(height)
+    tell(form, "asked", {"asked": {"prompt": "a star beside a circle on grass " * 20}, "keepSeed": True})
+    assert form.evaluate(f"{height} >= input('prompt').scrollHeight && {height} > {3 * least}")
+    type_into(form, "prompt", "a star")
+    assert form.evaluate(height) == least

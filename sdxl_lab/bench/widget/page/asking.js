@@ -3,7 +3,7 @@
 import { isSameValue } from "./typed.js";
 
 const DRAGGED_MS = 85;
-const TYPED_MS = 300;
+const TYPED_MS = 200;
 
 /** Sends changes of what is asked; `refresh` is called when what is on its way has arrived. */
 export function askingOf(hub, refresh) {

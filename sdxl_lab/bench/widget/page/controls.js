@@ -3,7 +3,7 @@
 // { node, show({ value, effective }) }: `value` is what is asked or the default, `effective` what the gate makes of it where it said so.
 
 import { element } from "./elements.js";
-import { isSameValue, openText, readNumber, readValue, steppedValue, valueText } from "./typed.js";
+import { isSameValue, openKnobText, readNumber, readValue, steppedValue, knobText } from "./typed.js";
 
 const CONTROLS = {
   integer: numberControl,
@@ -22,9 +22,11 @@ export function controlOf(knob, ids, turn) {
 
 const isTypedIn = (field) => field.getRootNode().activeElement === field;
 
-/** Put a text into a field, unless somebody is typing there. */
+/** Put a text into a field, unless somebody is typing there; whether it is another than before. */
 function fill(field, text) {
-  if (!isTypedIn(field) && field.value !== text) field.value = text;
+  const isOther = !isTypedIn(field) && field.value !== text;
+  if (isOther) field.value = text;
+  return isOther;
 }
 
 /** A field for a line of text, which `typed(text)` gets while it is written; it is sent when the hand rests, or at once when it leaves. */
@@ -41,7 +43,7 @@ function numberControl(knob, ids, turn) {
   const field = lineField(attributes, turn, (text) => turn(readNumber(text), "typed"));
   const slider = knob.soft && sliderOf(knob, ids);
   const instead = [...(knob.choices ?? []), ...(knob.optional ? [null] : [])];
-  const buttons = instead.map((word) => element("button", { type: "button", class: "knob-word", "aria-pressed": "false" }, valueText(knob, word)));
+  const buttons = instead.map((word) => element("button", { type: "button", class: "knob-word", "aria-pressed": "false" }, knobText(knob, word)));
   let [position, isDragged] = [knob.soft?.[0] ?? knob.minimum ?? 0, false];
 
   field.addEventListener("keydown", (event) => {
@@ -68,11 +70,11 @@ function numberControl(knob, ids, turn) {
     const isNumber = typeof value === "number";
     position = isNumber ? value : typeof effective === "number" ? effective : position;
     fill(field, value === null || instead.includes(value) ? "" : String(value));
-    field.placeholder = isNumber ? "" : String(effective ?? valueText(knob, value));
-    field.title = openText(knob, value, effective);
+    field.placeholder = isNumber ? "" : String(effective ?? knobText(knob, value));
+    field.title = openKnobText(knob, value, effective);
     if (slider && !isDragged) slider.value = isNumber || typeof effective === "number" ? position : knob.soft[0];
     slider?.classList.toggle("is-open", !isNumber);
-    slider?.setAttribute("aria-valuetext", openText(knob, value, effective));
+    slider?.setAttribute("aria-valuetext", openKnobText(knob, value, effective));
     buttons.forEach((button, index) => button.setAttribute("aria-pressed", isSameValue(value, instead[index])));
   }
   return { node: element("div", { class: "knob-row" }, ...[slider, field, ...buttons].filter(Boolean)), show };
@@ -88,26 +90,26 @@ const choicesOf = (knob) => [...(knob.optional ? [null] : []), ...(knob.choices 
 /** Few short choices stand side by side; others in a list. */
 function choiceControl(knob, ids, turn) {
   const choices = choicesOf(knob);
-  const letters = choices.reduce((sum, choice) => sum + valueText(knob, choice).length + 3, 0);
+  const letters = choices.reduce((sum, choice) => sum + knobText(knob, choice).length + 3, 0);
   return (choices.length <= 4 && letters <= 36 ? segmentsControl : listControl)(knob, ids, turn, choices);
 }
 
 function segmentsControl(knob, ids, turn, choices) {
   const radios = choices.map(() => element("input", { type: "radio", name: ids.field }));
   radios.forEach((radio, index) => radio.addEventListener("change", () => turn(choices[index])));
-  const labels = radios.map((radio, index) => element("label", {}, radio, element("span", {}, valueText(knob, choices[index]))));
+  const labels = radios.map((radio, index) => element("label", {}, radio, element("span", {}, knobText(knob, choices[index]))));
   const node = element("div", { class: "knob-segments", role: "radiogroup", id: ids.field, "aria-labelledby": ids.label }, ...labels);
   return { node, show: ({ value }) => radios.forEach((radio, index) => { radio.checked = isSameValue(value, choices[index]); }) };
 }
 
 function listControl(knob, ids, turn, choices) {
-  const options = choices.map((choice, index) => element("option", { value: index }, valueText(knob, choice)));
+  const options = choices.map((choice, index) => element("option", { value: index }, knobText(knob, choice)));
   const node = element("select", { id: ids.field }, ...options);
   node.addEventListener("change", () => turn(choices[Number(node.value)]));
 
   function show({ value, effective }) {
     node.selectedIndex = choices.findIndex((choice) => isSameValue(value, choice));
-    options.forEach((option, index) => { option.textContent = openText(knob, choices[index], node.selectedIndex === index ? effective : null); });
+    options.forEach((option, index) => { option.textContent = openKnobText(knob, choices[index], node.selectedIndex === index ? effective : null); });
   }
   return { node, show };
 }
@@ -154,7 +156,7 @@ function suggestedControl(knob, ids, turn) {
   const list = element("select", { id: ids.field });
   const field = lineField({ "aria-labelledby": ids.label, class: "knob-text" }, turn, (text) => turn(text.trim() || null, "typed"));
   let isOther = false;
-  list.append(...choices.map((choice, index) => element("option", { value: index }, valueText(knob, choice))));
+  list.append(...choices.map((choice, index) => element("option", { value: index }, knobText(knob, choice))));
   list.append(element("option", { value: "other" }, "other…"));
   list.addEventListener("change", () => {
     isOther = list.value === "other";
@@ -200,8 +202,7 @@ function wordsControl(knob, ids, turn) {
 
   function show({ value, effective, isAsked }) {
     if (!isAsked) own = effective ?? "";
-    fill(node, String((isAsked ? value : effective ?? value) ?? ""));
-    grow();
+    if (fill(node, String((isAsked ? value : effective ?? value) ?? ""))) grow();
   }
   return { node, show };
 }

@@ -3,7 +3,7 @@
 import { element } from "./elements.js";
 import { askingOf } from "./asking.js";
 import { controlOf } from "./controls.js";
-import { isSameValue, valueText } from "./typed.js";
+import { isSameValue, knobText } from "./typed.js";
 
 const FIRST = ["prompt", "negative_prompt", "task", "checkpoint", "seed"];
 
@@ -113,7 +113,7 @@ function homeOf(path, byPath) {
 function partOf(knob, asking) {
   const ids = Object.fromEntries(["field", "label", "problem", "help"].map((name) => [name, `knob-${name}-${knob.path}`]));
   const described = [knob.help, `Allowed: ${knob.allowed}.`].filter(Boolean).join("\n");
-  const label = element("label", { id: ids.label, for: ids.field, title: described }, knob.label, knob.unit && ` (${knob.unit})`);
+  const label = element("label", { id: ids.label, for: ids.field, title: described }, knob.label, knob.unit && " ", element("small", {}, knob.unit));
   const reset = element("button", { type: "button", class: "knob-reset" }, "↺");
   const problem = element("p", { class: "knob-problem", id: ids.problem });
   const help = element("span", { class: "knob-unseen", id: ids.help }, described);
@@ -138,8 +138,8 @@ function refreshPart({ knob, node, control, reset, problem }, hub, asking, probl
   control.show({ value, effective: made, isAsked, keepSeed: hub.state.keepSeed });
   const isTurned = isAsked && !isSameValue(asked, knob.default);
   reset.hidden = !isTurned;
-  reset.title = `Back to ${valueText(knob, knob.default)}`;
-  reset.setAttribute("aria-label", `${knob.label}: back to ${valueText(knob, knob.default)}`);
+  reset.title = `Back to ${knobText(knob, knob.default)}`;
+  reset.setAttribute("aria-label", `${knob.label}: back to ${knobText(knob, knob.default)}`);
   node.classList.toggle("is-turned", isTurned);
   node.classList.toggle("is-wrong", problems.length > 0);
   problem.textContent = problems.join("\n");
