@@ -18,6 +18,7 @@ from sdxl_lab.bench.widget.news import News
 from sdxl_lab.bench.widget.outlines import outlines
 from sdxl_lab.bench.widget.surface import Surface
 from sdxl_lab.bench.widget.uploads import Uploads
+from sdxl_lab.bench.worker import import_all
 from sdxl_lab.errors import LabError
 from sdxl_lab.metrics import METRICS
 from sdxl_lab.runs.single import Planned
@@ -120,10 +121,12 @@ class Desk:
         self._tell("jobs", self._jobs.as_value(), **view)
         self._news.forget()
         self._tell_pictures()
+        self._knobs = {}
+        self._know_knobs(self._task())
+        import_all()  # so that the first picture does not wait for it
         self._check()
-        self._tell("knobs", self._knobs, **view)
+        self._tell("checked", self._checked, **view)
         self._outline()
-        self._slow.put(_warm_up, instead="warm up")
         return None
 
     def _open(self, content: Mapping[str, Any], buffers: Sequence[bytes]) -> Answer:
@@ -210,9 +213,16 @@ class Desk:
         asked = {path: for_page(value) for path, value in self._asked.items()}
         return {"asked": asked | {"checkpoint": self.bench.checkpoint}, "keepSeed": self._keeps_seed}
 
+    @property
+    def _on_bench(self) -> Opened:
+        """What lies there, without what an earlier picture was asked, which is among what is asked now."""
+        return replace(self._surface.opened, settings={}, words={}, task=None)
+
+    def _task(self) -> str:
+        return self._asked.get("task") or self._on_bench.task_for(asking.settings_in(self._asked, list(self._asked)))
+
     def _plan(self, seed: int | None = None) -> Planned:
-        on_bench = replace(self._surface.opened, settings={}, words={}, task=None)
-        task = self._asked.get("task") or on_bench.task_for(asking.settings_in(self._asked, list(self._asked)))
+        on_bench, task = self._on_bench, self._task()
         self._know_knobs(task)
         words = asking.words_in(self._asked)
         if words["prompt"] is None and on_bench.words_for(task)["prompt"] is None:
@@ -342,11 +352,6 @@ def _sizes_of(ready: Planned) -> tuple[tuple[int, int], tuple[int, int]]:
     from sdxl_lab.generation.regions import sizes_of  # imports torch
 
     return sizes_of(ready.edit, ready.resolved.dataset.sample(ready.edit.sample).size, ready.resolved.sizes)
-
-
-def _warm_up() -> None:
-    """Import what the first picture would wait for."""
-    import sdxl_lab.generation.generate  # noqa: F401
 
 
 _NOTHING_CHECKED: dict[str, Any] = {"task": None, "values": {}}

@@ -70,7 +70,7 @@ export class Hub {
     const ask = ++this.asked;
     return new Promise((resolve, reject) => {
       this.waiting.set(ask, { resolve, reject });
-      this.model.send({ ...fields, do: action, ask, view: this.view }, undefined, buffers);
+      this.post({ ...fields, do: action, ask, view: this.view }, buffers);
     });
   }
 
@@ -88,8 +88,17 @@ export class Hub {
     return this.frontend.urlOf(path);
   }
 
+  /** Of a kernel that was restarted, nobody hears it; JupyterLab may throw then, and silence says enough. */
+  post(content, buffers = []) {
+    try {
+      this.model.send(content, undefined, buffers);
+    } catch (error) {
+      this.lost = error;
+    }
+  }
+
   beat() {
-    this.model.send({ do: "ping", view: this.view });
+    this.post({ do: "ping", view: this.view });
     if (this.isGone || performance.now() - this.heard < SILENT_MS) return;
     this.isGone = true;
     this.emit("gone");
