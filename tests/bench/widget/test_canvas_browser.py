@@ -264,11 +264,8 @@ def test_keys_paint(canvas):
         key(canvas.page, name)
     key(canvas.page, "Enter")
     assert canvas.strokes[-1]["tool"] == "lasso"
-    key(canvas.page, "b")
-    key(canvas.page, "]")
-    key(canvas.page, "Enter")
-    key(canvas.page, "ArrowDown")
-    key(canvas.page, "Escape")
+    for name in ("l", "Enter", "ArrowDown", "Escape", "b", "]", "Enter", "ArrowDown", "Escape"):
+        key(canvas.page, name)
     assert len(canvas.strokes) == 2
     canvas.check()
     key(canvas.page, "Enter")

@@ -47,7 +47,7 @@ export function canvasPart(hub) {
     hovered = point;
     drawMarks();
   });
-  const tools = toolsOf(hub, painting, files, { redraw: () => redraw(null), remark: drawMarks, drop: () => hand.drop() });
+  const tools = toolsOf(hub, painting, files, hand, { redraw: () => redraw(null), remark: drawMarks });
   node.append(tools.node, ...files.overlays, empty, frame, files.doing, status);
   node.addEventListener("keydown", (event) => tools.key(event));
   handsOn(frame, hub, place, hand);
@@ -130,6 +130,7 @@ function handOf(painting, toolsNow, hover) {
     press(point, isTurned) {
       const { tool, size } = toolsNow();
       if (!painting.raster) return;
+      if (painting.isPainting || line) this.drop();  // what never heard of its end
       turned = isTurned;
       if (tool === "brush" || tool === "eraser") painting.begin({ tool: isTurned ? "eraser" : tool, size, points: [point] });
       else line = [point];
