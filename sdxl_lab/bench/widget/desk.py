@@ -260,7 +260,7 @@ class Desk:
 
     def _make(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
         count = min(max(int(content.get("count", 1)), 1), MOST_AT_ONCE)
-        if not self._keeps_seed:
+        if not self._keeps_seed and not content.get("latest"):  # while a knob is turned, it alone changes
             self._asked["seed"] = random.getrandbits(SEED_BITS)
             self._tell("asked", self._asked_value())
         try:

@@ -26,6 +26,8 @@ MODULES = (
     "making.js",
     "border.js",
     "comparing.js",
+    "windows.js",
+    "deeds.js",
     "history.js",
     "bench.js",
 )
