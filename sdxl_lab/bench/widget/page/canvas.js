@@ -21,7 +21,7 @@ export function canvasPart(hub) {
   const tint = element("canvas", { class: "paint-tint" });
   const marks = drawing("paint-marks");
   const frame = element("div", {
-    class: "frame paint-frame", tabindex: "0", role: "application", "aria-label": "The picture and its mask", "aria-description": HELP, "data-alone": true,
+    class: "frame paint-frame", tabindex: "0", role: "application", "aria-label": "The picture and its mask", "aria-description": HELP,
   });
   frame.append(
     element("div", { class: "layer" }, element("div", { class: "lens" }, image)), tint,
@@ -99,7 +99,7 @@ export function canvasPart(hub) {
     if (source) image.src = source;
     else image.removeAttribute("src");
     lines.replaceChildren();
-    status.textContent = opened.has_image ? `${opened.name} · ${opened.width}×${opened.height}` : "";
+    status.textContent = opened.has_image ? `${opened.name} · ${opened.width}×${opened.height} · the wheel zooms, Space and a drag move, Alt erases` : "";
     tools.open(opened);
     lay();
   });

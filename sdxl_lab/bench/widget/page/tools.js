@@ -43,7 +43,7 @@ export function toolsOf(hub, painting, files, hand, { redraw, remark }) {
     group("Tool", ...choices, turned), element("label", {}, "Size", size, sizeText), group("Mask", ...commands), group("History", undo, redo),
     group("View", out, all, closer, zoom), element("label", {}, "Cover", opacity),
   ];
-  const node = element("div", { class: "paint-tools", role: "toolbar", "aria-label": "Painting" }, ...ofMask, group("Files", files.openImage, files.openMask, close));
+  const node = element("div", { class: "paint-tools", role: "group", "aria-label": "Painting" }, ...ofMask, group("Files", files.openImage, files.openMask, close));
   hub.looking.follow(() => { zoom.textContent = hub.looking.zoomText; });
 
   function choose(tool) {
