@@ -17,7 +17,7 @@ from PIL import Image
 
 from sdxl_lab.bench.widget.outlines import outlines
 from sdxl_lab.images.strokes import Painted, strokes
-from sdxl_lab.settings.sections import EditSettings, Mask
+from sdxl_lab.settings.sections import Canvas, EditSettings, Mask
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing.scripts import SHARED, joined
 from tests.support.browser import CHROMIUM, Page, chromium
@@ -71,6 +71,9 @@ Object.assign(globalThis, { hub, part, find, digest });
 """
 
 
+BOX = "(() => { const box = find('.paint-frame').getBoundingClientRect(); return [box.left, box.top, box.width, box.height] })()"
+
+
 class PaintedPage:
     """A canvas in a page, and the mask that Python makes of what was painted on it."""
 
@@ -107,9 +110,7 @@ class PaintedPage:
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a point of the picture lies on the screen, while all of it is shown."""
-        left, top, width, height = self.page.evaluate(
-            "(() => { const box = find('.paint-frame').getBoundingClientRect(); return [box.left, box.top, box.width, box.height] })()"
-        )
+        left, top, width, height = self.page.evaluate(BOX)
         return left + x / self.size[0] * width, top + y / self.size[1] * height
 
     def click(self, label: str) -> None:
@@ -264,11 +265,8 @@ def test_keys_paint(canvas):
         key(canvas.page, name)
     key(canvas.page, "Enter")
     assert canvas.strokes[-1]["tool"] == "lasso"
-    key(canvas.page, "b")
-    key(canvas.page, "]")
-    key(canvas.page, "Enter")
-    key(canvas.page, "ArrowDown")
-    key(canvas.page, "Escape")
+    for name in ("l", "Enter", "ArrowDown", "Escape", "b", "]", "Enter", "ArrowDown", "Escape"):
+        key(canvas.page, name)
     assert len(canvas.strokes) == 2
     canvas.check()
     key(canvas.page, "Enter")
@@ -333,6 +331,48 @@ def test_a_file_comes_in_parts(canvas):
         (2, 3, "scene.png", "mask", [2500000 - (2 << 20)]),
     ]
     assert len({one["upload"] for one in parts}) == 1
+
+
+def test_what_is_pasted_is_asked_about(canvas):
+    """
+    A picture that is pasted where another lies is opened as what whoever pastes says, and not at all if they cancel.
+    """
+    paste = """(() => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(100)], "image.png", { type: "image/png" }));
+        find(".paint-frame").dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, composed: true, cancelable: true }));
+    })()"""
+    canvas.page.evaluate(paste)
+    key(canvas.page, "Escape")
+    canvas.page.evaluate(paste)
+    canvas.page.evaluate("[...hub.root.querySelectorAll('.paint-asking button')].find((button) => button.textContent === 'Mask').click()")
+    canvas.page.until("hub.done.length > 0")
+    assert [(one["role"], one["bytes"]) for one in canvas.page.evaluate("hub.done")] == [("mask", [100])]
+    assert canvas.page.evaluate("find('.paint-asking').hidden")
+
+
+def test_a_picture_stays_itself_in_a_larger_canvas(canvas):
+    """
+    In a canvas that goes beyond it, a picture is painted at its own pixels, beyond its border too, and so it is after the wheel has zoomed.
+    """
+    sides = {"left_px": 150, "right_px": 50, "top_px": 100, "bottom_px": 0}
+    found = outlines(TASKS["outpaint"], EditSettings(mode="canvas", canvas=Canvas(**sides)), SIZE, None, SIZE)
+    canvas.tell("outline", {**found.fields, "token": 1, "strokes": 0}, *[base64.b64encode(one).decode() for one in found.buffers])
+    left, top, width, height = canvas.page.evaluate(BOX)
+    assert width / height == pytest.approx(800 / 500, abs=0.01)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return left + (x + 150) / 800 * width, top + (y + 100) / 500 * height
+
+    canvas.page.mouse("mousePressed", *at(-40, -20))
+    canvas.page.mouse("mouseReleased", *at(-40, -20))
+    canvas.page.mouse("mouseWheel", *at(200, 300), deltaX=0, deltaY=-240)
+    canvas.page.until("hub.looking.view.zoom === 2")
+    canvas.page.mouse("mousePressed", *at(200, 300))
+    canvas.page.mouse("mouseReleased", *at(200, 300))
+    places = [one["points"][0] for one in canvas.strokes]
+    assert np.allclose(places, [[-40, -20], [200, 300]], atol=1)
+    canvas.check()
 
 
 def test_what_is_shown_is_where_it_lies(canvas):

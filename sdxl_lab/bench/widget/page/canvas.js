@@ -21,7 +21,7 @@ export function canvasPart(hub) {
   const tint = element("canvas", { class: "paint-tint" });
   const marks = drawing("paint-marks");
   const frame = element("div", {
-    class: "frame paint-frame", tabindex: "0", role: "application", "aria-label": "The picture and its mask", "aria-description": HELP, "data-alone": true,
+    class: "frame paint-frame", tabindex: "0", role: "application", "aria-label": "The picture and its mask", "aria-description": HELP,
   });
   frame.append(
     element("div", { class: "layer" }, element("div", { class: "lens" }, image)), tint,
@@ -47,7 +47,7 @@ export function canvasPart(hub) {
     hovered = point;
     drawMarks();
   });
-  const tools = toolsOf(hub, painting, files, { redraw: () => redraw(null), remark: drawMarks, drop: () => hand.drop() });
+  const tools = toolsOf(hub, painting, files, hand, { redraw: () => redraw(null), remark: drawMarks });
   node.append(tools.node, ...files.overlays, empty, frame, files.doing, status);
   node.addEventListener("keydown", (event) => tools.key(event));
   handsOn(frame, hub, place, hand);
@@ -99,7 +99,7 @@ export function canvasPart(hub) {
     if (source) image.src = source;
     else image.removeAttribute("src");
     lines.replaceChildren();
-    status.textContent = opened.has_image ? `${opened.name} · ${opened.width}×${opened.height}` : "";
+    status.textContent = opened.has_image ? `${opened.name} · ${opened.width}×${opened.height} · the wheel zooms, Space and a drag move, Alt erases` : "";
     tools.open(opened);
     lay();
   });
@@ -130,6 +130,7 @@ function handOf(painting, toolsNow, hover) {
     press(point, isTurned) {
       const { tool, size } = toolsNow();
       if (!painting.raster) return;
+      if (painting.isPainting || line) this.drop();  // what never heard of its end
       turned = isTurned;
       if (tool === "brush" || tool === "eraser") painting.begin({ tool: isTurned ? "eraser" : tool, size, points: [point] });
       else line = [point];

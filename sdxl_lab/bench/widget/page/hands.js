@@ -1,6 +1,6 @@
 // What hands do on a frame: mouse, pen and fingers, and the keys of somebody who paints without them.
 
-import { PAN } from "./looking.js";
+import { MOST_ZOOM, PAN } from "./looking.js";
 import { pointAt } from "./place.js";
 
 const PEN_ERASER = 32;  // of a pointer event's buttons
@@ -36,7 +36,7 @@ export function handsOn(frame, hub, place, hand) {
   frame.addEventListener("pointermove", (event) => {
     event.stopPropagation();
     if (fingers.size > 1 && fingers.has(event.pointerId)) {
-      pinch(hub, place(), fingers, event);
+      pinch(hub, place, fingers, event);
       return;
     }
     const now = place();
@@ -62,14 +62,37 @@ export function handsOn(frame, hub, place, hand) {
   frame.addEventListener("pointerup", (event) => end(event, false));
   frame.addEventListener("pointercancel", (event) => end(event, true));
   frame.addEventListener("pointerleave", () => hand.hover(null));
+  frame.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    const turned = event.deltaY * (event.deltaMode ? 33 : 1);  // some browsers count lines
+    zoomAt(hub, place(), 2 ** (-turned / (event.ctrlKey ? 60 : 240)), event);
+  }, { passive: false });
   frame.addEventListener("contextmenu", (event) => { if (hand.isPressed) event.preventDefault(); });
 }
 
 /** Move what is shown by so much of the screen. */
-function pan(hub, { scale }, across, down) {
-  const { x, y } = hub.looking.view;
+function pan(hub, place, across, down) {
+  const [x, y] = middleIn(hub, place);
   const { width, height } = hub.state.opened;
-  hub.looking.show({ x: x - across / scale / width, y: y - down / scale / height });
+  hub.looking.show({ x: x - across / place.scale / width, y: y - down / place.scale / height });
+}
+
+/** Zoom by a factor, so that what is shown at a place of the screen stays there. */
+function zoomAt(hub, place, factor, { clientX, clientY }) {
+  const { box, scale } = place;
+  const before = hub.looking.view.zoom;
+  const zoom = Math.min(MOST_ZOOM, Math.max(1, before * factor));
+  const [x, y] = middleIn(hub, place);
+  const { width, height } = hub.state.opened;
+  const [across, down] = [clientX - box.left - box.width / 2, clientY - box.top - box.height / 2].map((length) => (length / scale) * (1 - before / zoom));
+  hub.looking.show({ zoom, x: x + across / width, y: y + down / height });
+}
+
+/** What of the picture lies in the frame's middle, 0 to 1 across and down: where that ends, it is not what was asked for. */
+function middleIn(hub, { box, scale, left, top }) {
+  const { width, height } = hub.state.opened;
+  return [(box.width / 2 - left) / scale / width, (box.height / 2 - top) / scale / height];
 }
 
 /** Two fingers zoom and move what lies below them. */
@@ -79,13 +102,8 @@ function pinch(hub, place, fingers, event) {
   const last = fingers.get(event.pointerId);
   fingers.set(event.pointerId, event);
   const apart = ({ clientX, clientY }) => Math.max(1, Math.hypot(clientX - still.clientX, clientY - still.clientY));
-  pan(hub, place, (event.clientX - last.clientX) / 2, (event.clientY - last.clientY) / 2);
-  const { box, scale } = place;
-  const { zoom } = hub.looking.view;
-  const [middleX, middleY] = [(event.clientX + still.clientX) / 2 - box.left, (event.clientY + still.clientY) / 2 - box.top];
-  const { width, height } = hub.state.opened;
-  const spans = [(width * scale) / zoom / box.width, (height * scale) / zoom / box.height];
-  hub.looking.zoomBy(apart(event) / apart(last), middleX / box.width, middleY / box.height, spans);
+  zoomAt(hub, place(), apart(event) / apart(last), { clientX: (last.clientX + still.clientX) / 2, clientY: (last.clientY + still.clientY) / 2 });
+  pan(hub, place(), (event.clientX - last.clientX) / 2, (event.clientY - last.clientY) / 2);
 }
 
 /** Arrows move a point, Space paints while it is held, Enter lowers and lifts the brush; with a mouse on the frame, Space lets it move the picture. */
@@ -146,8 +164,9 @@ function keysOn(frame, hub, place, hand) {
 }
 
 /** Move what is shown so far that a point is in view. */
-function showPoint(hub, { box, scale, left, top }, [x, y]) {
+function showPoint(hub, place, [x, y]) {
+  const { box, scale, left, top } = place;
   const beyond = (place, length) => Math.max(0, place - length + 8) + Math.min(0, place - 8);
   const [across, down] = [beyond(left + x * scale, box.width), beyond(top + y * scale, box.height)];
-  if (across || down) pan(hub, { scale }, -across, -down);
+  if (across || down) pan(hub, place, -across, -down);
 }

@@ -1,6 +1,6 @@
 // Where a picture lies in a frame that shows it, zoomed and moved as a Looking says, and its mask drawn there.
 
-const MOST_SAMPLES = 4;  // across and down each pixel of the screen, where it shows many pixels of the mask
+const MOST_SAMPLES = 3;  // across and down each pixel of the screen, where it shows many pixels of the mask
 
 /** The place of a picture of `size` in a `canvas` of its own pixels, which a frame shows: `x = left + scale * (x in the picture)`, in CSS pixels. */
 export function pictureIn(frame, { width, height, left, top }, view) {

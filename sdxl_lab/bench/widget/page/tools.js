@@ -17,7 +17,7 @@ const MOST_SIZE = 4096;
 const STEP = 1.2;  // of the brush's size, at a key
 
 /** The bar, and what of it others need: `tool`, `size`, `erases`, `opacity`. */
-export function toolsOf(hub, painting, files, { redraw, remark, drop }) {
+export function toolsOf(hub, painting, files, hand, { redraw, remark }) {
   const state = { tool: "brush", size: 48, erases: false, opacity: 0.5 };
   const choices = TOOLS.map(([tool, label, key, line]) => toolButton(label, key.toUpperCase(), line, () => choose(tool)));
   const turned = toolButton("Take away: rectangle and lasso erase", "X", "M3 8h10", () => turn());
@@ -43,11 +43,11 @@ export function toolsOf(hub, painting, files, { redraw, remark, drop }) {
     group("Tool", ...choices, turned), element("label", {}, "Size", size, sizeText), group("Mask", ...commands), group("History", undo, redo),
     group("View", out, all, closer, zoom), element("label", {}, "Cover", opacity),
   ];
-  const node = element("div", { class: "paint-tools", role: "toolbar", "aria-label": "Painting" }, ...ofMask, group("Files", files.openImage, files.openMask, close));
+  const node = element("div", { class: "paint-tools", role: "group", "aria-label": "Painting" }, ...ofMask, group("Files", files.openImage, files.openMask, close));
   hub.looking.follow(() => { zoom.textContent = hub.looking.zoomText; });
 
   function choose(tool) {
-    if (state.tool !== tool) drop();
+    if (state.tool !== tool) hand.drop();
     state.tool = tool;
     show();
   }
@@ -84,6 +84,7 @@ export function toolsOf(hub, painting, files, { redraw, remark, drop }) {
   return Object.assign(state, {
     node,
     open({ has_image, width, height }) {
+      hand.drop();
       for (const part of ofMask) part.hidden = !has_image;
       close.hidden = files.openMask.hidden = !has_image;
       if (has_image) resize(Math.round(Math.min(width, height) / 12));
@@ -99,7 +100,7 @@ export function toolsOf(hub, painting, files, { redraw, remark, drop }) {
         if (key === "z") painting[event.shiftKey ? "redo" : "undo"]();
         else if (key === "y") painting.redo();
         else return;
-      } else if (key === "escape" && painting.isPainting) drop();
+      } else if (key === "escape" && hand.isPressed) hand.drop();
       else if (Object.hasOwn(doing, key)) doing[key]();
       else return;
       event.preventDefault();

@@ -57,7 +57,7 @@ function dropZones(hub, node, open) {
     overlay.hidden = true;
     for (const zone of zones) zone.classList.remove("over");
   };
-  const zoneAt = (event) => (zones[1].hidden || event.composedPath().includes(zones[0]) ? 0 : 1);
+  const zoneAt = (event) => (!zones[1].hidden && event.composedPath().includes(zones[1]) ? 1 : 0);
   node.addEventListener("dragover", (event) => {
     if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
