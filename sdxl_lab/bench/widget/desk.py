@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -167,6 +168,8 @@ class Desk:
         self._tell("strokes", {"keep": 0, "add": self._surface.strokes, "count": len(self._surface.strokes), "by": None}, **view)
 
     def _strokes(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+        if content.get("token", self._surface.token) != self._surface.token:
+            return None  # it was painted on what lay here before
         had_mask = self._surface.has_mask
         try:
             self._surface.change(int(content["keep"]), content["add"])
@@ -293,6 +296,7 @@ class Desk:
     def _session(self) -> dict[str, Any]:
         session = self.bench.session
         place = {"folder": session.path.name, "path": str(session.path.absolute()), "home": str(Path.home())}
+        place["notebook"] = os.environ.get("JPY_SESSION_NAME", "")  # which a server sets
         metrics = [{"name": name, "unit": of.unit, "better": of.better, "sentence": of.sentence} for name, of in METRICS.items()]
         return {"name": session.name, **place, "count": session.count, "metrics": metrics}
 

@@ -12,9 +12,18 @@ export class Frontend {
     this.arrivals = null;
   }
 
+  /** The server's root on the kernel's disk: JupyterLab says it, and Notebook where in it the notebook lies, of which the kernel knows the path. */
+  get root() {
+    const { home = "~", notebook } = this.hub.state.session ?? {};
+    if (this.config?.serverRoot) return this.config.serverRoot.replace(/^~(?=\/|$)/, home).replace(/\/+$/, "");
+    const pages = `${this.config?.baseUrl}notebooks/`;
+    const place = location.pathname.startsWith(pages) && `/${decodeURIComponent(location.pathname.slice(pages.length))}`;
+    return place && notebook?.endsWith(place) ? notebook.slice(0, -place.length) : undefined;
+  }
+
   /** Where a path of the kernel's disk lies below the server's root, or null if the server does not give it: hidden files, and what is elsewhere. */
   placeOf(path) {
-    const root = this.config?.serverRoot?.replace(/^~(?=\/|$)/, this.hub.state.session?.home ?? "~").replace(/\/+$/, "");
+    const { root } = this;
     if (root === undefined || !`${path}/`.startsWith(`${root}/`)) return null;
     const place = path.slice(root.length + 1);
     return place.split("/").some((part) => part.startsWith(".")) ? null : place;
