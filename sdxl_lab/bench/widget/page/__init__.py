@@ -9,7 +9,23 @@ from importlib.resources import files
 from sdxl_lab.viewing.scripts import SHARED, joined
 
 SHARED_MODULES = ("elements.js", "looking.js")
-MODULES = ("frontend.js", "hub.js", "strokes.js", "canvas.js", "asking.js", "typed.js", "controls.js", "knobs.js", "making.js", "border.js", "comparing.js", "windows.js", "deeds.js", "history.js", "bench.js")
+MODULES = (
+    "frontend.js",
+    "hub.js",
+    "strokes.js",
+    "canvas.js",
+    "asking.js",
+    "typed.js",
+    "controls.js",
+    "knobs.js",
+    "making.js",
+    "border.js",
+    "comparing.js",
+    "windows.js",
+    "deeds.js",
+    "history.js",
+    "bench.js",
+)
 """In the order in which they are run: each imports from those before it."""
 
 SHARED_STYLES = ("looking.css",)
