@@ -15,7 +15,7 @@ demo: $(INSTALLED)
 
 # Given the file itself, Jupyter would show nothing but its folder: artifacts/ lies beside that.
 lab: $(INSTALLED)
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/inpaint_outpaint.ipynb
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/bench.ipynb
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -20,19 +20,19 @@ IMAGES = "document.querySelectorAll('.jp-Notebook figure img').length"
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    """A lab with the notebook for one scene, opened in JupyterLab as `make lab` does."""
+    """A lab with the notebook for one scene."""
     with jupyterlab(tmp_path) as lab:
         notebook = nbformat.read(notebooks.find("inpaint_outpaint"), as_version=4)
         cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
         cell.source = cell.source.replace("samples = None", "samples = ['red-circle']").replace('"auto"', '"off"')
         nbformat.write(notebook, tmp_path / "notebooks" / "inpaint_outpaint.ipynb")
-        lab.open()
+        lab.open("inpaint_outpaint.ipynb")
         yield lab
 
 
 def test_pictures_appear_while_the_notebook_runs_and_the_run_is_among_the_files(lab):
     """
-    The notebook opens, shows its first result while its kernel is busy, and in the end each picture once; the file browser opens the run's folder.
+    The notebook shows its first result while its kernel is busy, and in the end each picture once; the file browser opens the run's folder.
     """
     folder, page = lab.folder, lab.page
     lab.run_all()

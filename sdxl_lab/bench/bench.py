@@ -17,10 +17,11 @@ from sdxl_lab.bench.exploration import Exploration
 from sdxl_lab.bench.opened import Opened, of_picture, opened, with_mask
 from sdxl_lab.bench.pictures import BenchPicture, meant, required
 from sdxl_lab.bench.sessions import session_of, sessions, sessions_folder, today
-from sdxl_lab.bench.worker import Making, Worker
+from sdxl_lab.bench.worker import Making, Worker, import_all
 from sdxl_lab.datasets import inputs
 from sdxl_lab.errors import LabError
 from sdxl_lab.process.endings import ends_with_the_notebook
+from sdxl_lab.process.imports import importing
 from sdxl_lab.progress import signs
 from sdxl_lab.records import machine
 from sdxl_lab.records.session import SessionFolder
@@ -222,7 +223,8 @@ class Bench(Exploration):
         """
         others = {key: value for key, value in settings.items() if key != "checkpoint"}
         checkpoint, folder = settings.get("checkpoint", self.checkpoint), self._given
-        return plan(on_bench, self.session, task=task, words=words, settings=others, checkpoint=checkpoint, folder=folder)
+        with importing:
+            return plan(on_bench, self.session, task=task, words=words, settings=others, checkpoint=checkpoint, folder=folder)
 
     def begin(
         self,
@@ -333,6 +335,7 @@ class Bench(Exploration):
 
     def _make(self, making: Making) -> BenchPicture:
         """In the bench's thread."""
+        import_all()
         ready = making.planned
         resolved, dataset = ready.resolved.spec, ready.resolved.dataset
         machine.forget_gpu_peak()

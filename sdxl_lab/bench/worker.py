@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from sdxl_lab import progress
 from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.bench.pictures import BenchPicture
+from sdxl_lab.process.imports import importing
 from sdxl_lab.runs.single import Planned
 
 if TYPE_CHECKING:
@@ -243,6 +244,12 @@ class Worker:
             making.end("failed", error=error)
         else:
             making.end("done", picture=picture)
+
+
+def import_all() -> None:
+    """Import what making a picture needs."""
+    with importing:
+        import sdxl_lab.generation.generate  # noqa: F401
 
 
 _hurrying: list[float] = []

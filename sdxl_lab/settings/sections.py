@@ -193,7 +193,7 @@ class Refiner(Settings):
         strength: How far what the base finished is noised again, in (0, 1], for `handover` `sdedit`.
     """
 
-    guidance_scale: Annotated[Weight | None, Knob(label="Guidance", soft=(0, 15), step=0.5, none="the base's")] = Field(
+    guidance_scale: Annotated[Weight | None, Knob(label="Guidance", soft=(0, 15), step=0.5, none="base")] = Field(
         default=None, description=f"{WEIGHT}, or None for the base's"
     )
     aesthetic_score: Annotated[Score, Knob(step=0.5)] = Field(default=6.0, description=SCORE)

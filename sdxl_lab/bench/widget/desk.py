@@ -15,12 +15,14 @@ from sdxl_lab.bench.widget.jobs import Jobs, told
 from sdxl_lab.bench.widget.knobs import for_page, from_page, knobs_of
 from sdxl_lab.bench.widget.lanes import Lane
 from sdxl_lab.bench.widget.news import News
-from sdxl_lab.bench.widget.outlines import outline_of
+from sdxl_lab.bench.widget.outlines import outlines
 from sdxl_lab.bench.widget.surface import Surface
 from sdxl_lab.bench.widget.uploads import Uploads
+from sdxl_lab.bench.worker import import_all
 from sdxl_lab.errors import LabError
 from sdxl_lab.metrics import METRICS
 from sdxl_lab.runs.single import Planned
+from sdxl_lab.tasks import TASKS
 
 MOST_AT_ONCE = 16
 """Pictures of one Make."""
@@ -52,7 +54,7 @@ class Desk:
 
     def __init__(self, bench: Bench, send: Send, keep_still: Callable[[], None]) -> None:
         self.bench, self._send, self._keep_still = bench, send, keep_still
-        self._quick, self._gate, self._slow = (Lane(f"sdxl_lab desk, {what}") for what in ("quick", "gate", "slow"))
+        self._quick, self._gate, self._slow = (Lane(f"sdxl_lab desk, {what}", self._failed) for what in ("quick", "gate", "slow"))
         self._surface, self._uploads = Surface(bench.opened), Uploads()
         self._asked: dict[str, Any] = asking.asked_of(bench.opened)
         self._keeps_seed = True
@@ -85,9 +87,12 @@ class Desk:
         answer: dict[str, Any] = {"event": "answer", "ask": content.get("ask"), "view": content.get("view")}
         try:
             answer["value"] = dict(does(self, content, buffers) or {})
-        except BaseException as error:  # noqa: BLE001 - an error in this thread would be seen by nobody
+        except BaseException as error:  # noqa: BLE001 - whoever asked is told
             answer["error"] = told(error)
         self._send(answer)
+
+    def _failed(self, error: BaseException) -> None:
+        self._tell("said", {"kind": "error", "text": told(error)})
 
     def _tell(self, event: str, value: Any, buffers: Sequence[bytes] = (), **more: Any) -> None:
         self._send({"event": event, "value": value, **more}, buffers)
@@ -116,10 +121,12 @@ class Desk:
         self._tell("jobs", self._jobs.as_value(), **view)
         self._news.forget()
         self._tell_pictures()
+        self._knobs = {}
+        self._know_knobs(self._task())
+        import_all()  # so that the first picture does not wait for it
         self._check()
-        self._tell("knobs", self._knobs, **view)
+        self._tell("checked", self._checked, **view)
         self._outline()
-        self._slow.put(_warm_up, instead="warm up")
         return None
 
     def _open(self, content: Mapping[str, Any], buffers: Sequence[bytes]) -> Answer:
@@ -180,11 +187,13 @@ class Desk:
             self._tell("strokes", {"keep": 0, "add": self._surface.strokes, "count": count, "by": None})
 
     def _outline(self) -> None:
-        if self._planned is None or self._surface.size is None:
+        """Tell where the picture will be repainted, as far as the gate knows it."""
+        ready, size = self._planned, self._surface.size
+        if ready is None or size is None:
             return
-        settings = self._planned.edit.settings
-        value, buffers = outline_of(self._surface, settings, self._planned)
-        self._tell("outline", value | {"token": self._surface.token, "strokes": len(self._surface.strokes)}, buffers)
+        edit = ready.edit
+        found = outlines(TASKS[edit.task], edit.settings, size, self._surface.mask, _sizes_of(ready)[1])
+        self._tell("outline", found.fields | {"token": self._surface.token, "strokes": len(self._surface.strokes)}, found.buffers)
 
     # --- what is asked -------------------------------------------------------------------------------------------------------------------------
 
@@ -204,9 +213,16 @@ class Desk:
         asked = {path: for_page(value) for path, value in self._asked.items()}
         return {"asked": asked | {"checkpoint": self.bench.checkpoint}, "keepSeed": self._keeps_seed}
 
+    @property
+    def _on_bench(self) -> Opened:
+        """What lies there, without what an earlier picture was asked, which is among what is asked now."""
+        return replace(self._surface.opened, settings={}, words={}, task=None)
+
+    def _task(self) -> str:
+        return self._asked.get("task") or self._on_bench.task_for(asking.settings_in(self._asked, list(self._asked)))
+
     def _plan(self, seed: int | None = None) -> Planned:
-        on_bench = replace(self._surface.opened, settings={}, words={}, task=None)
-        task = self._asked.get("task") or on_bench.task_for(asking.settings_in(self._asked, list(self._asked)))
+        on_bench, task = self._on_bench, self._task()
         self._know_knobs(task)
         words = asking.words_in(self._asked)
         if words["prompt"] is None and on_bench.words_for(task)["prompt"] is None:
@@ -239,11 +255,14 @@ class Desk:
 
     def _checked_of(self, ready: Planned) -> dict[str, Any]:
         kept = self.bench.session.recalled(ready.resolved.spec.run_id)
+        result, working = _sizes_of(ready)
         return {
             "task": ready.edit.task,
             "values": {path: for_page(value) for path, value in asking.values_of(ready).items()},
             "problems": [],
             "cautions": list(ready.cautions),
+            "working": list(working),
+            "result": list(result),
             "remembered": kept and kept.number,
         }
 
@@ -251,7 +270,7 @@ class Desk:
 
     def _make(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
         count = min(max(int(content.get("count", 1)), 1), MOST_AT_ONCE)
-        if not self._keeps_seed:
+        if not self._keeps_seed and not content.get("latest"):  # while a knob is turned, it alone changes
             self._asked["seed"] = random.getrandbits(SEED_BITS)
             self._tell("asked", self._asked_value())
         try:
@@ -328,9 +347,11 @@ class Desk:
         return None
 
 
-def _warm_up() -> None:
-    """Import what the first picture would wait for."""
-    import sdxl_lab.generation.generate  # noqa: F401
+def _sizes_of(ready: Planned) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(width, height) of the finished picture, and as the UNets see it."""
+    from sdxl_lab.generation.regions import sizes_of  # imports torch
+
+    return sizes_of(ready.edit, ready.resolved.dataset.sample(ready.edit.sample).size, ready.resolved.sizes)
 
 
 _NOTHING_CHECKED: dict[str, Any] = {"task": None, "values": {}}

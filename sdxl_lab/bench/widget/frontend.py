@@ -18,3 +18,9 @@ def is_watched() -> bool:
     kernel = getattr(ipython and ipython.get_ipython(), "kernel", None)
     request = kernel.get_parent("shell") if kernel else {}
     return bool(request.get("content", {}).get("allow_stdin"))
+
+
+def shows_models() -> bool:
+    """Whether the frontend brings a widget to life only where its own view is displayed, as VS Code and Colab say of themselves. Untried there."""
+    ipython = sys.modules["IPython"].get_ipython()
+    return "google.colab" in sys.modules or "__vsc_ipynb_file__" in ipython.user_ns

@@ -14,16 +14,17 @@ class Lane:
 
     Args:
         name: Of the thread.
+        failed: Called with what a piece of work raises; the others go on.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, failed: Callable[[BaseException], object]) -> None:
+        self._name, self._failed = name, failed
         self._waiting: dict[object, Callable[[], object]] = {}
         self._changed = Condition()
         self._thread: Thread | None = None
 
     def put(self, work: Callable[[], object], *, instead: str | None = None) -> None:
-        """Have something done. It must not raise.
+        """Have something done.
 
         Args:
             work: What is called.
@@ -40,7 +41,10 @@ class Lane:
 
     def _run(self) -> None:
         while work := self._next():
-            work()
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - an error in this thread would be seen by nobody
+                self._failed(error)
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:

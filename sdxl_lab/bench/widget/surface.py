@@ -58,7 +58,7 @@ class Surface:
     @property
     def strokes(self) -> Sequence[Mapping[str, Any]]:
         """All that were painted, in order."""
-        return [] if self.size is None else [one.plain() for one in self._painted.strokes]
+        return [] if self.size is None else [one.plain for one in self._painted.strokes]
 
     @property
     def mask(self) -> Image.Image | None:

@@ -11,7 +11,7 @@
 
 import { element } from "./elements.js";
 
-const MOST_ZOOM = 32;
+export const MOST_ZOOM = 32;
 const WRITES = "select, summary, textarea, input:not([type=range], [type=checkbox], [type=radio])";
 
 /** The gains that are offered, for a select. */

@@ -249,7 +249,7 @@ def test_a_refusal_is_said_and_the_button_can_be_pressed_again(shown, session):
 
 
 def test_three_hundred_pictures_are_scrolled_without_a_long_task(tmp_path, monkeypatch, browser):
-    """Of 300 pictures of 264 pixels only those in sight are drawn small and loaded, and no task of the page takes more than 50 ms while all are seen."""
+    """Of 300 pictures of 264 pixels only those in sight are drawn small and loaded, and no task of the page takes more than 50 ms."""
     monkeypatch.chdir(tmp_path)
     session = sessions.long(tmp_path, 300, side_px=264)
     with history_of(session, browser) as shown:

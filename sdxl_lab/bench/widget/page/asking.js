@@ -2,14 +2,14 @@
 
 import { isSameValue } from "./typed.js";
 
-const DRAGGED_MS = 80;
-const TYPED_MS = 300;
+const DRAGGED_MS = 85;
+const TYPED_MS = 200;
 
 /** Sends changes of what is asked; `refresh` is called when what is on its way has arrived. */
 export function askingOf(hub, refresh) {
   const waiting = new Map();
   const sent = new Map();
-  let [timer, due, last, besides] = [0, Infinity, -Infinity, {}];
+  let [timer, due, last, besides, isOwed] = [0, Infinity, -Infinity, {}, false];
 
   /** Send what waits, at once; a promise of its arrival. */
   function flush() {
@@ -26,15 +26,17 @@ export function askingOf(hub, refresh) {
       refresh();
     };
     const settled = arrived.then(settle, settle);
-    if (hub.local.live && going.length) (isRefused(hub) ? settled : Promise.resolve()).then(() => isRefused(hub) || makeLive(hub));
+    isOwed = Boolean(hub.local.live && going.length);
+    if (!isRefused(hub)) makeWhatIsOwed();
     return settled;
   }
 
-  /** Take a change that is `dragged` (sent soon), `typed` (sent when the hand rests) or made at once, with other fields of the message. */
+  /** Take a change that is `dragged` (sent soon), `typed` (sent when the hand rests) or sent `now`, with other fields of the message. */
   function turn(path, value, how = "now", fields = {}) {
-    const isKnown = !waiting.has(path) && (value === undefined || isSameValue(asked(path), value));
-    if (isKnown && !Object.keys(fields).length) return undefined;
-    if (!isKnown) waiting.set(path, value);
+    if (value !== undefined) {
+      if (!waiting.has(path) && isSameValue(asked(path), value)) return undefined;
+      waiting.set(path, value);
+    }
     besides = { ...besides, ...fields };
     refresh();
     if (how === "now") return flush();
@@ -47,15 +49,19 @@ export function askingOf(hub, refresh) {
 
   /** What is asked, changes that are on their way among it; undefined where nobody asks. */
   function asked(path) {
-    const value = [waiting, sent].find((changes) => changes.has(path))?.get(path) ?? null;
-    return isOnItsWay(path) ? value ?? undefined : hub.state.asked?.[path];
+    const going = onTheirWay(path);
+    return (going ? going.get(path) : hub.state.asked?.[path]) ?? undefined;
   }
 
-  const isOnItsWay = (path) => waiting.has(path) || sent.has(path);
-  return { turn, flush, asked, isOnItsWay };
+  /** While something is wrong, nothing is made; as soon as it is right, what was turned meanwhile is. */
+  function makeWhatIsOwed() {
+    if (isOwed) Promise.resolve(hub.make({ latest: true })).catch(() => {});
+    isOwed = false;
+  }
+  hub.on("checked", () => { if (!isRefused(hub)) makeWhatIsOwed(); });
+
+  const onTheirWay = (path) => [waiting, sent].find((changes) => changes.has(path));
+  return { turn, flush, asked, isOnItsWay: (path) => Boolean(onTheirWay(path)) };
 }
 
 const isRefused = (hub) => Boolean(hub.state.checked?.problems?.length);
-
-/** Make what is asked now in place of what is being made; what is wrong with it stands beside the knobs. */
-const makeLive = (hub) => Promise.resolve(hub.make({ latest: true })).catch(() => {});

@@ -9,20 +9,20 @@ const BY_CHOICE = "previous";
 /** What was asked of a picture, by path; settings that are as the library has them are left out. */
 const askedOf = ({ prompt, negative_prompt, seed, task, checkpoint, settings }) => ({ prompt, negative_prompt, seed, task, checkpoint, ...settings });
 
-const valueText = (value) => (value === null || value === undefined ? "default" : written(value));
+const toldValue = (value) => (value === null || value === undefined ? "default" : written(value));
 const nameText = ({ number, starred }) => `${number}${starred ? " ★" : ""}`;
 
 /** How something was, and how it is; of pictures that are given, whose values are digests, only that. */
 function changeText({ path, before, after }) {
   if (["image", "mask"].includes(path)) return before === null ? "given" : after === null ? "not given" : "another one";
-  return [before, after].map((value) => shortened(valueText(value), 80)).join(" → ");
+  return [before, after].map((value) => shortened(toldValue(value), 80)).join(" → ");
 }
 
 /** Another picture by its number, and by what of it is otherwise. */
 function optionText(entry, other) {
   const [ours, theirs] = [askedOf(entry), askedOf(other)];
   const paths = Object.keys({ ...theirs, ...ours }).filter((path) => differs(path, ours, theirs));
-  const parts = paths.map((path) => (path === "task" ? theirs.task : `${path.split(".").at(-1)} ${shortened(valueText(theirs[path]), 24)}`));
+  const parts = paths.map((path) => (path === "task" ? theirs.task : `${path.split(".").at(-1)} ${shortened(toldValue(theirs[path]), 24)}`));
   return `${nameText(other)}: ${parts.join(" · ") || "asked for alike"}`;
 }
 
@@ -69,7 +69,7 @@ function comparedFacts(hub, entry, other) {
     metricsTable(metrics, numbers, before),
     ...(changed.length ? [element("h4", {}, "Changed since the picture before it"), listed(changed)] : []),
     element("details", {}, element("summary", {}, `How it was made: ${counted(Object.keys(entry.settings).length, "setting")} other than the default`),
-      listed([...asked, ...facts].map(([path, value]) => [path, valueText(value)]))),
+      listed([...asked, ...facts].map(([path, value]) => [path, toldValue(value)]))),
   ];
 }
 

@@ -1,8 +1,9 @@
-// What a knob is turned by, one function a kind. Each takes the knob, ids for its elements and `turn(value, how, fields)`, and gives
+// What a knob is turned by, one function a kind. Each takes the knob, ids for its elements and `turn(value, how, fields)`, which without a value
+// only sends what waits, and gives
 // { node, show({ value, effective }) }: `value` is what is asked or the default, `effective` what the gate makes of it where it said so.
 
 import { element } from "./elements.js";
-import { isSameValue, readNumber, readValue, steppedValue, valueText } from "./typed.js";
+import { isSameValue, openKnobText, readNumber, readValue, steppedValue, knobText } from "./typed.js";
 
 const CONTROLS = {
   integer: numberControl,
@@ -19,27 +20,30 @@ export function controlOf(knob, ids, turn) {
   return (CONTROLS[knob.kind] ?? otherControl)(knob, ids, turn);
 }
 
-/** Put a text into a field, unless somebody is typing there. */
+const isTypedIn = (field) => field.getRootNode().activeElement === field;
+
+/** Put a text into a field, unless somebody is typing there; whether it is another than before. */
 function fill(field, text) {
-  if (field.getRootNode().activeElement !== field && field.value !== text) field.value = text;
+  const isOther = !isTypedIn(field) && field.value !== text;
+  if (isOther) field.value = text;
+  return isOther;
 }
 
-/** A field for a line of text, whose text `commit(text, how)` gets as it is typed and when it is done. */
-function lineField(attributes, commit) {
+/** A field for a line of text, which `typed(text)` gets while it is written; it is sent when the hand rests, or at once when it leaves. */
+function lineField(attributes, turn, typed) {
   const field = element("input", { type: "text", autocomplete: "off", spellcheck: "false", ...attributes });
-  field.addEventListener("input", () => commit(field.value, "typed"));
-  field.addEventListener("change", () => commit(field.value, "now"));
+  field.addEventListener("input", () => typed(field.value));
+  field.addEventListener("change", () => turn());
   return field;
 }
 
 /** A slider, a field that takes what the gate takes, and a button for each word that may stand there instead. */
 function numberControl(knob, ids, turn) {
-  const field = lineField({ id: ids.field, inputmode: knob.kind === "integer" ? "numeric" : "decimal", class: "knob-number" }, (text, how) => {
-    turn(readNumber(text), how);
-  });
-  const slider = knob.soft && element("input", { type: "range", min: knob.soft[0], max: knob.soft[1], step: knob.step ?? "any", "aria-labelledby": ids.label });
+  const attributes = { id: ids.field, inputmode: knob.kind === "integer" ? "numeric" : "decimal", class: "knob-number" };
+  const field = lineField(attributes, turn, (text) => turn(readNumber(text), "typed"));
+  const slider = knob.soft && sliderOf(knob, ids);
   const instead = [...(knob.choices ?? []), ...(knob.optional ? [null] : [])];
-  const buttons = instead.map((word) => element("button", { type: "button", class: "knob-word", "aria-pressed": "false" }, valueText(knob, word)));
+  const buttons = instead.map((word) => element("button", { type: "button", class: "knob-word", "aria-pressed": "false" }, knobText(knob, word)));
   let [position, isDragged] = [knob.soft?.[0] ?? knob.minimum ?? 0, false];
 
   field.addEventListener("keydown", (event) => {
@@ -66,16 +70,19 @@ function numberControl(knob, ids, turn) {
     const isNumber = typeof value === "number";
     position = isNumber ? value : typeof effective === "number" ? effective : position;
     fill(field, value === null || instead.includes(value) ? "" : String(value));
-    field.placeholder = valueText(knob, value);
+    field.placeholder = isNumber ? "" : String(effective ?? knobText(knob, value));
+    field.title = openKnobText(knob, value, effective);
     if (slider && !isDragged) slider.value = isNumber || typeof effective === "number" ? position : knob.soft[0];
     slider?.classList.toggle("is-open", !isNumber);
-    slider?.setAttribute("aria-valuetext", valueText(knob, value));
+    slider?.setAttribute("aria-valuetext", openKnobText(knob, value, effective));
     buttons.forEach((button, index) => button.setAttribute("aria-pressed", isSameValue(value, instead[index])));
   }
-  return { node: element("div", { class: "knob-row" }, ...[slider, field, ...unitOf(knob), ...buttons].filter(Boolean)), show };
+  return { node: element("div", { class: "knob-row" }, ...[slider, field, ...buttons].filter(Boolean)), show };
 }
 
-const unitOf = (knob) => (knob.unit ? [element("span", { class: "knob-unit" }, knob.unit)] : []);
+function sliderOf({ soft: [min, max], step }, ids) {
+  return element("input", { type: "range", min, max, step: step ?? "any", "aria-labelledby": ids.label });
+}
 
 /** All that may be chosen, with None first where that is a value. */
 const choicesOf = (knob) => [...(knob.optional ? [null] : []), ...(knob.choices ?? [])];
@@ -83,23 +90,28 @@ const choicesOf = (knob) => [...(knob.optional ? [null] : []), ...(knob.choices 
 /** Few short choices stand side by side; others in a list. */
 function choiceControl(knob, ids, turn) {
   const choices = choicesOf(knob);
-  const letters = choices.reduce((sum, choice) => sum + valueText(knob, choice).length + 3, 0);
+  const letters = choices.reduce((sum, choice) => sum + knobText(knob, choice).length + 3, 0);
   return (choices.length <= 4 && letters <= 36 ? segmentsControl : listControl)(knob, ids, turn, choices);
 }
 
 function segmentsControl(knob, ids, turn, choices) {
   const radios = choices.map(() => element("input", { type: "radio", name: ids.field }));
   radios.forEach((radio, index) => radio.addEventListener("change", () => turn(choices[index])));
-  const labels = radios.map((radio, index) => element("label", {}, radio, element("span", {}, valueText(knob, choices[index]))));
+  const labels = radios.map((radio, index) => element("label", {}, radio, element("span", {}, knobText(knob, choices[index]))));
   const node = element("div", { class: "knob-segments", role: "radiogroup", id: ids.field, "aria-labelledby": ids.label }, ...labels);
   return { node, show: ({ value }) => radios.forEach((radio, index) => { radio.checked = isSameValue(value, choices[index]); }) };
 }
 
 function listControl(knob, ids, turn, choices) {
-  const options = choices.map((choice, index) => element("option", { value: index }, valueText(knob, choice)));
+  const options = choices.map((choice, index) => element("option", { value: index }, knobText(knob, choice)));
   const node = element("select", { id: ids.field }, ...options);
   node.addEventListener("change", () => turn(choices[Number(node.value)]));
-  return { node, show: ({ value }) => { node.selectedIndex = choices.findIndex((choice) => isSameValue(value, choice)); } };
+
+  function show({ value, effective }) {
+    node.selectedIndex = choices.findIndex((choice) => isSameValue(value, choice));
+    options.forEach((option, index) => { option.textContent = openKnobText(knob, choices[index], node.selectedIndex === index ? effective : null); });
+  }
+  return { node, show };
 }
 
 function flagControl(knob, ids, turn) {
@@ -111,25 +123,25 @@ function flagControl(knob, ids, turn) {
 
 /** Two numbers; asked for when both are there, or when the hand leaves them. */
 function pairControl(knob, ids, turn) {
-  const fields = [0, 1].map((index) =>
-    lineField({ id: index ? undefined : ids.field, inputmode: "decimal", class: "knob-number", "aria-label": `${knob.label}, ${knob.parts[index]}` }, (_, how) => ask(how)),
-  );
-  const node = element("div", { class: "knob-row" }, fields[0], element("span", { class: "knob-unit" }, "×"), fields[1], ...unitOf(knob));
-  let told = null;
+  const fields = knob.parts.map((part, index) => {
+    const attributes = { id: index ? undefined : ids.field, inputmode: "decimal", class: "knob-text", "aria-label": `${knob.label}, ${part}` };
+    return lineField(attributes, turn, () => ask());
+  });
+  const node = element("div", { class: "knob-row" }, fields[0], element("span", { class: "knob-unit" }, "×"), fields[1]);
+  let isHalf = false;
 
-  function ask(how, { isLeft = false } = {}) {
+  function ask() {
     const numbers = fields.map((field) => readNumber(field.value));
     const given = numbers.filter((number) => number !== null).length;
-    if (given === 1 && !isLeft) return;
-    const value = given ? numbers : null;
-    if (how !== "now" || !isSameValue(value, told)) turn(value, how);
-    told = value;
+    isHalf = given === 1;
+    if (!isHalf) turn(given ? numbers : null, "typed");
   }
   node.addEventListener("focusout", (event) => {
-    if (!node.contains(event.relatedTarget)) ask("now", { isLeft: true });
+    if (isHalf && !node.contains(event.relatedTarget)) turn(fields.map((field) => readNumber(field.value)));
+    isHalf = isHalf && node.contains(event.relatedTarget);
   });
   function show({ value, effective }) {
-    told = value;
+    if (isHalf) return;
     fields.forEach((field, index) => {
       fill(field, value?.[index] === undefined || value[index] === null ? "" : String(value[index]));
       field.placeholder = Array.isArray(effective) ? String(effective[index]) : knob.parts[index];
@@ -142,9 +154,10 @@ function pairControl(knob, ids, turn) {
 function suggestedControl(knob, ids, turn) {
   const choices = choicesOf(knob);
   const list = element("select", { id: ids.field });
-  const field = lineField({ "aria-labelledby": ids.label, class: "knob-text" }, (text, how) => turn(text.trim() || null, how));
+  const field = lineField({ "aria-labelledby": ids.label, class: "knob-text" }, turn, (text) => turn(text.trim() || null, "typed"));
   let isOther = false;
-  list.append(...choices.map((choice, index) => element("option", { value: index }, valueText(knob, choice))), element("option", { value: "other" }, "other…"));
+  list.append(...choices.map((choice, index) => element("option", { value: index }, knobText(knob, choice))));
+  list.append(element("option", { value: "other" }, "other…"));
   list.addEventListener("change", () => {
     isOther = list.value === "other";
     field.hidden = !isOther;
@@ -155,8 +168,7 @@ function suggestedControl(knob, ids, turn) {
 
   function show({ value }) {
     const place = choices.findIndex((choice) => isSameValue(value, choice));
-    const isTyped = field.getRootNode().activeElement === field;
-    if (isOther || isTyped) return;
+    if (isOther || isTypedIn(field)) return;
     list.value = place < 0 ? "other" : String(place);
     field.hidden = place >= 0;
     fill(field, place < 0 ? String(value ?? "") : "");
@@ -165,7 +177,7 @@ function suggestedControl(knob, ids, turn) {
 }
 
 function lineControl(knob, ids, turn) {
-  const node = lineField({ id: ids.field, class: "knob-text" }, (text, how) => turn(text || null, how));
+  const node = lineField({ id: ids.field, class: "knob-text" }, turn, (text) => turn(text || null, "typed"));
   return { node, show: ({ value }) => fill(node, String(value ?? "")) };
 }
 
@@ -177,12 +189,11 @@ function wordsControl(knob, ids, turn) {
     node.style.height = "auto";
     if (node.scrollHeight) node.style.height = `${node.scrollHeight + node.offsetHeight - node.clientHeight}px`;
   };
-  const ask = (how) => turn(node.value || (knob.path === "prompt" || own ? "" : null), how);
   node.addEventListener("input", () => {
     grow();
-    ask("typed");
+    turn(node.value || (own ? "" : null), "typed");
   });
-  node.addEventListener("change", () => ask("now"));
+  node.addEventListener("change", () => turn());
   let width = 0;
   new ResizeObserver(() => {
     if (node.clientWidth !== width) requestAnimationFrame(grow);
@@ -191,8 +202,7 @@ function wordsControl(knob, ids, turn) {
 
   function show({ value, effective, isAsked }) {
     if (!isAsked) own = effective ?? "";
-    fill(node, String((isAsked ? value : effective ?? value) ?? ""));
-    grow();
+    if (fill(node, String((isAsked ? value : effective ?? value) ?? ""))) grow();
   }
   return { node, show };
 }
@@ -211,9 +221,9 @@ function icon(line) {
 
 /** A seed, a die that draws one, and a lock that keeps it from picture to picture; one that is drawn or typed is kept. */
 function seedControl(knob, ids, turn) {
-  const field = lineField({ id: ids.field, inputmode: "numeric", class: "knob-text" }, (text, how) => {
+  const field = lineField({ id: ids.field, inputmode: "numeric", class: "knob-text" }, turn, (text) => {
     const seed = readNumber(text);
-    turn(seed, how, seed === null ? {} : { keepSeed: true });
+    turn(seed, "typed", seed === null ? {} : { keepSeed: true });
   });
   const die = element("button", { type: "button", class: "knob-icon", title: "Draw another seed", "aria-label": "Draw another seed" }, icon(DIE));
   const lock = element("button", { type: "button", class: "knob-icon", "aria-label": "Keep the seed" }, icon(LOCK));
@@ -223,8 +233,8 @@ function seedControl(knob, ids, turn) {
     const [seed] = crypto.getRandomValues(new Uint32Array(1));
     turn(seed, "now", { keepSeed: true });
   });
-  function show({ value, effective, keepSeed }) {
-    fill(field, String(effective ?? value ?? ""));
+  function show({ value, effective, isAsked, keepSeed }) {
+    fill(field, String((isAsked ? value : effective ?? value) ?? ""));
     isKept = Boolean(keepSeed);
     lock.setAttribute("aria-pressed", isKept);
     lock.title = isKept ? "The seed is kept: press to draw one for each picture" : "Each picture draws a seed: press to keep this one";
@@ -234,6 +244,6 @@ function seedControl(knob, ids, turn) {
 
 /** Anything else, as JSON or a line of YAML. */
 function otherControl(knob, ids, turn) {
-  const node = lineField({ id: ids.field, class: "knob-text" }, (text, how) => turn(readValue(text), how));
+  const node = lineField({ id: ids.field, class: "knob-text" }, turn, (text) => turn(readValue(text), "typed"));
   return { node, show: ({ value }) => fill(node, value === null ? "" : typeof value === "string" ? value : JSON.stringify(value)) };
 }

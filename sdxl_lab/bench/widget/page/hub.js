@@ -70,7 +70,7 @@ export class Hub {
     const ask = ++this.asked;
     return new Promise((resolve, reject) => {
       this.waiting.set(ask, { resolve, reject });
-      this.model.send({ ...fields, do: action, ask, view: this.view }, undefined, buffers);
+      this.post({ ...fields, do: action, ask, view: this.view }, buffers);
     });
   }
 
@@ -88,8 +88,17 @@ export class Hub {
     return this.frontend.urlOf(path);
   }
 
+  /** Of a kernel that was restarted, nobody hears it; JupyterLab may throw then, and silence says enough. */
+  post(content, buffers = []) {
+    try {
+      this.model.send(content, undefined, buffers);
+    } catch (error) {
+      this.lost = error;
+    }
+  }
+
   beat() {
-    this.model.send({ do: "ping", view: this.view });
+    this.post({ do: "ping", view: this.view });
     if (this.isGone || performance.now() - this.heard < SILENT_MS) return;
     this.isGone = true;
     this.emit("gone");
@@ -123,7 +132,7 @@ export class Hub {
     if (event === "asked") Object.assign(this.state, value);
     else if (event === "pictures") this.keepPictures(value);
     else if (event === "strokes") this.state.strokes = [...this.state.strokes.slice(0, value.keep), ...value.add];
-    else if (event !== "preview" && event !== "bytes") this.state[event] = value;
+    else if (!["preview", "bytes", "said"].includes(event)) this.state[event] = value;
     this.emit(event, event === "asked" ? { ...value, by } : value, buffers);
   }
 

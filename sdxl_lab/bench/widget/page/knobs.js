@@ -1,9 +1,9 @@
 // The form of knobs: made of what the kernel says of each setting, so that a new one appears by itself.
 
-import { element, written } from "./elements.js";
+import { element } from "./elements.js";
 import { askingOf } from "./asking.js";
 import { controlOf } from "./controls.js";
-import { isSameValue, valueText } from "./typed.js";
+import { isSameValue, knobText } from "./typed.js";
 
 const FIRST = ["prompt", "negative_prompt", "task", "checkpoint", "seed"];
 
@@ -16,9 +16,7 @@ export function knobsPart(hub) {
   const filter = element("input", { type: "search", class: "knob-filter", placeholder: "find a setting", "aria-label": "Find a setting" });
   const more = element("details", { class: "knob-more" }, element("summary", {}, "All other settings", count), filter, folded);
   const cautions = element("ul", { class: "knob-cautions", "aria-label": "Cautions", "aria-live": "polite" });
-  const live = element("input", { type: "checkbox" });
-  const turning = element("label", { class: "knob-live", title: "Make a picture with every change, in place of the one being made" }, live, " make while turning");
-  const node = element("form", { class: "knobs", autocomplete: "off", "aria-label": "Settings" }, faults, turning, shown, more, cautions);
+  const node = element("form", { class: "knobs", autocomplete: "off", "aria-label": "Settings" }, faults, shown, more, cautions);
   const asking = askingOf(hub, refresh);
   const parts = new Map();
   let isBuilding = false;
@@ -36,8 +34,9 @@ export function knobsPart(hub) {
       else parts.set(knob.path, partOf(knob, asking));
     }
     const ordered = knobs.map(({ path }) => parts.get(path));
-    setChildren(shown, ordered.filter(({ knob }) => knob.shown).sort((one, other) => placeOf(one.knob) - placeOf(other.knob)).map((part) => part.node));
-    setChildren(folded, sectionsOf(ordered.filter(({ knob }) => !knob.shown)));
+    const inView = ordered.filter(({ knob }) => knob.shown).sort((one, other) => placeOf(one.knob) - placeOf(other.knob));
+    shown.replaceChildren(...inView.map((part) => part.node));
+    folded.replaceChildren(...sectionsOf(ordered.filter(({ knob }) => !knob.shown)));
     if (node.contains(focused) && node.getRootNode().activeElement !== focused) focused.focus({ preventScroll: true });
     isBuilding = false;
     find();
@@ -50,13 +49,12 @@ export function knobsPart(hub) {
     const byPath = new Map([...parts.keys()].map((path) => [path, []]));
     const homeless = problems.filter(({ path, text }) => !byPath.get(homeOf(path, byPath))?.push(text));
     for (const [path, part] of parts) refreshPart(part, hub, asking, byPath.get(path));
-    setChildren(faults, homeless.map(({ text }) => element("p", {}, text)));
-    setChildren(cautions, said.map((text) => element("li", {}, text)));
+    tell(faults, "p", homeless.map(({ path, text }) => (path ? `${path}: ${text}` : text)));
+    tell(cautions, "li", said);
     const others = [...parts.values()].filter(({ knob }) => !knob.shown);
     const [turned, wrong] = ["is-turned", "is-wrong"].map((name) => others.filter((part) => part.node.classList.contains(name)).length);
     count.textContent = [turned && ` · ${turned} turned`, wrong && ` · ${wrong} to correct`].filter(Boolean).join("");
     count.classList.toggle("is-wrong", wrong > 0);
-    live.checked = Boolean(hub.local.live);
   }
 
   /** Leave of the folded knobs those in which all that was typed into the filter occurs. */
@@ -72,14 +70,13 @@ export function knobsPart(hub) {
   }
 
   filter.addEventListener("input", find);
-  live.addEventListener("change", () => { hub.local.live = live.checked; });
   node.addEventListener("submit", (event) => event.preventDefault());
   node.addEventListener("focusout", () => { if (!isBuilding) queueMicrotask(refresh); });
   node.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.shiftKey || event.metaKey) || event.isComposing) return;
     event.preventDefault();
-    event.target.dispatchEvent(new Event("change", { bubbles: true })); // what was typed last is asked for before it is made
-    asking.flush();
+    event.stopPropagation();
+    asking.flush();  // what was typed last is asked for before it is made
     hub.make();
   });
   hub.on("knobs", build);
@@ -88,11 +85,10 @@ export function knobsPart(hub) {
   return { node, flush: asking.flush };
 }
 
-/** Put nodes into another, unless they are there already: what is moved loses the focus. */
-function setChildren(node, children) {
-  const isThere = node.children.length === children.length && children.every((child, index) => child.isEqualNode(node.children[index]) && !child.querySelector("input,select,textarea"));
-  const isSame = children.length === node.children.length && children.every((child, index) => child === node.children[index]);
-  if (!isThere && !isSame) node.replaceChildren(...children);
+/** Say texts in an element each; what is said already is not said again to those who listen. */
+function tell(node, tag, texts) {
+  const isSaid = node.children.length === texts.length && texts.every((text, index) => node.children[index].textContent === text);
+  if (!isSaid) node.replaceChildren(...texts.map((text) => element(tag, {}, text)));
 }
 
 /** The order of what is shown: words, then what stands above the sections, then these as the kernel has them. */
@@ -117,41 +113,35 @@ function homeOf(path, byPath) {
 function partOf(knob, asking) {
   const ids = Object.fromEntries(["field", "label", "problem", "help"].map((name) => [name, `knob-${name}-${knob.path}`]));
   const described = [knob.help, `Allowed: ${knob.allowed}.`].filter(Boolean).join("\n");
-  const label = element("label", { id: ids.label, for: ids.field, title: described }, knob.label);
-  const effective = element("output", { class: "knob-effective", for: ids.field });
+  const label = element("label", { id: ids.label, for: ids.field, title: described }, knob.label, knob.unit && " ", element("small", {}, knob.unit));
   const reset = element("button", { type: "button", class: "knob-reset" }, "↺");
   const problem = element("p", { class: "knob-problem", id: ids.problem });
   const help = element("span", { class: "knob-unseen", id: ids.help }, described);
   const control = controlOf(knob, ids, (value, how, fields) => asking.turn(knob.path, value, how, fields));
-  const node = element("div", { class: `knob knob-${knob.kind}`, "data-path": knob.path }, element("div", { class: "knob-head" }, label, effective, reset), control.node, problem, help);
+  const head = element("div", { class: "knob-head" }, label, reset);
+  const node = element("div", { class: "knob", "data-path": knob.path }, head, element("div", { class: "knob-control" }, control.node), problem, help);
   reset.addEventListener("click", () => {
     asking.turn(knob.path, null);
     inputsOf(control.node)[0]?.focus();
   });
   inputsOf(control.node).forEach((input) => input.setAttribute("aria-describedby", `${ids.problem} ${ids.help}`));
-  return { knob, node, control, effective, reset, problem };
+  return { knob, node, control, reset, problem };
 }
 
 const inputsOf = (node) => (node.matches("input, select, textarea") ? [node] : [...node.querySelectorAll("input, select, textarea")]);
 
-function refreshPart({ knob, node, control, effective, reset, problem }, hub, asking, problems) {
+function refreshPart({ knob, node, control, reset, problem }, hub, asking, problems) {
   const asked = asking.asked(knob.path);
   const isAsked = asked !== undefined && asked !== null;
   const value = isAsked ? asked : knob.default;
-  const made = asking.isOnItsWay(knob.path) ? null : effectiveOf(knob, hub.state.checked);
+  const made = asking.isOnItsWay(knob.path) ? null : hub.state.checked?.values?.[knob.path] ?? null;
   control.show({ value, effective: made, isAsked, keepSeed: hub.state.keepSeed });
   const isTurned = isAsked && !isSameValue(asked, knob.default);
-  const isOpen = made !== null && !isSameValue(made, value) && !["text", "seed"].includes(knob.kind);
-  effective.textContent = isOpen ? `${valueText(knob, value)}: ${valueText(knob, made)}` : "";
   reset.hidden = !isTurned;
-  reset.title = `Back to ${valueText(knob, knob.default)}`;
-  reset.setAttribute("aria-label", `${knob.label}: back to ${valueText(knob, knob.default)}`);
+  reset.title = `Back to ${knobText(knob, knob.default)}`;
+  reset.setAttribute("aria-label", `${knob.label}: back to ${knobText(knob, knob.default)}`);
   node.classList.toggle("is-turned", isTurned);
   node.classList.toggle("is-wrong", problems.length > 0);
   problem.textContent = problems.join("\n");
   inputsOf(control.node).forEach((input) => (problems.length ? input.setAttribute("aria-invalid", "true") : input.removeAttribute("aria-invalid")));
-}
-
-function effectiveOf(knob, checked) {
-  return (knob.path === "task" ? checked?.task : checked?.values?.[knob.path]) ?? null;
 }

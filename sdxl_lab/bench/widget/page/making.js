@@ -22,7 +22,7 @@ export function makingPart(hub) {
   hub.make = ({ latest = false } = {}) => {
     hub.local.count = Number(count.value);
     if (!latest || hub.local.pane !== "look") hub.show("making");
-    return hub.do("make", { count: latest ? 1 : hub.local.count }).catch(() => {});
+    return hub.do("make", { count: latest ? 1 : hub.local.count, latest }).catch(() => {});
   };
   make.addEventListener("click", () => hub.make());
   cancel.addEventListener("click", () => hub.do("cancel"));

@@ -28,7 +28,8 @@ export class Raster {
 
   /** Paint a stroke that may grow. */
   begin(stroke) {
-    this.growing = { stroke: { ...stroke }, runs: [], box: null };
+    const points = stroke.points && { points: [...stroke.points] };
+    this.growing = { stroke: { ...stroke, ...points }, runs: [], box: null };
     return this.paint(spansOf(stroke, this));
   }
 
@@ -36,7 +37,7 @@ export class Raster {
   extend(points) {
     const { stroke } = this.growing;
     const from = stroke.points[stroke.points.length - 1];
-    stroke.points = [...stroke.points, ...points];
+    stroke.points.push(...points);
     return this.paint(spansOf({ ...stroke, points: [from, ...points] }, this));
   }
 
@@ -186,15 +187,17 @@ function holeSpans({ pixels, width, height }) {
     const rowStop = rowStart + width;
     const begin = runs.length;
     let before = above;
-    for (let at = pixels.indexOf(0, rowStart); at >= 0 && at < rowStop; at = pixels.indexOf(0, at)) {
-      const white = pixels.indexOf(1, at);
-      const stop = white < 0 ? rowStop : Math.min(white, rowStop);
+    for (let at = rowStart; at < rowStop; at += 1) {
+      if (pixels[at]) continue;
+      let stop = at + 1;
+      while (stop < rowStop && !pixels[stop]) stop += 1;
       const touches = row === 0 || row === height - 1 || at === rowStart || stop === rowStop;
       let label = touches ? 0 : parents.push(parents.length) - 1;
       while (before < aboveEnd && runs[before + 1] + width <= at) before += 3;
       for (let other = before; other < aboveEnd && runs[other] + width < stop; other += 3) {
-        const [low, high] = [root(label), root(runs[other + 2])].sort((one, two) => one - two);
-        parents[high] = label = low;
+        const [one, two] = [root(label), root(runs[other + 2])];
+        label = Math.min(one, two);
+        parents[Math.max(one, two)] = label;
       }
       runs.push(at, stop, label);
       at = stop;

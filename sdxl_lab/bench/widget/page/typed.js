@@ -47,12 +47,18 @@ function partsOf(text) {
 }
 
 /** A knob's value for people: with its unit, and None by its name. */
-export function valueText(knob, value) {
+export function knobText(knob, value) {
   if (value === null || value === undefined) return knob.none;
   if (value === "") return "empty";
   if (knob.kind === "flag") return value === true ? "yes" : value === false ? "no" : String(value);
   const text = knob.kind === "pair" && Array.isArray(value) ? value.join(" × ") : typeof value === "string" ? value : JSON.stringify(value);
   return typeof value === "string" || !knob.unit ? text : `${text}\u00a0${knob.unit}`;
+}
+
+/** The same of a word that leaves a value open, with what it comes to: `auto: 15 px`. */
+export function openKnobText(knob, value, effective) {
+  const isOpen = (value === null || typeof value === "string") && effective !== null && effective !== undefined && !isSameValue(value, effective);
+  return isOpen ? `${knobText(knob, value)}: ${knobText(knob, effective)}` : knobText(knob, value);
 }
 
 /** So many steps from a value, within what is allowed, written without the noise of binary fractions. */
