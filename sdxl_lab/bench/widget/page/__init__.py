@@ -28,8 +28,6 @@ MODULES = (
     "comparing.js",
     "windows.js",
     "deeds.js",
-    "windows.js",
-    "deeds.js",
     "history.js",
     "bench.js",
 )
