@@ -139,7 +139,8 @@ def bench_page(
                     const {{ Model }} = await module({json.dumps(MODEL)});
                     globalThis.model = new Model({json.dumps(dict(values or {}))});
                     const widget = await module({json.dumps(script)});
-                    await (widget.default.initialize ?? (() => {{}}))({{ model, signal: new AbortController().signal }});
+                    // Not awaited: it may wait for what Python answers.
+                    Promise.resolve(widget.default.initialize({{ model, signal: new AbortController().signal }})).catch(console.error);
                 }})()""")
                 yield shown
             finally:

@@ -47,11 +47,13 @@ export function historyPart(hub) {
   }
 
   /** One picture is reached by the tab key; arrows reach the others. */
-  function keepOneStop(stop = items.get(hub.local.chosen) ?? shown()[0]) {
+  function keepOneStop() {
+    const focused = list.getRootNode().activeElement?.closest?.("li");
+    const stop = (list.contains(focused) && items.get(Number(focused.dataset.number))) || items.get(hub.local.chosen) || shown()[0];
     for (const item of items.values()) item.pick.tabIndex = item === stop ? 0 : -1;
   }
 
-  list.addEventListener("focusin", (event) => keepOneStop(items.get(numberAt(event))));
+  list.addEventListener("focusin", keepOneStop);
   list.addEventListener("keydown", (event) => {
     const number = numberAt(event);
     const others = shown();
