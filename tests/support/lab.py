@@ -39,11 +39,21 @@ class Lab:
     def __init__(self, folder: Path, page: Page, url: str, token: str) -> None:
         self.folder, self.page, self._url, self._token = folder, page, url, token
 
+    @property
+    def address(self) -> str:
+        """Where the server is."""
+        return self._url
+
     def open(self, name: str | None = None, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Open a notebook of `notebooks/` as if nobody had ever looked at another, and wait for its kernel; left out, what `make lab` opens."""
         place = f"/lab/tree/notebooks/{name}?reset&" if name else "/?"
         self.page.open(f"{self._url}{place}token={self._token}", width, height, dark=dark)
         self.idle(300)
+
+    def open_in_notebook(self, name: str, *, width: int = 1280, height: int = 900) -> None:
+        """Open a notebook in Jupyter Notebook, which the same server shows; what concerns JupyterLab's panels is not to be asked there."""
+        self.page.open(f"{self._url}/notebooks/notebooks/{name}?token={self._token}", width, height)
+        self.page.until("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", 120)
 
     def write(self, name: str, *sources: str) -> None:
         """Write a notebook of these code cells into `notebooks/`."""
@@ -129,7 +139,8 @@ def jupyterlab(folder: Path) -> Iterator[Lab]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    more = ["--no-browser", f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True", "--allow-root"]
+    more = ["--no-browser", f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", "--allow-root"]
+    more += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
     private = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     environment = os.environ | private | {"PYTHONPATH": str(HERE)}
     command = [sys.executable, "-m", "jupyter", *_command_of_make_lab(), *more]

@@ -115,18 +115,18 @@ class Desk:
 
     def _hello(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
         """Everything, to a view that has just come."""
-        view = {"to": content.get("view")}
-        self._tell("session", self._session(), **view)
+        view = content.get("view")
+        self._tell("session", self._session(), to=view)
         self._tell_opened(**view)
-        self._tell("asked", self._asked_value(), **view)
-        self._tell("jobs", self._jobs.as_value(), **view)
+        self._tell("asked", self._asked_value(), to=view)
+        self._tell("jobs", self._jobs.as_value(), to=view)
         self._news.forget()
         self._tell_pictures()
         self._knobs = {}
         self._know_knobs(self._task())
         import_all()  # so that the first picture does not wait for it
         self._check()
-        self._tell("checked", self._checked, **view)
+        self._tell("checked", self._checked, to=view)
         self._outline()
         return None
 
@@ -163,9 +163,9 @@ class Desk:
         self._check()
         self._outline()
 
-    def _tell_opened(self, **view: Any) -> None:
-        self._tell("opened", self._surface.as_value(), self._surface.buffers, **view)
-        self._tell("strokes", {"keep": 0, "add": self._surface.strokes, "count": len(self._surface.strokes), "by": None}, **view)
+    def _tell_opened(self, to: str | None = None) -> None:
+        self._tell("opened", self._surface.as_value(), self._surface.buffers, to=to)
+        self._tell("strokes", {"keep": 0, "add": self._surface.strokes, "count": len(self._surface.strokes), "by": None}, to=to)
 
     def _strokes(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
         if content.get("token", self._surface.token) != self._surface.token:
