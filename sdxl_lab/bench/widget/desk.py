@@ -117,7 +117,7 @@ class Desk:
         """Everything, to a view that has just come."""
         view = content.get("view")
         self._tell("session", self._session(), to=view)
-        self._tell_opened(**view)
+        self._tell_opened(view)
         self._tell("asked", self._asked_value(), to=view)
         self._tell("jobs", self._jobs.as_value(), to=view)
         self._news.forget()
