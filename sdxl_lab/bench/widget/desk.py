@@ -21,7 +21,7 @@ from sdxl_lab.bench.widget.surface import Surface
 from sdxl_lab.bench.widget.uploads import Uploads
 from sdxl_lab.bench.worker import import_all
 from sdxl_lab.errors import LabError
-from sdxl_lab.metrics import METRICS
+from sdxl_lab.metrics import METRICS, telling
 from sdxl_lab.runs.single import Planned
 from sdxl_lab.tasks import TASKS
 
@@ -297,7 +297,8 @@ class Desk:
         session = self.bench.session
         place = {"folder": session.path.name, "path": str(session.path.absolute()), "home": str(Path.home())}
         place["notebook"] = os.environ.get("JPY_SESSION_NAME", "")  # which a server sets
-        metrics = [{"name": name, "unit": of.unit, "better": of.better, "sentence": of.sentence} for name, of in METRICS.items()]
+        words = ("unit", "better", "sentence")
+        metrics = [{"name": name, "telling": name in telling(), **{word: getattr(of, word) for word in words}} for name, of in METRICS.items()]
         return {"name": session.name, **place, "count": session.count, "metrics": metrics}
 
     def _star(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:

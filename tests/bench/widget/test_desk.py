@@ -80,7 +80,7 @@ def page() -> Page:
 
 def test_what_a_page_makes_is_what_the_bench_makes_of_the_same(page):
     """
-    A mask painted and settings turned in a page give the picture, by name and by pixels, that `make` gives for the mask's own pixels and these settings.
+    A mask painted and settings turned in a page give the picture, by name and by pixels, that `make` gives for the mask's pixels and these settings.
     """
     page.do("strokes", keep=0, add=[BRUSH])
     page.do("ask", changes=QUICK | {"prompt": "a blue star", "seed": 7, "mask.feather_px": 3, "denoising.guidance_scale": 5.0})

@@ -56,7 +56,8 @@ async function outlineOf(hub, entry) {
 function comparedFacts(hub, entry, other) {
   const words = new Map((hub.state.session?.metrics ?? []).map((metric) => [metric.name, metric]));
   const [numbers, before] = [entry, other].map((one) => one?.metrics && { ...one.metrics, seconds: one.seconds });
-  const metrics = Object.keys(numbers).map((name) => words.get(name) ?? { name, unit: name === "seconds" ? "s" : "" });
+  const metrics = Object.keys(numbers).map((name) => words.get(name) ?? { name, unit: { seconds: "s", peak_memory_bytes: "bytes" }[name] ?? "" });
+  const telling = metrics.filter(({ name, telling: tells }) => tells || name === "seconds");
   const changed = entry.changed.map((change) => [change.path, changeText(change)]);
   const asked = Object.entries(askedOf(entry)).filter(([path]) => path !== "prompt");
   const facts = [["size", `${entry.width}×${entry.height}`], ["picture_id", entry.picture_id], ["sha256 of the pixels", entry.sha256], ["file", entry.file]];
@@ -66,10 +67,10 @@ function comparedFacts(hub, entry, other) {
     ...(entry.negative_prompt ? [paragraph("prompt without", `without: ${entry.negative_prompt}`)] : []),
     ...(entry.note ? [paragraph("said", entry.note)] : []),
     ...entry.notes.map((note) => paragraph("remark", note)),
-    metricsTable(metrics, numbers, before),
+    metricsTable(telling.length > 1 ? telling : metrics, numbers, before),
     ...(changed.length ? [element("h4", {}, "Changed since the picture before it"), listed(changed)] : []),
     element("details", {}, element("summary", {}, `How it was made: ${counted(Object.keys(entry.settings).length, "setting")} other than the default`),
-      listed([...asked, ...facts].map(([path, value]) => [path, toldValue(value)]))),
+      listed([...asked, ...facts].map(([path, value]) => [path, toldValue(value)])), metricsTable(metrics, numbers, before)),
   ];
 }
 
