@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from sdxl_lab.bench.bench import Bench
 from sdxl_lab.bench.opened import Opened
+from sdxl_lab.bench.pictures import BenchPicture, required
 from sdxl_lab.bench.widget import asked as asking
+from sdxl_lab.bench.widget import deeds
 from sdxl_lab.bench.widget.jobs import Jobs, told
 from sdxl_lab.bench.widget.knobs import for_page, from_page, knobs_of
 from sdxl_lab.bench.widget.lanes import Lane
@@ -39,6 +41,7 @@ class Send(Protocol):
 
 
 Answer = Mapping[str, Any] | None
+Action = Callable[[Mapping[str, Any], Sequence[bytes]], Answer]
 
 
 class Desk:
@@ -64,6 +67,19 @@ class Desk:
         self._knobs: dict[str, Any] = {}
         self._jobs = Jobs(bench, self._tell, lambda: self._quick.put(self._tell_pictures, instead="pictures"))
         self._news = News(bench.session)
+        quick: dict[str, Action] = {
+            "hello": self._hello,
+            "open": self._open,
+            "open_picture": self._open_picture,
+            "close": self._close,
+            "recall": self._recall,
+            "strokes": self._strokes,
+            "ask": self._ask,
+            "make": self._make,
+            **self._deeds(deeds.QUICK),
+        }
+        slow: dict[str, Action] = {"bytes": self._bytes, "still": self._still, **self._deeds(deeds.SLOW)}
+        self._actions = {name: (self._quick, does) for name, does in quick.items()} | {name: (self._slow, does) for name, does in slow.items()}
 
     # --- messages ------------------------------------------------------------------------------------------------------------------------------
 
@@ -79,15 +95,27 @@ class Desk:
             self._ping(content)
         elif action == "cancel":
             self.bench.cancel()
-        elif action in _ACTIONS:
-            does, lane = _ACTIONS[action]
-            work = lambda: self._answered(does, content, [bytes(buffer) for buffer in buffers])  # noqa: E731
-            (self._slow if lane == "slow" else self._quick).put(work)
+        elif action in self._actions:
+            lane, does = self._actions[action]
+            lane.put(lambda: self._answered(does, content, [bytes(buffer) for buffer in buffers]))
 
-    def _answered(self, does: Callable[..., Answer], content: Mapping[str, Any], buffers: list[bytes]) -> None:
+    def _deeds(self, of: Mapping[str, deeds.Deed]) -> dict[str, Action]:
+        """Deeds as actions: what they change is told."""
+
+        def action(deed: deeds.Deed) -> Action:
+            def act(content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
+                answer = deed(self.bench, content)
+                self._tell_pictures()
+                return answer
+
+            return act
+
+        return {name: action(deed) for name, deed in of.items()}
+
+    def _answered(self, does: Action, content: Mapping[str, Any], buffers: list[bytes]) -> None:
         answer: dict[str, Any] = {"event": "answer", "ask": content.get("ask"), "view": content.get("view")}
         try:
-            answer["value"] = dict(does(self, content, buffers) or {})
+            answer["value"] = dict(does(content, buffers) or {})
         except BaseException as error:  # noqa: BLE001 - whoever asked is told
             answer["error"] = told(error)
         self._send(answer)
@@ -139,7 +167,7 @@ class Desk:
         return None
 
     def _open_picture(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        self.bench.open(next(one for one in self.bench.pictures if one.number == content["number"]), as_pixels=bool(content.get("as_pixels")))
+        self.bench.open(BenchPicture(required(self.bench.session, int(content["number"]))), as_pixels=bool(content.get("as_pixels")))
         self._lay(self.bench.opened)
         return None
 
@@ -301,50 +329,8 @@ class Desk:
         metrics = [{"name": name, "telling": name in telling(), **{word: getattr(of, word) for word in words}} for name, of in METRICS.items()]
         return {"name": session.name, **place, "count": session.count, "metrics": metrics}
 
-    def _star(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        self.bench.star(int(content["number"]), starred=bool(content.get("starred", True)))
-        self._tell_pictures()
-        return None
-
-    def _note(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        self.bench.note(int(content["number"]), content["text"])
-        self._tell_pictures()
-        return None
-
-    def _delete(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        self.bench.delete(int(content["number"]))
-        self._tell_pictures()
-        return None
-
-    def _thumbnails(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        self._news.draw(content["numbers"])
-        self._tell_pictures()
-        return None
-
-    def _parameters(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        return {"text": str(self.bench.parameters(int(content["number"])))}
-
-    def _sweep(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        return {"path": str(self.bench.sweep_around(int(content["number"]), content["axes"]).absolute())}
-
-    def _reproduce(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        from sdxl_lab.runs.reproduce import reproduce
-
-        [kept] = [one for one in self.bench.pictures if one.number == content["number"]]
-        return {"text": str(reproduce(kept.path))}
-
-    def _report(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        return {"path": str(self.bench.report(starred=bool(content.get("starred"))).absolute())}
-
-    def _compare(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        return {"text": str(self.bench.compare(starred=bool(content.get("starred"))))}
-
     def _bytes(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        """A file of the session, where no server gives it to the page."""
-        path, top = Path(content["path"]).resolve(), self.bench.session.path.resolve()
-        if not path.is_relative_to(top):
-            raise LabError(f"got {path}; allowed are files of the session, {top}")
-        self._tell("bytes", {"path": content["path"]}, [path.read_bytes()], to=content.get("view"))
+        self._tell("bytes", {"path": content["path"]}, [deeds.content_of(self.bench, content["path"])], to=content.get("view"))
         return None
 
     def _still(self, *_: Any) -> Answer:
@@ -360,25 +346,3 @@ def _sizes_of(ready: Planned) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 _NOTHING_CHECKED: dict[str, Any] = {"task": None, "values": {}}
-
-_ACTIONS: dict[str, tuple[Callable[..., Answer], str]] = {
-    "hello": (Desk._hello, "quick"),
-    "open": (Desk._open, "quick"),
-    "open_picture": (Desk._open_picture, "quick"),
-    "close": (Desk._close, "quick"),
-    "recall": (Desk._recall, "quick"),
-    "strokes": (Desk._strokes, "quick"),
-    "ask": (Desk._ask, "quick"),
-    "make": (Desk._make, "quick"),
-    "star": (Desk._star, "quick"),
-    "note": (Desk._note, "quick"),
-    "delete": (Desk._delete, "quick"),
-    "parameters": (Desk._parameters, "quick"),
-    "sweep": (Desk._sweep, "quick"),
-    "thumbnails": (Desk._thumbnails, "slow"),
-    "reproduce": (Desk._reproduce, "slow"),
-    "report": (Desk._report, "slow"),
-    "compare": (Desk._compare, "slow"),
-    "bytes": (Desk._bytes, "slow"),
-    "still": (Desk._still, "slow"),
-}

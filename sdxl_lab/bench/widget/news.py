@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from sdxl_lab.bench.widget.history import draw, entry
+from sdxl_lab.bench.widget.history import entry
 from sdxl_lab.records.session import SessionFolder
 
 
@@ -36,14 +35,3 @@ class News:
     def forget(self) -> None:
         """Tell everything next time: a view has come that knows nothing."""
         self._told = {}
-
-    def draw(self, numbers: Iterable[int]) -> None:
-        """Make small pictures where there are none, which is news.
-
-        Args:
-            numbers: Of pictures.
-        """
-        wanted = set(numbers)
-        for kept in self._session.pictures():
-            if kept.number in wanted:
-                draw(kept)

@@ -1,0 +1,87 @@
+"""What a page does with pictures that were made: each deed takes the bench and the fields of the message, and gives what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sdxl_lab.bench.bench import Bench
+from sdxl_lab.bench.errors import BenchError
+from sdxl_lab.bench.pictures import required
+from sdxl_lab.bench.widget.history import draw
+
+Fields = Mapping[str, Any]
+Deed = Callable[[Bench, Fields], Fields]
+
+
+def _star(bench: Bench, fields: Fields) -> Fields:
+    bench.star(int(fields["number"]), starred=bool(fields.get("starred", True)))
+    return {}
+
+
+def _note(bench: Bench, fields: Fields) -> Fields:
+    bench.note(int(fields["number"]), fields["text"])
+    return {}
+
+
+def _delete(bench: Bench, fields: Fields) -> Fields:
+    bench.delete(int(fields["number"]))
+    return {}
+
+
+def _parameters(bench: Bench, fields: Fields) -> Fields:
+    return {"text": str(bench.parameters(int(fields["number"])))}
+
+
+def _sweep(bench: Bench, fields: Fields) -> Fields:
+    return {"path": str(bench.sweep_around(int(fields["number"]), fields["axes"]).absolute())}
+
+
+def _thumbnails(bench: Bench, fields: Fields) -> Fields:
+    wanted = set(fields["numbers"])
+    for kept in bench.session.pictures():
+        if kept.number in wanted:
+            draw(kept)
+    return {}
+
+
+def _reproduce(bench: Bench, fields: Fields) -> Fields:
+    from sdxl_lab.runs.reproduce import reproduce
+
+    return {"text": str(reproduce(required(bench.session, int(fields["number"])).recorded.image))}
+
+
+def _report(bench: Bench, fields: Fields) -> Fields:
+    return {"path": str(bench.report(starred=bool(fields.get("starred"))).absolute())}
+
+
+def _compare(bench: Bench, fields: Fields) -> Fields:
+    return {"text": str(bench.compare(starred=bool(fields.get("starred"))))}
+
+
+def content_of(bench: Bench, path: str) -> bytes:
+    """Read a file for a page that no server gives it to.
+
+    Args:
+        bench: Whose page.
+        path: Of the file.
+
+    Raises:
+        BenchError: It is none of the session's.
+    """
+    file, top = Path(path).resolve(), bench.session.path.resolve()
+    if not file.is_relative_to(top):
+        raise BenchError(f"got {file}; allowed are files of the session, {top}")
+    return file.read_bytes()
+
+
+QUICK: Mapping[str, Deed] = {
+    "star": _star,
+    "note": _note,
+    "delete": _delete,
+    "parameters": _parameters,
+    "sweep": _sweep,
+}
+SLOW: Mapping[str, Deed] = {"thumbnails": _thumbnails, "reproduce": _reproduce, "report": _report, "compare": _compare}
+"""What takes its time, and keeps nothing else waiting."""
