@@ -46,7 +46,8 @@ SCROLLED = """(async () => {
   const frame = () => new Promise(requestAnimationFrame);
   // Not where the image is: whatever is out of sight would be laid out to tell.
   const isBlank = (image) => !image.src && image.closest("li").offsetTop < list.scrollTop + list.clientHeight;
-  new PerformanceObserver((entries) => scrolled.tasks[time].push(...entries.getEntries().map((entry) => entry.duration))).observe({ type: "longtask" });
+  const note = (tasks) => scrolled.tasks[time].push(...tasks.getEntries().map((task) => task.duration));
+  new PerformanceObserver(note).observe({ type: "longtask" });
   for (time of [0, 1]) {
     for (list.scrollTop = 0; list.scrollTop + list.clientHeight < list.scrollHeight - 1; list.scrollTop += 100) {
       do await frame(); while (images.some(isBlank));
@@ -197,7 +198,7 @@ def test_a_note_is_written_where_the_picture_is(shown, session):
 
 def test_a_deleted_picture_can_be_made_again(shown, session):
     """Delete asks once, and Escape keeps the picture; deleted, its neighbor is chosen, and what made it can be asked for again."""
-    focus(shown, 4)
+    shown.page.click_on('li[data-number="4"] .pick')
     shown.page.press("Delete", "Escape")
     shown.until("!deep('dialog')")
     assert len(session.pictures()) == 6

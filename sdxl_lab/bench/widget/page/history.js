@@ -17,9 +17,10 @@ export function historyPart(hub) {
     const others = shown();
     const place = others.findIndex((item) => item.number === number);
     const next = others[place + 1] ?? others[place - 1];
+    const wasChosen = hub.local.chosen === number;
     if (!(await deletePicture(hub, number))) return;
     deleted.say(number);
-    hub.choose(next?.number ?? null);
+    if (wasChosen) hub.choose(next?.number ?? null);
     next?.pick.focus();
   }
 
@@ -69,12 +70,17 @@ export function historyPart(hub) {
   hub.on("pictures", take);
   hub.on("chosen", (number) => {
     for (const item of items.values()) item.pick.setAttribute("aria-current", String(item.number === number));
-    items.get(number)?.node.scrollIntoView?.({ block: "nearest" });
+    if (items.has(number)) reveal(list, items.get(number).node);
     keepOneStop();
   });
   take({ changed: [...hub.state.pictures.values()], gone: [] });
   const node = element("section", { class: "history", "aria-label": "History" }, headLine(hub, list), deleted.node, list, chosenLine(hub, remove));
   return { node };
+}
+
+/** Scroll the list, and nothing around it, to where a picture is. */
+function reveal(list, node) {
+  list.scrollTop = Math.min(Math.max(list.scrollTop, node.offsetTop + node.offsetHeight - list.clientHeight), node.offsetTop);
 }
 
 const numberAt = (event) => Number(event.target.closest("li")?.dataset.number);
@@ -235,7 +241,7 @@ function chosenLine(hub, remove) {
     button("Bring back", bringBack, "Lay on the bench what it was made from, with what was asked for it (double click)"),
     button("Parameters cell", toParametersCell, "The parameters of a run that makes it, as a new cell of the notebook"),
     button("Sweep file…", toSweepFile, "A file for sdxl-lab sweep, around this picture"),
-    button("Make it again and compare", showReproduction, "Make it once more from what its PNG says, and see whether it is the same, bit for bit"),
+    button("Reproduce", showReproduction, "Make it once more from what its PNG says, and see whether it is the same, bit for bit"),
     button("Open PNG", () => hub.frontend.open(hub.state.pictures.get(chosen()).file)),
     button("Delete…", (_, number) => remove(number), "Delete it (Delete)"));
   note.addEventListener("change", () => hub.do("note", { number: Number(note.dataset.number), text: note.value }).catch(() => {}));
