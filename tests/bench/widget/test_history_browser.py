@@ -23,7 +23,7 @@ from tests.support.browser import CHROMIUM, Page, chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium")]
 
-MODULES = ("frontend.js", "hub.js", "windows.js", "deeds.js", "history.js")
+MODULES = ("frontend.js", "hub.js", "windows.js", "deeds.js", "thumbnails.js", "history.js")
 STYLES = ("bench.css", "history.css")
 ALONE = """
 function initialize({ model }) {

@@ -2,8 +2,7 @@
 
 import { counted, element, shortened, written } from "./elements.js";
 import { bringBack, deletePicture, doing, makeAgain, showComparison, showReproduction, toParametersCell, toSweepFile, turnStar, writeReport } from "./deeds.js";
-
-const TOGETHER_MS = 40;  // thumbnails that come into view within it are asked for at once
+import { thumbnailsOf } from "./thumbnails.js";
 
 /** The history: a list of all pictures, and what can be done with the chosen one. */
 export function historyPart(hub) {
@@ -160,54 +159,6 @@ function otherWords(before, after) {
   let last = 0;
   while (last < most - first && was.at(-1 - last) === is.at(-1 - last)) last += 1;
   return [was, is].map((words) => `“${words.slice(first, words.length - last).join(" ")}”`);
-}
-
-/** Small pictures: drawn by the kernel, and loaded, only for what is in view. */
-function thumbnailsOf(hub, items, list) {
-  const inView = new Set();
-  const asked = new Set();
-  let waiting = null;
-  const observer = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const number = Number(target.dataset.number);
-      inView[isIntersecting ? "add" : "delete"](number);
-      if (isIntersecting) show(items.get(number));
-    }
-  }, { root: list, rootMargin: "200px" });
-
-  function show(item) {
-    if (!item?.entry || !inView.has(item.number) || item.source === item.entry.sha256) return;
-    if (item.entry.thumbnail) load(item);
-    else waiting ??= setTimeout(ask, TOGETHER_MS);
-  }
-
-  async function load(item) {
-    item.source = item.entry.sha256;
-    try {
-      item.image.src = await hub.urlOf(item.entry.thumbnail);
-    } catch {
-      item.source = null;
-    }
-  }
-
-  async function ask() {
-    waiting = null;
-    const numbers = [...inView].filter((number) => items.has(number) && !items.get(number).entry.thumbnail && !asked.has(number));
-    if (!numbers.length) return;
-    numbers.forEach((number) => asked.add(number));
-    await hub.do("thumbnails", { numbers }).catch(() => {});
-    numbers.forEach((number) => asked.delete(number));
-  }
-
-  return {
-    show,
-    watch: ({ node }) => observer.observe(node),
-    forget(item) {
-      if (!item) return;
-      observer.unobserve(item.node);
-      inView.delete(item.number);
-    },
-  };
 }
 
 /** What was deleted last, which can be made again. */
