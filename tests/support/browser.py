@@ -103,7 +103,7 @@ class Page:
     def until(self, script: str, seconds: float = 30.0) -> None:
         """Wait for a condition."""
         deadline = time.monotonic() + seconds
-        while not (self.meanwhile(), self.evaluate(script))[1]:
+        while not (self.meanwhile(), self.evaluate(f"Promise.resolve(({script})).then(Boolean)"))[1]:
             assert time.monotonic() < deadline, f"never true: {script}"
             time.sleep(0.02)
 

@@ -28,6 +28,7 @@ MODULES = (
     "comparing.js",
     "windows.js",
     "deeds.js",
+    "thumbnails.js",
     "history.js",
     "bench.js",
 )

@@ -50,7 +50,8 @@ export async function toParametersCell(hub, number) {
 /** Write a sweep file around a picture, over settings that somebody chooses. */
 export async function toSweepFile(hub, number) {
   const entry = hub.state.pictures.get(number);
-  const knobs = (hub.state.knobs?.knobs ?? []).filter(({ kind }) => ["integer", "number", "choice", "flag", "seed"].includes(kind));
+  const kinds = ["integer", "number", "choice", "flag", "seed"];
+  const knobs = (hub.state.knobs?.knobs ?? []).filter(({ kind, path }) => kinds.includes(kind) && path !== "task");
   const rows = [axisRow(knobs, entry)];
   const more = element("button", { type: "button" }, "Another setting");
   more.addEventListener("click", () => {
@@ -80,7 +81,8 @@ function axisRow(knobs, entry) {
     const allowed = knob?.choices?.length ? knob.choices.map(written).join(", ") : knob?.allowed ?? "";
     hint.textContent = `Now ${written(now)}. ${allowed && `Allowed: ${allowed}.`}`;
   };
-  offer(setting, knobs.map(({ path, label }) => [path, `${label} (${path})`]));
+  const likely = [...entry.changed.map(({ path }) => path), "denoising.guidance_scale"].find((path) => knobs.some((knob) => knob.path === path));
+  offer(setting, knobs.map(({ path, label }) => [path, `${label} (${path})`]), likely);
   setting.addEventListener("change", describe);
   describe();
   return { node: element("div", { class: "axis" }, setting, values, hint), axis: () => [setting.value, axisValues(values.value)] };

@@ -2,8 +2,7 @@
 
 import { counted, element, shortened, written } from "./elements.js";
 import { bringBack, deletePicture, doing, makeAgain, showComparison, showReproduction, toParametersCell, toSweepFile, turnStar, writeReport } from "./deeds.js";
-
-const TOGETHER_MS = 40;  // thumbnails that come into view within it are asked for at once
+import { thumbnailsOf } from "./thumbnails.js";
 
 /** The history: a list of all pictures, and what can be done with the chosen one. */
 export function historyPart(hub) {
@@ -17,9 +16,10 @@ export function historyPart(hub) {
     const others = shown();
     const place = others.findIndex((item) => item.number === number);
     const next = others[place + 1] ?? others[place - 1];
+    const wasChosen = hub.local.chosen === number;
     if (!(await deletePicture(hub, number))) return;
     deleted.say(number);
-    hub.choose(next?.number ?? null);
+    if (wasChosen) hub.choose(next?.number ?? null);
     next?.pick.focus();
   }
 
@@ -69,12 +69,17 @@ export function historyPart(hub) {
   hub.on("pictures", take);
   hub.on("chosen", (number) => {
     for (const item of items.values()) item.pick.setAttribute("aria-current", String(item.number === number));
-    items.get(number)?.node.scrollIntoView?.({ block: "nearest" });
+    if (items.has(number)) reveal(list, items.get(number).node);
     keepOneStop();
   });
   take({ changed: [...hub.state.pictures.values()], gone: [] });
   const node = element("section", { class: "history", "aria-label": "History" }, headLine(hub, list), deleted.node, list, chosenLine(hub, remove));
   return { node };
+}
+
+/** Scroll the list, and nothing around it, to where a picture is. */
+function reveal(list, node) {
+  list.scrollTop = Math.min(Math.max(list.scrollTop, node.offsetTop + node.offsetHeight - list.clientHeight), node.offsetTop);
 }
 
 const numberAt = (event) => Number(event.target.closest("li")?.dataset.number);
@@ -156,54 +161,6 @@ function otherWords(before, after) {
   return [was, is].map((words) => `“${words.slice(first, words.length - last).join(" ")}”`);
 }
 
-/** Small pictures: drawn by the kernel, and loaded, only for what is in view. */
-function thumbnailsOf(hub, items, list) {
-  const inView = new Set();
-  const asked = new Set();
-  let waiting = null;
-  const observer = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const number = Number(target.dataset.number);
-      inView[isIntersecting ? "add" : "delete"](number);
-      if (isIntersecting) show(items.get(number));
-    }
-  }, { root: list, rootMargin: "200px" });
-
-  function show(item) {
-    if (!item?.entry || !inView.has(item.number) || item.source === item.entry.sha256) return;
-    if (item.entry.thumbnail) load(item);
-    else waiting ??= setTimeout(ask, TOGETHER_MS);
-  }
-
-  async function load(item) {
-    item.source = item.entry.sha256;
-    try {
-      item.image.src = await hub.urlOf(item.entry.thumbnail);
-    } catch {
-      item.source = null;
-    }
-  }
-
-  async function ask() {
-    waiting = null;
-    const numbers = [...inView].filter((number) => items.has(number) && !items.get(number).entry.thumbnail && !asked.has(number));
-    if (!numbers.length) return;
-    numbers.forEach((number) => asked.add(number));
-    await hub.do("thumbnails", { numbers }).catch(() => {});
-    numbers.forEach((number) => asked.delete(number));
-  }
-
-  return {
-    show,
-    watch: ({ node }) => observer.observe(node),
-    forget(item) {
-      if (!item) return;
-      observer.unobserve(item.node);
-      inView.delete(item.number);
-    },
-  };
-}
-
 /** What was deleted last, which can be made again. */
 function deletedLine(hub) {
   const text = element("span");
@@ -235,7 +192,7 @@ function chosenLine(hub, remove) {
     button("Bring back", bringBack, "Lay on the bench what it was made from, with what was asked for it (double click)"),
     button("Parameters cell", toParametersCell, "The parameters of a run that makes it, as a new cell of the notebook"),
     button("Sweep file…", toSweepFile, "A file for sdxl-lab sweep, around this picture"),
-    button("Make it again and compare", showReproduction, "Make it once more from what its PNG says, and see whether it is the same, bit for bit"),
+    button("Reproduce", showReproduction, "Make it once more from what its PNG says, and see whether it is the same, bit for bit"),
     button("Open PNG", () => hub.frontend.open(hub.state.pictures.get(chosen()).file)),
     button("Delete…", (_, number) => remove(number), "Delete it (Delete)"));
   note.addEventListener("change", () => hub.do("note", { number: Number(note.dataset.number), text: note.value }).catch(() => {}));
