@@ -307,8 +307,8 @@ class Bench(Exploration):
 
     def _earlier(self, picture: Any) -> tuple[Opened, str]:
         """What an earlier picture was made from, and its checkpoint as parameters here have it, or else the bench's own."""
-        if picture is None or isinstance(picture, int) or meant(self.session, picture) is not None:
-            kept = required(self.session, picture)
+        if picture is None or isinstance(picture, int) or meant(self.session, picture, also_deleted=True) is not None:
+            kept = required(self.session, picture, also_deleted=True)
             return of_picture(kept, self.session.local), self.session.checkpoint_of(kept)
         earlier = opened(picture)
         return earlier, earlier.checkpoint or self.checkpoint

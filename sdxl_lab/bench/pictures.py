@@ -90,19 +90,20 @@ class BenchPicture(Described):
         return f"{super().__repr__()[:-1]}, number {self.number}{star}{note}>"
 
 
-def meant(session: SessionFolder, picture: Any) -> KeptPicture | None:
+def meant(session: SessionFolder, picture: Any, *, also_deleted: bool = False) -> KeptPicture | None:
     """Find the picture of a session that is meant.
 
     Args:
         session: The session.
         picture: One of its pictures, its number, or the first six digits or more of its `picture_id`; None for the one that was asked for last.
+        also_deleted: Whether one that was deleted may be meant, of which it is known how it was made.
 
     Returns:
         None if it is none of them.
     """
     if picture is None:
         return session.latest()
-    kept = session.pictures()
+    kept = session.recorded() if also_deleted else session.pictures()
     if isinstance(picture, int) and not isinstance(picture, bool):
         return next((one for one in kept if one.number == picture), None)
     wanted = picture.picture_id if isinstance(picture, Described) else picture
@@ -110,17 +111,18 @@ def meant(session: SessionFolder, picture: Any) -> KeptPicture | None:
     return found[0] if len(found) == 1 else None
 
 
-def required(session: SessionFolder, picture: Any) -> KeptPicture:
+def required(session: SessionFolder, picture: Any, *, also_deleted: bool = False) -> KeptPicture:
     """The picture of a session that is meant.
 
     Args:
         session: As for `meant`.
-        picture: Likewise.
+        picture: Likewise, and `also_deleted`.
+        also_deleted: See `meant`.
 
     Raises:
         BenchError: It is none of them.
     """
-    if kept := meant(session, picture):
+    if kept := meant(session, picture, also_deleted=also_deleted):
         return kept
     has = f"the session has {counted(session.count, 'picture')}" if session.count else "the session has no picture yet"
     raise BenchError(f"got the picture {picture!r}, and {has}; give one of bench.pictures, its number, or six digits of its picture_id")

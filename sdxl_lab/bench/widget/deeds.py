@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from sdxl_lab.bench.bench import Bench
 from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.bench.pictures import required
 from sdxl_lab.bench.widget.history import draw
+
+COLUMNS = 120
+"""How wide a table may be in a page."""
 
 Fields = Mapping[str, Any]
 Deed = Callable[[Bench, Fields], Fields]
@@ -57,7 +61,13 @@ def _report(bench: Bench, fields: Fields) -> Fields:
 
 
 def _compare(bench: Bench, fields: Fields) -> Fields:
-    return {"text": str(bench.compare(starred=bool(fields.get("starred"))))}
+    from rich.console import Console
+
+    from sdxl_lab.viewing.compare.printed import print_comparison
+
+    table = io.StringIO()
+    print_comparison(bench.compare(starred=bool(fields.get("starred"))), console=Console(file=table, width=COLUMNS))
+    return {"text": table.getvalue()}
 
 
 def content_of(bench: Bench, path: str) -> bytes:

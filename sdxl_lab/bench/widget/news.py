@@ -25,7 +25,7 @@ class News:
         Returns:
             Entries, as plain values, and the numbers of pictures that are gone.
         """
-        pictures = self._session.pictures()
+        pictures = [kept for kept in self._session.pictures() if kept.is_sound]  # a session may come from anywhere
         entries = {kept.number: entry(kept, before) for kept, before in zip(pictures, [None, *pictures], strict=False)}
         changed = [one for number, one in entries.items() if self._told.get(number) != one]
         gone = [number for number in self._told if number not in entries]

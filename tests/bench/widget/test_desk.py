@@ -168,6 +168,21 @@ def test_a_click_brings_picture_and_settings_back(page):
     assert (again["number"], again["made_before"]) == (first["number"], True)
 
 
+def test_a_deleted_picture_can_be_made_again(page):
+    """
+    Of a picture that was deleted it is known how it was made: brought back and made, it has its pixels and its number again.
+    """
+    page.do("ask", changes=QUICK | {"prompt": "a star", "seed": 5})
+    [job] = page.make()
+    [made] = page.desk.bench.pictures
+    page.do("delete", number=job["number"])
+    assert page.desk.bench.pictures == ()
+    assert "error" not in page.do("recall", number=job["number"])
+    [again] = page.make()
+    [picture] = page.desk.bench.pictures
+    assert (again["number"], picture.sha256) == (job["number"], made.sha256)
+
+
 def test_every_view_hears_of_what_one_does_and_of_what_cells_do(page):
     """
     A star from a page, a picture from a cell and something else laid on the bench by one are told to all, and strokes name the view that drew them.
