@@ -15,6 +15,7 @@ from sdxl_lab import progress
 from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.bench.pictures import BenchPicture
 from sdxl_lab.process.imports import importing
+from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.runs.single import Planned
 
 if TYPE_CHECKING:
@@ -248,6 +249,7 @@ class Worker:
 
 def import_all() -> None:
     """Import what making a picture needs."""
+    quiet_libraries()
     with importing:
         import sdxl_lab.generation.generate  # noqa: F401
 
