@@ -100,7 +100,7 @@ def outline(lab: Lab, repetitions: int) -> None:
     lab.run(f"bench.open(*{photo_and_mask(lab.folder)})")
     lab.page.until(f"deep('.paint-status').textContent.includes('{PHOTO_PX[0]}')")
     lab.page.evaluate("[...deepAll('[role=tab]')].find(tab => tab.textContent === 'Paint').click()")
-    lab.page.until("deep('.paint-outlines path')", 60)
+    lab.page.until("deep('.paint-outlines path') !== null", 60)
     waited = []
     for number in range(repetitions):
         left, top, width, height = lab.page.box(".paint-frame")
