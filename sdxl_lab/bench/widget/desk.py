@@ -29,7 +29,7 @@ MOST_AT_ONCE = 16
 
 SEED_BITS = 32
 
-HAND_RESTS_S = 0.4
+HAND_RESTS_S = 0.8
 """How long after a stroke the gate is asked, if no other follows: of a large mask its answer takes longer than the outline, which must not wait."""
 
 
