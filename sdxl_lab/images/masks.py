@@ -63,24 +63,31 @@ def dilate(mask_image: Image.Image, kernel_size: int, iterations: int = 1) -> Im
     Source:
         OpenCV, cv2.dilate with a square kernel of ones, whose pixels these are in a fraction of its time.
     """
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise MaskError(f"kernel_size is {kernel_size}; it must be odd and 1 or more (1 leaves the mask as it is), so take {max(kernel_size + 1, 1)}")
-    if iterations < 0:
-        raise MaskError(f"iterations is {iterations}; it must be 0 or more (0 leaves the mask as it is)")
+    return _mask_of(_dilated(_white(mask_image), kernel_size, iterations))
+
+
+def region_of(
+    mask_image: Image.Image, kernel_size: int, iterations: int = 1, *, specks_area: float = 0.0, is_inverted: bool = False
+) -> tuple[Image.Image, bool]:
+    """Clean a mask, invert it if all but the object is meant, and dilate it, at once.
+
+    Args:
+        mask_image: Mask of size (W, H), any mode; binarized at half intensity first.
+        kernel_size: As for `dilate`; likewise `iterations`.
+        iterations: See `kernel_size`.
+        specks_area: As the area of `without_specks`; 0 leaves none out.
+        is_inverted: Whether the black region is meant.
+
+    Returns:
+        What `dilate` makes of what `invert` makes of what `without_specks` makes of the mask, and whether there were specks.
+
+    Raises:
+        MaskError: As for `dilate`.
+    """
     white = _white(mask_image)
-    if not white.any():
-        raise MaskError("the mask has no white pixel, so there is nothing to dilate; white marks what is repainted, so check that it isn't inverted")
-    reach = min(kernel_size // 2 * iterations, max(mask_image.size))
-    if reach == 0:
-        return _mask_of(white)
-    cv2 = opencv()
-    part = _around(white, reach)
-    grown = white[part].view(np.uint8)
-    # A square applied n times is one larger square, and a square is a row of columns.
-    for _ in range(2):
-        grown = cv2.transpose(_grown_down(grown, reach))
-    white[part] = grown
-    return _mask_of(white)
+    cleaned = _cleaned(white, specks_area) if specks_area else white
+    has_specks = cleaned is not white and not np.array_equal(cleaned, white)
+    return _mask_of(_dilated(~cleaned if is_inverted else cleaned, kernel_size, iterations)), has_specks
 
 
 def feather(mask_image: Image.Image, feather_px: int) -> Image.Image:
@@ -166,12 +173,7 @@ def without_specks(mask_image: Image.Image, area: float, *, holes: bool = True) 
     Raises:
         MaskError: OpenCV can't be imported.
     """
-    white = _white(mask_image)
-    part = _around(white, 1)
-    # Beyond the part all is as on its rim, which stands for it.
-    beyond = [(one.start, length - one.stop) for one, length in zip(part, white.shape, strict=True)]
-    cleaned = _larger(white[part], area, beyond)
-    return _mask_of(np.pad(np.asarray(~_larger(~cleaned, area, beyond) if holes else cleaned), beyond, mode="edge"))
+    return _mask_of(_cleaned(_white(mask_image), area, holes=holes))
 
 
 def extend_canvas(
@@ -304,6 +306,41 @@ def _rgb_only(image: Image.Image, name: str) -> Image.Image:
 
 def _mask_of(white: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(white).view(np.uint8) * np.uint8(255))
+
+
+def _dilated(white: np.ndarray, kernel_size: int, iterations: int) -> np.ndarray:
+    """As `dilate`, of what is white."""
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise MaskError(f"kernel_size is {kernel_size}; it must be odd and 1 or more (1 leaves the mask as it is), so take {max(kernel_size + 1, 1)}")
+    if iterations < 0:
+        raise MaskError(f"iterations is {iterations}; it must be 0 or more (0 leaves the mask as it is)")
+    if not white.any():
+        raise MaskError("the mask has no white pixel, so there is nothing to dilate; white marks what is repainted, so check that it isn't inverted")
+    reach = min(kernel_size // 2 * iterations, max(white.shape))
+    if reach == 0:
+        return white
+    cv2 = opencv()
+    part = _around(white, reach)
+    dilated, grown = white.copy(), white[part].view(np.uint8)
+    # A square applied n times is one larger square, and a square is a row of columns.
+    for _ in range(2):
+        grown = cv2.transpose(_grown_down(grown, reach))
+    dilated[part] = grown
+    return dilated
+
+
+def _cleaned(white: np.ndarray, area: float, *, holes: bool = True) -> np.ndarray:
+    """As `without_specks`, of what is white; the same array where there is none."""
+    part = _around(white, 1)
+    # Beyond the part all is as on its rim, which stands for it.
+    beyond = [(one.start, length - one.stop) for one, length in zip(part, white.shape, strict=True)]
+    region = white[part]
+    cleaned = _larger(region, area, beyond)
+    if holes:
+        black = ~cleaned
+        kept = _larger(black, area, beyond)
+        cleaned = cleaned if kept is black else ~kept
+    return white if cleaned is region else np.pad(cleaned, beyond, mode="edge")
 
 
 def _around(white: np.ndarray, reach: int) -> tuple[slice, slice]:

@@ -214,18 +214,17 @@ def area_of_mask(settings: EditSettings, mask: Image.Image, cell_px: float, *, i
     Raises:
         MaskError: Nothing would be repainted.
     """
-    from PIL import ImageChops
-
     from sdxl_lab.images import masks  # not above: the gate asks tasks for their settings, and is light
 
-    mask, ignores = masks.binarize(mask), settings.mask.specks == "ignore"
+    ignores, asked = settings.mask.specks == "ignore", settings.mask
     # A speck is looked for before it is dilated, and again at the working size, where thin parts of the mask may have come apart.
-    cleaned = masks.without_specks(mask, cell_px) if ignores else mask
-    repainted = masks.dilate(masks.invert(cleaned) if is_background else cleaned, settings.mask.kernel_size, settings.mask.iterations)
+    repainted, has_ignored = masks.region_of(
+        mask, asked.kernel_size, asked.iterations, specks_area=cell_px if ignores else 0, is_inverted=is_background
+    )
     return Area(
         repainted=repainted,
         composited=repainted,
         ignores_specks=ignores,
-        has_ignored=ImageChops.difference(mask, cleaned).getbbox() is not None,
+        has_ignored=has_ignored,
         parts="holes in the object's mask" if is_background else "regions to repaint",
     )
