@@ -294,8 +294,13 @@ def composite(input_image: Image.Image, output_image: Image.Image, mask_image: I
 
 
 def _white(mask_image: Image.Image) -> np.ndarray:
-    is_gray = mask_image.mode == "L" and not mask_image.has_transparency_data  # spared a copy
-    return np.asarray(mask_image if is_gray else pictures.grayscale(mask_image)) >= 128
+    if mask_image.mode != "L" or mask_image.has_transparency_data:
+        mask_image = pictures.grayscale(mask_image)
+    white = np.zeros(mask_image.size[::-1], bool)
+    if box := mask_image.getbbox():  # most of a mask is black, and copying it is what takes time
+        left, top, right, bottom = box
+        white[top:bottom, left:right] = np.asarray(mask_image.crop(box)) >= 128
+    return white
 
 
 def _rgb_only(image: Image.Image, name: str) -> Image.Image:
