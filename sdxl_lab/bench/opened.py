@@ -64,6 +64,7 @@ class Opened:
     settings: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str | None = None
     _known: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _image_kept: dict[str, str] = field(default_factory=dict, repr=False)  # the sha256 of its file, by how it is read; with any mask
 
     def picture(self) -> Image.Image | None:
         """The picture to work on, as it was given; None for words alone."""
@@ -113,11 +114,21 @@ class Opened:
         key = (task, repr(given.get("image")), given.get("mode"))
         if key not in self._known or inputs.lacking(self._known[key][0].inputs or {}, folder):
             pictures, mask_check, unused = taken(spec, task, {"image": self.image, "mask": self.mask_image})
-            digests = inputs.keep(inputs.encoded(pictures), folder)
+            digests = self._kept(pictures, repr(given.get("image")), folder)
             sample = name_of(self.name, digests["image"]) if pictures else inputs.SAMPLE
             found = inputs.dataset_of(digests, folder, mask_check, sample=sample)
             self._known[key] = replace(found, samples=tuple(replace(sample, tasks=self.tasks) for sample in found.samples)), unused
         return self._known[key]
+
+    def _kept(self, pictures: Mapping[str, Image.Image], reading: str, folder: Path) -> dict[str, str]:
+        """The sha256 of each one's file, which is written; the image is encoded once, whatever mask is painted on it."""
+        known = {"image": self._image_kept[reading]} if "image" in pictures and reading in self._image_kept else {}
+        if inputs.lacking(known, folder):
+            known = {}
+        digests = known | inputs.keep(inputs.encoded({name: one for name, one in pictures.items() if name not in known}), folder)
+        if pictures:
+            self._image_kept[reading] = digests["image"]
+        return digests
 
     def __str__(self) -> str:
         if self.task:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.samples import ArtifactError, Sample
-from sdxl_lab.files.digests import digest_of_listing
+from sdxl_lab.files.digests import digest_of_listing, once_a_file
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images import pictures
 from sdxl_lab.images.mask_checks import Checked
@@ -100,27 +100,38 @@ def file_of(sha256: str, folder: Path) -> Path:
 def _with_image(inputs: Mapping[str, str], folder: Path, mask_check: Checked | None, name: str) -> Sample:
     paths = {name: file_of(sha256, folder) for name, sha256 in inputs.items()}
     try:
-        image = pictures.decode(paths["image"].read_bytes())
-        flat = pictures.rgb(image)
+        size, facts = _seen(paths["image"])
     except (pictures.PictureError, OSError) as error:
         raise ArtifactError(f"{paths['image']}: {error}") from None
     return Sample(
         name=name,
         image_path=paths["image"],
         image_sha256=inputs["image"],
-        size=image.size,
+        size=size,
         mask_path=paths.get("mask"),
         mask_sha256=inputs.get("mask"),
-        facts=pictures.facts_of(image, flat),
+        facts=facts,
         mask_check=mask_check,
     )
+
+
+@once_a_file
+def _seen(path: Path) -> tuple[tuple[int, int], pictures.Facts]:
+    """Size and facts of a picture: the same one is opened again whenever a setting is turned."""
+    image = pictures.decode(path.read_bytes())
+    return image.size, pictures.facts_of(image, pictures.rgb(image))
+
+
+@once_a_file
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _fault(path: Path, sha256: str) -> str | None:
     if not path.is_file():
         return "is not here"
     try:
-        is_whole = hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+        is_whole = _sha256(path) == sha256
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
     return None if is_whole else "holds other bytes than its name says"

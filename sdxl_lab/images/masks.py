@@ -61,26 +61,33 @@ def dilate(mask_image: Image.Image, kernel_size: int, iterations: int = 1) -> Im
         MaskError: The kernel is even or not positive, iterations are negative, the mask has no white pixel, or OpenCV can't be imported.
 
     Source:
-        OpenCV, cv2.dilate with a square kernel of ones.
+        OpenCV, cv2.dilate with a square kernel of ones, whose pixels these are in a fraction of its time.
     """
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise MaskError(f"kernel_size is {kernel_size}; it must be odd and 1 or more (1 leaves the mask as it is), so take {max(kernel_size + 1, 1)}")
-    if iterations < 0:
-        raise MaskError(f"iterations is {iterations}; it must be 0 or more (0 leaves the mask as it is)")
+    return _mask_of(_dilated(_white(mask_image), kernel_size, iterations))
+
+
+def region_of(
+    mask_image: Image.Image, kernel_size: int, iterations: int = 1, *, specks_area: float = 0.0, is_inverted: bool = False
+) -> tuple[Image.Image, bool]:
+    """Clean a mask, invert it if all but the object is meant, and dilate it, at once.
+
+    Args:
+        mask_image: Mask of size (W, H), any mode; binarized at half intensity first.
+        kernel_size: As for `dilate`; likewise `iterations`.
+        iterations: See `kernel_size`.
+        specks_area: As the area of `without_specks`; 0 leaves none out.
+        is_inverted: Whether the black region is meant.
+
+    Returns:
+        What `dilate` makes of what `invert` makes of what `without_specks` makes of the mask, and whether there were specks.
+
+    Raises:
+        MaskError: As for `dilate`.
+    """
     white = _white(mask_image)
-    if not white.any():
-        raise MaskError("the mask has no white pixel, so there is nothing to dilate; white marks what is repainted, so check that it isn't inverted")
-    reach = min(kernel_size // 2 * iterations, max(mask_image.size))
-    if reach == 0:
-        return _mask_of(white)
-    cv2 = opencv()
-    part = _around(white, reach)
-    grown = white[part].astype(np.uint8)
-    # A square applied n times is one larger square, and a square is a row of columns: time grows with the reach, not with its square.
-    for shape in ((1, 2 * reach + 1), (2 * reach + 1, 1)):
-        grown = cv2.dilate(grown, np.ones(shape, np.uint8))
-    white[part] = grown
-    return _mask_of(white)
+    cleaned = _cleaned(white, specks_area) if specks_area else white
+    has_specks = cleaned is not white and not np.array_equal(cleaned, white)
+    return _mask_of(_dilated(~cleaned if is_inverted else cleaned, kernel_size, iterations)), has_specks
 
 
 def feather(mask_image: Image.Image, feather_px: int) -> Image.Image:
@@ -166,12 +173,7 @@ def without_specks(mask_image: Image.Image, area: float, *, holes: bool = True) 
     Raises:
         MaskError: OpenCV can't be imported.
     """
-    white = _white(mask_image)
-    part = _around(white, 1)
-    # Beyond the part all is as on its rim, which stands for it.
-    beyond = [(one.start, length - one.stop) for one, length in zip(part, white.shape, strict=True)]
-    cleaned = _larger(white[part], area, beyond)
-    return _mask_of(np.pad(np.asarray(~_larger(~cleaned, area, beyond) if holes else cleaned), beyond, mode="edge"))
+    return _mask_of(_cleaned(_white(mask_image), area, holes=holes))
 
 
 def extend_canvas(
@@ -292,7 +294,13 @@ def composite(input_image: Image.Image, output_image: Image.Image, mask_image: I
 
 
 def _white(mask_image: Image.Image) -> np.ndarray:
-    return np.asarray(pictures.grayscale(mask_image)) >= 128
+    if mask_image.mode != "L" or mask_image.has_transparency_data:
+        mask_image = pictures.grayscale(mask_image)
+    white = np.zeros(mask_image.size[::-1], bool)
+    if box := mask_image.getbbox():  # most of a mask is black, and copying it is what takes time
+        left, top, right, bottom = box
+        white[top:bottom, left:right] = np.asarray(mask_image.crop(box)) >= 128
+    return white
 
 
 def _rgb_only(image: Image.Image, name: str) -> Image.Image:
@@ -303,6 +311,41 @@ def _rgb_only(image: Image.Image, name: str) -> Image.Image:
 
 def _mask_of(white: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(white).view(np.uint8) * np.uint8(255))
+
+
+def _dilated(white: np.ndarray, kernel_size: int, iterations: int) -> np.ndarray:
+    """As `dilate`, of what is white."""
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise MaskError(f"kernel_size is {kernel_size}; it must be odd and 1 or more (1 leaves the mask as it is), so take {max(kernel_size + 1, 1)}")
+    if iterations < 0:
+        raise MaskError(f"iterations is {iterations}; it must be 0 or more (0 leaves the mask as it is)")
+    if not white.any():
+        raise MaskError("the mask has no white pixel, so there is nothing to dilate; white marks what is repainted, so check that it isn't inverted")
+    reach = min(kernel_size // 2 * iterations, max(white.shape))
+    if reach == 0:
+        return white
+    cv2 = opencv()
+    part = _around(white, reach)
+    dilated, grown = white.copy(), white[part].view(np.uint8)
+    # A square applied n times is one larger square, and a square is a row of columns.
+    for _ in range(2):
+        grown = cv2.transpose(_grown_down(grown, reach))
+    dilated[part] = grown
+    return dilated
+
+
+def _cleaned(white: np.ndarray, area: float, *, holes: bool = True) -> np.ndarray:
+    """As `without_specks`, of what is white; the same array where there is none."""
+    part = _around(white, 1)
+    # Beyond the part all is as on its rim, which stands for it.
+    beyond = [(one.start, length - one.stop) for one, length in zip(part, white.shape, strict=True)]
+    region = white[part]
+    cleaned = _larger(region, area, beyond)
+    if holes:
+        black = ~cleaned
+        kept = _larger(black, area, beyond)
+        cleaned = cleaned if kept is black else ~kept
+    return white if cleaned is region else np.pad(cleaned, beyond, mode="edge")
 
 
 def _around(white: np.ndarray, reach: int) -> tuple[slice, slice]:
@@ -325,13 +368,44 @@ def _larger(region: np.ndarray, area: float, beyond: list[tuple[int, int]]) -> n
     count, labels = opencv().connectedComponents(region.view(np.uint8), connectivity=8)
     if count <= 2:
         return region
-    heights, widths = (np.ones(length) for length in region.shape)
-    for lines, (before, behind) in zip((heights, widths), beyond, strict=True):
-        lines[0] += before
-        lines[-1] += behind
-    kept = np.bincount(labels.ravel(), np.outer(heights, widths).ravel()) >= area
+    labels = labels.astype(np.min_scalar_type(count - 1))  # few labels are counted and looked up in a tenth of the time
+    widths = np.ones(region.shape[1])
+    widths[0] += beyond[1][0]
+    widths[-1] += beyond[1][1]
+    sizes = _sizes(labels, count)
+    for end, rows, columns in zip((0, -1), *beyond, strict=True):
+        sizes += rows * np.bincount(labels[end], widths, count) + columns * np.bincount(labels[:, end], minlength=count)
+    kept = sizes >= area
     kept[0] = False
-    return region if kept[1:].all() or not kept.any() else kept[labels]
+    return region if kept[1:].all() or not kept.any() else _looked_up(kept, labels)
+
+
+def _sizes(labels: np.ndarray, count: int) -> np.ndarray:
+    """How many pixels have each label."""
+    if labels.dtype.itemsize > 2:
+        return np.bincount(labels.ravel(), minlength=count).astype(float)
+    return opencv().calcHist([labels], [0], None, [count], [0, count]).ravel().astype(float)
+
+
+def _looked_up(of_labels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Truth values by label, for each pixel."""
+    if labels.dtype != np.uint8:
+        return of_labels.take(labels)
+    table = np.zeros(256, np.uint8)
+    table[: len(of_labels)] = of_labels
+    return opencv().LUT(labels, table).view(bool)
+
+
+def _grown_down(white: np.ndarray, reach: int) -> np.ndarray:
+    """Zeros and ones, and what is at most `reach` rows above or below a one; eight columns in a byte, and twice as far at each turn."""
+    below = np.packbits(white, axis=1)
+    above, done = below.copy(), 0
+    while done < reach:
+        step = min(done + 1, reach - done)
+        below[step:] |= below[:-step]
+        above[:-step] |= above[step:]
+        done += step
+    return np.unpackbits(below | above, axis=1, count=white.shape[1])
 
 
 def _check_canvas(size: tuple[int, int], sides: dict[str, int], overlap_px: int) -> None:

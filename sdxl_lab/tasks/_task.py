@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -215,31 +214,17 @@ def area_of_mask(settings: EditSettings, mask: Image.Image, cell_px: float, *, i
     Raises:
         MaskError: Nothing would be repainted.
     """
-    from PIL import Image, ImageChops
+    from sdxl_lab.images import masks  # not above: the gate asks tasks for their settings, and is light
 
-    from sdxl_lab.images import masks, pictures  # not above: the gate asks tasks for their settings, and is light
-
-    gray, ignores = pictures.grayscale(mask), settings.mask.specks == "ignore"
-    box = _box_around(gray, settings.mask.kernel_size // 2 * settings.mask.iterations, cell_px)
-    given = masks.binarize(gray.crop(box))
+    ignores, asked = settings.mask.specks == "ignore", settings.mask
     # A speck is looked for before it is dilated, and again at the working size, where thin parts of the mask may have come apart.
-    cleaned = masks.without_specks(given, cell_px) if ignores else given
-    part = masks.dilate(masks.invert(cleaned) if is_background else cleaned, settings.mask.kernel_size, settings.mask.iterations)
-    repainted = Image.new("L", gray.size, 255 if is_background else 0)
-    repainted.paste(part, box)
+    repainted, has_ignored = masks.region_of(
+        mask, asked.kernel_size, asked.iterations, specks_area=cell_px if ignores else 0, is_inverted=is_background
+    )
     return Area(
         repainted=repainted,
         composited=repainted,
         ignores_specks=ignores,
-        has_ignored=ImageChops.difference(given, cleaned).getbbox() is not None,
+        has_ignored=has_ignored,
         parts="holes in the object's mask" if is_background else "regions to repaint",
     )
-
-
-def _box_around(gray: Image.Image, reach: int, cell_px: float) -> tuple[int, int, int, int]:
-    """The part of a mask beyond which all is black, and stays so when the mask is cleaned of specks and dilated: most objects are small."""
-    width, height = gray.size
-    left, top, right, bottom = gray.getbbox() or (0, 0, width, height)
-    # What is cut off has to be too large for a speck within the part, too.
-    margin = max(reach, math.ceil(math.sqrt(cell_px)), math.ceil(cell_px / min(width, height)))
-    return max(left - margin, 0), max(top - margin, 0), min(right + margin, width), min(bottom + margin, height)

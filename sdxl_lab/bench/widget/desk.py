@@ -32,6 +32,9 @@ MOST_AT_ONCE = 16
 
 SEED_BITS = 32
 
+HAND_RESTS_S = 0.8
+"""How long after a stroke the gate is asked, if no other follows: of a large mask its answer takes longer than the outline, which must not wait."""
+
 
 class Send(Protocol):
     """What carries a message to the pages."""
@@ -207,7 +210,7 @@ class Desk:
         if had_mask != self._surface.has_mask:  # another task may be meant
             self._check()
         self._quick.put(self._outline, instead="outline")
-        self._gate.put(self._check, instead="check")
+        self._gate.put(self._check, instead="check", after_s=HAND_RESTS_S)
         return None
 
     def _tell_strokes(self, content: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from threading import Condition, Thread
 
@@ -19,21 +20,22 @@ class Lane:
 
     def __init__(self, name: str, failed: Callable[[BaseException], object]) -> None:
         self._name, self._failed = name, failed
-        self._waiting: dict[object, Callable[[], object]] = {}
+        self._waiting: dict[object, tuple[float, Callable[[], object]]] = {}
         self._changed = Condition()
         self._thread: Thread | None = None
 
-    def put(self, work: Callable[[], object], *, instead: str | None = None) -> None:
+    def put(self, work: Callable[[], object], *, instead: str | None = None, after_s: float = 0.0) -> None:
         """Have something done.
 
         Args:
             work: What is called.
             instead: The kind of work of which only the latest counts: what waits of that kind is left undone.
+            after_s: How long it waits at least, and lets pass what comes later.
         """
         with self._changed:
             key = object() if instead is None else instead
             self._waiting.pop(key, None)
-            self._waiting[key] = work
+            self._waiting[key] = time.monotonic() + after_s, work
             if self._thread is None:
                 self._thread = Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
@@ -50,7 +52,10 @@ class Lane:
         with self._changed:
             if not self._waiting:
                 self._changed.wait(IDLE_S)
-            if not self._waiting:
-                self._thread = None
-                return None
-            return self._waiting.pop(next(iter(self._waiting)))
+            while self._waiting:
+                now = time.monotonic()
+                if due := next((key for key, (at, _) in self._waiting.items() if at <= now), None):
+                    return self._waiting.pop(due)[1]
+                self._changed.wait(min(at for at, _ in self._waiting.values()) - now)
+            self._thread = None
+            return None

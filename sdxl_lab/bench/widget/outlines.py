@@ -84,8 +84,10 @@ def outlines(task: Task, settings: EditSettings, size: tuple[int, int], mask: Im
 
 def _lines(mask_image: Image.Image) -> Lines:
     """Around what is not black."""
-    cv2 = masks.opencv()
-    found, _ = cv2.findContours(np.asarray(mask_image), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    cv2, box = masks.opencv(), mask_image.getbbox()
+    if box is None:
+        return ()
+    found, _ = cv2.findContours(np.asarray(mask_image.crop(box)), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE, offset=box[:2])
     return _longest([line.reshape(-1, 2).astype(np.uint16) for line in found])
 
 

@@ -110,7 +110,7 @@ export function canvasPart(hub) {
       const d = pathOf(lengths, points);
       return d ? ["outline-under", "outline"].map((kind) => shape("path", { d, class: `${kind} ${name}` })) : [];
     }));
-    lay();
+    if (["width", "height", "left", "top"].some((side) => canvas?.[side] !== outline[side])) lay();
   });
   hub.looking.follow(() => redraw(null));
   new ResizeObserver(() => redraw(null)).observe(frame);
