@@ -1,0 +1,155 @@
+"""The bench notebook in JupyterLab, and hands that work with it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+
+from sdxl_lab.records.session import SessionFolder
+from tests.support.lab import HERE, PANEL, Lab
+
+DOING = "deep('.bench .doing').textContent"
+PANES = ("paint", "making", "look")
+
+
+class BenchLab:
+    """The notebook of a bench of its own, and what a person does there with mouse and keys.
+
+    Attributes:
+        lab: Where it is open.
+        page: What a person sees.
+        name: Of the notebook and of the session.
+    """
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self.lab, self.page, self.name = lab, lab.page, name
+        notebook = nbformat.read(HERE / "notebooks" / "bench.ipynb", as_version=4)
+        [cell] = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+        cell.source = cell.source.replace("name = None", f"name = {name!r}").replace('"auto"', '"off"')
+        nbformat.write(notebook, lab.folder / "notebooks" / f"{name}.ipynb")
+
+    def open(self, width: int = 1280, height: int = 1000) -> None:
+        """Open the notebook and run its cells, until the bench is there."""
+        self.lab.open(f"{self.name}.ipynb", width=width, height=height)
+        self.run()
+
+    def run(self) -> None:
+        """Run the notebook's cells, until a bench is there that knows its knobs."""
+        self.lab.run_all()
+        self.page.until("deep('.bench [data-path=prompt]') && deep('.paint-frame img')?.naturalWidth", 120)
+        self.lab.idle()
+
+    @property
+    def session(self) -> SessionFolder:
+        """What it has on disk."""
+        [folder] = self.lab.folder.glob(f"artifacts/runs/sessions/{self.name}-*")
+        return SessionFolder(folder)
+
+    def show(self, pane: str) -> None:
+        """Press a tab of the stage."""
+        self.page.click_on(f".bench [role=tab]:nth-child({PANES.index(pane) + 1})")
+
+    def write(self, selector: str, text: str) -> None:
+        """Write something else into a field."""
+        self.page.evaluate(f"(field => (field.focus(), field.select()))(deep({json.dumps(selector)}))")
+        self.page.type(text)
+
+    def prompt(self, text: str) -> None:
+        """Write another prompt; the focus stays there."""
+        self.write("[data-path=prompt] textarea", text)
+
+    def turn(self, **numbers: float) -> None:
+        """Write numbers into knobs, each by the last part of its path, and wait until the gate has answered."""
+        for name, number in numbers.items():
+            field = f'.knob[data-path$="{name}"] input[type=text]'
+            self.page.until(f"Boolean(deep('{field}'))")
+            self.write(field, str(number))
+            self.page.press("Enter")
+            self.page.until(f"!deepAll('{field}').some(field => field.getAttribute('aria-invalid'))")
+
+    def choose(self, selector: str, value: str) -> None:
+        """Choose of a list."""
+        self.page.evaluate(f"(list => (list.value = {json.dumps(value)}, list.dispatchEvent(new Event('change'))))(deep({json.dumps(selector)}))")
+
+    def press(self, text: str, within: str = ".bench") -> None:
+        """Press the button that begins with a text."""
+        found = f"deepAll({json.dumps(within + ' button')}).find(button => button.textContent.startsWith({json.dumps(text)}) && !button.disabled)"
+        self.page.until(f"Boolean({found})")
+        self.page.evaluate(f"(all => all.forEach(one => one.toggleAttribute('data-meant', false)))(deepAll('[data-meant]')); {found}.dataset.meant = ''")
+        self.page.click_on("[data-meant]")
+
+    def make(self, seconds: float = 60) -> None:
+        """Press Ctrl+Enter where the focus is, and wait for the picture, which is looked at then."""
+        self.page.press("Enter", ctrl=True)
+        self.made(seconds)
+
+    def made(self, seconds: float = 60) -> None:
+        """Wait for the one picture that was asked for, which is looked at then."""
+        self.page.until("deep('.bench [role=tab]:nth-child(3)').ariaSelected === 'true' && deep('.comparing .frame img')?.complete", seconds)
+
+    @contextmanager
+    def busy(self, work: str) -> Iterator[None]:
+        """Let a cell repeat some work for as long as the block lasts."""
+        stop = self.lab.folder / "stop"
+        lines = [f"    {line}" for line in work.splitlines()]
+        self.lab.begin("\n".join([f"from pathlib import Path\nwhile not Path({str(stop)!r}).exists():", *lines]))
+        try:
+            yield
+        finally:
+            stop.touch()
+            self.lab.idle()
+            stop.unlink()
+
+    def paint(self, *places: tuple[float, float]) -> list[tuple[float, float]]:
+        """Draw with the mouse through places, given as shares of the picture.
+
+        Returns:
+            Where it was in pixels of the picture, in whole quarters.
+        """
+        left, top, width, height = self.page.box(".paint-frame")
+        pixels = self.page.evaluate("deep('.paint-status').textContent.match(/\\d+×\\d+$/)[0]").split("×")
+        at = [(round(left + across * width), round(top + down * height)) for across, down in places]
+        self.page.mouse("mousePressed", *at[0])
+        for place in at[1:]:
+            self.page.mouse("mouseMoved", *place)
+        self.page.mouse("mouseReleased", *at[-1])
+        return [(round((x - left) / width * int(pixels[0]) * 4) / 4, round((y - top) / height * int(pixels[1]) * 4) / 4) for x, y in at]
+
+    def drop(self, file: Path) -> None:
+        """Drag a file from the desktop to the middle of the picture's place, as the picture, and drop it."""
+        left, top, width, height = self.page.box(".paint")
+        data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "dragOver", "drop"):
+            self.page.call("Input.dispatchDragEvent", type=kind, x=left + width / 4, y=top + height / 2, data=data)
+            # A browser lets go of nothing over a page that has not yet said that it takes it.
+            self.page.until("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))")
+
+    def paste(self, file: Path) -> None:
+        """Paste a file where the focus is."""
+        content = base64.b64encode(file.read_bytes()).decode()
+        self.page.evaluate(f"""(() => {{
+            const held = new DataTransfer(), bytes = Uint8Array.from(atob({json.dumps(content)}), letter => letter.charCodeAt(0))
+            held.items.add(new File([bytes], {json.dumps(file.name)}, {{type: "image/png"}}))
+            const event = new ClipboardEvent("paste", {{clipboardData: held, bubbles: true, composed: true, cancelable: true}})
+            deep(".bench").getRootNode().activeElement.dispatchEvent(event) }})()""")
+
+    def choose_file(self, button: str, file: Path) -> None:
+        """Choose a file in the dialog that a button opens."""
+        found = f"deepAll('.bench button').find(button => button.textContent === {json.dumps(button)}).querySelector('input')"
+        field = self.page.call("Runtime.evaluate", expression=found)["result"]["objectId"]
+        self.page.call("DOM.setFileInputFiles", files=[str(file)], objectId=field)
+
+    def leave(self) -> None:
+        """Save the notebook, so that nobody asks whether to, and end its kernel."""
+        self.page.evaluate(f"{PANEL}.context.save().then(() => {PANEL}.sessionContext.shutdown())")
+
+    def screenshot(self, path: Path, theme: str = "JupyterLab Light") -> None:
+        """Keep what is in view, in a theme of JupyterLab."""
+        self.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: {json.dumps(theme)}}})")
+        self.page.until(f"document.body.dataset.jpThemeName === {json.dumps(theme)}")
+        self.page.screenshot(path)
