@@ -84,9 +84,11 @@ class Opened:
         """
         if self.task:
             return self.task
-        if self.image is not None and any(key in settings for key in CANVAS):
+        sample = self.dataset and self.dataset.sample(self.name)
+        has_image, has_mask = (sample.image_path, sample.mask_path) if sample else (self.image is not None, self.mask_image is not None)
+        if has_image and any(key in settings for key in CANVAS):
             return "outpaint"
-        return "text_to_image" if self.image is None else "image_to_image" if self.mask_image is None else "inpaint"
+        return "text_to_image" if not has_image else "inpaint" if has_mask else "image_to_image"
 
     def words_for(self, task: str) -> dict[str, Any]:
         """Prompt, negative prompt and seed of an earlier picture, or of a dataset's sample; None where it has none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace as replace_fields
 from typing import Any
 
 from sdxl_lab.bench.opened import WORDS, Opened
@@ -24,7 +25,8 @@ def asked_of(opened: Opened) -> dict[str, Any]:
     Args:
         opened: What lies there.
     """
-    whole = {"task": opened.task, **opened.words}
+    is_meant = replace_fields(opened, task=None).task_for(opened.settings) == opened.task  # by what is there
+    whole = {"task": None if is_meant else opened.task, **opened.words}
     return {path: value for path, value in whole.items() if value not in (None, "")} | flatten(opened.settings)
 
 

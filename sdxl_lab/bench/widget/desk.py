@@ -310,9 +310,9 @@ class Desk:
         try:
             first = self._plan()
             others = [self._plan(seed=first.edit.seed + number) for number in range(1, count)]
-        except LabError:
+        except LabError as error:
             self._check()
-            raise
+            return {"refused": asking.problems_of(error)}  # which stands beside the knobs
         self._jobs.start([first, *others])
         return None
 

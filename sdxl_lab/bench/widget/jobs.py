@@ -32,7 +32,7 @@ class Jobs:
     def __init__(self, bench: Bench, tell: Callable[..., None], ended: Callable[[], None]) -> None:
         self._bench, self._tell, self._ended = bench, tell, ended
         self._makings: list[Making] = []
-        self._previewed = 0.0
+        self._count, self._previewed = 0, 0.0
 
     def start(self, planned: Sequence[Planned]) -> None:
         """Make pictures, in place of those that are on their way.
@@ -41,6 +41,7 @@ class Jobs:
             planned: Each has only to be made.
         """
         self._makings = []
+        self._count += 1
         for index, ready in enumerate(planned):
             self._makings.append(self._bench.begin(ready, latest=index == 0, on_step=self._stepped, on_end=self._end))
         self.tell()
@@ -56,7 +57,7 @@ class Jobs:
 
     def as_value(self) -> list[dict[str, Any]]:
         """Each of them, as plain values."""
-        return [_job(index, making) for index, making in enumerate(list(self._makings))]
+        return [{"make": self._count, **_job(index, making)} for index, making in enumerate(list(self._makings))]
 
     def _stepped(self, making: Making) -> None:
         now = time.monotonic()

@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_mask_is_painted_and_a_picture_made_of_it_by_hand(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     bench = Bench(name="loop", tracking="off")
     bench.open(fetch("pocket-scenes").sample("red-circle").image())
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, chromium(Path(profile)) as page:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, chromium(Path(profile)) as page:  # noqa: SIM117
         with bench_page(page, script(), values={"bench": "b"}, width=SIZE[0], height=SIZE[1]) as shown:
             shown.connect(Desk(bench, shown.send, lambda: None).receive)
             loop, deep = Loop(shown), "deep('.doing')?.innerText"
@@ -69,11 +70,12 @@ def test_a_mask_is_painted_and_a_picture_made_of_it_by_hand(tmp_path: Path, monk
             loop.see(900)
 
             left, top, width, height = page.box(".paint-frame")
-            places = [(left + width * across, top + height * down) for across, down in [(0.37, 0.37), (0.62, 0.37), (0.62, 0.62), (0.38, 0.62), (0.5, 0.5)]]
+            corners = [(0.37, 0.37), (0.62, 0.37), (0.62, 0.62), (0.38, 0.62), (0.5, 0.5)]
+            places = [(left + width * across, top + height * down) for across, down in corners]
             page.evaluate("deep('.paint-frame').focus()")
             page.press(*"]]]]]]")
             page.mouse("mousePressed", *places[0])
-            for start, end in zip(places, places[1:], strict=False):
+            for start, end in pairwise(places):
                 for step in range(1, 6):
                     page.mouse("mouseMoved", *(a + (b - a) * step / 5 for a, b in zip(start, end, strict=True)))
                     loop.see(60)
@@ -92,11 +94,11 @@ def test_a_mask_is_painted_and_a_picture_made_of_it_by_hand(tmp_path: Path, monk
             shown.until("deep('.comparing .frame img')?.complete")
             loop.see(500)
             left, top, width, height = page.box(".comparing .frame")
-            page.mouse("mousePressed", left + width / 2, top + height / 2)
-            for across in (0.4, 0.25, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0):
+            page.mouse("mousePressed", left + 4, top + height / 2)
+            for across in (0.15, 0.3, 0.45, 0.6, 0.75, 0.6, 0.45, 0.3, 0.15, 0.0):
                 page.mouse("mouseMoved", left + width * across, top + height / 2)
                 loop.see(110)
-            page.mouse("mouseReleased", left + width, top + height / 2)
+            page.mouse("mouseReleased", left, top + height / 2)
             loop.see(500)
 
             page.evaluate("(box => { box.value = '4'; box.dispatchEvent(new Event('change')) })(deep('.making-bar select')); deep('.make').click()")

@@ -10,6 +10,7 @@ import { historyPart } from "./history.js";
 
 const ELEMENT = "sdxl-lab-bench";
 const ORPHAN_MS = 10_000;  // JupyterLab takes cells out of the page and puts them back as it scrolls
+const NOTE_MS = 8000;
 const PANES = [["paint", "Paint"], ["making", "Making"], ["look", "Look"]];
 
 /** One view: everything between its border. */
@@ -19,7 +20,7 @@ class BenchView {
     const hub = this.hub = new Hub(model, this.node);
     const [canvas, making, comparing, knobs, history] = [canvasPart, makingPart, comparingPart, knobsPart, historyPart].map((part) => part(hub));
     const panes = { paint: canvas.node, making: making.pane, look: comparing.node };
-    const stage = element("div", { class: "stage" }, tabsOf(hub, panes), ...Object.values(panes), making.node);
+    const stage = element("div", { class: "stage" }, tabsOf(hub, panes), making.node, ...Object.values(panes));
     this.node.append(headOf(hub), messagesOf(hub), element("div", { class: "split" }, stage, element("aside", { class: "side" }, knobs.node)), history.node);
     this.node.addEventListener("keydown", (event) => keyOf(hub, event));
     this.node.addEventListener("focusout", (event) => {
@@ -28,13 +29,23 @@ class BenchView {
     hub.show("paint");
   }
 
+  /** Stand in a host as soon as the kernel has answered once; until then it shows what a saved notebook shows. */
   enter(host) {
     clearTimeout(this.leaving);
     this.host = this.hub.host = host;
-    host.dataset.lmSuppressShortcuts = "true";  // JupyterLab's keys stay away from ours
     const shadow = host.shadowRoot ?? host.attachShadow({ mode: "open" });
-    shadow.replaceChildren(element("style", {}, STYLE), this.node);
+    const stand = () => {
+      if (this.host !== host) return;
+      host.dataset.lmSuppressShortcuts = "true";  // JupyterLab's keys stay away from ours
+      shadow.replaceChildren(element("style", {}, STYLE), this.node);
+    };
+    if (this.isKnown) stand();
+    else shadow.replaceChildren(element("slot"));
     this.hub.begin().catch(() => {});
+    this.hub.once("session", () => {
+      this.isKnown = true;
+      stand();
+    });
   }
 
   leave(onEnd) {
@@ -65,7 +76,7 @@ function headOf(hub) {
   return element("header", { class: "head" }, element("div", {}, "Session ", name, " · ", count, " · ", folder), gone);
 }
 
-/** Errors and notes, whole, until somebody has read them. */
+/** Errors and warnings, whole, until somebody has read them; notes for a while. */
 function messagesOf(hub) {
   const list = element("ul", { class: "messages", "aria-live": "polite" });
   hub.on("said", ({ kind, text }) => {
@@ -73,6 +84,7 @@ function messagesOf(hub) {
     const item = element("li", { class: kind }, element("pre", {}, text), close);
     close.addEventListener("click", () => item.remove());
     list.append(item);
+    if (kind === "note") setTimeout(() => item.remove(), NOTE_MS);
     while (list.children.length > 5) list.firstElementChild.remove();
   });
   return list;
@@ -141,8 +153,13 @@ export function initialize({ model }) {
       view.leave(() => { if (free.includes(view)) free.splice(free.indexOf(view), 1); });
     };
   });
-  for (const host of benches.hosts) if (host.getAttribute("bench") === name && host.isConnected) enter(host);
-  return () => benches.models.delete(name);
+  // A notebook that was closed and opened again has another model of the same bench, and the one before hears nothing any more.
+  for (const host of [...benches.hosts].filter((one) => one.getAttribute("bench") === name)) {
+    leave(host);
+    if (host.isConnected) enter(host);
+  }
+  const mount = benches.models.get(name);
+  return () => { if (benches.models.get(name) === mount) benches.models.delete(name); };
 }
 
 /** Where a frontend shows the model itself: a host of its own. */

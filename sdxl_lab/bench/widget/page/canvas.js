@@ -8,7 +8,7 @@ import { handsOn } from "./hands.js";
 import { uploading } from "./uploading.js";
 import { toolsOf } from "./tools.js";
 
-const TINT = [255, 40, 90];
+const TINT = [130, 60, 255];  // rare in photographs
 const MOST_POINTS = 10_000;  // of one stroke; a longer one goes on as another
 const HELP = "Arrow keys move a point, with Ctrl by one pixel; hold Space to paint as it moves, or press Enter to begin and to end. "
   + "Shift and arrows move the picture, + and - zoom, 0 shows all. B brush, E eraser, R rectangle, L lasso, X turns painting into erasing, "

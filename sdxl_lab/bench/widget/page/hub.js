@@ -17,6 +17,7 @@ export class Hub {
     this.local = { chosen: null, pane: "paint", live: false, count: 1 };
     this.frontend = new Frontend(this);
     this.looking = new Looking(root);
+    this.looking.show({ split: 0 });  // the picture is looked at first, and what was before comes from the left
     this.listeners = new Map();
     this.waiting = new Map();
     this.asked = 0;
@@ -65,11 +66,11 @@ export class Hub {
     this.emit("said", { kind, text });
   }
 
-  /** Ask the kernel for something; what it refuses is said in the view, and rejects. */
-  do(action, fields = {}, buffers = []) {
+  /** Ask the kernel for something; what it refuses rejects, and is said in the view unless whoever asks says it. */
+  do(action, fields = {}, buffers = [], { says = true } = {}) {
     const ask = ++this.asked;
     return new Promise((resolve, reject) => {
-      this.waiting.set(ask, { resolve, reject });
+      this.waiting.set(ask, { resolve, reject, says });
       this.post({ ...fields, do: action, ask, view: this.view }, buffers);
     });
   }
@@ -123,7 +124,7 @@ export class Hub {
     this.waiting.delete(ask);
     if (error === undefined) waiting.resolve(value);
     else {
-      this.say("error", error);
+      if (waiting.says) this.say("error", error);
       waiting.reject(new Error(error));
     }
   }

@@ -14,21 +14,31 @@ export function makingPart(hub) {
   const live = element("input", { type: "checkbox" });
   const meter = element("progress", { max: "1", value: "0", "aria-label": "How far it is" });
   const text = element("span", { class: "doing", role: "status" });
+  const glance = element("img", { alt: "" });
+  const glimpse = element("button", { type: "button", class: "glimpse", title: "Look at it", "aria-label": "Look at what was made last", disabled: true }, glance);
   const bar = element("div", { class: "making-bar", role: "group", "aria-label": "Making" },
-    make, count, cancel, element("label", { title: "Make again whenever a knob is turned; what is on its way gives place" }, live, " while turning"), meter, text);
+    make, count, cancel, element("label", { title: "Make again whenever a knob is turned; what is on its way gives place" }, live, " while turning"),
+    glimpse, meter, text);
   const pane = element("div", { class: "making-pane" });
   const cells = [];
+  const last = frameOf(hub, glance);
+  glimpse.addEventListener("click", () => hub.show(busy ? "making" : "look"));
 
-  hub.make = ({ latest = false } = {}) => {
-    hub.local.count = Number(count.value);
-    if (!latest || hub.local.pane !== "look") hub.show("making");
-    return hub.do("make", { count: latest ? 1 : hub.local.count, latest }).catch(() => {});
+  // Who turns a knob stays where it is seen what it does; the glimpse beside the button shows what comes of it.
+  let isTurning = false;
+  hub.make = async ({ latest = false } = {}) => {
+    isTurning = latest;
+    const { refused } = await hub.do("make", { count: Number(count.value), latest }).catch(() => ({ refused: [] }));
+    if (refused) text.textContent = ["not made", ...refused.map((one) => one.text.split("; ")[0])].join(": ");
+    else if (!latest && busy) hub.show("making");
   };
   make.addEventListener("click", () => hub.make());
   cancel.addEventListener("click", () => hub.do("cancel"));
   live.addEventListener("change", () => { hub.local.live = live.checked; });
 
   let busy = false;
+  let ended;  // the Make that has ended; undefined until the view knows of any
+  hub.on("pictures", () => { if (hub.state.jobs.length) last.show(hub.state.jobs.at(-1).number); });
   hub.on("jobs", (jobs) => {
     while (cells.length > jobs.length) cells.pop().node.remove();
     while (cells.length < jobs.length) {
@@ -39,14 +49,17 @@ export function makingPart(hub) {
     pane.classList.toggle("several", jobs.length > 1);
     jobs.forEach((job, index) => cells[index].draw(job));
     drawBar(jobs);
-    const wasBusy = busy;
+    if (jobs.length) last.show(jobs.at(-1).number);
+    glimpse.disabled = !jobs.length;
     busy = jobs.some(({ state }) => !OVER.includes(state));
-    const made = jobs.filter(({ number }) => number);
-    if (made.length && !busy && (wasBusy || made.some((job) => job.made_before))) chooseWhenThere(hub, made.at(-1).number, jobs.length === 1);
+    const make = busy ? null : jobs[0]?.make ?? null;
+    const number = jobs.findLast((job) => job.number)?.number;
+    if (number && make !== null && ![undefined, make].includes(ended)) chooseWhenThere(hub, number, jobs.length === 1 && !isTurning);
+    if (make !== null || ended === undefined) ended = make;
   });
   hub.on("preview", (job, [image]) => {
     cells[job.job]?.draw(job);
-    if (image) cells[job.job]?.preview(image);
+    if (image) for (const shown of [cells[job.job], last]) shown?.preview(image);
     drawBar(hub.state.jobs.map((other) => (other.job === job.job ? job : other)));
   });
   hub.on("gone", () => { make.disabled = cancel.disabled = true; });
@@ -75,32 +88,15 @@ function toldOf(job, over, all) {
   return parts.join(" · ");
 }
 
-/** One picture of a Make: its preview as it grows, then itself. */
-function jobCell(hub, index) {
-  const image = element("img", { alt: "", draggable: "false" });
-  const caption = element("figcaption");
-  const button = element("button", { type: "button", class: "job", disabled: true }, image);
-  const node = element("figure", { class: "job-figure" }, button, caption);
-  let shown = null;  // the number whose picture is shown, or the URL of a preview
-  let number = null;
+/** An image that shows a picture as it grows, and the finished one as soon as it is there. */
+function frameOf(hub, image) {
+  let shown = null;  // the number of the finished picture
   let isPainting = false;
-  button.addEventListener("click", () => {
-    hub.choose(number);
-    hub.show("look");
-  });
   return {
-    node,
-    draw(job) {
-      node.className = `job-figure ${job.state}`;
-      number = job.number;
-      button.disabled = !number;
-      button.setAttribute("aria-label", number ? `Look at picture ${number}, seed ${job.seed}` : `Picture ${index + 1}, seed ${job.seed}`);
-      caption.replaceChildren(element("span", {}, `seed ${job.seed} · ${toldOf(job, 0, 1)}`), ...(job.error ? [element("pre", { class: "error" }, job.error)] : []));
-      if (number && shown !== number) showMade(number);
-    },
-    /** Shows the newest frame once the one before is painted. */
+    /** The newest frame, once the one before is painted. */
     preview(buffer) {
-      if (isPainting || number) return;
+      shown = null;
+      if (isPainting) return;
       isPainting = true;
       const url = URL.createObjectURL(new Blob([buffer], { type: "image/webp" }));
       image.onload = image.onerror = () => {
@@ -110,22 +106,47 @@ function jobCell(hub, index) {
       image.classList.add("preview");
       image.src = url;
     },
+    async show(number) {
+      const entry = hub.state.pictures.get(number);
+      if (!entry || shown === number) return;
+      shown = number;
+      const source = await hub.urlOf(entry.file);
+      if (shown !== number) return;
+      isPainting = false;
+      image.onload = image.onerror = null;
+      image.classList.remove("preview");
+      image.src = source;
+    },
   };
+}
 
-  async function showMade(made) {
-    shown = made;
-    const entry = hub.state.pictures.get(made);
-    if (!entry) {
-      shown = null;
-      hub.once("pictures", () => { if (number === made && shown !== made) showMade(made); });
-      return;
-    }
-    const source = await hub.urlOf(entry.file);
-    if (number !== made) return;
-    image.classList.remove("preview");
-    image.onload = image.onerror = null;
-    image.src = source;
-  }
+/** One picture of a Make: its preview as it grows, then itself. */
+function jobCell(hub, index) {
+  const image = element("img", { alt: "", draggable: "false" });
+  const frame = frameOf(hub, image);
+  const caption = element("figcaption");
+  const button = element("button", { type: "button", class: "job", disabled: true }, image);
+  const node = element("figure", { class: "job-figure" }, button, caption);
+  let number = null;
+  button.addEventListener("click", () => {
+    hub.choose(number);
+    hub.show("look");
+  });
+  hub.on("pictures", () => { if (number && node.isConnected) frame.show(number); });
+  return {
+    node,
+    preview: (buffer) => { if (!number) frame.preview(buffer); },
+    draw(job) {
+      node.className = `job-figure ${job.state}`;
+      number = job.number;
+      button.disabled = !number;
+      button.setAttribute("aria-label", number ? `Look at picture ${number}, seed ${job.seed}` : `Picture ${index + 1}, seed ${job.seed}`);
+      const [width, height] = hub.state.checked?.result ?? [1, 1];
+      button.style.aspectRatio = `${width} / ${height}`;
+      caption.replaceChildren(element("span", {}, `seed ${job.seed} · ${toldOf(job, 0, 1)}`), ...(job.error ? [element("pre", { class: "error" }, job.error)] : []));
+      if (number) frame.show(number);
+    },
+  };
 }
 
 /** Look at a picture as soon as its entry has come. */
