@@ -56,9 +56,10 @@ def new_seed(lab: Lab, repetitions: int) -> None:
     do(lab, "drawSeeds()")
     do(lab, "make()")  # which loads the models
     waited = [do(lab, "make()") for _ in range(repetitions)]
-    made = [one.seconds for one in recorded(lab)[-repetitions:]]
+    all_made = [one.seconds for one in recorded(lab)]
+    made = all_made[-repetitions:]
     bound = median(1.15 * seconds + 0.2 for seconds in made)
-    tell("new seed, click to picture", waited, bound, f"made in {median(made):.3f} s")
+    tell(f"new seed among {len(all_made)} pictures, click to picture", waited, bound, f"made in {median(made):.3f} s")
 
 
 def remembered_fraction(lab: Lab, repetitions: int) -> None:
@@ -114,16 +115,19 @@ def outline(lab: Lab, repetitions: int) -> None:
     lab.page.until(f"!deep('.paint-status').textContent.includes('{PHOTO_PX[0]}')")
 
 
-def session(lab: Lab, early: int, pictures: int) -> None:
-    """Make many pictures, and scroll through them."""
+def session(lab: Lab, early: int, pictures: int, repetitions: int) -> None:
+    """Make many pictures, scroll through them, and go on."""
     do(lab, "drawSeeds()")
     do(lab, f"turn('{STEPS}', {SHORT})")
     memory = {number: memory_at(lab, number) for number in (early, pictures)}
     for index, what in enumerate(("kernel", "page")):
         before, after = (memory[number][index] / 1e6 for number in (early, pictures))
         tell_bound(f"memory of the {what} at picture {early}: {before:.0f} MB, at {pictures}: {after:.0f} MB", after - before, 50, "MB")
-    longest, heights = do(lab, "scrolled()")
-    tell_bound(f"longest task while {pictures} pictures scroll, {heights:.0f} heights of the list and back", longest, 50, "ms")
+    (longest, heights), busy = traced(lab, "scrolled()")
+    what = f"longest task while {pictures} pictures scroll, {heights:.0f} heights of the list and back, at most {busy:.1f} ms of a processor"
+    tell_bound(f"{what}; by the clock", longest, 50, "ms")
+    do(lab, f"turn('{STEPS}', '')")
+    new_seed(lab, repetitions)
 
 
 def memory_at(lab: Lab, number: int) -> tuple[float, float]:
@@ -139,6 +143,25 @@ def memory_at(lab: Lab, number: int) -> tuple[float, float]:
 def do(lab: Lab, script: str) -> Any:
     """Do something of bench.js, and what it says."""
     return lab.page.evaluate(f"waiting.{script}")
+
+
+def traced(lab: Lab, script: str) -> tuple[Any, float]:
+    """Do something of bench.js; what it says, and the most milliseconds of a processor that one task of the page took meanwhile."""
+    events: list[dict[str, Any]] = []
+    is_over: list[str] = []
+
+    def hear(event: str, values: dict[str, Any]) -> None:
+        events.extend(values["value"] if event == "Tracing.dataCollected" else [])
+        is_over.extend([event] if event == "Tracing.tracingComplete" else [])
+
+    before, lab.page.heard = lab.page.heard, hear
+    lab.page.call("Tracing.start", categories="disabled-by-default-devtools.timeline", transferMode="ReportEvents")
+    said = do(lab, script)
+    lab.page.call("Tracing.end")
+    while not is_over:
+        lab.page.evaluate("0")  # which reads what has come
+    lab.page.heard = before
+    return said, max(event.get("tdur", 0) for event in events if event["name"] == "RunTask") / 1000
 
 
 def recorded(lab: Lab) -> list[Any]:
@@ -188,7 +211,7 @@ def main() -> None:
         show(lab)
         for name in asked.only:
             if name == "session":
-                session(lab, asked.early, asked.pictures)
+                session(lab, asked.early, asked.pictures, asked.repetitions)
             else:
                 parts[name](lab, asked.repetitions)
 

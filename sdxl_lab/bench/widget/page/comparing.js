@@ -104,6 +104,7 @@ export function comparingPart(hub) {
   let wanted = "input";
   let latest = 0;
   let drawn = "";
+  let due = 0;
 
   const entryOf = (number) => hub.state.pictures.get(number);
   const chosenEntry = () => entryOf(hub.local.chosen);
@@ -165,6 +166,7 @@ export function comparingPart(hub) {
   }
 
   function draw() {
+    clearTimeout(due);
     const entry = chosenEntry();
     node.classList.toggle("nothing", !entry);
     if (!entry) return;
@@ -197,7 +199,14 @@ export function comparingPart(hub) {
     by.value = view.gain;
     zoom.textContent = looking.zoomText;
   });
-  for (const event of ["chosen", "pictures", "session"]) hub.on(event, draw);
+  hub.on("chosen", draw);
+  // With a picture that is made its choice mostly comes, too, and a list of all the others is not written twice.
+  for (const event of ["pictures", "session"]) {
+    hub.on(event, () => {
+      clearTimeout(due);
+      due = setTimeout(draw);
+    });
+  }
   draw();
   return { node };
 }
