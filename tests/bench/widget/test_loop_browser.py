@@ -1,4 +1,4 @@
-"""A short use of the bench from beginning to end, with the real desk in a real browser; recorded, it is the loop that opens README's section on exploring."""
+"""A short use of the bench, with the real desk in a real browser; recorded, it is the loop that opens README's section on exploring."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Loop:
 
 def test_a_mask_is_painted_and_a_picture_made_of_it_by_hand(tmp_path: Path, monkeypatch):
     """
-    Paint over the object, write a prompt, make it and two more seeds, drag the boundary, turn guidance, star: three pictures and one more, one starred.
+    Paint over the object, write a prompt, make a picture, drag the boundary, make three more seeds, look at one and star it.
     """
     monkeypatch.chdir(tmp_path)
     bench = Bench(name="loop", tracking="off")

@@ -19,7 +19,7 @@ STILL = "document.querySelector('sdxl-lab-bench img')?.checkVisibility()"
 
 def test_a_notebook_that_is_opened_again_shows_the_bench_alive_or_as_it_was(tmp_path: Path):
     """
-    Closed and opened while its kernel lives, the notebook shows the bench alive, each time; with another kernel it shows the pictures that were saved.
+    Closed and opened while its kernel lives, the notebook shows the bench alive, each time; with another kernel, the pictures that were saved.
     """
     with jupyterlab(tmp_path) as lab:
         shutil.copy(notebooks.built_in()["bench"], tmp_path / "notebooks" / "bench.ipynb")
@@ -34,13 +34,13 @@ def test_a_notebook_that_is_opened_again_shows_the_bench_alive_or_as_it_was(tmp_
         page.until("document.querySelectorAll('sdxl-lab-bench img').length === 1")
         lab.save("bench.ipynb")
         for _ in range(2):
-            lab.command("application:close")
-            page.until(f"!{PANEL}?.content?.model")
+            page.evaluate(f"{PANEL}.dispose()")
+            page.until("!document.querySelector('.jp-Notebook')")
             lab.command("docmanager:open", path="notebooks/bench.ipynb")
             page.until(f"{LIVES} && deepAll('.history-list li').length === 1 && deep('.gone').hidden", 60)
             assert not page.evaluate(STILL)
-        lab.command("application:close")
-        page.until(f"!{PANEL}?.content?.model")
+        page.evaluate(f"{PANEL}.dispose()")
+        page.until("!document.querySelector('.jp-Notebook')")
         page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
         lab.command("docmanager:open", path="notebooks/bench.ipynb")
         page.until(STILL, 60)

@@ -10,6 +10,7 @@ import { historyPart } from "./history.js";
 
 const ELEMENT = "sdxl-lab-bench";
 const ORPHAN_MS = 10_000;  // JupyterLab takes cells out of the page and puts them back as it scrolls
+const HEARD_MS = 2000;  // a view that takes another's place stands at once if the kernel lived just now
 const NOTE_MS = 8000;
 const PANES = [["paint", "Paint"], ["making", "Making"], ["look", "Look"]];
 
@@ -39,13 +40,10 @@ class BenchView {
       host.dataset.lmSuppressShortcuts = "true";  // JupyterLab's keys stay away from ours
       shadow.replaceChildren(element("style", {}, STYLE), this.node);
     };
-    if (this.isKnown) stand();
+    if (this.hub.hasHeardOf(HEARD_MS)) stand();
     else shadow.replaceChildren(element("slot"));
+    this.hub.once("session", stand);
     this.hub.begin().catch(() => {});
-    this.hub.once("session", () => {
-      this.isKnown = true;
-      stand();
-    });
   }
 
   leave(onEnd) {

@@ -21,7 +21,7 @@ export class Hub {
     this.listeners = new Map();
     this.waiting = new Map();
     this.asked = 0;
-    this.heard = performance.now();
+    this.heard = -Infinity;
     this.isGone = false;
     this.receive = (content, buffers = []) => this.take(content, buffers);
     model.on("msg:custom", this.receive);
@@ -33,6 +33,11 @@ export class Hub {
     this.pulse = setInterval(() => this.beat(), PULSE_MS);
     this.heard = performance.now();
     return this.do("hello");
+  }
+
+  /** Whether the kernel said something within so many milliseconds. */
+  hasHeardOf(time) {
+    return performance.now() - this.heard < time;
   }
 
   pause() {
