@@ -1,7 +1,7 @@
 // What bench.py does in JupyterLab's page and measures there: in seconds from what a hand does to what is in view. Its value is left in `waiting`.
 
 (() => {
-  const root = deep("sdxl-lab-bench").shadowRoot;
+  const root = deep(".bench");  // the view itself, which goes from host to host as the output is written anew
   const [bar, stage, list] = [".making-bar", ".stage", ".history-list"].map((selector) => root.querySelector(selector));
   const [make, cancel, doing] = [".make", ".cancel", ".doing"].map((selector) => bar.querySelector(selector));
   const live = bar.querySelector("input[type=checkbox]");

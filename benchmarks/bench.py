@@ -232,10 +232,11 @@ def show(lab: Lab) -> None:
 def photo_and_mask(folder: Path) -> tuple[str, str]:
     """Files of a large photo, with detail at every scale, and of a mask with a ragged edge."""
     generator = np.random.RandomState(0)
-    noise = sum(
+    octaves = [
         np.asarray(Image.fromarray(generator.rand(cells, cells).astype(np.float32)).resize(PHOTO_PX, Image.Resampling.BICUBIC)) / cells**0.7
-        for cells in 4 ** np.arange(1, 6)
-    )
+        for cells in (4, 16, 64, 256, 1024)
+    ]
+    noise = np.sum(octaves, axis=0)
     grey = ((noise - noise.min()) / np.ptp(noise) * 255).astype(np.uint8)
     rows, columns = np.mgrid[-1 : 1 : PHOTO_PX[1] * 1j, -1 : 1 : PHOTO_PX[0] * 1j]
     is_object = np.hypot(rows, columns) + 0.3 * grey / 255 < 0.6

@@ -16,6 +16,17 @@ SECONDS, RATIO, BYTES = r"\d+\.\d+ s", r"\d+\.\d+", r"\d+\.\d+ [MG]i?B"
 SHARES = r"( \d+\.\d \(\d+\.\d to \d+\.\d\) \|)"
 
 RUNS: dict[str, tuple[str, list[str]]] = {
+    "bench.py": (
+        "--repetitions 2 --early 6 --pictures 9",
+        [
+            r"no chromium here to show it in|new seed among \d+ pictures, .*",
+            r"no chromium here to show it in|remembered fraction, .* refiner's steps 1 to 3, .*",
+            r"no chromium here to show it in|cancel while a cell is pure Python, .*",
+            r"no chromium here to show it in|outline at 12 megapixels, .*",
+            r"no chromium here to show it in|memory of the page at picture 6: .*",
+            r"no chromium here to show it in|longest task while 9 pictures scroll, .*",
+        ],
+    ),
     "overhead.py": (
         "{pair} 1 10",
         [

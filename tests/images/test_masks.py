@@ -225,6 +225,37 @@ def test_what_is_all_there_is_is_no_speck():
         assert np.array_equal(white(masks.without_specks(mask, 64)), white(mask))
 
 
+@pytest.mark.parametrize("side", [10, 100, 600])
+def test_however_many_specks_there_are_they_are_found(side):
+    """
+    Of a grid of so many single pixels, fewer than a byte or two bytes count and more, a block alone is left, and a hole beside one that is a speck.
+    """
+    grid = np.zeros((side, side), bool)
+    grid[::2, ::2] = True
+    block = np.zeros((side, 60), bool)
+    block[1:9, 20:50] = True
+    holes = block.copy()
+    holes[3, 25], holes[4:7, 30:40] = False, False
+    found = white(masks.without_specks(Image.fromarray(np.hstack([grid, holes])), 16))
+    kept = block.copy()
+    kept[4:7, 30:40] = False
+    assert np.array_equal(found, np.hstack([np.zeros_like(grid), kept]))
+
+
+@pytest.mark.parametrize(("is_inverted", "specks_area"), [(False, 0), (True, 0), (False, 5), (True, 5)])
+def test_a_region_is_cleaned_inverted_and_dilated_in_this_order(is_inverted, specks_area):
+    """
+    All at once gives what a filter of the cleaned mask gives, or of its inverse, and says whether anything was cleaned.
+    """
+    for share, count in ((0.02, 2), (0.5, 1)):
+        given = white(random_mask(4, share=share))
+        cleaned = ~in_whole(~in_whole(given, specks_area), specks_area) if specks_area else given
+        expected = ndimage.maximum_filter(~cleaned if is_inverted else cleaned, 1 + 4 * count, mode="constant")
+        found, has_specks = masks.region_of(Image.fromarray(given), 5, count, specks_area=specks_area, is_inverted=is_inverted)
+        assert np.array_equal(white(found), expected)
+        assert has_specks == (not np.array_equal(cleaned, given))
+
+
 PICTURE = random_picture(13)
 BLACK = Image.new("L", (64, 64))
 

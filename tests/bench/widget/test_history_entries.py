@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.bench.widget.history import draw, entry
+from sdxl_lab.bench.widget.news import News
 from sdxl_lab.records.session import SessionFolder
 from tests.support import sessions
 
@@ -113,3 +114,32 @@ def test_a_long_history_is_written_again_in_no_time(session):
     began = time.process_time()
     assert len(entries(session)) == 60
     assert time.process_time() - began < 0.2
+
+
+def test_whatever_changes_in_a_session_is_news_once(session, monkeypatch):
+    """
+    A picture, a star, a note, a small picture and a deletion are told once each, whoever made them; without a change nothing is read.
+    """
+    news, other = News(session), SessionFolder(session.path)
+    large = sessions.add(session, "a red star", side_px=300)
+    kept = sessions.add(session, "a blue star")
+    steps = [
+        lambda: None,
+        lambda: other.star(large, starred=True),
+        lambda: other.note(large, "good"),
+        lambda: draw(large),
+        lambda: other.delete(large),
+    ]
+    told: list[Any] = []
+    for step in steps:
+        step()
+        changed, gone = news.news()
+        told.append(([one["number"] for one in changed], gone))
+        monkeypatch.setattr(session, "pictures", lambda: pytest.fail("read again"))
+        assert news.news() == ([], [])
+        monkeypatch.undo()
+    assert told[0] == ([large.number, kept.number], [])
+    assert told[1:4] == [([large.number], [])] * 3
+    assert told[4][1] == [large.number]
+    news.forget()
+    assert [one["number"] for one in news.news()[0]] == [kept.number]
