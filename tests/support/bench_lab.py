@@ -78,7 +78,8 @@ class BenchLab:
 
     def press(self, text: str, within: str = ".bench") -> None:
         """Press the button that begins with a text."""
-        found = f"deepAll({json.dumps(within + ' button')}).find(button => button.textContent.startsWith({json.dumps(text)}) && !button.disabled)"
+        is_meant = f"button.textContent.startsWith({json.dumps(text)}) && button.offsetParent && !button.disabled"
+        found = f"deepAll({json.dumps(within + ' button')}).find(button => {is_meant})"
         self.page.until(f"Boolean({found})")
         self.page.evaluate(f"(all => all.forEach(one => one.toggleAttribute('data-meant', false)))(deepAll('[data-meant]')); {found}.dataset.meant = ''")
         self.page.click_on("[data-meant]")

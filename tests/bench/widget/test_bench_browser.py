@@ -104,6 +104,12 @@ def size_of_brush(bench: BenchLab) -> float:
     return float(bench.page.evaluate("deepAll('.paint-tools output')[0].textContent").split()[0])
 
 
+def grays(file: Path) -> np.ndarray:
+    """A picture's gray values; none of one that has colors."""
+    with Image.open(file) as image:
+        return np.asarray(image) if image.mode == "L" else np.empty(0)
+
+
 def picture(folder: Path, size: tuple[int, int], name: str = "photo.png") -> Path:
     """A photograph of a slope of colors, as a file."""
     columns, rows = np.meshgrid(np.linspace(0, 255, size[0]), np.linspace(0, 255, size[1]))
@@ -147,8 +153,7 @@ def test_the_picture_is_of_the_pixels_that_the_mouse_went_over(begin):
     bench.make()
 
     [kept] = bench.session.pictures()
-    masks = [np.asarray(image) for file in bench.session.inputs_folder.iterdir() if (image := Image.open(file)).mode in ("1", "L")]
-    assert any(np.array_equal(mask > 0, before) for mask in masks)
+    assert any(np.array_equal(gray > 127, before) for gray in map(grays, bench.session.inputs_folder.iterdir()))
     other = Bench(tracking="off")
     other.open(sample.image_path, Image.fromarray(before.astype(np.uint8) * 255))
     expected = other.make("a blue star on grass", seed=7, kernel_size=15, **QUICK)
@@ -172,7 +177,7 @@ def test_the_mask_is_exact_at_any_size(begin, tmp_path, size):
     file = tmp_path / "mask.png"
     strokes = "bench._widget._desk._surface.strokes"
     bench.lab.run(f"import time\nwhile len({strokes}) < 3: time.sleep(0.01)\nbench.opened.mask().save({str(file)!r})")
-    assert np.array_equal(np.asarray(Image.open(file)) > 127, ~white)
+    assert np.array_equal(grays(file) > 127, ~white)
 
 
 @pytest.mark.parametrize("work", ["nothing", *WORK])
@@ -192,7 +197,7 @@ def test_a_picture_on_its_way_is_seen_and_stopped_whatever_a_cell_does(begin, wo
         bench.turn(**QUICK)
         bench.prompt("a red moon on sand")
         bench.make()
-        assert page.evaluate(STATUS) == ("busy" if work in WORK else "idle")
+        assert page.evaluate(f"{PANEL}.content.widgets.some(cell => cell.model.executionState === 'running')") == (work in WORK)
     [kept] = bench.session.pictures()
     assert len(list(bench.session.images_folder.iterdir())) == 1
     other = Bench(tracking="off")
@@ -225,7 +230,7 @@ def test_four_seeds_are_looked_at_one_by_one_and_a_later_hand_over_has_steps_fro
     bench.turn(high_noise_frac=0.6)
     bench.press("Make")
     bench.made()
-    assert page.evaluate(DOING) == "picture 5 · 12 steps from memory"
+    assert page.evaluate(DOING) == "picture 5 · 11 steps from memory"  # six tenths of twenty, less the one that strength 0.99 leaves out
 
 
 def test_a_picture_is_starred_noted_brought_back_passed_on_and_deleted(begin):
@@ -256,7 +261,7 @@ def test_a_picture_is_starred_noted_brought_back_passed_on_and_deleted(begin):
     assert [*after[: bench_cell + 1], *after[bench_cell + 2 :]] == before
     given: dict[str, object] = {}
     exec(after[bench_cell + 1], given)
-    assert given["prompt"] == "a blue star on grass" or "a blue star on grass" in repr(given)
+    assert "a blue star on grass" in repr(given)
 
     bench.press("Sweep file")
     page.until("deep('.window select')?.options.length")
@@ -299,7 +304,7 @@ def test_nothing_is_lost_with_the_kernel_and_two_views_are_one_bench(begin):
     assert page.evaluate("deep('[data-path=prompt] textarea').value") == "a red moon on sand"
 
     lab.begin("bench")
-    page.until(f"deepAll('.bench').length === 2 && {PICTURES} === 4")
+    page.until(f"deepAll('.bench [data-path=prompt]').length === 2 && {PICTURES} === 4 && deepAll('.bench img[src]').every(image => image.complete)")
     page.click_on("li[data-number='1'] .pick")
     bench.press("☆ Star", ".history .chosen")
     page.until("deepAll('li.starred[data-number=\"1\"]').length === 2")
@@ -368,14 +373,14 @@ def test_pictures_and_masks_come_in_by_drop_paste_and_choice(begin, tmp_path):
     white[30:70, 50:90] = 255
     Image.fromarray(white).save(tmp_path / "mask.png")
     bench.choose_file("Open mask…", tmp_path / "mask.png")
-    outline_becomes(bench, grown(white > 0, int(page.evaluate("deep('[data-path=\"mask.kernel_size\"] .knob-number').placeholder"))))
-    bench.turn(**QUICK, seed=9)
+    bench.turn(**QUICK, seed=9, kernel_size=9)
+    outline_becomes(bench, grown(white > 0, 9))
     bench.prompt("a blue star on grass")
     bench.make()
     [kept] = bench.session.pictures()
     other = Bench(tracking="off")
     other.open(pasted, tmp_path / "mask.png")
-    expected = other.make("a blue star on grass", seed=9, **QUICK)
+    expected = other.make("a blue star on grass", seed=9, kernel_size=9, **QUICK)
     assert (kept.picture_id, kept.recorded.sha256) == (expected.picture_id, expected.sha256)
 
     bench.prompt("something else")
