@@ -14,6 +14,7 @@ from sdxl_lab.records.session import SessionFolder
 from tests.support.lab import HERE, PANEL, Lab
 
 DOING = "deep('.bench .doing').textContent"
+DRAWN = "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))"
 PANES = ("paint", "making", "look")
 
 
@@ -52,7 +53,7 @@ class BenchLab:
 
     def show(self, pane: str) -> None:
         """Press a tab of the stage."""
-        self.page.click_on(f".bench [role=tab]:nth-child({PANES.index(pane) + 1})")
+        self.click_on(f".bench [role=tab]:nth-child({PANES.index(pane) + 1})")
 
     def write(self, selector: str, text: str) -> None:
         """Write something else into a field."""
@@ -82,7 +83,13 @@ class BenchLab:
         found = f"deepAll({json.dumps(within + ' button')}).find(button => {is_meant})"
         self.page.until(f"Boolean({found})")
         self.page.evaluate(f"(all => all.forEach(one => one.toggleAttribute('data-meant', false)))(deepAll('[data-meant]')); {found}.dataset.meant = ''")
-        self.page.click_on("[data-meant]")
+        self.click_on("[data-meant]")
+
+    def click_on(self, selector: str) -> None:
+        """Click into the middle of an element, once JupyterLab has brought to rest what it shows."""
+        self.page.box(selector)
+        self.page.until(DRAWN)
+        self.page.click_on(selector)
 
     def make(self, seconds: float = 60) -> None:
         """Press Ctrl+Enter where the focus is, and wait for the picture, which is looked at then."""
@@ -128,7 +135,7 @@ class BenchLab:
         for kind in ("dragEnter", "dragOver", "dragOver", "drop"):
             self.page.call("Input.dispatchDragEvent", type=kind, x=left + width / 4, y=top + height / 2, data=data)
             # A browser lets go of nothing over a page that has not yet said that it takes it.
-            self.page.until("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))")
+            self.page.until(DRAWN)
 
     def paste(self, file: Path) -> None:
         """Paste a file where the focus is."""

@@ -10,6 +10,7 @@ import { historyPart } from "./history.js";
 
 const ELEMENT = "sdxl-lab-bench";
 const ORPHAN_MS = 10_000;  // JupyterLab takes cells out of the page and puts them back as it scrolls
+const REST_MS = 500;
 const PANES = [["paint", "Paint"], ["making", "Making"], ["look", "Look"]];
 
 /** One view: everything between its border. */
@@ -22,10 +23,20 @@ class BenchView {
     const stage = element("div", { class: "stage" }, tabsOf(hub, panes), ...Object.values(panes), making.node);
     this.node.append(headOf(hub), messagesOf(hub), element("div", { class: "split" }, stage, element("aside", { class: "side" }, knobs.node)), history.node);
     this.node.addEventListener("keydown", (event) => keyOf(hub, event));
-    this.node.addEventListener("focusout", (event) => {
-      if (!this.node.contains(event.relatedTarget)) hub.do("still");
+    this.focused = null;  // kept while JupyterLab draws the output anew and so puts another host in the place of ours
+    this.node.addEventListener("focusin", (event) => { this.focused = event.target; });
+    this.node.addEventListener("focusout", () => {
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => this.rest(), REST_MS);
     });
     hub.show("paint");
+  }
+
+  /** Once the focus is elsewhere, and not only on its way through a button that is disabled or a window that opens, a saved notebook may show what there is. */
+  rest() {
+    if (this.node.contains(this.node.getRootNode().activeElement)) return;
+    this.focused = null;
+    this.hub.do("still").catch(() => {});
   }
 
   enter(host) {
@@ -34,6 +45,11 @@ class BenchView {
     host.dataset.lmSuppressShortcuts = "true";  // JupyterLab's keys stay away from ours
     const shadow = host.shadowRoot ?? host.attachShadow({ mode: "open" });
     shadow.replaceChildren(element("style", {}, STYLE), this.node);
+    for (const dialog of this.node.querySelectorAll("dialog[open]")) {  // out of the page, it has lost its place over all else
+      dialog.removeAttribute("open");
+      dialog.showModal();
+    }
+    this.focused?.focus({ preventScroll: true });
     this.hub.begin().catch(() => {});
   }
 
