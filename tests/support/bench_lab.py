@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pytest
+from PIL import Image
 
 from sdxl_lab.records.session import SessionFolder
-from tests.support.lab import HERE, PANEL, Lab
+from tests.support.lab import HERE, PANEL, Lab, jupyterlab
 
 DOING = "deep('.bench .doing').textContent"
+DRAWN = "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))"
 PANES = ("paint", "making", "look")
 
 
@@ -52,7 +57,7 @@ class BenchLab:
 
     def show(self, pane: str) -> None:
         """Press a tab of the stage."""
-        self.page.click_on(f".bench [role=tab]:nth-child({PANES.index(pane) + 1})")
+        self.click_on(f".bench [role=tab]:nth-child({PANES.index(pane) + 1})")
 
     def write(self, selector: str, text: str) -> None:
         """Write something else into a field."""
@@ -78,10 +83,19 @@ class BenchLab:
 
     def press(self, text: str, within: str = ".bench") -> None:
         """Press the button that begins with a text."""
-        found = f"deepAll({json.dumps(within + ' button')}).find(button => button.textContent.startsWith({json.dumps(text)}) && !button.disabled)"
+        is_meant = f"button.textContent.startsWith({json.dumps(text)}) && button.offsetParent && !button.disabled"
+        found = f"deepAll({json.dumps(within + ' button')}).find(button => {is_meant})"
         self.page.until(f"Boolean({found})")
-        self.page.evaluate(f"(all => all.forEach(one => one.toggleAttribute('data-meant', false)))(deepAll('[data-meant]')); {found}.dataset.meant = ''")
-        self.page.click_on("[data-meant]")
+        self.page.evaluate(
+            f"(all => all.forEach(one => one.toggleAttribute('data-meant', false)))(deepAll('[data-meant]')); {found}.dataset.meant = ''"
+        )
+        self.click_on("[data-meant]")
+
+    def click_on(self, selector: str) -> None:
+        """Click into the middle of an element, once JupyterLab has brought to rest what it shows."""
+        self.page.box(selector)
+        self.page.until(DRAWN)
+        self.page.click_on(selector)
 
     def make(self, seconds: float = 60) -> None:
         """Press Ctrl+Enter where the focus is, and wait for the picture, which is looked at then."""
@@ -112,13 +126,18 @@ class BenchLab:
             Where it was in pixels of the picture, in whole quarters.
         """
         left, top, width, height = self.page.box(".paint-frame")
-        pixels = self.page.evaluate("deep('.paint-status').textContent.match(/\\d+×\\d+$/)[0]").split("×")
+        pixels = self.page.evaluate("deep('.paint-status').textContent.match(/(\\d+)\\D(\\d+)$/).slice(1)")
         at = [(round(left + across * width), round(top + down * height)) for across, down in places]
         self.page.mouse("mousePressed", *at[0])
         for place in at[1:]:
             self.page.mouse("mouseMoved", *place)
         self.page.mouse("mouseReleased", *at[-1])
         return [(round((x - left) / width * int(pixels[0]) * 4) / 4, round((y - top) / height * int(pixels[1]) * 4) / 4) for x, y in at]
+
+    def lies_open(self, name: str, size: tuple[int, int]) -> None:
+        """Wait until a picture of that name and size lies open."""
+        said = json.dumps(f"{name} \u00b7 {size[0]}\u00d7{size[1]}")
+        self.page.until(f"deep('.paint-status').textContent === {said} && deep('.paint-frame img').naturalWidth")
 
     def drop(self, file: Path) -> None:
         """Drag a file from the desktop to the middle of the picture's place, as the picture, and drop it."""
@@ -127,7 +146,7 @@ class BenchLab:
         for kind in ("dragEnter", "dragOver", "dragOver", "drop"):
             self.page.call("Input.dispatchDragEvent", type=kind, x=left + width / 4, y=top + height / 2, data=data)
             # A browser lets go of nothing over a page that has not yet said that it takes it.
-            self.page.until("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))")
+            self.page.until(DRAWN)
 
     def paste(self, file: Path) -> None:
         """Paste a file where the focus is."""
@@ -153,3 +172,66 @@ class BenchLab:
         self.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: {json.dumps(theme)}}})")
         self.page.until(f"document.body.dataset.jpThemeName === {json.dumps(theme)}")
         self.page.screenshot(path)
+
+
+def grown(white: np.ndarray, side: int) -> np.ndarray:
+    """White wherever a square of so many pixels around a pixel has any white."""
+    reach = side // 2
+    wide = np.pad(white, reach)
+    height, width = white.shape
+    return np.any([wide[down : down + height, across : across + width] for down in range(side) for across in range(side)], 0)
+
+
+def bounds(white: np.ndarray) -> tuple[int, int, int, int]:
+    """The same of a mask."""
+    rows, columns = np.nonzero(white)
+    return columns.min(), rows.min(), columns.max(), rows.max()
+
+
+def outline_becomes(bench: BenchLab, white: np.ndarray) -> None:
+    """Wait until the page draws the outline of a mask."""
+    left, top, right, bottom = (int(side) for side in bounds(white))
+    sides = "[Math.min, Math.max].map(most => [0, 1].map(side => most(...n.filter((_, i) => i % 2 === side)) - 0.5))"
+    path = "deepAll('.paint-outlines .outline.repainted').map(path => path.getAttribute('d')).join('').match(/[\\d.]+/g)"
+    bench.page.until(f"JSON.stringify((n => {sides})(({path} ?? []).map(Number))) === '[[{left},{top}],[{right},{bottom}]]'")
+
+
+def grays(file: Path) -> np.ndarray:
+    """A picture's gray values; none of one that has colors."""
+    with Image.open(file) as image:
+        return np.asarray(image) if image.mode == "L" else np.empty(0)
+
+
+def picture(folder: Path, size: tuple[int, int], name: str = "photo.png") -> Path:
+    """A photograph of a slope of colors, as a file."""
+    columns, rows = np.meshgrid(np.linspace(0, 255, size[0]), np.linspace(0, 255, size[1]))
+    Image.fromarray(np.stack([columns, rows, 255 - (columns + rows) / 2], -1).astype(np.uint8)).save(folder / name)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A lab in JupyterLab, for all tests of a file."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, jupyterlab(Path(folder)) as lab:
+        yield lab
+
+
+@pytest.fixture
+def begin(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], BenchLab]]:
+    """Open a bench of that name; at the end nothing was asked for from outside, and nobody complained.
+
+    What a test makes by itself is kept elsewhere than what the lab makes.
+    """
+    monkeypatch.chdir(tmp_path)
+    begun: list[BenchLab] = []
+
+    def begin(name: str) -> BenchLab:
+        bench = BenchLab(lab, name)
+        begun.append(bench)
+        bench.open()
+        return bench
+
+    yield begin
+    begun[-1].leave()
+    outside = [url for url in lab.page.requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))]
+    assert (outside, lab.page.complaints) == ([], [])

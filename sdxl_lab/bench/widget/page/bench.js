@@ -10,40 +10,38 @@ import { historyPart } from "./history.js";
 
 const ELEMENT = "sdxl-lab-bench";
 const ORPHAN_MS = 10_000;  // JupyterLab takes cells out of the page and puts them back as it scrolls
-const HEARD_MS = 2000;  // a view that takes another's place stands at once if the kernel lived just now
-const NOTE_MS = 8000;
-const PANES = [["paint", "Paint"], ["making", "Making"], ["look", "Look"]];
-
-/** One view: everything between its border. */
-class BenchView {
-  constructor(model) {
-    this.node = element("div", { class: "bench", role: "region", "aria-label": "sdxl_lab bench" });
-    const hub = this.hub = new Hub(model, this.node);
-    const [canvas, making, comparing, knobs, history] = [canvasPart, makingPart, comparingPart, knobsPart, historyPart].map((part) => part(hub));
-    const panes = { paint: canvas.node, making: making.pane, look: comparing.node };
-    const stage = element("div", { class: "stage" }, tabsOf(hub, panes), making.node, ...Object.values(panes));
-    this.node.append(headOf(hub), messagesOf(hub), element("div", { class: "split" }, stage, element("aside", { class: "side" }, knobs.node)), history.node);
-    this.node.addEventListener("keydown", (event) => keyOf(hub, event));
-    this.node.addEventListener("focusout", (event) => {
-      if (!this.node.contains(event.relatedTarget)) hub.do("still");
-    });
-    hub.show("paint");
+  /** Once the focus is elsewhere, and not only on its way through a button that is disabled or a window that opens, a saved notebook may show what there is. */
+  rest() {
+    if (this.node.contains(this.node.getRootNode().activeElement)) return;
+    this.focused = null;
+    this.hub.do("still").catch(() => {});
   }
 
-  /** Stand in a host as soon as the kernel has answered once; until then it shows what a saved notebook shows. */
+  /** Take the place of what a saved notebook shows as soon as the kernel has answered there: a notebook that is opened again may have lost its kernel. */
   enter(host) {
     clearTimeout(this.leaving);
     this.host = this.hub.host = host;
     const shadow = host.shadowRoot ?? host.attachShadow({ mode: "open" });
-    const stand = () => {
-      if (this.host !== host) return;
-      host.dataset.lmSuppressShortcuts = "true";  // JupyterLab's keys stay away from ours
-      shadow.replaceChildren(element("style", {}, STYLE), this.node);
-    };
-    if (this.hub.hasHeardOf(HEARD_MS)) stand();
+    this.answered = false;
+    if (this.hub.hasHeardOf(HEARD_MS)) this.stand(shadow);
     else shadow.replaceChildren(element("slot"));
-    this.hub.once("session", stand);
+    this.hub.once("session", () => {
+      if (this.host !== host) return;
+      this.answered = true;
+      this.stand(shadow);
+    });
     this.hub.begin().catch(() => {});
+  }
+
+  stand(shadow) {
+    if (this.node.parentNode === shadow) return;
+    this.host.dataset.lmSuppressShortcuts = "true";  // JupyterLab's keys stay away from ours
+    shadow.replaceChildren(element("style", {}, STYLE), this.node);
+    for (const dialog of this.node.querySelectorAll("dialog[open]")) {  // out of the page, it has lost its place over all else
+      dialog.removeAttribute("open");
+      dialog.showModal();
+    }
+    this.focused?.focus({ preventScroll: true });
   }
 
   leave(onEnd) {

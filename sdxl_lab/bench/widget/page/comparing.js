@@ -5,6 +5,7 @@ import { COMPARED_BY } from "./looking.js";
 import { borderPath, maskBits } from "./border.js";
 
 const BY_CHOICE = "previous";
+const UNITS = [["seconds", "s"], ["_bytes", "bytes"]];  // of numbers that are no metrics
 
 /** What was asked of a picture, by path; settings that are as the library has them are left out. */
 const askedOf = ({ prompt, negative_prompt, seed, task, checkpoint, settings }) => ({ prompt, negative_prompt, seed, task, checkpoint, ...settings });
@@ -56,7 +57,7 @@ async function outlineOf(hub, entry) {
 function comparedFacts(hub, entry, other) {
   const words = new Map((hub.state.session?.metrics ?? []).map((metric) => [metric.name, metric]));
   const [numbers, before] = [entry, other].map((one) => one?.metrics && { ...one.metrics, seconds: one.seconds });
-  const metrics = Object.keys(numbers).map((name) => words.get(name) ?? { name, unit: { seconds: "s", peak_memory_bytes: "bytes" }[name] ?? "" });
+  const metrics = Object.keys(numbers).map((name) => words.get(name) ?? { name, unit: UNITS.find(([ending]) => name.endsWith(ending))?.[1] });
   const telling = metrics.filter(({ name, telling: tells }) => tells || name === "seconds");
   const changed = entry.changed.map((change) => [change.path, changeText(change)]);
   const asked = Object.entries(askedOf(entry)).filter(([path]) => path !== "prompt");

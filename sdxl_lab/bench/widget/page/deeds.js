@@ -6,6 +6,7 @@ import { copied, showText, windowOver } from "./windows.js";
 /** Make the work of a button: it cannot be pressed again before that is over; what goes wrong is said by the hub. */
 export function doing(button, work) {
   button.addEventListener("click", async () => {
+    const hadFocus = button.matches(":focus");
     button.disabled = true;
     try {
       await work();
@@ -13,6 +14,7 @@ export function doing(button, work) {
       // said already
     }
     button.disabled = false;
+    if (hadFocus && document.activeElement === document.body) button.focus({ preventScroll: true });
   });
   return button;
 }
