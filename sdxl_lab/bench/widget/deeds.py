@@ -11,6 +11,7 @@ from sdxl_lab.bench.bench import Bench
 from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.bench.pictures import required
 from sdxl_lab.bench.widget.history import draw
+from sdxl_lab.bench.widget.knobs import from_page
 
 COLUMNS = 120
 """How wide a table may be in a page."""
@@ -35,11 +36,14 @@ def _delete(bench: Bench, fields: Fields) -> Fields:
 
 
 def _parameters(bench: Bench, fields: Fields) -> Fields:
-    return {"text": str(bench.parameters(int(fields["number"])))}
+    number = int(fields["number"])
+    says = f"# Parameters of picture {number} of {bench.session.name}: for a notebook that makes runs, such as inpaint_outpaint."
+    return {"text": f"{says}\n# They belong into its parameters cell, not into that of a bench.\n{bench.parameters(number)}"}
 
 
 def _sweep(bench: Bench, fields: Fields) -> Fields:
-    return {"path": str(bench.sweep_around(int(fields["number"]), fields["axes"]).absolute())}
+    axes = {path: values if isinstance(values, str) else [from_page(path, value) for value in values] for path, values in fields["axes"].items()}
+    return {"path": str(bench.sweep_around(int(fields["number"]), axes).absolute())}
 
 
 def _thumbnails(bench: Bench, fields: Fields) -> Fields:

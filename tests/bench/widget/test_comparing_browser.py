@@ -25,7 +25,7 @@ pytestmark = [
 
 WIDTH, HEIGHT = 96, 64
 OWN = files("sdxl_lab.bench.widget").joinpath("page")
-SCRIPT = joined([*map(SHARED.joinpath, ("elements.js", "looking.js")), *map(OWN.joinpath, ("border.js", "comparing.js"))])
+SCRIPT = joined([*map(SHARED.joinpath, ("elements.js", "looking.js")), *map(OWN.joinpath, ("typed.js", "naming.js", "border.js", "comparing.js"))])
 STYLE = "\n".join(sheet.read_text("utf-8") for sheet in (SHARED.joinpath("looking.css"), OWN.joinpath("comparing.css")))
 COLORS = """:host {
   --paper: light-dark(#fff, #111); --ink: light-dark(#222, #eee); --soft: light-dark(#666, #aaa); --line: light-dark(#ddd, #333);
@@ -34,14 +34,14 @@ COLORS = """:host {
 }"""
 HUB = """
 const views = [];
-function addView({ entries, chosen, metrics }, sources, style) {
+function addView({ entries, chosen, metrics, knobs }, sources, style) {
   const host = element("div", {});
   document.body.append(host);
   const root = element("div", {});
   host.attachShadow({ mode: "open" }).append(element("style", {}, style), root);
   const listeners = [];
   const hub = {
-    state: { pictures: new Map(entries.map((entry) => [entry.number, entry])), session: { metrics } },
+    state: { pictures: new Map(entries.map((entry) => [entry.number, entry])), session: { metrics }, knobs },
     local: { chosen },
     looking: new Looking(root),
     on: (name, listener) => listeners.push([name, listener]),
@@ -105,6 +105,13 @@ ENTRIES = [
 METRICS = [{"name": "seam_delta_e", "unit": "ΔE", "better": "lower", "sentence": "How much the seam shows."}]
 
 
+KNOBS = [
+    {"path": "denoising.guidance_scale", "section": "denoising", "label": "Guidance", "kind": "number", "unit": "", "none": "none", "usual": 7.5, "shown": True},
+    {"path": "seed", "section": "", "label": "Seed", "kind": "seed", "unit": "", "none": "none", "usual": 0, "shown": True},
+    {"path": "mask.kernel_size", "section": "mask", "label": "Dilation", "kind": "integer", "unit": "px", "none": "none", "usual": 1, "shown": True},
+]
+
+
 def source(picture: np.ndarray) -> str:
     """A picture as an address."""
     buffer = io.BytesIO()
@@ -122,7 +129,7 @@ def browser() -> Iterator[Page]:
 @pytest.fixture
 def page(browser, tmp_path) -> Iterator[Page]:
     """Two views of a session, in shadow roots of one page, in which the third picture is chosen; in the end the console is empty."""
-    values = {"entries": ENTRIES, "chosen": 3, "metrics": METRICS}
+    values = {"entries": ENTRIES, "chosen": 3, "metrics": METRICS, "knobs": {"knobs": KNOBS}}
     sources = {name: source(picture) for name, picture in pictures().items()}
     add = f"addView({json.dumps(values)}, {json.dumps(sources)}, {json.dumps(COLORS + STYLE)});"
     script = f'"use strict";{SCRIPT}{HUB}{add * 2}'.replace("</", "<\\/")
@@ -142,7 +149,8 @@ def box(page: Page, selector: str, view: int = 0) -> tuple[float, float, float, 
 
 
 def seen(page: Page, folder: Path) -> np.ndarray:
-    """The colors in the first view's frame, in the middles of the picture's pixels."""
+    """The colors in the first view's frame, in the middles of the picture's pixels, without its tags."""
+    page.evaluate("for (const tag of views[0].root.querySelectorAll('.tag')) tag.style.visibility = 'hidden'")
     page.screenshot(folder / "seen.png")
     screen = np.asarray(Image.open(folder / "seen.png").convert("RGB")).astype(int)
     left, top, width, height = box(page, ".frame")
@@ -192,11 +200,11 @@ def test_any_other_picture_can_be_before(page):
     The others are offered by number, star and what is otherwise about them; numbers stand beside those of the one that is picked, which goes along.
     """
     texts = page.evaluate("[...views[0].find('.against').options].map(option => option.textContent)")
-    assert texts == ["its input", "the picture before it", "nothing", "2: seed 2 · guidance_scale 3", "1 ★: seed 1"]
+    assert texts == ["its input", "the picture before it", "nothing", "2: Seed 2 · Guidance 3", "1 ★: Seed 1"]
     page.evaluate("views[0].pick('.against', '1')")
     loaded(page, "one")
     rows = page.evaluate("[...views[0].root.querySelectorAll('.numbers tr')].map(row => [...row.cells].map(cell => cell.textContent))")
-    assert rows[:2] == [["", "after", "before", "difference"], ["seam_delta_e\u00a0↓", "4\u00a0ΔE", "2\u00a0ΔE", "+2\u00a0ΔE"]]
+    assert rows[:2] == [["", "before", "after", "difference"], ["seam_delta_e\u00a0↓", "2\u00a0ΔE", "4\u00a0ΔE", "+2\u00a0ΔE"]]
     page.evaluate("views[0].find('.frame').focus()")
     page.press("PageUp")
     page.until("views[0].find('h3').textContent.startsWith('2 ·')")
@@ -267,7 +275,7 @@ def test_words_are_text_and_what_is_gone_is_not_shown(page):
     texts = page.evaluate("['.prompt', '.said', '.remark'].map(selector => views[0].find(selector).textContent)")
     assert texts == ["a blue star <b>on</b> grass", "the tip is cut", "the mask is small"]
     page.evaluate("views[0].hub.choose(2)")
-    assert page.evaluate("views[0].find('.facts dl').textContent") == "denoising.guidance_scaledefault → 3"
+    assert page.evaluate("views[0].find('.facts dl').textContent") == "Guidance7.5 → 3"
     page.evaluate("views[0].hub.state.pictures.clear(), views[0].hub.tell('pictures', { changed: [], gone: [1, 2, 3] })")
     assert page.evaluate("[views[0].find('.empty'), views[0].find('.stage'), views[0].find('header')].map(part => part.checkVisibility())") == [
         True,

@@ -23,7 +23,7 @@ from tests.support.browser import CHROMIUM, Page, chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium")]
 
-MODULES = ("frontend.js", "hub.js", "windows.js", "deeds.js", "thumbnails.js", "history.js")
+MODULES = ("frontend.js", "hub.js", "typed.js", "naming.js", "windows.js", "sweeping.js", "deeds.js", "thumbnails.js", "history.js")
 STYLES = ("bench.css", "history.css")
 ALONE = """
 function initialize({ model }) {
@@ -125,7 +125,7 @@ def test_the_latest_picture_comes_first_and_each_says_what_changed(shown):
     assert numbers(shown) == [6, 5, 4, 3, 2, 1]
     captions = shown.page.evaluate("deepAll('.history-list .caption').map(caption => caption.textContent)")
     assert captions == [
-        "6 seed 4 → 5", "5 seed 3 → 4 · guidance_scale 4 → 5", "4 seed 2 → 3", "3 seed 1 → 2 · guidance_scale 3 → 4", "2 seed 0 → 1",
+        "6 Seed 4 → 5", "5 Seed 3 → 4 · Guidance 4 → 5", "4 Seed 2 → 3", "3 Seed 1 → 2 · Guidance 3 → 4", "2 Seed 0 → 1",
         "1 a blue star on grass",
     ]  # fmt: skip
     shown.until("deepAll('.history-list img').every(image => image.naturalWidth === 128)")
