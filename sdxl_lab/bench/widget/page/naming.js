@@ -21,6 +21,8 @@ function knobsKnown(hub) {
   return known.byPath;
 }
 
+const inWords = (name) => `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
+
 const isShared = (knobs, { path, label }) => [...knobs].some((other) => other.label === label && other.path !== path);
 
 /** A knob's label; with its section where another one of these is called the same. */
@@ -28,11 +30,11 @@ export function nameAmong(knobs, knob) {
   return isShared(knobs, knob) && knob.section ? `${knob.label} (${knob.section.replace(/[._]/g, " ")})` : knob.label;
 }
 
-/** What people call a setting; of two with one label, the one that is always in view needs no more. */
+/** What people call a setting, its own name in words if no knob told it; of two with one label, the one that is always in view needs no more. */
 export function settingName(hub, path) {
   const knobs = knobsKnown(hub);
   const knob = knobs.get(path);
-  if (!knob) return GIVEN[path] ?? path;
+  if (!knob) return GIVEN[path] ?? inWords(path.split(".").at(-1));
   return knob.shown ? knob.label : nameAmong(knobs.values(), knob);
 }
 
@@ -42,6 +44,8 @@ export const settingTerm = (hub, path) => element("span", { title: path }, setti
 /** A setting's value; what was not asked for is the library's default, where its knob tells it. */
 export function settingValue(hub, path, value) {
   const knob = knobsKnown(hub).get(path);
-  if (value !== null && value !== undefined) return knob ? knobText(knob, value) : written(value);
-  return knob?.usual === undefined ? "default" : knobText(knob, knob.usual);
+  if (knob) return knobValue(knob, value);
+  return value === null || value === undefined ? "default" : written(value);
 }
+
+export const knobValue = (knob, value) => knobText(knob, value ?? knob.usual);

@@ -2,7 +2,7 @@
 
 import { counted, element, offer } from "./elements.js";
 import { readNumber, steppedValue } from "./typed.js";
-import { nameAmong, settingValue } from "./naming.js";
+import { knobValue, nameAmong } from "./naming.js";
 import { windowOver } from "./windows.js";
 
 const SWEPT = ["integer", "number", "choice", "flag", "seed", "text"];
@@ -16,7 +16,8 @@ const isWords = ({ kind, choices }) => kind === "text" && !choices?.length;
 /** Ask for settings and their values, and write the file; its path, or null if nobody wanted it. What is wrong is said in the form. */
 export async function askForSweep(hub, number) {
   const entry = hub.state.pictures.get(number);
-  const all = (hub.state.knobs?.knobs ?? []).filter(({ kind, path }) => SWEPT.includes(kind) && path !== "task");
+  const told = await hub.do("knobs_of", { number });
+  const all = told.knobs.filter(({ kind, path }) => SWEPT.includes(kind) && path !== "task");
   const knobs = [...all.filter((knob) => !isWords(knob)), ...all.filter(isWords)];
   const axes = element("div", { class: "axes" });
   const runs = element("output", { class: "runs" });
@@ -24,7 +25,7 @@ export async function askForSweep(hub, number) {
   let path = null;
 
   function add(chosen) {
-    const row = axisRow(hub, entry, knobs, chosen);
+    const row = axisRow(entry, knobs, chosen);
     row.remove.addEventListener("click", () => {
       rows.splice(rows.indexOf(row), 1);
       row.node.remove();
@@ -70,9 +71,9 @@ function turnedLast(hub, number, knobs) {
 }
 
 /** A setting and its values, as a row of the form. */
-function axisRow(hub, entry, knobs, chosen) {
+function axisRow(entry, knobs, chosen) {
   const setting = element("select", { "aria-label": "Setting" });
-  const line = element("input", { type: "text", "aria-label": "Values", autocomplete: "off", spellcheck: "false" });
+  const line = element("input", { type: "text", "aria-label": "Values", autocomplete: "off", spellcheck: "false", autofocus: true });
   const lines = element("textarea", { "aria-label": "Values, one a line", rows: "3", placeholder: "one a line" });
   const remove = element("button", { type: "button", class: "remove", "aria-label": "Without this setting", title: "Without this setting" }, "×");
   const hint = element("small");
@@ -82,7 +83,7 @@ function axisRow(hub, entry, knobs, chosen) {
 
   function describe() {
     const { path, allowed, choices } = knob();
-    const now = settingValue(hub, path, entry.settings[path] ?? entry[path]);
+    const now = knobValue(knob(), entry.settings[path] ?? entry[path]);
     const words = choices?.length ? choices.join(", ") : allowed;
     line.hidden = isWords(knob());
     lines.hidden = !line.hidden;

@@ -35,7 +35,7 @@ export function windowOver(hub, title, content, buttons) {
   dialog.addEventListener("keydown", (event) => event.stopPropagation());
   hub.root.append(dialog);
   dialog.showModal();
-  (form.querySelector("input, select, textarea") ?? made.at(-1)).focus();
+  (form.querySelector("[autofocus]") ?? form.querySelector("input, select, textarea") ?? made.at(-1)).focus();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       dialog.remove();
