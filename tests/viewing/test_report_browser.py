@@ -236,7 +236,7 @@ def test_another_run_can_be_before(page, runs):
     choose(page, "before", texts[5])
     shown, other = page.evaluate("[document.querySelector('#stage .before img').dataset.sha256, find('before').value]")
     assert page.evaluate(f"report.pictures[{other}].sha256") == shown
-    assert page.evaluate("[...find('facts').querySelectorAll('thead th')].map(cell => cell.textContent)") == ["", "after", "before", "difference"]
+    assert page.evaluate("[...find('facts').querySelectorAll('thead th')].map(cell => cell.textContent)") == ["", "before", "after", "difference"]
 
 
 def test_zoom_is_the_same_in_all_pictures(page):

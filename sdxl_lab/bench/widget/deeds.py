@@ -11,6 +11,7 @@ from sdxl_lab.bench.bench import Bench
 from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.bench.pictures import required
 from sdxl_lab.bench.widget.history import draw
+from sdxl_lab.bench.widget.knobs import from_page, knobs_of
 
 COLUMNS = 120
 """How wide a table may be in a page."""
@@ -35,11 +36,19 @@ def _delete(bench: Bench, fields: Fields) -> Fields:
 
 
 def _parameters(bench: Bench, fields: Fields) -> Fields:
-    return {"text": str(bench.parameters(int(fields["number"])))}
+    number = int(fields["number"])
+    says = f"# Parameters of picture {number} of {bench.session.name}: for a notebook that makes runs, such as inpaint_outpaint."
+    return {"text": f"{says}\n# They belong into its parameters cell, not into that of a bench.\n{bench.parameters(number)}"}
+
+
+def _knobs_of(bench: Bench, fields: Fields) -> Fields:
+    """What turns the settings of a picture's task, which may be another one than the bench is at."""
+    return {"knobs": knobs_of(required(bench.session, int(fields["number"])).resolved.edits[0].task)}
 
 
 def _sweep(bench: Bench, fields: Fields) -> Fields:
-    return {"path": str(bench.sweep_around(int(fields["number"]), fields["axes"]).absolute())}
+    axes = {path: values if isinstance(values, str) else [from_page(path, value) for value in values] for path, values in fields["axes"].items()}
+    return {"path": str(bench.sweep_around(int(fields["number"]), axes).absolute())}
 
 
 def _thumbnails(bench: Bench, fields: Fields) -> Fields:
@@ -91,6 +100,7 @@ QUICK: Mapping[str, Deed] = {
     "note": _note,
     "delete": _delete,
     "parameters": _parameters,
+    "knobs_of": _knobs_of,
     "sweep": _sweep,
 }
 SLOW: Mapping[str, Deed] = {"thumbnails": _thumbnails, "reproduce": _reproduce, "report": _report, "compare": _compare}

@@ -14,7 +14,7 @@ from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.settings.choices import Allowed
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.knobs import Knob
-from sdxl_lab.settings.sections import DEFAULT_SEED, Settings, Text
+from sdxl_lab.settings.sections import DEFAULT_SEED, EditSettings, Settings, Text
 from sdxl_lab.spec.homes import ALIKE_FOR_ALL
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.parameters import allowed_of, plain
@@ -56,13 +56,18 @@ def knobs_of(task: str, identity: CheckpointIdentity | None = None) -> list[dict
         Plain values of JSON, a dictionary for each knob: `path`, dotted, without the task's name, and `section`, the same but for its last name;
         `label`, `unit`, `help` and `allowed` in words; `kind`, `minimum`, `maximum`, `soft`, `step`, `parts` and `none` as `Traits` has them, `odd`,
         `optional` and `shown` likewise; `choices`, all that there are of a choice, else words to take instead of a number or to begin with, or None;
-        and `default`, what is used where nobody asks.
+        `default`, what is used where nobody asks; and `usual`, what the library has for it, which a session's history leaves out.
     """
     own = {} if identity is None else flatten(defaults(identity, task=task))
     common, refused = CommonHyperparameters(), TASKS[task].refusals
     alike = ((name, getattr(common, name)) for name in ALIKE_FOR_ALL if name not in refused)
     found = [*_knobs(BesideSettings()), *_knobs(TASKS[task].takes()), *(knob for name, section in alike for knob in _knobs(section, name))]
-    return [knob | {"default": own.get(knob["path"], knob["default"])} for knob in found if knob["path"] not in NOT_OF_ONE]
+    usual = flatten(EditSettings().model_dump(mode="json"))
+    return [
+        knob | {"default": own.get(knob["path"], knob["default"]), "usual": usual.get(knob["path"], knob["default"])}
+        for knob in found
+        if knob["path"] not in NOT_OF_ONE
+    ]
 
 
 def for_page(value: Any) -> Any:

@@ -24,9 +24,9 @@ export function breakable(name) {
   return pieces;
 }
 
-/** Names and their values, as [name, value] pairs. */
+/** Names, as texts or elements, and their values, as [name, value] pairs. */
 export function listed(pairs) {
-  return element("dl", {}, ...pairs.flatMap(([name, value]) => [element("dt", {}, breakable(name)), element("dd", {}, value)]));
+  return element("dl", {}, ...pairs.flatMap(([name, value]) => [element("dt", {}, typeof name === "string" ? breakable(name) : name), element("dd", {}, value)]));
 }
 
 /** A setting's value as text. */
@@ -69,11 +69,11 @@ export function metricText({ unit }, number, { sign = "", digits = 4 } = {}) {
 
 /** The numbers of a picture, by name, beside those of the one it is compared with, if that has some; of metrics as `{name, unit, better, sentence}`. */
 export function metricsTable(metrics, numbers, before) {
-  const head = before ? [element("thead", {}, element("tr", {}, ...["", "after", "before", "difference"].map((text) => element("th", { scope: "col" }, text))))] : [];
+  const head = before ? [element("thead", {}, element("tr", {}, ...["", "before", "after", "difference"].map((text) => element("th", { scope: "col" }, text))))] : [];
   const rows = metrics.filter(({ name }) => name in numbers).map((metric) => {
     const [number, was] = [numbers[metric.name], before?.[metric.name]];
-    const texts = [metricText(metric, number)];
-    if (before) texts.push(metricText(metric, was), was === undefined ? "" : metricText(metric, number - was, { sign: "+" }));
+    const now = metricText(metric, number);
+    const texts = before ? [metricText(metric, was), now, was === undefined ? "" : metricText(metric, number - was, { sign: "+" })] : [now];
     return element("tr", {}, element("th", { scope: "row" }, metricName(metric)), ...texts.map((text) => element("td", {}, text)));
   });
   return element("table", { class: "numbers" }, ...head, element("tbody", {}, ...rows));

@@ -4,18 +4,21 @@
 // frames follows at once, and several Lookings on one page know nothing of each other. Keys that are pressed in the root are taken, unless
 // something below has prevented their default: + - 0 zoom, Shift and arrows move, and arrows move the boundary where a frame has the focus.
 //
-//   looking.framed(picture, before, { alone })   a frame; a picture is `{ source, width, height, original: { left, top, width, height } }`
+//   looking.framed(picture, before, { alone, names })   a frame; a picture is `{ source, width, height, original: { left, top, width, height } }`
+//   looking.compareBy("4")                       one of COMPARED_BY
 //   looking.show({ zoom: 4, x: 0.3 })            change what is shared
 //   looking.follow(listener)                     is called now, and whenever that changes, with
-//   looking.view                                 `{ zoom, x, y, split, gain }`: the boundary in percent; a gain above 0 shows the difference, so often
+//   looking.view                                 `{ zoom, x, y, split, gain, beside }`: the boundary in percent; a gain above 0 shows the difference, so
+//                                                often; beside is whether the two stand side by side
 
 import { element } from "./elements.js";
 
 export const MOST_ZOOM = 32;
+const BESIDE = "beside";
 const WRITES = "select, summary, textarea, input:not([type=range], [type=checkbox], [type=radio])";
 
-/** The gains that are offered, for a select. */
-export const COMPARED_BY = [["0", "boundary"], ["1", "difference"], ["4", "difference ×4"], ["16", "difference ×16"]];
+/** How two pictures are compared, for a select: by a boundary, beside each other, or by their difference with a gain. */
+export const COMPARED_BY = [["0", "boundary"], [BESIDE, "side by side"], ["1", "difference"], ["4", "difference ×4"], ["16", "difference ×16"]];
 
 /** Where arrows lead, across and down. */
 export const PAN = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -27,7 +30,7 @@ export class Looking {
   #listeners = [];
   #drag = null;
   #dragged = false;
-  view = { zoom: 1, x: 0.5, y: 0.5, split: 50, gain: 0 };
+  view = { zoom: 1, x: 0.5, y: 0.5, split: 50, gain: 0, beside: false };
 
   constructor(root) {
     this.#root = root;
@@ -52,12 +55,21 @@ export class Looking {
     this.#root.classList.toggle("zoomed", view.zoom > 1);
     this.#root.classList.toggle("pixels", view.zoom >= 3);
     this.#root.classList.toggle("by-difference", view.gain > 0);
+    this.#root.classList.toggle("side-by-side", view.beside);
     for (const listener of this.#listeners) listener(view);
   }
 
   follow(listener) {
     this.#listeners.push(listener);
     listener(this.view);
+  }
+
+  compareBy(choice) {
+    this.show({ beside: choice === BESIDE, gain: Number(choice) || 0 });
+  }
+
+  get comparedBy() {
+    return this.view.beside ? BESIDE : String(this.view.gain);
   }
 
   /** Zoom by a factor, so that the point under the pointer (0 to 1 across and down a frame of such spans) stays where it is. */
@@ -73,15 +85,23 @@ export class Looking {
     return `${zoom < 10 ? Number(zoom.toFixed(1)) : Math.round(zoom)}×`;
   }
 
-  /** A picture in a frame, with another one before it if one is given; where nothing scrolls but it is `alone`, and the wheel zooms it without Ctrl. */
-  framed(picture, before, { alone = false } = {}) {
+  /**
+   * A picture in a frame, with another one before it if one is given; where nothing scrolls but it is `alone`, and the wheel zooms it without Ctrl.
+   * With the `names` of the two, `{ before, after }`, tags in the corners say which is where.
+   */
+  framed(picture, before, { alone = false, names = null } = {}) {
     const frame = element("div", { class: before ? "frame compared" : "frame", "data-alone": alone });
     const { left, top, width, height } = picture.original;
     const shares = { "from-x": left / picture.width, "span-x": width / picture.width, "from-y": top / picture.height, "span-y": height / picture.height };
-    frame.style.aspectRatio = `${picture.width} / ${picture.height}`;
+    frame.style.setProperty("--shape", String(picture.width / picture.height));
     for (const [name, share] of Object.entries(shares)) frame.style.setProperty(`--${name}`, String(share));
     frame.append(layer(picture, "after"));
-    if (before) frame.append(layer(before, "before", placeIn(picture, before)), element("span", { class: "boundary" }));
+    if (!before) return frame;
+    frame.append(layer(before, "before", placeIn(picture, before)), element("span", { class: "boundary" }));
+    if (names) {
+      for (const side of ["before", "after"]) frame.querySelector(`.${side}`).append(element("span", { class: "tag" }, `${side}: ${names[side]}`));
+      frame.append(element("span", { class: "tag of-difference" }, `difference: ${names.after} − ${names.before}`));
+    }
     return frame;
   }
 
@@ -101,7 +121,7 @@ export class Looking {
     const frame = event.target.closest(".frame");
     this.#dragged = false;
     if (!frame || event.button !== 0) return;
-    const boundary = !this.view.gain && frame.querySelector(".boundary");
+    const boundary = !this.view.gain && !this.view.beside && frame.querySelector(".boundary");
     const moves = boundary && (event.target === boundary || this.view.zoom === 1) ? "boundary" : "picture";
     this.#drag = { frame, moves, startX: event.clientX, startY: event.clientY, x: this.view.x, y: this.view.y };
     frame.setPointerCapture(event.pointerId);
@@ -110,7 +130,7 @@ export class Looking {
   #move(event) {
     if (!this.#drag) return;
     const { frame, moves, startX, startY, x, y } = this.#drag;
-    const box = frame.getBoundingClientRect();
+    const box = paneAt(frame, event);
     const [across, down] = [event.clientX - startX, event.clientY - startY];
     if (!this.#dragged && Math.hypot(across, down) < 4) return;
     this.#dragged = true;
@@ -135,7 +155,7 @@ export class Looking {
     // Among many pictures the wheel alone scrolls the page.
     if (!frame || !(event.ctrlKey || event.metaKey || "alone" in frame.dataset)) return;
     event.preventDefault();
-    const box = frame.getBoundingClientRect();
+    const box = paneAt(frame, event);
     this.zoomBy(2 ** (-event.deltaY / 240), (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, sharesIn(frame, "span"));
   }
 
@@ -150,6 +170,12 @@ export class Looking {
     else return;
     event.preventDefault();
   }
+}
+
+/** Where on the page a frame shows the whole of a picture: it all, or of two side by side the half that the pointer is over. */
+function paneAt(frame, { clientX }) {
+  const boxes = [...frame.querySelectorAll(".layer")].map((each) => each.getBoundingClientRect());
+  return boxes.find(({ left, right }) => left <= clientX && clientX < right) ?? boxes[0];
 }
 
 /** Shares of a frame's width and height: where what its picture started from begins, or what it takes. */

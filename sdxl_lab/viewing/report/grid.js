@@ -235,13 +235,13 @@ export function begin() {
   find("zoom").addEventListener("input", () => looking.show({ zoom: 2 ** Number(find("zoom").value) }));
   for (const select of document.querySelectorAll(".by")) {
     offer(select, COMPARED_BY);
-    select.addEventListener("change", () => looking.show({ gain: Number(select.value) }));
+    select.addEventListener("change", () => looking.compareBy(select.value));
   }
-  looking.follow(({ split, zoom, gain }) => {
+  looking.follow(({ split, zoom }) => {
     find("split").value = split;
     find("zoom").value = Math.log2(zoom);
     find("zoom-value").textContent = looking.zoomText;
-    for (const select of document.querySelectorAll(".by")) select.value = gain;
+    for (const select of document.querySelectorAll(".by")) select.value = looking.comparedBy;
   });
   offer(find("size"), SIZES_PX.map((size) => [String(size), `${size} px`]), String(firstSize()));
   const resize = () => document.documentElement.style.setProperty("--cell", `${find("size").value}px`);

@@ -25,7 +25,7 @@ pytestmark = [
 
 WIDTH, HEIGHT = 96, 64
 OWN = files("sdxl_lab.bench.widget").joinpath("page")
-SCRIPT = joined([*map(SHARED.joinpath, ("elements.js", "looking.js")), *map(OWN.joinpath, ("border.js", "comparing.js"))])
+SCRIPT = joined([*map(SHARED.joinpath, ("elements.js", "looking.js")), *map(OWN.joinpath, ("typed.js", "naming.js", "border.js", "comparing.js"))])
 STYLE = "\n".join(sheet.read_text("utf-8") for sheet in (SHARED.joinpath("looking.css"), OWN.joinpath("comparing.css")))
 COLORS = """:host {
   --paper: light-dark(#fff, #111); --ink: light-dark(#222, #eee); --soft: light-dark(#666, #aaa); --line: light-dark(#ddd, #333);
@@ -34,14 +34,14 @@ COLORS = """:host {
 }"""
 HUB = """
 const views = [];
-function addView({ entries, chosen, metrics }, sources, style) {
+function addView({ entries, chosen, metrics, knobs }, sources, style) {
   const host = element("div", {});
   document.body.append(host);
   const root = element("div", {});
   host.attachShadow({ mode: "open" }).append(element("style", {}, style), root);
   const listeners = [];
   const hub = {
-    state: { pictures: new Map(entries.map((entry) => [entry.number, entry])), session: { metrics } },
+    state: { pictures: new Map(entries.map((entry) => [entry.number, entry])), session: { metrics }, knobs },
     local: { chosen },
     looking: new Looking(root),
     on: (name, listener) => listeners.push([name, listener]),
@@ -105,6 +105,13 @@ ENTRIES = [
 METRICS = [{"name": "seam_delta_e", "unit": "ΔE", "better": "lower", "sentence": "How much the seam shows."}]
 
 
+KNOBS = [
+    {"path": "denoising.guidance_scale", "section": "denoising", "label": "Guidance", "kind": "number", "unit": "", "none": "none", "usual": 7.5, "shown": True},
+    {"path": "seed", "section": "", "label": "Seed", "kind": "seed", "unit": "", "none": "none", "usual": 0, "shown": True},
+    {"path": "mask.kernel_size", "section": "mask", "label": "Dilation", "kind": "integer", "unit": "px", "none": "none", "usual": 1, "shown": True},
+]
+
+
 def source(picture: np.ndarray) -> str:
     """A picture as an address."""
     buffer = io.BytesIO()
@@ -122,7 +129,7 @@ def browser() -> Iterator[Page]:
 @pytest.fixture
 def page(browser, tmp_path) -> Iterator[Page]:
     """Two views of a session, in shadow roots of one page, in which the third picture is chosen; in the end the console is empty."""
-    values = {"entries": ENTRIES, "chosen": 3, "metrics": METRICS}
+    values = {"entries": ENTRIES, "chosen": 3, "metrics": METRICS, "knobs": {"knobs": KNOBS}}
     sources = {name: source(picture) for name, picture in pictures().items()}
     add = f"addView({json.dumps(values)}, {json.dumps(sources)}, {json.dumps(COLORS + STYLE)});"
     script = f'"use strict";{SCRIPT}{HUB}{add * 2}'.replace("</", "<\\/")
@@ -141,11 +148,13 @@ def box(page: Page, selector: str, view: int = 0) -> tuple[float, float, float, 
     return left, top, width, height
 
 
-def seen(page: Page, folder: Path) -> np.ndarray:
-    """The colors in the first view's frame, in the middles of the picture's pixels."""
+def seen(page: Page, folder: Path, part: tuple[float, float] = (0, 1)) -> np.ndarray:
+    """The colors in a part of the first view's frame, from where and how wide as shares of it, in the middles of the picture's pixels, without tags."""
+    page.evaluate("for (const tag of views[0].root.querySelectorAll('.tag')) tag.style.visibility = 'hidden'")
     page.screenshot(folder / "seen.png")
     screen = np.asarray(Image.open(folder / "seen.png").convert("RGB")).astype(int)
     left, top, width, height = box(page, ".frame")
+    left, width = left + part[0] * width, part[1] * width
     rows = (top + (np.arange(HEIGHT) + 0.5) * height / HEIGHT).astype(int)
     columns = (left + (np.arange(WIDTH) + 0.5) * width / WIDTH).astype(int)
     return screen[rows[:, None], columns]
@@ -187,16 +196,54 @@ def test_a_difference_is_that_of_the_pixels(page, tmp_path, gain):
     assert page.evaluate("views[1].find('.boundary').checkVisibility()")
 
 
+def test_side_by_side_both_show_the_same_place(page, tmp_path):
+    """
+    The left half of a frame twice as wide shows all of the input, the right half all of the picture; both zoom to where the pointer is in one.
+    """
+    before, after = pictures()["input"], pictures()["three"]
+    page.evaluate("views[0].pick('.by', 'beside')")
+    left, top, width, height = box(page, ".frame")
+    assert width / height == pytest.approx(2 * WIDTH / HEIGHT, rel=0.01)
+    assert np.array_equal(seen(page, tmp_path, (0, 0.5)), before)
+    assert np.array_equal(seen(page, tmp_path, (0.5, 0.5)), after)
+    page.mouse("mouseWheel", left + width * 5 / 8, top + height / 2, deltaX=0, deltaY=-480, modifiers=2)
+    page.until("views[0].hub.looking.view.zoom === 4")
+    assert page.evaluate("[views[0].hub.looking.view.x, views[0].hub.looking.view.y]") == pytest.approx([0.25 + 0.25 / 4, 0.5], abs=0.01)
+    assert page.evaluate("new Set([...views[0].root.querySelectorAll('.lens')].map(lens => getComputedStyle(lens).transform)).size") == 1
+    page.drag((left + width / 4, top + height / 2), (left + width / 4 - width / 16, top + height / 2))
+    assert page.evaluate("views[0].hub.looking.view.x") == pytest.approx(0.25 + 0.25 / 4 + 0.125 / 4, abs=0.01)
+    assert not page.evaluate("views[0].find('.of-boundary').checkVisibility() || views[1].find('.frame').clientWidth > views[0].find('.frame').clientWidth")
+
+
+def test_tags_say_which_picture_is_where(page):
+    """
+    The sides are named by number or as the input, in each way of comparing; of a difference, what is taken from what; alone, a picture needs none.
+    """
+    tags = "[...views[0].root.querySelectorAll('.tag')].filter(tag => tag.checkVisibility()).map(tag => tag.textContent)"
+    assert set(page.evaluate(tags)) == {"before: input", "after: 3"}
+    page.evaluate("views[0].pick('.against', '1')")
+    loaded(page, "one")
+    assert set(page.evaluate(tags)) == {"before: 1", "after: 3"}
+    page.evaluate("views[0].pick('.by', 'beside')")
+    sides = "['.before .tag', '.after .tag'].map(side => views[0].find(side).getBoundingClientRect())"
+    assert page.evaluate(f"(([before, after]) => before.right < after.left && before.top === after.top)({sides})")
+    page.evaluate("views[0].pick('.by', '4')")
+    assert page.evaluate(tags) == ["difference: 3 − 1"]
+    page.evaluate("views[0].pick('.against', '')")
+    page.until("!views[0].find('.before')")
+    assert page.evaluate(tags) == []
+
+
 def test_any_other_picture_can_be_before(page):
     """
     The others are offered by number, star and what is otherwise about them; numbers stand beside those of the one that is picked, which goes along.
     """
     texts = page.evaluate("[...views[0].find('.against').options].map(option => option.textContent)")
-    assert texts == ["its input", "the picture before it", "nothing", "2: seed 2 · guidance_scale 3", "1 ★: seed 1"]
+    assert texts == ["its input", "the picture before it", "nothing", "2: Seed 2 · Guidance 3", "1 ★: Seed 1"]
     page.evaluate("views[0].pick('.against', '1')")
     loaded(page, "one")
     rows = page.evaluate("[...views[0].root.querySelectorAll('.numbers tr')].map(row => [...row.cells].map(cell => cell.textContent))")
-    assert rows[:2] == [["", "after", "before", "difference"], ["seam_delta_e\u00a0↓", "4\u00a0ΔE", "2\u00a0ΔE", "+2\u00a0ΔE"]]
+    assert rows[:2] == [["", "before", "after", "difference"], ["seam_delta_e\u00a0↓", "2\u00a0ΔE", "4\u00a0ΔE", "+2\u00a0ΔE"]]
     page.evaluate("views[0].find('.frame').focus()")
     page.press("PageUp")
     page.until("views[0].find('h3').textContent.startsWith('2 ·')")
@@ -267,7 +314,8 @@ def test_words_are_text_and_what_is_gone_is_not_shown(page):
     texts = page.evaluate("['.prompt', '.said', '.remark'].map(selector => views[0].find(selector).textContent)")
     assert texts == ["a blue star <b>on</b> grass", "the tip is cut", "the mask is small"]
     page.evaluate("views[0].hub.choose(2)")
-    assert page.evaluate("views[0].find('.facts dl').textContent") == "denoising.guidance_scaledefault → 3"
+    assert page.evaluate("['h4', 'dl'].map(part => views[0].find('.facts ' + part).textContent)") == ["Changed since picture 1", "Guidance7.5 → 3"]
+    assert page.evaluate("views[0].find('.facts dt span').title") == "denoising.guidance_scale"
     page.evaluate("views[0].hub.state.pictures.clear(), views[0].hub.tell('pictures', { changed: [], gone: [1, 2, 3] })")
     assert page.evaluate("[views[0].find('.empty'), views[0].find('.stage'), views[0].find('header')].map(part => part.checkVisibility())") == [
         True,

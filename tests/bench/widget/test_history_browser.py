@@ -23,7 +23,7 @@ from tests.support.browser import CHROMIUM, Page, chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium")]
 
-MODULES = ("frontend.js", "hub.js", "windows.js", "deeds.js", "thumbnails.js", "history.js")
+MODULES = ("frontend.js", "hub.js", "typed.js", "naming.js", "windows.js", "sweeping.js", "deeds.js", "thumbnails.js", "history.js")
 STYLES = ("bench.css", "history.css")
 ALONE = """
 function initialize({ model }) {
@@ -125,7 +125,7 @@ def test_the_latest_picture_comes_first_and_each_says_what_changed(shown):
     assert numbers(shown) == [6, 5, 4, 3, 2, 1]
     captions = shown.page.evaluate("deepAll('.history-list .caption').map(caption => caption.textContent)")
     assert captions == [
-        "6 seed 4 → 5", "5 seed 3 → 4 · guidance_scale 4 → 5", "4 seed 2 → 3", "3 seed 1 → 2 · guidance_scale 3 → 4", "2 seed 0 → 1",
+        "6 Seed 4 → 5", "5 Seed 3 → 4 · Guidance 4 → 5", "4 Seed 2 → 3", "3 Seed 1 → 2 · Guidance 3 → 4", "2 Seed 0 → 1",
         "1 a blue star on grass",
     ]  # fmt: skip
     shown.until("deepAll('.history-list img').every(image => image.naturalWidth === 128)")
@@ -136,11 +136,14 @@ def test_a_click_chooses_and_a_double_click_brings_back(shown):
     shown.page.click_on('li[data-number="2"] .pick')
     shown.until("hub.local.chosen === 2 && deep('.chosen strong').textContent === 'Picture 2'")
     assert shown.page.evaluate("hub.state.opened.has_image") is False
+    shown.page.evaluate("hub.show('look'), hub.on('said', said => { globalThis.heard = said; })")
     left, top, width, height = shown.page.box('li[data-number="4"] .pick')
     for count in (1, 2):
         shown.page.mouse("mousePressed", left + width / 2, top + height / 2, clickCount=count)
         shown.page.mouse("mouseReleased", left + width / 2, top + height / 2, clickCount=count)
     shown.until("hub.state.opened.has_image && hub.state.opened.has_mask && hub.state.asked.seed === 3")
+    shown.until("hub.local.pane === 'paint' && globalThis.heard")
+    assert shown.page.evaluate("heard") == {"kind": "note", "text": "Picture 4 and its settings are on the bench again."}
     assert shown.page.evaluate("[hub.state.asked.prompt, hub.state.asked['denoising.guidance_scale'], hub.local.chosen]") == [
         "a blue star on grass",
         4,
@@ -192,6 +195,7 @@ def test_a_note_is_written_where_the_picture_is(shown, session):
     shown.page.press("Enter")
     shown.until("deep('li[data-number=\"4\"] .caption i')?.textContent === ' too <b>small'")
     assert marks(session)[4] == (False, "too <b>small")
+    assert shown.page.evaluate("deep('li[data-number=\"4\"] .pick').title").startswith("Note: too <b>small\n")
     shown.page.click_on('li[data-number="3"] .pick')
     shown.until("deep('.note').value === ''")
 
@@ -210,23 +214,82 @@ def test_a_deleted_picture_can_be_made_again(shown, session):
     assert shown.page.evaluate("deep('sdxl-lab-bench').shadowRoot.activeElement.closest('li').dataset.number") == "3"
 
 
-def test_a_sweep_file_is_written_around_a_picture(shown, session):
-    """The values that somebody types become the sweep's grid, numbers as numbers."""
-    shown.page.click_on('li[data-number="4"] .pick')
+def ask_for_sweep(shown: BenchPage, number: int) -> None:
+    """Open the form of a sweep around a picture."""
+    shown.page.click_on(f'li[data-number="{number}"] .pick')
     press(shown, "Sweep file…")
-    shown.page.evaluate("(select => { select.value = 'denoising.guidance_scale'; select.dispatchEvent(new Event('change')) })(deep('.axis select'))")
+    shown.until("deep('.axis')")
+
+
+def set_axis(shown: BenchPage, row: int, path: str) -> None:
+    """Choose the setting of a row of the sweep's form."""
+    shown.page.evaluate(
+        f"(select => {{ select.value = '{path}'; select.dispatchEvent(new Event('change')) }})(deepAll('.axis select')[{row}])"
+    )
+
+
+def type_values(shown: BenchPage, row: int, text: str, field: str = "input") -> None:
+    """Type the values of a row of the sweep's form, in place of those that are there."""
+    shown.page.evaluate(f"(field => {{ field.focus(); field.select(); }})(deepAll('.axis')[{row}].querySelector('{field}'))")
+    shown.page.type(text)
+
+
+def test_a_sweep_begins_with_the_setting_that_was_turned_last(shown):
+    """Offered are settings by their labels, with the section of those that share one, words last; examples are the setting's own values."""
+    ask_for_sweep(shown, 4)
+    names = shown.page.evaluate("[...deep('.axis select').options].map(option => option.textContent)")
+    assert names[-2:] == ["Prompt", "Negative prompt"]
+    assert {"Guidance (denoising)", "Guidance (refiner)", "Scheduler"} <= set(names)
+    assert len(set(names)) == len(names)
+    assert "Task" not in names
+    assert shown.page.evaluate("deep('.axis select').value") == "denoising.guidance_scale"  # turned for picture 3; for 4 the seed alone
+    examples = []
+    for path in ("denoising.guidance_scale", "denoising.num_inference_steps", "denoising.scheduler"):
+        set_axis(shown, 0, path)
+        examples.append(shown.page.evaluate("deep('.axis input').placeholder"))
+    assert examples == ["0, 7.5, 15", "1, 51, 100", "euler, euler_a, ddim, dpmpp_2m"]
+
+
+def test_a_sweep_file_is_written_around_a_picture(shown, session):
+    """The values that somebody types become the sweep's grid, numbers as numbers, large seeds to the last digit; how many runs they make is said."""
+    ask_for_sweep(shown, 4)
     assert shown.page.evaluate("deep('.axis small').textContent").startswith("Now 4.")
-    shown.page.click_on(".axis input")
-    shown.page.type("3, 5,7.5")
-    press(shown, "Another setting", "dialog")
-    shown.page.evaluate("(select => { select.value = 'seed'; select.dispatchEvent(new Event('change')) })(deepAll('.axis select')[1])")
-    shown.page.evaluate("deepAll('.axis input')[1].focus()")
-    shown.page.type("random(4)")
+    type_values(shown, 0, "3, 5,7.5")
+    assert shown.page.evaluate("deep('.runs').textContent") == "3 runs"
+    for row, (path, text) in enumerate([("seed", "random(4)"), ("prompt", "a red, round star"), ("mask.feather_px", "0-8 [3]")], 1):
+        press(shown, "Another setting", "dialog")
+        set_axis(shown, row, path)
+        type_values(shown, row, text, "textarea" if path == "prompt" else "input")
+    assert shown.page.evaluate("deep('.runs').textContent") == "3 × 4 × 1 × 3 = 36 runs"
+    shown.page.evaluate("deepAll('.axis .remove')[3].click()")
+    type_values(shown, 1, "18446744073709551615, 7")
+    assert shown.page.evaluate("deep('.runs').textContent") == "3 × 2 × 1 = 6 runs"
     shown.page.press("Enter")
     shown.until("deep('.told')?.textContent.includes('sdxl-lab sweep')")
     [file] = (session.path / "sweeps").glob("*.yaml")
     assert str(file) in shown.page.evaluate("deep('.told').textContent")
-    assert yaml.safe_load(file.read_text())["grid"] == {"hyperparameters.denoising.guidance_scale": [3, 5, 7.5], "hyperparameters.seed": "random(4)"}
+    assert yaml.safe_load(file.read_text())["grid"] == {
+        "hyperparameters.denoising.guidance_scale": [3, 5, 7.5],
+        "hyperparameters.seed": [2**64 - 1, 7],
+        "hyperparameters.prompt": ["a red, round star"],
+    }
+    shown.page.press("Escape")
+
+
+def test_a_form_says_what_is_wrong_and_keeps_what_was_typed(shown, session):
+    """What the kernel refuses stands in the form, which stays as it was until its values are right; the view is left alone."""
+    shown.page.evaluate("{ const ask = hub.do.bind(hub); hub.do = (...asked) => { globalThis.latest = asked; return ask(...asked); }; }")
+    ask_for_sweep(shown, 4)
+    shown.page.press("Enter")
+    shown.until("deep('.fault').textContent.startsWith('Write the values of a setting')")
+    type_values(shown, 0, "3, much")
+    shown.page.press("Enter")
+    shown.until("deep('.fault').checkVisibility() && deep('.fault').textContent.includes('much')")
+    assert shown.page.evaluate("[deep('.axis input').value, latest[0], latest[3]]") == ["3, much", "sweep", {"says": False}]
+    assert not (session.path / "sweeps").exists()
+    type_values(shown, 0, "3, 4")
+    shown.page.press("Enter")
+    shown.until("deep('.told')?.textContent.includes('sdxl-lab sweep')")
     shown.page.press("Escape")
 
 

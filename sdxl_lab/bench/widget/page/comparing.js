@@ -1,7 +1,8 @@
 // The chosen picture, large, against its input or any other of the session: by a boundary or by the difference; and what made it.
 
-import { counted, differs, element, listed, metricsTable, offer, shortened, written } from "./elements.js";
+import { differs, element, listed, metricsTable, offer, shortened } from "./elements.js";
 import { COMPARED_BY } from "./looking.js";
+import { settingName, settingTerm, settingValue } from "./naming.js";
 import { borderPath, maskBits } from "./border.js";
 
 const BY_CHOICE = "previous";
@@ -10,20 +11,19 @@ const UNITS = [["seconds", "s"], ["_bytes", "bytes"]];  // of numbers that are n
 /** What was asked of a picture, by path; settings that are as the library has them are left out. */
 const askedOf = ({ prompt, negative_prompt, seed, task, checkpoint, settings }) => ({ prompt, negative_prompt, seed, task, checkpoint, ...settings });
 
-const toldValue = (value) => (value === null || value === undefined ? "default" : written(value));
 const nameText = ({ number, starred }) => `${number}${starred ? " ★" : ""}`;
 
 /** How something was, and how it is; of pictures that are given, whose values are digests, only that. */
-function changeText({ path, before, after }) {
+function changeText(hub, { path, before, after }) {
   if (["image", "mask"].includes(path)) return before === null ? "given" : after === null ? "not given" : "another one";
-  return [before, after].map((value) => shortened(toldValue(value), 80)).join(" → ");
+  return [before, after].map((value) => shortened(settingValue(hub, path, value), 80)).join(" → ");
 }
 
 /** Another picture by its number, and by what of it is otherwise. */
-function optionText(entry, other) {
+function optionText(hub, entry, other) {
   const [ours, theirs] = [askedOf(entry), askedOf(other)];
   const paths = Object.keys({ ...theirs, ...ours }).filter((path) => differs(path, ours, theirs));
-  const parts = paths.map((path) => (path === "task" ? theirs.task : `${path.split(".").at(-1)} ${shortened(toldValue(theirs[path]), 24)}`));
+  const parts = paths.map((path) => (path === "task" ? theirs.task : `${settingName(hub, path)} ${shortened(settingValue(hub, path, theirs[path]), 24)}`));
   return `${nameText(other)}: ${parts.join(" · ") || "asked for alike"}`;
 }
 
@@ -54,13 +54,14 @@ async function outlineOf(hub, entry) {
 }
 
 /** What a picture is: its words, what is to be said of it, its numbers beside those of another one, and how it was made. */
-function comparedFacts(hub, entry, other) {
+function comparedFacts(hub, entry, other, previous) {
   const words = new Map((hub.state.session?.metrics ?? []).map((metric) => [metric.name, metric]));
   const [numbers, before] = [entry, other].map((one) => one?.metrics && { ...one.metrics, seconds: one.seconds });
   const metrics = Object.keys(numbers).map((name) => words.get(name) ?? { name, unit: UNITS.find(([ending]) => name.endsWith(ending))?.[1] });
   const telling = metrics.filter(({ name, telling: tells }) => tells || name === "seconds");
-  const changed = entry.changed.map((change) => [change.path, changeText(change)]);
+  const changed = entry.changed.map((change) => [settingTerm(hub, change.path), changeText(hub, change)]);
   const asked = Object.entries(askedOf(entry)).filter(([path]) => path !== "prompt");
+  const made = asked.map(([path, value]) => [settingTerm(hub, path), settingValue(hub, path, value)]);
   const facts = [["size", `${entry.width}×${entry.height}`], ["picture_id", entry.picture_id], ["sha256 of the pixels", entry.sha256], ["file", entry.file]];
   const paragraph = (kind, text) => element("p", { class: kind, dir: "auto" }, text);
   return [
@@ -68,10 +69,9 @@ function comparedFacts(hub, entry, other) {
     ...(entry.negative_prompt ? [paragraph("prompt without", `without: ${entry.negative_prompt}`)] : []),
     ...(entry.note ? [paragraph("said", entry.note)] : []),
     ...entry.notes.map((note) => paragraph("remark", note)),
+    ...(changed.length ? [element("h4", {}, previous === undefined ? "Changed" : `Changed since picture ${previous}`), listed(changed)] : []),
     metricsTable(telling.length > 1 ? telling : metrics, numbers, before),
-    ...(changed.length ? [element("h4", {}, "Changed since the picture before it"), listed(changed)] : []),
-    element("details", {}, element("summary", {}, `How it was made: ${counted(Object.keys(entry.settings).length, "setting")} other than the default`),
-      listed([...asked, ...facts].map(([path, value]) => [path, toldValue(value)])), metricsTable(metrics, numbers, before)),
+    element("details", {}, element("summary", {}, "How it was made"), listed([...made, ...facts]), metricsTable(metrics, numbers, before)),
   ];
 }
 
@@ -128,6 +128,8 @@ export function comparingPart(hub) {
     return entryOf(against.value === BY_CHOICE ? neighbor(-1) : Number(against.value)) ?? null;
   }
 
+  const nameOfOther = () => (against.value === BY_CHOICE ? String(neighbor(-1)) : against.value);
+
   function offerOthers(entry) {
     const before = neighbor(-1);
     const others = numbers().filter((number) => number !== entry.number).reverse();
@@ -135,13 +137,13 @@ export function comparingPart(hub) {
       ...(entry.input ? [["input", "its input"]] : []),
       ...(before === undefined ? [] : [[BY_CHOICE, "the picture before it"]]),
       ["", "nothing"],
-      ...others.map((number) => [String(number), optionText(entry, entryOf(number))]),
+      ...others.map((number) => [String(number), optionText(hub, entry, entryOf(number))]),
     ];
     offer(against, offered, wanted);
   }
 
   async function drawStage(entry, other) {
-    const key = JSON.stringify([entry.number, entry.file, other?.file, outlined.checked]);
+    const key = JSON.stringify([entry.number, entry.file, other?.file, nameOfOther(), outlined.checked]);
     if (key === drawn) return;
     drawn = key;
     const mine = ++latest;
@@ -150,10 +152,10 @@ export function comparingPart(hub) {
         lookedAtIn(hub, entry), other && lookedAtIn(hub, other), outlined.checked && entry.mask ? outlineOf(hub, entry) : null,
       ]);
       if (mine !== latest) return;
-      const frame = looking.framed(picture, before);
+      const frame = looking.framed(picture, before, { names: { before: nameOfOther(), after: String(entry.number) } });
       const keys = before ? "arrows move the boundary, " : "";
       for (const [name, value] of Object.entries({ tabindex: 0, role: "img", "aria-label": `Picture ${entry.number}; ${keys}+ and - zoom` })) frame.setAttribute(name, value);
-      if (outline) frame.querySelector(".layer:last-of-type").after(outline);
+      if (outline) frame.insertBefore(outline, frame.querySelector(".boundary"));
       const hadFocus = stage.contains(stage.getRootNode().activeElement);
       stage.style.setProperty("--ratio", String(entry.width / entry.height));
       stage.replaceChildren(frame);
@@ -179,13 +181,13 @@ export function comparingPart(hub) {
     ofOther.hidden = !other;
     ofMask.hidden = !entry.mask;
     const isOpen = facts.querySelector("details")?.open ?? false;
-    facts.replaceChildren(...comparedFacts(hub, entry, other));
+    facts.replaceChildren(...comparedFacts(hub, entry, other, neighbor(-1)));
     facts.querySelector("details").open = isOpen;
     drawStage(entry, other);
   }
 
   offer(by, COMPARED_BY);
-  by.addEventListener("change", () => looking.show({ gain: Number(by.value) }));
+  by.addEventListener("change", () => looking.compareBy(by.value));
   split.addEventListener("input", () => looking.show({ split: Number(split.value) }));
   against.addEventListener("change", () => { wanted = against.value; draw(); });
   outlined.addEventListener("change", draw);
@@ -197,12 +199,12 @@ export function comparingPart(hub) {
   });
   looking.follow((view) => {
     split.value = view.split;
-    by.value = view.gain;
+    by.value = looking.comparedBy;
     zoom.textContent = looking.zoomText;
   });
   hub.on("chosen", draw);
   // With a picture that is made its choice mostly comes, too, and a list of all the others is not written twice.
-  for (const event of ["pictures", "session"]) {
+  for (const event of ["pictures", "session", "knobs"]) {
     hub.on(event, () => {
       clearTimeout(due);
       due = setTimeout(draw);

@@ -1,6 +1,7 @@
 // All pictures of the session, the latest first: what changed from one to the next, stars and notes, and what goes on from them.
 
-import { counted, element, shortened, written } from "./elements.js";
+import { counted, element, shortened } from "./elements.js";
+import { settingName, settingValue } from "./naming.js";
 import { bringBack, deletePicture, doing, makeAgain, showComparison, showReproduction, toParametersCell, toSweepFile, turnStar, writeReport } from "./deeds.js";
 import { thumbnailsOf } from "./thumbnails.js";
 
@@ -67,6 +68,7 @@ export function historyPart(hub) {
     event.stopPropagation();
   });
   hub.on("pictures", take);
+  hub.on("knobs", () => { for (const item of items.values()) item.draw(item.entry); });
   hub.on("chosen", (number) => {
     for (const item of items.values()) item.pick.setAttribute("aria-current", String(item.number === number));
     if (items.has(number)) reveal(list, items.get(number).node);
@@ -127,27 +129,28 @@ function itemOf(hub, number) {
   let drawn = "";
   item.draw = (entry) => {
     item.entry = entry;
-    const is = JSON.stringify([entry.starred, entry.note, entry.prompt, entry.changed]);
+    const told = entry.changed.map((change) => changeWords(hub, change));
+    const is = JSON.stringify([entry.starred, entry.note, entry.prompt, told]);
     if (is === drawn) return;
     drawn = is;
-    const changes = entry.changed.map(changeWords).join(" · ") || entry.prompt;
+    const changes = told.join(" · ") || entry.prompt;
     node.classList.toggle("starred", entry.starred);
     star.textContent = entry.starred ? "★" : "☆";
     star.setAttribute("aria-pressed", String(entry.starred));
     star.setAttribute("aria-label", `Star picture ${number}`);
     caption.replaceChildren(element("b", {}, String(number)), ` ${changes}`, ...(entry.note ? [element("i", {}, ` ${entry.note}`)] : []));
-    pick.title = [entry.prompt, ...entry.changed.map(changeWords), entry.note].filter(Boolean).join("\n");
+    pick.title = [entry.note && `Note: ${entry.note}`, entry.prompt, ...told].filter(Boolean).join("\n");
     pick.setAttribute("aria-label", [`Picture ${number}`, entry.starred && "starred", changes, entry.note].filter(Boolean).join(", "));
   };
   return item;
 }
 
 /** What changed against the picture before, in a few words. */
-export function changeWords({ path, before, after }) {
+export function changeWords(hub, { path, before, after }) {
   if (path === "image") return before === null ? "a picture" : after === null ? "no picture" : "another picture";
   if (path === "mask") return before === null ? "a mask" : after === null ? "no mask" : "another mask";
-  const [was, is] = path === "prompt" ? otherWords(before, after) : [before, after].map((value) => (value === null ? "default" : written(value)));
-  return `${path === "prompt" ? "" : `${path.split(".").at(-1)} `}${shortened(was)} → ${shortened(is)}`;
+  const [was, is] = path === "prompt" ? otherWords(before, after) : [before, after].map((value) => settingValue(hub, path, value));
+  return `${path === "prompt" ? "" : `${settingName(hub, path)} `}${shortened(was)} → ${shortened(is)}`;
 }
 
 /** The words of two texts between those that they begin and end with alike. */
