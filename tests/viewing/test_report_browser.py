@@ -207,7 +207,7 @@ def test_a_difference_is_shown_in_the_table_too(page):
     """
     page.evaluate("find('compare').value = 'input', find('compare').dispatchEvent(new Event('change')), openViewer(order()[0])")
     tab_to(page, "focused.matches('#stage .by')")
-    page.press("ArrowDown", "ArrowDown")
+    page.press("ArrowDown", "ArrowDown", "ArrowDown")
     assert page.evaluate("[...document.querySelectorAll('.by')].map(select => select.selectedOptions[0].textContent)") == ["difference \u00d74"] * 2
     frames = page.evaluate("[...document.querySelectorAll('.frame')].map(frame => getComputedStyle(frame).filter)")
     assert len(frames) > 1
@@ -219,6 +219,25 @@ def test_a_difference_is_shown_in_the_table_too(page):
     assert page.evaluate(f"[{controls}, {said}]") == [0, True]
     page.press("Home")
     assert page.evaluate(f"[{controls} > 0, {said}]") == [True, False]
+
+
+def test_pictures_stand_side_by_side_in_the_table_too(page):
+    """
+    Every frame is then twice as wide for its height, its halves are what is before and what is after, and the large one is within the stage.
+    """
+    page.evaluate("find('compare').value = 'input', find('compare').dispatchEvent(new Event('change')), openViewer(order()[0])")
+    shapes = "[...document.querySelectorAll('.compared')].map(frame => frame.clientWidth / frame.clientHeight)"
+    before = page.evaluate(shapes)
+    tab_to(page, "focused.matches('#stage .by')")
+    page.press("ArrowDown")
+    assert len(before) > 1
+    assert page.evaluate(shapes) == pytest.approx([2 * shape for shape in before], rel=0.03)
+    boxes = "(selector => (({ left, right, bottom }) => [left, right, bottom])(document.querySelector(selector).getBoundingClientRect()))"
+    stage, frame, half, other = (page.evaluate(f"{boxes}('#stage-frame{below}')") for below in ("", " .frame", " .before", " .after"))
+    assert [half[1], other[0]] == pytest.approx([(frame[0] + frame[1]) / 2] * 2, abs=0.1)
+    assert stage[0] <= frame[0] < frame[1] <= stage[1]
+    assert frame[2] <= stage[2]
+    assert not page.evaluate("document.querySelector('#stage .of-boundary').checkVisibility()")
 
 
 def test_another_run_can_be_before(page, runs):

@@ -106,7 +106,16 @@ METRICS = [{"name": "seam_delta_e", "unit": "ΔE", "better": "lower", "sentence"
 
 
 KNOBS = [
-    {"path": "denoising.guidance_scale", "section": "denoising", "label": "Guidance", "kind": "number", "unit": "", "none": "none", "usual": 7.5, "shown": True},
+    {
+        "path": "denoising.guidance_scale",
+        "section": "denoising",
+        "label": "Guidance",
+        "kind": "number",
+        "unit": "",
+        "none": "none",
+        "usual": 7.5,
+        "shown": True,
+    },
     {"path": "seed", "section": "", "label": "Seed", "kind": "seed", "unit": "", "none": "none", "usual": 0, "shown": True},
     {"path": "mask.kernel_size", "section": "mask", "label": "Dilation", "kind": "integer", "unit": "px", "none": "none", "usual": 1, "shown": True},
 ]
@@ -149,7 +158,7 @@ def box(page: Page, selector: str, view: int = 0) -> tuple[float, float, float, 
 
 
 def seen(page: Page, folder: Path, part: tuple[float, float] = (0, 1)) -> np.ndarray:
-    """The colors in a part of the first view's frame, from where and how wide as shares of it, in the middles of the picture's pixels, without tags."""
+    """The colors in a part of the first view's frame, from where and how wide in shares of it, in the middles of its pixels, without tags."""
     page.evaluate("for (const tag of views[0].root.querySelectorAll('.tag')) tag.style.visibility = 'hidden'")
     page.screenshot(folder / "seen.png")
     screen = np.asarray(Image.open(folder / "seen.png").convert("RGB")).astype(int)
@@ -212,7 +221,9 @@ def test_side_by_side_both_show_the_same_place(page, tmp_path):
     assert page.evaluate("new Set([...views[0].root.querySelectorAll('.lens')].map(lens => getComputedStyle(lens).transform)).size") == 1
     page.drag((left + width / 4, top + height / 2), (left + width / 4 - width / 16, top + height / 2))
     assert page.evaluate("views[0].hub.looking.view.x") == pytest.approx(0.25 + 0.25 / 4 + 0.125 / 4, abs=0.01)
-    assert not page.evaluate("views[0].find('.of-boundary').checkVisibility() || views[1].find('.frame').clientWidth > views[0].find('.frame').clientWidth")
+    assert not page.evaluate(
+        "views[0].find('.of-boundary').checkVisibility() || views[1].find('.frame').clientWidth > views[0].find('.frame').clientWidth"
+    )
 
 
 def test_tags_say_which_picture_is_where(page):
@@ -228,7 +239,7 @@ def test_tags_say_which_picture_is_where(page):
     sides = "['.before .tag', '.after .tag'].map(side => views[0].find(side).getBoundingClientRect())"
     assert page.evaluate(f"(([before, after]) => before.right < after.left && before.top === after.top)({sides})")
     page.evaluate("views[0].pick('.by', '4')")
-    assert page.evaluate(tags) == ["difference: 3 − 1"]
+    assert page.evaluate(tags) == ["difference: 3 \u2212 1"]
     page.evaluate("views[0].pick('.against', '')")
     page.until("!views[0].find('.before')")
     assert page.evaluate(tags) == []

@@ -223,9 +223,7 @@ def ask_for_sweep(shown: BenchPage, number: int) -> None:
 
 def set_axis(shown: BenchPage, row: int, path: str) -> None:
     """Choose the setting of a row of the sweep's form."""
-    shown.page.evaluate(
-        f"(select => {{ select.value = '{path}'; select.dispatchEvent(new Event('change')) }})(deepAll('.axis select')[{row}])"
-    )
+    shown.page.evaluate(f"(select => {{ select.value = '{path}'; select.dispatchEvent(new Event('change')) }})(deepAll('.axis select')[{row}])")
 
 
 def type_values(shown: BenchPage, row: int, text: str, field: str = "input") -> None:
@@ -260,10 +258,10 @@ def test_a_sweep_file_is_written_around_a_picture(shown, session):
         press(shown, "Another setting", "dialog")
         set_axis(shown, row, path)
         type_values(shown, row, text, "textarea" if path == "prompt" else "input")
-    assert shown.page.evaluate("deep('.runs').textContent") == "3 × 4 × 1 × 3 = 36 runs"
+    assert shown.page.evaluate("deep('.runs').textContent") == "3 \u00d7 4 \u00d7 1 \u00d7 3 = 36 runs"
     shown.page.evaluate("deepAll('.axis .remove')[3].click()")
     type_values(shown, 1, "18446744073709551615, 7")
-    assert shown.page.evaluate("deep('.runs').textContent") == "3 × 2 × 1 = 6 runs"
+    assert shown.page.evaluate("deep('.runs').textContent") == "3 \u00d7 2 \u00d7 1 = 6 runs"
     shown.page.press("Enter")
     shown.until("deep('.told')?.textContent.includes('sdxl-lab sweep')")
     [file] = (session.path / "sweeps").glob("*.yaml")
