@@ -10,6 +10,31 @@ import { historyPart } from "./history.js";
 
 const ELEMENT = "sdxl-lab-bench";
 const ORPHAN_MS = 10_000;  // JupyterLab takes cells out of the page and puts them back as it scrolls
+const HEARD_MS = 2000;  // a view that takes another's place stands at once if the kernel lived just now
+const NOTE_MS = 8000;
+const REST_MS = 500;
+const PANES = [["paint", "Paint"], ["making", "Making"], ["look", "Look"]];
+
+/** One view: everything between its border. */
+class BenchView {
+  constructor(model) {
+    this.node = element("div", { class: "bench", role: "region", "aria-label": "sdxl_lab bench" });
+    const hub = this.hub = new Hub(model, this.node);
+    const [canvas, making, comparing, knobs, history] = [canvasPart, makingPart, comparingPart, knobsPart, historyPart].map((part) => part(hub));
+    const panes = { paint: canvas.node, making: making.pane, look: comparing.node };
+    const stage = element("div", { class: "stage" }, tabsOf(hub, panes), making.node, ...Object.values(panes));
+    this.node.append(headOf(hub), messagesOf(hub), element("div", { class: "split" }, stage, element("aside", { class: "side" }, knobs.node)), history.node);
+    this.node.addEventListener("keydown", (event) => keyOf(hub, event));
+    this.focused = null;  // kept while JupyterLab draws the output anew and so puts another host in the place of ours
+    this.node.addEventListener("focusin", (event) => { this.focused = event.target; });
+    this.node.addEventListener("focusout", () => {
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => this.rest(), REST_MS);
+    });
+    hub.on("gone", () => { if (!this.answered) this.host?.shadowRoot.replaceChildren(element("slot")); });
+    hub.show("paint");
+  }
+
   /** Once the focus is elsewhere, and not only on its way through a button that is disabled or a window that opens, a saved notebook may show what there is. */
   rest() {
     if (this.node.contains(this.node.getRootNode().activeElement)) return;
