@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -132,7 +133,10 @@ class BenchLab:
         for place in at[1:]:
             self.page.mouse("mouseMoved", *place)
         self.page.mouse("mouseReleased", *at[-1])
-        return [(round((x - left) / width * int(pixels[0]) * 4) / 4, round((y - top) / height * int(pixels[1]) * 4) / 4) for x, y in at]
+        columns, rows = map(int, pixels)
+        each = columns / width  # down as across, from the middle: a frame's height is rounded by the browser
+        middles = [((x - left - width / 2) * each + columns / 2, (y - top - height / 2) * each + rows / 2) for x, y in at]
+        return [(math.floor(4 * x + 0.5) / 4, math.floor(4 * y + 0.5) / 4) for x, y in middles]
 
     def lies_open(self, name: str, size: tuple[int, int]) -> None:
         """Wait until a picture of that name and size lies open."""
