@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from threading import Lock
+from typing import Any, Protocol, cast
 
 from sdxl_lab.bench.bench import Bench
 from sdxl_lab.bench.opened import Opened
@@ -31,6 +33,9 @@ MOST_AT_ONCE = 16
 """Pictures of one Make."""
 
 SEED_BITS = 32
+
+PLAN_HOLDS_S = 1.0
+"""How long what the gate said is taken for what it would say: files of a checkpoint may change."""
 
 HAND_RESTS_S = 0.8
 """How long after a stroke the gate is asked, if no other follows: of a large mask its answer takes longer than the outline, which must not wait."""
@@ -66,6 +71,7 @@ class Desk:
         self._asked: dict[str, Any] = asking.asked_of(bench.opened)
         self._keeps_seed = True
         self._planned: Planned | None = None
+        self._planning, self._plan_of_late = Lock(), (None, 0.0, cast(Planned, None))
         self._checked: dict[str, Any] | None = None
         self._knobs: dict[str, Any] = {}
         self._jobs = Jobs(bench, self._tell, lambda: self._quick.put(self._tell_pictures, instead="pictures"))
@@ -256,6 +262,16 @@ class Desk:
         return self._asked.get("task") or self._on_bench.task_for(asking.settings_in(self._asked, list(self._asked)))
 
     def _plan(self, seed: int | None = None) -> Planned:
+        """What is asked, through the gate; once for a turned knob, which is both checked and made."""
+        key = (repr(self._asked), self.bench.checkpoint, self._surface.token, self._surface.revision, seed)
+        with self._planning:
+            known, planned_at, ready = self._plan_of_late
+            if known != key or time.monotonic() - planned_at > PLAN_HOLDS_S:
+                ready = self._newly_planned(seed)
+                self._plan_of_late = key, time.monotonic(), ready
+            return ready
+
+    def _newly_planned(self, seed: int | None) -> Planned:
         on_bench, task = self._on_bench, self._task()
         self._know_knobs(task)
         words = asking.words_in(self._asked)

@@ -27,10 +27,15 @@ class Surface:
 
     Args:
         base: What lies on the bench, before anybody painted.
+
+    Attributes:
+        token: Tells it from what lay there before.
+        revision: Counts its changes.
+        opened: What lies on the bench with what was painted.
     """
 
     def __init__(self, base: Opened) -> None:
-        self.token = next(_tokens)
+        self.token, self.revision = next(_tokens), 0
         self.opened = self._base = base
 
     @cached_property
@@ -82,6 +87,7 @@ class Surface:
         """
         if self.size is not None:
             self._painted.change(keep, strokes_of(add))
+            self.revision += 1
             self.opened = with_mask(self._without_mask, self.mask) if self._painted.strokes else self._base
 
     def is_of(self, opened: Opened) -> bool:
