@@ -62,11 +62,19 @@ class SessionFolder(SessionFiles):
         Args:
             run_id: Of its resolved spec.
         """
-        found = self._found(lambda line: line.run_id == run_id)
+        found = self.made_by(run_id)
         if found and (latest := self.latest()) and found.picture_id != latest.picture_id:
             with suppress(DiskError, LockError), self._open():  # it is here all the same
                 mark(self.marks_file, found.picture_id, asked_after=len(whole_lines(self.lines_file)))
         return found
+
+    def made_by(self, run_id: str) -> KeptPicture | None:
+        """Find the picture that a run of one picture would make, if it is here, without asking for it.
+
+        Args:
+            run_id: Of its resolved spec.
+        """
+        return self._found(lambda line: line.run_id == run_id)
 
     def sample_named(self, name: str, image: str) -> str:
         """What a picture that was given is called among the samples of the session: one name for one picture.

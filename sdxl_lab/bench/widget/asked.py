@@ -76,6 +76,20 @@ def values_of(ready: Planned) -> dict[str, Any]:
     return flatten(edit.settings.model_dump(mode="json") | compute) | words | {"task": edit.task, "checkpoint": resolved.spec.checkpoint}
 
 
+def sizes_of(ready: Planned) -> tuple[tuple[int, int], tuple[int, int]]:
+    """How large a picture is.
+
+    Args:
+        ready: What was planned.
+
+    Returns:
+        (width, height) of the finished picture in pixels, and as the UNets see it.
+    """
+    from sdxl_lab.generation import regions  # imports torch
+
+    return regions.sizes_of(ready.edit, ready.resolved.dataset.sample(ready.edit.sample).size, ready.resolved.sizes)
+
+
 def _problem(line: str) -> dict[str, str]:
     path, colon, text = line.partition(": ")
     if not colon or " " in path:

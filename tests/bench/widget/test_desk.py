@@ -168,6 +168,23 @@ def test_a_click_brings_picture_and_settings_back(page):
     assert (again["number"], again["made_before"]) == (first["number"], True)
 
 
+def test_looking_what_the_gate_says_asks_for_no_picture(page):
+    """
+    Settings of an earlier picture are known as its own before anybody makes it again, and the picture that was asked for last stays that.
+    """
+    page.do("ask", changes=QUICK | {"prompt": "a star", "seed": 5})
+    page.make()
+    page.do("ask", changes={"seed": 6})
+    page.make()
+    page.do("ask", changes={"seed": 5})
+    page.until(lambda told: told["event"] == "checked" and told["value"]["remembered"] == 1)
+    latest = page.desk.bench.session.latest()
+    assert (latest and latest.number) == 2
+    page.make()
+    latest = page.desk.bench.session.latest()
+    assert (latest and latest.number) == 1
+
+
 def test_a_deleted_picture_can_be_made_again(page):
     """
     Of a picture that was deleted it is known how it was made: brought back and made, it has its pixels and its number again.
