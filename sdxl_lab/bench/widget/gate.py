@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from sdxl_lab.bench.bench import Bench
@@ -46,7 +46,7 @@ class Gate:
         self._knobs: dict[str, Any] = {}
         self._checked: dict[str, Any] | None = None
         self._told: dict[str, Any] | None = None
-        self._planning = Lock()
+        self._planning = RLock()  # two lanes ask; what is told last has to be of what is asked last
         self._late: tuple[Any, float, Planned] | None = None
         self.lay(surface)
 
@@ -95,8 +95,9 @@ class Gate:
 
     def tell_knobs(self) -> None:
         """Tell which knobs there are, whoever knows it already."""
-        self._knobs = {}
-        self._know_knobs(self._task())
+        with self._planning:
+            self._knobs = {}
+            self._know_knobs(self._task(self._asked, self._on_bench))
 
     def tell_checked(self, *, to: str | None) -> None:
         """Tell once more what the gate said last."""
@@ -104,16 +105,17 @@ class Gate:
 
     def check(self) -> None:
         """Ask the gate, and tell what it says if that is news."""
-        try:
-            self.planned = self.plan()
-        except LabError as error:
-            checked = (self._checked or NOTHING) | {"problems": asking.problems_of(error), "cautions": [], "remembered": None}
-        else:
-            self._know_knobs(self.planned.edit.task)  # whose defaults are the checkpoint's own
-            checked = self._said_of(self.planned)
-        if checked != self._checked:
-            self._checked = checked
-            self._tell("checked", checked)
+        with self._planning:
+            try:
+                self.planned = self.plan()
+            except LabError as error:
+                checked = (self._checked or NOTHING) | {"problems": asking.problems_of(error), "cautions": [], "remembered": None}
+            else:
+                self._know_knobs(self.planned.edit.task)  # whose defaults are the checkpoint's own
+                checked = self._said_of(self.planned)
+            if checked != self._checked:
+                self._checked = checked
+                self._tell("checked", checked)
 
     def plan(self, seed: int | None = None) -> Planned:
         """Send through the gate what is asked; once, where a turned knob is both checked and made.
@@ -124,30 +126,31 @@ class Gate:
         Raises:
             LabError: It cannot be made.
         """
-        key = (repr(self._asked), self._bench.checkpoint, self._surface.token, self._surface.revision, seed)
         with self._planning:
+            asked = self._asked  # which another lane may replace meanwhile
+            key = (repr(asked), self._bench.checkpoint, self._surface.token, self._surface.revision, seed)
             if self._late is None or self._late[0] != key or time.monotonic() - self._late[1] > PLAN_HOLDS_S:
-                self._late = key, time.monotonic(), self._newly_planned(seed)
+                self._late = key, time.monotonic(), self._newly_planned(asked, self._on_bench, seed)
             return self._late[2]
 
-    def _newly_planned(self, seed: int | None) -> Planned:
-        task = self._task()
+    def _newly_planned(self, asked: Mapping[str, Any], on_bench: Opened, seed: int | None) -> Planned:
+        task = self._task(asked, on_bench)
         self._know_knobs(task)
-        words = asking.words_in(self._asked)
-        if words["prompt"] is None and self._on_bench.words_for(task)["prompt"] is None:
+        words = asking.words_in(asked)
+        if words["prompt"] is None and on_bench.words_for(task)["prompt"] is None:
             words["prompt"] = ""
         if seed is not None:
             words["seed"] = seed
-        settings = asking.settings_in(self._asked, [knob["path"] for knob in self._knobs["knobs"]])
-        return self._bench.plan(self._on_bench, task, words, settings)
+        settings = asking.settings_in(asked, [knob["path"] for knob in self._knobs["knobs"]])
+        return self._bench.plan(on_bench, task, words, settings)
 
     @property
     def _on_bench(self) -> Opened:
         """What lies there, without what an earlier picture was asked, which is among what is asked now."""
         return replace(self._surface.opened, settings={}, words={}, task=None)
 
-    def _task(self) -> str:
-        return self._asked.get("task") or self._on_bench.task_for(asking.settings_in(self._asked, list(self._asked)))
+    def _task(self, asked: Mapping[str, Any], on_bench: Opened) -> str:
+        return asked.get("task") or on_bench.task_for(asking.settings_in(asked, list(asked)))
 
     def _know_knobs(self, task: str) -> None:
         known = self.planned and self.planned.resolved.spec

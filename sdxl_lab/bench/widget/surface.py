@@ -87,8 +87,8 @@ class Surface:
         """
         if self.size is not None:
             self._painted.change(keep, strokes_of(add))
-            self.revision += 1
             self.opened = with_mask(self._without_mask, self.mask) if self._painted.strokes else self._base
+            self.revision += 1  # only now: who reads it from another thread must not take the mask before for this one
 
     def is_of(self, opened: Opened) -> bool:
         """Whether this is what lies on a bench."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from sdxl_lab import Bench, fetch
+from sdxl_lab.bench.widget import asked as asking
 from sdxl_lab.bench.widget.desk import Desk
 from sdxl_lab.images.masks import dilate
 from tests.support.sessions import disk, photo
@@ -183,6 +185,28 @@ def test_looking_what_the_gate_says_asks_for_no_picture(page):
     page.make()
     latest = page.desk.bench.session.latest()
     assert (latest and latest.number) == 1
+
+
+def test_what_is_told_last_is_of_what_lies_there_last(page, monkeypatch):
+    """
+    A check that takes long tells nothing of a picture that was closed meanwhile, once it has told of words alone.
+    """
+    at_work, go_on, sizes_of = threading.Event(), threading.Event(), asking.sizes_of
+
+    def slowly(ready: Any) -> Any:
+        if "checks" in threading.current_thread().name and not at_work.is_set():
+            at_work.set()
+            go_on.wait(0.3)
+        return sizes_of(ready)
+
+    monkeypatch.setattr(asking, "sizes_of", slowly)
+    page.do("ask", changes={"denoising.guidance_scale": 5.0})
+    assert at_work.wait(30)
+    page.do("close")
+    go_on.set()
+    page.until(lambda told: told["event"] == "checked" and told["value"]["values"].get("denoising.guidance_scale") == 5.0)
+    time.sleep(0.1)
+    assert page.state("checked")["task"] == "text_to_image"
 
 
 def test_a_deleted_picture_can_be_made_again(page):
