@@ -88,7 +88,7 @@ class Desk:
         if action == "ping":
             self._ping(content)
         elif action == "cancel":
-            self.bench.cancel()
+            self._answered(self._cancel, content, [])
         elif action in self._actions:
             lane, does = self._actions[action]
             lane.put(lambda: self._answered(does, content, [bytes(buffer) for buffer in buffers]))
@@ -128,11 +128,15 @@ class Desk:
 
     def _follow(self) -> None:
         """Tell what a cell, a command or another kernel did meanwhile."""
-        if not self._surface.is_of(self.bench.opened):
-            self._lay(self.bench.opened)
-        elif self._gate.follow():
+        if not self._lays_what_a_cell_opened() and self._gate.follow():
             self._gate.check()
         self._tell_pictures()
+
+    def _lays_what_a_cell_opened(self) -> bool:
+        is_other = not self._surface.is_of(self.bench.opened)
+        if is_other:
+            self._lay(self.bench.opened)
+        return is_other
 
     # --- what lies there -----------------------------------------------------------------------------------------------------------------------
 
@@ -189,7 +193,7 @@ class Desk:
         self._tell("strokes", {"keep": 0, "add": self._surface.strokes, "count": len(self._surface.strokes), "by": None}, to=to)
 
     def _strokes(self, content: Mapping[str, Any], _: Sequence[bytes]) -> Answer:
-        if content.get("token", self._surface.token) != self._surface.token:
+        if self._lays_what_a_cell_opened() or content.get("token", self._surface.token) != self._surface.token:
             return None  # it was painted on what lay here before
         had_mask = self._surface.has_mask
         try:
@@ -200,8 +204,12 @@ class Desk:
         if had_mask != self._surface.has_mask:  # another task may be meant
             self._gate.check()
         self._quick.put(self._outline, instead="outline")
-        self._checks.put(self._gate.check, instead="check", after_s=HAND_RESTS_S)
+        self._check_apart(after_s=HAND_RESTS_S)
         return None
+
+    def _check_apart(self, *, after_s: float = 0.0) -> None:
+        """Ask the gate in a lane of its own, and outline what it says then: a knob may have been turned just before a stroke."""
+        self._checks.put(lambda: (self._gate.check(), self._quick.put(self._outline, instead="outline")), instead="check", after_s=after_s)
 
     def _tell_strokes(self, content: Mapping[str, Any]) -> None:
         keep, add, count = int(content["keep"]), content["add"], len(self._surface.strokes)
@@ -226,7 +234,7 @@ class Desk:
             self._gate.keeps_seed = bool(content["keepSeed"])
         self._gate.change(content.get("changes", {}))
         self._gate.tell(by=content.get("view"))
-        self._checks.put(lambda: (self._gate.check(), self._quick.put(self._outline, instead="outline")), instead="check")
+        self._check_apart()
         return None
 
     # --- making --------------------------------------------------------------------------------------------------------------------------------
@@ -243,6 +251,10 @@ class Desk:
             self._gate.check()
             return {"refused": asking.problems_of(error)}  # which stands beside the knobs
         self._jobs.start([first, *others])
+        return None
+
+    def _cancel(self, *_: Any) -> Answer:
+        self.bench.cancel()
         return None
 
     # --- what was made -------------------------------------------------------------------------------------------------------------------------

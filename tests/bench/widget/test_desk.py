@@ -15,10 +15,12 @@ from PIL import Image
 
 from sdxl_lab import Bench, fetch
 from sdxl_lab.bench.widget import asked as asking
+from sdxl_lab.bench.widget import desk as desk_room
 from sdxl_lab.bench.widget.desk import Desk
 from sdxl_lab.images.masks import dilate
 from tests.support.sessions import disk, photo
 
+HELD_S = 0.3
 QUICK = {"denoising.num_inference_steps": 4}
 BRUSH = {"tool": "brush", "size": 30.0, "points": [[40.25, 40.0], [90.0, 71.5]]}
 
@@ -78,6 +80,21 @@ def page() -> Page:
     shown = Page(bench)
     shown.do("hello")
     return shown
+
+
+@pytest.fixture
+def held(monkeypatch) -> tuple[threading.Event, threading.Event]:
+    """What is set when the gate is first asked for the sake of a knob, and what lets its answer out; until then for `HELD_S` at the most."""
+    at_work, go_on, sizes_of = threading.Event(), threading.Event(), asking.sizes_of
+
+    def slowly(ready: Any) -> Any:
+        if "checks" in threading.current_thread().name and not at_work.is_set():
+            at_work.set()
+            go_on.wait(HELD_S)
+        return sizes_of(ready)
+
+    monkeypatch.setattr(asking, "sizes_of", slowly)
+    return at_work, go_on
 
 
 def test_what_a_page_makes_is_what_the_bench_makes_of_the_same(page):
@@ -187,19 +204,11 @@ def test_looking_what_the_gate_says_asks_for_no_picture(page):
     assert (latest and latest.number) == 1
 
 
-def test_what_is_told_last_is_of_what_lies_there_last(page, monkeypatch):
+def test_what_is_told_last_is_of_what_lies_there_last(page, held):
     """
     A check that takes long tells nothing of a picture that was closed meanwhile, once it has told of words alone.
     """
-    at_work, go_on, sizes_of = threading.Event(), threading.Event(), asking.sizes_of
-
-    def slowly(ready: Any) -> Any:
-        if "checks" in threading.current_thread().name and not at_work.is_set():
-            at_work.set()
-            go_on.wait(0.3)
-        return sizes_of(ready)
-
-    monkeypatch.setattr(asking, "sizes_of", slowly)
+    at_work, go_on = held
     page.do("ask", changes={"denoising.guidance_scale": 5.0})
     assert at_work.wait(30)
     page.do("close")
@@ -207,6 +216,52 @@ def test_what_is_told_last_is_of_what_lies_there_last(page, monkeypatch):
     page.until(lambda told: told["event"] == "checked" and told["value"]["values"].get("denoising.guidance_scale") == 5.0)
     time.sleep(0.1)
     assert page.state("checked")["task"] == "text_to_image"
+
+
+def test_a_knob_turned_just_before_a_stroke_is_outlined(page, monkeypatch, held):
+    """
+    The line around a mask follows the dilation that was asked last, also where a stroke came before the gate had answered.
+    """
+    monkeypatch.setattr(desk_room, "HAND_RESTS_S", 0.05)
+    page.do("strokes", keep=0, add=[BRUSH])
+    at_work, go_on = held
+    page.do("ask", changes={"prompt": "a star"})
+    assert at_work.wait(30)
+    page.do("ask", changes={"mask.kernel_size": 41})
+    page.do("strokes", keep=1, add=[{"tool": "eraser", "size": 2.0, "points": [[1.0, 1.0]]}])
+    go_on.set()
+    page.until(lambda told: told["event"] == "checked" and told["value"]["values"].get("mask.kernel_size") == 41)
+    grown = dilate(page.desk.bench.opened.mask_image, 41).getbbox()
+    assert grown
+
+    def is_there(told: dict[str, Any], buffers: Sequence[bytes]) -> bool:
+        points = np.frombuffer(buffers[0], "<u2").reshape(-1, 2) if told["event"] == "outline" else np.zeros((0, 2))
+        return len(points) > 0 and (*points.min(axis=0), *(points.max(axis=0) + 1)) == grown
+
+    deadline = time.monotonic() + 10
+    while not any(is_there(*one) for one in page.told):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_stroke_takes_nothing_from_a_cell(page):
+    """
+    What a cell has laid on the bench stays there though somebody goes on painting what lay there before, and the page is shown it.
+    """
+    token, bench = page.state("opened")["token"], page.desk.bench
+    bench.open(disk())
+    laid = bench.opened
+    page.do("strokes", keep=0, add=[BRUSH], token=token)
+    assert bench.opened is laid
+    assert page.state("opened")["token"] != token
+    assert page.state("strokes")["count"] == 0
+
+
+def test_a_cancel_is_answered(page):
+    """
+    Whoever cancels hears that it was done, as of everything that a page asks for.
+    """
+    assert "error" not in page.do("cancel")
 
 
 def test_a_deleted_picture_can_be_made_again(page):
