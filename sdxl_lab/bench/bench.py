@@ -247,6 +247,8 @@ class Bench(Exploration):
         """
         making = Making(ready, on_step, on_end)
         if kept := self.session.recalled(ready.resolved.spec.run_id):
+            if latest:
+                self._worker.cancel()
             making.end("done", picture=BenchPicture(kept))
         else:
             self._worker.submit(making, latest=latest)

@@ -108,6 +108,21 @@ def test_the_latest_takes_the_place_of_those_before_it(bench):
     assert [picture.seed for picture in bench.pictures] == [3]
 
 
+def test_the_latest_takes_their_place_also_where_it_was_made_before(bench):
+    """
+    With `latest`, a picture that is there already stops the one that is being made.
+    """
+    known = bench.make(PROMPT, seed=3, num_inference_steps=3)
+    held = Held()
+    first = bench.start(PROMPT, seed=1, num_inference_steps=6, on_step=held)
+    held.until_next()
+    assert bench.start(PROMPT, seed=3, num_inference_steps=3, latest=True).result(0).number == known.number
+    held.go_on(99)
+    assert first.wait(60)
+    assert first.state == "cancelled"
+    assert len(bench.pictures) == 1
+
+
 def test_steps_are_told_as_they_come(bench):
     """
     Each evaluation of a UNet is heard once, with what is left and a picture of what it comes to; a picture that is there already takes none.

@@ -6,6 +6,7 @@ import io
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 from sdxl_lab.bench.bench import Bench
@@ -33,6 +34,7 @@ class Jobs:
         self._bench, self._tell, self._ended = bench, tell, ended
         self._makings: list[Making] = []
         self._count, self._previewed = 0, 0.0
+        self._telling = Lock()
 
     def start(self, planned: Sequence[Planned]) -> None:
         """Make pictures, in place of those that are on their way.
@@ -52,20 +54,21 @@ class Jobs:
         return any(making.state in ("queued", "making") for making in self._makings)
 
     def tell(self) -> None:
-        """Tell how far each is."""
-        self._tell("jobs", self.as_value())
+        """Tell how far each is; what several threads tell comes in the order in which it was so."""
+        with self._telling:
+            self._tell("jobs", self.as_value())
 
     def as_value(self) -> list[dict[str, Any]]:
         """Each of them, as plain values."""
         return [{"make": self._count, **_job(index, making)} for index, making in enumerate(list(self._makings))]
 
     def _stepped(self, making: Making) -> None:
-        now = time.monotonic()
-        if now - self._previewed < PAUSE_S or making not in self._makings:
+        now, makings = time.monotonic(), self._makings  # another Make may put others there
+        if now - self._previewed < PAUSE_S or making not in makings:
             return
         self._previewed = now
         seen = making.preview()
-        self._tell("preview", _job(self._makings.index(making), making), [] if seen is None else [_encoded(seen)])
+        self._tell("preview", _job(makings.index(making), making), [] if seen is None else [_encoded(seen)])
 
     def _end(self, making: Making) -> None:
         self.tell()
