@@ -38,7 +38,7 @@ def _delete(bench: Bench, fields: Fields) -> Fields:
 def _parameters(bench: Bench, fields: Fields) -> Fields:
     number = int(fields["number"])
     says = f"# Parameters of picture {number} of {bench.session.name}: for a notebook that makes runs, such as inpaint_outpaint."
-    return {"text": f"{says}\n# They belong into its parameters cell, not into that of a bench.\n{bench.parameters(number)}"}
+    return {"text": f"{says}\n# They belong in its parameters cell, not into that of a bench.\n{bench.parameters(number)}"}
 
 
 def _knobs_of(bench: Bench, fields: Fields) -> Fields:
@@ -103,5 +103,7 @@ QUICK: Mapping[str, Deed] = {
     "knobs_of": _knobs_of,
     "sweep": _sweep,
 }
-SLOW: Mapping[str, Deed] = {"thumbnails": _thumbnails, "reproduce": _reproduce, "report": _report, "compare": _compare}
-"""What takes its time, and keeps nothing else waiting."""
+SLOW: Mapping[str, Deed] = {"thumbnails": _thumbnails}
+"""What takes a moment, and what is painted or turned must not wait for."""
+LONG: Mapping[str, Deed] = {"reproduce": _reproduce, "report": _report, "compare": _compare}
+"""What may take minutes, and nothing else must wait for."""

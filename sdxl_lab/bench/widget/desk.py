@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from sdxl_lab.bench.bench import Bench
@@ -46,7 +47,7 @@ class Desk:
     """What lies on a bench as the pages show it, what is asked of it, and what is being made.
 
     No message waits for a picture: what is quick is done in one lane, in order; what the gate says of it, for which a large mask is encoded, is
-    found out in another; what takes its time has a third; and a cancel is done at once.
+    found out in another; files are read and drawn in a third; what may take minutes has a fourth; and a cancel is done at once.
 
     Args:
         bench: That makes the pictures.
@@ -56,11 +57,12 @@ class Desk:
 
     def __init__(self, bench: Bench, send: Send, keep_still: Callable[[], None]) -> None:
         self.bench, self._send, self._keep_still = bench, send, keep_still
-        self._quick, self._checks, self._slow = (Lane(f"sdxl_lab desk, {what}", self._failed) for what in ("quick", "checks", "slow"))
+        names = ("quick", "checks", "slow", "long")
+        self._quick, self._checks, self._slow, self._long = (Lane(f"sdxl_lab desk, {name}", self._failed) for name in names)
         self._surface, self._uploads = Surface(bench.opened), Uploads()
         self._gate = Gate(bench, self._tell, self._surface)
         self._jobs = Jobs(bench, self._tell, lambda: self._quick.put(self._tell_pictures, instead="pictures"))
-        self._news = News(bench.session)
+        self._news, self._telling = News(bench.session), Lock()
         quick: dict[str, Action] = {
             "hello": self._hello,
             "open": self._open,
@@ -73,7 +75,8 @@ class Desk:
             **self._deeds(deeds.QUICK),
         }
         slow: dict[str, Action] = {"bytes": self._bytes, "still": self._still, **self._deeds(deeds.SLOW)}
-        self._actions = {name: (self._quick, does) for name, does in quick.items()} | {name: (self._slow, does) for name, does in slow.items()}
+        lanes = ((self._quick, quick), (self._slow, slow), (self._long, self._deeds(deeds.LONG)))
+        self._actions = {name: (lane, does) for lane, actions in lanes for name, does in actions.items()}
 
     # --- messages ------------------------------------------------------------------------------------------------------------------------------
 
@@ -147,8 +150,7 @@ class Desk:
         self._tell_opened(view)
         self._gate.tell(to=view)
         self._tell("jobs", self._jobs.as_value(), to=view)
-        self._news.forget()
-        self._tell_pictures()
+        self._tell_pictures(anew=True)
         self._gate.tell_knobs()
         import_all()  # so that the first picture does not wait for it
         self._gate.check()
@@ -259,11 +261,15 @@ class Desk:
 
     # --- what was made -------------------------------------------------------------------------------------------------------------------------
 
-    def _tell_pictures(self) -> None:
-        changed, gone = self._news.news()
-        if changed or gone:
-            self._tell("pictures", {"changed": changed, "gone": gone})
-            self._tell("session", self._session())
+    def _tell_pictures(self, *, anew: bool = False) -> None:
+        """Tell what is new of them, or all; what several lanes find comes in the order in which it was so."""
+        with self._telling:
+            if anew:
+                self._news.forget()
+            changed, gone = self._news.news()
+            if changed or gone:
+                self._tell("pictures", {"changed": changed, "gone": gone})
+                self._tell("session", self._session())
 
     def _session(self) -> dict[str, Any]:
         session = self.bench.session

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from sdxl_lab.bench.widget.knobs import for_page
 from sdxl_lab.files.disk import make_folder, write_whole
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.session_files import SessionFiles
@@ -22,8 +24,15 @@ THUMBNAIL_PX = 192
 LARGEST_UNDRAWN_PX = 256
 """A picture whose sides are no longer serves as its own thumbnail."""
 
-LARGEST_EXACT = 2**53 - 1
-"""A browser reads larger whole numbers rounded, so they are written as texts."""
+
+def entries(session: SessionFiles) -> list[dict[str, Any]]:
+    """Write all pictures of a session for the page, in the order in which they were made.
+
+    Args:
+        session: It may come from anywhere: what is not sound of it is left out.
+    """
+    pictures = [kept for kept in session.pictures() if kept.is_sound]
+    return [entry(kept, before) for before, kept in pairwise([None, *pictures]) if kept]
 
 
 def entry(kept: KeptPicture, before: KeptPicture | None) -> dict[str, Any]:
@@ -106,7 +115,7 @@ def _words(kept: KeptPicture) -> dict[str, Any]:
     return {
         "prompt": edit.prompt,
         "negative_prompt": edit.negative_prompt,
-        "seed": _exact(edit.seed),
+        "seed": for_page(edit.seed),
         "task": edit.task,
         "checkpoint": kept.resolved.checkpoint.name,
     }
@@ -152,7 +161,3 @@ def _original(kept: KeptPicture) -> dict[str, int]:
         "width": recorded.width - sides["left_px"] - sides["right_px"],
         "height": recorded.height - sides["top_px"] - sides["bottom_px"],
     }
-
-
-def _exact(number: int) -> int | str:
-    return str(number) if abs(number) > LARGEST_EXACT else number

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import Any
 
-from sdxl_lab.bench.widget.history import entry
+from sdxl_lab.bench.widget.history import entries
 from sdxl_lab.records.session import SessionFolder
 
 
 class News:
-    """Entries of pictures that are new or have changed since they were told. Threads may ask at once.
+    """Entries of pictures that are new or have changed since they were told.
 
     Args:
         session: Whose pictures.
     """
 
     def __init__(self, session: SessionFolder) -> None:
-        self._session, self._lock = session, Lock()
+        self._session = session
         self._told: dict[int, dict[str, Any]] = {}
         self._state: Any = None
 
@@ -27,22 +26,19 @@ class News:
         Returns:
             Entries, as plain values, and the numbers of pictures that are gone.
         """
-        with self._lock:
-            state = _state_of(self._session)
-            if state == self._state:
-                return [], []
-            self._state = state
-            pictures = [kept for kept in self._session.pictures() if kept.is_sound]  # a session may come from anywhere
-            entries = {kept.number: entry(kept, before) for kept, before in zip(pictures, [None, *pictures], strict=False)}
-            changed = [one for number, one in entries.items() if self._told.get(number) != one]
-            gone = [number for number in self._told if number not in entries]
-            self._told = entries
-            return changed, gone
+        state = _state_of(self._session)
+        if state == self._state:
+            return [], []
+        self._state = state
+        here = {one["number"]: one for one in entries(self._session)}
+        changed = [one for number, one in here.items() if self._told.get(number) != one]
+        gone = [number for number in self._told if number not in here]
+        self._told = here
+        return changed, gone
 
     def forget(self) -> None:
         """Tell everything next time: a view has come that knows nothing."""
-        with self._lock:
-            self._told, self._state = {}, None
+        self._told, self._state = {}, None
 
 
 def _state_of(session: SessionFolder) -> list[tuple[int, int]]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.bench.widget.history import THUMBNAIL_PX, entry, thumbnail
-from sdxl_lab.records.kept import KeptPicture
+from sdxl_lab.bench.widget.history import THUMBNAIL_PX, entries, thumbnail
 from sdxl_lab.records.session_files import SessionFiles
 from sdxl_lab.runs.resolution import home
 from sdxl_lab.viewing.display import source
@@ -33,11 +31,10 @@ def still(session: SessionFiles) -> str:
     Returns:
         HTML without a script, in the colors of whatever it stands in.
     """
-    pictures = [kept for kept in session.pictures() if kept.is_sound]
-    entries = [entry(kept, before) for before, kept in pairwise([None, *pictures]) if kept]
-    shown = list(_that_fit(sorted(entries, key=lambda one: (not one["starred"], -one["number"]))[:MOST]))
+    pictures = entries(session)
+    shown = list(_that_fit(sorted(pictures, key=lambda one: (not one["starred"], -one["number"]))[:MOST]))
     figures = "".join(_figure(one, file) for one, file in shown)
-    return f'<div style="line-height:1.4"><p style="margin:4px">{_said(session, pictures, len(shown))}</p>{figures}</div>'
+    return f'<div style="line-height:1.4"><p style="margin:4px">{_said(session, len(pictures), len(shown))}</p>{figures}</div>'
 
 
 def _that_fit(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], bytes]]:
@@ -55,10 +52,10 @@ def _small(file: Path, kept_small: str | None) -> bytes:
     return Path(kept_small).read_bytes() if kept_small and kept_small != str(file) else thumbnail(file)
 
 
-def _said(session: SessionFiles, pictures: Sequence[KeptPicture], shown: int) -> str:
-    few = f"; here are {shown}, starred ones first, then the latest" if shown < len(pictures) else ""
+def _said(session: SessionFiles, count: int, shown: int) -> str:
+    few = f"; here are {shown}, starred ones first, then the latest" if shown < count else ""
     return (
-        f"The bench <b>{_text(session.name)}</b> as it was: {counted(len(pictures), 'picture')}{few}. Its session lies in "
+        f"The bench <b>{_text(session.name)}</b> as it was: {counted(count, 'picture')}{few}. Its session lies in "
         f"<code>{_text(str(_short(session.path)))}</code>. Run this cell again in JupyterLab to have it live; "
         f"<code>Bench.resume({_text(json.dumps(session.path.name))})</code> goes on with it anywhere."
     )

@@ -18,6 +18,7 @@ from sdxl_lab.bench.widget import asked as asking
 from sdxl_lab.bench.widget import desk as desk_room
 from sdxl_lab.bench.widget.desk import Desk
 from sdxl_lab.images.masks import dilate
+from sdxl_lab.runs import reproduce
 from tests.support.sessions import disk, photo
 
 HELD_S = 0.3
@@ -323,6 +324,23 @@ def test_a_file_comes_in_parts_and_a_picture_of_the_lab_brings_its_settings(page
     assert (asked["prompt"], asked["seed"], asked["denoising.strength"]) == ("a star", 5, 0.5)
     assert "task" not in asked
     assert page.state("checked")["task"] == "image_to_image"
+
+
+def test_no_picture_waits_to_be_shown_while_one_is_reproduced(page, monkeypatch):
+    """
+    While a picture is made again to be compared, which may take minutes, files of pictures are read and drawn.
+    """
+    go_on = threading.Event()
+    monkeypatch.setattr(reproduce, "reproduce", lambda _: go_on.wait(30))
+    page.do("ask", changes=QUICK | {"prompt": "a star", "seed": 5})
+    [job] = page.make()
+    page.desk.receive({"do": "reproduce", "ask": "long", "view": page.view, "number": job["number"]})
+    [picture] = page.desk.bench.pictures
+    assert "error" not in page.do("bytes", path=str(picture.path))
+    assert "error" not in page.do("thumbnails", numbers=[job["number"]])
+    assert not any(content.get("ask") == "long" for content, _ in page.told)
+    go_on.set()
+    page.until(lambda content: content.get("ask") == "long")
 
 
 def test_files_outside_the_session_are_not_given_away(page, home):
