@@ -127,7 +127,7 @@ class BenchLab:
             Where it was in pixels of the picture, in whole quarters.
         """
         left, top, width, height = self.page.box(".paint-frame")
-        pixels = self.page.evaluate("deep('.paint-status').textContent.match(/(\\d+)\\D(\\d+)$/).slice(1)")
+        pixels = self.page.evaluate("deep('.paint-status').textContent.match(/ (\\d+)\u00d7(\\d+) /).slice(1)")
         at = [(round(left + across * width), round(top + down * height)) for across, down in places]
         self.page.mouse("mousePressed", *at[0])
         for place in at[1:]:
@@ -140,8 +140,8 @@ class BenchLab:
 
     def lies_open(self, name: str, size: tuple[int, int]) -> None:
         """Wait until a picture of that name and size lies open."""
-        said = json.dumps(f"{name} \u00b7 {size[0]}\u00d7{size[1]}")
-        self.page.until(f"deep('.paint-status').textContent === {said} && deep('.paint-frame img').naturalWidth")
+        said = json.dumps(f"{name} \u00b7 {size[0]}\u00d7{size[1]} ")
+        self.page.until(f"deep('.paint-status').textContent.startsWith({said}) && deep('.paint-frame img').naturalWidth")
 
     def drop(self, file: Path) -> None:
         """Drag a file from the desktop to the middle of the picture's place, as the picture, and drop it."""
