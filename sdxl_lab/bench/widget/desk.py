@@ -235,7 +235,7 @@ class Desk:
         if "keepSeed" in content:
             self._gate.keeps_seed = bool(content["keepSeed"])
         self._gate.change(content.get("changes", {}))
-        self._gate.tell(by=content.get("view"))
+        self._gate.tell()
         self._check_apart()
         return None
 

@@ -71,16 +71,15 @@ class Gate:
         """Ask for the picture of a seed that nobody chose."""
         self.change({"seed": random.getrandbits(SEED_BITS)})
 
-    def tell(self, *, to: str | None = None, by: str | None = None) -> None:
+    def tell(self, *, to: str | None = None) -> None:
         """Tell what is asked.
 
         Args:
             to: The view that is told; None for all.
-            by: The view that asked it.
         """
         asked = {path: for_page(value) for path, value in self._asked.items()} | {"checkpoint": self._bench.checkpoint}
         self._told = {"asked": asked, "keepSeed": self.keeps_seed}
-        self._tell("asked", self._told, to=to, by=by)
+        self._tell("asked", self._told, to=to)
 
     def follow(self) -> bool:
         """Tell of a checkpoint that a cell has put on the bench.

@@ -12,6 +12,7 @@ const ELEMENT = "sdxl-lab-bench";
 const ORPHAN_MS = 10_000;  // JupyterLab takes cells out of the page and puts them back as it scrolls
 const HEARD_MS = 2000;  // a view that takes another's place stands at once if the kernel lived just now
 const NOTE_MS = 8000;
+const MOST_MESSAGES = 5;
 const REST_MS = 500;
 const PANES = [["paint", "Paint"], ["making", "Making"], ["look", "Look"]];
 
@@ -97,7 +98,7 @@ function headOf(hub) {
   return element("header", { class: "head" }, element("div", {}, "Session ", name, " · ", count, " · ", folder), gone);
 }
 
-/** Errors and warnings, whole, until somebody has read them; notes for a while. */
+/** The latest errors and warnings, whole, until somebody has read them; notes for a while. */
 function messagesOf(hub) {
   const list = element("ul", { class: "messages", "aria-live": "polite" });
   hub.on("said", ({ kind, text }) => {
@@ -106,7 +107,7 @@ function messagesOf(hub) {
     close.addEventListener("click", () => item.remove());
     list.append(item);
     if (kind === "note") setTimeout(() => item.remove(), NOTE_MS);
-    while (list.children.length > 5) list.firstElementChild.remove();
+    while (list.children.length > MOST_MESSAGES) list.firstElementChild.remove();
   });
   return list;
 }

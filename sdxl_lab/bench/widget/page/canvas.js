@@ -112,6 +112,7 @@ export function canvasPart(hub) {
     }));
     if (["width", "height", "left", "top"].some((side) => canvas?.[side] !== outline[side])) lay();
   });
+  hub.on("end", () => { if (source) URL.revokeObjectURL(source); });
   hub.looking.follow(() => redraw(null));
   new ResizeObserver(() => redraw(null)).observe(frame);
   lay();

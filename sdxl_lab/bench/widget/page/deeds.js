@@ -42,7 +42,8 @@ export async function makeAgain(hub, number) {
   const keepSeed = hub.state.keepSeed;
   await hub.do("recall", { number });
   await hub.do("ask", { changes: {}, keepSeed: true });
-  await hub.do("make", { count: 1 });
+  const { refused } = await hub.do("make", { count: 1 });
+  if (refused) hub.say("error", ["not made", ...refused.map(({ text }) => text)].join(": "));
   if (!keepSeed) await hub.do("ask", { changes: {}, keepSeed });
 }
 

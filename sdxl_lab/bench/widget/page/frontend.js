@@ -32,7 +32,7 @@ export class Frontend {
   /** The address of a file for the browser, or null if the server does not give it. */
   addressOf(path) {
     const place = this.placeOf(path);
-    return place && `${this.config.baseUrl}files/${place.split("/").map(encodeURIComponent).join("/")}`;
+    return place && `${this.config.baseUrl}files/${inAddress(place)}`;
   }
 
   /** An address of a file that the page can show: the server's, else of its bytes, which the kernel sends. */
@@ -57,12 +57,16 @@ export class Frontend {
     return url;
   }
 
+  end() {
+    for (const url of this.held.values()) url.then(URL.revokeObjectURL, () => {});
+  }
+
   /** Open a file, or a folder, beside the notebook; elsewhere in another tab of the browser, or else its path is said. */
   open(path, { isFolder = false } = {}) {
     const place = this.placeOf(path);
     if (place === null) this.hub.say("note", path);
     else if (this.config.appName === "JupyterLab") this.command(isFolder ? "filebrowser:open-path" : "docmanager:open", { path: place });
-    else window.open(isFolder ? `${this.config.baseUrl}tree/${place}` : this.addressOf(path), "_blank", "noopener");
+    else window.open(isFolder ? `${this.config.baseUrl}tree/${inAddress(place)}` : this.addressOf(path), "_blank", "noopener");
   }
 
   /** Put a text into a new cell below the one that shows the view; false if that cannot be done here. */
@@ -101,6 +105,8 @@ export class Frontend {
     link.remove();
   }
 }
+
+const inAddress = (place) => place.split("/").map(encodeURIComponent).join("/");
 
 /** Whether something becomes true soon. */
 async function happens(condition) {

@@ -14,7 +14,7 @@ export class Hub {
     this.host = null;
     this.view = Math.random().toString(36).slice(2);
     this.state = { session: {}, opened: null, asked: {}, keepSeed: true, checked: null, knobs: null, jobs: [], strokes: [], outline: null, pictures: new Map() };
-    this.local = { chosen: null, pane: "paint", live: false, count: 1 };
+    this.local = { chosen: null, pane: "paint", live: false };
     this.frontend = new Frontend(this);
     this.looking = new Looking(root);
     this.looking.show({ split: 0 });  // the picture is looked at first, and what was before comes from the left
@@ -47,6 +47,8 @@ export class Hub {
   end() {
     this.pause();
     this.model.off("msg:custom", this.receive);
+    this.frontend.end();
+    this.emit("end");
   }
 
   on(name, listener) {
@@ -98,8 +100,8 @@ export class Hub {
   post(content, buffers = []) {
     try {
       this.model.send(content, undefined, buffers);
-    } catch (error) {
-      this.lost = error;
+    } catch {
+      // nobody is there
     }
   }
 
@@ -120,7 +122,7 @@ export class Hub {
       this.do("hello");
     }
     if (event === "answer") this.answer(content);
-    else if (event !== "pong") this.keep(event, value, buffers, content);
+    else if (event !== "pong") this.keep(event, value, buffers);
   }
 
   answer({ ask, view, value, error }) {
@@ -134,12 +136,12 @@ export class Hub {
     }
   }
 
-  keep(event, value, buffers, { by }) {
+  keep(event, value, buffers) {
     if (event === "asked") Object.assign(this.state, value);
     else if (event === "pictures") this.keepPictures(value);
     else if (event === "strokes") this.state.strokes = [...this.state.strokes.slice(0, value.keep), ...value.add];
     else if (!["preview", "bytes", "said"].includes(event)) this.state[event] = value;
-    this.emit(event, event === "asked" ? { ...value, by } : value, buffers);
+    this.emit(event, value, buffers);
   }
 
   keepPictures({ changed, gone }) {

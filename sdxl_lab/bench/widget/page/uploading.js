@@ -11,7 +11,7 @@ export async function upload(hub, file, role, told = () => {}) {
   for (let part = 0; part < parts; part += 1) {
     told(part / parts);
     const content = await file.slice(part * PART_BYTES, (part + 1) * PART_BYTES).arrayBuffer();
-    await hub.do("open", { upload: name, part, parts, name: file.name || "pasted.png", role }, [content]);
+    await hub.do("open", { upload: name, part, parts, name: file.name || "pasted.png", role }, [content], { says: false });
   }
   told(1);
 }
@@ -23,8 +23,9 @@ export function uploading(hub, node) {
     if (!file) return;
     try {
       await upload(hub, file, role, (share) => { doing.textContent = share < 1 ? `Opening ${file.name || "what was pasted"}: ${Math.floor(100 * share)}%` : ""; });
-    } catch {
-      doing.textContent = "";  // the view has said why
+    } catch (error) {
+      doing.textContent = "";
+      hub.say("error", error.message);
     }
   };
   const zones = dropZones(hub, node, open);
