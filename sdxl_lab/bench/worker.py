@@ -218,7 +218,10 @@ class Worker:
     def _work(self) -> None:
         with _quick_switches():
             while making := self._next():
-                self._run(making)
+                try:
+                    self._run(making)
+                except BaseException:  # noqa: BLE001 - of who listens to its end; those that wait are made all the same
+                    sys.excepthook(*sys.exc_info())
                 self._current = None
                 del making  # it holds latents
 

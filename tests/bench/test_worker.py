@@ -108,6 +108,23 @@ def test_the_latest_takes_the_place_of_those_before_it(bench):
     assert [picture.seed for picture in bench.pictures] == [3]
 
 
+def test_a_listener_that_fails_at_the_end_stops_no_other_picture(bench, monkeypatch):
+    """
+    What a listener raises when a picture has ended is said, and the picture after it is made.
+    """
+    said: list[Any] = []
+    monkeypatch.setattr(sys, "excepthook", lambda *of: said.append(of[1]))
+    ready = bench.plan(bench.opened, None, {"prompt": PROMPT, "negative_prompt": None, "seed": 1}, {"num_inference_steps": 3})
+    fault = RuntimeError("nobody is there")
+
+    def fails(_: Making) -> None:
+        raise fault
+
+    first = bench.begin(ready, on_end=fails)
+    assert bench.start(PROMPT, seed=2, num_inference_steps=3).result(60).seed == 2
+    assert (first.state, said) == ("done", [fault])
+
+
 def test_the_latest_takes_their_place_also_where_it_was_made_before(bench):
     """
     With `latest`, a picture that is there already stops the one that is being made.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from threading import Condition, Thread
@@ -46,7 +47,13 @@ class Lane:
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 - an error in this thread would be seen by nobody
-                self._failed(error)
+                self._say(error)
+
+    def _say(self, error: BaseException) -> None:
+        try:
+            self._failed(error)
+        except BaseException:  # noqa: BLE001 - what comes next is done all the same
+            sys.excepthook(*sys.exc_info())
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:

@@ -16,6 +16,7 @@ from sdxl_lab.viewing.display import source
 from sdxl_lab.wording import counted, printable
 
 MOST = 48
+"""Pictures that are shown."""
 MOST_BYTES = 600_000
 """Of all pictures together, before they are written as text, which takes a third more: a saved notebook stays below 1 MB."""
 LONGEST = 60

@@ -14,6 +14,9 @@ from sdxl_lab.bench.errors import BenchError
 MOST_BYTES = 1 << 29
 """Largest file that is taken, 512 MiB."""
 
+MOST_ON_THEIR_WAY = 4
+"""Files at once: a page that was closed meanwhile never sends the rest of its own."""
+
 
 class Uploads:
     """Files on their way. What has come lies in a folder that goes with this."""
@@ -43,6 +46,8 @@ class Uploads:
             fault = "a part of it is missing" if part != len(come) else f"it is larger than {MOST_BYTES >> 20} MiB"
             raise BenchError(f"{content['name']}: {fault}; open it again, or in a cell: bench.open(path)")
         come.append(buffers[0])
+        while len(self._parts) > MOST_ON_THEIR_WAY:
+            del self._parts[next(iter(self._parts))]
         if len(come) < parts:
             return None
         folder = Path(tempfile.mkdtemp(dir=self._folder))

@@ -14,9 +14,11 @@ import pytest
 from PIL import Image
 
 from sdxl_lab import Bench, fetch
+from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.bench.widget import asked as asking
 from sdxl_lab.bench.widget import desk as desk_room
 from sdxl_lab.bench.widget.desk import Desk
+from sdxl_lab.bench.widget.uploads import MOST_ON_THEIR_WAY, Uploads
 from sdxl_lab.images.masks import dilate
 from sdxl_lab.runs import reproduce
 from tests.support.sessions import disk, photo
@@ -324,6 +326,24 @@ def test_a_file_comes_in_parts_and_a_picture_of_the_lab_brings_its_settings(page
     assert (asked["prompt"], asked["seed"], asked["denoising.strength"]) == ("a star", 5, 0.5)
     assert "task" not in asked
     assert page.state("checked")["task"] == "image_to_image"
+
+
+def test_what_was_never_sent_whole_is_given_up():
+    """
+    Of files whose rest never comes only the latest few are held, and one that goes on after that is told to begin again.
+    """
+    uploads = Uploads()
+
+    def sent(upload: str, part: int) -> Path | None:
+        return uploads.take({"upload": upload, "part": part, "parts": 2, "name": "a.png"}, [b"x"])
+
+    for number in range(MOST_ON_THEIR_WAY + 1):
+        assert sent(str(number), 0) is None
+    with pytest.raises(BenchError, match="open it again"):
+        sent("0", 1)
+    whole = sent(str(MOST_ON_THEIR_WAY), 1)
+    assert whole is not None
+    assert whole.read_bytes() == b"xx"
 
 
 def test_no_picture_waits_to_be_shown_while_one_is_reproduced(page, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import time
 
 from sdxl_lab.bench.widget.lanes import Lane
@@ -34,3 +35,19 @@ def test_work_that_need_not_wait_is_not_kept_by_what_does():
     lane.put(lambda: 1 / 0)
     lane.put(lambda: done.put("checked"), instead="check")
     assert [done.get(timeout=10) for _ in range(2)] == ["ZeroDivisionError", "checked"]
+
+
+def test_a_lane_goes_on_where_nobody_can_be_told(monkeypatch):
+    """
+    Where it cannot be told that work failed, that is said in the kernel's own log, and the work after it is done.
+    """
+    done: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(sys, "excepthook", lambda *of: done.put(of[0].__name__))
+
+    def fails(_: BaseException) -> None:
+        raise ConnectionError
+
+    lane = Lane("tried", fails)
+    lane.put(lambda: 1 / 0)
+    lane.put(lambda: done.put("after"))
+    assert [done.get(timeout=10) for _ in range(2)] == ["ConnectionError", "after"]
