@@ -220,8 +220,8 @@ class Worker:
             while making := self._next():
                 try:
                     self._run(making)
-                except BaseException:  # noqa: BLE001 - of who listens to its end; those that wait are made all the same
-                    sys.excepthook(*sys.exc_info())
+                except BaseException as fault:  # noqa: BLE001 - of who listens to its end; those that wait are made all the same
+                    sys.excepthook(type(fault), fault, fault.__traceback__)
                 self._current = None
                 del making  # it holds latents
 

@@ -52,8 +52,8 @@ class Lane:
     def _say(self, error: BaseException) -> None:
         try:
             self._failed(error)
-        except BaseException:  # noqa: BLE001 - what comes next is done all the same
-            sys.excepthook(*sys.exc_info())
+        except BaseException as fault:  # noqa: BLE001 - what comes next is done all the same
+            sys.excepthook(type(fault), fault, fault.__traceback__)
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:
