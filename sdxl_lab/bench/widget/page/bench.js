@@ -26,6 +26,7 @@ class BenchView {
     const stage = element("div", { class: "stage" }, tabsOf(hub, panes), making.node, ...Object.values(panes));
     this.node.append(headOf(hub), messagesOf(hub), element("div", { class: "split" }, stage, element("aside", { class: "side" }, knobs.node)), history.node);
     this.node.addEventListener("keydown", (event) => keyOf(hub, event));
+    this.node.addEventListener("dragstart", (event) => event.preventDefault());  // a browser drags what is selected, and the hand would paint no more
     this.focused = null;  // kept while JupyterLab draws the output anew and so puts another host in the place of ours
     this.node.addEventListener("focusin", (event) => { this.focused = event.target; });
     this.node.addEventListener("focusout", () => {
