@@ -44,6 +44,10 @@ USER = 3
 """The level of warnings at which they point to who called a bench's method."""
 
 
+_living: weakref.WeakValueDictionary[Path, Bench] = weakref.WeakValueDictionary()
+"""By the session's folder: the bench of this process that adds to it."""
+
+
 class Bench(Exploration):
     """Exploring by hand: a picture is tried with words, seeds and settings, and every try is kept.
 
@@ -105,13 +109,19 @@ class Bench(Exploration):
     def named(cls, name: str | None = None, checkpoint: str | Path = "pocket", *, tracking: str = "auto") -> Self:
         """Go on with a session, or begin it: a cell that says this can be run again, also tomorrow and after a kernel has died.
 
+        In one process it is the same bench each time, with what lies on it.
+
         Args:
             name: What it is called; the date if left out.
             checkpoint: As for `Bench`, where it begins; one that is there goes on with its own. Likewise `tracking`.
             tracking: What Comet hears.
         """
         called = name or today()
-        return cls.resume(called) if any(one.name == called for one in sessions()) else cls(checkpoint, called, tracking=tracking)
+        if not any(one.name == called for one in sessions()):
+            return cls(checkpoint, called, tracking=tracking)
+        session = session_of(called)
+        living = _living.get(session.path.absolute())
+        return living if isinstance(living, cls) else cls.resume(session)
 
     @classmethod
     def on(cls, session: SessionFolder) -> Self:
@@ -130,6 +140,7 @@ class Bench(Exploration):
         self.opened = Opened()
         self._worker = Worker(self._make)
         self._widget: Any = None
+        _living[session.path.absolute()] = self
         ends_with_the_notebook(self)
 
     # --- what lies on it -----------------------------------------------------------------------------------------------------------------------
@@ -150,6 +161,11 @@ class Bench(Exploration):
         """
         is_mask_alone = image is None and mask_image is not None
         self.opened = with_mask(self.opened, mask_image) if is_mask_alone else opened(image, mask_image, as_pixels=as_pixels)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether no picture was ever put on it or made."""
+        return not self.session.count and self.opened.picture() is None
 
     # --- making --------------------------------------------------------------------------------------------------------------------------------
 

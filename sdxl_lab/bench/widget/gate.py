@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import RLock
-from typing import Any
+from typing import Any, cast
 
 from sdxl_lab.bench.bench import Bench
 from sdxl_lab.bench.opened import Opened
@@ -16,6 +16,7 @@ from sdxl_lab.bench.widget.knobs import for_page, from_page, knobs_of
 from sdxl_lab.bench.widget.surface import Surface
 from sdxl_lab.errors import LabError
 from sdxl_lab.runs.single import Planned
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
 SEED_BITS = 32
 
@@ -41,6 +42,7 @@ class Gate:
     def __init__(self, bench: Bench, tell: Callable[..., None], surface: Surface) -> None:
         self._bench, self._tell = bench, tell
         self.planned: Planned | None = None
+        self._identified, self._identity = "", cast("CheckpointIdentity | None", None)
         self.keeps_seed = True
         self._asked: dict[str, Any] = {}
         self._knobs: dict[str, Any] = {}
@@ -53,6 +55,7 @@ class Gate:
     def lay(self, surface: Surface) -> None:
         """Take something else to work on; an earlier picture brings what was asked for it."""
         self._surface = surface
+        self.planned = None
         if surface.opened.task:
             self._asked = asking.asked_of(surface.opened)
 
@@ -107,6 +110,7 @@ class Gate:
         with self._planning:
             try:
                 self.planned = self.plan()
+                self._identified, self._identity = self.planned.resolved.spec.spec.checkpoint, self.planned.resolved.spec.checkpoint
             except LabError as error:
                 checked = (self._checked or NOTHING) | {"problems": asking.problems_of(error), "cautions": [], "remembered": None}
             else:
@@ -152,8 +156,7 @@ class Gate:
         return asked.get("task") or on_bench.task_for(asking.settings_in(asked, list(asked)))
 
     def _know_knobs(self, task: str) -> None:
-        known = self.planned and self.planned.resolved.spec
-        identity = known.checkpoint if known and known.spec.checkpoint == self._bench.checkpoint else None
+        identity = self._identity if self._identified == self._bench.checkpoint else None
         knobs = {"task": task, "checkpoint": self._bench.checkpoint, "knobs": knobs_of(task, identity)}
         if knobs != self._knobs:
             self._knobs = knobs

@@ -44,9 +44,11 @@ class Jobs:
         """
         self._makings = []
         self._count += 1
-        for index, ready in enumerate(planned):
-            self._makings.append(self._bench.begin(ready, latest=index == 0, on_step=self._stepped, on_end=self._end))
-        self.tell()
+        try:
+            for index, ready in enumerate(planned):
+                self._makings.append(self._bench.begin(ready, latest=index == 0, on_step=self._stepped, on_end=self._end))
+        finally:  # also if one could not be begun
+            self.tell()
 
     @property
     def is_busy(self) -> bool:

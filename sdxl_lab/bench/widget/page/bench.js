@@ -132,9 +132,9 @@ function tabsOf(hub, panes) {
 function keyOf(hub, event) {
   const isCommand = event.ctrlKey || event.metaKey;
   if (isCommand && event.key === "Enter") hub.make();
-  else if (event.key === "Escape" && hub.state.jobs.some(({ state }) => ["queued", "making"].includes(state))) hub.do("cancel");
-  else if (isCommand && !event.shiftKey && event.key.toLowerCase() === "s") hub.do("still").finally(() => hub.frontend.save());
-  else if (event.altKey && PANES[Number(event.key) - 1]) hub.show(PANES[Number(event.key) - 1][0]);
+  else if (event.key === "Escape" && hub.state.jobs.some(({ state }) => ["queued", "making"].includes(state))) hub.do("cancel").catch(() => {});
+  else if (isCommand && !event.shiftKey && event.key.toLowerCase() === "s") hub.do("still").catch(() => {}).finally(() => hub.frontend.save());
+  else if (event.altKey && PANES[Number(event.code.at(-1)) - 1]) hub.show(PANES[Number(event.code.at(-1)) - 1][0]);
   else return;
   event.preventDefault();
   event.stopPropagation();

@@ -27,6 +27,7 @@ export function handsOn(frame, hub, place, hand) {
     const isEraser = Boolean(event.buttons & PEN_ERASER);
     if (!isPan && event.button !== 0 && !isEraser) return;
     event.preventDefault();
+    keys.rest();  // or the first move would lift what it presses
     keys.focus();
     frame.setPointerCapture(event.pointerId);
     if (isPan) panned = event;

@@ -118,8 +118,12 @@ export class Hub {
     this.heard = performance.now();
     if (this.isGone) {
       this.isGone = false;
+      for (const [ask, { reject }] of this.waiting) {
+        this.waiting.delete(ask);
+        reject(new Error("the kernel did not answer"));
+      }
       this.emit("back");
-      this.do("hello");
+      this.do("hello").catch(() => {});
     }
     if (event === "answer") this.answer(content);
     else if (event !== "pong") this.keep(event, value, buffers);

@@ -33,7 +33,7 @@ export function makingPart(hub) {
     else if (!latest && busy) hub.show("making");
   };
   make.addEventListener("click", () => hub.make());
-  cancel.addEventListener("click", () => hub.do("cancel"));
+  cancel.addEventListener("click", () => hub.do("cancel").catch(() => {}));
   live.addEventListener("change", () => { hub.local.live = live.checked; });
 
   let busy = false;
@@ -110,8 +110,12 @@ function frameOf(hub, image) {
       const entry = hub.state.pictures.get(number);
       if (!entry || shown === number) return;
       shown = number;
-      const source = await hub.urlOf(entry.file);
+      const source = await hub.urlOf(entry.file).catch(() => null);
       if (shown !== number) return;
+      if (source === null) {
+        shown = null;  // the next news tries again
+        return;
+      }
       isPainting = false;
       image.onload = image.onerror = null;
       image.classList.remove("preview");

@@ -23,7 +23,7 @@ export class Painting {
     this.raster = null;
     this.undone = [];
     this.asking = 0;
-    const given = mask && (await whitesOf(mask, width, height));
+    const given = mask && (await whitesOf(mask, width, height).catch((error) => this.hub.say("error", `The mask cannot be shown: ${error.message}`)));
     if (token !== this.token) return;
     this.raster = has_image ? new Raster(width, height, given) : null;
     this.follow();

@@ -50,11 +50,15 @@ function chooser(role, open) {
 
 const fileIn = (data) => [...(data?.files ?? [])].find(({ type, name }) => type.startsWith("image/") || /\.(png|jpe?g|webp|tiff?|bmp|gif|p[pgn]m)$/i.test(name));
 
+const LEFT_MS = 1500;  // while something hovers, it is told several times a second; where it went, not always
+
 /** Where a file can be dropped, shown while one hovers over the node: as a mask only if there is a picture. */
 function dropZones(hub, node, open) {
   const zones = ["image", "mask"].map((role) => element("div", { class: "paint-zone" }, role === "image" ? "Drop as the picture" : "Drop as its mask"));
   const overlay = element("div", { class: "paint-zones", hidden: true }, ...zones);
+  let leaving = 0;
   const clear = () => {
+    clearTimeout(leaving);
     overlay.hidden = true;
     for (const zone of zones) zone.classList.remove("over");
   };
@@ -65,6 +69,8 @@ function dropZones(hub, node, open) {
     event.stopPropagation();
     event.dataTransfer.dropEffect = "copy";
     overlay.hidden = false;
+    clearTimeout(leaving);
+    leaving = setTimeout(clear, LEFT_MS);
     zones[1].hidden = !hub.state.opened?.has_image;
     zones.forEach((zone, index) => zone.classList.toggle("over", index === zoneAt(event)));
   });
