@@ -413,3 +413,18 @@ def share_in(white: np.ndarray, zoom: float, x: float, y: float) -> float:
     height, width = white.shape
     rows = slice(round((y - 0.5 / zoom) * height), round((y + 0.5 / zoom) * height))
     return float(white[rows, round((x - 0.5 / zoom) * width) : round((x + 0.5 / zoom) * width)].mean())
+
+
+def test_a_mouse_goes_on_where_keys_have_pointed(canvas):
+    """
+    Pressed where nothing of it was seen since keys moved the brush, the mouse paints all of its way, by brush and by lasso.
+    """
+    canvas.open()
+    for tool in ("b", "l"):
+        canvas.page.evaluate("find('.paint-frame').focus()")
+        key(canvas.page, tool)
+        key(canvas.page, "ArrowRight")
+        canvas.drag((100, 100), (300, 100), (300, 250), (120, 260))
+        assert len(canvas.strokes[-1]["points"]) == 4
+        canvas.check()
+    assert [stroke["tool"] for stroke in canvas.strokes] == ["brush", "lasso"]
