@@ -265,6 +265,7 @@ class Bench(Exploration):
         if kept := self.session.recalled(ready.resolved.spec.run_id):
             if latest:
                 self._worker.cancel()
+            making.is_recalled = True
             making.end("done", picture=BenchPicture(kept))
         else:
             self._worker.submit(making, latest=latest)

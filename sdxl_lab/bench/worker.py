@@ -40,6 +40,7 @@ class Making:
         state: How far it is: `queued`, `making`, `done`, `failed` or `cancelled`.
         step: The latest evaluation of a UNet; None before the first.
         doing: What is under way, in words; None before anything is.
+        is_recalled: Whether the picture was there already.
     """
 
     def __init__(self, planned: Planned, on_step: Callable[[Making], object] | None = None, on_end: Callable[[Making], object] | None = None) -> None:
@@ -47,6 +48,7 @@ class Making:
         self.state: State = "queued"
         self.step: Step | None = None
         self.doing: progress.Doing | None = None
+        self.is_recalled = False
         self._on_step, self._on_end = on_step, on_end
         self._is_cancelled, self._ended, self._lock = False, Event(), Lock()
         self._picture: BenchPicture | None = None

@@ -234,7 +234,7 @@ class MaskAsAsked(Mask):
 
     # Settings are frozen, so that what is asked for may be wider than what is stored.
     kernel_size: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride]
-        Annotated[int, Field(strict=True, ge=1, le=16383), ODD] | Auto, Knob(label="Dilation", soft=(1, 255), unit="px", is_shown=True)
+        Annotated[int, Field(strict=True, ge=1, le=16383), ODD] | Auto, Knob(label="Dilation kernel", soft=(1, 255), unit="px", is_shown=True)
     ] = Field(
         default=AUTO,
         description="an odd whole number of pixels from 1 (which leaves the mask as given) to 16383, or auto, in proportion to the picture",

@@ -75,7 +75,8 @@ def _compare(bench: Bench, fields: Fields) -> Fields:
     from sdxl_lab.viewing.compare.printed import print_comparison
 
     table = io.StringIO()
-    print_comparison(bench.compare(starred=bool(fields.get("starred"))), console=Console(file=table, width=COLUMNS))
+    plain = Console(file=table, width=COLUMNS, color_system=None, force_terminal=False, force_jupyter=False)
+    print_comparison(bench.compare(starred=bool(fields.get("starred"))), console=plain)
     return {"text": table.getvalue()}
 
 

@@ -90,7 +90,8 @@ def _job(index: int, making: Making) -> dict[str, Any]:
         "left_s": None if is_over else making.left_s,
         "doing": making.doing.what if making.doing and not is_over else "",
         "remembered": making.remembered,
-        "made_before": making.state == "done" and step is None,
+        "all_remembered": making.state == "done" and step is None and not making.is_recalled,
+        "made_before": making.is_recalled,
         "number": making.result().number if making.state == "done" else None,
         "error": _error(making),
     }

@@ -267,6 +267,22 @@ def test_a_cancel_is_answered(page):
     assert "error" not in page.do("cancel")
 
 
+def test_what_only_pastes_anew_is_not_said_to_have_been_made_before(page, monkeypatch):
+    """
+    Another feather makes a new picture of steps that are all remembered; the same once more was made before. Both are compared in plain text.
+    """
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    page.do("strokes", keep=0, add=[BRUSH])
+    page.do("ask", changes=QUICK | {"prompt": "a star"})
+    page.make()
+    page.do("ask", changes={"mask.feather_px": 5})
+    told = [(job["made_before"], job["all_remembered"]) for job in (*page.make(), *page.make())]
+    assert told == [(False, True), (True, False)]
+    table = page.do("compare")["value"]["text"]
+    assert "feather_px" in table
+    assert "\x1b" not in table
+
+
 def test_a_deleted_picture_can_be_made_again(page):
     """
     Of a picture that was deleted it is known how it was made: brought back and made, it has its pixels and its number again.

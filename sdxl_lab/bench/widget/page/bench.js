@@ -19,7 +19,7 @@ const PANES = [["paint", "Paint"], ["making", "Making"], ["look", "Look"]];
 /** One view: everything between its border. */
 class BenchView {
   constructor(model) {
-    this.node = element("div", { class: "bench", role: "region", "aria-label": "sdxl_lab bench" });
+    this.node = element("div", { class: "bench", role: "region", "aria-label": "sdxl_lab bench", tabindex: "-1" });  // a click beside a control stays here
     const hub = this.hub = new Hub(model, this.node);
     const [canvas, making, comparing, knobs, history] = [canvasPart, makingPart, comparingPart, knobsPart, historyPart].map((part) => part(hub));
     const panes = { paint: canvas.node, making: making.pane, look: comparing.node };

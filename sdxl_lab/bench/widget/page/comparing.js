@@ -95,7 +95,7 @@ export function comparingPart(hub) {
   const outlined = element("input", { type: "checkbox", class: "outlined" });
   const zoom = element("output", {});
   const ofMask = element("label", {}, outlined, " Outline of what was repainted");
-  const ofOther = element("span", { class: "slider" }, element("label", {}, "by ", by), element("label", { class: "slider of-boundary" }, "before ", split, " after"));
+  const ofOther = element("span", { class: "slider" }, element("label", {}, "by ", by), element("label", { class: "slider of-boundary" }, "Boundary ", split));
   const zooming = element("span", { class: "slider" }, button("−", "Zoom out (-)", () => looking.zoomBy(0.8)), zoom, button("+", "Zoom in (+)", () => looking.zoomBy(1.25)));
   const controls = element("div", { class: "controls" }, element("label", {}, "Compare with ", against), ofOther, ofMask, zooming);
   const shown = element("div", { class: "shown" }, element("div", {}, stage, controls), facts);

@@ -34,7 +34,7 @@ export const turnStar = (hub, number) => hub.do("star", { number, starred: !hub.
 export async function deletePicture(hub, number) {
   const words = "Its file is deleted. What it was made from and with is kept: it can be made again, and has the same number then.";
   const remove = () => hub.do("delete", { number }, [], { says: false });
-  return await windowOver(hub, `Delete picture ${number}?`, element("p", {}, words), [["", "Keep"], ["delete", "Delete", remove]]) === "delete";
+  return await windowOver(hub, `Delete picture ${number}?`, element("p", {}, words), [["delete", "Delete", remove], ["", "Keep"]]) === "delete";
 }
 
 /** Make a deleted picture once more, with the seed that it had. */

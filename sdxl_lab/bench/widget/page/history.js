@@ -122,8 +122,15 @@ function itemOf(hub, number) {
   const pick = element("button", { type: "button", class: "pick", tabindex: "-1", "aria-current": String(hub.local.chosen === number) }, element("span", { class: "thumb" }, image), caption);
   const star = element("button", { type: "button", class: "star", tabindex: "-1" });
   const node = element("li", { "data-number": String(number) }, pick, star);
-  pick.addEventListener("click", () => hub.choose(number));
-  pick.addEventListener("dblclick", () => bringBack(hub, number).catch(() => {}));
+  // The focus would scroll the list below the pointer, and there would be no click.
+  pick.addEventListener("mousedown", (event) => {
+    event.preventDefault();
+    pick.focus({ preventScroll: true });
+  });
+  pick.addEventListener("click", () => {
+    hub.choose(number);
+    hub.show("look");
+  });
   doing(star, () => turnStar(hub, number));
   const item = { number, node, pick, image, entry: null };
   let drawn = "";
@@ -192,7 +199,7 @@ function chosenLine(hub, remove) {
   const note = element("input", { type: "text", class: "note", placeholder: "Note", autocomplete: "off" });
   const node = element("div", { class: "chosen", role: "group", hidden: true },
     name, star, note,
-    button("Bring back", bringBack, "Lay on the bench what it was made from, with what was asked for it (double click)"),
+    button("Bring back", bringBack, "Lay on the bench what it was made from, with what was asked for it"),
     button("Parameters cell", toParametersCell, "The parameters of a run that makes it, as a new cell of the notebook"),
     button("Sweep file…", toSweepFile, "A file for sdxl-lab sweep, around this picture"),
     button("Reproduce", showReproduction, "Make it once more from what its PNG says, and see whether it is the same, bit for bit"),

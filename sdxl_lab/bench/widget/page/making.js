@@ -1,6 +1,7 @@
 // Making: the button, how far it is, a preview of what comes, several seeds beside each other, and cancel.
 
 import { counted, element, offer } from "./elements.js";
+import { settingName } from "./naming.js";
 
 const COUNTS = [1, 2, 4, 6, 8];
 const OVER = ["done", "failed", "cancelled"];
@@ -15,7 +16,7 @@ export function makingPart(hub) {
   const meter = element("progress", { max: "1", value: "0", "aria-label": "How far it is" });
   const text = element("span", { class: "doing", role: "status" });
   const glance = element("img", { alt: "" });
-  const glimpse = element("button", { type: "button", class: "glimpse", title: "Look at it", "aria-label": "Look at what was made last", disabled: true }, glance);
+  const glimpse = element("button", { type: "button", class: "glimpse", title: "Look at it", "aria-label": "Look at what was made last", hidden: true }, glance);
   const bar = element("div", { class: "making-bar", role: "group", "aria-label": "Making" },
     make, count, cancel, element("label", { title: "Make again whenever a knob is turned; what is on its way gives place" }, live, " while turning"),
     glimpse, meter, text);
@@ -29,7 +30,7 @@ export function makingPart(hub) {
   hub.make = async ({ latest = false } = {}) => {
     isTurning = latest;
     const { refused } = await hub.do("make", { count: Number(count.value), latest }).catch(() => ({ refused: [] }));
-    if (refused) text.textContent = ["not made", ...refused.map((one) => one.text.split("; ")[0])].join(": ");
+    if (refused) text.textContent = `not made: ${refused.map(({ path, text: why }) => `${path ? `${settingName(hub, path)}: ` : ""}${why}`).join(" · ")}`;
     else if (!latest && busy) hub.show("making");
   };
   make.addEventListener("click", () => hub.make());
@@ -50,7 +51,7 @@ export function makingPart(hub) {
     jobs.forEach((job, index) => cells[index].draw(job));
     drawBar(jobs);
     if (jobs.length) last.show(jobs.at(-1).number);
-    glimpse.disabled = !jobs.length;
+    glimpse.hidden = !jobs.length;
     busy = jobs.some(({ state }) => !OVER.includes(state));
     const make = busy ? null : jobs[0]?.make ?? null;
     const number = jobs.findLast((job) => job.number)?.number;
@@ -62,6 +63,7 @@ export function makingPart(hub) {
     if (image) for (const shown of [cells[job.job], last]) shown?.preview(image);
     drawBar(hub.state.jobs.map((other) => (other.job === job.job ? job : other)));
   });
+  hub.on("checked", () => { if (text.textContent.startsWith("not made")) drawBar(hub.state.jobs); });
   hub.on("gone", () => { make.disabled = cancel.disabled = true; });
   hub.on("back", () => { make.disabled = false; });
 
@@ -83,7 +85,8 @@ function toldOf(job, over, all) {
   else if (job.state !== "making") parts.push(job.state);
   else if (job.total && job.done) parts.push(`step ${job.done} of ${job.total}`);
   else parts.push(job.doing || "making");
-  if (job.remembered) parts.push(`${counted(job.remembered, "step")} from memory`);
+  if (job.all_remembered) parts.push("all steps from memory");
+  else if (job.remembered) parts.push(`${counted(job.remembered, "step")} from memory`);
   if (job.left_s !== null && job.left_s !== undefined) parts.push(`${job.left_s < 10 ? job.left_s.toFixed(1) : Math.round(job.left_s)} s left`);
   return parts.join(" · ");
 }
