@@ -166,6 +166,20 @@ def opened(image: Any, mask_image: Any = None, *, as_pixels: bool = False) -> Op
     return found if mask_image is None else with_mask(found, mask_image)
 
 
+def without_inputs(path: Path) -> Opened:
+    """What a PNG of the lab says of words and settings, where what it was made from is not here; it is looked at like any other picture.
+
+    Args:
+        path: The PNG.
+
+    Raises:
+        CallError: It cannot be read.
+        StampError: It says nothing of how it was made.
+    """
+    stamp = read_stamp(path)
+    return replace(opened(path, as_pixels=True), task=stamp.edit.task, words=_words_of(stamp), settings=_asked_of(stamp))
+
+
 def of_picture(kept: KeptPicture, local: Mapping[str, Mapping[str, str]]) -> Opened:
     """What a picture of a session was made from, and what was asked for it.
 
@@ -193,8 +207,6 @@ def _earlier(image: Any) -> tuple[Stamp, Path] | None:
 
 def _of_stamp(stamp: Stamp, path: Path, written: str | None = None) -> Opened:
     edit, resolved = stamp.edit, stamp.resolved
-    old = recorded(resolved.spec, resolved.edits, version_of(stamp.versions.get("sdxl_lab")), resolved.checkpoint)
-    asked = merge(old, resolved.spec.given(edit.task))
     is_of_words = resolved.dataset.is_of_call and resolved.dataset.inputs is None
     dataset = None if is_of_words else _dataset_of(stamp, path, written)
     return Opened(
@@ -202,10 +214,22 @@ def _of_stamp(stamp: Stamp, path: Path, written: str | None = None) -> Opened:
         dataset=dataset,
         written=None if dataset is None or dataset.inputs is not None else _written(dataset),
         task=edit.task,
-        words={"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed},
-        settings={key: value for key, value in asked.items() if key not in (*WORDS, "seeds")},
+        words=_words_of(stamp),
+        settings=_asked_of(stamp),
         checkpoint=resolved.checkpoint.name if resolved.checkpoint.revision or resolved.checkpoint.name in families.names() else None,
     )
+
+
+def _words_of(stamp: Stamp) -> dict[str, Any]:
+    return {name: getattr(stamp.edit, name) for name in WORDS}
+
+
+def _asked_of(stamp: Stamp) -> dict[str, Any]:
+    """The settings that were asked for, as they were meant then."""
+    resolved = stamp.resolved
+    old = recorded(resolved.spec, resolved.edits, version_of(stamp.versions.get("sdxl_lab")), resolved.checkpoint)
+    asked = merge(old, resolved.spec.given(stamp.edit.task))
+    return {key: value for key, value in asked.items() if key not in (*WORDS, "seeds")}
 
 
 def _dataset_of(stamp: Stamp, path: Path, written: str | None) -> Dataset:
@@ -241,6 +265,9 @@ def with_mask(found: Opened, mask_image: Any) -> Opened:
     mask, image = None if mask_image is None else _read(mask_image, "mask_image"), found.picture()
     if image is None:
         raise CallError("mask_image: got a mask and no picture that it could be the mask of; open that first, or give both")
+    if mask is not None and mask.size != image.size:
+        got = f"{mask.width}x{mask.height}, and the image is {image.width}x{image.height}"
+        raise CallError(f"mask_image: got {got} (both upright); they must have one size: redraw or resize the mask")
     return replace(found, image=image, mask_image=mask, dataset=None, written=None, _known={})
 
 

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from sdxl_lab.bench.bench import Bench
-from sdxl_lab.bench.opened import Opened
+from sdxl_lab.bench.opened import Opened, without_inputs
 from sdxl_lab.bench.pictures import BenchPicture, required
 from sdxl_lab.bench.widget import asked as asking
 from sdxl_lab.bench.widget import deeds
@@ -23,6 +23,7 @@ from sdxl_lab.bench.widget.uploads import Uploads
 from sdxl_lab.bench.worker import import_all
 from sdxl_lab.errors import LabError
 from sdxl_lab.metrics import METRICS, telling
+from sdxl_lab.runs.reproduction import ReproduceError
 from sdxl_lab.tasks import TASKS
 
 MOST_AT_ONCE = 16
@@ -161,8 +162,11 @@ class Desk:
     def _open(self, content: Mapping[str, Any], buffers: Sequence[bytes]) -> Answer:
         if (path := self._uploads.take(content, buffers)) is None:
             return None
-        is_mask = content.get("role") == "mask"
-        self.bench.open(*((None, path) if is_mask else (path,)))
+        try:
+            self.bench.open(*((None, path) if content.get("role") == "mask" else (path,)))
+        except ReproduceError as error:
+            self.bench.opened = without_inputs(path)
+            self._tell("said", {"kind": "warning", "text": f"Its words and settings are on the bench, and what it shows: {error}"})
         self._lay(self.bench.opened)
         return None
 

@@ -379,6 +379,42 @@ def test_no_picture_waits_to_be_shown_while_one_is_reproduced(page, monkeypatch)
     page.until(lambda content: content.get("ask") == "long")
 
 
+def test_a_picture_of_the_lab_whose_inputs_are_not_here_brings_its_words_and_settings(page, home, monkeypatch):
+    """
+    Dropped where what it was made from is not found, a PNG of the lab lies there as it looks, with its words and settings, and that is said.
+    """
+    page.do("strokes", keep=0, add=[BRUSH])
+    page.do("ask", changes=QUICK | {"prompt": "a star", "seed": 5, "denoising.guidance_scale": 3.0})
+    page.make()
+    [made] = page.desk.bench.pictures
+    content = made.path.read_bytes()
+    elsewhere = home / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    other = Page(Bench(tracking="off"))
+    other.do("hello")
+    assert "error" not in other.do("open", [content], upload="u", part=0, parts=1, name="made.png", role="image")
+    said = other.until(lambda told: told["event"] == "said")[0]["value"]
+    assert said["kind"] == "warning"
+    assert "is not here" in said["text"]
+    asked = other.state("asked")["asked"]
+    assert (asked["prompt"], asked["seed"], asked["denoising.guidance_scale"]) == ("a star", 5, 3.0)
+    assert np.array_equal(np.asarray(other.desk.bench.opened.image.convert("RGB")), np.asarray(made.image))
+
+
+def test_a_mask_of_another_size_changes_nothing(page):
+    """
+    A mask that does not fit is refused with both sizes, and what was painted is what it was.
+    """
+    page.do("strokes", keep=0, add=[BRUSH])
+    before = page.desk.bench.opened
+    file = io.BytesIO()
+    disk(64).save(file, "PNG")
+    answer = page.do("open", [file.getvalue()], upload="u", part=0, parts=1, name="mask.png", role="mask")
+    assert "got 64x64, and the image is 128x128" in answer["error"]
+    assert page.desk.bench.opened is before
+
+
 def test_files_outside_the_session_are_not_given_away(page, home):
     """
     A page gets files of its session alone.

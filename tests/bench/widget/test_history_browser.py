@@ -132,7 +132,7 @@ def test_the_latest_picture_comes_first_and_each_says_what_changed(shown):
 
 
 def test_a_click_chooses_and_a_button_brings_back(shown):
-    """The chosen picture is told to the view, which looks at it; brought back, what it was made from lies on the bench, with what was asked for it."""
+    """The chosen picture is looked at; brought back, what it was made from lies on the bench, with what was asked for it."""
     shown.page.click_on('li[data-number="2"] .pick')
     shown.until("hub.local.chosen === 2 && hub.local.pane === 'look' && deep('.chosen strong').textContent === 'Picture 2'")
     assert shown.page.evaluate("hub.state.opened.has_image") is False

@@ -48,6 +48,16 @@ export function canvasPart(hub) {
     drawMarks();
   });
   const tools = toolsOf(hub, painting, files, hand, { redraw: () => redraw(null), remark: drawMarks });
+  /** What lies open, and what its mask means where that is not what is repainted. */
+  function tellStatus() {
+    const { opened, checked } = hub.state;
+    const { task, values = {} } = checked ?? {};
+    const meaning = task !== "outpaint" ? "" : values.mode === "canvas" ? " · the mask is not used, only the canvas is painted" : " · what is painted is kept, and all around it made anew";
+    const text = opened?.has_image ? `${opened.name} · ${opened.width}×${opened.height} · the wheel zooms, Space and a drag move, Alt erases` : "";
+    status.textContent = text && text + meaning;
+  }
+
+  hub.on("checked", tellStatus);
   node.append(tools.node, ...files.overlays, empty, frame, files.doing, status);
   node.addEventListener("keydown", (event) => tools.key(event));
   handsOn(frame, hub, place, hand);
@@ -99,7 +109,7 @@ export function canvasPart(hub) {
     if (source) image.src = source;
     else image.removeAttribute("src");
     lines.replaceChildren();
-    status.textContent = opened.has_image ? `${opened.name} · ${opened.width}×${opened.height} · the wheel zooms, Space and a drag move, Alt erases` : "";
+    tellStatus();
     tools.open(opened);
     lay();
   });

@@ -3,7 +3,7 @@
 import { counted, element, offer } from "./elements.js";
 import { settingName } from "./naming.js";
 
-const COUNTS = [1, 2, 4, 6, 8];
+const COUNTS = [1, 2, 3, 4, 6, 8];
 const OVER = ["done", "failed", "cancelled"];
 
 /** The bar below the stage, and the pane that shows what is being made. */
@@ -83,11 +83,12 @@ function toldOf(job, over, all) {
   const parts = all > 1 ? [`${Math.min(over + 1, all)} of ${all}`] : [];
   if (job.state === "done") parts.push(job.made_before ? `picture ${job.number} was made before` : `picture ${job.number}`);
   else if (job.state !== "making") parts.push(job.state);
+  else if (job.total && job.done === job.total) parts.push("decoding, measuring, keeping");
   else if (job.total && job.done) parts.push(`step ${job.done} of ${job.total}`);
   else parts.push(job.doing || "making");
   if (job.all_remembered) parts.push("all steps from memory");
   else if (job.remembered) parts.push(`${counted(job.remembered, "step")} from memory`);
-  if (job.left_s !== null && job.left_s !== undefined) parts.push(`${job.left_s < 10 ? job.left_s.toFixed(1) : Math.round(job.left_s)} s left`);
+  if (job.left_s) parts.push(`${job.left_s < 10 ? job.left_s.toFixed(1) : Math.round(job.left_s)} s left`);
   return parts.join(" · ");
 }
 
