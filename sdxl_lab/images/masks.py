@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from sdxl_lab.errors import LabError
 from sdxl_lab.images import pictures
+from sdxl_lab.images import white as areas
+from sdxl_lab.images.white import MaskError, opencv
 
 MAX_CANVAS_PIXELS = 100_000_000
 """Most pixels an extended canvas may have."""
 
 LatentMask = Literal["nearest", "cover"]
 Fill = Literal["reflect", "noise"]
-
-
-class MaskError(LabError):
-    """A mask, or a setting of one, that can't be used."""
 
 
 def binarize(mask_image: Image.Image) -> Image.Image:
@@ -63,7 +60,7 @@ def dilate(mask_image: Image.Image, kernel_size: int, iterations: int = 1) -> Im
     Source:
         OpenCV, cv2.dilate with a square kernel of ones, whose pixels these are in a fraction of its time.
     """
-    return _mask_of(_dilated(_white(mask_image), kernel_size, iterations))
+    return _mask_of(areas.dilated(_white(mask_image), kernel_size, iterations))
 
 
 def region_of(
@@ -85,9 +82,9 @@ def region_of(
         MaskError: As for `dilate`.
     """
     white = _white(mask_image)
-    cleaned = _cleaned(white, specks_area) if specks_area else white
+    cleaned = areas.cleaned(white, specks_area) if specks_area else white
     has_specks = cleaned is not white and not np.array_equal(cleaned, white)
-    return _mask_of(_dilated(~cleaned if is_inverted else cleaned, kernel_size, iterations)), has_specks
+    return _mask_of(areas.dilated(~cleaned if is_inverted else cleaned, kernel_size, iterations)), has_specks
 
 
 def feather(mask_image: Image.Image, feather_px: int) -> Image.Image:
@@ -110,7 +107,7 @@ def feather(mask_image: Image.Image, feather_px: int) -> Image.Image:
     if feather_px == 0 or not white.any():
         return _mask_of(white)
     cv2 = opencv()
-    part = _around(white, feather_px)
+    part = areas.around(white, feather_px)
     distance = cv2.distanceTransform((~white[part]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     alpha = white * np.uint8(255)
     alpha[part] = np.where(distance <= feather_px, np.rint(255 * (1 - distance / (feather_px + 1))), 0)
@@ -173,7 +170,7 @@ def without_specks(mask_image: Image.Image, area: float, *, holes: bool = True) 
     Raises:
         MaskError: OpenCV can't be imported.
     """
-    return _mask_of(_cleaned(_white(mask_image), area, holes=holes))
+    return _mask_of(areas.cleaned(_white(mask_image), area, holes=holes))
 
 
 def extend_canvas(
@@ -313,101 +310,6 @@ def _mask_of(white: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(white).view(np.uint8) * np.uint8(255))
 
 
-def _dilated(white: np.ndarray, kernel_size: int, iterations: int) -> np.ndarray:
-    """As `dilate`, of what is white."""
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise MaskError(f"kernel_size is {kernel_size}; it must be odd and 1 or more (1 leaves the mask as it is), so take {max(kernel_size + 1, 1)}")
-    if iterations < 0:
-        raise MaskError(f"iterations is {iterations}; it must be 0 or more (0 leaves the mask as it is)")
-    if not white.any():
-        raise MaskError("the mask has no white pixel, so there is nothing to dilate; white marks what is repainted, so check that it isn't inverted")
-    reach = min(kernel_size // 2 * iterations, max(white.shape))
-    if reach == 0:
-        return white
-    cv2 = opencv()
-    part = _around(white, reach)
-    dilated, grown = white.copy(), white[part].view(np.uint8)
-    # A square applied n times is one larger square, and a square is a row of columns.
-    for _ in range(2):
-        grown = cv2.transpose(_grown_down(grown, reach))
-    dilated[part] = grown
-    return dilated
-
-
-def _cleaned(white: np.ndarray, area: float, *, holes: bool = True) -> np.ndarray:
-    """As `without_specks`, of what is white; the same array where there is none."""
-    part = _around(white, 1)
-    # Beyond the part all is as on its rim, which stands for it.
-    beyond = [(one.start, length - one.stop) for one, length in zip(part, white.shape, strict=True)]
-    region = white[part]
-    cleaned = _larger(region, area, beyond)
-    if holes:
-        black = ~cleaned
-        kept = _larger(black, area, beyond)
-        cleaned = cleaned if kept is black else ~kept
-    return white if cleaned is region else np.pad(cleaned, beyond, mode="edge")
-
-
-def _around(white: np.ndarray, reach: int) -> tuple[slice, slice]:
-    """The rows and columns that hold all borders between white and black, and what is within `reach` pixels of them."""
-    height, width = white.shape
-    box = opencv().boundingRect(white.view(np.uint8))
-    if box == (0, 0, width, height):
-        box = opencv().boundingRect((~white).view(np.uint8))
-    left, top, across, down = box
-    if not across:
-        return slice(0, height), slice(0, width)
-    return slice(max(top - reach, 0), min(top + down + reach, height)), slice(max(left - reach, 0), min(left + across + reach, width))
-
-
-def _larger(region: np.ndarray, area: float, beyond: list[tuple[int, int]]) -> np.ndarray:
-    """A region without its connected parts of fewer pixels than `area`; as it is where there are no others.
-
-    `beyond` says for how many more rows the first and the last stand, and then columns.
-    """
-    count, labels = opencv().connectedComponents(region.view(np.uint8), connectivity=8)
-    if count <= 2:
-        return region
-    labels = labels.astype(np.min_scalar_type(count - 1))  # few labels are counted and looked up in a tenth of the time
-    widths = np.ones(region.shape[1])
-    widths[0] += beyond[1][0]
-    widths[-1] += beyond[1][1]
-    sizes = _sizes(labels, count)
-    for end, rows, columns in zip((0, -1), *beyond, strict=True):
-        sizes += rows * np.bincount(labels[end], widths, count) + columns * np.bincount(labels[:, end], minlength=count)
-    kept = sizes >= area
-    kept[0] = False
-    return region if kept[1:].all() or not kept.any() else _looked_up(kept, labels)
-
-
-def _sizes(labels: np.ndarray, count: int) -> np.ndarray:
-    """How many pixels have each label."""
-    if labels.dtype.itemsize > 2:
-        return np.bincount(labels.ravel(), minlength=count).astype(float)
-    return opencv().calcHist([labels], [0], None, [count], [0, count]).ravel().astype(float)
-
-
-def _looked_up(of_labels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Truth values by label, for each pixel."""
-    if labels.dtype != np.uint8:
-        return of_labels.take(labels)
-    table = np.zeros(256, np.uint8)
-    table[: len(of_labels)] = of_labels
-    return opencv().LUT(labels, table).view(bool)
-
-
-def _grown_down(white: np.ndarray, reach: int) -> np.ndarray:
-    """Zeros and ones, and what is at most `reach` rows above or below a one; eight columns in a byte, and twice as far at each turn."""
-    below = np.packbits(white, axis=1)
-    above, done = below.copy(), 0
-    while done < reach:
-        step = min(done + 1, reach - done)
-        below[step:] |= below[:-step]
-        above[:-step] |= above[step:]
-        done += step
-    return np.unpackbits(below | above, axis=1, count=white.shape[1])
-
-
 def _check_canvas(size: tuple[int, int], sides: dict[str, int], overlap_px: int) -> None:
     negative = {name: value for name, value in {**sides, "overlap_px": overlap_px}.items() if value < 0}
     if negative:
@@ -420,23 +322,3 @@ def _check_canvas(size: tuple[int, int], sides: dict[str, int], overlap_px: int)
     width, height = size[0] + sides["left_px"] + sides["right_px"], size[1] + sides["top_px"] + sides["bottom_px"]
     if width * height > MAX_CANVAS_PIXELS:
         raise MaskError(f"the canvas would be {width}x{height}; at most {MAX_CANVAS_PIXELS:,} pixels are allowed: extend it less")
-
-
-def opencv() -> Any:
-    """Import OpenCV.
-
-    Returns:
-        The module `cv2`.
-
-    Raises:
-        MaskError: It can't be imported; the message says what to install.
-    """
-    try:
-        import cv2
-    except ImportError as error:
-        if "libGL" in str(error):
-            remedy = "the system lacks a library: install it (Debian, Ubuntu: apt install libgl1), or replace opencv-python by opencv-python-headless"
-        else:
-            remedy = "install it with `pip install opencv-python` (on a machine without a display: opencv-python-headless)"
-        raise MaskError(f"OpenCV can't be imported ({error}); {remedy}") from error
-    return cv2
