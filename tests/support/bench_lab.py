@@ -99,8 +99,10 @@ class BenchLab:
         self.page.click_on(selector)
 
     def make(self, seconds: float = 60) -> None:
-        """Press Ctrl+Enter where the focus is, and wait for the picture, which is looked at then."""
+        """Press Ctrl+Enter where the focus is, and wait for the new picture, which is looked at then."""
+        kept = self.page.evaluate("deepAll('.history-list li').length")
         self.page.press("Enter", ctrl=True)
+        self.page.until(f"deepAll('.history-list li').length > {kept}", seconds)
         self.made(seconds)
 
     def made(self, seconds: float = 60) -> None:

@@ -71,7 +71,7 @@ def test_a_picture_is_starred_noted_brought_back_passed_on_and_deleted(begin):
     bench.click_on("li[data-number='2'] .pick")
     bench.press("Delete…")
     page.until("Boolean(deep('.window .first'))")
-    page.press("Enter")
+    bench.press("Delete", ".window")
     page.until(f"{PICTURES} === 1")
     assert [one.number for one in bench.session.pictures() if one.is_sound] == [1]
 
