@@ -204,12 +204,15 @@ class Desk:
         had_mask = self._surface.has_mask
         try:
             self._surface.change(int(content["keep"]), content["add"])
+            self.bench.opened = self._surface.opened
+            if had_mask != self._surface.has_mask:  # another task may be meant
+                self._gate.check()
+            if self._quick.is_free:  # before what is small: of that the server sends a second piece only when the first has been heard
+                self._outline()
+            else:
+                self._quick.put(self._outline, instead="outline")
         finally:  # a view that is out of step, or drew what is no stroke, is told what there is
             self._tell_strokes(content)
-        self.bench.opened = self._surface.opened
-        if had_mask != self._surface.has_mask:  # another task may be meant
-            self._gate.check()
-        self._quick.put(self._outline, instead="outline")
         self._check_apart(after_s=HAND_RESTS_S)
         return None
 

@@ -42,6 +42,12 @@ class Lane:
                 self._thread.start()
             self._changed.notify()
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing waits, whatever is being done."""
+        with self._changed:
+            return not self._waiting
+
     def _run(self) -> None:
         while work := self._next():
             try:
