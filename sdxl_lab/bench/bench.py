@@ -116,12 +116,13 @@ class Bench(Exploration):
             checkpoint: As for `Bench`, where it begins; one that is there goes on with its own. Likewise `tracking`.
             tracking: What Comet hears.
         """
-        called = name or today()
-        if not any(one.name == called for one in sessions()):
-            return cls(checkpoint, called, tracking=tracking)
-        session = session_of(called)
-        living = _living.get(session.path.absolute())
-        return living if isinstance(living, cls) else cls.resume(session)
+        called, folder = name or today(), sessions_folder().absolute()
+        # A session without a picture is on no disk yet.
+        for path, living in reversed(list(_living.items())):
+            if isinstance(living, cls) and living.session.name == called and path.parent == folder:
+                return living
+        is_there = any(one.name == called for one in sessions())
+        return cls.resume(called) if is_there else cls(checkpoint, called, tracking=tracking)
 
     @classmethod
     def on(cls, session: SessionFolder) -> Self:

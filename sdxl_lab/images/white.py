@@ -14,7 +14,7 @@ class MaskError(LabError):
 
 
 def dilated(white: np.ndarray, kernel_size: int, iterations: int) -> np.ndarray:
-    """Grow what is white by a square, as `sdxl_lab.images.masks.dilate` says; what cv2.dilate gives, in a fraction of its time.
+    """Grow what is white by a square, as `sdxl_lab.images.masks.dilate` says; what cv2.dilate gives, by cv2.boxFilter, in a fraction of its time.
 
     Args:
         white: (height, width) booleans.
@@ -33,13 +33,11 @@ def dilated(white: np.ndarray, kernel_size: int, iterations: int) -> np.ndarray:
     reach = min(kernel_size // 2 * iterations, max(white.shape))
     if reach == 0:
         return white
-    cv2 = opencv()
-    part = around(white, reach)
-    result, grown = white.copy(), white[part].view(np.uint8)
-    # A square applied n times is one larger square, and a square is a row of columns.
-    for _ in range(2):
-        grown = cv2.transpose(_grown_down(grown, reach))
-    result[part] = grown
+    cv2, part, side = opencv(), around(white, reach), 2 * reach + 1
+    # A square applied n times is one larger square, and there is white within it where any is counted, in a time that does not grow with it.
+    counted = cv2.boxFilter(white[part].view(np.uint8), cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    result = white.copy()
+    result[part] = counted > 0
     return result
 
 
@@ -117,18 +115,6 @@ def _looked_up(of_labels: np.ndarray, labels: np.ndarray) -> np.ndarray:
     table = np.zeros(256, np.uint8)
     table[: len(of_labels)] = of_labels
     return opencv().LUT(labels, table).view(bool)
-
-
-def _grown_down(white: np.ndarray, reach: int) -> np.ndarray:
-    """Zeros and ones, and what is at most `reach` rows above or below a one; eight columns in a byte, and twice as far at each turn."""
-    below = np.packbits(white, axis=1)
-    above, done = below.copy(), 0
-    while done < reach:
-        step = min(done + 1, reach - done)
-        below[step:] |= below[:-step]
-        above[:-step] |= above[step:]
-        done += step
-    return np.unpackbits(below | above, axis=1, count=white.shape[1])
 
 
 def opencv() -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,29 @@ def bench(home) -> Bench:
 def names(picture: Any) -> tuple[str, str]:
     """What tells a picture from any other, and its pixels."""
     return picture.picture_id, picture.sha256
+
+
+def test_a_session_goes_on_by_its_name(home, sample):
+    """
+    A name stands for one bench of this process, also before it has a picture, with what lies on it; elsewhere, and once it is gone, for its session.
+    """
+    bench = Bench.named("reef", tracking="off")
+    assert bench.is_bare
+    bench.open(sample)
+    assert Bench.named("reef") is bench
+    assert not bench.is_bare
+    assert Bench.named("other", tracking="off") is not bench
+    made = bench.make(PROMPT, seed=7, **QUICK)
+    folder = bench.session.path
+    (home / "elsewhere" / "artifacts").mkdir(parents=True)
+    with contextlib.chdir(home / "elsewhere"):
+        assert Bench.named("reef", tracking="off").pictures == ()
+    assert Bench.named("reef") is bench
+    bench.close()
+    del bench
+    gc.collect()
+    later = Bench.named("reef")
+    assert (later.session.path, [picture.picture_id for picture in later.pictures]) == (folder, [made.picture_id])
 
 
 # --- one picture, five ways ----------------------------------------------------------------------------------------------------------------------
