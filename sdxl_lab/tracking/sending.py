@@ -72,6 +72,9 @@ def _serve(record: Recorded, *, follow: bool, say: Say, closing: threading.Event
     held = holdings(api, experiment_key(record))
     experiment: Any = None
     sent = None
+    while follow and not record.is_begun:
+        if closing.wait(POLL_S):
+            return
     while True:
         began = time.monotonic()
         last = closing.is_set() or not follow  # read before the record is, so that the last look sees all of it
