@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -80,17 +81,22 @@ def prepare() -> None:
 
 def _plain(projection: Projection) -> dict[str, Any]:
     plain = asdict(projection)
-    del plain["places"]  # an archive replaces nothing
+    del plain["places"], plain["obsolete"]  # an archive replaces nothing
     plain["metrics"] = [[name, step, value] for (name, step), value in projection.metrics.items()]
-    for file in plain["images"] + plain["assets"]:
+    for file in _files(plain):
+        del file["make"]
         file["path"] = str(file["path"])
     return plain
+
+
+def _files(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*plain["images"], *plain["assets"], *plain["curves"], *filter(None, (plain["html"], plain["notebook"]))]
 
 
 def _digest(projection: Projection) -> str:
     """Identify what an archive will hold, wherever its files lie."""
     plain = _plain(projection)
-    for file in plain["images"] + plain["assets"]:
+    for file in _files(plain):
         del file["path"]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
@@ -98,6 +104,8 @@ def _digest(projection: Projection) -> str:
 def _build(projection: Projection, out: Path) -> Path:
     """Let the SDK write the archive, in a process that knows nothing of this one, and check what it wrote."""
     out.mkdir()
+    for file in projection.files:
+        file.ready()
     try:
         _worker.answer("build", silence_s=TIMEOUT_S, job=_plain(projection), out=str(out))
     except Refusal as refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,12 @@ class File:
 
     Attributes:
         name: As Comet lists it; the same in every run with the same seeds, and in all that have one for each sample, and in every session.
-        step: Of a run, the sample's index, from 0; of a session, the picture's number, from 1; None for what belongs to the whole.
-        path: Where it lies here.
-        sha256: Of its bytes. It goes along as metadata, so that what Comet holds can be compared without a download.
+        step: Of a run, the sample's index in its dataset, from 0; of a session, the picture's number, from 1; None for what belongs to the whole.
+        path: Where it lies here, or will lie once it is made: send what `ready` returns.
+        sha256: Of its bytes; of one that is made to be sent, of all that it is made from. It goes along as metadata, so that what Comet holds can
+            be compared without a download.
         metadata: What else goes along.
+        make: Writes one that is laid out for Comet alone; None of one that is there. Another machine may write other bytes of the same content.
     """
 
     name: str
@@ -39,22 +41,44 @@ class File:
     path: Path
     sha256: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    make: Callable[[Path], object] | None = None
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Of its bytes; None of one that is made, which may have others elsewhere."""
+        return None if self.make else self.path.stat().st_size
+
+    def ready(self) -> Path:
+        """Make it, unless it is there.
+
+        Returns:
+            Its path.
+        """
+        if self.make and not self.path.is_file():
+            self.make(self.path)
+        return self.path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Projection:
-    """All that an experiment holds, of a run or a session as far as it has come.
+    """All that an experiment holds, of a record as far as it has come.
 
     Attributes:
         key: The experiment's, drawn once for the folder.
-        name: The run's or session's.
+        name: What sets it apart among others, for people.
+        description: How to make it again: a command without paths, at most `VALUE_LIMIT` characters. Comet has it among the others.
         tags: Tasks, and the group of runs it belongs to.
         parameters: Flat, with Comet's separator `|`; one value a key for the whole run, or of the session's picture that is shown.
         others: What identifies it.
-        metrics: (name, step) to number; those of a sample's further pictures are called as these are, so that no point stands for two.
-        images: The files of all pictures and, once it is written, the contact sheet.
-        assets: The table of pictures and, once they are written, the report and the executed notebook.
+        metrics: (name, step) to number; those of a sample's further pictures are called as these are, so that no point stands for two. One number
+            for the whole has the step None.
+        images: The files of all pictures, those that show a picture before and after, and, once it is written, the contact sheet.
+        assets: Tables (a `.csv` is shown by the Data panel) and other files to download, such as the report.
+        html: What the HTML panel shows, a page that needs no other file; None for nothing.
+        notebook: What the Notebook tab shows, `.ipynb`; None for nothing. Its name is that of its path.
+        curves: What curve panels show: files of JSON, `{"name": ..., "x": [...], "y": [...]}`, each under that name.
         places: (name, step) of images that are this record's to fill: what the lab sent there and the record lacks now is taken away.
+        obsolete: Keys of parameters by which earlier versions told the same: taken away where an experiment has them.
     """
 
     key: str
@@ -62,10 +86,20 @@ class Projection:
     tags: tuple[str, ...]
     parameters: Mapping[str, Any]
     others: Mapping[str, Any]
-    metrics: Mapping[tuple[str, int], float]
+    metrics: Mapping[tuple[str, int | None], float]
     images: tuple[File, ...]
     assets: tuple[File, ...]
+    description: str = ""
+    html: File | None = None
+    notebook: File | None = None
+    curves: tuple[File, ...] = ()
     places: frozenset[tuple[str, int]] = frozenset()
+    obsolete: frozenset[str] = frozenset()
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """All of them."""
+        return (*self.images, *self.assets, *self.curves, *(file for file in (self.html, self.notebook) if file))
 
 
 def short_name(name: str) -> str:

@@ -39,7 +39,7 @@ class Held:
     def is_copy_of(self, file: File) -> bool:
         """Whether this is that file, with what is said of it now, as far as the listing tells."""
         says_so = self.sha256 is None or self.metadata_sha256 == file.metadata.get(METADATA_SHA256, self.metadata_sha256)
-        return says_so and self.sha256 in (None, file.sha256) and self.size_bytes in (None, file.path.stat().st_size)
+        return says_so and self.sha256 in (None, file.sha256) and (self.size_bytes is None or file.size_bytes in (None, self.size_bytes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class Difference:
     tags: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     others: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    metrics: Mapping[tuple[str, int | None], float] = field(default_factory=dict)
     images: tuple[File, ...] = ()
     assets: tuple[File, ...] = ()
     surplus: tuple[str, ...] = ()

@@ -166,7 +166,7 @@ def tags_of(tasks: Iterable[str], folder: Path) -> tuple[str, ...]:
     return (*dict.fromkeys(tasks), *([short_name(group.name)] if group.parent.name == "runs" else []))
 
 
-def _metrics(pictures: Sequence[Picture]) -> Iterator[tuple[tuple[str, int], float]]:
+def _metrics(pictures: Sequence[Picture]) -> Iterator[tuple[tuple[str, int | None], float]]:
     for picture in pictures:
         for name, number in numbers_of(picture).items():
             yield (short_name(f"{apart(picture.task, '-', picture.seed, picture.ordinal)}/{name}"), picture.step), number

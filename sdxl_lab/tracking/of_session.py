@@ -107,7 +107,7 @@ def _identity(kept: KeptPicture) -> dict[str, Any]:
     }
 
 
-def _metrics(pictures: Iterable[KeptPicture]) -> Iterator[tuple[tuple[str, int], float]]:
+def _metrics(pictures: Iterable[KeptPicture]) -> Iterator[tuple[tuple[str, int | None], float]]:
     for kept in pictures:
         for name, number in numbers_of(kept.recorded).items():
             yield (short_name(f"{kept.recorded.task}/{name}"), kept.number), number

@@ -142,7 +142,7 @@ def _deliver(experiment: Any, difference: Difference, say: Say) -> None:
 
 def _log(experiment: Any, log: Callable[..., Any], name: str, file: File) -> None:
     experiment.curr_step = file.step  # else what has no step would get that of the picture before it
-    log(str(file.path), **{name: file.name}, step=file.step, metadata=dict(file.metadata))
+    log(str(file.ready()), **{name: file.name}, step=file.step, metadata=dict(file.metadata))
 
 
 def _flush(experiment: Any) -> None:
