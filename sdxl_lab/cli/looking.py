@@ -47,9 +47,9 @@ def push(
 
 
 def archive(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs that are done, or folders above some.", metavar="RUN ...")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs and sweeps that are done, or folders above some.", metavar="RUN ...")],
 ) -> None:
-    """Build archives of runs for `comet upload`, which sends them from another machine; nothing is sent."""
+    """Build archives of runs and sweeps for `comet upload`, which sends them from another machine; nothing is sent."""
     from sdxl_lab.tracking import archiving
 
     archiving.archive(runs)

@@ -1,4 +1,4 @@
-"""Archives that somebody asks for, whatever the tracking of the runs says."""
+"""Archives that somebody asks for, whatever the tracking of the records says."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from sdxl_lab import progress
 from sdxl_lab.comet.errors import CometError
 from sdxl_lab.errors import LabError
+from sdxl_lab.files.disk import make_folder
 from sdxl_lab.files.locks import locked
 from sdxl_lab.progress.signs import shown
 from sdxl_lab.records.finding import Recorded, recorded_at
@@ -19,10 +20,10 @@ from sdxl_lab.wording import counted
 
 
 def archive(paths: Sequence[Path]) -> None:
-    """Build the archive of each run, and print how it is sent. One that is there already and still whole is left.
+    """Build the archive of each run and sweep, and print how it is sent. One that is there already and still whole is left.
 
     Args:
-        paths: Folders of runs that are done, or folders above some.
+        paths: Folders of runs and sweeps that are done, or folders above some.
 
     Raises:
         RecordError: A path holds no record.
@@ -46,5 +47,7 @@ def archive(paths: Sequence[Path]) -> None:
 def _built(record: Recorded) -> Path:
     if isinstance(record, SessionFolder):
         raise CometError(f"{record.path} is a session, which grows, and an archive is sent once; send it with: sdxl-lab push {short(record.path)}")
-    with locked(record.path):
+    archives.require_done(record)
+    make_folder(record.comet_folder)
+    with locked(record.comet_folder):  # who sends it meanwhile clears up there
         return archives.build(record)

@@ -13,6 +13,7 @@ from sdxl_lab.files.locks import LockError, locked, once_free
 from sdxl_lab.images.png import png
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.records.sweep import SweepFolder
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import RESULT
 from sdxl_lab.tracking import archive, confirmed, live
@@ -179,6 +180,31 @@ def end_session(session: SessionFolder) -> list[str]:
     if live.finish(session):
         return [f"in Comet: {confirmed.standing(session).url}"]
     return [f"Comet lacks some of the session; the rest is sent by: {pushed}"]
+
+
+def end_sweep(sweep: SweepFolder) -> list[str]:
+    """Send a sweep's own experiment, if it is tracked live, and wait for it a little; or build the archive of one that is done.
+
+    Args:
+        sweep: The sweep, written and reported as it ended.
+
+    Returns:
+        What Comet has of it, and how it gets the rest, one line; none where what is said of its runs says it.
+
+    Raises:
+        CometError: The archive cannot be built.
+        DiskError: The disk is full or not writable.
+    """
+    way = comet.way(sweep.tracking)
+    if way == "offline" and not sweep.is_unfinished:
+        progress.tell("building the archive of the sweep for Comet")
+        return [f"of the sweep itself: comet upload {short(archive.build(sweep))}"]
+    if way != "online":
+        return []
+    progress.tell("waiting for Comet")
+    if live.finish(sweep):
+        return [f"the sweep itself in Comet: {confirmed.standing(sweep).url}"]
+    return [f"Comet lacks some of the sweep itself; the rest is sent by: sdxl-lab push {short(sweep.path)}"]
 
 
 def has_notebook(run: RunFolder) -> bool:
