@@ -100,7 +100,7 @@ def _plain(projection: Projection) -> dict[str, Any]:
 
 
 def _files(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [*plain["images"], *plain["assets"], *plain["curves"], *filter(None, (plain["html"], plain["notebook"]))]
+    return [*plain["images"], *plain["assets"], *plain["curves"], *filter(None, (plain["html"], plain["notebook"], plain["code"]))]
 
 
 def _digest(projection: Projection) -> str:

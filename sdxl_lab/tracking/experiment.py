@@ -15,11 +15,14 @@ NAME_LIMIT = 100
 VALUE_LIMIT = 1000
 """Comet cuts parameters and others at 1000 characters."""
 
+HTML_LIMIT_BYTES = 16 << 20
+"""A larger page is not shown in the HTML panel, which loads it whole whenever it is looked at; it is among the assets."""
+
 METADATA_SHA256 = "metadata_sha256"
 """Of a file whose metadata may change: a digest of the rest of it."""
 
-_digest = once_a_file(digest_of_file)
-"""What is followed is projected after each picture."""
+digest_of = once_a_file(digest_of_file)
+"""sha256 of a file's bytes, once as long as it is the same: what is followed is projected after each picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,7 @@ class Projection:
         assets: Tables (a `.csv` is shown by the Data panel) and other files to download, such as the report.
         html: What the HTML panel shows, a page that needs no other file; None for nothing.
         notebook: What the Notebook tab shows, `.ipynb`; None for nothing. Its name is that of its path.
+        code: What the Code tab shows; None for nothing, unless it was asked for.
         curves: What curve panels show: files of JSON, `{"name": ..., "x": [...], "y": [...]}`, each under that name.
         places: (name, step) of images that are this record's to fill: what the lab sent there and the record lacks now is taken away.
         obsolete: Keys of parameters by which earlier versions told the same: taken away where an experiment has them.
@@ -92,6 +96,7 @@ class Projection:
     description: str = ""
     html: File | None = None
     notebook: File | None = None
+    code: File | None = None
     curves: tuple[File, ...] = ()
     places: frozenset[tuple[str, int]] = frozenset()
     obsolete: frozenset[str] = frozenset()
@@ -99,7 +104,7 @@ class Projection:
     @property
     def files(self) -> tuple[File, ...]:
         """All of them."""
-        return (*self.images, *self.assets, *self.curves, *(file for file in (self.html, self.notebook) if file))
+        return (*self.images, *self.assets, *self.curves, *(file for file in (self.html, self.notebook, self.code) if file))
 
 
 def short_name(name: str) -> str:
@@ -123,5 +128,19 @@ def short(value: Any) -> Any:
 
 def file_of(name: str, step: int | None, path: Path, metadata: Mapping[str, Any] | None = None) -> File:
     """A file with its digest, also in its metadata."""
-    sha256 = _digest(path)
+    sha256 = digest_of(path)
     return File(name=name, step=step, path=path, sha256=sha256, metadata={**(metadata or {}), "file_sha256": sha256})
+
+
+def marked(page: File) -> str:
+    """The text of a page with its digest in a comment at its end, by which Comet's copy is known for it.
+
+    Args:
+        page: An HTML file.
+    """
+    return page.ready().read_text("utf-8", "replace") + mark_of(page)
+
+
+def mark_of(page: File) -> str:
+    """What `marked` puts at the end of a page."""
+    return f"<!-- {page.name} {page.sha256} -->"

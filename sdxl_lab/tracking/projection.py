@@ -12,8 +12,12 @@ from sdxl_lab.tracking.of_run import of_run
 from sdxl_lab.tracking.of_session import of_session
 from sdxl_lab.tracking.of_sweep import of_sweep
 
-VERSION = 2
-"""Of what a record is projected to. What was confirmed under another one is left as it is; 1 is 0.1.0's, whose notes do not say so."""
+VERSION = 3
+"""Of what a record is projected to. What was confirmed under another one is left as it is; 1 is 0.1.0's, whose notes do not say so.
+
+A record that has grown since, or of which only a part was confirmed, is brought up to this one: what it lacks is added under the steps that its
+lines have, and parameters by which an earlier one told the same are taken away.
+"""
 
 
 def project(record: Recorded, scratch: Path) -> Projection:
