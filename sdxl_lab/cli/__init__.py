@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -61,6 +62,7 @@ def main() -> None:
         try:
             app(prog_name="sdxl-lab")
         finally:
+            gc.freeze()  # else Python, as it ends, walks through all that was imported, several times
             if sys.stdout:
                 sys.stdout.flush()
     except LabError as error:
