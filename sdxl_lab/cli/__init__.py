@@ -40,6 +40,7 @@ def options(
 app.command()(making.demo)
 app.command(cls=usage.Paints)(painting.paint)
 app.command(cls=usage.Pairs)(making.run)
+app.command()(making.notebook)
 app.command()(making.plan)
 app.command()(making.sweep)
 app.command(cls=usage.with_help("dataset", usage.datasets))(making.fetch)

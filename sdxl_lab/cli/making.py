@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdxl_lab.cli.usage import in_pairs
+from sdxl_lab.cli.usage import in_pairs, print_described
 from sdxl_lab.files import places
 from sdxl_lab.wording import counted
 
@@ -74,6 +74,19 @@ def run(
     with following() as follow:
         resolved = execute(path, parameters, follow, say=lambda line: print(f"sdxl-lab: {line}", file=sys.stderr, flush=True))
     print(f"{counted(len(resolved.spec.edits), 'picture')} in {short(resolved.folder.path)}", *where(resolved.folder), sep="\n")
+
+
+def notebook(
+    name: Annotated[str | None, typer.Argument(help="One of those that are listed if it is left out.", metavar="NAME")] = None,
+    folder: Annotated[Path, typer.Argument(help="Where to copy it.", metavar="FOLDER", show_default="here")] = Path(),
+) -> None:
+    """Copy a notebook or a sweep file that comes with the lab, to change and run it; without a name, list them."""
+    from sdxl_lab.kernels import examples
+
+    if name is not None:
+        print(f"written: {examples.copy(name, folder)}")
+        return
+    print_described({path.name: examples.title(path) for path in examples.examples().values()})
 
 
 def plan_of(file: Path) -> Plan:
