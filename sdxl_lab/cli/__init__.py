@@ -52,6 +52,7 @@ app.command()(looking.status)
 app.command()(looking.report)
 app.command(cls=usage.with_help("task", usage.tasks))(looking.compare)
 app.command()(making.reproduce)
+app.command()(looking.doctor)
 
 
 def main() -> None:
