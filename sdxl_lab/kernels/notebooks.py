@@ -13,18 +13,18 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import progress
 from sdxl_lab.errors import LabError, as_shown
 from sdxl_lab.files.disk import FULL, make_folder, unwritten
+from sdxl_lab.kernels.examples import FIRST, examples
 
 if TYPE_CHECKING:
     from sdxl_lab.kernels.process import Wanted
 
-BUILT_IN = "inpaint_outpaint"
+BUILT_IN = FIRST
 COMPARE, EXPLORE, BENCH = "compare", "explore", "bench"
 
 OF_NO_RUN = {
@@ -112,11 +112,7 @@ def find(notebook: str) -> Path:
 
 def built_in() -> dict[str, Path]:
     """The notebooks that come with sdxl_lab, by name; the one that all began with is first."""
-    package = Path(str(resources.files("sdxl_lab")))
-    # A wheel carries them inside the package; in a clone they lie beside the package, where people open them.
-    folder = next((folder for folder in (package.parent / "notebooks", package / "notebooks") if (folder / f"{BUILT_IN}.ipynb").is_file()), None)
-    found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))} if folder else {}
-    return {name: found[name] for name in sorted(found, key=lambda name: name != BUILT_IN)}
+    return {name: path for name, path in examples().items() if path.suffix == ".ipynb"}
 
 
 def parameters_of(notebook: Path) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class ExperimentError(LabError):
     """A run did not end as it should."""
 
 
+class NotMadeError(ExperimentError):
+    """A notebook ran to its end, and its run is not done."""
+
+
 def load(resolved: Resolved) -> Checkpoint:
     """Load the run's checkpoint; a second call in the same process returns the same one.
 
@@ -192,11 +196,7 @@ def execute(
         for line in resolved.said if say else ():
             say(line)
         there = {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
-        if not execute_in(resolved.folder, len(resolved.spec.edits), notebook, dict(parameters) | there, follow, warm=warm, say=say):
-            raise ExperimentError(
-                f"{notebook} ran to its end, but {resolved.folder.path} is not done; it must call run(...) and finish(...) for the parameters it was "
-                "given"
-            )
+        execute_in(resolved.folder, len(resolved.spec.edits), notebook, dict(parameters) | there, follow, warm=warm, say=say)
     return resolved
 
 
@@ -209,7 +209,7 @@ def execute_in(
     *,
     warm: bool = False,
     say: Callable[[str], None] | None = None,
-) -> bool:
+) -> None:
     """Do what is left for a run that was resolved, in this process or another one, as `execute` does; without PyTorch in this one.
 
     Args:
@@ -221,10 +221,8 @@ def execute_in(
         warm: See `notebook`.
         say: See `notebook`.
 
-    Returns:
-        Whether it is done now: if it is not, the notebook made another run, or none.
-
     Raises:
+        NotMadeError: The notebook made another run, or none.
         LockError: As for `execute`.
         LabError: As for `execute`.
     """
@@ -244,18 +242,18 @@ def execute_in(
         with once_free(lambda: locked(folder.path), patience_s=LOCK_WAIT_S, told=told):
             pass
     with (follow or _unseen)(parameters["name"], planned, count, doing), progress.passed_on(folder.progress_file):
-        if not is_recorded():
+        if is_recorded():
+            if tracker.has_notebook(folder):  # else it was killed at its very end
+                return
+        else:
             make_folder(folder.path)
-            tracker.prepare(parameters["tracking"])
-            notebooks.run(notebook, parameters, folder.executed_notebook, warm=warm, preload=PRELOAD)
-            if not _is_done(folder):
-                return False
-        elif tracker.has_notebook(folder):
-            return True
-        # Of one that was killed at its very end, too.
+            with tracker.following(folder, RunSpec.from_parameters(**parameters)):
+                notebooks.run(notebook, parameters, folder.executed_notebook, warm=warm, preload=PRELOAD)
+                if not _is_done(folder):
+                    told = f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters"
+                    raise NotMadeError(f"{told} it was given")
         with once_free(lambda: folder.open(folder.resolved_here), patience_s=LOCK_WAIT_S):
             tracker.add_notebook(folder)
-    return True
 
 
 def _is_done(folder: RunFolder) -> bool:

@@ -219,6 +219,7 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
         device=compute.device,
         dtype=compute.dtype,
         threads=compute.threads or 1,
+        steps=_steps(dataset, edits),
     )
     folder = RunFolder.of(resolved)
     to_make = [size for size, _ in _sizes(dataset, edits, outline.sizes)][len(whole_lines(folder.lines_file)) :]
@@ -298,6 +299,13 @@ def _edits(
             ]
         )
     return tuple(edits)
+
+
+def _steps(dataset: Dataset, edits: Sequence[Edit]) -> dict[str, int] | None:
+    """Where the samples stand in their dataset; None where that is where they stand in the run."""
+    places = {sample.name: index for index, sample in enumerate(dataset.samples)}
+    steps = {edit.sample: places[edit.sample] for edit in edits}
+    return None if [*steps.values()] == [*range(len(steps))] else steps
 
 
 def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[tuple[int, int], tuple[int, int]]]:
