@@ -39,7 +39,7 @@ def end() -> None:
 
 
 def taken(wanted: Wanted) -> Kernel | None:
-    """The kernel that was started for this thread, which is the caller's from now on; None if there is none, or it was started with something else."""
+    """The kernel that was started for this thread, which is the caller's from now on; None if there is none, or none such."""
     kernel = of_thread.coming
     if kernel is None or not kernel.is_ours():
         return None
