@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md")
-EVERYBODYS = ("errors", "wording", "progress")
+EVERYBODYS = ("errors", "wording", "progress", "tables")
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,24 +89,34 @@ def notebook(
     print_described({path.name: examples.title(path) for path in examples.examples().values()})
 
 
-def plan_of(file: Path) -> Plan:
-    """Plan a sweep file, and show that it is being planned."""
+def plan_of(file: Path, *, only_failed: bool = False, limit: int | None = None) -> Plan:
+    """Plan a sweep file, or some of its points, and show that it is being planned."""
     from sdxl_lab import progress
     from sdxl_lab.progress.signs import shown
 
     with shown():
         progress.tell("starting PyTorch")
+        from sdxl_lab.sweeps.attempts import has_failed
         from sdxl_lab.sweeps.planner import plan
         from sdxl_lab.sweeps.sweep_file import SweepFile
 
-        return plan(SweepFile.read(file))
+        planned = plan(SweepFile.read(file))
+        return planned.limited(has_failed if only_failed else None, limit)
+
+
+OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Only points whose last attempt failed.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", help="At most N of the points that are not done, the first ones of the plan.", min=1)
+]
 
 
 def plan(
     file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="FILE")],
+    only_failed: OnlyFailed = False,
+    limit: Limit = None,
 ) -> None:
     """Say what a sweep would do: its points in order, which are done, and what they cost. Runs nothing."""
-    print(plan_of(file))
+    print(plan_of(file, only_failed=only_failed, limit=limit))
 
 
 def sweep(
@@ -114,13 +125,15 @@ def sweep(
     parsl: Annotated[
         Path | None, typer.Option("--parsl", metavar="SITE.py", help="Run where this file's Parsl configuration says, instead of here.")
     ] = None,
+    only_failed: OnlyFailed = False,
+    limit: Limit = None,
 ) -> None:
     """Run all points of a sweep that are not recorded yet, resumably; leave with 1 if one failed."""
     from sdxl_lab.progress.signs import shown
     from sdxl_lab.sweeps import board
     from sdxl_lab.sweeps.executors import opened, remarks
 
-    planned = plan_of(file)
+    planned = plan_of(file, only_failed=only_failed, limit=limit)
     from sdxl_lab.sweeps.report import of_comet, report
     from sdxl_lab.sweeps.sweep import sweep
 
@@ -128,14 +141,14 @@ def sweep(
     for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
         print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
     if not planned.pending:
-        print(f"{counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
+        print(*_standing(planned, len(planned.done)), sep="\n")
         with shown():
             page = report(planned)
         print(f"to look at them: {page}", *of_comet(planned), sep="\n")
         return
     with opened(workers, parsl) as executor:
         summary = sweep(planned, executor, board.following)
-    print(f"{summary.before + summary.made} of {counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
+    print(*_standing(planned, summary.before + summary.made), sep="\n")
     try:
         failed = {failure.label: failure.message for failure in summary.failed}
         with shown():
@@ -143,6 +156,14 @@ def sweep(
         print(f"to look at them: {page}", *of_comet(planned), sep="\n")
     finally:
         summary.check()
+
+
+def _standing(planned: Plan, done: int) -> Iterator[str]:
+    """How far a sweep is."""
+    of = f"{done} of " if done < len(planned.runs) or planned.pending else ""
+    yield f"{of}{counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}"
+    if planned.left:
+        yield f"{counted(len(planned.left), 'run was', 'runs were')} left for later; without --only-failed and --limit the same command makes them"
 
 
 def fetch(
