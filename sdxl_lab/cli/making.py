@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sdxl_lab.cli import completion
 from sdxl_lab.cli.usage import in_pairs, print_described
 from sdxl_lab.files import places
 from sdxl_lab.wording import counted
@@ -26,7 +27,12 @@ def demo() -> None:
 
 def run(
     notebook: Annotated[
-        str, typer.Argument(help="An .ipynb file, or one that comes with the lab, such as inpaint_outpaint or text_to_image.", metavar="NOTEBOOK")
+        str,
+        typer.Argument(
+            help="An .ipynb file, or one that comes with the lab, such as inpaint_outpaint or text_to_image.",
+            metavar="NOTEBOOK",
+            autocompletion=completion.notebooks,
+        ),
     ],
     parameter: Annotated[
         list[str] | None,
@@ -35,6 +41,7 @@ def run(
             metavar="NAME VALUE",
             help="A dotted path and its value: a text as it is, anything else as YAML.",
             callback=in_pairs,
+            autocompletion=completion.parameters,
         ),
     ] = None,
     raw: Annotated[
@@ -77,7 +84,9 @@ def run(
 
 
 def notebook(
-    name: Annotated[str | None, typer.Argument(help="One of those that are listed if it is left out.", metavar="NAME")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One of those that are listed if it is left out.", metavar="NAME", autocompletion=completion.examples)
+    ] = None,
     folder: Annotated[Path, typer.Argument(help="Where to copy it.", metavar="FOLDER", show_default="here")] = Path(),
 ) -> None:
     """Copy a notebook or a sweep file that comes with the lab, to change and run it; without a name, list them."""
