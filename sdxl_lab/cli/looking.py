@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sdxl_lab.cli import completion
 from sdxl_lab.cli.making import plan_of
 from sdxl_lab.files import places
 
@@ -132,7 +133,7 @@ def compare(
         str | None,
         typer.Option("--reference", metavar="RUN", help="The run that others are compared with: folder or picture, name or number; else the first."),
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", metavar="TASK")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK", autocompletion=completion.tasks)] = None,
     each_seed: Annotated[bool, typer.Option("--each-seed", help="A row for each run, also where runs differ in nothing but seeds.")] = False,
     starred: Starred = False,
     csv: Annotated[

@@ -146,7 +146,7 @@ def sweep(plan: Plan, executor: Executor, show: Show | None = None) -> Summary:
             running.take_back()
             raise
     failed = tuple(_failure(run, running.failed[run.run_id]) for run in plan.pending if run.run_id in running.failed)
-    return Summary(before=len(plan.runs) - len(plan.pending), made=len(plan.pending) - len(failed), failed=failed)
+    return Summary(before=len(plan.done), made=len(plan.pending) - len(failed), failed=failed)
 
 
 def run_group(notebook: str, tasks: Sequence[Task], sweep: str, working_folder: str) -> dict[str, tuple[Outcome, str]]:
