@@ -142,15 +142,16 @@ class Reader:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sample = fetch("pocket-scenes").sample("red-circle")
-        sample.image().save(self.folder / "photo.jpg")
-        for name in ("mask.png", "other.png"):
-            sample.mask().save(self.folder / name)
-        shutil.copytree(fetch("pocket-scenes").folder, self.folder / "path" / "to" / "dataset")
+        scenes = fetch("pocket-scenes")
+        shutil.copytree(scenes.folder, self.folder / "path" / "to" / "dataset")
+        image, mask = scenes.sample("red-circle").image(), scenes.sample("red-circle").mask()
+        assert image
+        assert mask
         for kind in ("images", "masks"):
             (self.folder / "sea" / kind).mkdir(parents=True)
-        sample.image().save(self.folder / "sea" / "images" / "octopus.png")
-        sample.mask().save(self.folder / "sea" / "masks" / "octopus.png")
+        for picture, names in ((image, ("photo.jpg", "sea/images/octopus.png")), (mask, ("mask.png", "other.png", "sea/masks/octopus.png"))):
+            for name in names:
+                picture.save(self.folder / name)
         shim = self.folder / "bin" / "sdxl-lab"
         shim.parent.mkdir()
         shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from sdxl_lab.cli import main; main()" "$@"\n')
