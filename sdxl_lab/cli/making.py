@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdxl_lab.cli.usage import in_pairs
+from sdxl_lab.cli.usage import in_pairs, print_described
 from sdxl_lab.files import places
 from sdxl_lab.wording import counted
 
@@ -75,6 +76,19 @@ def run(
     print(f"{counted(len(resolved.spec.edits), 'picture')} in {short(resolved.folder.path)}", *where(resolved.folder), sep="\n")
 
 
+def notebook(
+    name: Annotated[str | None, typer.Argument(help="One of those that are listed if it is left out.", metavar="NAME")] = None,
+    folder: Annotated[Path, typer.Argument(help="Where to copy it.", metavar="FOLDER", show_default="here")] = Path(),
+) -> None:
+    """Copy a notebook or a sweep file that comes with the lab, to change and run it; without a name, list them."""
+    from sdxl_lab.kernels import examples
+
+    if name is not None:
+        print(f"written: {examples.copy(name, folder)}")
+        return
+    print_described({path.name: examples.title(path) for path in examples.examples().values()})
+
+
 def plan_of(file: Path) -> Plan:
     """Plan a sweep file, and show that it is being planned."""
     from sdxl_lab import progress
@@ -108,8 +122,10 @@ def sweep(
     from sdxl_lab.sweeps.executors import opened, remarks
 
     planned = plan_of(file)
-    from sdxl_lab.sweeps.report import of_comet, report
+    from sdxl_lab.sweeps.report import begin, end
     from sdxl_lab.sweeps.sweep import sweep
+
+    command = f"sdxl-lab sweep {shlex.quote(file.name)}"
 
     groups = sum(bool(group.pending) for group in planned.groups)
     for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
@@ -117,17 +133,18 @@ def sweep(
     if not planned.pending:
         print(f"{counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
         with shown():
-            page = report(planned)
-        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
+            said = end(planned, command=command)
+        print(*said, sep="\n")
         return
+    begin(planned, command=command)
     with opened(workers, parsl) as executor:
         summary = sweep(planned, executor, board.following)
     print(f"{summary.before + summary.made} of {counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
     try:
         failed = {failure.label: failure.message for failure in summary.failed}
         with shown():
-            page = report(planned, failed)
-        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
+            said = end(planned, failed, command=command)
+        print(*said, sep="\n")
     finally:
         summary.check()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
@@ -95,6 +96,13 @@ def tasks() -> str:
     from sdxl_lab.tasks import TASKS
 
     return f"{' or '.join(TASKS)}, to look at one alone."
+
+
+def print_described(texts: Mapping[str, str]) -> None:
+    """Print names with a text beside each, over as many lines as that needs."""
+    formatter: Any = typer.Context.formatter_class(width=shutil.get_terminal_size().columns)
+    formatter.write_dl(list(texts.items()))
+    print(formatter.getvalue(), end="")
 
 
 def in_pairs(param: typer.CallbackParam, given: list[str] | None) -> list[str] | None:

@@ -68,6 +68,20 @@ def home_of(key: str, model: type[BaseModel]) -> str | None:
     return homes[0] if homes else None
 
 
+def nearest_home(key: str, model: type[BaseModel]) -> str | None:
+    """Find where a setting belongs that was written on the wrong level, under another tool's name, or misspelled.
+
+    Args:
+        key: As it was written.
+        model: Of all parameters.
+
+    Returns:
+        Its full path; None if no setting resembles it.
+    """
+    names = [path.rpartition(".")[2] for path in _paths(hyperparameters())]
+    return home_of(key, model) or home_of(closest(key, names) or "", model)
+
+
 def laid_out(task: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Lay the settings of one picture where parameters have them.
 
