@@ -166,7 +166,10 @@ def compare(
 
 def doctor(
     checkpoint: Annotated[
-        str | None, typer.Argument(help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id, to make pictures with.", metavar="[CHECKPOINT]")
+        str | None,
+        typer.Argument(
+            help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id, to make pictures with.", metavar="[CHECKPOINT]"
+        ),
     ] = None,
 ) -> None:
     """Look at this machine, and at a checkpoint on it: what works, what does not, and what to do. Leave with 1 if something is broken."""
