@@ -46,6 +46,15 @@ def push(
     pushing.push(runs or [], home())
 
 
+def archive(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs and sweeps that are done, or folders above some.", metavar="RUN ...")],
+) -> None:
+    """Build archives of runs and sweeps for `comet upload`, which sends them from another machine; nothing is sent."""
+    from sdxl_lab.tracking import archiving
+
+    archiving.archive(runs)
+
+
 def status(
     runs: Annotated[
         list[Path] | None, typer.Argument(help="Folders of runs and sessions, or folders above some; all if left out.", metavar="[RUN ...]")

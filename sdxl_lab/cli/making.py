@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,8 +109,10 @@ def sweep(
     from sdxl_lab.sweeps.executors import opened, remarks
 
     planned = plan_of(file)
-    from sdxl_lab.sweeps.report import of_comet, report
+    from sdxl_lab.sweeps.report import begin, end
     from sdxl_lab.sweeps.sweep import sweep
+
+    command = f"sdxl-lab sweep {shlex.quote(file.name)}"
 
     groups = sum(bool(group.pending) for group in planned.groups)
     for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
@@ -117,17 +120,18 @@ def sweep(
     if not planned.pending:
         print(f"{counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
         with shown():
-            page = report(planned)
-        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
+            said = end(planned, command=command)
+        print(*said, sep="\n")
         return
+    begin(planned, command=command)
     with opened(workers, parsl) as executor:
         summary = sweep(planned, executor, board.following)
     print(f"{summary.before + summary.made} of {counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
     try:
         failed = {failure.label: failure.message for failure in summary.failed}
         with shown():
-            page = report(planned, failed)
-        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
+            said = end(planned, failed, command=command)
+        print(*said, sep="\n")
     finally:
         summary.check()
 

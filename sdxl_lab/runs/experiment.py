@@ -210,13 +210,13 @@ def execute(
                     tracker.add_notebook(folder)
             return resolved
         make_folder(folder.path)
-        tracker.prepare(spec)
         given = dict(parameters) | {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
-        notebooks.run(notebook, given, folder.executed_notebook, warm=warm, preload=PRELOAD)
-        if not resolved.is_done:
-            raise ExperimentError(
-                f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters it was given"
-            )
+        with tracker.following(folder, spec):
+            notebooks.run(notebook, given, folder.executed_notebook, warm=warm, preload=PRELOAD)
+            if not resolved.is_done:
+                raise ExperimentError(
+                    f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters it was given"
+                )
         with _opened(resolved):
             tracker.add_notebook(folder)
     return resolved

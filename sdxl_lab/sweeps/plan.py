@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +45,7 @@ class PlannedRun:
         works: The cost of each picture, by sample, task and seed.
         pending: Those that are still to be made.
         checkpoint: Names the models it loads.
+        overrides: Dotted path of each setting that grid or list gave it to the value.
     """
 
     label: str
@@ -55,6 +56,7 @@ class PlannedRun:
     works: Mapping[PictureKey, Work]
     pending: tuple[PictureKey, ...]
     checkpoint: Hashable
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def base_window(self) -> int:
