@@ -110,7 +110,7 @@ def test_a_sweep_of_twelve_points_is_one_experiment(backend, runs_folder, monkey
     assert (others["points"], others["done"], others["failed"], others["pictures"]) == ("12", "12", "0", "36")
     assert others["axes"] == "guidance_scale, num_inference_steps, high_noise_frac"
     assert others["axis.guidance_scale"] == "2.0, 5.0, 9.0"
-    assert others["axis.high_noise_frac"] == "0: null, 1: 0.8"
+    assert others["axis.high_noise_frac"] == "0: none, 1: 0.8"
     assert experiment.parameters["dataset"] == "pocket-scenes"
     assert not [name for name in experiment.parameters if name.endswith(("guidance_scale", "num_inference_steps", "high_noise_frac"))]
     assert {(image.name, image.step) for image in experiment.images} == {("contact-sheet", 0), ("contact-sheet", 1)}
