@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,7 +65,7 @@ def plan(file: SweepFile) -> Plan:
     for point in progress.told(file.points, f"planning {file.name}", unit="point"):
         try:
             run = resolver.planned(point)
-            runs.setdefault(run.run_id, run)
+            runs.setdefault(run.run_id, replace(run, place=len(runs)))
         except LabError as error:
             for line in getattr(error, "problems", (str(error),)):
                 problems.setdefault(line, []).append(point.label)
