@@ -146,7 +146,10 @@ def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     room, _, own_name = _ROOMS[name].partition(":")
-    value = getattr(import_module(f"{__name__}.{room}"), own_name or name)
+    from sdxl_lab.process.imports import importing
+
+    with importing:
+        value = getattr(import_module(f"{__name__}.{room}"), own_name or name)
     globals()[name] = value
     return value
 

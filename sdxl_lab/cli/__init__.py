@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -45,10 +46,12 @@ app.command(cls=usage.with_help("dataset", usage.datasets))(making.fetch)
 app.command()(making.publish)
 app.command()(looking.show)
 app.command()(looking.push)
+app.command()(looking.archive)
 app.command()(looking.status)
 app.command()(looking.report)
 app.command(cls=usage.with_help("task", usage.tasks))(looking.compare)
 app.command()(making.reproduce)
+app.command()(looking.doctor)
 
 
 def main() -> None:
@@ -60,6 +63,7 @@ def main() -> None:
         try:
             app(prog_name="sdxl-lab")
         finally:
+            gc.freeze()  # else Python, as it ends, walks through all that was imported, several times
             if sys.stdout:
                 sys.stdout.flush()
     except LabError as error:

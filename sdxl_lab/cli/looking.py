@@ -47,6 +47,15 @@ def push(
     pushing.push(runs or [], home())
 
 
+def archive(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs and sweeps that are done, or folders above some.", metavar="RUN ...")],
+) -> None:
+    """Build archives of runs and sweeps for `comet upload`, which sends them from another machine; nothing is sent."""
+    from sdxl_lab.tracking import archiving
+
+    archiving.archive(runs)
+
+
 def status(
     runs: Annotated[
         list[Path] | None, typer.Argument(help="Folders of runs and sessions, or folders above some; all if left out.", metavar="[RUN ...]")
@@ -152,3 +161,23 @@ def compare(
         with shown():
             notebooks.run(notebooks.built_in()[notebooks.COMPARE], parameters | {"pool_seeds": not each_seed}, notebook)
         print(f"written: {notebook}")
+
+
+def doctor(
+    checkpoint: Annotated[
+        str | None,
+        typer.Argument(
+            help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id, to make pictures with.", metavar="[CHECKPOINT]"
+        ),
+    ] = None,
+) -> None:
+    """Look at this machine, and at a checkpoint on it: what works, what does not, and what to do. Leave with 1 if something is broken."""
+    from sdxl_lab.doctor.examination import examine
+    from sdxl_lab.doctor.page import is_broken, page
+    from sdxl_lab.progress.signs import shown
+
+    with shown():
+        findings = examine(checkpoint)
+    print(page(findings, checkpoint))
+    if is_broken(findings):
+        raise typer.Exit(1)

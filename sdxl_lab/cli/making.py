@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,8 +144,10 @@ def sweep(
     from sdxl_lab.sweeps.executors import opened, remarks
 
     planned = plan_of(file, only_failed=only_failed, limit=limit)
-    from sdxl_lab.sweeps.report import of_comet, report
+    from sdxl_lab.sweeps.report import begin, end
     from sdxl_lab.sweeps.sweep import sweep
+
+    command = f"sdxl-lab sweep {shlex.quote(file.name)}"
 
     groups = sum(bool(group.pending) for group in planned.groups)
     for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
@@ -152,17 +155,18 @@ def sweep(
     if not planned.pending:
         print(*_standing(planned, len(planned.done)), sep="\n")
         with shown():
-            page = report(planned)
-        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
+            said = end(planned, command=command)
+        print(*said, sep="\n")
         return
+    begin(planned, command=command)
     with opened(workers, parsl) as executor:
         summary = sweep(planned, executor, board.following)
     print(*_standing(planned, summary.before + summary.made), sep="\n")
     try:
         failed = {failure.label: failure.message for failure in summary.failed}
         with shown():
-            page = report(planned, failed)
-        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
+            said = end(planned, failed, command=command)
+        print(*said, sep="\n")
     finally:
         summary.check()
 

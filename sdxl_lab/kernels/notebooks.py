@@ -8,6 +8,7 @@ import glob
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +35,14 @@ FAILED = "failed.ipynb"
 START_S = 300
 """How long a kernel may take to answer: on a busy machine more than a minute."""
 
+KERNEL = "python3"
+"""Kernels of other names may be another Python."""
+
+ARGUMENTS = ("--IPKernelApp.log_level=50",)
+"""Of kernels: what one logs while it is being ended is of no use."""
+
+SETS_UP = re.compile(r"environ|putenv|%env|sys\.(path|modules|meta_path)")
+"""What a notebook says that changes what its imports give: nothing is imported before that."""
 
 _told: set[str] = set()
 
@@ -136,7 +145,8 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
         output: Path of the executed notebook. A notebook that did not succeed lies beside it as `failed.ipynb`, with the cells that ran.
         warm: Use this thread's warm kernel (`sdxl_lab.kernels.engine`), kept for the next notebook, instead of one that ends with this one.
             Why a warm kernel was replaced is said on stderr, once a process and reason, or to whoever is `listening`.
-        preload: What a warm kernel imports, or as `module:function` calls, before its first notebook: what these set is not a notebook's doing.
+        preload: What the kernel imports, or as `module:function` calls, before its first notebook: what these set is not a notebook's doing. Nothing
+            in a kernel for this notebook alone, if the notebook says something about environment or imports, or that it is `isolated`.
 
     Raises:
         MachineError: The kernel died, or there was not enough memory.
@@ -151,7 +161,7 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
     failed = output.with_name(FAILED)
     try:
         with _quiet():
-            _papermill(notebook, parameters, unfinished, failed, isolated=not warm, preload=preload)
+            _papermill(notebook, parameters, unfinished, failed, isolated=not warm, preload=_preloads(notebook, preload, warm=warm))
         if not is_whole(unfinished):
             raise NotebookError(f"{notebook} left with exit() before its end; see {failed}, and let the last cell end it")
         with unfinished.open("rb") as file:
@@ -166,6 +176,25 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
     finally:
         if unfinished.exists():
             unfinished.replace(failed)
+
+
+@contextmanager
+def started(notebook: Path, *, warm: bool = False, preload: Sequence[str] = ()) -> Iterator[None]:
+    """Start the kernel of a notebook that is run in the block, by this thread: it imports while other things are done. Nothing waits for it.
+
+    One that has not been needed ends with the block, at once.
+
+    Args:
+        notebook: What will be run.
+        warm: As for `run`; likewise `preload`.
+        preload: See `warm`.
+    """
+    from sdxl_lab.kernels import ahead
+    from sdxl_lab.kernels.process import Wanted
+
+    wanted = Wanted(kernel_name=KERNEL, arguments=ARGUMENTS, preload=_preloads(notebook, preload, warm=warm), config=None, alone=not warm)
+    with ahead.started(wanted):
+        yield
 
 
 def is_whole(executed: Path) -> bool:
@@ -211,12 +240,12 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             _as_it_is(unfinished),
             dict(parameters),
             engine_name="warm",
-            kernel_name="python3",  # kernels of other names may be another Python
+            kernel_name=KERNEL,
             language="python",
             progress_bar=False,
             request_save_on_cell_execute=False,  # else each cell writes every picture so far again
             coalesce_streams=True,  # a progress bar is one line in the end
-            extra_arguments=["--IPKernelApp.log_level=50"],  # what a kernel logs while it is being ended
+            extra_arguments=ARGUMENTS,
             start_timeout=START_S,
             isolated=isolated,
             preload=preload,
@@ -242,6 +271,16 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             raise
         # jupyter_client's own words for a kernel that died, or did not answer, at its start
         raise MachineError(f"no kernel could be started for {notebook}: {error}; the same command tries again") from error
+
+
+def _preloads(notebook: Path, preload: Sequence[str], *, warm: bool) -> tuple[str, ...]:
+    if not warm:
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # papermill says what is wrong with it
+            read = json.loads(notebook.read_text("utf-8"))
+            sources = ["".join(cell["source"]) for cell in read["cells"] if cell["cell_type"] == "code"]
+            if read["metadata"].get("isolated") or any(map(SETS_UP.search, sources)):
+                return ()
+    return tuple(preload)
 
 
 def _as_it_is(path: Path) -> str:

@@ -10,17 +10,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab import progress
+from sdxl_lab import comet, progress
 from sdxl_lab.datasets.samples import Sample
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import make_folder, whole_lines
 from sdxl_lab.files.locks import locked, once_free
 from sdxl_lab.kernels import notebooks
+from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.progress import Doing, Follow, signs
 from sdxl_lab.records import machine
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.runs.resolution import Resolved, fetch, home, resolve
+from sdxl_lab.runs.resolution import Resolved, asked_before, fetch, home, resolve
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
@@ -167,7 +168,7 @@ def execute(
 ) -> Resolved:
     """Run a notebook through papermill, unless its run is done already.
 
-    The parameters are resolved first, so that mistakes show before a kernel starts.
+    The parameters are validated before a kernel starts, and resolved while it imports; if that finds a mistake, or the run done, the kernel ends.
 
     Args:
         notebook: A notebook that resolves, runs and finishes the spec of its parameters, as the built-in one does.
@@ -184,14 +185,26 @@ def execute(
         LabError: The parameters cannot be used, a cell failed, or the notebook ended without finishing the run.
     """
     spec = RunSpec.from_parameters(**parameters)
-    resolved = resolve(spec)
-    folder, planned = resolved.folder, len(resolved.spec.edits)
-    if say:
-        for line in resolved.said:
+    comet.check(spec.tracking)
+    quiet_libraries()  # in the environment of the kernel too
+    with nullcontext() if asked_before(spec) else notebooks.started(notebook, warm=warm, preload=PRELOAD):
+        resolved = resolve(spec)
+        for line in resolved.said if say else ():
             say(line)
+        _execute(notebook, parameters, resolved, follow or _unseen, warm=warm, say=say)
+    return resolved
+
+
+def _execute(
+    notebook: Path, parameters: Mapping[str, Any], resolved: Resolved, follow: Follow, *, warm: bool, say: Callable[[str], None] | None
+) -> None:
+    folder, planned = resolved.folder, len(resolved.spec.edits)
 
     def count() -> int:
         return min(len(whole_lines(folder.lines_file)), planned)
+
+    def doing() -> Doing | None:
+        return progress.read(folder.progress_file)
 
     is_done = resolved.is_done and notebooks.is_whole(folder.executed_notebook)
     if folder.path.is_dir() and not is_done:
@@ -199,27 +212,22 @@ def execute(
         # Before a kernel starts, and before another's pictures are counted as this run's.
         with once_free(lambda: locked(folder.path), patience_s=LOCK_WAIT_S, told=told):
             pass
-
-    def doing() -> Doing | None:
-        return progress.read(folder.progress_file)
-
-    with (follow or _unseen)(spec.name, planned, count, doing), progress.passed_on(folder.progress_file):
+    with follow(resolved.spec.spec.name, planned, count, doing), progress.passed_on(folder.progress_file):
         if resolved.is_done and notebooks.is_whole(folder.executed_notebook):
             if not tracker.has_notebook(folder):  # it was killed at its very end
                 with _opened(resolved):
                     tracker.add_notebook(folder)
-            return resolved
+            return
         make_folder(folder.path)
-        tracker.prepare(spec)
         given = dict(parameters) | {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
-        notebooks.run(notebook, given, folder.executed_notebook, warm=warm, preload=PRELOAD)
-        if not resolved.is_done:
-            raise ExperimentError(
-                f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters it was given"
-            )
+        with tracker.following(folder, resolved.spec.spec):
+            notebooks.run(notebook, given, folder.executed_notebook, warm=warm, preload=PRELOAD)
+            if not resolved.is_done:
+                raise ExperimentError(
+                    f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters it was given"
+                )
         with _opened(resolved):
             tracker.add_notebook(folder)
-    return resolved
 
 
 def generated(

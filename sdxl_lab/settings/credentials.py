@@ -59,6 +59,18 @@ def looks_secret(text: str) -> bool:
     return bool(_PREFIXES.search(text)) or any(_is_random(word) for word in _COMET.findall(text))
 
 
+def blotted(text: str) -> str:
+    """A text with `(key)` in place of whatever looks like an API key, or is the value of an environment variable named as one.
+
+    Args:
+        text: Whatever somebody, or a library, wrote.
+    """
+    for name, value in os.environ.items():
+        if (name in VARIABLES or _NAMES.search(_snake(name))) and len(value.strip()) >= _SHORTEST:
+            text = text.replace(value.strip(), "(key)")
+    return _COMET.sub(lambda match: "(key)" if _is_random(match[0]) else match[0], _PREFIXES.sub("(key)", text))
+
+
 def saved_by_papermill() -> str:
     """Say where papermill has saved this notebook's parameters, which it does before any cell runs.
 

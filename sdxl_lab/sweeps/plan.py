@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -55,6 +55,7 @@ class PlannedRun:
         works: The cost of each picture, by sample, task and seed.
         pending: Those that are still to be made.
         checkpoint: Names the models it loads.
+        overrides: Dotted path of each setting that grid or list gave it to the value.
         is_left: Whether it is left for later, although it is not done.
     """
 
@@ -66,6 +67,7 @@ class PlannedRun:
     works: Mapping[PictureKey, Work]
     pending: tuple[PictureKey, ...]
     checkpoint: Hashable
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     is_left: bool = False
 
     @property

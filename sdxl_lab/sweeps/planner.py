@@ -124,6 +124,7 @@ class _Resolver:
             works=works,
             pending=tuple(edit.key for edit in (folder.pending() if is_begun else resolved.edits)),
             checkpoint=(outline.models, compute.offload),
+            overrides=point.overrides,
         )
 
     def _folder(self, resolved: ResolvedSpec) -> RunFolder:

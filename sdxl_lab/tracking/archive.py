@@ -1,4 +1,4 @@
-"""The offline archive of a finished run, which `comet upload` sends as one experiment."""
+"""The offline archive of a finished run or sweep, which `comet upload` sends as one experiment."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from sdxl_lab.comet.dialogue import KeptWorker, Refusal
 from sdxl_lab.comet.errors import CometError
 from sdxl_lab.files.disk import TEMPORARY, DiskError, sync_folder, write_whole
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.sweep import SweepFolder
 from sdxl_lab.tracking.experiment import Projection
 from sdxl_lab.tracking.key import experiment_key
-from sdxl_lab.tracking.of_run import of_run
+from sdxl_lab.tracking.projection import project
 from sdxl_lab.wording import counted
 
 TIMEOUT_S = 300.0
@@ -27,31 +29,30 @@ STATE = "archive.json"
 _worker = KeptWorker("sdxl_lab.tracking.archive_worker")
 
 
-def build(run: RunFolder) -> Path:
-    """Build the offline archive of a finished run.
+def build(record: RunFolder | SweepFolder) -> Path:
+    """Build the offline archive of a finished run or sweep.
 
     It is built from the record alone, in a process of its own: the SDK sees neither the notebook's process nor the user's
     environment or configuration, and sends nothing. Built again with the same content, the archive there is kept; with other
     content, such as an executed notebook, it is replaced under the same key.
 
     Args:
-        run: A run that is done. Nobody else may be writing to it.
+        record: A run that is done, or a sweep whose runs are. Nobody else may be writing to it.
 
     Returns:
-        `comet/<key>.zip` in the run's folder.
+        `comet/<key>.zip` in its folder.
 
     Raises:
-        CometError: The run is not done, or the SDK did not build what it was asked for.
+        CometError: It is not done, or the SDK did not build what it was asked for.
         DiskError: The disk is full or not writable.
     """
-    if not run.is_done:
-        raise CometError(f"{run.path} is not done, and only a finished record is archived; run it again to finish it")
-    target = run.comet_folder / f"{experiment_key(run)}.zip"
-    state = run.comet_folder / STATE
+    require_done(record)
+    target = record.comet_folder / f"{experiment_key(record)}.zip"
+    state = record.comet_folder / STATE
     try:
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=run.comet_folder, ignore_cleanup_errors=True) as name:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=record.comet_folder, ignore_cleanup_errors=True) as name:
             folder = Path(name).resolve()
-            projection = of_run(RunFolder(run.path.resolve()), folder)  # the worker has another working folder
+            projection = project(type(record)(record.path.resolve()), folder)  # the worker has another working folder
             content = json.dumps({"key": projection.key, "content": _digest(projection)}).encode() + b"\n"
             if target.is_file() and state.is_file() and state.read_bytes() == content:
                 return target
@@ -60,11 +61,21 @@ def build(run: RunFolder) -> Path:
                 os.fsync(file.fileno())
             state.unlink(missing_ok=True)
             built.replace(target)
-            sync_folder(run.comet_folder)
+            sync_folder(record.comet_folder)
             write_whole(state, content)
     except OSError as error:
         raise DiskError(f"could not write {target}: {error.strerror or error}; free some space, or put permissions right, and run again") from error
     return target
+
+
+def require_done(record: RunFolder | SweepFolder) -> None:
+    """Make sure that a record is finished.
+
+    Raises:
+        CometError: It is not.
+    """
+    if record.is_unfinished:
+        raise CometError(f"{record.path} is not done, and only a finished record is archived; run it again to finish it")
 
 
 def is_archived(run: RunFolder) -> bool:
@@ -80,17 +91,22 @@ def prepare() -> None:
 
 def _plain(projection: Projection) -> dict[str, Any]:
     plain = asdict(projection)
-    del plain["places"]  # an archive replaces nothing
+    del plain["places"], plain["obsolete"]  # an archive replaces nothing
     plain["metrics"] = [[name, step, value] for (name, step), value in projection.metrics.items()]
-    for file in plain["images"] + plain["assets"]:
+    for file in _files(plain):
+        del file["make"]
         file["path"] = str(file["path"])
     return plain
+
+
+def _files(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*plain["images"], *plain["assets"], *plain["curves"], *filter(None, (plain["html"], plain["notebook"], plain["code"]))]
 
 
 def _digest(projection: Projection) -> str:
     """Identify what an archive will hold, wherever its files lie."""
     plain = _plain(projection)
-    for file in plain["images"] + plain["assets"]:
+    for file in _files(plain):
         del file["path"]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
@@ -98,6 +114,8 @@ def _digest(projection: Projection) -> str:
 def _build(projection: Projection, out: Path) -> Path:
     """Let the SDK write the archive, in a process that knows nothing of this one, and check what it wrote."""
     out.mkdir()
+    for file in projection.files:
+        file.ready()
     try:
         _worker.answer("build", silence_s=TIMEOUT_S, job=_plain(projection), out=str(out))
     except Refusal as refusal:

@@ -194,7 +194,7 @@ def test_without_an_account_nothing_is_sent(tmp_path, monkeypatch, session):
     for one in (session, insisting, silent, empty):
         tracker.follow_session(one)
         path = one.path.relative_to(tmp_path)
-        assert tracker.end_session(one) == ([f"for Comet, with an API key: sdxl-lab push {path}"] if one in (session, insisting) else [])
+        assert tracker.end_session(one) == ([f"Comet: no API key; with one, sdxl-lab push {path} sends it"] if one in (session, insisting) else [])
         assert workers_of(one) == []
         assert not one.comet_folder.exists()
     assert not empty.path.exists()

@@ -1,0 +1,143 @@
+"""All parts looked at: by processes of their own, which may crash, hang, or never start, and what became of them is a finding too."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any
+
+from sdxl_lab import progress
+from sdxl_lab.doctor import probe
+from sdxl_lab.doctor.checks import CHECKS, LAST
+from sdxl_lab.doctor.findings import Finding, broken
+
+LATER = "send this page; without the library at fault, or with another version of it, the rest may work"
+
+
+def examine(checkpoint: str | None = None) -> list[Finding]:
+    """Look at a machine, and at a checkpoint on it.
+
+    Args:
+        checkpoint: As in `RunSpec`, or None for the machine alone.
+
+    Returns:
+        What was found, in the order of the table. No fault of a part keeps another from being looked at.
+    """
+    parts = [part for part, check in CHECKS.items() if checkpoint is not None or not check.of_checkpoint]
+    found: dict[str, list[Finding]] = {}
+    groups: dict[str, list[str]] = {}
+    for part in parts:
+        groups.setdefault(CHECKS[part].process, []).append(part)
+    last = groups.pop(LAST)
+    with ThreadPoolExecutor(len(groups)) as pool:
+        under_way = {pool.submit(_examined, group, checkpoint, [], hears=False): name for name, group in groups.items()}
+        progress.tell(f"looking at {', '.join(under_way.values())}")
+        left = list(under_way.values())
+        for done in as_completed(under_way):
+            found |= done.result()
+            left.remove(under_way[done])
+            if left:
+                progress.tell(f"looking at {', '.join(left)}")
+    amiss = [part for part, findings in found.items() if any(finding.verdict == "broken" for finding in findings)]
+    found |= _examined(last, checkpoint, amiss, hears=True)
+    return [finding for part in parts for finding in found[part]]
+
+
+def _examined(parts: list[str], checkpoint: str | None, amiss: list[str], *, hears: bool) -> dict[str, list[Finding]]:
+    """What was found of parts that share a process; where that ends before its time, another one goes on after the part that it was at."""
+    found: dict[str, list[Finding]] = {part: [] for part in parts}
+    left, amiss = list(parts), list(amiss)
+    while left:
+        how = _ended(left, found, checkpoint, amiss, hears=hears)
+        if left:
+            part = left.pop(0)
+            found[part].append(broken(part, how, LATER))
+        amiss += [part for part in parts if part not in left and part not in amiss and _is_amiss(found[part])]
+    return found
+
+
+def _ended(left: list[str], found: dict[str, list[Finding]], checkpoint: str | None, amiss: list[str], *, hears: bool) -> str:
+    """Look at parts in a process until it ends, and take those that it did from `left`; answers how it ended."""
+    doing = ""
+    try:
+        with _process(probe.command(left, checkpoint, amiss)) as (process, lines, said):
+            while left:
+                try:
+                    line = lines.get(timeout=CHECKS[left[0]].patience_s)
+                except Empty:
+                    return f"no sign for {CHECKS[left[0]].patience_s:.0f} s{doing}"
+                if line is None:
+                    process.wait()
+                    last_words = f"; its last words: {said[-1]}" if said else ""
+                    return f"the process that looked at it {_how(process.returncode)}{doing}{last_words}"
+                ((kind, what),) = json.loads(line).items()
+                if kind == "finding":
+                    found[left[0]].append(Finding(**what))
+                elif kind == "done":
+                    left.remove(what)
+                    doing = ""
+                else:
+                    doing = f", at: {progress.Doing(**what)}"
+                    if hears:
+                        progress.tell(**{key: value for key, value in what.items() if key != "left_s"})
+    except OSError as error:
+        return f"no process could be started: {error.strerror or error}"
+    return ""
+
+
+@contextmanager
+def _process(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], Queue[str | None], deque[str]]]:
+    """A running process, the lines it says, None after the last one, and the last that it said on stderr; it ends with the block."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # what it starts ends with it
+    )
+    lines: Queue[str | None] = Queue()
+    said: deque[str] = deque(maxlen=1)
+    threads = [Thread(target=_listen, args=[process.stdout, lines], daemon=True), Thread(target=_keep, args=[process.stderr, said], daemon=True)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield process, lines, said
+    finally:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for thread in threads:
+            thread.join(1.0)  # a grandchild may hold its stream
+
+
+def _listen(stream: Any, lines: Queue[str | None]) -> None:
+    with stream:
+        for line in stream:
+            lines.put(line)
+    lines.put(None)
+
+
+def _keep(stream: Any, said: deque[str]) -> None:
+    with stream:
+        said.extend(line.strip()[:200] for line in stream if line.strip())
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"ended with {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"was ended by {name}{', as the system does where memory runs out' if name == 'SIGKILL' else ''}"
+
+
+def _is_amiss(findings: Iterable[Finding]) -> bool:
+    return any(finding.verdict == "broken" for finding in findings)

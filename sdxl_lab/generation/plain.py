@@ -1,0 +1,79 @@
+"""What diffusers' own pipelines make of an edit with a checkpoint's models: two calls as anybody writes them, to compare with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from PIL import Image
+
+from sdxl_lab.checkpoints.loading import Checkpoint
+from sdxl_lab.checkpoints.memory import end_of_memory_told
+from sdxl_lab.spec.edit import Edit
+from sdxl_lab.tasks import TASKS
+
+PIPELINES = {"text_to_image": "StableDiffusionXLPipeline", "inpaint": "StableDiffusionXLInpaintPipeline"}
+"""By `Task.pipeline`: diffusers' class for the base. Its refiner goes on in image to image, or in inpainting."""
+
+
+def plain(edit: Edit, image: Image.Image | None, mask: Image.Image | None, checkpoint: Checkpoint, *, size: tuple[int, int]) -> Image.Image:
+    """Make a picture without the lab: by the pipelines of diffusers, each seeded anew, with a hand-over as they know it.
+
+    The models are the checkpoint's own, so that they need no second place in memory.
+
+    Args:
+        edit: With nothing left open, as `Generated` has it, `euler` as scheduler and neutral conditioning; `handover` is taken to be `stock`.
+        image: As the models see it; None for text to image, likewise `mask`.
+        mask: Of the same size, white is repainted.
+        checkpoint: The loaded models.
+        size: (width, height) in pixels.
+
+    Returns:
+        The decoded picture of that size, before anything is put back around a mask.
+    """
+    kind, denoising, refiner = TASKS[edit.task].pipeline, edit.settings.denoising, edit.settings.refiner
+    width, height = size
+    shared: dict[str, Any] = dict(
+        prompt=edit.prompt,
+        negative_prompt=edit.negative_prompt,
+        num_inference_steps=denoising.num_inference_steps,
+        guidance_scale=denoising.guidance_scale,
+        callback_on_step_end=_widened,
+    )
+    given: dict[str, Any] = dict(width=width, height=height)
+    if kind == "inpaint":
+        given |= dict(image=image, mask_image=mask, strength=denoising.strength)
+    decoder = checkpoint.base.vae.dtype
+    with checkpoint.in_use, end_of_memory_told(dtype=checkpoint.dtype, decoder=decoder, offload=checkpoint.offload):
+        base = _pipeline(PIPELINES[kind], checkpoint.base)
+        if denoising.high_noise_frac is None:
+            return base(**given, **shared, generator=_seeded(edit)).images[0]
+        end: dict[str, Any] = dict(denoising_end=denoising.high_noise_frac, output_type="latent")
+        latents = base(**given, **shared, **end, generator=_seeded(edit)).images
+        goes_on = dict(given, image=latents) if kind == "inpaint" else dict(image=latents)
+        goes_on |= dict(aesthetic_score=refiner.aesthetic_score, negative_aesthetic_score=refiner.negative_aesthetic_score)
+        second = _pipeline("StableDiffusionXLInpaintPipeline" if kind == "inpaint" else "StableDiffusionXLImg2ImgPipeline", checkpoint.refiner)
+        return second(**goes_on, **shared, denoising_start=denoising.high_noise_frac, generator=_seeded(edit)).images[0]
+
+
+def _pipeline(name: str, loaded: Any) -> Any:
+    """diffusers' own around loaded models, with a scheduler of its own."""
+    import diffusers
+
+    told = {key: loaded.config[key] for key in ("requires_aesthetics_score", "force_zeros_for_empty_prompt")}
+    if name == "StableDiffusionXLPipeline":
+        del told["requires_aesthetics_score"]
+    scheduler = diffusers.EulerDiscreteScheduler.from_config(loaded.scheduler.config)
+    pipeline = getattr(diffusers, name)(**loaded.components | {"scheduler": scheduler}, **told, add_watermarker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _seeded(edit: Edit) -> torch.Generator:
+    return torch.Generator().manual_seed(edit.seed)
+
+
+def _widened(pipeline: Any, step: int, _timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The last latents in the VAE's dtype, which the pipelines decode in where they have narrowed the VAE themselves, and there alone."""
+    is_last = step + 1 == pipeline.num_timesteps
+    return {"latents": tensors["latents"].to(pipeline.vae.dtype)} if is_last and pipeline.denoising_end is None else {}
