@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import typer
@@ -29,8 +30,10 @@ def _command(name: str, command: Any, above: Any) -> str:
     context = command.context_class(command, info_name=name, parent=above)
     command.get_help(context)  # some help is read from tables only when it is asked
     usage = " ".join(command.get_usage(context).removeprefix("Usage:").split())
+    for marks, plain in (("[[", "["), ("]]", "]"), ("{", ""), ("}", ""), (" ...]...", " ...]"), (" ......", " ...")):
+        usage = usage.replace(marks, plain)  # typer adds its own to those of a metavar
     records = [record for param in command.params if (record := param.get_help_record(context))]
-    rows = [(f"`{written}`", said) for written, said in records]
+    rows = [(f"`{re.sub(r' <.*', '', written)}`", said) for written, said in records]
     return "\n".join(
         [f"## {name}\n", f"{command.help}\n", f"```text\n{usage}\n```\n", table(("argument or option", "what it is"), rows) if rows else ""]
     )

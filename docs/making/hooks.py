@@ -24,7 +24,7 @@ DOCUMENTS = {
 MADE = {"settings.md": settings.page, "commands.md": commands.page, "names.md": names.page}
 """Pages that the code tells, made anew each time."""
 
-TABLES = {"schedulers": elsewhere.schedulers, "defaults": settings.defaults, "answered": elsewhere.answered}
+TABLES = {"schedulers": elsewhere.schedulers, "defaults": settings.defaults}
 """What stands in a page for `<!-- made: NAME -->`."""
 
 MARK = re.compile(r"<!-- made: ([\w-]+) -->")

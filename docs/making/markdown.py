@@ -17,7 +17,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    return re.sub(r"\s*\n\s*", " ", str(value)).replace("|", "\\|")
+    parts = re.split(r"(`[^`]*`)", re.sub(r"\s*\n\s*", " ", str(value)))  # in code a bar ends no cell
+    return "".join(part if part.startswith("`") else part.replace("|", "\\|") for part in parts)
 
 
 def parts(docstring: str) -> dict[str, str]:

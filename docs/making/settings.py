@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from docs.making.elsewhere import answered
 from docs.making.markdown import attributes, first_paragraph, table
 from sdxl_lab.bench.widget.knobs import knobs_of
 from sdxl_lab.families import FAMILIES
@@ -53,6 +54,7 @@ def page() -> str:
         parts += [f"## {section or 'Words, seeds and mode'}\n", f"{about}\n", table(("setting", "allowed", "default", "tasks", "what it does"), rows)]
         if section == "denoising":
             parts.append(f"Steps, strength and guidance are the checkpoint's own where nobody says:\n\n{defaults()}")
+    parts += ["## Other tools' names\n", "Who writes one of these is answered with ours:\n", answered()]
     return "\n".join(parts)
 
 

@@ -112,9 +112,10 @@ def _looked_at(paths: Sequence[Path], *, starred: bool) -> list[RunFiles]:
 def _recorded(sweep: Path) -> list[Path]:
     """The folders of a sweep's runs, as far as it has been run."""
     from sdxl_lab.sweeps.attempts import begun
+    from sdxl_lab.sweeps.sweep_file import SweepFile
     from sdxl_lab.viewing.compare import CompareError
 
-    planned = plan_of(sweep).runs
+    planned = plan_of(SweepFile.read(sweep)).runs
     folders = [folder.path for run in planned if (folder := begun(run.folder.parent, run.run_id))]
     if not folders:
         raise CompareError(f"no run of {sweep} is recorded yet, of {len(planned)} planned; make them with: sdxl-lab sweep {sweep}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
     from sdxl_lab.sweeps.plan import Plan
+    from sdxl_lab.sweeps.sweep_file import SweepFile
 
 
 def demo() -> None:
@@ -99,19 +101,19 @@ def notebook(
     print_described({path.name: examples.title(path) for path in examples.examples().values()})
 
 
-def plan_of(file: Path, *, only_failed: bool = False, limit: int | None = None) -> Plan:
-    """Plan a sweep file, or some of its points, and show that it is being planned."""
+def plan_of(file: SweepFile, *, only_failed: bool = False, limit: int | None = None) -> Plan:
+    """Plan a sweep, or some of its points, and show that it is being planned."""
     from sdxl_lab import progress
+    from sdxl_lab.process.imports import importing
     from sdxl_lab.progress.signs import shown
 
     with shown():
         progress.tell("starting PyTorch")
+        with importing:
+            from sdxl_lab.sweeps.planner import plan
         from sdxl_lab.sweeps.attempts import has_failed
-        from sdxl_lab.sweeps.planner import plan
-        from sdxl_lab.sweeps.sweep_file import SweepFile
 
-        planned = plan(SweepFile.read(file))
-        return planned.limited(has_failed if only_failed else None, limit)
+        return plan(file).limited(has_failed if only_failed else None, limit)
 
 
 OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Only points whose last attempt failed.")]
@@ -126,7 +128,9 @@ def plan(
     limit: Limit = None,
 ) -> None:
     """Say what a sweep would do: its points in order, which are done, and what they cost. Runs nothing."""
-    print(plan_of(file, only_failed=only_failed, limit=limit))
+    from sdxl_lab.sweeps.sweep_file import SweepFile
+
+    print(plan_of(SweepFile.read(file), only_failed=only_failed, limit=limit))
 
 
 def sweep(
@@ -140,35 +144,37 @@ def sweep(
 ) -> None:
     """Run all points of a sweep that are not recorded yet, resumably; leave with 1 if one failed."""
     from sdxl_lab.progress.signs import shown
-    from sdxl_lab.sweeps import board
-    from sdxl_lab.sweeps.executors import opened, remarks
+    from sdxl_lab.sweeps.sweep_file import SweepFile
 
-    planned = plan_of(file, only_failed=only_failed, limit=limit)
-    from sdxl_lab.sweeps.report import begin, end
-    from sdxl_lab.sweeps.sweep import sweep
+    read = SweepFile.read(file)  # what is wrong with it shows before PyTorch is imported
+    from sdxl_lab.sweeps.executors import opened, prepare, remarks
 
     command = f"sdxl-lab sweep {shlex.quote(file.name)}"
+    with ExitStack() as until_told:
+        executor = None if parsl else until_told.enter_context(opened(workers))
+        if executor:
+            prepare(executor, read, workers)
+        planned = plan_of(read, only_failed=only_failed, limit=limit)
+        from sdxl_lab.sweeps import board
+        from sdxl_lab.sweeps.report import begin, end
+        from sdxl_lab.sweeps.sweep import Summary, sweep
 
-    groups = sum(bool(group.pending) for group in planned.groups)
-    for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
-        print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
-    if not planned.pending:
-        print(*_standing(planned, len(planned.done)), sep="\n")
-        with shown():
-            said = end(planned, command=command)
-        print(*said, sep="\n")
-        return
-    begin(planned, command=command)
-    with opened(workers, parsl) as executor:
-        summary = sweep(planned, executor, board.following)
-    print(*_standing(planned, summary.before + summary.made), sep="\n")
-    try:
-        failed = {failure.label: failure.message for failure in summary.failed}
-        with shown():
-            said = end(planned, failed, command=command)
-        print(*said, sep="\n")
-    finally:
-        summary.check()
+        groups = sum(bool(group.pending) for group in planned.groups)
+        for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
+            print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
+        summary = Summary(before=len(planned.done))
+        if planned.pending:
+            begin(planned, command=command)
+            summary = sweep(planned, executor or until_told.enter_context(opened(workers, parsl)), board.following)
+        if executor:
+            executor.shutdown(wait=False)  # kernels end while the report is written
+        print(*_standing(planned, summary.before + summary.made), sep="\n")
+        try:
+            with shown():
+                said = end(planned, {failure.label: failure.message for failure in summary.failed}, command=command)
+            print(*said, sep="\n")
+        finally:
+            summary.check()
 
 
 def _standing(planned: Plan, done: int) -> Iterator[str]:
