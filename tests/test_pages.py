@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from papermill.cli import papermill
 
 from sdxl_lab import cli
 from sdxl_lab.files.places import misread
@@ -101,6 +102,8 @@ def test_every_command_is_understood(block):
         match program:
             case "sdxl-lab":
                 _understood(given[: given.index(">")] if ">" in given else given, block)
+            case "papermill":
+                papermill.make_context("papermill", given)
             case "make":
                 subprocess.run(["make", "--dry-run", *given], cwd=ROOT, capture_output=True, check=True)
             case "pip":
