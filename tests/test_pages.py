@@ -34,8 +34,9 @@ LEAST_PARAMETERS = {"name": "page", "dataset": "pocket-scenes", "checkpoint": "p
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch) -> Reader:
-    """Somebody with an empty folder of their own."""
+    """Somebody with an empty folder of their own, and a terminal as wide as the pages."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
     return Reader(folder=tmp_path)
 
 
