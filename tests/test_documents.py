@@ -15,7 +15,7 @@ from docs.making.hooks import MADE
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))))
-EVERYBODYS = ("errors", "wording", "progress")
+EVERYBODYS = ("errors", "wording", "progress", "tables")
 
 
 @cache

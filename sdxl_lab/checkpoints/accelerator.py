@@ -126,4 +126,3 @@ def attention_kernels(device: str, dtype: str) -> list[str]:
             return False
 
     return [name for name, kernel in KERNELS.items() if works(kernel)]
-

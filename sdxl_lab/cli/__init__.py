@@ -22,7 +22,6 @@ app = typer.Typer(
     cls=usage.Commands,
     help="A lab bench for Stable Diffusion XL: pictures from words, pictures and masks, and every picture kept.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sdxl_lab.cli import completion
 from sdxl_lab.cli.making import plan_of
 from sdxl_lab.files import places
 
@@ -111,9 +112,10 @@ def _looked_at(paths: Sequence[Path], *, starred: bool) -> list[RunFiles]:
 def _recorded(sweep: Path) -> list[Path]:
     """The folders of a sweep's runs, as far as it has been run."""
     from sdxl_lab.sweeps.attempts import begun
+    from sdxl_lab.sweeps.sweep_file import SweepFile
     from sdxl_lab.viewing.compare import CompareError
 
-    planned = plan_of(sweep).runs
+    planned = plan_of(SweepFile.read(sweep)).runs
     folders = [folder.path for run in planned if (folder := begun(run.folder.parent, run.run_id))]
     if not folders:
         raise CompareError(f"no run of {sweep} is recorded yet, of {len(planned)} planned; make them with: sdxl-lab sweep {sweep}")
@@ -131,7 +133,7 @@ def compare(
         str | None,
         typer.Option("--reference", metavar="RUN", help="The run that others are compared with: folder or picture, name or number; else the first."),
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", metavar="TASK")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK", autocompletion=completion.tasks)] = None,
     each_seed: Annotated[bool, typer.Option("--each-seed", help="A row for each run, also where runs differ in nothing but seeds.")] = False,
     starred: Starred = False,
     csv: Annotated[
@@ -164,7 +166,10 @@ def compare(
 
 def doctor(
     checkpoint: Annotated[
-        str | None, typer.Argument(help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id, to make pictures with.", metavar="[CHECKPOINT]")
+        str | None,
+        typer.Argument(
+            help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id, to make pictures with.", metavar="[CHECKPOINT]"
+        ),
     ] = None,
 ) -> None:
     """Look at this machine, and at a checkpoint on it: what works, what does not, and what to do. Leave with 1 if something is broken."""

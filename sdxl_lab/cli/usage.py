@@ -51,7 +51,7 @@ class Paints(Pairs):
         """Typer's own, and the names of all settings."""
         super().format_help(ctx, formatter)
         with formatter.section("Settings, by -p"):
-            formatter.write_text(f"{', '.join(_settings())}; checkpoint, negative_prompt, name (of the session), tracking.")
+            formatter.write_text(f"{', '.join(settings())}; checkpoint, negative_prompt, name (of the session), tracking.")
 
 
 def _setting(name: str) -> str | None:
@@ -63,7 +63,7 @@ def _setting(name: str) -> str | None:
     return home and home.rpartition(".")[2]
 
 
-def _settings() -> list[str]:
+def settings() -> list[str]:
     """All settings of single pictures, by their own names."""
     from sdxl_lab.spec.homes import settings_of
     from sdxl_lab.tasks import TASKS

@@ -62,4 +62,7 @@ def _hub_cache() -> Path:
 
 
 def _temporary() -> Path:
-    return Path(tempfile.gettempdir())
+    wanted, used = os.environ.get("TMPDIR"), tempfile.gettempdir()
+    if wanted and Path(wanted).resolve() != Path(used).resolve():
+        raise OSError(0, "the folder that TMPDIR names is passed over")
+    return Path(used)

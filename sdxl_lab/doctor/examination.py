@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from queue import Empty, Queue
@@ -22,22 +22,23 @@ from sdxl_lab.doctor.findings import Finding, broken
 LATER = "send this page; without the library at fault, or with another version of it, the rest may work"
 
 
-def examine(checkpoint: str | None = None) -> list[Finding]:
+def examine(checkpoint: str | None = None, *, parts: Sequence[str] = ()) -> list[Finding]:
     """Look at a machine, and at a checkpoint on it.
 
     Args:
         checkpoint: As in `RunSpec`, or None for the machine alone.
+        parts: Keys of `CHECKS`; all if there are none.
 
     Returns:
         What was found, in the order of the table. No fault of a part keeps another from being looked at.
     """
-    parts = [part for part, check in CHECKS.items() if checkpoint is not None or not check.of_checkpoint]
+    parts = [part for part in parts or CHECKS if checkpoint is not None or not CHECKS[part].of_checkpoint]
     found: dict[str, list[Finding]] = {}
     groups: dict[str, list[str]] = {}
     for part in parts:
         groups.setdefault(CHECKS[part].process, []).append(part)
-    last = groups.pop(LAST)
-    with ThreadPoolExecutor(len(groups)) as pool:
+    last = groups.pop(LAST, [])
+    with ThreadPoolExecutor(max(1, len(groups))) as pool:
         under_way = {pool.submit(_examined, group, checkpoint, [], hears=False): name for name, group in groups.items()}
         progress.tell(f"looking at {', '.join(under_way.values())}")
         left = list(under_way.values())

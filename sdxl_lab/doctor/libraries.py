@@ -84,7 +84,9 @@ def constraints(_: str | None) -> Iterator[Finding]:
         if (version := _version(name)) and Version(version).public != Version(pinned[name]).public
     ]
     if others:
-        yield attention("constraints", f"not the versions the tests ran with: {', '.join(others)}", "if something is odd: pip install -c constraints.txt .")
+        yield attention(
+            "constraints", f"not the versions the tests ran with: {', '.join(others)}", "if something is odd: pip install -c constraints.txt ."
+        )
     else:
         yield ok("constraints", "the versions that the tests ran with (constraints.txt)")
 

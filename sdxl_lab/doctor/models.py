@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import metadata
 
-from sdxl_lab.doctor.findings import Finding, attention as noticed, broken, ok, quoted
+from sdxl_lab.doctor.findings import Finding, broken, ok, quoted
+from sdxl_lab.doctor.findings import attention as noticed
 from sdxl_lab.doctor.machine import nvidia_driver
 from sdxl_lab.errors import LabError
 
@@ -21,7 +22,7 @@ def files(checkpoint: str | None) -> Iterator[Finding]:
         source = locate(checkpoint)
         identity = source.identity
     except LabError as error:
-        yield broken("checkpoint", quoted(error, 500), "give one that is whole, as the line says")
+        yield broken("checkpoint", quoted(error, 500))  # which says what to do
         return
     what = {"PipelineFolder": "a folder in diffusers' layout", "SingleFile": "a single file", "Repository": "a repository of the hub"}
     refiner = "with a refiner" if source.refiner else "without a refiner"
@@ -55,7 +56,9 @@ def device(_: str | None) -> Iterator[Finding]:
             return
         said = f"; torch says: {' '.join(found.warned)}"[:300] if found.warned else ""
         fault = f"an NVIDIA driver ({driver or 'of an unknown version'}) is here, and torch, built for {found.build}, sees no GPU{said}"
-        cure = "a build of torch for CUDA, as pytorch.org names it" if found.build == "the CPU alone" else "a newer driver, or an older build of torch"
+        cure = (
+            "a build of torch for CUDA, as pytorch.org names it" if found.build == "the CPU alone" else "a newer driver, or an older build of torch"
+        )
         yield noticed("device", fault, f"{cure}; in a container, let it see the GPU; unset CUDA_VISIBLE_DEVICES if it is set")
         return
     drivers = f", driver {driver}" if driver else ""
@@ -71,7 +74,11 @@ def device(_: str | None) -> Iterator[Finding]:
         offload = accelerator.offload_for_sdxl(found.free_bytes)
         fits = "SDXL with its refiner fits whole" if offload == "none" else f"SDXL with its refiner fits with compute.offload {offload}"
         line = f"{found.free_bytes / 1e9:.1f} of {found.total_bytes / 1e9:.1f} GB are free: at 1024x1024 {fits}"
-        yield ok("gpu memory", line) if offload == "none" else noticed("gpu memory", line, "-p hyperparameters.compute.offload auto; see docs/small-gpus.md")
+        yield (
+            ok("gpu memory", line)
+            if offload == "none"
+            else noticed("gpu memory", line, "-p hyperparameters.compute.offload auto; see docs/small-gpus.md")
+        )
 
 
 def attention(_: str | None) -> Iterator[Finding]:

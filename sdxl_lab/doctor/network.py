@@ -17,18 +17,17 @@ def hub(_: str | None) -> Iterator[Finding]:
     from huggingface_hub import HfApi, constants, get_token
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    from sdxl_lab.families.sdxl import SDXL
+    from sdxl_lab.families.sdxl import BASE
 
     which = "the hub" if constants.ENDPOINT == constants._HF_DEFAULT_ENDPOINT else "the hub that HF_ENDPOINT names"
-    repository = next(place.base for name, place in SDXL.names.items() if name == "sdxl" and not isinstance(place, str) and hasattr(place, "base"))
     token = "a token is there" if get_token() else "no token is there, which only gated and private models ask for"
     try:
-        HfApi(token=False).model_info(repository, timeout=TIMEOUT_S)
+        HfApi(token=False).model_info(BASE, timeout=TIMEOUT_S)
     except OfflineModeIsEnabled:
         yield attention("hub", f"not asked, since HF_HUB_OFFLINE is set; {ALONE}", "unset HF_HUB_OFFLINE to download")
     except HfHubHTTPError as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        yield attention("hub", f"{which} answers, but gives no SDXL (status {status}); {ALONE}", "see which hub HF_ENDPOINT names, and its rules")
+        yield attention("hub", f"{which} answers, but gives no SDXL (status {status}); {ALONE}", "see which hub HF_ENDPOINT names, and what it holds")
     except Exception as error:  # noqa: BLE001 - its client's exceptions are those of its HTTP library, httpx or a fork of it
         yield attention("hub", f"{which} cannot be reached: {reason(error)}; {ALONE}", "connect, or let HTTPS_PROXY or HF_ENDPOINT name the way")
     else:
@@ -41,16 +40,16 @@ def comet(_: str | None) -> Iterator[Finding]:
 
     greeting = greet()
     which = f"the SDK is {greeting.version}; {'Comet' if greeting.is_cloud else 'the Comet that COMET_URL_OVERRIDE names'}"
-    later = "runs are recorded all the same, and sdxl-lab push sends them later"
+    later = "sdxl-lab push sends runs later"
     if greeting.fault == "sdk":
         yield broken("comet", f"its SDK does not work: {greeting.said}", "pip install --force-reinstall comet_ml")
     elif greeting.fault == "key":
         yield broken("comet", f"{which} refuses the API key", "make a new key in Comet's settings, and run comet login")
     elif greeting.fault:
-        without = "" if greeting.has_key else ", nor is there a key"
-        yield attention("comet", f"{which} does not answer{without}: {greeting.said}; {later}", "connect, or let HTTPS_PROXY name the way")
+        key = "" if greeting.has_key else "; there is no API key"
+        yield attention("comet", f"{which} cannot be reached: {greeting.said}{key}; {later}", "connect, or let HTTPS_PROXY name the way")
     elif not greeting.has_key:
-        yield ok("comet", f"{which} answers; there is no API key, so tracking: auto stays on this machine, and {later.partition(', and ')[2]}")
+        yield ok("comet", f"{which} answers; there is no API key, so that auto tracks nothing online, and {later}")
     else:
         yield ok("comet", f"{which} answers and takes the API key")
 

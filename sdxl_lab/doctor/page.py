@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -42,7 +43,9 @@ def is_broken(findings: Sequence[Finding]) -> bool:
 
 
 def _folded(text: str, first: str) -> list[str]:
-    return textwrap.wrap(printable(text), WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False)
+    """Lines of the page; a path that is longer than a line is cut before its last name."""
+    words = [re.sub("/(?=[^/]+$)", "/ ", word) if len(word) > WIDTH - len(first) else word for word in printable(text).split()]
+    return textwrap.wrap(" ".join(words), WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False)
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 import warnings
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sdxl_lab.doctor.findings import Finding, attention, broken, ok, quoted
@@ -28,6 +30,9 @@ HIGH_NOISE_FRAC = 0.6
 LARGEST_ON_CPU = 256
 """Pixels of a side there, where SDXL's own size takes a minute a step."""
 
+RESERVE_BYTES = 3 * 10**9
+"""Of main memory, for what is computed."""
+
 SEND = "send this page: the lab promises that they are one"
 
 
@@ -38,13 +43,20 @@ def weights(checkpoint: str | None) -> Iterator[Finding]:
         loaded = _loaded(checkpoint)
         refiner = "base and refiner" if loaded.refiner else "the base"
     except LabError as error:
-        yield broken("weights", quoted(error, 500), "do as the line says")
+        yield broken("weights", quoted(error, 500))  # which says what to do
         return
     side = _side(loaded)
     offload = f", offload {loaded.offload}" if loaded.device.type != "cpu" else ""
-    where = f"on {loaded.device} in {str(loaded.dtype).removeprefix('torch.')}, the VAE in {str(loaded.base.vae.dtype).removeprefix('torch.')}{offload}"
+    where = (
+        f"on {loaded.device} in {str(loaded.dtype).removeprefix('torch.')}, the VAE in {str(loaded.base.vae.dtype).removeprefix('torch.')}{offload}"
+    )
     line = f"{refiner} loaded in {time.perf_counter() - began:.0f} s {where}; pictures of {side}x{side} follow"
-    yield ok("weights", line)
+    if loaded.device.type == "cpu" and loaded.dtype != loaded.base.vae.dtype:
+        yield attention(
+            "weights", f"{line}. In float32, as the CPU computes by itself, they do not fit main memory", "-p hyperparameters.compute.dtype bfloat16"
+        )
+    else:
+        yield ok("weights", line)
 
 
 def pictures(checkpoint: str | None) -> Iterator[Finding]:
@@ -59,13 +71,16 @@ def pictures(checkpoint: str | None) -> Iterator[Finding]:
         if unfit_base(edit, loaded.base.unet.config.in_channels):
             yield ok(task, "not for this base, which was trained for other tasks")
             continue
+        if "mask" in TASKS[task].needs(edit.settings) and not _has_opencv():
+            yield attention(task, "not looked at, because of opencv")
+            continue
         try:
             picture, one_color = _made(edit, loaded)
         except NotFiniteError as error:
             unfit += 1
-            yield broken(task, quoted(error, 500), "do as the line says")
+            yield broken(task, quoted(error, 500))
         except (LabError, ImportError, RuntimeError) as error:
-            yield broken(task, f"no picture: {quoted(error)}", "see the lines above, and do as this one says")
+            yield broken(task, f"no picture: {quoted(error, 500)}", "" if isinstance(error, LabError) else "send this page")
         else:
             made += 1
             width, height = picture.image.size
@@ -81,7 +96,10 @@ def pictures(checkpoint: str | None) -> Iterator[Finding]:
 def equality(checkpoint: str | None) -> Iterator[Finding]:
     """Whether a picture is the one that plain diffusers makes on this machine, bit for bit, and one that is handed to the refiner too."""
     loaded = _loaded(checkpoint)
-    task = "text_to_image" if loaded.base.unet.config.in_channels == 4 else "inpaint"
+    task = _simplest(loaded)
+    if task == "inpaint" and loaded.base.vae.dtype != loaded.dtype:
+        yield ok("equality", "not compared: inpainting in half precision, diffusers rounds the VAE, which the lab keeps in float32")
+        return
     yield _compared("equality", _edit(task, loaded), loaded)
     if loaded.refiner is not None:
         yield _compared("hand-over", _edit(task, loaded, high_noise_frac=HIGH_NOISE_FRAC, handover="stock"), loaded)
@@ -92,7 +110,7 @@ def cost(checkpoint: str | None) -> Iterator[Finding]:
     from sdxl_lab.records.machine import forget_gpu_peak, peak_memory
 
     loaded = _loaded(checkpoint)
-    task = "text_to_image" if loaded.base.unet.config.in_channels == 4 else "inpaint"
+    task = _simplest(loaded)
     asked: dict[str, Any] = {"high_noise_frac": HIGH_NOISE_FRAC} if loaded.refiner is not None else {}
     times: dict[str, list[float]] = {"base": [], "refiner": []}
 
@@ -103,7 +121,7 @@ def cost(checkpoint: str | None) -> Iterator[Finding]:
     forget_gpu_peak()
     edit = _edit(task, loaded, num_inference_steps=2 * STEPS, **asked)
     _generated(edit, loaded, on_step=hear)
-    spans = {role: [later - earlier for earlier, later in zip(at, at[1:], strict=False)] for role, at in times.items()}
+    spans = {role: [later - earlier for earlier, later in pairwise(at)] for role, at in times.items()}
     side, peaks = _side(loaded), peak_memory()
     said = [f"{statistics.median(span):.3g} s a step of the {role}" for role, span in spans.items() if span]
     guided = "" if edit.settings.denoising.guidance_scale > 1 else ", without guidance"
@@ -136,11 +154,45 @@ def _compared(part: str, edit: Edit, loaded: Checkpoint) -> Finding:
 
 @cache
 def _loaded(checkpoint: str | None) -> Checkpoint:
+    from sdxl_lab.checkpoints.accelerator import accelerator
     from sdxl_lab.checkpoints.loading import load
     from sdxl_lab.settings.sections import Compute
 
     assert checkpoint is not None
-    return load(checkpoint, Compute(offload="auto"))
+    in_half = accelerator().device == "cpu" and not _fits_in_float32(checkpoint)
+    return load(checkpoint, Compute(offload="auto", dtype="bfloat16" if in_half else "auto"))
+
+
+def _fits_in_float32(checkpoint: str) -> bool:
+    """Whether main memory holds all of a checkpoint's numbers; what is still to be downloaded is taken to fit."""
+    import psutil
+
+    from sdxl_lab.checkpoints.files import PipelineFolder
+    from sdxl_lab.checkpoints.locating import locate
+    from sdxl_lab.checkpoints.weight_files import shapes_in
+
+    source, files = locate(checkpoint), []
+    for part in (source.base, source.refiner):
+        if isinstance(part, PipelineFolder):
+            files += [file for model in part.models for file in part.weights(model)]
+    count = sum(math.prod(shape) for file in files for shape in shapes_in(file).values())
+    return 4 * count + RESERVE_BYTES <= psutil.virtual_memory().available
+
+
+def _simplest(loaded: Checkpoint) -> str:
+    """The task that needs the least, of those that the base can do."""
+    return "text_to_image" if loaded.base.unet.config.in_channels == 4 else "inpaint"
+
+
+def _has_opencv() -> bool:
+    from sdxl_lab.images.masks import MaskError
+    from sdxl_lab.images.white import opencv
+
+    try:
+        opencv()
+    except MaskError:
+        return False
+    return True
 
 
 def _side(loaded: Checkpoint) -> int:
@@ -170,9 +222,11 @@ def _made(edit: Edit, loaded: Checkpoint) -> tuple[Generated, bool]:
 
 def _generated(edit: Edit, loaded: Checkpoint, **listening: Any) -> Generated:
     from sdxl_lab.generation.generate import generate
+    from sdxl_lab.spec.cautions import said_before
 
     image, mask = _scene(_side(loaded), edit.task)
-    return generate(edit, image, mask, loaded, **listening)
+    with said_before():  # these settings are nobody's wish
+        return generate(edit, image, mask, loaded, **listening)
 
 
 def _scene(side: int, task: str) -> tuple[Image.Image | None, Image.Image | None]:

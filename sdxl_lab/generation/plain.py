@@ -57,7 +57,7 @@ def plain(edit: Edit, image: Image.Image | None, mask: Image.Image | None, check
 
 
 def _pipeline(name: str, loaded: Any) -> Any:
-    """diffusers' own around loaded models, with a scheduler of its own."""
+    """A pipeline of diffusers around loaded models, with a scheduler of its own."""
     import diffusers
 
     told = {key: loaded.config[key] for key in ("requires_aesthetics_score", "force_zeros_for_empty_prompt")}

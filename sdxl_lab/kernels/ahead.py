@@ -9,29 +9,38 @@ from dataclasses import replace
 
 from sdxl_lab.kernels.process import Kernel, Wanted
 
-_of_thread = threading.local()
+
+class _OfThread(threading.local):
+    """A thread's kernels: the one that the engine `warm` keeps, and one that starts."""
+
+    warm: Kernel | None = None
+    coming: Kernel | None = None
+
+
+of_thread = _OfThread()
 
 
 def start(wanted: Wanted) -> None:
-    """Start a kernel for the next notebook of this thread. It is not waited for.
+    """Start a kernel for the next notebook of this thread, unless the warm one will serve. It is not waited for.
 
     Args:
         wanted: What it is started with.
     """
     end()
-    _of_thread.kernel = Kernel(wanted)
+    if wanted.alone or of_thread.warm is None:
+        of_thread.coming = Kernel(wanted)
 
 
 def end() -> None:
-    """End the kernel that was started for this thread, if no notebook took it."""
-    kernel, _of_thread.kernel = getattr(_of_thread, "kernel", None), None
+    """End the kernel that was started for this thread, at once, if no notebook took it."""
+    kernel, of_thread.coming = of_thread.coming, None
     if kernel is not None and kernel.is_ours():
         kernel.close(at_once=True)
 
 
 def taken(wanted: Wanted) -> Kernel | None:
-    """The kernel that was started for this thread, which is the caller's from now on; None if there is none, or it was started with something else."""
-    kernel = getattr(_of_thread, "kernel", None)
+    """The kernel that was started for this thread, which is the caller's from now on; None if there is none, or none such."""
+    kernel = of_thread.coming
     if kernel is None or not kernel.is_ours():
         return None
     # What has changed of it since is what libraries set when they are imported, as OpenCV does; there they do it too.
@@ -39,13 +48,13 @@ def taken(wanted: Wanted) -> Kernel | None:
     if kernel.unlike(wanted):
         end()
         return None
-    _of_thread.kernel = None
+    of_thread.coming = None
     return kernel
 
 
 @contextmanager
 def started(wanted: Wanted) -> Iterator[None]:
-    """Start a kernel for a notebook of this thread, and end it with the block, however that ends, if no notebook took it.
+    """Start a kernel for a notebook of this thread as `start` does, and end it with the block, however that ends, if no notebook took it.
 
     Args:
         wanted: What it is started with.

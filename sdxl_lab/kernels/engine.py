@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,6 +20,7 @@ from papermill.log import logger
 
 from sdxl_lab import progress
 from sdxl_lab.kernels import ahead
+from sdxl_lab.kernels.ahead import of_thread
 from sdxl_lab.kernels.process import Kernel, Wanted
 
 UNFIT = re.compile(r"out of memory|MemoryError|CUDA|CUDNN|CUBLAS|HIP error|AcceleratorError|device-side", re.IGNORECASE)
@@ -28,8 +28,6 @@ UNFIT = re.compile(r"out of memory|MemoryError|CUDA|CUDNN|CUBLAS|HIP error|Accel
 
 IOPUB_S = 60.0
 """How long what a cell printed may take to arrive after the cell has ended; nbclient's own 4 seconds are few on a busy machine."""
-
-_of_thread = threading.local()
 
 
 class WarmEngine(NBClientEngine):
@@ -155,8 +153,7 @@ class WarmEngine(NBClientEngine):
 
 def close() -> None:
     """End this thread's warm kernel, if there is one; the next notebook starts a new one."""
-    kernel = getattr(_of_thread, "kernel", None)
-    _of_thread.kernel = None
+    kernel, of_thread.warm = of_thread.warm, None
     if kernel is not None and kernel.is_ours():
         kernel.close()
 
@@ -268,13 +265,13 @@ def _kernel(wanted: Wanted, notebook: str, *, start_timeout: float, tell: Callab
     if wanted.alone or problem or not kernel.is_fit:
         kernel.close()
     else:
-        _of_thread.kernel = kernel
+        of_thread.warm = kernel
         _close_at_the_end()
 
 
 def _taken(wanted: Wanted, start_timeout: float, say: Callable[[str], None]) -> Kernel | None:
     """This thread's warm kernel, entered; None if there is none that serves."""
-    kernel, _of_thread.kernel = getattr(_of_thread, "kernel", None), None
+    kernel, of_thread.warm = of_thread.warm, None
     if kernel is None or not kernel.is_ours():
         return None
     others = asyncio.all_tasks(ensure_event_loop())

@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import progress
 from sdxl_lab.errors import LabError, as_shown
 from sdxl_lab.files.disk import FULL, make_folder, unwritten
 from sdxl_lab.kernels.examples import FIRST, examples
+
+if TYPE_CHECKING:
+    from sdxl_lab.kernels.process import Wanted
 
 BUILT_IN = FIRST
 COMPARE, EXPLORE, BENCH = "compare", "explore", "bench"
@@ -190,11 +193,23 @@ def started(notebook: Path, *, warm: bool = False, preload: Sequence[str] = ()) 
         preload: See `warm`.
     """
     from sdxl_lab.kernels import ahead
-    from sdxl_lab.kernels.process import Wanted
 
-    wanted = Wanted(kernel_name=KERNEL, arguments=ARGUMENTS, preload=_preloads(notebook, preload, warm=warm), config=None, alone=not warm)
-    with ahead.started(wanted):
+    with ahead.started(_wanted(notebook, preload, warm=warm)):
         yield
+
+
+def start_warm(notebook: str, preload: Sequence[str], folder: str) -> None:
+    """Start this thread's warm kernel, for whatever it will run first. Nothing waits for it; it ends with this process.
+
+    Args:
+        notebook: What will be run.
+        preload: As for `run`.
+        folder: In which notebooks will start.
+    """
+    from sdxl_lab.kernels import ahead
+
+    os.chdir(folder)
+    ahead.start(_wanted(Path(notebook), preload, warm=True))
 
 
 def is_whole(executed: Path) -> bool:
@@ -271,6 +286,12 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             raise
         # jupyter_client's own words for a kernel that died, or did not answer, at its start
         raise MachineError(f"no kernel could be started for {notebook}: {error}; the same command tries again") from error
+
+
+def _wanted(notebook: Path, preload: Sequence[str], *, warm: bool) -> Wanted:
+    from sdxl_lab.kernels.process import Wanted
+
+    return Wanted(kernel_name=KERNEL, arguments=ARGUMENTS, preload=_preloads(notebook, preload, warm=warm), config=None, alone=not warm)
 
 
 def _preloads(notebook: Path, preload: Sequence[str], *, warm: bool) -> tuple[str, ...]:

@@ -210,7 +210,6 @@ class Kernel:
             self._end()
             run_sync(self.manager.cleanup_resources)()
 
-
     async def _shut_down(self) -> None:
         """As `shutdown_kernel` does, which looks ten times a second whether it has ended."""
         await self.manager.interrupt_kernel()

@@ -56,6 +56,10 @@ class ExperimentError(LabError):
     """A run did not end as it should."""
 
 
+class NotMadeError(ExperimentError):
+    """A notebook ran to its end, and its run is not done."""
+
+
 def load(resolved: Resolved) -> Checkpoint:
     """Load the run's checkpoint; a second call in the same process returns the same one.
 
@@ -191,14 +195,37 @@ def execute(
         resolved = resolve(spec)
         for line in resolved.said if say else ():
             say(line)
-        _execute(notebook, parameters, resolved, follow or _unseen, warm=warm, say=say)
+        there = {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
+        execute_in(resolved.folder, len(resolved.spec.edits), notebook, dict(parameters) | there, follow, warm=warm, say=say)
     return resolved
 
 
-def _execute(
-    notebook: Path, parameters: Mapping[str, Any], resolved: Resolved, follow: Follow, *, warm: bool, say: Callable[[str], None] | None
+def execute_in(
+    folder: RunFolder,
+    planned: int,
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    follow: Follow | None = None,
+    *,
+    warm: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> None:
-    folder, planned = resolved.folder, len(resolved.spec.edits)
+    """Do what is left for a run that was resolved, in this process or another one, as `execute` does; without PyTorch in this one.
+
+    Args:
+        folder: Where it is recorded, or will be.
+        planned: How many pictures it has.
+        notebook: As for `execute`; likewise `parameters`, `follow`, `warm` and `say`.
+        parameters: See `notebook`.
+        follow: See `notebook`.
+        warm: See `notebook`.
+        say: See `notebook`.
+
+    Raises:
+        NotMadeError: The notebook made another run, or none.
+        LockError: As for `execute`.
+        LabError: As for `execute`.
+    """
 
     def count() -> int:
         return min(len(whole_lines(folder.lines_file)), planned)
@@ -206,28 +233,31 @@ def _execute(
     def doing() -> Doing | None:
         return progress.read(folder.progress_file)
 
-    is_done = resolved.is_done and notebooks.is_whole(folder.executed_notebook)
-    if folder.path.is_dir() and not is_done:
+    def is_recorded() -> bool:
+        return _is_done(folder) and notebooks.is_whole(folder.executed_notebook)
+
+    if folder.path.is_dir() and not is_recorded():
         told = say and (lambda error: say(f"waiting {LOCK_WAIT_S:g} s: {error}"))
-        # Before a kernel starts, and before another's pictures are counted as this run's.
+        # Before a kernel is needed, and before another's pictures are counted as this run's.
         with once_free(lambda: locked(folder.path), patience_s=LOCK_WAIT_S, told=told):
             pass
-    with follow(resolved.spec.spec.name, planned, count, doing), progress.passed_on(folder.progress_file):
-        if resolved.is_done and notebooks.is_whole(folder.executed_notebook):
-            if not tracker.has_notebook(folder):  # it was killed at its very end
-                with _opened(resolved):
-                    tracker.add_notebook(folder)
-            return
-        make_folder(folder.path)
-        given = dict(parameters) | {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
-        with tracker.following(folder, resolved.spec.spec):
-            notebooks.run(notebook, given, folder.executed_notebook, warm=warm, preload=PRELOAD)
-            if not resolved.is_done:
-                raise ExperimentError(
-                    f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters it was given"
-                )
-        with _opened(resolved):
+    with (follow or _unseen)(parameters["name"], planned, count, doing), progress.passed_on(folder.progress_file):
+        if is_recorded():
+            if tracker.has_notebook(folder):  # else it was killed at its very end
+                return
+        else:
+            make_folder(folder.path)
+            with tracker.following(folder, RunSpec.from_parameters(**parameters)):
+                notebooks.run(notebook, parameters, folder.executed_notebook, warm=warm, preload=PRELOAD)
+                if not _is_done(folder):
+                    told = f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters"
+                    raise NotMadeError(f"{told} it was given")
+        with once_free(lambda: folder.open(folder.resolved_here), patience_s=LOCK_WAIT_S):
             tracker.add_notebook(folder)
+
+
+def _is_done(folder: RunFolder) -> bool:
+    return folder.is_done and not folder.pending()
 
 
 def generated(

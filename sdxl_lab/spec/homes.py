@@ -127,6 +127,19 @@ def unknown(task: str, settings: Mapping[str, Any]) -> list[str]:
     return called + [f"{key}: there is no such setting; did you mean {name}?" for key, name in near.items() if name]
 
 
+def paths_of(model: type[BaseModel]) -> list[str]:
+    """The dotted paths of all parameters: `name`, `hyperparameters.seed`, `hyperparameters.inpaint.mask.kernel_size`.
+
+    Args:
+        model: Of all parameters.
+    """
+    found: list[str] = []
+    for name, field in model.model_fields.items():
+        below = section_of(name, field)
+        found += [name] if below is None else [f"{name}.{path}" for path in paths_of(below)]
+    return found
+
+
 def settings_of(task: str) -> list[str]:
     """The settings of single pictures of a task, by their own names, the most used first.
 

@@ -7,8 +7,6 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,10 @@ from sdxl_lab.comet.errors import CometError
 from sdxl_lab.files.disk import TEMPORARY, DiskError, sync_folder, write_whole
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.sweep import SweepFolder
-from sdxl_lab.tracking.experiment import Projection
+from sdxl_lab.tracking.experiment import File, Projection
+from sdxl_lab.tracking.holdings import Holdings, lacking
 from sdxl_lab.tracking.key import experiment_key
+from sdxl_lab.tracking.logs import LOGS
 from sdxl_lab.tracking.projection import project
 from sdxl_lab.wording import counted
 
@@ -53,10 +53,11 @@ def build(record: RunFolder | SweepFolder) -> Path:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=record.comet_folder, ignore_cleanup_errors=True) as name:
             folder = Path(name).resolve()
             projection = project(type(record)(record.path.resolve()), folder)  # the worker has another working folder
-            content = json.dumps({"key": projection.key, "content": _digest(projection)}).encode() + b"\n"
+            job = _plain(projection)
+            content = json.dumps({"key": projection.key, "content": _digest(job)}).encode() + b"\n"
             if target.is_file() and state.is_file() and state.read_bytes() == content:
                 return target
-            built = _build(projection, folder / "out")
+            built = _build(projection, job, folder / "out")
             with built.open("rb") as file:
                 os.fsync(file.fileno())
             state.unlink(missing_ok=True)
@@ -90,34 +91,36 @@ def prepare() -> None:
 
 
 def _plain(projection: Projection) -> dict[str, Any]:
-    plain = asdict(projection)
-    del plain["places"], plain["obsolete"]  # an archive replaces nothing
-    plain["metrics"] = [[name, step, value] for (name, step), value in projection.metrics.items()]
-    for file in _files(plain):
-        del file["make"]
-        file["path"] = str(file["path"])
-    return plain
+    """All of it, as JSON has it: what an experiment that holds nothing lacks."""
+    lacked = lacking(projection, Holdings())
+    return {
+        "key": projection.key,
+        "name": projection.name,
+        "tags": lacked.tags,
+        "parameters": dict(lacked.parameters),
+        "others": {name: value for name, value in lacked.others.items() if name != "Name"},
+        "metrics": [[name, step, value] for (name, step), value in lacked.metrics.items()],
+        "files": {kind: [_plain_file(file) for file in getattr(lacked, kind)] for kind in LOGS},
+    }
 
 
-def _files(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [*plain["images"], *plain["assets"], *plain["curves"], *filter(None, (plain["html"], plain["notebook"], plain["code"]))]
+def _plain_file(file: File) -> dict[str, Any]:
+    return {"name": file.name, "step": file.step, "path": str(file.path), "sha256": file.sha256, "metadata": dict(file.metadata)}
 
 
-def _digest(projection: Projection) -> str:
+def _digest(plain: dict[str, Any]) -> str:
     """Identify what an archive will hold, wherever its files lie."""
-    plain = _plain(projection)
-    for file in _files(plain):
-        del file["path"]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    files = {kind: [{**file, "path": ""} for file in files] for kind, files in plain["files"].items()}
+    return hashlib.sha256(json.dumps(plain | {"files": files}, sort_keys=True).encode()).hexdigest()
 
 
-def _build(projection: Projection, out: Path) -> Path:
+def _build(projection: Projection, job: dict[str, Any], out: Path) -> Path:
     """Let the SDK write the archive, in a process that knows nothing of this one, and check what it wrote."""
     out.mkdir()
     for file in projection.files:
         file.ready()
     try:
-        _worker.answer("build", silence_s=TIMEOUT_S, job=_plain(projection), out=str(out))
+        _worker.answer("build", silence_s=TIMEOUT_S, job=job, out=str(out))
     except Refusal as refusal:
         raise CometError(
             f"comet_ml could not build the archive: {refusal}; see that comet-ml is installed whole and the disk is not full, and run again: "
@@ -126,7 +129,7 @@ def _build(projection: Projection, out: Path) -> Path:
     built = out / f"{projection.key}.zip"
     if not built.is_file():
         raise CometError("comet_ml wrote no archive; see that the disk is not full, and run again: the pictures are kept")
-    _check_archive(built, expected=len(projection.images) + len(projection.assets))
+    _check_archive(built, sum(map(len, job["files"].values())))
     return built
 
 
@@ -139,7 +142,8 @@ def _check_archive(built: Path, expected: int) -> None:
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise CometError(f"comet_ml built an archive that cannot be read ({error}); run again: the pictures are kept") from error
     uploads = [message["payload"]["file_path"] for message in messages if message["type"] == "file_upload"]
-    if damaged or len(uploads) != expected or not set(uploads) <= members:
+    found = len(uploads) + sum(message["type"] == "html" for message in messages)
+    if damaged or found != expected or not set(uploads) <= members:
         raise CometError(
-            f"comet_ml put {len(uploads)} of {counted(expected, 'file')} into the archive; run again: the pictures are kept, and the disk may be full"
+            f"comet_ml put {found} of {counted(expected, 'file')} into the archive; run again: the pictures are kept, and the disk may be full"
         )

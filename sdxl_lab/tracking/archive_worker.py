@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -11,6 +10,8 @@ from typing import Any
 
 from sdxl_lab.comet import worker
 from sdxl_lab.comet.dialogue import serve
+from sdxl_lab.tracking.experiment import File
+from sdxl_lab.tracking.logs import LOGS
 
 
 def main() -> None:
@@ -32,22 +33,12 @@ def _build(job: Mapping[str, Any], out: str) -> Iterator[Mapping[str, Any]]:
     )
     experiment.log_parameters(job["parameters"])
     experiment.log_others(job["others"])
-    # A step sticks to all that follows, so what has none comes first.
-    for file in job["assets"]:
-        experiment.log_asset(file["path"], file_name=file["name"], metadata=file["metadata"])
-    if job["html"]:
-        experiment.log_html(Path(job["html"]["path"]).read_text("utf-8"))
-    if job["notebook"]:
-        experiment.log_notebook(job["notebook"]["path"])
-    for file in job["curves"]:
-        experiment.log_curve(**json.loads(Path(file["path"]).read_bytes()), metadata=file["metadata"])
-    of_the_whole = [point for point in job["metrics"] if point[1] is None]
-    for name, _, value in of_the_whole:
-        experiment.log_metric(name, value)
-    for file in sorted(job["images"], key=lambda file: -1 if file["step"] is None else file["step"]):
-        experiment.log_image(file["path"], name=file["name"], step=file["step"], metadata=file["metadata"])
     for name, step, value in job["metrics"]:
-        if step is not None:
-            experiment.log_metric(name, value, step=step)
+        experiment.curr_step = step  # else what has no step would get that of the point before it
+        experiment.log_metric(name, value, step=step)
+    for kind, log in LOGS.items():
+        for file in job["files"][kind]:
+            experiment.curr_step = file["step"]
+            log(experiment, File(**file | {"path": Path(file["path"])}))
     experiment.end()
     yield {}

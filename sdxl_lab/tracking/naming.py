@@ -14,14 +14,16 @@ from sdxl_lab.spec.parameters import takes_text
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS
-from sdxl_lab.tracking.experiment import VALUE_LIMIT, short_name
+from sdxl_lab.tracking.experiment import NAME_LIMIT, VALUE_LIMIT, short_name
 from sdxl_lab.viewing.onward import parameters_of_run
 
 NOTEBOOK = "inpaint_outpaint"
 FILE = "parameters.yaml"
 """What the command reads that would be too long for a description."""
 LONGEST_NAME = 80
-LONGEST_VALUE = 40
+LONGEST_VALUE = 41
+DIGITS = 6
+"""Of its `run_id`, where a name holds a text that was cut."""
 FEW_SAMPLES = 2
 
 
@@ -43,7 +45,8 @@ def title_of(resolved: ResolvedSpec) -> str:
         return short_name(name)
     words = [f"{short}={value}" for short, value in _set(resolved)]
     told = sorted(words, key=lambda word: word.partition("=")[0] not in name)  # what a cut name begins to say first
-    return short_name(" ".join([name, *words] if says_tasks else told or [name]))
+    label = " ".join([name, *words] if says_tasks else told or [name])
+    return short_name(label) if "…" not in label else f"{label[: NAME_LIMIT - DIGITS - 2]} ~{resolved.run_id[:DIGITS]}"
 
 
 def command_of(run: RunFolder) -> str:
@@ -106,19 +109,25 @@ def _set(resolved: ResolvedSpec) -> Iterator[tuple[str, str]]:
     """What was given, with the shortest names that tell it apart."""
     spec = resolved.spec
     paths = {path: value for path, value in flatten(spec.hyperparameters).items() if path.partition(".")[0] != "compute" and value != {}}
+    settings = {_of_task(path)[1] for path in paths}
     for path, value in paths.items():
-        first, *rest = path.split(".")
-        alike = [".".join(other.split(".")[1:]) if other.split(".")[0] in TASKS else other for other in paths]
-        name = f"{first}.{shortest('.'.join(rest), alike)}" if first in TASKS else shortest(path, [*dict.fromkeys(alike)])
-        yield name, _text(value)
+        task, setting = _of_task(path)
+        yield task + shortest(setting, settings), _text(value)
     if spec.samples:
         samples = ",".join(spec.samples) if len(spec.samples) <= FEW_SAMPLES else str(len(spec.samples))
         yield "samples", samples
 
 
+def _of_task(path: str) -> tuple[str, str]:
+    """What names the task that a setting was given for, empty for all, and the setting."""
+    first, _, rest = path.partition(".")
+    return (f"{first}.", rest) if first in TASKS else ("", path)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, str):
-        return value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 1] + "…"
+        half = LONGEST_VALUE // 2
+        return value if len(value) <= LONGEST_VALUE else f"{value[:half]}…{value[-half:]}"
     if isinstance(value, list | tuple):
         return ",".join(map(_text, value))
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

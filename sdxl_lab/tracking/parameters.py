@@ -8,7 +8,7 @@ from typing import Any
 
 from sdxl_lab.settings.dilation import AUTO
 from sdxl_lab.settings.documents import written
-from sdxl_lab.settings.hyperparams import flatten
+from sdxl_lab.settings.hyperparams import flatten, without
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import TASKS
@@ -45,7 +45,7 @@ def parameters_of(resolved: ResolvedSpec) -> dict[str, Any]:
         takers = [task for task in tasks if path not in TASKS[task].untaken]
         own = takers if len(takers) == 1 < len(tasks) else [task for task in takers if len(tasks) > 1 and _is_given(resolved, task, path)]
         shared = [task for task in takers if task not in own]
-        is_open = path == KERNEL and not _is_given(resolved, None, path)
+        is_open = path == KERNEL and len(tasks) > 1 and not _is_given(resolved, None, path)  # each task chooses its own
         for name, of in ((path, shared), *((f"{task}.{path}", [task]) for task in own)):
             found = {task: values[task][path] for task in of if path in values[task]}
             if (value := _one(found, is_open=is_open and of == shared)) is not None:
@@ -67,8 +67,8 @@ def _values(edits: Sequence[Edit]) -> dict[str, list[Any]]:
     """By dotted path: the values of a task's pictures, of seeds one for each sample."""
     values: dict[str, list[Any]] = {}
     for edit in edits:
-        settings = flatten(written(edit)["settings"])
-        for path, value in {**settings, **{name: getattr(edit, name) for name in WORDS}}.items():
+        taken = without(edit.taken(), TASKS[edit.task].untaken)
+        for path, value in {**flatten(taken), **{name: getattr(edit, name) for name in WORDS}}.items():
             values.setdefault(path, []).append(value)
     seeds: dict[str, list[int]] = {}
     for edit in edits:

@@ -7,7 +7,6 @@ changed. Nothing is remembered between workers but what Comet itself lists, so o
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
@@ -24,9 +23,10 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.files.locks import LockError, locked, once_free
 from sdxl_lab.records.finding import Recorded, recorded_in
 from sdxl_lab.tracking import confirmed
-from sdxl_lab.tracking.experiment import File, Projection, marked
+from sdxl_lab.tracking.experiment import Projection
 from sdxl_lab.tracking.holdings import Difference, Holdings, holdings, lacking
 from sdxl_lab.tracking.key import experiment_key
+from sdxl_lab.tracking.logs import LOGS
 from sdxl_lab.tracking.projection import project
 
 FILES_AT_ONCE = 8
@@ -137,22 +137,6 @@ def _deliver(experiment: Any, difference: Difference, say: Say) -> None:
         _flush(experiment)
         if files:
             say({"state": "sent", "files": min(done + FILES_AT_ONCE, len(files)), "of": len(files)})
-
-
-def _log_curve(experiment: Any, file: File) -> None:
-    curve = json.loads(file.ready().read_bytes())
-    experiment.log_curve(curve["name"], curve["x"], curve["y"], step=file.step, metadata=dict(file.metadata))
-
-
-LOGS: Mapping[str, Callable[[Any, File], Any]] = {
-    "assets": lambda experiment, file: experiment.log_asset(str(file.ready()), file_name=file.name, step=file.step, metadata=dict(file.metadata)),
-    "images": lambda experiment, file: experiment.log_image(str(file.ready()), name=file.name, step=file.step, metadata=dict(file.metadata)),
-    "curves": _log_curve,
-    "notebook": lambda experiment, file: experiment.log_notebook(str(file.ready())),
-    "code": lambda experiment, file: experiment.log_code(str(file.ready()), code_name=file.name, metadata=dict(file.metadata)),
-    "html": lambda experiment, file: experiment.log_html(marked(file), clear=True),
-}
-"""How the SDK is told each kind of file, in this order."""
 
 
 def _tidy(api: Any, key: str, parameters: Sequence[str]) -> None:

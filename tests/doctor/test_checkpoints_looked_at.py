@@ -1,0 +1,166 @@
+"""Checkpoints at work: what the doctor says of good ones, and of those that make no picture, or another one than plain diffusers."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdxl_lab.doctor.findings import Finding
+from sdxl_lab.settings.schedulers import SCHEDULERS
+from tests.support.edits import cpu, same
+from tests.support.plain import plain as by_itself
+
+
+def setup_module() -> None:
+    """
+    What takes seconds to import.
+    """
+    global accelerator, models, pictures, plain, torch
+    import torch
+
+    from sdxl_lab.checkpoints import accelerator
+    from sdxl_lab.doctor import models, pictures
+    from sdxl_lab.generation.plain import plain
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded():
+    """
+    What one test has looked at is no other's.
+    """
+    pictures._loaded.cache_clear()
+    yield
+    pictures._loaded.cache_clear()
+
+
+def by_part(findings: Any) -> dict[str, Finding]:
+    """
+    Findings by their part.
+    """
+    return {finding.part: finding for finding in findings}
+
+
+@pytest.mark.parametrize("frac", [None, 0.6])
+def test_plain_is_what_diffusers_makes_by_itself(random_pair, frac):
+    """
+    With the lab's loaded models, `plain` makes the picture that pipelines make which diffusers loads itself.
+    """
+    checkpoint = cpu(random_pair)
+    made = pictures._generated(pictures._edit("text_to_image", checkpoint, high_noise_frac=frac), checkpoint)
+    words: dict[str, Any] = dict(prompt=pictures.PROMPT, negative_prompt=None, num_inference_steps=pictures.STEPS)
+    shared = words | dict(guidance_scale=made.edit.settings.denoising.guidance_scale)
+    folder, kind = random_pair / "base", "StableDiffusionXLPipeline"
+    seeded = lambda: torch.Generator().manual_seed(pictures.SEED)  # noqa: E731
+    if frac is None:
+        expected = by_itself(kind, folder, "euler", width=64, height=64, generator=seeded(), **shared)
+    else:
+        latents = by_itself(kind, folder, "euler", width=64, height=64, denoising_end=frac, output_type="latent", generator=seeded(), **shared)
+        scores = dict(aesthetic_score=6.0, negative_aesthetic_score=2.5)
+        refiner: Any = dict(image=latents, denoising_start=frac, generator=seeded(), **scores, **shared)
+        expected = by_itself("StableDiffusionXLImg2ImgPipeline", random_pair / "refiner", "euler", **refiner)
+    assert same(expected, plain(made.edit, None, None, checkpoint, size=made.working_size))
+
+
+def test_a_good_pair_makes_a_picture_of_each_task_and_equals_plain_diffusers(random_pair):
+    """
+    All is well with a base and a refiner of any sizes, and what a step takes is told of both.
+    """
+    of_weights, of_pictures, compared, cost = (by_part(look(str(random_pair))) for look in LOOKS())
+    findings = of_weights | of_pictures | compared | cost
+    assert {finding.verdict for finding in findings.values()} == {"ok"}, findings
+    assert {"inpaint", "outpaint", "image_to_image", "text_to_image", "numbers", "equality", "hand-over"} <= findings.keys()
+    assert "s a step of the base" in cost["cost"].line
+    assert "s a step of the refiner" in cost["cost"].line
+
+
+def test_what_does_not_fit_in_float32_is_looked_at_in_half_precision(random_pair, monkeypatch):
+    """
+    Where main memory is too small the setting is named that fits, and pictures equal plain diffusers in it, with the VAE in float32.
+    """
+    monkeypatch.setattr(pictures, "RESERVE_BYTES", 10**15)
+    of_weights, _, compared, _ = (by_part(look(str(random_pair))) for look in LOOKS())
+    assert of_weights["weights"].verdict == "attention"
+    assert "compute.dtype bfloat16" in of_weights["weights"].advice
+    assert {finding.verdict for finding in compared.values()} == {"ok"}, compared
+
+
+def test_a_base_that_was_trained_to_inpaint_is_not_asked_for_more(random_inpaint_pair):
+    """
+    It makes its two tasks, the others are said to be none of its own, and inpainting is what is compared with plain diffusers.
+    """
+    _, made, compared, _ = (by_part(look(str(random_inpaint_pair))) for look in LOOKS())
+    assert "a picture of 64x64" in made["inpaint"].line
+    assert "not for this base" in made["text_to_image"].line
+    assert {finding.verdict for finding in (made | compared).values()} == {"ok"}, compared
+    assert "inpaint by the base" in compared["equality"].line
+
+
+def test_a_picture_that_plain_diffusers_does_not_make_is_told(random_pair, monkeypatch):
+    """
+    A sampler that is not diffusers' own makes another picture, and how far it is off is said.
+    """
+    changed = replace(SCHEDULERS["euler"], overrides={"use_karras_sigmas": True})
+    monkeypatch.setitem(SCHEDULERS, "euler", changed)
+    compared = by_part(pictures.equality(str(random_pair)))
+    assert {finding.verdict for finding in compared.values()} == {"broken"}
+    assert "of the pixels differ from plain diffusers'" in compared["equality"].line
+
+
+def test_weights_that_are_no_numbers_are_named(random_pair, tmp_path):
+    """
+    NaN in the UNet ends no other part: the pictures say which model it was and what to do.
+    """
+    from safetensors.torch import load_file, save_file
+
+    spoiled = shutil.copytree(random_pair, tmp_path / "spoiled")
+    file: Path = spoiled / "base" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights["conv_out.bias"] = torch.full_like(weights["conv_out.bias"], float("nan"))
+    save_file(weights, file, metadata={"format": "pt"})
+    made = by_part(pictures.pictures(str(spoiled)))
+    assert made["text_to_image"].verdict == made["numbers"].verdict == "broken"
+    assert "the base's UNet gave NaN" in made["text_to_image"].line
+    assert "conv_out.bias" in made["text_to_image"].line
+
+
+def test_a_driver_that_torch_does_not_use_is_pointed_out(tmp_path, monkeypatch):
+    """
+    Where the system has an NVIDIA driver and torch was built for the CPU, the build to take is said; no test needs a GPU for that.
+    """
+    if torch.cuda.is_available() or Path("/proc/driver/nvidia/version").exists():
+        pytest.skip("there is a GPU here")
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 550.54.14\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    (finding,) = models.device(None)
+    assert finding.verdict == "attention"
+    assert "550.54.14" in finding.line
+    assert "build of torch" in finding.advice
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_cpu_computes_rightly_and_knows_attention(dtype):
+    """
+    The trials that a GPU is put to pass on a CPU in each precision.
+    """
+    assert accelerator.computes_rightly("cpu", dtype)
+    assert "math" in accelerator.attention_kernels("cpu", dtype)
+
+
+def test_what_fits_a_card_is_what_offloading_chooses():
+    """
+    Cards of 8, 12 and 24 GB take SDXL's pair one layer at a time, one model at a time, and whole.
+    """
+    assert [accelerator.offload_for_sdxl(gib << 30) for gib in (6, 8, 11, 12, 24)] == ["sequential", "sequential", "model", "model", "none"]
+
+
+def LOOKS() -> list[Any]:  # noqa: N802 - a constant, once its module is imported
+    """
+    What is looked at once there are weights, in order.
+    """
+    return [pictures.weights, pictures.pictures, pictures.equality, pictures.cost]
