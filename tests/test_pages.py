@@ -37,6 +37,8 @@ def reader(tmp_path, monkeypatch) -> Reader:
     """Somebody with an empty folder of their own, and a terminal as wide as the pages."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
     return Reader(folder=tmp_path)
 
 
