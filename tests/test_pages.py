@@ -119,7 +119,8 @@ def test_every_command_is_understood(block):
 
 
 def _understood(given: list[str], block: Block) -> None:
-    if given == ["--help"]:
+    if given[0].startswith("-"):
+        assert given[0] in {option for param in GROUP.params for option in param.opts} | {"--help"}
         return
     if block.code:  # that it is refused is what the page shows, and is seen where it runs
         return
