@@ -1,4 +1,4 @@
-# make demo: the whole lab in two minutes. make test, make check: what CI runs. make lab: JupyterLab. make questions: the README's answers.
+# make demo: the whole lab in two minutes. make test, make check: what CI runs. make lab: JupyterLab. make docs: the site. make questions: the study's answers.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -7,7 +7,7 @@ export OMP_NUM_THREADS := 1
 # Whatever the environment says: commands, kernels and workers start by the dozen, and compile everything each time where nothing keeps it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo lab check format test test-slow browser questions clean
+.PHONY: demo lab check format test test-slow browser docs questions clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
@@ -37,6 +37,11 @@ test-slow: $(INSTALLED)
 browser: $(INSTALLED)
 	$(BIN)/pytest -m browser
 
+# The variable keeps a notice about mkdocs' next version out of the output.
+docs: $(INSTALLED)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "to look at: site/index.html"
+
 questions: $(INSTALLED)
 	$(BIN)/sdxl-lab sweep notebooks/questions.yaml --workers 2
 	$(BIN)/python notebooks/questions.py
@@ -48,4 +53,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache site

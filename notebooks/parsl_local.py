@@ -1,4 +1,4 @@
-"""A site file for `sdxl-lab sweep FILE --parsl notebooks/parsl_local.py`: two workers on this machine, through Parsl.
+"""A site file for sweeps through Parsl, `sdxl-lab sweep FILE --parsl parsl_local.py`: two workers on this machine.
 
 On a cluster, replace LocalProvider with SlurmProvider, PBSProProvider or KubernetesProvider, and say with `available_accelerators` how many
 GPUs a node has: each worker then sees one of them.

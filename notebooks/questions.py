@@ -1,4 +1,4 @@
-"""Answers the questions that `questions.yaml` asks: compares its runs, and puts a table, a plot and pictures into the README.
+"""Answers the questions that `questions.yaml` asks: compares its runs, and puts a table, a plot and pictures into the page of the study.
 
 Use: make questions      (or, once the sweep is run: python notebooks/questions.py)
 
@@ -22,7 +22,8 @@ from PIL import Image
 from sdxl_lab import Comparison, Row, RunFolder, SweepFile, compare, contact_sheet, find_runs, home
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+DOCS = HERE.parent / "docs"
+STUDY = DOCS / "study.md"
 TABLE = re.compile(r"(<!-- answers -->\n).*?(<!-- end of answers -->)", re.DOTALL)
 METRICS = {
     ("colour_as_asked", "inpaint"): "color as asked, inpaint",
@@ -195,12 +196,12 @@ def _read(path: Path) -> Image.Image:
 
 
 def main() -> None:
-    """Write the README's answers."""
+    """Write the study's answers."""
     answers = Answers.read(home() / "artifacts" / "runs" / "questions")
-    README.write_text(TABLE.sub(lambda marks: marks[1] + table(answers) + marks[2], README.read_text()))
-    plot(answers, HERE / "questions.png")
-    pictures(answers).save(HERE / "questions.webp", quality=90)
-    print("written: README.md, notebooks/questions.png, notebooks/questions.webp")
+    STUDY.write_text(TABLE.sub(lambda marks: marks[1] + table(answers) + marks[2], STUDY.read_text()))
+    plot(answers, DOCS / "images" / "questions.png")
+    pictures(answers).save(DOCS / "images" / "questions.webp", quality=90)
+    print("written: docs/study.md, docs/images/questions.png, docs/images/questions.webp")
 
 
 if __name__ == "__main__":

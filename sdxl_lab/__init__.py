@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sdxl_lab.runs.resolution import fetch, home, resolve
     from sdxl_lab.settings.sections import Canvas, Conditioning, Denoising, EditSettings, ImageReading, Mask, Refiner
     from sdxl_lab.spec.edit import Edit
+    from sdxl_lab.spec.injected import check_parameters
     from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters
     from sdxl_lab.spec.run_spec import RunSpec, SpecError
     from sdxl_lab.sweeps.planner import plan
@@ -57,6 +58,7 @@ __all__ = [
     "SweepFile",
     "Workers",
     "as_parameters",
+    "check_parameters",
     "compare",
     "contact_sheet",
     "fetch",
@@ -84,6 +86,7 @@ _ROOMS = {
     "LabError": "errors",
     "RunSpec": "spec.run_spec",
     "SpecError": "spec.run_spec",
+    "check_parameters": "spec.injected",
     "fetch": "runs.resolution",
     "resolve": "runs.resolution",
     "home": "runs.resolution",
@@ -143,7 +146,10 @@ def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     room, _, own_name = _ROOMS[name].partition(":")
-    value = getattr(import_module(f"{__name__}.{room}"), own_name or name)
+    from sdxl_lab.process.imports import importing
+
+    with importing:
+        value = getattr(import_module(f"{__name__}.{room}"), own_name or name)
     globals()[name] = value
     return value
 

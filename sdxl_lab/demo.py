@@ -54,7 +54,12 @@ def demo() -> None:
 
 
 def make_runs(
-    folder: Path, dataset: str = "pocket-scenes", checkpoint: str = "pocket", hyperparameters: Mapping[str, Any] = MappingProxyType({})
+    folder: Path,
+    dataset: str = "pocket-scenes",
+    checkpoint: str = "pocket",
+    hyperparameters: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    tracking: str = "offline",
 ) -> dict[str, Resolved]:
     """Run the built-in notebook in three ways, each unless it is done already, in one kernel that stays warm.
 
@@ -63,12 +68,13 @@ def make_runs(
         dataset: As in `RunSpec`.
         checkpoint: As in `RunSpec`.
         hyperparameters: As in `RunSpec`, beneath those of each run.
+        tracking: As in `RunSpec`; archives unless it is said, which anybody can look into.
 
     Returns:
         Name of each run in `RUNS` to the run, done.
     """
     notebook = notebooks.find(notebooks.BUILT_IN)
-    common = notebooks.parameters_of(notebook) | {"dataset": dataset, "checkpoint": checkpoint, "runs_folder": str(folder)}
+    common = notebooks.parameters_of(notebook) | {"dataset": dataset, "checkpoint": checkpoint, "runs_folder": str(folder), "tracking": tracking}
     with following() as follow:
         return {
             name: execute(notebook, common | {"name": name, "hyperparameters": merge(hyperparameters, changed)}, follow, warm=True)

@@ -204,9 +204,10 @@ def key_of(identity: CheckpointIdentity, compute: Compute) -> Hashable:
 def forget() -> None:
     """Let go of the checkpoint loaded last; its memory is free once nobody else holds it."""
     with _loading:
-        _latest.clear()
-        gc.unfreeze()  # a warm kernel freezes what it holds, to pass it over
-        gc.collect()
+        if _latest:
+            _latest.clear()
+            gc.unfreeze()  # kernels freeze what they hold, to pass it over
+            gc.collect()
 
 
 def require_weights(identity: CheckpointIdentity) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -21,7 +22,6 @@ app = typer.Typer(
     cls=usage.Commands,
     help="A lab bench for Stable Diffusion XL: pictures from words, pictures and masks, and every picture kept.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -39,12 +39,14 @@ def options(
 app.command()(making.demo)
 app.command(cls=usage.Paints)(painting.paint)
 app.command(cls=usage.Pairs)(making.run)
+app.command()(making.notebook)
 app.command()(making.plan)
 app.command()(making.sweep)
 app.command(cls=usage.with_help("dataset", usage.datasets))(making.fetch)
 app.command()(making.publish)
 app.command()(looking.show)
 app.command()(looking.push)
+app.command()(looking.archive)
 app.command()(looking.status)
 app.command()(looking.report)
 app.command(cls=usage.with_help("task", usage.tasks))(looking.compare)
@@ -61,6 +63,7 @@ def main() -> None:
         try:
             app(prog_name="sdxl-lab")
         finally:
+            gc.freeze()  # else Python, as it ends, walks through all that was imported, several times
             if sys.stdout:
                 sys.stdout.flush()
     except LabError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sdxl_lab.cli import completion
 from sdxl_lab.cli.making import plan_of
 from sdxl_lab.files import places
 
@@ -44,6 +45,15 @@ def push(
     from sdxl_lab.tracking import pushing
 
     pushing.push(runs or [], home())
+
+
+def archive(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs and sweeps that are done, or folders above some.", metavar="RUN ...")],
+) -> None:
+    """Build archives of runs and sweeps for `comet upload`, which sends them from another machine; nothing is sent."""
+    from sdxl_lab.tracking import archiving
+
+    archiving.archive(runs)
 
 
 def status(
@@ -102,9 +112,10 @@ def _looked_at(paths: Sequence[Path], *, starred: bool) -> list[RunFiles]:
 def _recorded(sweep: Path) -> list[Path]:
     """The folders of a sweep's runs, as far as it has been run."""
     from sdxl_lab.sweeps.attempts import begun
+    from sdxl_lab.sweeps.sweep_file import SweepFile
     from sdxl_lab.viewing.compare import CompareError
 
-    planned = plan_of(sweep).runs
+    planned = plan_of(SweepFile.read(sweep)).runs
     folders = [folder.path for run in planned if (folder := begun(run.folder.parent, run.run_id))]
     if not folders:
         raise CompareError(f"no run of {sweep} is recorded yet, of {len(planned)} planned; make them with: sdxl-lab sweep {sweep}")
@@ -122,7 +133,7 @@ def compare(
         str | None,
         typer.Option("--reference", metavar="RUN", help="The run that others are compared with: folder or picture, name or number; else the first."),
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", metavar="TASK")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK", autocompletion=completion.tasks)] = None,
     each_seed: Annotated[bool, typer.Option("--each-seed", help="A row for each run, also where runs differ in nothing but seeds.")] = False,
     starred: Starred = False,
     csv: Annotated[

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdxl_lab.cli.usage import in_pairs
+from sdxl_lab.cli import completion
+from sdxl_lab.cli.usage import in_pairs, print_described
 from sdxl_lab.files import places
 from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
     from sdxl_lab.sweeps.plan import Plan
+    from sdxl_lab.sweeps.sweep_file import SweepFile
 
 
 def demo() -> None:
@@ -25,7 +30,12 @@ def demo() -> None:
 
 def run(
     notebook: Annotated[
-        str, typer.Argument(help="An .ipynb file, or one that comes with the lab, such as inpaint_outpaint or text_to_image.", metavar="NOTEBOOK")
+        str,
+        typer.Argument(
+            help="An .ipynb file, or one that comes with the lab, such as inpaint_outpaint or text_to_image.",
+            metavar="NOTEBOOK",
+            autocompletion=completion.notebooks,
+        ),
     ],
     parameter: Annotated[
         list[str] | None,
@@ -34,6 +44,7 @@ def run(
             metavar="NAME VALUE",
             help="A dotted path and its value: a text as it is, anything else as YAML.",
             callback=in_pairs,
+            autocompletion=completion.parameters,
         ),
     ] = None,
     raw: Annotated[
@@ -75,24 +86,51 @@ def run(
     print(f"{counted(len(resolved.spec.edits), 'picture')} in {short(resolved.folder.path)}", *where(resolved.folder), sep="\n")
 
 
-def plan_of(file: Path) -> Plan:
-    """Plan a sweep file, and show that it is being planned."""
+def notebook(
+    name: Annotated[
+        str | None, typer.Argument(help="One of those that are listed if it is left out.", metavar="NAME", autocompletion=completion.examples)
+    ] = None,
+    folder: Annotated[Path, typer.Argument(help="Where to copy it.", metavar="FOLDER", show_default="here")] = Path(),
+) -> None:
+    """Copy a notebook or a sweep file that comes with the lab, to change and run it; without a name, list them."""
+    from sdxl_lab.kernels import examples
+
+    if name is not None:
+        print(f"written: {examples.copy(name, folder)}")
+        return
+    print_described({path.name: examples.title(path) for path in examples.examples().values()})
+
+
+def plan_of(file: SweepFile, *, only_failed: bool = False, limit: int | None = None) -> Plan:
+    """Plan a sweep, or some of its points, and show that it is being planned."""
     from sdxl_lab import progress
+    from sdxl_lab.process.imports import importing
     from sdxl_lab.progress.signs import shown
 
     with shown():
         progress.tell("starting PyTorch")
-        from sdxl_lab.sweeps.planner import plan
-        from sdxl_lab.sweeps.sweep_file import SweepFile
+        with importing:
+            from sdxl_lab.sweeps.planner import plan
+        from sdxl_lab.sweeps.attempts import has_failed
 
-        return plan(SweepFile.read(file))
+        return plan(file).limited(has_failed if only_failed else None, limit)
+
+
+OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Only points whose last attempt failed.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", help="At most N of the points that are not done, the first ones of the plan.", min=1)
+]
 
 
 def plan(
     file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="FILE")],
+    only_failed: OnlyFailed = False,
+    limit: Limit = None,
 ) -> None:
     """Say what a sweep would do: its points in order, which are done, and what they cost. Runs nothing."""
-    print(plan_of(file))
+    from sdxl_lab.sweeps.sweep_file import SweepFile
+
+    print(plan_of(SweepFile.read(file), only_failed=only_failed, limit=limit))
 
 
 def sweep(
@@ -101,35 +139,50 @@ def sweep(
     parsl: Annotated[
         Path | None, typer.Option("--parsl", metavar="SITE.py", help="Run where this file's Parsl configuration says, instead of here.")
     ] = None,
+    only_failed: OnlyFailed = False,
+    limit: Limit = None,
 ) -> None:
     """Run all points of a sweep that are not recorded yet, resumably; leave with 1 if one failed."""
     from sdxl_lab.progress.signs import shown
-    from sdxl_lab.sweeps import board
-    from sdxl_lab.sweeps.executors import opened, remarks
+    from sdxl_lab.sweeps.sweep_file import SweepFile
 
-    planned = plan_of(file)
-    from sdxl_lab.sweeps.report import of_comet, report
-    from sdxl_lab.sweeps.sweep import sweep
+    read = SweepFile.read(file)  # what is wrong with it shows before PyTorch is imported
+    from sdxl_lab.sweeps.executors import opened, prepare, remarks
 
-    groups = sum(bool(group.pending) for group in planned.groups)
-    for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
-        print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
-    if not planned.pending:
-        print(f"{counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
-        with shown():
-            page = report(planned)
-        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
-        return
-    with opened(workers, parsl) as executor:
-        summary = sweep(planned, executor, board.following)
-    print(f"{summary.before + summary.made} of {counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}")
-    try:
-        failed = {failure.label: failure.message for failure in summary.failed}
-        with shown():
-            page = report(planned, failed)
-        print(f"to look at them: {page}", *of_comet(planned), sep="\n")
-    finally:
-        summary.check()
+    command = f"sdxl-lab sweep {shlex.quote(file.name)}"
+    with ExitStack() as until_told:
+        executor = None if parsl else until_told.enter_context(opened(workers))
+        if executor:
+            prepare(executor, read, workers)
+        planned = plan_of(read, only_failed=only_failed, limit=limit)
+        from sdxl_lab.sweeps import board
+        from sdxl_lab.sweeps.report import begin, end
+        from sdxl_lab.sweeps.sweep import Summary, sweep
+
+        groups = sum(bool(group.pending) for group in planned.groups)
+        for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
+            print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
+        summary = Summary(before=len(planned.done))
+        if planned.pending:
+            begin(planned, command=command)
+            summary = sweep(planned, executor or until_told.enter_context(opened(workers, parsl)), board.following)
+        if executor:
+            executor.shutdown(wait=False)  # kernels end while the report is written
+        print(*_standing(planned, summary.before + summary.made), sep="\n")
+        try:
+            with shown():
+                said = end(planned, {failure.label: failure.message for failure in summary.failed}, command=command)
+            print(*said, sep="\n")
+        finally:
+            summary.check()
+
+
+def _standing(planned: Plan, done: int) -> Iterator[str]:
+    """How far a sweep is."""
+    of = f"{done} of " if done < len(planned.runs) or planned.pending else ""
+    yield f"{of}{counted(len(planned.runs), 'run is', 'runs are')} done: {planned.runs_folder}"
+    if planned.left:
+        yield f"{counted(len(planned.left), 'run was', 'runs were')} left for later; without --only-failed and --limit the same command makes them"
 
 
 def fetch(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sdxl_lab.cli import completion
 from sdxl_lab.cli.usage import in_pairs
 from sdxl_lab.errors import LabError
 from sdxl_lab.files import places
@@ -35,7 +36,13 @@ def paint(
         list[str] | None, typer.Option("--canvas", help="Paint beyond the picture's border: left=256, and right, top, bottom.", metavar="SIDE=PIXELS")
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", help="What to do, where the files do not tell: outpaint keeps what the mask shows.", metavar="TASK")
+        str | None,
+        typer.Option(
+            "--task",
+            help="What to do, where the files do not tell: outpaint keeps what the mask shows.",
+            metavar="TASK",
+            autocompletion=completion.tasks,
+        ),
     ] = None,
     seed: Annotated[list[str] | None, typer.Option("--seed", help="A seed, or 1-4 or random(4); 0 if left out. Repeatable.", metavar="N")] = None,
     parameter: Annotated[
@@ -45,6 +52,7 @@ def paint(
             metavar="NAME VALUE",
             help="A setting by name: -p guidance_scale 5, -p checkpoint sdxl, -p tracking off. Repeatable.",
             callback=in_pairs,
+            autocompletion=completion.settings,
         ),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Go on from the last picture: what is not given stays as it was.")] = False,

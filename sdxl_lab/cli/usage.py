@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
@@ -50,7 +51,7 @@ class Paints(Pairs):
         """Typer's own, and the names of all settings."""
         super().format_help(ctx, formatter)
         with formatter.section("Settings, by -p"):
-            formatter.write_text(f"{', '.join(_settings())}; checkpoint, negative_prompt, name (of the session), tracking.")
+            formatter.write_text(f"{', '.join(settings())}; checkpoint, negative_prompt, name (of the session), tracking.")
 
 
 def _setting(name: str) -> str | None:
@@ -62,7 +63,7 @@ def _setting(name: str) -> str | None:
     return home and home.rpartition(".")[2]
 
 
-def _settings() -> list[str]:
+def settings() -> list[str]:
     """All settings of single pictures, by their own names."""
     from sdxl_lab.spec.homes import settings_of
     from sdxl_lab.tasks import TASKS
@@ -95,6 +96,13 @@ def tasks() -> str:
     from sdxl_lab.tasks import TASKS
 
     return f"{' or '.join(TASKS)}, to look at one alone."
+
+
+def print_described(texts: Mapping[str, str]) -> None:
+    """Print names with a text beside each, over as many lines as that needs."""
+    formatter: Any = typer.Context.formatter_class(width=shutil.get_terminal_size().columns)
+    formatter.write_dl(list(texts.items()))
+    print(formatter.getvalue(), end="")
 
 
 def in_pairs(param: typer.CallbackParam, given: list[str] | None) -> list[str] | None:

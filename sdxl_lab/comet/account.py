@@ -58,10 +58,10 @@ def way(tracking: str) -> str:
         tracking: `auto`, `online`, `offline` or `off`.
 
     Returns:
-        `online`, `offline` or `off`: `auto` is online with an API key, else offline.
+        `online`, `offline`, `off` or `later`: `auto` is online with an API key, else `later`, by `sdxl-lab push`.
     """
     if tracking == "auto":
-        return "online" if has_key() else "offline"
+        return "online" if has_key() else "later"
     return tracking
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 SWITCHES = {
-    "log_code": "COMET_AUTO_LOG_CODE",
     "log_graph": "COMET_AUTO_LOG_GRAPH",
     "parse_args": "COMET_AUTO_LOG_CLI_ARGUMENTS",
     "log_git_metadata": "COMET_AUTO_LOG_GIT_METADATA",
@@ -35,11 +34,14 @@ SWITCHES = {
 }
 """What the SDK would collect by itself, and the variable that turns each on."""
 
-NEVER = ("auto_output_logging", "auto_param_logging", "auto_metric_logging", "auto_histogram_tensorboard_logging")
+CODE = "COMET_AUTO_LOG_CODE"
+"""Turns code on: that of the notebook which made a run. The SDK itself would find this worker's."""
+
+NEVER = ("log_code", "auto_output_logging", "auto_param_logging", "auto_metric_logging", "auto_histogram_tensorboard_logging")
 """What in a process that makes no pictures has nothing to find."""
 
 DEFAULTS = {
-    **dict.fromkeys(SWITCHES.values(), "0"),
+    **dict.fromkeys((CODE, *SWITCHES.values()), "0"),
     "COMET_ERROR_TRACKING_ENABLE": "0",
     "COMET_INTERNAL_REPORTING": "0",
     "COMET_LOGGING_CONSOLE": "error",
@@ -66,7 +68,7 @@ def inherited() -> dict[str, str]:
         for name, value in os.environ.items()
         if name in INHERITED or (name.startswith("COMET_") and name not in UNFIT and not name.startswith("COMET_START_"))
     }
-    if _is_on("COMET_AUTO_LOG_CLI_ARGUMENTS"):
+    if is_asked("COMET_AUTO_LOG_CLI_ARGUMENTS"):
         mine[ARGUMENTS] = json.dumps(sys.argv)
     return {"COMET_GIT_DIRECTORY": str(Path.cwd())} | mine  # looked at only if the user has git data logged
 
@@ -130,9 +132,10 @@ def switches() -> dict[str, Any]:
     """Read, inside a worker, what the SDK may collect by itself: the arguments of its `ExperimentConfig`."""
     # What the SDK would take for the arguments of the run are this worker's own.
     sys.argv = json.loads(os.environ.get(ARGUMENTS, '["sdxl-lab"]'))
-    chosen = {name: _is_on(variable) for name, variable in SWITCHES.items()}
+    chosen = {name: is_asked(variable) for name, variable in SWITCHES.items()}
     return {**chosen, **dict.fromkeys(NEVER, False), "display_summary_level": 0}
 
 
-def _is_on(variable: str) -> bool:
+def is_asked(variable: str) -> bool:
+    """Whether one of Comet's own variables is set to something that means yes."""
     return os.environ.get(variable, "0").strip().lower() in ("1", "true", "yes", "on", "y", "t")

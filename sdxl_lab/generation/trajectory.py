@@ -12,6 +12,7 @@ import torch
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.generation.single_precision import mended
+from sdxl_lab.process.imports import importing
 from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.wording import counted
@@ -34,10 +35,12 @@ def build_scheduler(name: str, config: Mapping[str, Any]) -> Any:
     if name not in SCHEDULERS:
         reason = f" {REFUSED[name]}." if name in REFUSED else ""
         raise TrajectoryError(f"scheduler is {name!r}, allowed are {', '.join(SCHEDULERS)}.{reason} Choose one of them.")
-    import diffusers  # five seconds of processor, for what can often be counted without
+    with importing:
+        import diffusers  # seconds of processor, for what can often be counted without
 
-    asked = SCHEDULERS[name]
-    return mended(getattr(diffusers, asked.class_name)).from_config(config, **asked.overrides)
+        asked = SCHEDULERS[name]
+        scheduler = getattr(diffusers, asked.class_name)
+    return mended(scheduler).from_config(config, **asked.overrides)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,6 +19,8 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager
 from papermill.log import logger
 
 from sdxl_lab import progress
+from sdxl_lab.kernels import ahead
+from sdxl_lab.kernels.ahead import of_thread
 from sdxl_lab.kernels.process import Kernel, Wanted
 
 UNFIT = re.compile(r"out of memory|MemoryError|CUDA|CUDNN|CUBLAS|HIP error|AcceleratorError|device-side", re.IGNORECASE)
@@ -27,8 +28,6 @@ UNFIT = re.compile(r"out of memory|MemoryError|CUDA|CUDNN|CUBLAS|HIP error|Accel
 
 IOPUB_S = 60.0
 """How long what a cell printed may take to arrive after the cell has ended; nbclient's own 4 seconds are few on a busy machine."""
-
-_of_thread = threading.local()
 
 
 class WarmEngine(NBClientEngine):
@@ -43,7 +42,8 @@ class WarmEngine(NBClientEngine):
     and around a notebook whose metadata says `isolated: true`. A kernel that cannot import sdxl_lab serves one notebook.
 
     Besides papermill's own engine arguments it takes `isolated` (default False); `preload`, names of modules to import before the first
-    notebook, or `module:function` to call: the settings made there then belong to the clean state (default torch, where it is installed); and
+    notebook, or `module:function` to call: the settings made there then belong to the clean state (default torch, where it is installed, and
+    nothing for a notebook that is isolated; by its metadata it always gets nothing); and
     `tell`, which is called with one line of text when a kernel is replaced, saying why (default none; papermill's log has it too).
 
     The metadata of a notebook says what happened, cell by cell: `completed`, `failed`, `running` as long as a cell runs, and `pending` for what
@@ -117,12 +117,15 @@ class WarmEngine(NBClientEngine):
             execution_timeout: Seconds that each cell may take; unlimited when left out.
             **kwargs: `isolated`, `preload`, `tell`, and nbclient's options.
         """
-        isolated, tell = kwargs.pop("isolated", False) or bool(nb_man.nb.metadata.get("isolated")), kwargs.pop("tell", None)
+        isolates, tell = bool(nb_man.nb.metadata.get("isolated")), kwargs.pop("tell", None)
+        alone = kwargs.pop("isolated", False) or isolates
+        preload = tuple(kwargs.pop("preload", () if alone else ("torch",)))
         wanted = Wanted(
             kernel_name=kernel_name,
             arguments=tuple(kwargs.pop("extra_arguments", ())),
-            preload=tuple(kwargs.pop("preload", ("torch",))),
+            preload=() if isolates else preload,
             config=kwargs.pop("config", None),
+            alone=alone,
         )
         options = {name: value for name, value in kwargs.items() if name not in ("input_path", "startup_timeout", "timeout")}
         options |= {"timeout": execution_timeout or kwargs.get("timeout"), "log_output": log_output}
@@ -136,7 +139,7 @@ class WarmEngine(NBClientEngine):
         }
         path = nb_man.nb.metadata.papermill.get("input_path")
         name = Path(path).name if isinstance(path, str) else "a notebook"  # papermill also takes notebooks that are no file
-        with _kernel(wanted, name, isolated=isolated, start_timeout=start_timeout, tell=tell or _tell_nobody) as kernel:
+        with _kernel(wanted, name, start_timeout=start_timeout, tell=tell or _tell_nobody) as kernel:
             client = _Client(nb_man, km=kernel.manager, **options)
             client.kc = kernel.channels
             try:
@@ -150,8 +153,7 @@ class WarmEngine(NBClientEngine):
 
 def close() -> None:
     """End this thread's warm kernel, if there is one; the next notebook starts a new one."""
-    kernel = getattr(_of_thread, "kernel", None)
-    _of_thread.kernel = None
+    kernel, of_thread.warm = of_thread.warm, None
     if kernel is not None and kernel.is_ours():
         kernel.close()
 
@@ -238,21 +240,21 @@ def _is_unfit(cell: Any) -> bool:
 
 
 @contextmanager
-def _kernel(wanted: Wanted, notebook: str, *, isolated: bool, start_timeout: float, tell: Callable[[str], None]) -> Iterator[Kernel]:
+def _kernel(wanted: Wanted, notebook: str, *, start_timeout: float, tell: Callable[[str], None]) -> Iterator[Kernel]:
     others = asyncio.all_tasks(ensure_event_loop())
 
     def say(reason: str) -> None:
         logger.info(f"A new kernel {reason}")
         tell(f"a new kernel {reason}")
 
-    kernel = None if isolated else _taken(wanted, lambda problem: say(f"for {notebook}: {problem}"))
+    kernel = None if wanted.alone else _taken(wanted, start_timeout, lambda problem: say(f"for {notebook}: {problem}"))
     is_new, problem = kernel is None, ""
-    kernel = kernel or Kernel(wanted, start_timeout=start_timeout)
+    kernel = kernel or ahead.taken(wanted) or Kernel(wanted)
     try:
         if is_new:
-            problem = kernel.enter_once() if isolated else kernel.enter()
+            problem = kernel.enter(start_timeout)
         yield kernel
-        if not isolated and kernel.is_fit and not problem:
+        if not wanted.alone and kernel.is_fit and not problem:
             problem = kernel.wipe()
     except BaseException:
         _cancel(others)
@@ -260,21 +262,21 @@ def _kernel(wanted: Wanted, notebook: str, *, isolated: bool, start_timeout: flo
         raise
     if problem:
         say(f"for the next notebook: {notebook} {problem}")
-    if isolated or problem or not kernel.is_fit:
+    if wanted.alone or problem or not kernel.is_fit:
         kernel.close()
     else:
-        _of_thread.kernel = kernel
+        of_thread.warm = kernel
         _close_at_the_end()
 
 
-def _taken(wanted: Wanted, say: Callable[[str], None]) -> Kernel | None:
+def _taken(wanted: Wanted, start_timeout: float, say: Callable[[str], None]) -> Kernel | None:
     """This thread's warm kernel, entered; None if there is none that serves."""
-    kernel, _of_thread.kernel = getattr(_of_thread, "kernel", None), None
+    kernel, of_thread.warm = of_thread.warm, None
     if kernel is None or not kernel.is_ours():
         return None
     others = asyncio.all_tasks(ensure_event_loop())
     try:
-        problem = kernel.unlike(wanted) or kernel.enter()
+        problem = kernel.unlike(wanted) or kernel.enter(start_timeout)
     except BaseException:
         _cancel(others)
         kernel.close(at_once=True)

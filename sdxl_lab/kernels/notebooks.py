@@ -8,19 +8,23 @@ import glob
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import progress
 from sdxl_lab.errors import LabError, as_shown
 from sdxl_lab.files.disk import FULL, make_folder, unwritten
+from sdxl_lab.kernels.examples import FIRST, examples
 
-BUILT_IN = "inpaint_outpaint"
+if TYPE_CHECKING:
+    from sdxl_lab.kernels.process import Wanted
+
+BUILT_IN = FIRST
 COMPARE, EXPLORE, BENCH = "compare", "explore", "bench"
 
 OF_NO_RUN = {
@@ -34,6 +38,14 @@ FAILED = "failed.ipynb"
 START_S = 300
 """How long a kernel may take to answer: on a busy machine more than a minute."""
 
+KERNEL = "python3"
+"""Kernels of other names may be another Python."""
+
+ARGUMENTS = ("--IPKernelApp.log_level=50",)
+"""Of kernels: what one logs while it is being ended is of no use."""
+
+SETS_UP = re.compile(r"environ|putenv|%env|sys\.(path|modules|meta_path)")
+"""What a notebook says that changes what its imports give: nothing is imported before that."""
 
 _told: set[str] = set()
 
@@ -100,11 +112,7 @@ def find(notebook: str) -> Path:
 
 def built_in() -> dict[str, Path]:
     """The notebooks that come with sdxl_lab, by name; the one that all began with is first."""
-    package = Path(str(resources.files("sdxl_lab")))
-    # A wheel carries them inside the package; in a clone they lie beside the package, where people open them.
-    folder = next((folder for folder in (package.parent / "notebooks", package / "notebooks") if (folder / f"{BUILT_IN}.ipynb").is_file()), None)
-    found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))} if folder else {}
-    return {name: found[name] for name in sorted(found, key=lambda name: name != BUILT_IN)}
+    return {name: path for name, path in examples().items() if path.suffix == ".ipynb"}
 
 
 def parameters_of(notebook: Path) -> dict[str, Any]:
@@ -140,7 +148,8 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
         output: Path of the executed notebook. A notebook that did not succeed lies beside it as `failed.ipynb`, with the cells that ran.
         warm: Use this thread's warm kernel (`sdxl_lab.kernels.engine`), kept for the next notebook, instead of one that ends with this one.
             Why a warm kernel was replaced is said on stderr, once a process and reason, or to whoever is `listening`.
-        preload: What a warm kernel imports, or as `module:function` calls, before its first notebook: what these set is not a notebook's doing.
+        preload: What the kernel imports, or as `module:function` calls, before its first notebook: what these set is not a notebook's doing. Nothing
+            in a kernel for this notebook alone, if the notebook says something about environment or imports, or that it is `isolated`.
 
     Raises:
         MachineError: The kernel died, or there was not enough memory.
@@ -155,7 +164,7 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
     failed = output.with_name(FAILED)
     try:
         with _quiet():
-            _papermill(notebook, parameters, unfinished, failed, isolated=not warm, preload=preload)
+            _papermill(notebook, parameters, unfinished, failed, isolated=not warm, preload=_preloads(notebook, preload, warm=warm))
         if not is_whole(unfinished):
             raise NotebookError(f"{notebook} left with exit() before its end; see {failed}, and let the last cell end it")
         with unfinished.open("rb") as file:
@@ -170,6 +179,37 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
     finally:
         if unfinished.exists():
             unfinished.replace(failed)
+
+
+@contextmanager
+def started(notebook: Path, *, warm: bool = False, preload: Sequence[str] = ()) -> Iterator[None]:
+    """Start the kernel of a notebook that is run in the block, by this thread: it imports while other things are done. Nothing waits for it.
+
+    One that has not been needed ends with the block, at once.
+
+    Args:
+        notebook: What will be run.
+        warm: As for `run`; likewise `preload`.
+        preload: See `warm`.
+    """
+    from sdxl_lab.kernels import ahead
+
+    with ahead.started(_wanted(notebook, preload, warm=warm)):
+        yield
+
+
+def start_warm(notebook: str, preload: Sequence[str], folder: str) -> None:
+    """Start this thread's warm kernel, for whatever it will run first. Nothing waits for it; it ends with this process.
+
+    Args:
+        notebook: What will be run.
+        preload: As for `run`.
+        folder: In which notebooks will start.
+    """
+    from sdxl_lab.kernels import ahead
+
+    os.chdir(folder)
+    ahead.start(_wanted(Path(notebook), preload, warm=True))
 
 
 def is_whole(executed: Path) -> bool:
@@ -215,12 +255,12 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             _as_it_is(unfinished),
             dict(parameters),
             engine_name="warm",
-            kernel_name="python3",  # kernels of other names may be another Python
+            kernel_name=KERNEL,
             language="python",
             progress_bar=False,
             request_save_on_cell_execute=False,  # else each cell writes every picture so far again
             coalesce_streams=True,  # a progress bar is one line in the end
-            extra_arguments=["--IPKernelApp.log_level=50"],  # what a kernel logs while it is being ended
+            extra_arguments=ARGUMENTS,
             start_timeout=START_S,
             isolated=isolated,
             preload=preload,
@@ -246,6 +286,22 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             raise
         # jupyter_client's own words for a kernel that died, or did not answer, at its start
         raise MachineError(f"no kernel could be started for {notebook}: {error}; the same command tries again") from error
+
+
+def _wanted(notebook: Path, preload: Sequence[str], *, warm: bool) -> Wanted:
+    from sdxl_lab.kernels.process import Wanted
+
+    return Wanted(kernel_name=KERNEL, arguments=ARGUMENTS, preload=_preloads(notebook, preload, warm=warm), config=None, alone=not warm)
+
+
+def _preloads(notebook: Path, preload: Sequence[str], *, warm: bool) -> tuple[str, ...]:
+    if not warm:
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # papermill says what is wrong with it
+            read = json.loads(notebook.read_text("utf-8"))
+            sources = ["".join(cell["source"]) for cell in read["cells"] if cell["cell_type"] == "code"]
+            if read["metadata"].get("isolated") or any(map(SETS_UP.search, sources)):
+                return ()
+    return tuple(preload)
 
 
 def _as_it_is(path: Path) -> str:

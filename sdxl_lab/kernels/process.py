@@ -9,10 +9,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import zmq
@@ -28,6 +31,14 @@ RESET_S = 60.0
 PRELOAD_S = 600.0
 """How long a new kernel may take to import what it keeps: from a slow disk, on a busy machine, torch alone takes a minute."""
 
+ENDING_POLL_S = 0.01
+"""How often is looked whether a kernel has ended."""
+
+STARTING_POLL_S = 0.05
+"""How often is looked whether a kernel has said its first word."""
+
+HEARD_S = 0.2
+"""How long what a kernel prints may take until it is asked again."""
 
 SET_BY_LIBRARIES = ("TORCHINDUCTOR_CACHE_DIR",)
 """Environment variables that torch sets when some part of it is imported here: no reason for another kernel."""
@@ -39,21 +50,35 @@ class NoAnswerError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a kernel is started with; one that was started with something else does not serve."""
+    """What a kernel is started with; one that was started with something else does not serve.
+
+    Attributes:
+        kernel_name: Of a kernel spec.
+        arguments: Further ones for its command line.
+        preload: What it imports, or calls, before its first notebook.
+        config: traitlets' own, if any.
+        alone: Whether it serves one notebook and is none of the warm ones.
+        environment: Of this process.
+    """
 
     kernel_name: str
     arguments: tuple[str, ...]
     preload: tuple[str, ...]
     config: Any
+    alone: bool = False
     environment: dict[str, str] = field(default_factory=lambda: {name: value for name, value in os.environ.items() if name not in SET_BY_LIBRARIES})
 
 
 class Kernel:
-    """A kernel's process, in a private folder with the sockets to it: over TCP other users of the machine can listen in."""
+    """A kernel's process, in a private folder with the sockets to it: over TCP other users of the machine can listen in.
 
-    def __init__(self, wanted: Wanted, *, start_timeout: float) -> None:
+    It is not waited for: it starts and imports what it should while this process does something else, until it is entered.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
         folder = _private_folder()
-        self.wanted, self.owner, self.is_fit, self.began = wanted, os.getpid(), True, False
+        self.wanted, self.owner, self.is_fit = wanted, os.getpid(), True
+        self._folder = os.getcwd()  # noqa: PTH109 - a text
         configured = {"config": wanted.config} if wanted.config else {}
         name, file = wanted.kernel_name, str(folder / "kernel.json")
         self.manager = AsyncKernelManager(kernel_name=name, transport="ipc", connection_file=file, **configured)
@@ -69,8 +94,9 @@ class Kernel:
             self.channels.context.setsockopt(zmq.RCVHWM, 0)  # else what a notebook prints faster than it is read is dropped
             sockets.append(self.channels)
             self.channels.start_channels()
-            run_sync(self.channels.wait_for_ready)(timeout=start_timeout)
             self.channels.allow_stdin = False
+            beginning = "begin_alone" if wanted.alone else "begin"
+            self._beginning: str | None = self._request(f"{beginning}({list(wanted.preload)!r})")
         except BaseException:
             self.close(at_once=True)
             raise
@@ -86,41 +112,53 @@ class Kernel:
         now, then = wanted.environment, self.wanted.environment
         if names := sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name)):
             return f"the environment has changed: {', '.join(names)}"
+        if wanted.alone and self._folder != os.getcwd():  # noqa: PTH109
+            return "the working folder has changed"
         return "" if self.wanted == wanted else "another one is asked for"
 
-    def enter(self) -> str:
-        """Make it ready for one of many notebooks, which starts in this process's working folder; answers what stands against that."""
-        if not self.began:
-            self.began = True
-            if problem := self._problem(f"begin({list(self.wanted.preload)!r})", PRELOAD_S):
-                return problem
-        return self._problem(f"enter({os.getcwd()!r})", silent="the one before gives no answer")  # noqa: PTH109
+    def enter(self, start_timeout: float) -> str:
+        """Make it ready for a notebook, which starts in this process's working folder; answers what stands against that.
 
-    def enter_once(self) -> str:
-        """Make it ready for its only notebook."""
-        with suppress(RuntimeError):
-            self.ask("let_exit_end_the_notebook()")
-        return ""
+        Args:
+            start_timeout: Seconds that a new one may take until it answers at all.
+
+        Raises:
+            RuntimeError: It died, or does not answer.
+        """
+        problem = ""
+        if self._beginning is not None:
+            beginning, self._beginning = self._beginning, None
+            run_sync(self._until_it_answers)(start_timeout)
+            problem = self._problem(lambda: self._answer(beginning, PRELOAD_S))
+            run_sync(self._until_it_is_heard)(start_timeout)
+        if self.wanted.alone:
+            return ""
+        return problem or self._problem(lambda: self.ask(f"enter({os.getcwd()!r})"), silent="the one before gives no answer")  # noqa: PTH109
 
     def wipe(self) -> str:
         """Undo what a notebook left behind; answers what remains of it."""
-        return self._problem("wipe()")
+        return self._problem(lambda: self.ask("wipe()"))
 
-    def _problem(self, call: str, timeout_s: float = RESET_S, silent: str = "cannot be cleaned up after") -> str:
+    def _problem(self, ask: Callable[[], str], silent: str = "cannot be cleaned up after") -> str:
         try:
-            answer = self.ask(call, timeout_s)
+            answer = ask()
         except RuntimeError as error:
             return f"{silent}: {error}"
         return "" if answer == "clean" else answer
 
-    def ask(self, call: str, timeout_s: float = RESET_S) -> str:
+    def ask(self, call: str) -> str:
         """What a function of `sdxl_lab.kernels.slate` answers in the kernel.
 
         Raises:
             NoAnswerError: Something went wrong there.
         """
+        return self._answer(self._request(call), RESET_S)
+
+    def _request(self, call: str) -> str:
         expression = f"__import__('sdxl_lab.kernels.slate', fromlist=['slate']).{call}"
-        request = self.channels.execute("", silent=True, store_history=False, user_expressions={"answer": expression}, allow_stdin=False)
+        return self.channels.execute("", silent=True, store_history=False, user_expressions={"answer": expression}, allow_stdin=False)
+
+    def _answer(self, request: str, timeout_s: float) -> str:
         try:
             reply = run_sync(self._reply)(request, timeout_s)
         except TimeoutError:
@@ -129,6 +167,27 @@ class Kernel:
         if answer.get("status") == "ok" and "data" in answer:
             return ast.literal_eval(answer["data"]["text/plain"])
         raise NoAnswerError(f"{answer.get('ename')}: {answer.get('evalue')}")
+
+    async def _until_it_answers(self, timeout_s: float) -> None:
+        """Wait for its first word, which a kernel says from a thread of its own while it still imports."""
+        self.channels.control_channel.send(self.channels.session.msg("kernel_info_request"))
+        deadline = time.monotonic() + timeout_s
+        while not await self.channels.control_channel.msg_ready() and not await self.channels.shell_channel.msg_ready():
+            if _process(self.manager).poll() is not None:
+                raise NoAnswerError("Kernel died before it answered")
+            if time.monotonic() > deadline:
+                raise NoAnswerError(f"Kernel did not answer in {timeout_s:.0f} seconds")
+            await asyncio.sleep(STARTING_POLL_S)
+
+    async def _until_it_is_heard(self, timeout_s: float) -> None:
+        """Wait until what it prints arrives: the first that it sends is lost before it knows that somebody listens."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            await self._reply(self.channels.kernel_info(), timeout_s)
+            with suppress(Empty):
+                await self.channels.iopub_channel.get_msg(timeout=HEARD_S)
+                return
+        raise NoAnswerError(f"Kernel was not heard in {timeout_s:.0f} seconds")
 
     async def _reply(self, request: str, timeout_s: float) -> Any:
         async with asyncio.timeout(timeout_s):
@@ -146,10 +205,16 @@ class Kernel:
         try:
             if not at_once:
                 with suppress(RuntimeError):  # it is dead already
-                    run_sync(self.manager.shutdown_kernel)(now=False)
+                    run_sync(self._shut_down)()
         finally:
             self._end()
             run_sync(self.manager.cleanup_resources)()
+
+    async def _shut_down(self) -> None:
+        """As `shutdown_kernel` does, which looks ten times a second whether it has ended."""
+        await self.manager.interrupt_kernel()
+        await self.manager.request_shutdown()
+        await self.manager.finish_shutdown(pollinterval=ENDING_POLL_S)
 
 
 def _process(manager: AsyncKernelManager) -> subprocess.Popen[bytes]:

@@ -1,9 +1,37 @@
-"""What imports large libraries: one thread at a time."""
+"""What imports large libraries: one thread at a time, and without looking for garbage."""
 
 from __future__ import annotations
 
+import gc
 from threading import RLock
+from types import TracebackType
 
-importing = RLock()
-"""Held by whoever may be the first to import diffusers and transformers. Their modules import each other in circles, and of two threads that begin at
-once, Python gives one a module that the other has not finished."""
+
+class _Importing:
+    """Held by whoever may be the first to import torch, diffusers and transformers; by one thread at a time, which may hold it several times.
+
+    Their modules import each other in circles, and of two threads that begin at once, Python gives one a module that the other has not finished.
+    While it is held no garbage is looked for: imports leave none, and each look walks through all that has been imported, a quarter of the seconds.
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._depth = 0
+        self._collected = False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if not self._depth:
+            self._collected = gc.isenabled()
+            gc.disable()
+        self._depth += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._depth -= 1
+        if not self._depth and self._collected:
+            gc.enable()
+        self._lock.release()
+
+
+importing = _Importing()
+"""This process's."""

@@ -1,4 +1,4 @@
-"""Finding runs and sessions below folders."""
+"""Finding runs, sessions and sweeps below folders."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.kept import KeptPicture, RunOfOne
 from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.records.sweep import SweepFolder
 from sdxl_lab.wording import counted
 
-Recorded: TypeAlias = RunFolder | SessionFolder
+Recorded: TypeAlias = RunFolder | SessionFolder | SweepFolder
+FILES = {"spec.json": RunFolder, "session.json": SessionFolder, "sweep.json": SweepFolder}
+"""What tells that a folder is one, and of which kind."""
 
 
 def find_runs(folder: Path) -> tuple[RunFolder, ...]:
@@ -45,24 +48,23 @@ def find_sessions(folder: Path) -> tuple[SessionFolder, ...]:
 
 
 def find(folder: Path) -> tuple[Recorded, ...]:
-    """Find runs and sessions below a folder, sorted by path, numbers in it by size; hidden folders are passed over.
+    """Find runs, sessions and sweeps below a folder, sorted by path, numbers in it by size; hidden folders are passed over.
 
     Args:
         folder: Any folder above some, or one's own.
     """
-    files = [*folder.rglob("spec.json"), *folder.rglob("session.json")]
+    files = [file for name in FILES for file in folder.rglob(name)]
     found = (file for file in sorted(files, key=_by_size) if file.is_file() and not file.parent.name.startswith("."))
-    return tuple(RunFolder(file.parent) if file.name == "spec.json" else SessionFolder(file.parent) for file in found)
+    return tuple(FILES[file.name](file.parent) for file in found)
 
 
 def recorded_in(folder: Path) -> Recorded:
-    """What a folder holds: a session if it has a session's file, else a run, which may be still to be written."""
-    session = SessionFolder(folder)
-    return session if session.session_file.is_file() else RunFolder(folder)
+    """What a folder holds: by its file a session or a sweep, else a run, which may be still to be written."""
+    return next((kind(folder) for name, kind in FILES.items() if (folder / name).is_file()), RunFolder(folder))
 
 
 def recorded_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[Recorded]:
-    """Find runs and sessions, each folder once.
+    """Find runs, sessions and sweeps, each folder once.
 
     Args:
         paths: Their folders, or folders above some, such as a sweep's.
@@ -144,9 +146,14 @@ def kept_at(picture: Path) -> KeptPicture | None:
 
 
 def as_runs(recorded: Iterable[Recorded]) -> list[RunFiles]:
-    """Runs as they are, and each picture of a session as a run of one."""
-    each = ([kept.as_run for kept in found.pictures() if kept.is_sound] if isinstance(found, SessionFolder) else [found] for found in recorded)
-    return [run for runs in each for run in runs]
+    """Runs as they are, and each picture of a session as a run of one; the runs of a sweep are found for themselves."""
+    runs: list[RunFiles] = []
+    for found in recorded:
+        if isinstance(found, SessionFolder):
+            runs += [kept.as_run for kept in found.pictures() if kept.is_sound]
+        elif isinstance(found, RunFolder):
+            runs.append(found)
+    return runs
 
 
 def _runs_of(path: RunFiles | SessionFolder | Path | str, kept: dict[Path, dict[Path, KeptPicture]]) -> list[RunFiles]:

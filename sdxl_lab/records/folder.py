@@ -155,8 +155,8 @@ class RunFolder(RunFiles):
         if self.spec_file.is_file():
             if self.resolved.run_id != resolved.run_id:
                 raise RecordError(f"{self.path} holds run {self.resolved.run_id}, not {resolved.run_id}; choose another name or runs_folder")
-            # The order in which it was begun, also where the same is now asked for in another: files are called by it.
-            resolved = resolved.model_copy(update={"edits": self.resolved.edits})
+            # The order in which it was begun, also where the same is now asked for in another: files are called by it, and Comet lists them by it.
+            resolved = resolved.model_copy(update={"edits": self.resolved.edits, "steps": self.resolved.steps})
         spec = _json(resolved.portable())
         if not self.spec_file.is_file() or self.spec_file.read_bytes() != spec:
             write_whole(self.spec_file, spec)

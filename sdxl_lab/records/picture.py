@@ -34,7 +34,7 @@ class Picture:
     Attributes:
         sample: Name of the sample it starts from.
         task: What was done with it.
-        step: Index of the sample among those of the run, from 0; Comet steps through pictures by it.
+        step: Index of the sample in its dataset, from 0; Comet steps through pictures by it. In a record of 0.1.0, its index in the run.
         prompt: The text that was painted.
         negative_prompt: The text it was led away from, or None.
         seed: As given, perhaps negative.

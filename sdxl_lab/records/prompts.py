@@ -46,10 +46,10 @@ def step_of(resolved: ResolvedSpec, sample: str) -> int:
         sample: Name of one of its samples.
 
     Returns:
-        Its index among the run's samples, from 0.
+        Its index in the dataset, from 0; in a record of 0.1.0, which does not tell, its index among the run's samples.
     """
     return _steps(resolved)[sample]
 
 
 def _steps(resolved: ResolvedSpec) -> dict[str, int]:
-    return {sample: step for step, sample in enumerate(dict.fromkeys(edit.sample for edit in resolved.edits))}
+    return {sample: step for step, sample in enumerate(dict.fromkeys(edit.sample for edit in resolved.edits))} | (resolved.steps or {})

@@ -76,6 +76,11 @@ class RunFiles:
         return self.path
 
     @property
+    def is_begun(self) -> bool:
+        """Whether it is recorded what it is to be."""
+        return self.spec_file.is_file()
+
+    @property
     def is_done(self) -> bool:
         """Whether every picture was made and recorded."""
         return self.record_file.is_file()

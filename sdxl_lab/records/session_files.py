@@ -77,6 +77,11 @@ class SessionFiles:
         return values
 
     @property
+    def is_begun(self) -> bool:
+        """Whether it is written, as it is with its first picture."""
+        return self.session_file.is_file()
+
+    @property
     def is_readable(self) -> bool:
         """Whether its file says what it is, and this version can read that."""
         try:

@@ -124,7 +124,7 @@ def stamp_of(
         The stamp to write into the picture.
     """
     narrowed = resolved.spec.model_copy(update={"samples": (edit.sample,), "tasks": (edit.task,)})
-    one = resolved.model_copy(update={"spec": narrowed, "edits": (edit,)})
+    one = resolved.model_copy(update={"spec": narrowed, "edits": (edit,), "steps": None})
     portable = ResolvedSpec.from_json(json.dumps(one.portable()))
     return Stamp(
         run_id=resolved.run_id,

@@ -10,17 +10,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab import progress
+from sdxl_lab import comet, progress
 from sdxl_lab.datasets.samples import Sample
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import make_folder, whole_lines
 from sdxl_lab.files.locks import locked, once_free
 from sdxl_lab.kernels import notebooks
+from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.progress import Doing, Follow, signs
 from sdxl_lab.records import machine
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.runs.resolution import Resolved, fetch, home, resolve
+from sdxl_lab.runs.resolution import Resolved, asked_before, fetch, home, resolve
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
@@ -53,6 +54,10 @@ LOCK_WAIT_S = 10.0
 
 class ExperimentError(LabError):
     """A run did not end as it should."""
+
+
+class NotMadeError(ExperimentError):
+    """A notebook ran to its end, and its run is not done."""
 
 
 def load(resolved: Resolved) -> Checkpoint:
@@ -167,7 +172,7 @@ def execute(
 ) -> Resolved:
     """Run a notebook through papermill, unless its run is done already.
 
-    The parameters are resolved first, so that mistakes show before a kernel starts.
+    The parameters are validated before a kernel starts, and resolved while it imports; if that finds a mistake, or the run done, the kernel ends.
 
     Args:
         notebook: A notebook that resolves, runs and finishes the spec of its parameters, as the built-in one does.
@@ -184,42 +189,76 @@ def execute(
         LabError: The parameters cannot be used, a cell failed, or the notebook ended without finishing the run.
     """
     spec = RunSpec.from_parameters(**parameters)
-    resolved = resolve(spec)
-    folder, planned = resolved.folder, len(resolved.spec.edits)
-    if say:
-        for line in resolved.said:
-            say(line)
+    comet.check(spec.tracking)
+    quiet_libraries()  # in the environment of the kernel too
+    with nullcontext() if asked_before(spec) else notebooks.started(notebook, warm=warm, preload=PRELOAD):
+        resolved = resolve(spec)
+        if say:
+            for line in resolved.said:
+                say(line)
+        there = {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
+        execute_in(resolved.folder, len(resolved.spec.edits), notebook, dict(parameters) | there, follow, warm=warm, say=say)
+    return resolved
+
+
+def execute_in(
+    folder: RunFolder,
+    planned: int,
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    follow: Follow | None = None,
+    *,
+    warm: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> None:
+    """Do what is left for a run that was resolved, in this process or another one, as `execute` does; without PyTorch in this one.
+
+    Args:
+        folder: Where it is recorded, or will be.
+        planned: How many pictures it has.
+        notebook: As for `execute`; likewise `parameters`, `follow`, `warm` and `say`.
+        parameters: See `notebook`.
+        follow: See `notebook`.
+        warm: See `notebook`.
+        say: See `notebook`.
+
+    Raises:
+        NotMadeError: The notebook made another run, or none.
+        LockError: As for `execute`.
+        LabError: As for `execute`.
+    """
 
     def count() -> int:
         return min(len(whole_lines(folder.lines_file)), planned)
 
-    is_done = resolved.is_done and notebooks.is_whole(folder.executed_notebook)
-    if folder.path.is_dir() and not is_done:
-        told = say and (lambda error: say(f"waiting {LOCK_WAIT_S:g} s: {error}"))
-        # Before a kernel starts, and before another's pictures are counted as this run's.
-        with once_free(lambda: locked(folder.path), patience_s=LOCK_WAIT_S, told=told):
-            pass
-
     def doing() -> Doing | None:
         return progress.read(folder.progress_file)
 
-    with (follow or _unseen)(spec.name, planned, count, doing), progress.passed_on(folder.progress_file):
-        if resolved.is_done and notebooks.is_whole(folder.executed_notebook):
-            if not tracker.has_notebook(folder):  # it was killed at its very end
-                with _opened(resolved):
-                    tracker.add_notebook(folder)
-            return resolved
-        make_folder(folder.path)
-        tracker.prepare(spec)
-        given = dict(parameters) | {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
-        notebooks.run(notebook, given, folder.executed_notebook, warm=warm, preload=PRELOAD)
-        if not resolved.is_done:
-            raise ExperimentError(
-                f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters it was given"
-            )
-        with _opened(resolved):
+    def is_recorded() -> bool:
+        return _is_done(folder) and notebooks.is_whole(folder.executed_notebook)
+
+    if folder.path.is_dir() and not is_recorded():
+        told = say and (lambda error: say(f"waiting {LOCK_WAIT_S:g} s: {error}"))
+        # Before a kernel is needed, and before another's pictures are counted as this run's.
+        with once_free(lambda: locked(folder.path), patience_s=LOCK_WAIT_S, told=told):
+            pass
+    with (follow or _unseen)(parameters["name"], planned, count, doing), progress.passed_on(folder.progress_file):
+        if is_recorded():
+            if tracker.has_notebook(folder):  # else it was killed at its very end
+                return
+        else:
+            make_folder(folder.path)
+            with tracker.following(folder, RunSpec.from_parameters(**parameters)):
+                notebooks.run(notebook, parameters, folder.executed_notebook, warm=warm, preload=PRELOAD)
+                if not _is_done(folder):
+                    told = f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters"
+                    raise NotMadeError(f"{told} it was given")
+        with once_free(lambda: folder.open(folder.resolved_here), patience_s=LOCK_WAIT_S):
             tracker.add_notebook(folder)
-    return resolved
+
+
+def _is_done(folder: RunFolder) -> bool:
+    return folder.is_done and not folder.pending()
 
 
 def generated(

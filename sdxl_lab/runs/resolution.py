@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +18,11 @@ from sdxl_lab.datasets.samples import Sample, TaskMetadata
 from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.files.places import in_the_way
 from sdxl_lab.files.room import check_room
+from sdxl_lab.process.imports import importing
 from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import as_note
+from sdxl_lab.settings.documents import canonical, written
 from sdxl_lab.spec.cautions import cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters
@@ -192,7 +197,8 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
     samples = _chosen(spec, dataset)
     progress.tell("starting PyTorch")
     quiet_libraries()
-    from sdxl_lab.checkpoints import loading, locating, own_defaults  # slow: after the mistakes that show without it
+    with importing:
+        from sdxl_lab.checkpoints import loading, locating, own_defaults  # slow: after the mistakes that show without it
 
     progress.tell(f"looking at checkpoint {spec.checkpoint}")
     identity = identity or locating.identify(spec.checkpoint)
@@ -213,6 +219,7 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
         device=compute.device,
         dtype=compute.dtype,
         threads=compute.threads or 1,
+        steps=_steps(dataset, edits),
     )
     folder = RunFolder.of(resolved)
     to_make = [size for size, _ in _sizes(dataset, edits, outline.sizes)][len(whole_lines(folder.lines_file)) :]
@@ -225,6 +232,24 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
         room=tuple(check_room(folder.path, to_make)),
         notes=_notes(edits, identity, outline),
     )
+
+
+def asked_before(spec: RunSpec) -> bool:
+    """Whether a run was recorded that was asked for by the same parameters: most likely it is done. To know it takes resolving, hence PyTorch.
+
+    Args:
+        spec: The parameters. Where dataset and checkpoint lie is not compared.
+    """
+    asked = _compared(written(spec))
+    for record in _runs_folder(spec.runs_folder).glob(f"{glob.escape(spec.name)}-*/record.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # damaged: no run
+            if _compared(json.loads(RunFolder(record.parent).spec_file.read_text("utf-8"))["spec"]) == asked:
+                return True
+    return False
+
+
+def _compared(spec: Mapping[str, Any]) -> str:
+    return canonical({name: spec[name] for name in ("samples", "tasks", "hyperparameters")})
 
 
 def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
@@ -274,6 +299,13 @@ def _edits(
             ]
         )
     return tuple(edits)
+
+
+def _steps(dataset: Dataset, edits: Sequence[Edit]) -> dict[str, int] | None:
+    """Where the samples stand in their dataset; None where that is where they stand in the run."""
+    places = {sample.name: index for index, sample in enumerate(dataset.samples)}
+    steps = {edit.sample: places[edit.sample] for edit in edits}
+    return None if [*steps.values()] == [*range(len(steps))] else steps
 
 
 def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[tuple[int, int], tuple[int, int]]]:

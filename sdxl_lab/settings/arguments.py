@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -182,6 +182,18 @@ def written(parameters: dict[str, Any], *, is_ascii: bool = False) -> str:
         YAML text.
     """
     return yaml.dump(parameters, Dumper=_Dumper, sort_keys=False, allow_unicode=not is_ascii, width=150)
+
+
+def in_one_line(parameters: Mapping[str, Any]) -> str:
+    """Write parameters as YAML in braces, for a command line.
+
+    Args:
+        parameters: Nested plain values.
+
+    Returns:
+        Such as `{hyperparameters: {seed: 3}}`.
+    """
+    return yaml.dump(dict(parameters), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"), default_flow_style=True).strip()
 
 
 def _read_text(text: str) -> dict[str, Any]:

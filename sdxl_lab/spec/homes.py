@@ -68,6 +68,20 @@ def home_of(key: str, model: type[BaseModel]) -> str | None:
     return homes[0] if homes else None
 
 
+def nearest_home(key: str, model: type[BaseModel]) -> str | None:
+    """Find where a setting belongs that was written on the wrong level, under another tool's name, or misspelled.
+
+    Args:
+        key: As it was written.
+        model: Of all parameters.
+
+    Returns:
+        Its full path; None if no setting resembles it.
+    """
+    names = [path.rpartition(".")[2] for path in _paths(hyperparameters())]
+    return home_of(key, model) or home_of(closest(key, names) or "", model)
+
+
 def laid_out(task: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Lay the settings of one picture where parameters have them.
 
@@ -111,6 +125,19 @@ def unknown(task: str, settings: Mapping[str, Any]) -> list[str]:
     near = {key: closest(key, names) for key in strange if key not in own}
     called = [f"{key}: here it is called {name}" for key, name in own.items() if name in names]
     return called + [f"{key}: there is no such setting; did you mean {name}?" for key, name in near.items() if name]
+
+
+def paths_of(model: type[BaseModel]) -> list[str]:
+    """The dotted paths of all parameters: `name`, `hyperparameters.seed`, `hyperparameters.inpaint.mask.kernel_size`.
+
+    Args:
+        model: Of all parameters.
+    """
+    found: list[str] = []
+    for name, field in model.model_fields.items():
+        below = section_of(name, field)
+        found += [name] if below is None else [f"{name}.{path}" for path in paths_of(below)]
+    return found
 
 
 def settings_of(task: str) -> list[str]:

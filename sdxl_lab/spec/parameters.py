@@ -240,6 +240,8 @@ def _hint(key: str, value: Any, field: Any) -> str:
         if reason := refused.get(value.casefold()) or REASONS.get((key, value.casefold())):
             return f". {_sentence(reason)}"
         held = _held(value)
+        if held == "a number" and (power := re.fullmatch(r"([-+]?\d+)([eE].+)", value.strip())):
+            return f". Write {power[1]}.0{power[2]}: without a decimal point papermill takes it for a text, and -r takes any number for one"
         if held == "a number":
             return f". Write {value.strip()}, without quotes, and not by -r"
         if held:
@@ -251,6 +253,8 @@ def _hint(key: str, value: Any, field: Any) -> str:
         meant = closest(value, [choice for kind in kinds for choice in _choices(kind)])
         if meant:
             return f". Did you mean {meant}?"
+    if value is False and "off" in _choices(field.annotation if field is not None else None):
+        return ". In a YAML file for papermill, put quotes around off, which it takes for False"
     if key == "high_noise_frac" and isinstance(value, int | float) and value in (0, 1):
         return ". diffusers ignores 0 and 1; None runs the base alone"
     if isinstance(value, float) and value.is_integer() and field is not None and "whole" in (allowed_of(field) or ""):

@@ -92,6 +92,8 @@ class ResolvedSpec(Settings):
         threads: CPU threads of torch.
         device: Such as `cpu` or `cuda:0`.
         adapters: What is on the checkpoint's models; records hold it only where there are some.
+        steps: Name of each sample to its index in the dataset, from 0, by which Comet lines runs up; None where the samples are the dataset's first
+            ones in its order, and in records of 0.1.0, whose samples are numbered as the run has them.
     """
 
     spec: RunSpec
@@ -102,6 +104,7 @@ class ResolvedSpec(Settings):
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)]
     device: Text
     adapters: tuple[AdapterIdentity, ...] = ()
+    steps: Annotated[dict[Text, Annotated[int, Field(strict=True, ge=0)]] | None, Neutral(None, since="0.2.0")] = None
 
     @model_validator(mode="before")
     @classmethod

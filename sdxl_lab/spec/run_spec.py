@@ -114,7 +114,8 @@ class RunSpec(Settings):
         samples: Names of the samples to edit, or None for all.
         tasks: What is made of each.
         hyperparameters: The sparse nested dictionary, holding only the keys that were given. Do not change it: copy it.
-        tracking: What Comet hears: `auto`, `online`, `offline` or `off`.
+        tracking: What Comet hears: `auto`, live with an API key, else what `sdxl-lab push` sends later; `online`, which insists on a key;
+            `offline`, an archive in the run's folder, for `comet upload`; or `off`.
         runs_folder: Folder in which the run's folder is made.
 
     Examples:

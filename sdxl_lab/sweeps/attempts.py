@@ -16,6 +16,7 @@ from sdxl_lab.files.disk import append_line, make_folder, whole_lines
 from sdxl_lab.files.locks import locked
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.sweeps.plan import PlannedRun
 
 FOLDER = ".attempts"
 """Beside the runs' folders, hidden, since it is no run."""
@@ -93,8 +94,18 @@ class Attempts:
     @property
     def was_cut_off(self) -> bool:
         """Whether the latest attempt, whoever's, has not come to its end: it may lack what comes after the record, such as the notebook's archive."""
+        return "began" in self._latest
+
+    @property
+    def failed(self) -> bool:
+        """Whether the latest attempt, whoever's, ended with an error, of the notebook or of the machine."""
+        return self._latest.get("end") in ("failed", "broken")
+
+    @property
+    def _latest(self) -> dict[str, Any]:
+        """What was written down last; empty before the first attempt."""
         lines = whole_lines(self._file)
-        return bool(lines) and "began" in _values(lines[-1])
+        return _values(lines[-1]) if lines else {}
 
     @property
     def _file(self) -> Path:
@@ -133,6 +144,11 @@ def is_recorded(folder: RunFolder) -> bool:
 def is_done(folder: RunFolder) -> bool:
     """Whether nothing is left to do for a run: recorded, and no attempt at it was cut off."""
     return is_recorded(folder) and not Attempts(folder.path.parent, folder.resolved.run_id).was_cut_off
+
+
+def has_failed(run: PlannedRun) -> bool:
+    """Whether the latest attempt at a run of a plan failed."""
+    return Attempts(run.folder.parent, run.run_id).failed
 
 
 def _values(line: bytes) -> dict[str, Any]:

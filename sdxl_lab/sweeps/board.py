@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from sdxl_lab import progress
@@ -14,11 +15,12 @@ from sdxl_lab.progress import Doing, clock
 from sdxl_lab.progress.signs import Lines, repeated
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.sweeps.attempts import Attempts
-from sdxl_lab.sweeps.plan import Plan, PlannedRun
+from sdxl_lab.sweeps.plan import LEAST_ROOM, Plan, PlannedRun
+from sdxl_lab.tables import Column, apart, laid_out, width_of
 from sdxl_lab.wording import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 REFRESH_S = 1.0
 MOST_ROWS = 12
@@ -117,23 +119,31 @@ class Board:
         left = sum(forwards[item.run.run_id] * (1 - item.share) for item in statuses if item.state != "failed")
         return left * (time.time() - self._began) / made if made else None
 
-    def __rich__(self) -> RenderableType:
-        from rich.console import Group
-        from rich.table import Table
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
 
         statuses = self.statuses()
-        table = Table(box=None, pad_edge=False, title_justify="left", title=self._plan.name)
-        for name in ("", "point", "pictures", "since", ""):
-            table.add_column(name, justify="left", overflow="ellipsis", no_wrap=True)
         active = [item for item in statuses if item.state == "runs"]
         failed = [item for item in statuses if item.state == "failed"]
-        for item in [*failed[-MOST_ROWS:], *active]:
-            since = clock(time.time() - item.began) if item.began and item.state == "runs" else ""
-            message = next(iter(item.message.splitlines()), "") or str(item.doing or "")
-            # As texts, since rich would take words in brackets for its own.
-            table.add_row(item.state, Text(printable(item.run.label)), f"{item.made}/{len(item.run.works)}", since, Text(printable(message)))
-        return Group(table, Text(self.line(statuses), style="table.caption"), *(Text(printable(note)) for note in self.notes(statuses)))
+        head, *rows = laid_out(self._columns([*failed[-MOST_ROWS:], *active], options.max_width), left=5)
+        yield Text(self._plan.name, style="table.title")
+        yield Text(head, style="bold")
+        # As texts, since rich would take words in brackets for its own.
+        yield from map(Text, rows)
+        yield Text(self.line(statuses), style="table.caption")
+        yield from (Text(printable(note)) for note in self.notes(statuses))
+
+    def _columns(self, shown: Sequence[RunStatus], width: int) -> list[Column]:
+        states: Column = ("", [item.state for item in shown])
+        numbers: list[Column] = [
+            ("pictures", [f"{item.made}/{len(item.run.works)}" for item in shown]),
+            ("since", [clock(time.time() - item.began) if item.began and item.state == "runs" else "" for item in shown]),
+        ]
+        room = width - sum(map(width_of, [states, *numbers]))
+        labels = dict(zip(self._plan.pending, apart([run.label for run in self._plan.pending], max(LEAST_ROOM, room // 2)), strict=True))
+        points: Column = ("point", [labels[item.run] for item in shown])
+        messages = [printable(next(iter(item.message.splitlines()), "") or str(item.doing or "")) for item in shown]
+        return [states, points, *numbers, ("", ["\n".join(wrap(message, max(LEAST_ROOM, room - width_of(points)))) for message in messages])]
 
     def notes(self, statuses: tuple[RunStatus, ...]) -> tuple[str, ...]:
         """What else there is to say, each once: why kernels were replaced."""
@@ -141,7 +151,7 @@ class Board:
 
     def line_of(self, item: RunStatus, statuses: tuple[RunStatus, ...], ended: int) -> str:
         """One run that has ended, in one line: the how manieth, how long it took or why it failed, and the time left."""
-        number, left_s = ended + len(self._plan.runs) - len(self._plan.pending), self.left_s(statuses)
+        number, left_s = ended + len(self._plan.done), self.left_s(statuses)
         left = f"about {clock(left_s)} left" if left_s and any(other.state in ("runs", "waits") for other in statuses) else ""
         why = next(iter(item.message.splitlines()), "") if item.state == "failed" else ""
         after = f"{item.state} after {item.took}" if item.took else item.state
@@ -150,7 +160,7 @@ class Board:
     def line(self, statuses: tuple[RunStatus, ...]) -> str:
         """All of it in one line."""
         counts = {state: sum(item.state == state for item in statuses) for state in ("done", "runs", "failed", "waits")}
-        before = len(self._plan.runs) - len(self._plan.pending)
+        before = len(self._plan.done)
         left_s = self.left_s(statuses)
         pace = f"about {clock(left_s)} left" if left_s is not None and counts["done"] + counts["failed"] < len(statuses) else ""
         shown = [f"{counts['done'] + before} of {len(self._plan.runs)} done", f"{counts['runs']} running", f"{counts['waits']} to go"]

@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.errors import LabError
+from sdxl_lab.kernels import notebooks
+from sdxl_lab.process.quiet import quiet_libraries
+from sdxl_lab.runs.experiment import PRELOAD
+from sdxl_lab.runs.resolution import asked_before
+from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.sweeps.workers import Workers, available_cores, visible_gpus
 
 EXAMPLE = "config = parsl.Config(executors=[parsl.HighThroughputExecutor(...)])"
@@ -43,6 +48,22 @@ def opened(workers: int, site: Path | None = None) -> Iterator[Executor]:
             if site:
                 executor.shutdown(wait=False)  # Parsl's own end of a block would wait for all that was submitted
             raise
+
+
+def prepare(executor: Executor, file: SweepFile, workers: int) -> None:
+    """Start workers and their kernels, which import what makes pictures while the sweep is planned; none for runs that seem to be done.
+
+    Args:
+        executor: From `opened`. Parsl decides itself when its workers start.
+        file: The sweep.
+        workers: As for `opened`.
+    """
+    if not isinstance(executor, Workers):
+        return
+    quiet_libraries()  # in their environment too
+    new = sum(not asked_before(point.spec) for point in file.points)
+    for _ in range(min(workers, new)):
+        executor.submit(notebooks.start_warm, str(file.notebook), PRELOAD, str(Path.cwd()))
 
 
 def remarks(workers: int, groups: int, site: Path | None = None) -> tuple[str, ...]:

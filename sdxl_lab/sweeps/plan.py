@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from statistics import fmean
+from typing import Any, Literal, Self
 
+from sdxl_lab.progress import clock
 from sdxl_lab.spec.edit import PictureKey
+from sdxl_lab.tables import Column, apart, laid_out, width_of
 from sdxl_lab.wording import counted
 
 Status = Literal["done", "begun", "new"]
+
+INDENT = "  "
+LEAST_ROOM = 16
+"""Characters that a point's label gets on the narrowest terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +32,14 @@ class Work:
         refined: Key of the refiner's tail; None without refiner.
         base_forwards: UNet forwards of the base if it is made alone.
         refiner_forwards: The same of the refiner, 0 without one.
+        forward_s: Seconds that one of them takes on this machine; None where nothing like it is recorded.
     """
 
     base: Hashable
     refined: Hashable | None
     base_forwards: int
     refiner_forwards: int
+    forward_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +55,8 @@ class PlannedRun:
         works: The cost of each picture, by sample, task and seed.
         pending: Those that are still to be made.
         checkpoint: Names the models it loads.
+        overrides: Dotted path of each setting that grid or list gave it to the value.
+        is_left: Whether it is left for later, although it is not done.
     """
 
     label: str
@@ -55,6 +67,20 @@ class PlannedRun:
     works: Mapping[PictureKey, Work]
     pending: tuple[PictureKey, ...]
     checkpoint: Hashable
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    is_left: bool = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is to be made now."""
+        return self.status != "done" and not self.is_left
+
+    @property
+    def forward_s(self) -> float | None:
+        """Seconds of a UNet forward of what is still to be made, on the average; None where nothing like it is recorded on this machine."""
+        each = [self.works[key].forward_s for key in self.pending]
+        known = [seconds for seconds in each if seconds is not None]
+        return fmean(known) if known and len(known) == len(each) else None
 
     @property
     def base_window(self) -> int:
@@ -74,8 +100,8 @@ class Group:
 
     @property
     def pending(self) -> tuple[PlannedRun, ...]:
-        """Those that are not done."""
-        return tuple(run for run in self.runs if run.status != "done")
+        """Those that are to be made now."""
+        return tuple(run for run in self.runs if run.is_pending)
 
     def forwards(self) -> dict[str, int]:
         """UNet forwards of each pending run, by `run_id`, when they are made in this order in one process."""
@@ -120,8 +146,38 @@ class Plan:
 
     @property
     def pending(self) -> tuple[PlannedRun, ...]:
-        """Planned minus recorded."""
-        return tuple(run for run in self.runs if run.status != "done")
+        """Planned minus recorded, and minus what is left for later."""
+        return tuple(run for run in self.runs if run.is_pending)
+
+    @property
+    def done(self) -> tuple[PlannedRun, ...]:
+        """Those that are recorded."""
+        return tuple(run for run in self.runs if run.status == "done")
+
+    @property
+    def left(self) -> tuple[PlannedRun, ...]:
+        """Those that are left for later."""
+        return tuple(run for run in self.runs if run.is_left)
+
+    def limited(self, chosen: Callable[[PlannedRun], bool] | None = None, most: int | None = None) -> Self:
+        """Leave runs for later.
+
+        Args:
+            chosen: Says of a pending run whether it may be made now; all may if left out.
+            most: How many of those are made, the first ones in the plan's order; all if left out.
+
+        Returns:
+            The same plan with fewer pending runs.
+        """
+        now = {run.run_id for run in [run for run in self.pending if chosen is None or chosen(run)][:most]}
+        groups = [[replace(run, is_left=run.status != "done" and run.run_id not in now) for run in group.runs] for group in self.groups]
+        return replace(self, groups=tuple(Group(runs=tuple(runs)) for runs in groups))
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds that the pending runs will take in one process, by `run_id`, as far as like ones are recorded on this machine."""
+        paces = {run.run_id: run.forward_s for run in self.pending}
+        return {run_id: self.forwards[run_id] * pace for run_id, pace in paces.items() if pace is not None}
 
     @cached_property
     def forwards(self) -> dict[str, int]:
@@ -143,24 +199,50 @@ class Plan:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        done = len(self.runs) - len(self.pending)
         same = self.points - len(self.runs)
         twice = f" ({same} of them the same run as another)" if same else ""
-        yield f"{self.name}: {counted(self.points, 'point')}{twice}, {done} done, {len(self.pending)} to run, recorded in {self.runs_folder}"
+        later = f", {len(self.left)} left for later" if self.left else ""
+        counts = f"{len(self.done)} done, {len(self.pending)} to run{later}"
+        yield f"{self.name}: {counted(self.points, 'point')}{twice}, {counts}, recorded in {self.runs_folder}"
         yield from self.notes
-        widest = max((len(run.label) for run in self.runs), default=0)
+        yield ""
+        head, *rows = laid_out(self._columns(shutil.get_terminal_size().columns), left=3)
+        yield head
+        left = iter(rows)
         for number, group in enumerate(self.groups, 1):
             checkpoint, *_ = (run.parameters["checkpoint"] for run in group.runs)
-            yield f"\ngroup {number} of {len(self.groups)}, checkpoint {checkpoint}"
-            for run in group.runs:
-                forwards = self.forwards.get(run.run_id)
-                cost = f"{counted(forwards, 'forward'):>16}" if forwards is not None else " " * 16
-                left = f"{len(run.pending)} of {counted(len(run.works), 'picture')} to make" if run.status != "done" else f"in {run.folder}"
-                yield f"  {run.label:<{widest}}  {run.run_id[:10]}  {run.status:<5} {cost}  {left}"
-        if self.pending:
-            shared, alone = self.forwards_shared, self.forwards_alone
-            times = f", {alone / shared:.2f} times fewer" if shared else ""
-            yield f"\nUNet forwards still needed: {shared} with sharing, {alone} without{times}"
+            yield f"group {number} of {len(self.groups)}, checkpoint {checkpoint}"
+            for _ in group.runs:
+                yield next(left)
+        elsewhere = [run for run in self.done if run.folder.parent != self.runs_folder]
+        yield from (f"{run.label} is recorded in {run.folder}" for run in elsewhere)
+        yield from self._costs()
+
+    def _columns(self, width: int) -> list[Column]:
+        forwards, seconds = self.forwards, self.seconds
+        numbers: list[Column] = [
+            ("run", [run.run_id[:10] for run in self.runs]),
+            ("status", ["left" if run.is_left else run.status for run in self.runs]),
+            ("pictures\nto make", [f"{len(run.pending)} of {len(run.works)}" if run.status != "done" else "" for run in self.runs]),
+            ("forwards", [str(forwards.get(run.run_id, "")) for run in self.runs]),
+        ]
+        if seconds:
+            numbers.append(("about", [clock(seconds[run.run_id]) if run.run_id in seconds else "" for run in self.runs]))
+        room = max(LEAST_ROOM, width - sum(map(width_of, numbers)) - len(INDENT))
+        return [("point", [INDENT + line.replace("\n", f"\n{INDENT}") for line in apart([run.label for run in self.runs], room)]), *numbers]
+
+    def _costs(self) -> Iterator[str]:
+        if not self.pending:
+            return
+        shared, alone = self.forwards_shared, self.forwards_alone
+        times = f", {alone / shared:.2f} times fewer" if shared else ""
+        yield f"\nUNet forwards still needed: {shared} with sharing, {alone} without{times}"
+        unlike = len(self.pending) - len(self.seconds)
+        if self.seconds:
+            rest = f", without {counted(unlike, 'run')} of which nothing like it is recorded" if unlike else ""
+            yield f"time still needed: about {clock(sum(self.seconds.values()))} by one worker, as recorded pictures took on this machine{rest}"
+        else:
+            yield "time still needed: no estimate yet, since nothing like it is recorded on this machine"
 
 
 def grouped(runs: Sequence[PlannedRun]) -> tuple[Group, ...]:

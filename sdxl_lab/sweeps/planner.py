@@ -27,6 +27,7 @@ from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.attempts import begun, is_done
+from sdxl_lab.sweeps.pace import Load, Pace
 from sdxl_lab.sweeps.plan import Plan, PlannedRun, Work, grouped
 from sdxl_lab.sweeps.sweep_file import Point, SweepFile
 from sdxl_lab.tasks import TASKS
@@ -123,6 +124,7 @@ class _Resolver:
             works=works,
             pending=tuple(edit.key for edit in (folder.pending() if is_begun else resolved.edits)),
             checkpoint=(outline.models, compute.offload),
+            overrides=point.overrides,
         )
 
     def _folder(self, resolved: ResolvedSpec) -> RunFolder:
@@ -147,6 +149,17 @@ class _Resolver:
             refined=refined_key(edit, pixels, scope) if edit.settings.denoising.is_refined else None,
             base_forwards=forwards.base,
             refiner_forwards=forwards.refiner,
+            forward_s=self._once(("pace",), lambda: Pace([_home_runs(), Path(resolved.spec.runs_folder).parent])).forward_s(
+                Load(
+                    checkpoint=resolved.checkpoint.digest,
+                    device=resolved.device,
+                    dtype=resolved.dtype,
+                    threads=resolved.threads,
+                    offload=resolved.spec.compute.offload,
+                    size=pixels.size,
+                    is_guided=edit.settings.denoising.guidance_scale > 1,
+                )
+            ),
         )
 
     def _pixels_of(self, edit: Edit, dataset: Dataset, sizes: Sizes) -> Pixels:

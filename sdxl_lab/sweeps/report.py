@@ -1,14 +1,18 @@
-"""The report of a sweep: what is recorded, what failed, and what is still to be made."""
+"""What a sweep leaves beside its runs: which points it has, and a report of what is recorded, what failed, and what is still to be made."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from sdxl_lab import progress
 from sdxl_lab.checkpoints import locating
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.run_files import RecordError
+from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
 from sdxl_lab.runs import resolution
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
@@ -18,6 +22,42 @@ from sdxl_lab.tracking import tracker
 from sdxl_lab.viewing.report import Missing, write_report
 
 REPORT_NAME = "report.html"
+
+
+def begin(plan: Plan, *, command: str = "") -> None:
+    """Write which points a sweep has, before any is made, unless its folder holds another sweep.
+
+    Args:
+        plan: All of the sweep.
+        command: What makes it again, without paths.
+
+    Raises:
+        DiskError: The disk is full or not writable.
+    """
+    with suppress(RecordError):  # its end says so
+        record(plan, command=command)
+
+
+def end(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str = "") -> list[str]:
+    """Write the report of a sweep and which points it has, as it ended, and tell Comet of it.
+
+    Args:
+        plan: All of the sweep.
+        failed: Label of each run that failed to why.
+        command: What makes it again, without paths.
+
+    Returns:
+        Lines for people: where to look, and what Comet has.
+
+    Raises:
+        LabError: A run that has no folder can no longer be resolved, something cannot be written, or an archive not be built.
+    """
+    page = report(plan, failed)
+    try:
+        own = tracker.end_sweep(record(plan, failed, command=command))
+    except RecordError as error:
+        own = [f"the sweep gets no experiment of its own: {error}"]
+    return [f"to look at them: {page}", *of_comet(plan), *own]
 
 
 def report(plan: Plan, failed: Mapping[str, str] | None = None) -> Path:
@@ -52,11 +92,44 @@ def report(plan: Plan, failed: Mapping[str, str] | None = None) -> Path:
     return write_report(folders, plan.runs_folder / REPORT_NAME, missing=missing, title=plan.name)
 
 
+def record(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str = "") -> SweepFolder:
+    """Write beside a sweep's runs which of them are its points: for people, and for the sweep's own experiment in Comet.
+
+    Args:
+        plan: All of the sweep.
+        failed: As for `report`.
+        command: What makes it again, without paths.
+
+    Returns:
+        The sweep.
+
+    Raises:
+        RecordError: The folder holds another sweep.
+        DiskError: The disk is full or not writable.
+    """
+    points = [
+        RecordedPoint(
+            label=run.label,
+            run_id=run.run_id,
+            folder=Path(os.path.relpath(run.folder, plan.runs_folder)).as_posix(),
+            pictures=len(run.works),
+            values=run.overrides,
+            failed=run.label in (failed or {}),
+        )
+        for run in plan.runs
+    ]
+    tracking = plan.runs[0].parameters["tracking"]
+    return SweepFolder(plan.runs_folder).write(name=plan.name, tracking=tracking, command=command, points=points)
+
+
 def of_comet(plan: Plan) -> list[str]:
-    """Say what Comet has of a sweep's runs, as far as they are recorded: a line, or none.
+    """Say what Comet has of a sweep's runs, as far as they are recorded.
 
     Args:
         plan: What the sweep was to do.
+
+    Returns:
+        A line, or none.
     """
     folders = [folder for run in plan.runs if (folder := begun(run.folder.parent, run.run_id)) and folder.is_done]
     return [tracker.of_comet(folders, plan.runs_folder)] if folders else []

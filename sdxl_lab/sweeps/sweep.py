@@ -17,7 +17,9 @@ from sdxl_lab.files.locks import LockError
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.kernels.notebooks import MachineError
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.runs.experiment import execute
+from sdxl_lab.runs.experiment import NotMadeError, execute_in
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.attempts import Attempts, begun, is_recorded
 from sdxl_lab.sweeps.plan import Plan, PlannedRun
 from sdxl_lab.tracking import tracker
@@ -46,16 +48,20 @@ class Task:
         run_id: Names it.
         label: What sets it apart, for people.
         parameters: All eight, with nothing left to choose.
+        folder: Where it is recorded, or will be.
+        pictures: How many it has.
     """
 
     run_id: str
     label: str
     parameters: Mapping[str, Any]
+    folder: Path
+    pictures: int
 
     @classmethod
     def of(cls, run: PlannedRun) -> Task:
         """The task of a planned run."""
-        return cls(run_id=run.run_id, label=run.label, parameters=run.parameters)
+        return cls(run_id=run.run_id, label=run.label, parameters=run.parameters, folder=run.folder, pictures=len(run.works))
 
     @property
     def runs_folder(self) -> Path:
@@ -92,8 +98,8 @@ class Summary:
     """
 
     before: int
-    made: int
-    failed: tuple[Failure, ...]
+    made: int = 0
+    failed: tuple[Failure, ...] = ()
 
     def check(self) -> None:
         """See that all went well.
@@ -140,7 +146,7 @@ def sweep(plan: Plan, executor: Executor, show: Show | None = None) -> Summary:
             running.take_back()
             raise
     failed = tuple(_failure(run, running.failed[run.run_id]) for run in plan.pending if run.run_id in running.failed)
-    return Summary(before=len(plan.runs) - len(plan.pending), made=len(plan.pending) - len(failed), failed=failed)
+    return Summary(before=len(plan.done), made=len(plan.pending) - len(failed), failed=failed)
 
 
 def run_group(notebook: str, tasks: Sequence[Task], sweep: str, working_folder: str) -> dict[str, tuple[Outcome, str]]:
@@ -268,12 +274,13 @@ def _attempted(notebook: Path, task: Task, sweep: str, attempts: Attempts) -> tu
             attempts.end(sweep, "done")
         return "done", ""
     parameters = dict(task.parameters) | ({"name": found.resolved.spec.name} if found is not None else {})
+    folder = found or RunFolder(task.folder)
     while True:
         attempts.begin(sweep)
         reasons: list[str] = []
         try:
             with notebooks.listening(reasons.append):
-                made = execute(notebook, parameters, warm=True)
+                execute_in(folder, task.pictures, notebook, parameters, warm=True)
         except MachineError as error:
             attempts.end(sweep, "broken", str(error), "; ".join(reasons))
             if len(attempts.of(sweep)) >= MOST_ATTEMPTS:
@@ -281,14 +288,22 @@ def _attempted(notebook: Path, task: Task, sweep: str, attempts: Attempts) -> tu
             continue
         except Exception as error:  # noqa: BLE001 - one bad point must not take the others along
             message = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
-            attempts.end(sweep, "failed", message, "; ".join(reasons))
-            return "failed", message
-        if made.spec.run_id != task.run_id:
-            message = f"its dataset or checkpoint changed since it was planned, which makes it run {made.spec.run_id[:10]}; plan the sweep again"
+            message = (_changed(parameters, task.run_id) if isinstance(error, NotMadeError) else "") or message
             attempts.end(sweep, "failed", message, "; ".join(reasons))
             return "failed", message
         attempts.end(sweep, "done", new_kernel="; ".join(reasons))
         return "done", ""
+
+
+def _changed(parameters: Mapping[str, Any], planned: str) -> str:
+    """Whether the parameters mean another run by now, in words."""
+    try:
+        run_id = resolve(RunSpec.from_parameters(**parameters)).spec.run_id
+    except LabError as error:
+        return str(error)
+    if run_id == planned:
+        return ""
+    return f"its dataset or checkpoint changed since it was planned, which makes it run {run_id[:10]}; plan the sweep again"
 
 
 def _is_free(task: Task) -> bool:

@@ -17,6 +17,7 @@ from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, merge, replace, shortest, split, unknown_key
 from sdxl_lab.spec.parameters import plain, takes_numbers
 from sdxl_lab.spec.run_spec import NAME_ALLOWED, NAME_PATTERN, SECRET, RunSpec, SpecError
+from sdxl_lab.sweeps.labels import leaves, short, told_apart, whole
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted
 
@@ -134,11 +135,13 @@ class _Reader:
         paths = dict.fromkeys(path for overrides in [self.axes, *self.singles] for path in overrides if path != "name")
         shown = {path: shortest(path, paths) for path in paths}
         chosen = [*self._grid(), *self.singles]
+        told = {path: told_apart([overrides[path] for overrides in chosen if path in overrides]) for path in paths}
         points: list[Point] = []
         refused: dict[str, list[str]] = {}
         for overrides in chosen:
-            label = overrides.get("name") or " ".join(f"{shown[path]}={_text(value)}" for path, value in overrides.items()) or self.name
-            parameters = _laid_over(self.base, {"name": overrides.get("name") or self._run_name(overrides, shown)} | overrides)
+            words = [(shown[path], told[path][whole(value)]) for path, value in overrides.items() if path != "name"]
+            label = overrides.get("name") or " ".join(map("=".join, words)) or self.name
+            parameters = _laid_over(self.base, {"name": overrides.get("name") or self._run_name(words)} | overrides)
             try:
                 spec = RunSpec.from_parameters(**parameters)
             except SpecError as error:
@@ -218,10 +221,10 @@ class _Reader:
         if nested is None:
             return {}
         if not isinstance(nested, Mapping):
-            self.problems.append(f"{where}: got {_text(nested)}; allowed is a dictionary of dotted paths, or a nested one")
+            self.problems.append(f"{where}: got {short(nested)}; allowed is a dictionary of dotted paths, or a nested one")
             return {}
         flat: dict[str, Any] = {}
-        for path, leaf in _leaves(nested):
+        for path, leaf in leaves(nested):
             try:
                 split(path)
             except HyperparameterError as error:
@@ -237,7 +240,7 @@ class _Reader:
         if listed is None:
             return
         if not isinstance(listed, list):
-            self.problems.append(f"{where}: got {_text(listed)}; allowed is a list of dictionaries")
+            self.problems.append(f"{where}: got {short(listed)}; allowed is a list of dictionaries")
             return
         for index, entry in enumerate(listed):
             flat = self._flat(entry, f"{where}[{index}]")
@@ -292,9 +295,8 @@ class _Reader:
                 del flat[path]
         return flat
 
-    def _run_name(self, overrides: Mapping[str, Any], shown: Mapping[str, str]) -> str:
-        parts = [f"{shown[path]}_{_text(value)}" for path, value in overrides.items()]
-        name = re.sub(r"[^A-Za-z0-9._-]+", "_", self.prefix + ("-".join(parts) or self.name))
+    def _run_name(self, words: Sequence[tuple[str, str]]) -> str:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", self.prefix + ("-".join(map("_".join, words)) or self.name))
         return name.strip("._-")[:80].rstrip("._-") or self.name
 
 
@@ -317,15 +319,6 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _leaves(nested: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in nested.items():
-        path = f"{above}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{path}.")
-        else:
-            yield path, value
-
-
 def _laid_over(base: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
     laid = dict(base)
     for path, value in flat.items():
@@ -342,14 +335,3 @@ def _get(nested: Mapping[str, Any], path: str) -> Any:
 
 def _same(left: Any, right: Any) -> bool:
     return not difference({"value": left}, {"value": right})
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, Mapping):
-        return "+".join(f"{path}={_text(leaf)}" for path, leaf in _leaves(value))
-    if isinstance(value, list):
-        return "+".join(map(_text, value))
-    text = str(value)
-    return text if len(text) <= 24 else f"{text[:21]}..."

@@ -14,6 +14,7 @@ from concurrent.futures import CancelledError, Executor, Future
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -23,6 +24,9 @@ PATIENCE_S = 15.0
 """How long a worker that was interrupted, or has nothing left to do, may take to end; then it is killed."""
 
 POLL_S = 0.5
+
+GPU_FILES = ("nvidia*", "nvhost*", "kfd", "dxg")
+"""In /dev, where Linux has a GPU that torch may find: to know it without torch, where there is none."""
 
 _processes = get_context("spawn")  # a fork would copy this process's kernels, threads and locks
 
@@ -263,6 +267,8 @@ def visible_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [device for device in visible.split(",") if device]
+    if sys.platform == "linux" and not any(next(Path("/dev").glob(name), None) for name in GPU_FILES):
+        return []
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 REACH = 1 / 16
-"""How far a mask is grown on each side where nobody says, as a share of the picture's shorter side. README, "What each setting does": less leaves
+"""How far a mask is grown on each side where nobody says, as a share of the picture's shorter side. `docs/study.md`: less leaves
 the old outline, more shows no gain."""
 
 

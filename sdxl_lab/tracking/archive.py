@@ -1,4 +1,4 @@
-"""The offline archive of a finished run, which `comet upload` sends as one experiment."""
+"""The offline archive of a finished run or sweep, which `comet upload` sends as one experiment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import tempfile
 import zipfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,12 @@ from sdxl_lab.comet.dialogue import KeptWorker, Refusal
 from sdxl_lab.comet.errors import CometError
 from sdxl_lab.files.disk import TEMPORARY, DiskError, sync_folder, write_whole
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.tracking.experiment import Projection
+from sdxl_lab.records.sweep import SweepFolder
+from sdxl_lab.tracking.experiment import File, Projection
+from sdxl_lab.tracking.holdings import Holdings, lacking
 from sdxl_lab.tracking.key import experiment_key
-from sdxl_lab.tracking.of_run import of_run
+from sdxl_lab.tracking.logs import LOGS
+from sdxl_lab.tracking.projection import project
 from sdxl_lab.wording import counted
 
 TIMEOUT_S = 300.0
@@ -27,44 +29,54 @@ STATE = "archive.json"
 _worker = KeptWorker("sdxl_lab.tracking.archive_worker")
 
 
-def build(run: RunFolder) -> Path:
-    """Build the offline archive of a finished run.
+def build(record: RunFolder | SweepFolder) -> Path:
+    """Build the offline archive of a finished run or sweep.
 
     It is built from the record alone, in a process of its own: the SDK sees neither the notebook's process nor the user's
     environment or configuration, and sends nothing. Built again with the same content, the archive there is kept; with other
     content, such as an executed notebook, it is replaced under the same key.
 
     Args:
-        run: A run that is done. Nobody else may be writing to it.
+        record: A run that is done, or a sweep whose runs are. Nobody else may be writing to it.
 
     Returns:
-        `comet/<key>.zip` in the run's folder.
+        `comet/<key>.zip` in its folder.
 
     Raises:
-        CometError: The run is not done, or the SDK did not build what it was asked for.
+        CometError: It is not done, or the SDK did not build what it was asked for.
         DiskError: The disk is full or not writable.
     """
-    if not run.is_done:
-        raise CometError(f"{run.path} is not done, and only a finished record is archived; run it again to finish it")
-    target = run.comet_folder / f"{experiment_key(run)}.zip"
-    state = run.comet_folder / STATE
+    require_done(record)
+    target = record.comet_folder / f"{experiment_key(record)}.zip"
+    state = record.comet_folder / STATE
     try:
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=run.comet_folder, ignore_cleanup_errors=True) as name:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=record.comet_folder, ignore_cleanup_errors=True) as name:
             folder = Path(name).resolve()
-            projection = of_run(RunFolder(run.path.resolve()), folder)  # the worker has another working folder
-            content = json.dumps({"key": projection.key, "content": _digest(projection)}).encode() + b"\n"
+            projection = project(type(record)(record.path.resolve()), folder)  # the worker has another working folder
+            job = _plain(projection)
+            content = json.dumps({"key": projection.key, "content": _digest(job)}).encode() + b"\n"
             if target.is_file() and state.is_file() and state.read_bytes() == content:
                 return target
-            built = _build(projection, folder / "out")
+            built = _build(projection, job, folder / "out")
             with built.open("rb") as file:
                 os.fsync(file.fileno())
             state.unlink(missing_ok=True)
             built.replace(target)
-            sync_folder(run.comet_folder)
+            sync_folder(record.comet_folder)
             write_whole(state, content)
     except OSError as error:
         raise DiskError(f"could not write {target}: {error.strerror or error}; free some space, or put permissions right, and run again") from error
     return target
+
+
+def require_done(record: RunFolder | SweepFolder) -> None:
+    """Make sure that a record is finished.
+
+    Raises:
+        CometError: It is not.
+    """
+    if record.is_unfinished:
+        raise CometError(f"{record.path} is not done, and only a finished record is archived; run it again to finish it")
 
 
 def is_archived(run: RunFolder) -> bool:
@@ -79,27 +91,36 @@ def prepare() -> None:
 
 
 def _plain(projection: Projection) -> dict[str, Any]:
-    plain = asdict(projection)
-    del plain["places"]  # an archive replaces nothing
-    plain["metrics"] = [[name, step, value] for (name, step), value in projection.metrics.items()]
-    for file in plain["images"] + plain["assets"]:
-        file["path"] = str(file["path"])
-    return plain
+    """All of it, as JSON has it: what an experiment that holds nothing lacks."""
+    lacked = lacking(projection, Holdings())
+    return {
+        "key": projection.key,
+        "name": projection.name,
+        "tags": lacked.tags,
+        "parameters": dict(lacked.parameters),
+        "others": {name: value for name, value in lacked.others.items() if name != "Name"},
+        "metrics": [[name, step, value] for (name, step), value in lacked.metrics.items()],
+        "files": {kind: [_plain_file(file) for file in getattr(lacked, kind)] for kind in LOGS},
+    }
 
 
-def _digest(projection: Projection) -> str:
+def _plain_file(file: File) -> dict[str, Any]:
+    return {"name": file.name, "step": file.step, "path": str(file.path), "sha256": file.sha256, "metadata": dict(file.metadata)}
+
+
+def _digest(plain: dict[str, Any]) -> str:
     """Identify what an archive will hold, wherever its files lie."""
-    plain = _plain(projection)
-    for file in plain["images"] + plain["assets"]:
-        del file["path"]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    files = {kind: [{**file, "path": ""} for file in files] for kind, files in plain["files"].items()}
+    return hashlib.sha256(json.dumps(plain | {"files": files}, sort_keys=True).encode()).hexdigest()
 
 
-def _build(projection: Projection, out: Path) -> Path:
+def _build(projection: Projection, job: dict[str, Any], out: Path) -> Path:
     """Let the SDK write the archive, in a process that knows nothing of this one, and check what it wrote."""
     out.mkdir()
+    for file in projection.files:
+        file.ready()
     try:
-        _worker.answer("build", silence_s=TIMEOUT_S, job=_plain(projection), out=str(out))
+        _worker.answer("build", silence_s=TIMEOUT_S, job=job, out=str(out))
     except Refusal as refusal:
         raise CometError(
             f"comet_ml could not build the archive: {refusal}; see that comet-ml is installed whole and the disk is not full, and run again: "
@@ -108,7 +129,7 @@ def _build(projection: Projection, out: Path) -> Path:
     built = out / f"{projection.key}.zip"
     if not built.is_file():
         raise CometError("comet_ml wrote no archive; see that the disk is not full, and run again: the pictures are kept")
-    _check_archive(built, expected=len(projection.images) + len(projection.assets))
+    _check_archive(built, sum(map(len, job["files"].values())))
     return built
 
 
@@ -121,7 +142,8 @@ def _check_archive(built: Path, expected: int) -> None:
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise CometError(f"comet_ml built an archive that cannot be read ({error}); run again: the pictures are kept") from error
     uploads = [message["payload"]["file_path"] for message in messages if message["type"] == "file_upload"]
-    if damaged or len(uploads) != expected or not set(uploads) <= members:
+    found = len(uploads) + sum(message["type"] == "html" for message in messages)
+    if damaged or found != expected or not set(uploads) <= members:
         raise CometError(
-            f"comet_ml put {len(uploads)} of {counted(expected, 'file')} into the archive; run again: the pictures are kept, and the disk may be full"
+            f"comet_ml put {found} of {counted(expected, 'file')} into the archive; run again: the pictures are kept, and the disk may be full"
         )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from sdxl_lab.comet import worker
 from sdxl_lab.comet.dialogue import serve
+from sdxl_lab.tracking.experiment import File
+from sdxl_lab.tracking.logs import LOGS
 
 
 def main() -> None:
@@ -30,12 +33,12 @@ def _build(job: Mapping[str, Any], out: str) -> Iterator[Mapping[str, Any]]:
     )
     experiment.log_parameters(job["parameters"])
     experiment.log_others(job["others"])
-    # A step sticks to all that follows, so what has none comes first.
-    for file in job["assets"]:
-        experiment.log_asset(file["path"], file_name=file["name"], metadata=file["metadata"])
-    for file in sorted(job["images"], key=lambda file: -1 if file["step"] is None else file["step"]):
-        experiment.log_image(file["path"], name=file["name"], step=file["step"], metadata=file["metadata"])
     for name, step, value in job["metrics"]:
+        experiment.curr_step = step  # else what has no step would get that of the point before it
         experiment.log_metric(name, value, step=step)
+    for kind, log in LOGS.items():
+        for file in job["files"][kind]:
+            experiment.curr_step = file["step"]
+            log(experiment, File(**file | {"path": Path(file["path"])}))
     experiment.end()
     yield {}

@@ -62,6 +62,17 @@ def public_notebook(notebook: bytes) -> bytes:
     return (json.dumps(copy, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
+def code_of(notebook: bytes) -> str:
+    """The code of a notebook's cells, as one script, each cell under a comment with its number.
+
+    Args:
+        notebook: What `public_notebook` returned.
+    """
+    cells = [cell for cell in json.loads(notebook)["cells"] if cell.get("cell_type") == "code"]
+    sources = ["".join(cell.get("source", "")).rstrip() for cell in cells]
+    return "\n\n".join(f"# cell {number}\n{source}" for number, source in enumerate(sources, 1)) + "\n"
+
+
 def _without_paths(text: str) -> str:
     for personal in _folders():
         text = re.sub(re.escape(personal) + r"(?![\w.-])", "…", text)

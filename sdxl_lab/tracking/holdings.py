@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdxl_lab.tracking.experiment import METADATA_SHA256, File, Projection
+from sdxl_lab.tracking.experiment import METADATA_SHA256, File, Projection, mark_of
 
 LISTED_DIGITS = 1e-9
 """Relative precision at which a metric read back counts as the one that was sent."""
+
+
+KINDS = ("images", "assets", "curves", "notebook", "code", "html", "metrics", "parameters", "others", "tags")
+"""What of an experiment can be lacking."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +25,12 @@ class Held:
 
     Attributes:
         id: By which it can be deleted.
-        kind: `image` or `asset`.
+        kind: `image`, `asset`, or as Comet calls it: `notebook`, `source_code`, `curve`.
         name: As listed.
         step: As the file's was, or None.
         size_bytes: None where the listing has none.
-        sha256: From its metadata; None if the lab did not send it, or the listing shows no metadata.
+        sha256: From its metadata, of a notebook, for which the SDK takes none, of its bytes; None if the lab did not send it, or the listing shows no
+            metadata.
         metadata_sha256: Likewise, of metadata that may change.
     """
 
@@ -39,7 +45,7 @@ class Held:
     def is_copy_of(self, file: File) -> bool:
         """Whether this is that file, with what is said of it now, as far as the listing tells."""
         says_so = self.sha256 is None or self.metadata_sha256 == file.metadata.get(METADATA_SHA256, self.metadata_sha256)
-        return says_so and self.sha256 in (None, file.sha256) and self.size_bytes in (None, file.path.stat().st_size)
+        return says_so and self.sha256 in (None, file.sha256) and (self.size_bytes is None or file.size_bytes in (None, self.size_bytes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +57,8 @@ class Holdings:
         parameters: As text.
         others: As text; `Name` is the experiment's name.
         metrics: (name, step) to every value recorded there.
-        files: Images and assets.
+        files: Images and all others.
+        html: What the HTML panel shows.
         url: Where people look at it.
     """
 
@@ -60,6 +67,7 @@ class Holdings:
     others: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[tuple[str, int | None], Sequence[float]] = field(default_factory=dict)
     files: tuple[Held, ...] = ()
+    html: str = ""
     url: str | None = None
 
 
@@ -73,25 +81,31 @@ class Difference:
         others: To set; `Name` among them.
         metrics: To add.
         images: To send.
-        assets: To send.
+        assets: To send; likewise `curves`, `notebook`, `code` and `html`, each at most one but the curves.
+        outdated: Keys of parameters that an earlier version told the same by. To take away; where Comet does not take them away, they may stay.
         surplus: Ids of files that a newer or an equal one replaces, or that are of pictures which were deleted.
     """
 
     tags: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     others: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    metrics: Mapping[tuple[str, int | None], float] = field(default_factory=dict)
     images: tuple[File, ...] = ()
     assets: tuple[File, ...] = ()
+    curves: tuple[File, ...] = ()
+    notebook: tuple[File, ...] = ()
+    code: tuple[File, ...] = ()
+    html: tuple[File, ...] = ()
+    outdated: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """How many things there are to do."""
-        return sum(map(len, (self.tags, self.parameters, self.others, self.metrics, self.images, self.assets, self.surplus)))
+        """How many things are lacking, or too much."""
+        return len(self.surplus) + sum(len(getattr(self, kind)) for kind in KINDS)
 
     def __str__(self) -> str:
         """Name what is lacking, for people."""
-        counts = {name: len(getattr(self, name)) for name in ("images", "assets", "metrics", "parameters", "others", "tags")}
+        counts = {kind: len(getattr(self, kind)) for kind in KINDS}
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
 
 
@@ -119,7 +133,8 @@ def holdings(api: Any, key: str) -> Holdings | None:
         parameters={entry["name"]: _text(entry["valueCurrent"]) for entry in experiment.get_parameters_summary()},
         others={entry["name"]: _text(entry["valueCurrent"]) for entry in experiment.get_others_summary()},
         metrics=metrics,
-        files=tuple(_held(entry) for entry in experiment.get_asset_list()),
+        files=tuple(_held(entry, experiment) for entry in experiment.get_asset_list()),
+        html=experiment.get_html() or "",
         url=experiment.url,
     )
 
@@ -134,9 +149,23 @@ def lacking(projection: Projection, held: Holdings) -> Difference:
     Returns:
         What to send, and what to delete once that is there.
     """
-    others = {"Name": projection.name, **projection.others}
-    images, old_images = _files(projection.images, [file for file in held.files if file.kind == "image"], projection.places)
-    assets, old_assets = _files(projection.assets, [file for file in held.files if file.kind == "asset"])
+    others = {"Name": projection.name, **({"description": projection.description} if projection.description else {}), **projection.others}
+    wanted = {
+        "image": projection.images,
+        "asset": projection.assets,
+        "curve": projection.curves,
+        "notebook": _alone(projection.notebook),
+        "source_code": _alone(projection.code),
+    }
+    missing: dict[str, tuple[File, ...]] = {}
+    surplus: list[str] = []
+    for kind, files in wanted.items():
+        here = [file for file in held.files if file.kind == kind]
+        missing[kind], old = _files(files, here, projection.places if kind == "image" else ())
+        surplus += old
+    if projection.notebook:  # an earlier version sent it as an asset
+        name = projection.notebook.name
+        surplus += [file.id for file in held.files if file.kind == "asset" and file.name == name and file.sha256]
     return Difference(
         tags=tuple(tag for tag in projection.tags if tag not in held.tags),
         parameters={name: value for name, value in projection.parameters.items() if not _is_read_back(value, held.parameters.get(name))},
@@ -144,10 +173,19 @@ def lacking(projection: Projection, held: Holdings) -> Difference:
         metrics={
             point: value for point, value in projection.metrics.items() if not any(_is_close(value, number) for number in held.metrics.get(point, ()))
         },
-        images=images,
-        assets=assets,
-        surplus=(*old_images, *old_assets),
+        images=missing["image"],
+        assets=missing["asset"],
+        curves=missing["curve"],
+        notebook=missing["notebook"],
+        code=missing["source_code"],
+        html=tuple(page for page in _alone(projection.html) if mark_of(page) not in held.html),
+        outdated=tuple(name for name in held.parameters if name in projection.obsolete),
+        surplus=tuple(surplus),
     )
+
+
+def _alone(file: File | None) -> tuple[File, ...]:
+    return (file,) if file else ()
 
 
 def _files(wanted: Sequence[File], held: Sequence[Held], emptied: Collection[tuple[str, int]] = ()) -> tuple[tuple[File, ...], tuple[str, ...]]:
@@ -203,15 +241,18 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _held(entry: Mapping[str, Any]) -> Held:
-    size = entry.get("fileSize")
+def _held(entry: Mapping[str, Any], experiment: Any) -> Held:
+    size, kind = entry.get("fileSize"), entry.get("type")
+    digests = _digests(entry.get("metadata"))
+    if kind == "notebook" and digests["sha256"] is None:
+        digests["sha256"] = hashlib.sha256(experiment.get_asset(entry["assetId"], return_type="binary")).hexdigest()
     return Held(
         id=entry["assetId"],
-        kind="image" if entry.get("image") or entry.get("type") == "image" else "asset",
+        kind="image" if entry.get("image") else kind if kind in ("image", "notebook", "source_code", "curve") else "asset",
         name=entry["fileName"],
         step=_whole(entry.get("step")),
         size_bytes=None if size is None else int(size),
-        **_digests(entry.get("metadata")),
+        **digests,
     )
 
 

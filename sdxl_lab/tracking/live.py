@@ -80,6 +80,9 @@ class Live:
                 try:
                     news = self._process.hear(self._deadline - time.monotonic() if not self._told.is_set() else 3600.0)
                 except TimeoutError:
+                    if not self._record.is_begun:  # nothing can have reached Comet: its kernel is still starting
+                        self._deadline = time.monotonic() + START_S
+                        continue
                     self._tell(f"nothing has reached Comet within {START_S:.0f} s")
                     continue
                 if news is None:
@@ -127,7 +130,7 @@ def follow(record: Recorded, notice: Notice = on_stderr) -> None:
     """
     with _changing:
         before = _following.get(record.kind)
-        if (before and before.is_of(record)) or (not record.is_unfinished and confirmed.standing(record).is_whole):
+        if _is_followed(record) or (not record.is_unfinished and confirmed.standing(record).is_whole):
             return
         if before:
             del _following[record.kind]
@@ -149,17 +152,25 @@ def finish(record: Recorded, notice: Notice = on_stderr) -> bool:
         CometError: There is no API key.
     """
     follow(record, notice)
-    with _changing:
-        live = _following.get(record.kind)
-        live = _following.pop(record.kind) if live and live.is_of(record) else None
+    live = _taken(record)
     arrived = live is None or live.finish()
     if not arrived:
         notice(f"Comet does not hold all of {record.path.name} yet: {later(record)}")
     return arrived
 
 
+def let_go(record: Recorded) -> None:
+    """Follow a run or a session no longer. What is on the way may arrive, and nobody waits for it.
+
+    Args:
+        record: It.
+    """
+    if live := _taken(record):
+        live.close()
+
+
 def add_notebook(run: RunFolder, notice: Notice = on_stderr) -> bool:
-    """Send what was written after the end of a run, the executed notebook; if Comet was not reached at the end, do not try again.
+    """Send what was written after the end of a run, the executed notebook; if it is not followed and Comet was not reached then, do not try again.
 
     Args:
         run: The run, done.
@@ -171,9 +182,20 @@ def add_notebook(run: RunFolder, notice: Notice = on_stderr) -> bool:
     Raises:
         CometError: There is no API key.
     """
+    if _is_followed(run) or confirmed.is_from_after(run, run.record_file):
+        return finish(run, notice)
     if confirmed.standing(run).is_whole:
         return True
-    if confirmed.is_from_after(run, run.record_file):
-        return finish(run, notice)
     notice(f"Comet does not hold all of {run.path.name} yet: {later(run)}")
     return False
+
+
+def _is_followed(record: Recorded) -> bool:
+    live = _following.get(record.kind)
+    return live is not None and live.is_of(record)
+
+
+def _taken(record: Recorded) -> Live | None:
+    """The one that follows a record, which is then nobody's."""
+    with _changing:
+        return _following.pop(record.kind) if _is_followed(record) else None

@@ -18,7 +18,8 @@ from sdxl_lab.settings.hyperparams import ABSENT, difference, flatten
 from sdxl_lab.tasks import RESULT, TASKS, Role
 from sdxl_lab.tracking.experiment import METADATA_SHA256, File, Projection, file_of, short, short_name
 from sdxl_lab.tracking.key import experiment_key
-from sdxl_lab.tracking.of_run import name_of, numbers_of, parameters_of, tags_of, told, words_of
+from sdxl_lab.tracking.of_run import name_of, numbers_of, tags_of, told, words_of
+from sdxl_lab.tracking.parameters import earlier_keys, parameters_of
 
 TAG = "exploration"
 PICTURE = "picture"
@@ -50,15 +51,17 @@ def of_session(session: SessionFolder, scratch: Path) -> Projection:
     table = scratch / TABLE
     write_whole(table, _table(pictures, asked))
     shown = _shown(session, whole)
+    parameters = _of_one(shown, recorded, lambda kept: parameters_of(kept.resolved))
     return Projection(
         key=experiment_key(session),
         name=short_name(session.name),
         tags=(TAG, *tags_of((kept.recorded.task for kept in pictures), session.path)),
-        parameters=_of_one(shown, recorded, lambda kept: parameters_of(kept.resolved)),
+        parameters=parameters,
         others=_others(session, shown, recorded, pictures),
         metrics=dict(_metrics(pictures)),
         images=tuple(_images(pictures, asked)),
         assets=(file_of(TABLE, None, table),),
+        obsolete=frozenset[str]().union(*(earlier_keys(kept.resolved) for kept in recorded)) - parameters.keys(),
         places=frozenset(_places(kept for kept in recorded if kept.is_deleted or kept.picture_id in whole)),
     )
 
@@ -107,7 +110,7 @@ def _identity(kept: KeptPicture) -> dict[str, Any]:
     }
 
 
-def _metrics(pictures: Iterable[KeptPicture]) -> Iterator[tuple[tuple[str, int], float]]:
+def _metrics(pictures: Iterable[KeptPicture]) -> Iterator[tuple[tuple[str, int | None], float]]:
     for kept in pictures:
         for name, number in numbers_of(kept.recorded).items():
             yield (short_name(f"{kept.recorded.task}/{name}"), kept.number), number

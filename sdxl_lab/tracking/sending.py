@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.files.locks import LockError, locked, once_free
 from sdxl_lab.records.finding import Recorded, recorded_in
 from sdxl_lab.tracking import confirmed
-from sdxl_lab.tracking.experiment import File, Projection
+from sdxl_lab.tracking.experiment import Projection
 from sdxl_lab.tracking.holdings import Difference, Holdings, holdings, lacking
 from sdxl_lab.tracking.key import experiment_key
+from sdxl_lab.tracking.logs import LOGS
 from sdxl_lab.tracking.projection import project
 
 FILES_AT_ONCE = 8
@@ -72,6 +73,9 @@ def _serve(record: Recorded, *, follow: bool, say: Say, closing: threading.Event
     held = holdings(api, experiment_key(record))
     experiment: Any = None
     sent = None
+    while follow and not record.is_begun:
+        if closing.wait(POLL_S):
+            return
     while True:
         began = time.monotonic()
         last = closing.is_set() or not follow  # read before the record is, so that the last look sees all of it
@@ -80,9 +84,10 @@ def _serve(record: Recorded, *, follow: bool, say: Say, closing: threading.Event
             if held is None or not confirmed.is_of_another_version(record, state):
                 projection = project(record, Path.home())
                 difference = lacking(projection, held or Holdings())
-                if held is None or len(difference):
+                if held is None or len(difference) or difference.outdated:
                     experiment = experiment or _begin(comet_ml, projection.key, is_new=held is None)
                     _deliver(experiment, difference, say)
+                    _tidy(api, projection.key, difference.outdated)
                     held = _listed(api, projection)
                 confirmed.write(record, state, pictures=len(record.pictures()), url=held.url)
             sent = state
@@ -121,25 +126,24 @@ def _deliver(experiment: Any, difference: Difference, say: Say) -> None:
         consume(experiment, dataset)
     experiment.log_others({name: value for name, value in difference.others.items() if name != "Name"})
     for (name, step), value in difference.metrics.items():
+        experiment.curr_step = step  # else what has no step would get that of the point before it
         experiment.log_metric(name, value, step=step)
-    files = iter(
-        [(experiment.log_asset, "file_name", file) for file in difference.assets]
-        + [(experiment.log_image, "name", file) for file in difference.images]
-    )
-    total, done = len(difference.assets) + len(difference.images), 0
-    while batch := list(islice(files, FILES_AT_ONCE)):
-        for log, name, file in batch:
-            _log(experiment, log, name, file)
+    files = [(log, file) for kind, log in LOGS.items() for file in getattr(difference, kind)]
+    left = iter(files)
+    for done in range(0, len(files) or 1, FILES_AT_ONCE):
+        for log, file in islice(left, FILES_AT_ONCE):
+            experiment.curr_step = file.step
+            log(experiment, file)
         _flush(experiment)
-        done += len(batch)
-        say({"state": "sent", "files": done, "of": total})
-    if not total:
-        _flush(experiment)
+        if files:
+            say({"state": "sent", "files": min(done + FILES_AT_ONCE, len(files)), "of": len(files)})
 
 
-def _log(experiment: Any, log: Callable[..., Any], name: str, file: File) -> None:
-    experiment.curr_step = file.step  # else what has no step would get that of the picture before it
-    log(str(file.path), **{name: file.name}, step=file.step, metadata=dict(file.metadata))
+def _tidy(api: Any, key: str, parameters: Sequence[str]) -> None:
+    """Take away the parameters by which an earlier version told the same; a server that cannot do that keeps them, and nothing is wrong with it."""
+    if parameters:
+        with contextlib.suppress(Exception):
+            api.get_experiment_by_key(key).delete_parameters(list(parameters))
 
 
 def _flush(experiment: Any) -> None:

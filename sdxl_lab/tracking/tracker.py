@@ -1,16 +1,19 @@
-"""What Comet is told of a run or a session, and when: live with an account, else of a run as an archive beside the record."""
+"""What Comet is told of a run or a session, and when: live with an account, later without, of a run also as an archive beside the record."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdxl_lab import comet, progress
-from sdxl_lab.files.disk import write_whole
+from sdxl_lab.files.disk import DiskError, make_folder, write_whole
+from sdxl_lab.files.locks import LockError, locked, once_free
 from sdxl_lab.images.png import png
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.records.sweep import SweepFolder
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import RESULT
 from sdxl_lab.tracking import archive, confirmed, live
@@ -20,26 +23,47 @@ from sdxl_lab.wording import counted
 if TYPE_CHECKING:
     from PIL import Image
 
+FOLLOWED = ".followed"
+"""The lock in a run's Comet folder that is held by whoever follows the run for the process that makes it."""
 
-def prepare(spec: RunSpec) -> None:
-    """Start what will take seconds to be ready when a run is done. Nothing waits for it.
+LOCK_WAIT_S = 10.0
+"""As long as a run's own lock is waited for."""
+
+
+@contextmanager
+def following(run: RunFolder, spec: RunSpec) -> Iterator[None]:
+    """Tell Comet of a run for another process, which makes it while the block lasts and starts nothing itself; after that comes `add_notebook`.
 
     Args:
+        run: The run, begun or not.
         spec: Of the run.
     """
-    if comet.way(spec.tracking) == "offline":
+    way = comet.way(spec.tracking)
+    if way == "offline":
         archive.prepare()
+    if way != "online":
+        yield
+        return
+    make_folder(run.comet_folder)
+    with once_free(lambda: locked(run.comet_folder, FOLLOWED), patience_s=LOCK_WAIT_S):
+        live.follow(run)
+        try:
+            yield
+        except BaseException:
+            live.let_go(run)
+            raise
 
 
 def begin(run: RunFolder) -> None:
-    """Let Comet follow a run, if it is tracked live. Nothing waits for it.
+    """Let Comet follow a run, if it is tracked live and nobody does so for this process. Nothing waits for it.
 
     Args:
         run: The run, open for writing.
     """
-    if not run.is_done:
-        prepare(run.resolved.spec)
-    if _way(run) == "online":
+    way = _way(run)
+    if way == "offline" and not run.is_done:
+        archive.prepare()
+    if way == "online" and not _is_followed(run):
         live.follow(run)
 
 
@@ -64,7 +88,7 @@ def end(run: RunFolder) -> list[str]:
     if way == "offline":
         progress.tell("building the archive for Comet")
         archive.build(run)
-    elif way == "online":
+    elif way == "online" and not _is_followed(run):
         progress.tell("waiting for Comet")
         live.finish(run)
     return where(run)
@@ -95,7 +119,11 @@ def of_comet(runs: Sequence[RunFolder], folder: Path) -> str:
         urls = " ".join(filter(None, (confirmed.standing(run).url for run in runs[:3]))) + (" ..." if len(runs) > 3 else "")
         if not lacking:
             return f"in Comet: {urls}"
+        if all(map(_is_followed, lacking)):
+            return f"on its way to Comet: {urls}".rstrip(": ")
         return f"Comet lacks some of {len(lacking)} of {counted(len(runs), 'run')}; the rest is sent by: {pushed}"
+    if "later" in ways:
+        return f"Comet: no API key; with one, {pushed} sends {'it' if len(runs) == 1 else 'them'}"
     archives = folder / ("" if runs[0].path == folder else "*") / runs[0].comet_folder.name / "*.zip"
     return f"for Comet, with an API key: {pushed}, or comet upload {short(archives)}"
 
@@ -147,11 +175,36 @@ def end_session(session: SessionFolder) -> list[str]:
         return []
     pushed = f"sdxl-lab push {short(session.path)}"
     if not _is_live(session):
-        return [f"for Comet, with an API key: {pushed}"]
+        return [f"Comet: no API key; with one, {pushed} sends it"]
     progress.tell("waiting for Comet")
     if live.finish(session):
         return [f"in Comet: {confirmed.standing(session).url}"]
     return [f"Comet lacks some of the session; the rest is sent by: {pushed}"]
+
+
+def end_sweep(sweep: SweepFolder) -> list[str]:
+    """Send a sweep's own experiment, if it is tracked live, and wait for it a little; or build the archive of one that is done.
+
+    Args:
+        sweep: The sweep, written and reported as it ended.
+
+    Returns:
+        What Comet has of it, and how it gets the rest, one line; none where what is said of its runs says it.
+
+    Raises:
+        CometError: The archive cannot be built.
+        DiskError: The disk is full or not writable.
+    """
+    way = comet.way(sweep.tracking)
+    if way == "offline" and not sweep.is_unfinished:
+        progress.tell("building the archive of the sweep for Comet")
+        return [f"of the sweep itself: comet upload {short(archive.build(sweep))}"]
+    if way != "online":
+        return []
+    progress.tell("waiting for Comet")
+    if live.finish(sweep):
+        return [f"the sweep itself in Comet: {confirmed.standing(sweep).url}"]
+    return [f"Comet lacks some of the sweep itself; the rest is sent by: sdxl-lab push {short(sweep.path)}"]
 
 
 def has_notebook(run: RunFolder) -> bool:
@@ -171,6 +224,17 @@ def _is_laid_out(run: RunFolder) -> bool:
 
 def _way(run: RunFolder) -> str:
     return comet.way(run.tracking)
+
+
+def _is_followed(run: RunFolder) -> bool:
+    """Whether another process tells Comet of a run, since it waits for the one that makes it."""
+    try:
+        with locked(run.comet_folder, FOLLOWED):
+            return False
+    except LockError:
+        return True
+    except DiskError:  # it cannot be written to, or nobody has told Comet of it yet
+        return False
 
 
 def _is_live(session: SessionFolder) -> bool:

@@ -50,8 +50,7 @@ def parameters_of(path: Path) -> dict[str, Any]:
         )
     if path.is_dir():
         folder = RunFolder(path)
-        version = _version_of(folder)
-        return _completed(written(folder.resolved.spec), folder.resolved, folder.resolved.edits, version, folder.local)
+        return parameters_of_run(folder, folder.local)
     if kept := kept_at(path):
         return parameters_of_kept(kept)
     stamp = stamp_at(path)
@@ -69,6 +68,16 @@ def parameters_of(path: Path) -> dict[str, Any]:
         )
     found = as_parameters(stamp.edit, stamp.resolved)
     return _completed(found, stamp.resolved, (stamp.edit,), stamp.versions.get("sdxl_lab"), run_of(path).local)
+
+
+def parameters_of_run(folder: RunFolder, local: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the parameters that plan a run again, as `parameters_of` does.
+
+    Args:
+        folder: The run.
+        local: Where `dataset` and `checkpoint` are on the machine that is meant; empty for their names.
+    """
+    return _completed(written(folder.resolved.spec), folder.resolved, folder.resolved.edits, _version_of(folder), local)
 
 
 def parameters_of_kept(kept: KeptPicture) -> dict[str, Any]:

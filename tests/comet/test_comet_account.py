@@ -67,11 +67,11 @@ def test_a_file_that_cannot_be_read_holds_no_key(text, nowhere):
     assert KEY not in str(caught.value)
 
 
-def test_auto_is_online_with_a_key_and_offline_without(monkeypatch):
+def test_auto_is_online_with_a_key_and_later_without(monkeypatch):
     """
     Only `auto` depends on the key; `online` without one is refused with what to do, and the rest passes.
     """
-    assert [comet.way(tracking) for tracking in ("auto", "offline", "off")] == ["offline", "offline", "off"]
+    assert [comet.way(tracking) for tracking in ("auto", "offline", "off")] == ["later", "offline", "off"]
     with pytest.raises(CometError, match=r"tracking: got online.*set COMET_API_KEY.*or take offline"):
         comet.check("online")
     for tracking in ("auto", "offline", "off"):

@@ -24,7 +24,7 @@ def told(experiment: Experiment) -> dict[str, Any]:
     """
     All that an experiment holds, in an order of its own; what was sent twice is there twice.
 
-    Times differ from run to run, and so does the report, which shows them.
+    Times differ from run to run, and so does the report, which shows them: of the HTML panel it counts how many pages it holds.
     """
     others = {name: value for name, value in experiment.others.items() if name != "finished"}
     return {
@@ -34,8 +34,10 @@ def told(experiment: Experiment) -> dict[str, Any]:
         "others": others,
         "metrics": sorted(experiment.metrics, key=str),
         "images": sorted(((file.name, file.step, file.sha256, file.metadata) for file in experiment.images), key=str),
-        "assets": sorted((file.name, file.step, *((file.sha256, file.metadata) if file.name != "report.html" else ())) for file in experiment.assets),
-        "noise": [experiment.output, experiment.system, experiment.git, experiment.git_patch, experiment.html, experiment.file_path],
+        "assets": sorted(
+            (file.name, file.step, file.type, *((file.sha256, file.metadata) if file.name != "report.html" else ())) for file in experiment.assets
+        ),
+        "noise": [experiment.output, experiment.system, experiment.git, experiment.git_patch, experiment.html.count("</html>"), experiment.file_path],
     }
 
 

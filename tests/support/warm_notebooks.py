@@ -22,12 +22,12 @@ def notebook(*sources: str, **metadata: Any) -> Any:
     return nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_markdown_cell("The end.")], metadata={"kernelspec": kernel, **metadata})
 
 
-def execute(*sources: str, output: Any = None, metadata: dict[str, Any] | None = None, **options: Any) -> Any:
+def execute(*sources: str, of: Any = None, output: Any = None, metadata: dict[str, Any] | None = None, **options: Any) -> Any:
     """
-    Run these cells in this thread's warm kernel, which starts without torch.
+    Run these cells, or a notebook, in this thread's warm kernel, which starts without torch.
     """
     given = {"progress_bar": False, "preload": (), "extra_arguments": ["--IPKernelApp.log_level=50"]} | options
-    return papermill.execute_notebook(notebook(*sources, **metadata or {}), output, engine_name="warm", **given)
+    return papermill.execute_notebook(of or notebook(*sources, **metadata or {}), output, engine_name="warm", **given)
 
 
 def printed(executed: Any) -> str:

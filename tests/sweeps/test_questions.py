@@ -1,4 +1,4 @@
-"""The tutorial's questions: that the sweep asks what the answers are about, and that the README holds them."""
+"""The tutorial's questions: that the sweep asks what the answers are about, and that the study holds them."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def test_the_sweep_covers_forty_scenes_in_both_tasks():
     assert len(seeds) == 80
 
 
-def test_the_readme_answers_every_question(questions):
+def test_the_study_answers_every_question(questions):
     """
     Between its marks the README has a row for each value of each setting, with a number for each metric that the question is about.
     """
-    marks = questions.TABLE.search(questions.README.read_text())
+    marks = questions.TABLE.search(questions.STUDY.read_text())
     assert marks is not None
     rows = {tuple(cells[:2]): cells[2:] for line in marks[0].splitlines() if (cells := [cell.strip() for cell in line.split("|")[1:-1]])}
     for question, (_, values) in questions.QUESTIONS.items():

@@ -87,7 +87,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, random_pair: Path) -> Iterat
                 patch.setenv(name, value)
             patch.setattr(tempfile, "tempdir", None)
             patch.chdir(folder / "work")
-            demo.make_runs(Path("artifacts/runs/demo"), str(dataset), str(random_pair), FEW)
+            demo.make_runs(Path("artifacts/runs/demo"), str(dataset), str(random_pair), FEW, tracking="auto")
             engine.close()
         yield Left(folder=folder, backend=backend, said=printed.getvalue(), runs=find_runs(folder))
 
@@ -95,7 +95,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, random_pair: Path) -> Iterat
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
     """The demo as it is, live."""
-    code = "from pathlib import Path; from sdxl_lab import demo; demo.make_runs(Path('artifacts/runs/demo'))"
+    code = "from pathlib import Path; from sdxl_lab import demo; demo.make_runs(Path('artifacts/runs/demo'), tracking='auto')"
     with serving(Backend(api_key=KEY)) as backend:
         yield left_by([sys.executable, "-c", code], tmp_path_factory.mktemp("real") / "person", backend)
 

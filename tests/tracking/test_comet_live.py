@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
@@ -65,8 +67,10 @@ def test_pictures_appear_while_the_run_goes_on(backend, tmp_path):
     assert set(results) == {
         ("input", 0), ("inpaint", 0), ("inpaint-mask", 0), ("outpaint", 0), ("outpaint-mask", 0),
         ("input", 1), ("inpaint", 1), ("inpaint-mask", 1), ("contact-sheet", None),
+        ("before-after-inpaint", 0), ("before-after-outpaint", 0), ("before-after-inpaint", 1),
     }  # fmt: skip
-    assert len(experiment.metrics) == 12
+    assert len([name for name, _, step in experiment.metrics if step is not None]) == 12
+    assert len([name for name, _, step in experiment.metrics if step is None]) == 8
     until(lambda: not workers_of(made.run))
 
 
@@ -94,7 +98,7 @@ def test_pushing_twice_changes_nothing(backend, run, tmp_path, monkeypatch):
     sender.push(elsewhere)
     assert confirmed.standing(elsewhere).is_whole
     [notebook] = [asset for asset in only(backend).assets if asset.name == "executed.ipynb"]
-    assert b"x = 2" in notebook.content
+    assert (notebook.type, b"x = 2" in notebook.content) == ("notebook", True)
     assert told(only(backend)) | {"assets": first["assets"]} == first
 
 
@@ -106,18 +110,19 @@ def test_a_server_that_lists_late_gets_nothing_twice(backend, run):
     sender.push(run)
     backend.clear()
     uploads = [path for _, path in backend.requests if path.endswith("visualizations/upload")]
-    assert len(uploads) == len(only(backend).images) == 8
+    assert len(uploads) == len(only(backend).images) == 11
     assert confirmed.standing(run).is_whole
 
 
 def test_a_long_prompt_is_whole_somewhere(backend, tmp_path):
     """
-    A prompt that is too long for a parameter is cut there, tells the hash of all prompts, and is whole in the metadata and in prompts.csv.
+    A prompt that is too long for a parameter is cut there, tells the hash of the whole, and is whole in the metadata and in prompts.csv.
     """
     resolved = resolved_run(tmp_path / "runs" / "live", tracking="online")
     prompts = [f"{number} {'very ' * 500}long" for number in range(2)]
     edits = [edit.model_copy(update={"prompt": prompt}) for edit, prompt in zip(resolved.edits[:2], prompts, strict=True)]
-    long = ResolvedSpec.model_validate(resolved.model_dump() | {"edits": [edit.model_dump() for edit in edits]})
+    own = resolved.spec.model_copy(update={"hyperparameters": {edit.task: {"prompt": edit.prompt} for edit in edits}})
+    long = ResolvedSpec.model_validate(resolved.model_dump() | {"spec": own.model_dump(), "edits": [edit.model_dump() for edit in edits]})
     run = RunFolder.of(long)
     with run.open(long):
         for edit in run.pending():
@@ -125,11 +130,14 @@ def test_a_long_prompt_is_whole_somewhere(backend, tmp_path):
     sender.push(run)
     experiment = only(backend)
     shown = {name: experiment.parameters[f"{name}|prompt"] for name in ("inpaint", "outpaint")}
-    assert all(len(text) <= 1000 and prompt.startswith(text[:999]) for text, prompt in zip(shown.values(), prompts, strict=True))
-    assert len({experiment.parameters[f"{name}|prompts_sha256"] for name in shown}) == 2
+    assert all(len(text) <= 1000 and prompt.startswith(text[:970]) for text, prompt in zip(shown.values(), prompts, strict=True))
+    assert all(hashlib.sha256(prompt.encode()).hexdigest()[:16] in text for text, prompt in zip(shown.values(), prompts, strict=True))
     found = {image.name: image.metadata for image in experiment.images}
     assert [(found[name] or {})["prompt"] for name in shown] == prompts
-    assert all(prompt.encode() in experiment.assets[0].content for prompt in prompts)
+    assets = {asset.name: asset.content.decode() for asset in experiment.assets}
+    assert all(prompt in assets["prompts.csv"] for prompt in prompts)
+    assert [yaml.safe_load(assets["parameters.yaml"])["hyperparameters"][name]["prompt"] for name in shown] == prompts
+    assert experiment.others["description"] == "sdxl-lab run inpaint_outpaint -f parameters.yaml"
     assert not experiment.running
     assert experiment.crashed
 

@@ -90,8 +90,8 @@ def test_the_commands_know_sessions(backend, session, tmp_path, monkeypatch):
     for picture in session.pictures():
         assert images(experiment)["picture", picture.number] == hashlib.sha256(picture.recorded.image.read_bytes()).hexdigest()
     assert [asset.name for asset in experiment.assets] == ["pictures.csv"]
-    assert (experiment.others["shown"], experiment.parameters["inpaint|mask|kernel_size"]) == ("4", "11")
-    assert experiment.parameters["text_to_image|seed"] == "null"
+    assert (experiment.others["shown"], experiment.parameters["tasks"], experiment.parameters["mask|kernel_size"]) == ("4", "inpaint", "11")
+    assert experiment.parameters["size|width"] == "null"
     kept(session, "a blue ring")
     assert "lacks 1 picture" in said("status", session.path).out
 
@@ -121,8 +121,8 @@ def test_only_what_changed_is_sent_again(backend, session, tmp_path):
     assert others in experiment.images
     experiment.images.remove(others)
     assert {step for name, step in images(experiment) if name == "picture"} == {1, 2, 3, 5}
-    assert (experiment.others["shown"], experiment.parameters["text_to_image|seed"]) == ("1", "3")
-    assert experiment.parameters["inpaint|mask|kernel_size"] == "null"
+    assert (experiment.others["shown"], experiment.parameters["tasks"], experiment.parameters["seed"]) == ("1", "text_to_image", "3")
+    assert experiment.parameters["mask|kernel_size"] == "null"
     [table] = experiment.assets
     assert "the “best” ring" in table.content.decode()
     fresh, now = of_a_copy(session, tmp_path / "copy", backend), told(experiment)
@@ -194,7 +194,7 @@ def test_without_an_account_nothing_is_sent(tmp_path, monkeypatch, session):
     for one in (session, insisting, silent, empty):
         tracker.follow_session(one)
         path = one.path.relative_to(tmp_path)
-        assert tracker.end_session(one) == ([f"for Comet, with an API key: sdxl-lab push {path}"] if one in (session, insisting) else [])
+        assert tracker.end_session(one) == ([f"Comet: no API key; with one, sdxl-lab push {path} sends it"] if one in (session, insisting) else [])
         assert workers_of(one) == []
         assert not one.comet_folder.exists()
     assert not empty.path.exists()

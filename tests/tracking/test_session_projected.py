@@ -127,10 +127,10 @@ def test_the_picture_that_was_starred_last_is_shown(told, session):
     def shown() -> tuple[Any, Any, Any]:
         found = told()
         keys.append((found.parameters.keys(), found.others.keys()))
-        return found.others["shown"], found.parameters["inpaint|mask|kernel_size"], found.parameters["text_to_image|denoising|guidance_scale"]
+        return found.others["shown"], found.parameters["mask|kernel_size"], found.parameters["denoising|guidance_scale"]
 
     keys: list[Any] = []
-    assert shown() == (4, 9, None)
+    assert shown() == (4, 9, 7.5)
     session.star(pictures[2], starred=True)
     session.star(pictures[0], starred=True)
     assert shown() == (1, None, 5.0)
@@ -138,7 +138,7 @@ def test_the_picture_that_was_starred_last_is_shown(told, session):
     session.star(pictures[0], starred=False)
     assert shown() == (2, None, 3.0)
     session.star(pictures[2], starred=True)  # once more
-    assert shown() == (3, 9, None)
+    assert shown() == (3, 9, 7.5)
     for picture in pictures[2:]:
         session.delete(picture)
     assert shown() == (2, None, 3.0)

@@ -37,6 +37,7 @@ from sdxl_lab.kernels.slate.leftovers import Leftovers
 from sdxl_lab.kernels.slate.modules import Modules
 from sdxl_lab.kernels.slate.restoring import Restore
 from sdxl_lab.process import endings
+from sdxl_lab.process.imports import importing
 from sdxl_lab.process.unchanged import watch
 
 CLEAN = "clean"
@@ -69,6 +70,19 @@ def let_exit_end_the_notebook() -> str:
     return CLEAN
 
 
+def begin_alone(preload: Sequence[str]) -> str:
+    """Make ready for the kernel's only notebook.
+
+    Args:
+        preload: As for `begin`.
+    """
+    let_exit_end_the_notebook()
+    _import(preload)
+    if preload:
+        gc.freeze()  # else the kernel's end walks through all that the libraries hold, several times: more than a second
+    return CLEAN
+
+
 def begin(preload: Sequence[str]) -> str:
     """Import what should be there before the first notebook, and remember how things are.
 
@@ -76,13 +90,7 @@ def begin(preload: Sequence[str]) -> str:
         preload: Names of modules; those that are not installed are left out. Of `module:function`, the function is called.
     """
     global _slate
-    gc.disable()  # imports leave no garbage, and looking for it takes a tenth of their time
-    for module, _, function in (name.partition(":") for name in preload):
-        if find_spec(module.partition(".")[0]):
-            imported = importlib.import_module(module)
-            if function:
-                getattr(imported, function)()
-    gc.enable()
+    _import(preload)
     shell = _shell()
     let_exit_end_the_notebook()
     modules = Modules()
@@ -95,6 +103,15 @@ def begin(preload: Sequence[str]) -> str:
     gc.collect()
     gc.freeze()
     return CLEAN
+
+
+def _import(preload: Sequence[str]) -> None:
+    with importing:
+        for module, _, function in (name.partition(":") for name in preload):
+            if find_spec(module.partition(".")[0]):
+                imported = importlib.import_module(module)
+                if function:
+                    getattr(imported, function)()
 
 
 def enter(folder: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdxl_lab.files.disk import write_whole
+from sdxl_lab.tables import Column, apart, laid_out, width_of
 from sdxl_lab.viewing.compare.comparison import Comparison
 from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, telling_names, words_of
 from sdxl_lab.viewing.compare.intervals import Interval
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 26
 LONGEST_VALUE = 22
-GAP = "..."
 ENDS = "[low, high]"
 MOST_ROWS = 24
 """How many rows are printed, at most: of a session with hundreds of pictures nobody reads a line each."""
@@ -47,7 +45,7 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     _print_settings(comparison, rows, console)
     printed = tuple(RENAMED.get(metric, metric) for metric in metrics) or telling(comparison)
     tables = {metric: _columns(comparison, rows, metric) for metric in printed}
-    is_named = all(sum(_width(*column) for column in columns) <= console.width for columns in tables.values())
+    is_named = all(sum(map(width_of, columns)) <= console.width for columns in tables.values())
     for metric, columns in tables.items():
         _print_metric(metric, columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
     lines = [*_left_out(comparison, rows, printed), *comparison.notes]
@@ -136,7 +134,7 @@ def _print_settings(comparison: Comparison, rows: Sequence[Row], console: Consol
     ]
     tables: list[list[tuple[str, list[str]]]] = [[numbers]]
     for columns in [*([column] for column in words), measured]:
-        if len(tables[-1]) > 1 and sum(_width(*column) for column in [*tables[-1], *columns]) > console.width:
+        if len(tables[-1]) > 1 and sum(map(width_of, [*tables[-1], *columns])) > console.width:
             tables.append([numbers])
         tables[-1] += columns
     for index, columns in enumerate(tables):
@@ -172,20 +170,13 @@ def _verdict(comparison: Comparison, row: Row, metric: str) -> str:
     return "no pair" if is_alone else comparison.verdict(row, metric)
 
 
-def _print_table(columns: Sequence[tuple[str, Sequence[str]]], console: Console, *, left: int) -> None:
-    from rich.table import Table
+def _print_table(columns: Sequence[Column], console: Console, *, left: int) -> None:
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for index, (name, _) in enumerate(columns):
-        table.add_column(Text(name), justify="left" if index < left or not name else "right", vertical="bottom", overflow="fold")
-    for cells in zip(*(cells for _, cells in columns), strict=True):
-        table.add_row(*map(Text, cells))
-    console.print(table)
-
-
-def _width(name: str, cells: Sequence[str]) -> int:
-    return max(map(len, [*name.split("\n"), *cells])) + 2
+    head, *rows = laid_out(columns, left=left)
+    console.print(Text(head, style="bold"))
+    for row in rows:
+        console.print(Text(row))
 
 
 def _number(comparison: Comparison, row: Row) -> str:
@@ -222,28 +213,3 @@ def _short(number: float | None, sign: str = "") -> str:
     if number == 0:
         return "0"
     return f"{number:{sign}.0f}" if 100 <= abs(number) < 1e6 else f"{number:{sign}.3g}"
-
-
-def apart(texts: Sequence[str], longest: int) -> list[str]:
-    """Shorten texts so that those that differ do not look alike.
-
-    Args:
-        texts: Names, or values of a setting.
-        longest: Most characters of a line.
-
-    Returns:
-        Their beginnings if these tell them apart; else the words that not all of them have; else all of each, in several lines.
-    """
-    whole = [printable(" ".join(text.split())) for text in texts]
-    for candidates in (whole, _differing_parts(whole)):
-        cut = [text if len(text) <= longest else text[: longest - len(GAP)] + GAP for text in candidates]
-        if len(set(cut)) == len(set(whole)):
-            return cut
-    return ["\n".join(text[start : start + longest] for start in range(0, len(text), longest)) for text in whole]
-
-
-def _differing_parts(texts: Sequence[str]) -> list[str]:
-    """Texts with a gap for all words that every one of them has."""
-    split = [re.findall(r"[^-_ ]+[-_ ]*|[-_ ]+", text) for text in texts]
-    common = set.intersection(*map(set, split))
-    return ["".join(GAP if is_common else "".join(words) for is_common, words in groupby(parts, common.__contains__)) for parts in split]

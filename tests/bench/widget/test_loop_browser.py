@@ -1,4 +1,4 @@
-"""A short use of the bench, with the real desk in a real browser; recorded, it is the loop that opens README's section on exploring."""
+"""A short use of the bench, with the real desk in a real browser; recorded, it is the loop that opens README and the page on exploring."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.browser import CHROMIUM, chromium
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium")]
 
 RECORD_TO = os.environ.get("SDXL_LAB_LOOP")
-"""Where the loop is kept: `SDXL_LAB_LOOP=notebooks/bench.webp make browser`. Nowhere if it is not set."""
+"""Where the loop is kept: `SDXL_LAB_LOOP=docs/images/bench.webp make browser`. Nowhere if it is not set."""
 
 MOST_BYTES = 1_000_000
 SEED = 1

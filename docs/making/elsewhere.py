@@ -1,0 +1,43 @@
+"""What other tools call things: tables of the names that the gate knows."""
+
+from __future__ import annotations
+
+from docs.making.markdown import table
+from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
+from sdxl_lab.spec.homes import ELSEWHERE
+from sdxl_lab.tasks import TASKS
+
+COMFYUI = {
+    "euler": ("euler", "normal"),
+    "euler_a": ("euler_ancestral", "normal"),
+    "ddim": ("ddim", "normal"),
+    "dpmpp_2m": ("dpmpp_2m", "normal"),
+    "dpmpp_2m_karras": ("dpmpp_2m", "karras"),
+    "dpmpp_2m_sde": ("dpmpp_2m_sde", "normal"),
+    "unipc": ("uni_pc", "normal"),
+    "heun": ("heun", "normal"),
+    "lcm": ("lcm", "normal"),
+}
+"""Our scheduler to ComfyUI's sampler and scheduler."""
+
+
+def schedulers() -> str:
+    """Each scheduler, and what the others call it."""
+    rows = [
+        (
+            f"`{name}`",
+            row.label,
+            " + ".join(f"`{word}`" for word in COMFYUI[name]) if name in COMFYUI else "",
+            f"`{row.class_name}`" + "".join(f", `{key}={value!r}`" for key, value in row.overrides.items()),
+        )
+        for name, row in SCHEDULERS.items()
+    ]
+    refused = "".join(f"- `{name}` is not offered: {why}.\n" for name, why in REFUSED.items())
+    return f"{table(('here', 'AUTOMATIC1111', 'ComfyUI (sampler + scheduler)', 'diffusers'), rows)}\n{refused}"
+
+
+def answered() -> str:
+    """Names of other tools, and the setting with which each is answered."""
+    settings = [(f"`{name}`", f"`hyperparameters.{path}`") for name, path in ELSEWHERE.items()]
+    tasks = [(f"`{name}`", f"the task `{task.name}`") for task in TASKS.values() for name in task.elsewhere]
+    return table(("written", "meant"), settings + tasks)

@@ -1,0 +1,54 @@
+"""Tables of Markdown, and Google's docstrings as Markdown."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+
+SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Examples", "Source")
+ENTRY = re.compile(r"(\*{0,2}[\w, *]+): (.*)")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lay out a table; what would end a cell is written otherwise."""
+    lines = [[_cell(value) for value in row] for row in [head, ["---"] * len(head), *rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    parts = re.split(r"(`[^`]*`)", re.sub(r"\s*\n\s*", " ", str(value)))  # in code a bar ends no cell
+    return "".join(part if part.startswith("`") else part.replace("|", "\\|") for part in parts)
+
+
+def parts(docstring: str) -> dict[str, str]:
+    """A docstring by its sections; what comes before the first is under the empty name."""
+    found, current = {"": ""}, ""
+    for line in inspect.cleandoc(docstring).splitlines():
+        if line.rstrip(":") in SECTIONS and line.endswith(":"):
+            current = line.rstrip(":")
+            found[current] = ""
+        else:
+            found[current] += f"{line}\n"
+    return {name: inspect.cleandoc(text) for name, text in found.items()}
+
+
+def entries(text: str) -> list[tuple[str, str]]:
+    """The entries of a section such as `Args`: each name with what is said of it."""
+    found: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        if not line.startswith(" ") and (entry := ENTRY.fullmatch(line)):
+            found.append((entry[1], entry[2]))
+        elif found:
+            found[-1] = (found[-1][0], f"{found[-1][1]} {line.strip()}".strip())
+    return found
+
+
+def attributes(described: type) -> dict[str, str]:
+    """What a class says of its attributes, by name."""
+    return dict(entries(parts(described.__doc__ or "").get("Attributes", "")))
+
+
+def first_paragraph(described: object) -> str:
+    """The summary of a docstring."""
+    return " ".join((inspect.getdoc(described) or "").partition("\n\n")[0].split())

@@ -1,0 +1,108 @@
+"""The page of the settings, made of their models, so that a new setting stands on it by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from docs.making.elsewhere import answered
+from docs.making.markdown import attributes, first_paragraph, table
+from sdxl_lab.bench.widget.knobs import knobs_of
+from sdxl_lab.families import FAMILIES
+from sdxl_lab.settings import sections
+from sdxl_lab.spec.homes import section_of
+from sdxl_lab.spec.hyperparameters import CommonHyperparameters
+from sdxl_lab.spec.parameters import allowed_of
+from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.tasks import TASKS
+
+HEAD = """# Settings
+
+A run has eight parameters. One of them, `hyperparameters`, is nested and sparse: write down what you change, and nothing else.
+
+```yaml
+checkpoint: pocket
+dataset: pocket-scenes
+hyperparameters:
+  denoising: {guidance_scale: 5.0, high_noise_frac: 0.8}
+  outpaint:
+    mask: {kernel_size: 3}        # for this task alone
+```
+
+What stands in `hyperparameters` holds for every task that takes it; under a task's name it holds for that task alone. On a command line the
+path is dotted, `-p hyperparameters.denoising.guidance_scale 5`. For one picture, `paint`, `inpaint(...)` and their like take a setting by its
+last name alone: `-p guidance_scale 5`, `guidance_scale=5`. A misspelled name is answered with the right one, a value that is not allowed with
+what is.
+
+This page is made from the code.
+"""
+
+
+def page() -> str:
+    """All parameters of a run, and below them all settings by section."""
+    parts = [HEAD, "## Parameters of a run\n", table(("parameter", "allowed", "what it is"), _parameters())]
+    common = CommonHyperparameters()
+    for section, rows in _by_section().items():
+        model = section_of(section, type(common).model_fields.get(section))
+        about = (
+            first_paragraph(model)
+            if model
+            else "What the dataset says of a picture and parameters may say otherwise, and what only outpainting asks."
+        )
+        parts += [f"## {section or 'Words, seeds and mode'}\n", f"{about}\n", table(("setting", "allowed", "default", "tasks", "what it does"), rows)]
+        if section == "denoising":
+            parts.append(f"Steps, strength and guidance are the checkpoint's own where nobody says:\n\n{defaults()}")
+    parts += ["## Other tools' names\n", "Who writes one of these is answered with ours:\n", answered()]
+    return "\n".join(parts)
+
+
+def defaults() -> str:
+    """What suits each family of checkpoints, and each task."""
+    rows = [
+        (", ".join(f"`{name}`" for name in family.names) or "anything else", family.num_inference_steps, family.strength, family.guidance_scale)
+        for family in FAMILIES.values()
+    ]
+    suits = [f"`{task.name}` has `{key}` {value} by itself." for task in TASKS.values() for key, value in task.suits.items()]
+    few = (
+        "A checkpoint that was distilled to few steps (Turbo, Lightning, Hyper, LCM, DMD in its name) gets 4 to 8 steps, strength 1 and no guidance."
+    )
+    return "\n".join([table(("checkpoint", "`num_inference_steps`", "`strength`", "`guidance_scale`"), rows), " ".join([*suits, few]), ""])
+
+
+def _parameters() -> Iterator[tuple[str, str, str]]:
+    about = attributes(RunSpec)
+    for name, field in RunSpec.model_fields.items():
+        allowed = "a nested dictionary, see below" if name == "hyperparameters" else allowed_of(field) or ""
+        yield f"`{name}`", allowed, about[name]
+
+
+def _by_section() -> dict[str, list[tuple[str, str, str, str, str]]]:
+    """Rows of the table of each section, in the order of the models; those of no section first."""
+    takers: dict[str, list[str]] = {}
+    knobs: dict[str, dict[str, Any]] = {}
+    for task in TASKS:
+        for knob in [*knobs_of(task), *_seeds()]:
+            takers.setdefault(knob["path"], []).append(task)
+            knobs.setdefault(knob["path"], knob)
+    found: dict[str, list[tuple[str, str, str, str, str]]] = {"": []}
+    for path, knob in knobs.items():
+        if path in RunSpec.model_fields or path == "task":
+            continue
+        tasks = "all" if len(takers[path]) == len(TASKS) else ", ".join(takers[path])
+        found.setdefault(knob["section"], []).append((f"`{path}`", knob["allowed"], _default(knob), tasks, knob["help"]))
+    return found
+
+
+def _seeds() -> list[dict[str, Any]]:
+    """What a knob cannot be: it asks for several pictures."""
+    model: type[BaseModel] = sections.PromptAndSeed
+    return [
+        {"path": "seeds", "section": "", "allowed": sections.SEEDS, "default": None, "help": attributes(model)["seeds"], "none": "none", "unit": ""}
+    ]
+
+
+def _default(knob: dict[str, Any]) -> str:
+    value = knob["default"]
+    return knob["none"] if value is None else f"`{value}`" + (f" {knob['unit']}" if knob["unit"] and isinstance(value, int) else "")

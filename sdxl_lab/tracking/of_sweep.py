@@ -1,0 +1,215 @@
+"""A sweep as one experiment shows it: its pictures on a sheet, its runs as a table, and each metric over each axis."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from sdxl_lab.files.disk import write_whole
+from sdxl_lab.images.png import png
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
+from sdxl_lab.settings.hyperparams import shortest
+from sdxl_lab.tracking.disclosure import without_paths
+from sdxl_lab.tracking.experiment import File, Projection, file_of, short, short_name
+from sdxl_lab.tracking.key import experiment_key
+from sdxl_lab.tracking.of_run import name_of, parameters_of
+from sdxl_lab.viewing.compare.costs import SPENT, STEPS, number_of
+
+TAG = "sweep"
+SHEET = "contact-sheet"
+TABLE = "comparison.csv"
+CELLS_PX = (256, 192, 128, 96, 64, 48, 32)
+"""Longest sides of a sheet's pictures, the first that fits."""
+MOST_PIXELS = 24_000_000
+"""Of a sheet, which is loaded whole to be looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A point, and what is recorded of it."""
+
+    point: RecordedPoint
+    run: RunFolder | None
+    pictures: tuple[Picture, ...]
+
+    @property
+    def label(self) -> str:
+        return without_paths(self.point.label)
+
+
+def of_sweep(sweep: SweepFolder, scratch: Path) -> Projection:
+    """Read a sweep as an experiment, as far as its runs have come.
+
+    Args:
+        sweep: The sweep.
+        scratch: An existing folder for what is made to be sent.
+
+    Returns:
+        The experiment, the same for the same records wherever they lie.
+
+    Raises:
+        RecordError: The folder holds no sweep.
+        DiskError: The key or a file cannot be written.
+    """
+    made = [_Made(point=point, run=run, pictures=run.pictures() if run else ()) for point, run in zip(sweep.points, sweep.runs, strict=True)]
+    begun = [each.run for each in made if each.run]
+    parameters = [parameters_of(run.resolved) for run in begun]
+    shared = {name: value for name, value in (parameters[0] if parameters else {}).items() if all(own.get(name) == value for own in parameters)}
+    axes = _axes(sweep.points)
+    return Projection(
+        key=experiment_key(sweep),
+        name=short_name(sweep.name),
+        description=short(sweep.command),
+        tags=tuple(dict.fromkeys((short_name(sweep.name), TAG))),
+        parameters=shared,
+        others=_others(made, axes),
+        metrics={},
+        images=tuple(_sheets(sweep, made, scratch)),
+        assets=tuple(_table(made, scratch)),
+        html=file_of(sweep.report_file.name, None, sweep.report_file) if _is_one_page(sweep) else None,
+        curves=tuple(_curves(made, axes, scratch)),
+        obsolete=frozenset(name for own in parameters for name in own if name not in shared),
+    )
+
+
+def _is_one_page(sweep: SweepFolder) -> bool:
+    """Whether there is a report, with its pictures in it: Comet shows a page by itself."""
+    return sweep.report_file.is_file() and not sweep.report_pictures.is_dir()
+
+
+def _axes(points: Sequence[RecordedPoint]) -> dict[str, list[Any]]:
+    """Dotted path of each setting that differs between points to its values, each once, in their order."""
+    values: dict[str, dict[str, Any]] = {}
+    for point in points:
+        for path, value in point.values.items():
+            values.setdefault(path, {}).setdefault(json.dumps(value, sort_keys=True), value)
+    return {path: [*own.values()] for path, own in values.items() if len(own) > 1}
+
+
+def _others(made: Sequence[_Made], axes: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    specs = [each.run.resolved for each in made if each.run]
+    others = {
+        "points": len(made),
+        "done": sum(each.run is not None and each.run.is_done for each in made),
+        "failed": sum(each.point.failed for each in made),
+        "pictures": sum(len(each.pictures) for each in made),
+        "axes": ", ".join(shortest(path, axes) for path in axes),
+        **{f"axis.{shortest(path, axes)}": _listed(values) for path, values in axes.items()},
+        "dataset": ", ".join(dict.fromkeys(name_of(spec.dataset) for spec in specs)),
+        "checkpoint": ", ".join(dict.fromkeys(spec.checkpoint.name for spec in specs)),
+    }
+    return {short_name(name): short(value) for name, value in others.items() if value != ""}
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """An axis's values; with their places on the curves where they are no numbers."""
+    texts = [without_paths(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) for value in values]
+    return ", ".join(texts if _are_numbers(values) else [f"{index}: {text}" for index, text in enumerate(texts)])
+
+
+def _are_numbers(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _sheets(sweep: SweepFolder, made: Sequence[_Made], scratch: Path) -> Iterator[File]:
+    """Of each task its pictures, samples down and points across. They are known by what they are made from."""
+    tasks = list(dict.fromkeys(picture.task for each in made for picture in each.pictures))
+    for step, task in enumerate(tasks):
+        sources = [[each.label, each.point.failed, *([_row(one), one.sha256] for one in each.pictures if one.task == task)] for each in made]
+        write = partial(_write_sheet, f"{sweep.name}: {task}", task, made)
+        yield _to_make(SHEET, step if len(tasks) > 1 else None, scratch / f"{SHEET}-{task}.png", [sweep.name, sources], write, {"task": task})
+
+
+def _row(picture: Picture) -> str:
+    return picture.sample + (f" ({picture.ordinal + 1})" if picture.ordinal else "")
+
+
+def _write_sheet(title: str, task: str, made: Sequence[_Made], path: Path) -> None:
+    from PIL import Image
+
+    from sdxl_lab.images.grid import Axis, labelled_grids
+
+    def small(picture: Picture) -> Image.Image:
+        with Image.open(picture.image) as image:
+            copy = image.convert("RGB")
+        copy.thumbnail((CELLS_PX[0], CELLS_PX[0]), Image.Resampling.LANCZOS)
+        return copy
+
+    shown = [{_row(picture): small(picture) for picture in each.pictures if picture.task == task} for each in made]
+    rows = list(dict.fromkeys(row for own in shown for row in own))
+    absent = ["failed" if each.point.failed else None for each in made]
+    cells = [[own.get(row, why) for own, why in zip(shown, absent, strict=True)] for row in rows]
+    points, samples = Axis(name="point", values=tuple(each.label for each in made)), Axis(name="sample", values=tuple(rows))
+
+    def laid_out(cell_px: int) -> tuple[Image.Image, ...]:
+        return labelled_grids(x=points, y=samples, cells=cells, title=title, cell_px=cell_px, max_pixels=MOST_PIXELS)
+
+    whole = next((sheets for cell_px in CELLS_PX if len(sheets := laid_out(cell_px)) == 1), None)
+    write_whole(path, png((whole or laid_out(CELLS_PX[-1]))[0]))
+
+
+def _table(made: Sequence[_Made], scratch: Path) -> Iterator[File]:
+    """The comparison's table, a row a run, as far as there are pictures."""
+    if any(each.pictures for each in made):
+        sources = [[each.label, each.run.resolved.run_id, [picture.sha256 for picture in each.pictures]] for each in made if each.run]
+        yield _to_make(TABLE, None, scratch / TABLE, sources, partial(_write_table, made))
+
+
+def _write_table(made: Sequence[_Made], path: Path) -> None:
+    from sdxl_lab.viewing.compare import compare
+
+    compared = compare([each.run for each in made if each.run], pool_seeds=False)
+    labels = {each.point.run_id: each.label for each in made}
+    table = compared.table()
+    table.insert(0, "label", [labels[row.runs[0].resolved.run_id] for row in compared.rows])
+    write_whole(path, table.to_csv(lineterminator="\n").encode())
+
+
+def _curves(made: Sequence[_Made], axes: Mapping[str, Sequence[Any]], scratch: Path) -> Iterator[File]:
+    """Each task's metrics over each axis: at each of its values the mean of the points that have it, each of them the mean of its pictures."""
+    for task in dict.fromkeys(picture.task for each in made for picture in each.pictures):
+        pictures = [[picture for picture in each.pictures if picture.task == task] for each in made]
+        metrics = dict.fromkeys(name for own in pictures for picture in own for name in picture.metrics if name not in SPENT)
+        for metric in (*metrics, STEPS):
+            means = [_mean([number_of(picture, metric) for picture in own]) for own in pictures]
+            for path, values in axes.items():
+                name = short_name(f"{task}/{metric} over {shortest(path, axes)}")
+                if curve := _curve(path, values, [each.point for each in made], means):
+                    file = scratch / f"curve-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+                    write_whole(file, json.dumps({"name": name, **curve}).encode())
+                    yield file_of(name, None, file)
+
+
+def _curve(path: str, values: Sequence[Any], points: Sequence[RecordedPoint], means: Sequence[float | None]) -> dict[str, list[float]] | None:
+    """Values and means; None of less than two values. What are no numbers stand at their places."""
+    found: list[tuple[float, float]] = []
+    for index, value in enumerate(values):
+        having = [mean for point, mean in zip(points, means, strict=True) if mean is not None and point.values.get(path, _ABSENT) == value]
+        if having:
+            found.append((value if _are_numbers(values) else index, fmean(having)))
+    found.sort()
+    return {"x": [x for x, _ in found], "y": [y for _, y in found]} if len(found) > 1 else None
+
+
+_ABSENT = object()
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    known = [number for number in numbers if number is not None]
+    return fmean(known) if known else None
+
+
+def _to_make(
+    name: str, step: int | None, path: Path, sources: Any, make: Callable[[Path], object], metadata: Mapping[str, Any] | None = None
+) -> File:
+    """A file that is written only to be sent, and known by what it is made from: another machine may write other bytes of the same content."""
+    sha256 = hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+    return File(name=name, step=step, path=path, sha256=sha256, metadata={**(metadata or {}), "file_sha256": sha256}, make=make)

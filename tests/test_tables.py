@@ -1,0 +1,41 @@
+"""Tables on a terminal: names that differ look different, and columns stand where they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sdxl_lab.tables import apart, laid_out, width_of
+
+WORDS = ["seed", "guidance_scale", "high_noise_frac", "a", "漢字", "-", "_"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_texts_that_differ_never_look_alike(seed):
+    """
+    However long texts are and however much they share, no two that differ are shortened to the same, and no line is longer than asked.
+    """
+    rng = np.random.default_rng(seed)
+    longest = int(rng.integers(4, 30))
+    texts = [" ".join(rng.choice(WORDS, rng.integers(1, 12))) + str(rng.integers(3)) for _ in range(6)]
+    cut = apart(texts, longest)
+    assert len(set(cut)) == len(set(texts))
+    assert max(len(line) for text in cut for line in text.split("\n")) <= longest
+
+
+def test_shortened_texts_keep_what_differs():
+    """
+    Beginnings where these differ; else what not all have; else everything, over several lines.
+    """
+    assert apart(["short", "a long beginning of one"], 10) == ["short", "a long ..."]
+    assert apart(["guidance_scale-5-x", "guidance_scale-7-x"], 10) == ["...5-...", "...7-..."]
+    assert apart(["aaaaaaaaaaaa1", "aaaaaaaaaaaa2"], 10) == ["aaaaaaaaaa\naa1", "aaaaaaaaaa\naa2"]
+
+
+def test_columns_stand_beside_each_other():
+    """
+    Headings end in one line and rows begin in one; numbers are flush right, and letters of double width count twice.
+    """
+    columns = [("name", ["漢", "ab\ncd"]), ("two\nwords", ["1", "22"]), ("", ["x", ""])]
+    assert laid_out(columns, left=1) == ["        two\nname  words", "漢        1  x", "ab       22\ncd"]
+    assert [width_of(column) for column in columns] == [6, 7, 3]
