@@ -8,6 +8,7 @@ from importlib import metadata
 from sdxl_lab.doctor.findings import Finding, attention, broken, ok, quoted
 from sdxl_lab.doctor.machine import nvidia_driver
 from sdxl_lab.errors import LabError
+from sdxl_lab.wording import counted
 
 REINSTALL = 'pip install --force-reinstall "torch>=2.6", the build for this machine as pytorch.org names it'
 
@@ -40,7 +41,7 @@ def torch(_: str | None) -> Iterator[Finding]:
     from sdxl_lab.records import machine
 
     versions, rightly = machine.versions(), accelerator.computes_rightly("cpu", "float32")
-    line = f"{versions.get('torch', 'of an unknown version')}; on the CPU {machine.threads()} threads, {machine.instruction_set()}"
+    line = f"{versions.get('torch', 'of an unknown version')}; on the CPU {counted(machine.threads() or 0, 'thread')}, {machine.instruction_set()}"
     yield ok("torch", line) if rightly else broken("torch", f"{line}; it computes wrongly", REINSTALL)
 
 
