@@ -131,6 +131,24 @@ def test_a_page_that_is_replaced_is_shown_alone(backend, run):
     assert {method for method, _ in backend.requests[before:]} == {"GET"}
 
 
+def test_a_local_dataset_has_a_lineage_where_it_is_asked_for(backend, run, tmp_path, monkeypatch):
+    """
+    Runs over one local dataset consume one version of an artifact, which holds the digest and no content; unless asked for there is none.
+    """
+    sender.push(run)
+    assert backend.artifacts == {}
+    monkeypatch.setenv("COMET_AUTO_LOG_DATASETS", "1")
+    for name in ("one", "other"):
+        sender.push(RunFolder(shutil.copytree(run.path, tmp_path / name, ignore=shutil.ignore_patterns("comet"))))
+    [artifact] = backend.artifacts.values()
+    [version] = artifact.versions
+    label = artifact.label(version)
+    assert artifact.name == "local-pocket-scenes-1"
+    assert [(asset.link, asset.content) for asset in version.assets] == [(f"sha256:{'d' * 64}", b"")]
+    assert [experiment.inputs for experiment in backend.experiments.values()] == [[], [label], [label]]
+    assert (version.state, json.loads(version.metadata or "{}")) == ("CLOSED", {"sha256": "d" * 64})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["write/experiment/html", "executed.ipynb"])
 def test_what_a_panel_lacks_is_noticed(path, backend, run, monkeypatch):
