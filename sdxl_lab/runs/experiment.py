@@ -193,8 +193,9 @@ def execute(
     quiet_libraries()  # in the environment of the kernel too
     with nullcontext() if asked_before(spec) else notebooks.started(notebook, warm=warm, preload=PRELOAD):
         resolved = resolve(spec)
-        for line in resolved.said if say else ():
-            say(line)
+        if say:
+            for line in resolved.said:
+                say(line)
         there = {"dataset": resolved.spec.spec.dataset, "runs_folder": resolved.spec.spec.runs_folder}
         execute_in(resolved.folder, len(resolved.spec.edits), notebook, dict(parameters) | there, follow, warm=warm, say=say)
     return resolved

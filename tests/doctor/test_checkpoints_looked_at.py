@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,10 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global accelerator, models, pictures, plain, torch
+    global accelerator, memory, models, pictures, plain, torch
     import torch
 
-    from sdxl_lab.checkpoints import accelerator
+    from sdxl_lab.checkpoints import accelerator, memory
     from sdxl_lab.doctor import models, pictures
     from sdxl_lab.generation.plain import plain
 
@@ -157,6 +158,25 @@ def test_what_fits_a_card_is_what_offloading_chooses():
     Cards of 8, 12 and 24 GB take SDXL's pair one layer at a time, one model at a time, and whole.
     """
     assert [accelerator.offload_for_sdxl(gib << 30) for gib in (6, 8, 11, 12, 24)] == ["sequential", "sequential", "model", "model", "none"]
+
+
+def test_the_page_on_small_gpus_says_what_auto_chooses():
+    """
+    Each row of its table has the least tenths of a GB from which `auto` takes a faster way, with and without refiner and `fp16-fix`.
+    """
+    text = (Path(__file__).parents[2] / "docs" / "small-gpus.md").read_text()
+    rows = re.findall(r"(?m)^\| (base .*?) \| ([\d.]+) GB \| ([\d.]+) GB \| below \|$", text)
+    assert len(rows) == 4
+    for what, *least in rows:
+        decoder_bytes = 2 if "fp16-fix" in what else 4
+        counts = {name: count for name, count in accelerator.SDXL_WEIGHTS.items() if name != "refiner" or "refiner" in what}
+        weights = {name: count * (decoder_bytes if name == "vae" else 2) for name, count in counts.items()}
+        for offload, gigabytes in zip(("none", "model"), map(float, least), strict=True):
+            chosen = [
+                memory.fastest_offload(weights, pixels=1024**2, decoder_bytes=decoder_bytes, free_bytes=int(room * 1e9))
+                for room in (gigabytes, gigabytes - 0.1)
+            ]
+            assert chosen[0] == offload != chosen[1], what
 
 
 def LOOKS() -> list[Any]:  # noqa: N802 - a constant, once its module is imported
