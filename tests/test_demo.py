@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.datasets import write_dataset
+from tests.support.sheets import holds
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +45,6 @@ def runs(dataset, random_pair, tmp_path_factory) -> dict[str, Resolved]:
         resolved[name] = resolve(RunSpec.from_parameters(**parameters, hyperparameters=merge(few, hyperparameters)))
         run(resolved[name])
     return resolved
-
-
-def holds(sheet: Image.Image, part: Image.Image) -> bool:
-    """Whether a picture appears somewhere in a sheet, pixel by pixel."""
-    whole, wanted = np.asarray(sheet.convert("RGB")), np.asarray(part.convert("RGB"))
-    height, width = wanted.shape[:2]
-    busiest = int(np.abs(np.diff(wanted.astype(int), axis=1)).sum(axis=(1, 2)).argmax())
-    for top in range(whole.shape[0] - height + 1):
-        line, row = whole[top + busiest].tobytes(), wanted[busiest].tobytes()
-        lefts = (found.start() // 3 for found in re.finditer(b"(?=" + re.escape(row) + b")", line, re.DOTALL) if found.start() % 3 == 0)
-        if any(np.array_equal(whole[top : top + height, left : left + width], wanted) for left in lefts):
-            return True
-    return False
 
 
 def test_the_three_runs_differ_as_they_are_called(runs):

@@ -37,7 +37,7 @@ def show(
 def push(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of runs and sessions, or folders above some; all that Comet lacks if left out.", metavar="[RUN ...]"),
+        typer.Argument(help="Folders of runs, sessions and sweeps, or folders above some; all that Comet lacks if left out.", metavar="[RUN ...]"),
     ] = None,
 ) -> None:
     """Bring Comet up to the records on this disk, and read back that it is; twice changes nothing."""
@@ -58,10 +58,10 @@ def archive(
 
 def status(
     runs: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of runs and sessions, or folders above some; all if left out.", metavar="[RUN ...]")
+        list[Path] | None, typer.Argument(help="Folders of runs, sessions and sweeps, or folders above some; all if left out.", metavar="[RUN ...]")
     ] = None,
 ) -> None:
-    """List runs and sessions: how many pictures are made, and what Comet lacks. Offline."""
+    """List runs, sessions and sweeps: how many pictures are made, and what Comet lacks. Offline."""
     from sdxl_lab.runs.resolution import home
     from sdxl_lab.tracking.pushing import print_status
 

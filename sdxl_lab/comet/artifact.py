@@ -163,28 +163,6 @@ def publish(folder: Path, paths: Sequence[str], reference: Reference, *, samples
     return found
 
 
-def consume(experiment: Any, dataset: str) -> None:
-    """Let an experiment record that it used a version of an artifact; saying so twice changes nothing. For use inside a worker.
-
-    Args:
-        experiment: A live experiment of the SDK.
-        dataset: As an experiment names its dataset. What is no `workspace/name:version`, or what Comet does not have (a folder laid out
-            by hand can carry such a name), is no artifact and leaves no trace.
-
-    Raises:
-        Exception: What the SDK raises when the server does not answer, or refuses the key.
-    """
-    from comet_ml import exceptions
-
-    reference = Reference.parse(dataset)
-    if reference is None or not reference.is_exact:
-        return
-    try:
-        experiment.get_artifact(dataset)
-    except (exceptions.ArtifactNotFound, exceptions.ArtifactNotFinalException):
-        return
-
-
 def _as_published(check: Callable[[Path], str], published: str | None) -> Callable[[Path], str]:
     def checked(folder: Path) -> str:
         digest = check(folder)

@@ -37,11 +37,14 @@ SWITCHES = {
 CODE = "COMET_AUTO_LOG_CODE"
 """Turns code on: that of the notebook which made a run. The SDK itself would find this worker's."""
 
-NEVER = ("log_code", "auto_output_logging", "auto_param_logging", "auto_metric_logging", "auto_histogram_tensorboard_logging")
+DATASETS = "COMET_AUTO_LOG_DATASETS"
+"""Turns on, as the SDK knows no such thing, that datasets of this machine are told as artifacts: their digests, and none of their content."""
+
+NEVER = ("auto_output_logging", "auto_param_logging", "auto_metric_logging", "auto_histogram_tensorboard_logging")
 """What in a process that makes no pictures has nothing to find."""
 
 DEFAULTS = {
-    **dict.fromkeys((CODE, *SWITCHES.values()), "0"),
+    **dict.fromkeys((CODE, DATASETS, *SWITCHES.values()), "0"),
     "COMET_ERROR_TRACKING_ENABLE": "0",
     "COMET_INTERNAL_REPORTING": "0",
     "COMET_LOGGING_CONSOLE": "error",
@@ -133,6 +136,7 @@ def switches() -> dict[str, Any]:
     # What the SDK would take for the arguments of the run are this worker's own.
     sys.argv = json.loads(os.environ.get(ARGUMENTS, '["sdxl-lab"]'))
     chosen = {name: is_asked(variable) for name, variable in SWITCHES.items()}
+    chosen["log_code"] = is_asked(CODE) and chosen["log_git_patch"]  # without which the SDK sends no patch
     return {**chosen, **dict.fromkeys(NEVER, False), "display_summary_level": 0}
 
 

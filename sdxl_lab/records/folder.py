@@ -140,6 +140,7 @@ class RunFolder(RunFiles):
             "seconds": round(sum(picture.seconds for picture in pictures), 3),
             "versions": machine.versions(),
             "instruction_set": machine.instruction_set(),
+            **({"commit": commit} if (commit := machine.commit()) else {}),
         }
         write_whole(self.record_file, _json(content))
         return self.record_file

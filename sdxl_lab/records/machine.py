@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from functools import cache
 from importlib import metadata
@@ -38,6 +39,29 @@ def versions() -> dict[str, str]:
     """
     found = {name: _version(distribution) for name, distribution in LIBRARIES.items()}
     return {"python": platform.python_version()} | {name: version for name, version in found.items() if version}
+
+
+@cache
+def commit() -> str | None:
+    """Name the commit of sdxl_lab's own checkout, where it runs from one.
+
+    Returns:
+        40 hexadecimal digits, `+changes` behind them where its files are not those of the commit; None where it is installed, or git is not.
+    """
+    if _git("ls-files", "--error-unmatch", "__init__.py") is None or (head := _git("rev-parse", "HEAD")) is None:
+        return None
+    return head.strip() + ("" if _git("diff", "--quiet", "HEAD", "--", ".") is not None else "+changes")
+
+
+def _git(*words: str) -> str | None:
+    """What git says of the package's folder; None if it fails."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # of another repository, as in its hooks
+    package = Path(__file__).resolve().parent.parent
+    try:
+        done = subprocess.run(["git", *words], cwd=package, env=others, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
 
 
 def instruction_set() -> str | None:

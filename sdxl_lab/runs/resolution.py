@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from sdxl_lab.checkpoints.loading import Outline, Sizes
+    from sdxl_lab.settings.sections import Compute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,13 +167,20 @@ def runs_folder() -> Path:
     return home() / "artifacts" / "runs"
 
 
-def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: CheckpointIdentity | None = None) -> Resolved:
+def resolve(
+    spec: RunSpec,
+    *,
+    dataset: Dataset | None = None,
+    identity: CheckpointIdentity | None = None,
+    outline_of: Callable[[CheckpointIdentity, Compute], Outline] | None = None,
+) -> Resolved:
     """Tie a spec to the content of its dataset and checkpoint, before anything runs; no weights are loaded.
 
     Args:
         spec: What was asked for.
         dataset: What `fetch` found for the spec's dataset, to spare finding it again; likewise `identity`, what `checkpoints.identify` found.
         identity: Of the spec's checkpoint.
+        outline_of: Stands in for `checkpoints.outline`, such as one that remembers its answers.
 
     Returns:
         Every picture that will be made, and where it is recorded.
@@ -203,7 +211,7 @@ def resolve(spec: RunSpec, *, dataset: Dataset | None = None, identity: Checkpoi
     progress.tell(f"looking at checkpoint {spec.checkpoint}")
     identity = identity or locating.identify(spec.checkpoint)
     compute = loading.settle(spec.compute, identity)
-    outline = loading.outline(identity, compute)
+    outline = (outline_of or loading.outline)(identity, compute)
     left_out = tuple(
         (sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task))
     )

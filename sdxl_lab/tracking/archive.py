@@ -142,7 +142,7 @@ def _check_archive(built: Path, expected: int) -> None:
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise CometError(f"comet_ml built an archive that cannot be read ({error}); run again: the pictures are kept") from error
     uploads = [message["payload"]["file_path"] for message in messages if message["type"] == "file_upload"]
-    found = len(uploads) + sum(message["type"] == "html" for message in messages)
+    found = len(uploads) + sum(message["type"] == "htmlOverride" for message in messages)
     if damaged or found != expected or not set(uploads) <= members:
         raise CometError(
             f"comet_ml put {found} of {counted(expected, 'file')} into the archive; run again: the pictures are kept, and the disk may be full"

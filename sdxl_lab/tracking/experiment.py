@@ -52,12 +52,12 @@ class File:
         return None if self.make else self.path.stat().st_size
 
     def ready(self) -> Path:
-        """Make it, unless it is there.
+        """Make it, if it is made to be sent.
 
         Returns:
             Its path.
         """
-        if self.make and not self.path.is_file():
+        if self.make:
             self.make(self.path)
         return self.path
 

@@ -251,7 +251,7 @@ def _held(entry: Mapping[str, Any], experiment: Any) -> Held:
         kind="image" if entry.get("image") else kind if kind in ("image", "notebook", "source_code", "curve") else "asset",
         name=entry["fileName"],
         step=_whole(entry.get("step")),
-        size_bytes=None if size is None else int(size),
+        size_bytes=None if size is None or kind == "curve" else int(size),  # the SDK writes a curve's JSON anew
         **digests,
     )
 

@@ -1,4 +1,4 @@
-"""Runs, sessions and Comet, for people: what it lacks of them, and bringing it up to them."""
+"""Runs, sessions, sweeps and Comet, for people: what it lacks of them, and bringing it up to them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class PushError(LabError):
-    """Something of a run or a session did not reach Comet."""
+    """Something of a record did not reach Comet."""
 
 
 def records_of(paths: Sequence[Path], home: Path) -> list[Recorded]:
-    """Find runs and sessions.
+    """Find runs, sessions and sweeps.
 
     Args:
         paths: Their folders, or folders above some; none of them means all of the lab.
@@ -35,13 +35,13 @@ def records_of(paths: Sequence[Path], home: Path) -> list[Recorded]:
         Each once.
 
     Raises:
-        RecordError: A path holds neither.
+        RecordError: A path holds none.
     """
     return recorded_at(paths) if paths else list(find(home / "artifacts" / "runs"))
 
 
 def push(paths: Sequence[Path], home: Path) -> None:
-    """Bring Comet up to runs and sessions, one after the other, with a progress bar on stderr, or where that is no terminal, lines.
+    """Bring Comet up to runs, sessions and sweeps, one after the other, with a progress bar on stderr, or where that is no terminal, lines.
 
     Args:
         paths: As for `records_of`. What is named is compared with Comet in any case; without names, what it lacks something of
@@ -73,7 +73,7 @@ def push(paths: Sequence[Path], home: Path) -> None:
     for record in records:
         print(f"{record.path.name} is in Comet: {confirmed.standing(record).url}")
     if not records:
-        print("Comet lacks nothing of the runs and sessions here")
+        print("Comet lacks nothing of the runs, sessions and sweeps here")
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def _sending() -> Iterator[Callable[[str, str], Callable[[int, int], None]]]:
 
 
 def print_status(paths: Sequence[Path], home: Path, console: Console | None = None) -> None:
-    """Print a table of runs and sessions: how far they are, and what Comet lacks of them. Offline and quick.
+    """Print a table of runs, sessions and sweeps: how far they are, and what Comet lacks of them. Offline and quick.
 
     Args:
         paths: As for `records_of`.
@@ -138,7 +138,9 @@ def _rows(records: Sequence[Recorded], here: Path) -> Iterator[tuple[str, str, s
 
 
 def _ended(record: Recorded) -> str:
-    return "session" if record.planned is None else "no" if record.is_unfinished else "yes"
+    if record.planned is None:
+        return record.kind
+    return ("no" if record.is_unfinished else "yes") + (", a sweep" if record.kind == "sweep" else "")
 
 
 def _lacks(record: Recorded, found: Standing) -> str:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.comet import worker
-from sdxl_lab.comet.artifact import consume
 from sdxl_lab.comet.errors import causes, fault_of
+from sdxl_lab.comet.lineage import consume, refer
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.locks import LockError, locked, once_free
 from sdxl_lab.records.finding import Recorded, recorded_in
@@ -124,6 +124,8 @@ def _deliver(experiment: Any, difference: Difference, say: Say) -> None:
     # Before Comet is told which datasets they were: then an experiment that lists them has its lineage too.
     for dataset in difference.others.get("dataset", "").split(", "):
         consume(experiment, dataset)
+    if worker.is_asked(worker.DATASETS) and (digest := difference.others.get("dataset_digest")) and "dataset" in difference.others:
+        refer(experiment, difference.others["dataset"], digest)
     experiment.log_others({name: value for name, value in difference.others.items() if name != "Name"})
     for (name, step), value in difference.metrics.items():
         experiment.curr_step = step  # else what has no step would get that of the point before it

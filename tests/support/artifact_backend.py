@@ -76,6 +76,7 @@ def backend(stand_in: Backend, tmp_path: Path, monkeypatch) -> Iterator[Backend]
     stand_in.received.clear()
     for name in [name for name in os.environ if name.startswith("COMET_")]:
         monkeypatch.delenv(name)
+    (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name, value in stand_in.environment().items():
         monkeypatch.setenv(name, value)

@@ -96,6 +96,7 @@ def test_every_picture_is_there_under_a_fixed_name(archived):
     assert set(found) == {
         ("input", 0), ("inpaint", 0), ("inpaint-mask", 0), ("outpaint", 0), ("outpaint-mask", 0),
         ("input", 1), ("inpaint", 1), ("inpaint-mask", 1), ("contact-sheet", None),
+        ("before-after-inpaint", 0), ("before-after-outpaint", 0), ("before-after-inpaint", 1),
     }  # fmt: skip
     for picture in run.pictures():
         upload = found[picture.task, picture.step]
@@ -122,15 +123,17 @@ def test_parameters_metrics_tags_and_others_are_those_of_the_record(archived):
     """
     run, archive = archived
     parameters = {message["param"]["paramName"]: message["param"]["paramValue"] for message in messages(archive, "parameter_msg")}
-    assert parameters["inpaint|denoising|high_noise_frac"] == 0.8
-    assert parameters["outpaint|mask|kernel_size"] == 1
+    assert parameters["denoising|high_noise_frac"] == 0.8
+    assert parameters["mask|kernel_size"] == 1
     assert parameters["outpaint|mode"] == "background"
     assert "curr_step" not in parameters
     metrics = {
-        (message["metric"]["metricName"], message["metric"]["step"]): message["metric"]["metricValue"] for message in messages(archive, "metric_msg")
+        (message["metric"]["metricName"], message["metric"].get("step")): message["metric"]["metricValue"]
+        for message in messages(archive, "metric_msg")
     }
     assert metrics["inpaint/change_outside_max", 1] == 2.5
     assert metrics["outpaint/seconds", 0] == 0.25
+    assert metrics["mean/inpaint/change_outside_max", None] == 2.5
     assert metrics["inpaint/refiner_steps", 1] == 6
     experiment = json.loads(members(archive)["experiment.json"])
     assert experiment["offline_id"] == archive.stem == experiment_key(run)
@@ -138,6 +141,7 @@ def test_parameters_metrics_tags_and_others_are_those_of_the_record(archived):
     others = {message["key"]: message["value"] for message in messages(archive, "log_other")}
     assert others["Name"] == "test"
     assert others["run_id"] == run.resolved.run_id
+    assert others["description"].startswith("sdxl-lab run inpaint_outpaint ")
     assert others["dataset"] == "pocket-scenes:1"
     assert others["checkpoint_digest"] == "c" * 64
     assert others["version.torch"]
@@ -149,8 +153,12 @@ def test_the_prompts_and_the_notebook_are_there(archived):
     """
     run, archive = archived
     files = members(archive)
-    assets = {upload["additional_params"]["fileName"]: files[upload["file_path"]] for upload in uploads(archive, "asset")}
-    assert set(assets) == {"prompts.csv", "executed.ipynb"}
+    sent = {kind: uploads(archive, kind) for kind in ("asset", "notebook")}
+    assets = {upload["additional_params"]["fileName"]: files[upload["file_path"]] for kind in sent.values() for upload in kind}
+    assert {kind: [upload["additional_params"]["fileName"] for upload in of] for kind, of in sent.items()} == {
+        "asset": ["prompts.csv"],
+        "notebook": ["executed.ipynb"],
+    }
     assert assets["prompts.csv"] == run.prompts_file.read_bytes()
     cell = json.loads(assets["executed.ipynb"])["cells"][0]
     assert cell["source"] == ["x = 1\n"]

@@ -180,6 +180,7 @@ def test_a_refused_key_is_one_error(backend, run):
     [
         ("COMET_AUTO_LOG_ENV_HOST", lambda experiment: platform.node() in str(experiment.system)),
         ("COMET_AUTO_LOG_GIT_METADATA", lambda experiment: experiment.git),
+        ("COMET_AUTO_LOG_ENV_CPU", lambda experiment: any(name.startswith("sys.cpu") for name, _, _ in experiment.metrics)),
         ("COMET_AUTO_LOG_CLI_ARGUMENTS", lambda experiment: "pytest" in str(experiment.parameters) + str(experiment.system)),
     ],
 )

@@ -16,7 +16,7 @@ import pytest
 
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.tracking import confirmed, live, sender, tracker
-from tests.support.comet_backend.state import Asset
+from tests.support.comet_backend.state import Asset, Logged
 from tests.support.comet_runs import only, told, until, workers_of
 from tests.support.comet_server import Backend, Experiment, serving
 from tests.support.commands import said
@@ -129,6 +129,19 @@ def test_only_what_changed_is_sent_again(backend, session, tmp_path):
     of_deleted = [point for point in now["metrics"] if point not in fresh["metrics"]]
     assert {point[2] for point in of_deleted} == {4}
     assert now | {"metrics": fresh["metrics"]} == fresh
+
+
+def test_what_an_earlier_version_told_of_a_session_is_taken_away(backend, session):
+    """
+    A session that grows after an earlier version sent it has parameters by their names of now alone, and those of others.
+    """
+    sender.push(session)
+    whole = only(backend).parameters
+    for name in ("inpaint|mask|kernel_size", "text_to_image|seed", "inpaint|prompts_sha256", "mine"):
+        only(backend).logged_parameters[name] = Logged("null", None, 0)
+    session.note(session.pictures()[0], "the first")
+    sender.push(session)
+    assert only(backend).parameters == whole | {"mine": "null"}
 
 
 def test_a_session_is_followed_while_it_grows(backend, tmp_path):
