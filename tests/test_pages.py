@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from papermill.cli import papermill
 
 from sdxl_lab import cli
 from sdxl_lab.files.places import misread
@@ -34,8 +35,11 @@ LEAST_PARAMETERS = {"name": "page", "dataset": "pocket-scenes", "checkpoint": "p
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch) -> Reader:
-    """Somebody with an empty folder of their own."""
+    """Somebody with an empty folder of their own, and a terminal as wide as the pages."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
     return Reader(folder=tmp_path)
 
 
@@ -101,6 +105,8 @@ def test_every_command_is_understood(block):
         match program:
             case "sdxl-lab":
                 _understood(given[: given.index(">")] if ">" in given else given, block)
+            case "papermill":
+                papermill.make_context("papermill", given)
             case "make":
                 subprocess.run(["make", "--dry-run", *given], cwd=ROOT, capture_output=True, check=True)
             case "pip":
@@ -116,7 +122,8 @@ def test_every_command_is_understood(block):
 
 
 def _understood(given: list[str], block: Block) -> None:
-    if given == ["--help"]:
+    if given[0].startswith("-"):
+        assert given[0] in {option for param in GROUP.params for option in param.opts} | {"--help"}
         return
     if block.code:  # that it is refused is what the page shows, and is seen where it runs
         return

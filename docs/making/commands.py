@@ -23,7 +23,7 @@ def page() -> str:
     """All commands, in the order of the help."""
     group: Any = typer.main.get_command(app)
     above = group.context_class(group, info_name="sdxl-lab")
-    return "\n".join([HEAD, *(_command(name, command, above) for name, command in group.commands.items())])
+    return "\n".join([HEAD, _options(group, above), *(_command(name, command, above) for name, command in group.commands.items())])
 
 
 def _command(name: str, command: Any, above: Any) -> str:
@@ -32,8 +32,11 @@ def _command(name: str, command: Any, above: Any) -> str:
     usage = " ".join(command.get_usage(context).removeprefix("Usage:").split())
     for marks, plain in (("[[", "["), ("]]", "]"), ("{", ""), ("}", ""), (" ...]...", " ...]"), (" ......", " ...")):
         usage = usage.replace(marks, plain)  # typer adds its own to those of a metavar
+    return "\n".join([f"## {name}\n", f"{command.help}\n", f"```text\n{usage}\n```\n", _options(command, context)])
+
+
+def _options(command: Any, context: Any) -> str:
+    """Arguments and options, as the help has them."""
     records = [record for param in command.params if (record := param.get_help_record(context))]
     rows = [(f"`{re.sub(r' <.*', '', written)}`", said) for written, said in records]
-    return "\n".join(
-        [f"## {name}\n", f"{command.help}\n", f"```text\n{usage}\n```\n", table(("argument or option", "what it is"), rows) if rows else ""]
-    )
+    return table(("argument or option", "what it is"), rows) if rows else ""

@@ -51,7 +51,7 @@ def page() -> str:
             if model
             else "What the dataset says of a picture and parameters may say otherwise, and what only outpainting asks."
         )
-        parts += [f"## {section or 'Words, seeds and mode'}\n", f"{about}\n", table(("setting", "allowed", "default", "tasks", "what it does"), rows)]
+        parts += [f"## {section or 'Words, seeds and mode'}\n", f"{about}\n", table(("setting", "default", "what it does"), rows)]
         if section == "denoising":
             parts.append(f"Steps, strength and guidance are the checkpoint's own where nobody says:\n\n{defaults()}")
     parts += ["## Other tools' names\n", "Who writes one of these is answered with ours:\n", answered()]
@@ -78,7 +78,7 @@ def _parameters() -> Iterator[tuple[str, str, str]]:
         yield f"`{name}`", allowed, about[name]
 
 
-def _by_section() -> dict[str, list[tuple[str, str, str, str, str]]]:
+def _by_section() -> dict[str, list[tuple[str, str, str]]]:
     """Rows of the table of each section, in the order of the models; those of no section first."""
     takers: dict[str, list[str]] = {}
     knobs: dict[str, dict[str, Any]] = {}
@@ -86,12 +86,13 @@ def _by_section() -> dict[str, list[tuple[str, str, str, str, str]]]:
         for knob in [*knobs_of(task), *_seeds()]:
             takers.setdefault(knob["path"], []).append(task)
             knobs.setdefault(knob["path"], knob)
-    found: dict[str, list[tuple[str, str, str, str, str]]] = {"": []}
+    found: dict[str, list[tuple[str, str, str]]] = {"": []}
     for path, knob in knobs.items():
         if path in RunSpec.model_fields or path == "task":
             continue
-        tasks = "all" if len(takers[path]) == len(TASKS) else ", ".join(takers[path])
-        found.setdefault(knob["section"], []).append((f"`{path}`", knob["allowed"], _default(knob), tasks, knob["help"]))
+        tasks = "" if len(takers[path]) == len(TASKS) else f" *For*: {', '.join(takers[path])}."
+        about = f"{knob['help']}<br>*Allowed*: {knob['allowed']}.{tasks}"
+        found.setdefault(knob["section"], []).append((f"`{path}`", _default(knob), about))
     return found
 
 

@@ -40,7 +40,7 @@ CHECKS: dict[str, Check] = {
     "checkpoint": Check(look="sdxl_lab.doctor.models:files", process="checkpoint", patience_s=600.0, of_checkpoint=True),
     "torch": Check(look="sdxl_lab.doctor.models:torch", process=LAST, patience_s=180.0),
     "device": Check(look="sdxl_lab.doctor.models:device", process=LAST, needs=("torch",), patience_s=120.0),
-    "attention": Check(look="sdxl_lab.doctor.models:attention", process=LAST, needs=("torch", "device"), patience_s=120.0),
+    "sdpa": Check(look="sdxl_lab.doctor.models:sdpa", process=LAST, needs=("torch", "device"), patience_s=120.0),
     "diffusers": Check(look="sdxl_lab.doctor.models:diffusers", process=LAST, needs=("torch",), patience_s=180.0),
     "weights": Check(
         look="sdxl_lab.doctor.pictures:weights",

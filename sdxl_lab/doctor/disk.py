@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from sdxl_lab.doctor.findings import Finding, attention, broken, ok
+from sdxl_lab.doctor.findings import Finding, attention, broken, ok, quoted
 from sdxl_lab.files.disk import FULL
 
 TRIAL_BYTES = 1 << 20
@@ -34,6 +34,8 @@ def disk(_: str | None) -> Iterator[Finding]:
         except OSError as error:
             said = "the disk, a quota or a size limit is full" if error.errno in FULL else error.strerror or type(error).__name__
             yield broken(part, f"cannot be written to: {said}", advice)
+        except ImportError as error:
+            yield broken(part, f"its folder is not known: {quoted(error)}")
 
 
 def _room(part: str, folder: Path, needed_bytes: int, advice: str) -> Finding:

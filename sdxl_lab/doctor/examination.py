@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from queue import Empty, Queue
@@ -33,92 +33,126 @@ def examine(checkpoint: str | None = None, *, parts: Sequence[str] = ()) -> list
         What was found, in the order of the table. No fault of a part keeps another from being looked at.
     """
     parts = [part for part in parts or CHECKS if checkpoint is not None or not CHECKS[part].of_checkpoint]
-    found: dict[str, list[Finding]] = {}
     groups: dict[str, list[str]] = {}
     for part in parts:
         groups.setdefault(CHECKS[part].process, []).append(part)
     last = groups.pop(LAST, [])
-    with ThreadPoolExecutor(max(1, len(groups))) as pool:
-        under_way = {pool.submit(_examined, group, checkpoint, [], hears=False): name for name, group in groups.items()}
-        progress.tell(f"looking at {', '.join(under_way.values())}")
-        left = list(under_way.values())
+    examination = _Examination(checkpoint)
+    try:
+        found = examination.at_once(groups)
+        amiss = [part for part, findings in found.items() if _is_amiss(findings)]
+        found |= examination.of(last, amiss, hears=True)
+    except BaseException:  # such as ctrl-C, of which the processes hear nothing
+        examination.stop()
+        raise
+    return [finding for part in parts for finding in found[part]]
+
+
+class _Examination:
+    """The processes that look at parts.
+
+    Args:
+        checkpoint: What was given, or None.
+    """
+
+    def __init__(self, checkpoint: str | None) -> None:
+        self._checkpoint = checkpoint
+        self._running: list[subprocess.Popen[str]] = []
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """End them all, and start no other."""
+        self._is_stopped = True
+        for process in list(self._running):
+            _kill(process)
+
+    def at_once(self, groups: Mapping[str, list[str]]) -> dict[str, list[Finding]]:
+        """What was found of groups of parts, each in a process, all at the same time."""
+        found: dict[str, list[Finding]] = {}
+        pool = ThreadPoolExecutor(max(1, len(groups)))
+        under_way = {pool.submit(self.of, parts, [], hears=False): name for name, parts in groups.items()}
+        left = list(groups)
+        progress.tell(f"looking at {', '.join(left)}")
         for done in as_completed(under_way):
             found |= done.result()
             left.remove(under_way[done])
             if left:
                 progress.tell(f"looking at {', '.join(left)}")
-    amiss = [part for part, findings in found.items() if any(finding.verdict == "broken" for finding in findings)]
-    found |= _examined(last, checkpoint, amiss, hears=True)
-    return [finding for part in parts for finding in found[part]]
+        pool.shutdown()
+        return found
 
+    def of(self, parts: list[str], amiss: list[str], *, hears: bool) -> dict[str, list[Finding]]:
+        """What was found of parts that share a process; where that ends before its time, another one goes on after the part that it was at.
 
-def _examined(parts: list[str], checkpoint: str | None, amiss: list[str], *, hears: bool) -> dict[str, list[Finding]]:
-    """What was found of parts that share a process; where that ends before its time, another one goes on after the part that it was at."""
-    found: dict[str, list[Finding]] = {part: [] for part in parts}
-    left, amiss = list(parts), list(amiss)
-    while left:
-        how = _ended(left, found, checkpoint, amiss, hears=hears)
-        if left:
-            part = left.pop(0)
-            found[part].append(broken(part, how, LATER))
-        amiss += [part for part in parts if part not in left and part not in amiss and _is_amiss(found[part])]
-    return found
+        Args:
+            parts: Keys of `CHECKS`.
+            amiss: Parts looked at before that are broken.
+            hears: Whether what the process is at is told.
+        """
+        found: dict[str, list[Finding]] = {part: [] for part in parts}
+        left, amiss = list(parts), list(amiss)
+        while left and not self._is_stopped:
+            how = self._ended(left, found, amiss, hears=hears)
+            if left:
+                part = left.pop(0)
+                found[part].append(broken(part, how, LATER))
+            amiss += [part for part in parts if part not in left and part not in amiss and _is_amiss(found[part])]
+        return found
 
+    def _ended(self, left: list[str], found: dict[str, list[Finding]], amiss: list[str], *, hears: bool) -> str:
+        """Look at parts in a process until it ends, and take those that it did from `left`; answers how it ended."""
+        doing = ""
+        try:
+            with self._process(probe.command(left, self._checkpoint, amiss)) as (process, lines, said):
+                while left:
+                    patience_s = CHECKS[left[0]].patience_s
+                    try:
+                        line = lines.get(timeout=patience_s)
+                    except Empty:
+                        return f"no sign for {patience_s:.0f} s{doing}"
+                    if line is None:
+                        process.wait()
+                        last_words = f"; its last words: {said[-1]}" if said else ""
+                        return f"the process that looked at it {_how(process.returncode)}{doing}{last_words}"
+                    ((kind, what),) = json.loads(line).items()
+                    if kind == "finding":
+                        found[left[0]].append(Finding(**what))
+                    elif kind == "done":
+                        left.remove(what)
+                        doing = ""
+                    else:
+                        doing = f", at: {progress.Doing(**what)}"
+                        if hears:
+                            progress.tell(**{key: value for key, value in what.items() if key != "left_s"})
+        except OSError as error:
+            return f"no process could be started: {error.strerror or error}"
+        return ""
 
-def _ended(left: list[str], found: dict[str, list[Finding]], checkpoint: str | None, amiss: list[str], *, hears: bool) -> str:
-    """Look at parts in a process until it ends, and take those that it did from `left`; answers how it ended."""
-    doing = ""
-    try:
-        with _process(probe.command(left, checkpoint, amiss)) as (process, lines, said):
-            while left:
-                try:
-                    line = lines.get(timeout=CHECKS[left[0]].patience_s)
-                except Empty:
-                    return f"no sign for {CHECKS[left[0]].patience_s:.0f} s{doing}"
-                if line is None:
-                    process.wait()
-                    last_words = f"; its last words: {said[-1]}" if said else ""
-                    return f"the process that looked at it {_how(process.returncode)}{doing}{last_words}"
-                ((kind, what),) = json.loads(line).items()
-                if kind == "finding":
-                    found[left[0]].append(Finding(**what))
-                elif kind == "done":
-                    left.remove(what)
-                    doing = ""
-                else:
-                    doing = f", at: {progress.Doing(**what)}"
-                    if hears:
-                        progress.tell(**{key: value for key, value in what.items() if key != "left_s"})
-    except OSError as error:
-        return f"no process could be started: {error.strerror or error}"
-    return ""
-
-
-@contextmanager
-def _process(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], Queue[str | None], deque[str]]]:
-    """A running process, the lines it says, None after the last one, and the last that it said on stderr; it ends with the block."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,  # what it starts ends with it
-    )
-    lines: Queue[str | None] = Queue()
-    said: deque[str] = deque(maxlen=1)
-    threads = [Thread(target=_listen, args=[process.stdout, lines], daemon=True), Thread(target=_keep, args=[process.stderr, said], daemon=True)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield process, lines, said
-    finally:
-        with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    @contextmanager
+    def _process(self, command: list[str]) -> Iterator[tuple[subprocess.Popen[str], Queue[str | None], deque[str]]]:
+        """A running process, the lines it says, None after the last one, and the last that it said on stderr; it ends with the block."""
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        # A session of its own: what it starts ends with it.
+        process = subprocess.Popen(command, encoding="utf-8", errors="replace", start_new_session=True, **pipes)
+        self._running.append(process)
+        lines: Queue[str | None] = Queue()
+        said: deque[str] = deque(maxlen=1)
+        threads = [Thread(target=_listen, args=[process.stdout, lines], daemon=True), Thread(target=_keep, args=[process.stderr, said], daemon=True)]
         for thread in threads:
-            thread.join(1.0)  # a grandchild may hold its stream
+            thread.start()
+        try:
+            yield process, lines, said
+        finally:
+            _kill(process)
+            self._running.remove(process)
+            for thread in threads:
+                thread.join(1.0)  # a grandchild may hold its stream
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _listen(stream: Any, lines: Queue[str | None]) -> None:

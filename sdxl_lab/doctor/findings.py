@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from sdxl_lab.errors import LabError
+
 Verdict = Literal["ok", "attention", "broken"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """From good to bad: as it should be; it works, but something is to be known; it does not work."""
@@ -44,8 +46,6 @@ def broken(part: str, line: str, advice: str = "") -> Finding:
 
 def quoted(error: BaseException, most: int = 300) -> str:
     """What an exception says, in one line of so many characters at most; its kind where it says nothing, or is none of the lab's own."""
-    from sdxl_lab.errors import LabError
-
     said = " ".join(str(error).split())
     kind = "" if isinstance(error, LabError) and said else f"{type(error).__name__}{': ' if said else ''}"
     text = f"{kind}{said}"

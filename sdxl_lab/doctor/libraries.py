@@ -125,9 +125,9 @@ def notebooks(_: str | None) -> Iterator[Finding]:
         yield ok("papermill", f"{_version('papermill')}, and knows the engine warm")
     from sdxl_lab.kernels.process import Kernel, Wanted
 
-    kernel = Kernel(Wanted(kernel_name="python3", arguments=(), preload=(), config=None), start_timeout=60)
+    kernel = Kernel(Wanted(kernel_name="python3", arguments=(), preload=(), config=None, alone=True))
     try:
-        kernel.enter_once()
+        kernel.enter(start_timeout=60)
     finally:
         kernel.close(at_once=True)
     yield ok("kernel", "a notebook's kernel starts and answers")

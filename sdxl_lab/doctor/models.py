@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import metadata
 
-from sdxl_lab.doctor.findings import Finding, broken, ok, quoted
-from sdxl_lab.doctor.findings import attention as noticed
+from sdxl_lab.doctor.findings import Finding, attention, broken, ok, quoted
 from sdxl_lab.doctor.machine import nvidia_driver
 from sdxl_lab.errors import LabError
+from sdxl_lab.wording import counted
 
 REINSTALL = 'pip install --force-reinstall "torch>=2.6", the build for this machine as pytorch.org names it'
 
@@ -41,7 +41,7 @@ def torch(_: str | None) -> Iterator[Finding]:
     from sdxl_lab.records import machine
 
     versions, rightly = machine.versions(), accelerator.computes_rightly("cpu", "float32")
-    line = f"{versions.get('torch', 'of an unknown version')}; on the CPU {machine.threads()} threads, {machine.instruction_set()}"
+    line = f"{versions.get('torch', 'of an unknown version')}; on the CPU {counted(machine.threads() or 0, 'thread')}, {machine.instruction_set()}"
     yield ok("torch", line) if rightly else broken("torch", f"{line}; it computes wrongly", REINSTALL)
 
 
@@ -59,7 +59,7 @@ def device(_: str | None) -> Iterator[Finding]:
         cure = (
             "a build of torch for CUDA, as pytorch.org names it" if found.build == "the CPU alone" else "a newer driver, or an older build of torch"
         )
-        yield noticed("device", fault, f"{cure}; in a container, let it see the GPU; unset CUDA_VISIBLE_DEVICES if it is set")
+        yield attention("device", fault, f"{cure}; in a container, let it see the GPU; unset CUDA_VISIBLE_DEVICES if it is set")
         return
     drivers = f", driver {driver}" if driver else ""
     capable = f", compute capability {found.capability}" if found.capability else ""
@@ -77,11 +77,11 @@ def device(_: str | None) -> Iterator[Finding]:
         yield (
             ok("gpu memory", line)
             if offload == "none"
-            else noticed("gpu memory", line, "-p hyperparameters.compute.offload auto; see docs/small-gpus.md")
+            else attention("gpu memory", line, "-p hyperparameters.compute.offload auto; the page Small GPUs says more")
         )
 
 
-def attention(_: str | None) -> Iterator[Finding]:
+def sdpa(_: str | None) -> Iterator[Finding]:
     """Which ways of computing attention torch has here."""
     from sdxl_lab.checkpoints import accelerator
 
@@ -93,11 +93,11 @@ def attention(_: str | None) -> Iterator[Finding]:
         xformers = "xformers is not there, and not needed"
     line = f"scaled_dot_product_attention on {found.device}, {found.dtype}: {', '.join(kernels) or 'no kernel works'}; {xformers}"
     if not kernels:
-        yield broken("attention", line, REINSTALL)
+        yield broken("sdpa", line, REINSTALL)
     elif kernels == ["math"] and found.device == "cuda":
-        yield noticed("attention", line, "without the other kernels a GPU needs far more memory: take a build of torch that knows this GPU")
+        yield attention("sdpa", line, "without the other kernels a GPU needs far more memory: take a build of torch that knows this GPU")
     else:
-        yield ok("attention", line)
+        yield ok("sdpa", line)
 
 
 def diffusers(_: str | None) -> Iterator[Finding]:

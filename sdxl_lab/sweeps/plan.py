@@ -56,6 +56,7 @@ class PlannedRun:
         pending: Those that are still to be made.
         checkpoint: Names the models it loads.
         overrides: Dotted path of each setting that grid or list gave it to the value.
+        place: Its place among the sweep's runs by their points, from 0.
         is_left: Whether it is left for later, although it is not done.
     """
 
@@ -68,6 +69,7 @@ class PlannedRun:
     pending: tuple[PictureKey, ...]
     checkpoint: Hashable
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    place: int = 0
     is_left: bool = False
 
     @property

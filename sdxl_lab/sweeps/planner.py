@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,8 +24,9 @@ from sdxl_lab.runs.faults import window_of
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit, PictureKey
-from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.attempts import begun, is_done
 from sdxl_lab.sweeps.pace import Load, Pace
@@ -64,7 +66,7 @@ def plan(file: SweepFile) -> Plan:
     for point in progress.told(file.points, f"planning {file.name}", unit="point"):
         try:
             run = resolver.planned(point)
-            runs.setdefault(run.run_id, run)
+            runs.setdefault(run.run_id, replace(run, place=len(runs)))
         except LabError as error:
             for line in getattr(error, "problems", (str(error),)):
                 problems.setdefault(line, []).append(point.label)
@@ -99,7 +101,7 @@ class _Resolver:
         identity = self._once(("checkpoint", point.spec.checkpoint), lambda: locating.identify(point.spec.checkpoint))
         parameters = pinned(point.parameters, self._release, identity) if self._release else point.parameters
         spec = RunSpec.from_parameters(**parameters)
-        found = resolve(spec, dataset=dataset, identity=identity)
+        found = resolve(spec, dataset=dataset, identity=identity, outline_of=self._outline)
         resolved = found.spec
         self.notes[point.label] = tuple(dict.fromkeys(line for lines in found.notes.values() for line in lines))
         self.of_samples |= dict.fromkeys((*found.of_settings, *found.of_samples))
@@ -107,7 +109,7 @@ class _Resolver:
         if self._release is None:
             self.moved |= noticed(spec, resolved.edits, identity)
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
-        outline = self._once(("outline", identity.name, identity.digest, compute), lambda: loading.outline(identity, compute))
+        outline = self._outline(identity, loading.settle(compute, identity))
         works = {edit.key: self._work(edit, resolved, dataset, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
         is_begun = folder.spec_file.is_file()
@@ -126,6 +128,9 @@ class _Resolver:
             checkpoint=(outline.models, compute.offload),
             overrides=point.overrides,
         )
+
+    def _outline(self, identity: CheckpointIdentity, compute: Compute) -> Outline:
+        return self._once(("outline", identity.name, identity.digest, compute), lambda: loading.outline(identity, compute))
 
     def _folder(self, resolved: ResolvedSpec) -> RunFolder:
         """Where the run is recorded, or will be. In the lab's own runs, what other sweeps recorded counts: a changed name is not another run."""

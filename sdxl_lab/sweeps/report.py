@@ -16,7 +16,7 @@ from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
 from sdxl_lab.runs import resolution
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
-from sdxl_lab.sweeps.attempts import begun
+from sdxl_lab.sweeps.attempts import begun, has_failed
 from sdxl_lab.sweeps.plan import Plan, PlannedRun
 from sdxl_lab.tracking import tracker
 from sdxl_lab.viewing.report import Missing, write_report
@@ -114,9 +114,9 @@ def record(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str 
             folder=Path(os.path.relpath(run.folder, plan.runs_folder)).as_posix(),
             pictures=len(run.works),
             values=run.overrides,
-            failed=run.label in (failed or {}),
+            failed=run.label in (failed or {}) or has_failed(run),
         )
-        for run in plan.runs
+        for run in sorted(plan.runs, key=lambda run: run.place)
     ]
     tracking = plan.runs[0].parameters["tracking"]
     return SweepFolder(plan.runs_folder).write(name=plan.name, tracking=tracking, command=command, points=points)

@@ -72,7 +72,7 @@ def of_sweep(sweep: SweepFolder, scratch: Path) -> Projection:
         parameters=shared,
         others=_others(made, axes),
         metrics={},
-        images=tuple(_sheets(sweep, made, scratch)),
+        images=tuple(_sheets(sweep, made, axes, scratch)),
         assets=tuple(_table(made, scratch)),
         html=file_of(sweep.report_file.name, None, sweep.report_file) if _is_one_page(sweep) else None,
         curves=tuple(_curves(made, axes, scratch)),
@@ -111,20 +111,26 @@ def _others(made: Sequence[_Made], axes: Mapping[str, Sequence[Any]]) -> dict[st
 
 def _listed(values: Sequence[Any]) -> str:
     """An axis's values; with their places on the curves where they are no numbers."""
-    texts = [without_paths(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) for value in values]
+    texts = [_text(value) for value in values]
     return ", ".join(texts if _are_numbers(values) else [f"{index}: {text}" for index, text in enumerate(texts)])
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    return without_paths(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def _sheets(sweep: SweepFolder, made: Sequence[_Made], scratch: Path) -> Iterator[File]:
+def _sheets(sweep: SweepFolder, made: Sequence[_Made], axes: Mapping[str, Any], scratch: Path) -> Iterator[File]:
     """Of each task its pictures, samples down and points across. They are known by what they are made from."""
     tasks = list(dict.fromkeys(picture.task for each in made for picture in each.pictures))
     for step, task in enumerate(tasks):
         sources = [[each.label, each.point.failed, *([_row(one), one.sha256] for one in each.pictures if one.task == task)] for each in made]
-        write = partial(_write_sheet, f"{sweep.name}: {task}", task, made)
+        write = partial(_write_sheet, f"{sweep.name}: {task}", task, made, tuple(axes))
         yield _to_make(SHEET, step if len(tasks) > 1 else None, scratch / f"{SHEET}-{task}.png", [sweep.name, sources], write, {"task": task})
 
 
@@ -132,7 +138,7 @@ def _row(picture: Picture) -> str:
     return picture.sample + (f" ({picture.ordinal + 1})" if picture.ordinal else "")
 
 
-def _write_sheet(title: str, task: str, made: Sequence[_Made], path: Path) -> None:
+def _write_sheet(title: str, task: str, made: Sequence[_Made], axes: Sequence[str], path: Path) -> None:
     from PIL import Image
 
     from sdxl_lab.images.grid import Axis, labelled_grids
@@ -147,7 +153,10 @@ def _write_sheet(title: str, task: str, made: Sequence[_Made], path: Path) -> No
     rows = list(dict.fromkeys(row for own in shown for row in own))
     absent = ["failed" if each.point.failed else None for each in made]
     cells = [[own.get(row, why) for own, why in zip(shown, absent, strict=True)] for row in rows]
-    points, samples = Axis(name="point", values=tuple(each.label for each in made)), Axis(name="sample", values=tuple(rows))
+    named = bool(axes) and all(path in each.point.values for path in axes for each in made)
+    labels = tuple(", ".join(_text(each.point.values[path]) for path in axes) if named else each.label for each in made)
+    points = Axis(name=", ".join(shortest(path, axes) for path in axes) if named else "point", values=labels)
+    samples = Axis(name="sample", values=tuple(rows))
 
     def laid_out(cell_px: int) -> tuple[Image.Image, ...]:
         return labelled_grids(x=points, y=samples, cells=cells, title=title, cell_px=cell_px, max_pixels=MOST_PIXELS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from sdxl_lab.doctor.findings import Finding
 from sdxl_lab.settings.schedulers import SCHEDULERS
+from tests.support import loopback_hub
 from tests.support.edits import cpu, same
 from tests.support.plain import plain as by_itself
 
@@ -19,10 +21,10 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global accelerator, models, pictures, plain, torch
+    global accelerator, memory, models, pictures, plain, torch
     import torch
 
-    from sdxl_lab.checkpoints import accelerator
+    from sdxl_lab.checkpoints import accelerator, memory
     from sdxl_lab.doctor import models, pictures
     from sdxl_lab.generation.plain import plain
 
@@ -125,6 +127,19 @@ def test_weights_that_are_no_numbers_are_named(random_pair, tmp_path):
     assert made["text_to_image"].verdict == made["numbers"].verdict == "broken"
     assert "the base's UNet gave NaN" in made["text_to_image"].line
     assert "conv_out.bias" in made["text_to_image"].line
+    others = by_part([*pictures.equality(str(spoiled)), *pictures.cost(str(spoiled))])
+    assert {finding.verdict for finding in others.values()} == {"attention"}
+
+
+def test_a_checkpoint_of_the_hub_is_downloaded_and_looked_at(random_pair, tmp_path):
+    """
+    What is not here yet comes from the hub first, and is then a checkpoint like any other.
+    """
+    shutil.copytree(random_pair / "base", tmp_path / "hub" / "somebody" / "pictures")
+    with loopback_hub.serving(loopback_hub.Hub(tmp_path / "hub")) as hub, loopback_hub.asked(hub.url, tmp_path / "cache"):
+        found = by_part([*models.files("somebody/pictures"), *pictures.weights("somebody/pictures"), *pictures.equality("somebody/pictures")])
+    assert {part: finding.verdict for part, finding in found.items()} == {"checkpoint": "ok", "weights": "ok", "equality": "ok"}, found
+    assert "a repository of the hub" in found["checkpoint"].line
 
 
 def test_a_driver_that_torch_does_not_use_is_pointed_out(tmp_path, monkeypatch):
@@ -157,6 +172,25 @@ def test_what_fits_a_card_is_what_offloading_chooses():
     Cards of 8, 12 and 24 GB take SDXL's pair one layer at a time, one model at a time, and whole.
     """
     assert [accelerator.offload_for_sdxl(gib << 30) for gib in (6, 8, 11, 12, 24)] == ["sequential", "sequential", "model", "model", "none"]
+
+
+def test_the_page_on_small_gpus_says_what_auto_chooses():
+    """
+    Each row of its table has the least tenths of a GB from which `auto` takes a faster way, with and without refiner and `fp16-fix`.
+    """
+    text = (Path(__file__).parents[2] / "docs" / "small-gpus.md").read_text()
+    rows = re.findall(r"(?m)^\| (base .*?) \| ([\d.]+) GB \| ([\d.]+) GB \| below \|$", text)
+    assert len(rows) == 4
+    for what, *least in rows:
+        decoder_bytes = 2 if "fp16-fix" in what else 4
+        counts = {name: count for name, count in accelerator.SDXL_WEIGHTS.items() if name != "refiner" or "refiner" in what}
+        weights = {name: count * (decoder_bytes if name == "vae" else 2) for name, count in counts.items()}
+        for offload, gigabytes in zip(("none", "model"), map(float, least), strict=True):
+            chosen = [
+                memory.fastest_offload(weights, pixels=1024**2, decoder_bytes=decoder_bytes, free_bytes=int(room * 1e9))
+                for room in (gigabytes, gigabytes - 0.1)
+            ]
+            assert chosen[0] == offload != chosen[1], what
 
 
 def LOOKS() -> list[Any]:  # noqa: N802 - a constant, once its module is imported

@@ -15,6 +15,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import papermill_io
 
 from sdxl_lab.kernels import engine, notebooks
+from sdxl_lab.kernels.ahead import of_thread
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.arguments import written
@@ -94,7 +95,7 @@ def test_a_loop_has_one_kernel_and_takes_what_the_lab_writes(here):
         picture = bench.make("a blue star on grass", seed=5, num_inference_steps=2)
         bench.parameters().save("of-bench.yaml")
     in_python("first.ipynb", QUICK)
-    kernel = engine._of_thread.kernel
+    kernel = of_thread.warm
     [first] = planned(QUICK).pictures()
     Path("of-run.yaml").write_text(written(parameters_of(first.image)))
     made = {}
@@ -102,7 +103,7 @@ def test_a_loop_has_one_kernel_and_takes_what_the_lab_writes(here):
         in_python(f"{name}.ipynb", papermill.iorw.read_yaml_file(f"{name}.yaml") | {"runs_folder": name})
         [folder] = Path(name).glob("*/")
         [made[name]] = RunFolder(folder).pictures()
-    assert engine._of_thread.kernel is kernel
+    assert of_thread.warm is kernel
     assert made["of-bench"].sha256 == picture.kept.recorded.sha256
     assert made["of-run"].sha256 == first.sha256
 

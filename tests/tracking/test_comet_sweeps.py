@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdxl_lab.records.finding import runs_at
+from sdxl_lab.records.finding import find, runs_at
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RecordError
@@ -58,10 +58,11 @@ def plan_of(runs_folder: Path, name: str = "warm-days", tracking: str = "auto") 
             works=dict.fromkeys(edit.key for edit in resolved.edits),  # pyright: ignore[reportArgumentType] - costs nothing
             pending=(),
             checkpoint="pocket",
+            place=len(runs),
             overrides={f"hyperparameters.denoising.{setting}": value for setting, value in denoising.items()},
         )
         runs.append(run)
-    return Plan(name=name, notebook=Path("notebook.ipynb"), runs_folder=runs_folder, groups=(Group(runs=tuple(runs)),), points=len(runs))
+    return Plan(name=name, notebook=Path("notebook.ipynb"), runs_folder=runs_folder, groups=(Group(runs=tuple(reversed(runs))),), points=len(runs))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_a_sweep_of_twelve_points_is_one_experiment(backend, runs_folder, monkey
     assert (others["points"], others["done"], others["failed"], others["pictures"]) == ("12", "12", "0", "36")
     assert others["axes"] == "guidance_scale, num_inference_steps, high_noise_frac"
     assert others["axis.guidance_scale"] == "2.0, 5.0, 9.0"
-    assert others["axis.high_noise_frac"] == "0: null, 1: 0.8"
+    assert others["axis.high_noise_frac"] == "0: none, 1: 0.8"
     assert experiment.parameters["dataset"] == "pocket-scenes"
     assert not [name for name in experiment.parameters if name.endswith(("guidance_scale", "num_inference_steps", "high_noise_frac"))]
     assert {(image.name, image.step) for image in experiment.images} == {("contact-sheet", 0), ("contact-sheet", 1)}
@@ -153,7 +154,7 @@ def test_table_and_sheets_hold_every_point(runs_folder, tmp_path):
     projection = project(record(plan), tmp_path)
     [table] = projection.assets
     rows = list(csv.DictReader(io.StringIO(table.ready().read_text("utf-8"))))
-    assert [row["label"] for row in rows] == [run.label for run in plan.runs]
+    assert [row["label"] for row in rows] == [run.label for run in reversed(plan.runs)]
     assert [float(row["denoising.guidance_scale"]) for row in rows] == [guidance for guidance, _, _ in product(GUIDANCE, STEPS, FRACS)]
     assert np.allclose([float(row["seam_delta_e"]) * 3 for row in rows], [float(row["denoising.guidance_scale"]) for row in rows])
     assert {"seam_delta_e_low", "seam_delta_e_high", "seam_delta_e_n"} <= rows[0].keys()
@@ -172,7 +173,7 @@ def test_a_sweep_that_went_on_is_brought_up(backend, runs_folder, capsys):
         folder = runs_folder / f"{resolved.spec.name}-{resolved.run_id[:10]}"
         kept[folder] = shutil.move(folder, runs_folder.with_name(folder.name))
     plan = plan_of(runs_folder, tracking="off")
-    sweep = record(plan, {plan.runs[-2].label: "it was too warm"}, command=COMMAND)
+    sweep = record(plan, {plan.runs[1].label: "it was too warm"}, command=COMMAND)
     assert (sweep.planned, sweep.count, sweep.is_unfinished) == (36, 30, True)
     sender.push(sweep)
     experiment = only(backend)
@@ -222,7 +223,7 @@ def test_a_folder_has_the_record_of_one_sweep(runs_folder):
 
 def test_a_sweep_is_found_wherever_its_folder_lies(runs_folder, tmp_path):
     """
-    Moved as a whole, and with a run that was begun under another name, it has the same pictures; a damaged file is one error.
+    Moved as a whole, and with a run that was begun under another name, it has the same pictures; a damaged file is one error, and no sweep.
     """
     sweep = record(plan_of(runs_folder))
     run = sweep.runs[0]
@@ -235,6 +236,7 @@ def test_a_sweep_is_found_wherever_its_folder_lies(runs_folder, tmp_path):
     moved.sweep_file.write_text("{")
     with pytest.raises(RecordError, match=r"sweep\.json cannot be read"):
         _ = SweepFolder(moved.path).points
+    assert {record.kind for record in find(moved.path)} == {"run"}
 
 
 def found(sweep: SweepFolder, resolved: ResolvedSpec) -> tuple[Picture, ...]:
