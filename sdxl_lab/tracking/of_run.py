@@ -15,6 +15,7 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.png import png
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.sweep import SweepFolder
 from sdxl_lab.settings.arguments import written as written_as_yaml
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import flatten
@@ -62,7 +63,7 @@ def of_run(run: RunFolder, scratch: Path) -> Projection:
         metrics=dict([*_metrics(pictures), *(_means(pictures) if run.is_done and len(pictures) == len(resolved.edits) else ())]),
         images=tuple(images),
         assets=tuple(assets),
-        html=file_of(run.report_file.name, None, run.report_file) if _is_one_page(run, HTML_LIMIT_BYTES) else None,
+        html=file_of(run.report_file.name, None, run.report_file) if is_one_page(run, HTML_LIMIT_BYTES) else None,
         notebook=file_of(notebook.name, None, notebook) if notebook else None,
         code=_code(notebook, scratch) if notebook and is_asked(CODE) else None,
         obsolete=earlier_keys(resolved) - parameters.keys(),
@@ -76,13 +77,19 @@ def _assets(run: RunFolder, command: str, scratch: Path) -> Iterator[Path]:
     if command.endswith(f" -f {FILE}"):
         write_whole(scratch / FILE, written_as_yaml(public_parameters(run)).encode())
         yield scratch / FILE
-    if _is_one_page(run):
+    if is_one_page(run):
         yield run.report_file
 
 
-def _is_one_page(run: RunFolder, most_bytes: float = math.inf) -> bool:
-    """Whether there is a report, with its pictures in it: Comet shows a page by itself."""
-    return run.report_file.is_file() and not run.report_pictures.is_dir() and run.report_file.stat().st_size <= most_bytes
+def is_one_page(record: RunFolder | SweepFolder, most_bytes: float = math.inf) -> bool:
+    """Whether there is a report, with its pictures in it: Comet shows a page by itself.
+
+    Args:
+        record: With a report, or without.
+        most_bytes: How large it may be.
+    """
+    page = record.report_file
+    return page.is_file() and not record.report_pictures.is_dir() and page.stat().st_size <= most_bytes
 
 
 def _public_copy(notebook: Path, scratch: Path) -> Path | None:

@@ -18,9 +18,10 @@ from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
 from sdxl_lab.settings.hyperparams import shortest
 from sdxl_lab.tracking.disclosure import without_paths
-from sdxl_lab.tracking.experiment import File, Projection, file_of, short, short_name
+from sdxl_lab.tracking.experiment import HTML_LIMIT_BYTES, File, Projection, file_of, short, short_name
 from sdxl_lab.tracking.key import experiment_key
-from sdxl_lab.tracking.of_run import name_of, parameters_of
+from sdxl_lab.tracking.of_run import is_one_page, name_of
+from sdxl_lab.tracking.parameters import parameters_of
 from sdxl_lab.viewing.compare.costs import SPENT, STEPS, number_of
 
 TAG = "sweep"
@@ -64,6 +65,7 @@ def of_sweep(sweep: SweepFolder, scratch: Path) -> Projection:
     parameters = [parameters_of(run.resolved) for run in begun]
     shared = {name: value for name, value in (parameters[0] if parameters else {}).items() if all(own.get(name) == value for own in parameters)}
     axes = _axes(sweep.points)
+    report = file_of(sweep.report_file.name, None, sweep.report_file) if is_one_page(sweep) else None
     return Projection(
         key=experiment_key(sweep),
         name=short_name(sweep.name),
@@ -73,16 +75,11 @@ def of_sweep(sweep: SweepFolder, scratch: Path) -> Projection:
         others=_others(made, axes),
         metrics={},
         images=tuple(_sheets(sweep, made, axes, scratch)),
-        assets=tuple(_table(made, scratch)),
-        html=file_of(sweep.report_file.name, None, sweep.report_file) if _is_one_page(sweep) else None,
+        assets=(*_table(made, scratch), *([report] if report else [])),
+        html=report if is_one_page(sweep, HTML_LIMIT_BYTES) else None,
         curves=tuple(_curves(made, axes, scratch)),
         obsolete=frozenset(name for own in parameters for name in own if name not in shared),
     )
-
-
-def _is_one_page(sweep: SweepFolder) -> bool:
-    """Whether there is a report, with its pictures in it: Comet shows a page by itself."""
-    return sweep.report_file.is_file() and not sweep.report_pictures.is_dir()
 
 
 def _axes(points: Sequence[RecordedPoint]) -> dict[str, list[Any]]:
@@ -127,11 +124,11 @@ def _are_numbers(values: Iterable[Any]) -> bool:
 
 def _sheets(sweep: SweepFolder, made: Sequence[_Made], axes: Mapping[str, Any], scratch: Path) -> Iterator[File]:
     """Of each task its pictures, samples down and points across. They are known by what they are made from."""
-    tasks = list(dict.fromkeys(picture.task for each in made for picture in each.pictures))
-    for step, task in enumerate(tasks):
+    for task in dict.fromkeys(picture.task for each in made for picture in each.pictures):
+        name = f"{SHEET}-{task}"
         sources = [[each.label, each.point.failed, *([_row(one), one.sha256] for one in each.pictures if one.task == task)] for each in made]
         write = partial(_write_sheet, f"{sweep.name}: {task}", task, made, tuple(axes))
-        yield _to_make(SHEET, step if len(tasks) > 1 else None, scratch / f"{SHEET}-{task}.png", [sweep.name, sources], write, {"task": task})
+        yield _to_make(name, scratch / f"{name}.png", [sweep.name, sources], write)
 
 
 def _row(picture: Picture) -> str:
@@ -169,7 +166,7 @@ def _table(made: Sequence[_Made], scratch: Path) -> Iterator[File]:
     """The comparison's table, a row a run, as far as there are pictures."""
     if any(each.pictures for each in made):
         sources = [[each.label, each.run.resolved.run_id, [picture.sha256 for picture in each.pictures]] for each in made if each.run]
-        yield _to_make(TABLE, None, scratch / TABLE, sources, partial(_write_table, made))
+        yield _to_make(TABLE, scratch / TABLE, sources, partial(_write_table, made))
 
 
 def _write_table(made: Sequence[_Made], path: Path) -> None:
@@ -216,9 +213,7 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _to_make(
-    name: str, step: int | None, path: Path, sources: Any, make: Callable[[Path], object], metadata: Mapping[str, Any] | None = None
-) -> File:
+def _to_make(name: str, path: Path, sources: Any, make: Callable[[Path], object]) -> File:
     """A file that is written only to be sent, and known by what it is made from: another machine may write other bytes of the same content."""
     sha256 = hashlib.sha256(json.dumps(sources).encode()).hexdigest()
-    return File(name=name, step=step, path=path, sha256=sha256, metadata={**(metadata or {}), "file_sha256": sha256}, make=make)
+    return File(name=name, step=None, path=path, sha256=sha256, metadata={"file_sha256": sha256}, make=make)

@@ -9,6 +9,7 @@ import shutil
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sdxl_lab.comet import CometError
 from sdxl_lab.records.finding import find, runs_at
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
@@ -25,7 +27,7 @@ from sdxl_lab.records.sweep import SweepFolder
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.sweeps.plan import Group, Plan, PlannedRun
 from sdxl_lab.sweeps.report import begin, end, record
-from sdxl_lab.tracking import confirmed, pushing, sender
+from sdxl_lab.tracking import archive, confirmed, pushing, sender
 from sdxl_lab.tracking.key import experiment_key
 from sdxl_lab.tracking.projection import project
 from tests.support.comet_runs import only, told
@@ -114,7 +116,7 @@ def test_a_sweep_of_twelve_points_is_one_experiment(backend, runs_folder, monkey
     assert others["axis.high_noise_frac"] == "0: none, 1: 0.8"
     assert experiment.parameters["dataset"] == "pocket-scenes"
     assert not [name for name in experiment.parameters if name.endswith(("guidance_scale", "num_inference_steps", "high_noise_frac"))]
-    assert {(image.name, image.step) for image in experiment.images} == {("contact-sheet", 0), ("contact-sheet", 1)}
+    assert {(image.name, image.step) for image in experiment.images} == {("contact-sheet-inpaint", None), ("contact-sheet-outpaint", None)}
     assert runs_folder.joinpath("report.html").read_text("utf-8") in experiment.html
     before = told(experiment)
     posted = sum(method == "POST" and "notification" not in path for method, path in backend.requests)
@@ -152,7 +154,7 @@ def test_table_and_sheets_hold_every_point(runs_folder, tmp_path):
     """
     plan = plan_of(runs_folder)
     projection = project(record(plan), tmp_path)
-    [table] = projection.assets
+    table = next(file for file in projection.assets if file.name == "comparison.csv")
     rows = list(csv.DictReader(io.StringIO(table.ready().read_text("utf-8"))))
     assert [row["label"] for row in rows] == [run.label for run in reversed(plan.runs)]
     assert [float(row["denoising.guidance_scale"]) for row in rows] == [guidance for guidance, _, _ in product(GUIDANCE, STEPS, FRACS)]
@@ -161,6 +163,21 @@ def test_table_and_sheets_hold_every_point(runs_folder, tmp_path):
     for file, task in zip(projection.images, ("inpaint", "outpaint"), strict=True):
         with Image.open(file.ready()) as sheet:
             assert all(holds(sheet, Image.open(path)) for run in plan.runs for path in run.folder.glob(f"images/*/{task}.png"))
+
+
+def test_nothing_personal_is_in_a_sweeps_experiment(runs_folder, tmp_path):
+    """
+    Where an axis is a path, and labels hold it, no folder of this machine is in what is sent.
+    """
+    plan = plan_of(runs_folder)
+    runs = [replace(run, label=f"{run.label} {run.folder}", overrides={**run.overrides, "dataset": str(run.folder)}) for run in plan.runs]
+    sweep = record(replace(plan, groups=(Group(runs=tuple(runs)),)), command=COMMAND)
+    assert str(tmp_path) in sweep.sweep_file.read_text("utf-8")
+    projection = project(sweep, tmp_path)
+    told = [projection.others, projection.parameters, projection.name, projection.description, [file.name for file in projection.files]]
+    content = [json.dumps(told).encode(), *(file.ready().read_bytes() for file in (*projection.assets, *projection.curves))]
+    assert b"axis.dataset" in content[0]
+    assert not [text for text in content if str(tmp_path).encode() in text]
 
 
 def test_a_sweep_that_went_on_is_brought_up(backend, runs_folder, capsys):
@@ -181,11 +198,9 @@ def test_a_sweep_that_went_on_is_brought_up(backend, runs_folder, capsys):
     sheets = {image.sha256 for image in experiment.images}
     for folder, elsewhere in kept.items():
         shutil.move(elsewhere, folder)
-    sender.push(SweepFolder(runs_folder))
-    assert (experiment.others["done"], experiment.others["failed"]) == ("12", "1")
     sender.push(record(plan, command=COMMAND))
-    assert experiment.others["failed"] == "0"
-    assert {(image.name, image.step) for image in experiment.images} == {("contact-sheet", 0), ("contact-sheet", 1)}
+    assert (experiment.others["done"], experiment.others["failed"]) == ("12", "0")
+    assert {(image.name, image.step) for image in experiment.images} == {("contact-sheet-inpaint", None), ("contact-sheet-outpaint", None)}
     assert len(experiment.images) == 2
     assert not sheets & {image.sha256 for image in experiment.images}
     [table] = [asset for asset in experiment.assets if asset.name == "comparison.csv"]
@@ -259,11 +274,10 @@ def test_a_sweep_that_is_tracked_offline_has_an_archive(runs_folder):
         sizes = [info.file_size for info in opened.infolist()]
     messages = [json.loads(each) for each in content.splitlines()]
     kinds = Counter(message["payload"]["upload_type"] for message in messages if message["type"] == "file_upload")
-    assert kinds == {"visualization": 2, "asset": 1, "curve": 24}
+    assert kinds == {"visualization": 2, "asset": 2, "curve": 24}
     assert all(sizes)
     assert "htmlOverride" in {message["type"] for message in messages}
     assert str(runs_folder.parent) not in content
     shutil.rmtree(next(runs_folder.glob("guidance_2-*")))
-    refused = said("archive", runs_folder)
-    assert refused.code == 1
-    assert f"{runs_folder} is not done" in refused.err
+    with pytest.raises(CometError, match="is not done"):
+        archive.build(SweepFolder(runs_folder))
