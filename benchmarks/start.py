@@ -168,9 +168,8 @@ def sweep(folder: Path, pairs: int) -> None:
     content = read_file(notebooks.find("inpaint_outpaint").with_name("fractions.yaml"))
     made = [swept(folder, f"sweep-{number}", content, 1) for number in range(max(pairs // 3, 1))]
     ratio = statistics.median(took.wall_s / pictures_s for took, pictures_s in made)
-    print(
-        f"12 points: {median([took for took, _ in made])}, pictures {statistics.median(s for _, s in made):.2f} s: {ratio:.2f} times their own seconds"
-    )
+    pictures_s = statistics.median(seconds for _, seconds in made)
+    print(f"12 points: {median([took for took, _ in made])}, pictures {pictures_s:.2f} s: {ratio:.2f} times their own seconds")
 
 
 def workers(folder: Path, pairs: int) -> None:
