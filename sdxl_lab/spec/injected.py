@@ -8,10 +8,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sdxl_lab.settings.arguments import in_one_line
+from sdxl_lab.errors import LabError
+from sdxl_lab.settings.arguments import in_one_line, laid_over
 from sdxl_lab.settings.credentials import saved_by_papermill, without_credentials
 from sdxl_lab.settings.hyperparams import closest, merge, replace, unknown_key
 from sdxl_lab.spec.homes import home_of, nearest_home
+from sdxl_lab.spec.parameters import takes_text
 from sdxl_lab.spec.run_spec import SECRET, RunSpec, SpecError
 
 MARK = "# Parameters\n"
@@ -109,7 +111,7 @@ def _of_dotted(dotted: Sequence[str], given: Mapping[str, Any], declared: Sequen
     roots = {home.partition(".")[0] for home in homes.values()}
     nested: dict[str, Any] = {root: given[root] for root in roots if isinstance(given.get(root), Mapping)}
     for path, home in homes.items():
-        nested = merge(nested, replace({}, home, given[path]))
+        nested = merge(nested, replace({}, home, _meant(home, given[path])))
     what = (
         "got a dotted name, which papermill assigns as it stands" if len(dotted) == 1 else "got dotted names, which papermill assigns as they stand"
     )
@@ -127,10 +129,20 @@ def _of_unknown(name: str, value: Any, declared: Sequence[str]) -> str:
     if HYPERPARAMETERS not in declared or closest(name, declared):
         return unknown_key(name, declared)
     home = nearest_home(name, RunSpec)
-    meant = f". Did you mean {home}? Write {_option(replace({}, home, value))}" if home else ""
+    meant = f". Did you mean {home}? Write {_option(replace({}, home, _meant(home, value)))}" if home else ""
     return unknown_key(name, declared) + meant
 
 
 def _option(nested: Mapping[str, Any]) -> str:
     """How papermill and the command are given nested parameters."""
     return f"-y {shlex.quote(in_one_line(nested))}"
+
+
+def _meant(path: str, value: Any) -> Any:
+    """A value as it was meant: of a list or a dictionary papermill's -p makes a text."""
+    if not isinstance(value, str) or value.strip()[:1] not in ("[", "{") or takes_text(path, RunSpec):
+        return value
+    try:
+        return laid_over({}, values=[("meant", value)], takes_text=lambda _: False)["meant"]
+    except LabError:
+        return value

@@ -283,7 +283,8 @@ def _held(text: str) -> str | None:
         try:
             value = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return None
+            ends = text.strip()[:1] + text.strip()[-1:]
+            return {"[]": "a list", "{}": "a dictionary"}.get(ends)  # of words without quotes, as in YAML
     kinds = {tuple: "a tuple", list: "a list", dict: "a dictionary", int: "a number", float: "a number", bool: "a yes or no"}
     return kinds.get(type(value))
 

@@ -28,6 +28,8 @@ def problems(declared: list[str], given: dict[str, object]) -> list[str]:
             {"hyperparameters": {"mask": {"feather_px": 2}}, "hyperparameters.mask.kernel_size": 9, "hyperparameters.seed": 1},
             r"kernel_size, hyperparameters.seed: got dotted names, .* -y '{hyperparameters: {mask: {feather_px: 2, kernel_size: 9}, seed: 1}}'",
         ),
+        ({"hyperparameters.seeds": "[1, 2]"}, r"write -y '{hyperparameters: {seeds: \[1, 2\]}}'"),
+        ({"hyperparameters.prompt": "[a cat]"}, r"prompt: '.*\[a cat\]'"),
         ({"sedd": 3}, r"sedd: unknown key; .* Did you mean hyperparameters.seed\? Write -y '{hyperparameters: {seed: 3}}'"),
         ({"steps": 3}, r"Write -y '{hyperparameters: {denoising: {num_inference_steps: 3}}}'"),
         ({"datset": "x"}, r"datset: unknown key; .* Did you mean dataset\?$"),

@@ -19,7 +19,10 @@ FORGOTTEN = "__forgotten_with_its_notebook__"
 
 _archives: dict[str, Any] = getattr(zipimport, "_zip_directory_cache", {})
 
-INSTALLED = tuple(folder + os.sep for name, folder in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_own_places = [folder for name, folder in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")]
+_others_places = [folder for folder in sys.path if os.path.basename(folder) in ("site-packages", "dist-packages")]  # noqa: PTH119 - texts
+INSTALLED = tuple(folder + os.sep for folder in dict.fromkeys((*_own_places, *_others_places)))
+"""Where packages are installed: in this environment, and in others that it sees, as one with the system's packages does."""
 
 
 class Modules:
