@@ -8,6 +8,7 @@ from typing import Any
 
 from sdxl_lab.checkpoints.configurations import PREDICTIONS, read_json
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.process.imports import importing
 from sdxl_lab.settings.schedulers import SCHEDULERS
 
 
@@ -73,11 +74,12 @@ def completed(configuration: Path) -> Mapping[str, Any]:
     Raises:
         CheckpointError: diffusers has no such class, or cannot make one of this configuration.
     """
-    import diffusers
-
     stated = written(configuration)
     name = stated["_class_name"]
-    kind = getattr(diffusers, name, None)
+    with importing:
+        import diffusers
+
+        kind = getattr(diffusers, name, None)
     if kind is None:
         raise CheckpointError(f"{configuration}/scheduler is a {name}, which this version of diffusers has not; update diffusers.")
     try:

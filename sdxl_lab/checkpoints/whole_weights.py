@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,8 @@ import torch
 from sdxl_lab.checkpoints.configurations import INDEX, MODELS, read_json
 from sdxl_lab.checkpoints.files import PipelineFolder
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
+from sdxl_lab.files.digests import cache_folder
+from sdxl_lab.files.disk import DiskError, write_whole
 
 FORMER_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """What diffusers called a VAE's attention before 0.12, and calls it now; it reads both."""
@@ -46,6 +52,25 @@ def require_whole(part: PipelineFolder) -> None:
                 )
 
 
+def is_known_whole(digest: str) -> bool:
+    """Whether files of this content were found whole before, by the libraries that are installed: to look again takes seconds of imports.
+
+    Args:
+        digest: Of the checkpoint, its configuration included.
+    """
+    return _memory(digest).is_file()
+
+
+def remember_whole(digest: str) -> None:
+    """Remember, in the user's cache folder, that files of this content are whole.
+
+    Args:
+        digest: As for `is_known_whole`.
+    """
+    with suppress(DiskError):
+        write_whole(_memory(digest), b"")
+
+
 def require_filled(pipeline: Any, path: Path) -> None:
     """See that no model of a pipeline that was read from a single file still lacks weights.
 
@@ -61,6 +86,11 @@ def require_filled(pipeline: Any, path: Path) -> None:
         empty = [name for name, weight in model.named_parameters() if weight.is_meta] if model is not None else []
         if empty:
             raise CheckpointError(f"{path} lacks {len(empty)} weights of its {component}, {empty[0]} first; copy or download it again.")
+
+
+def _memory(digest: str) -> Path:
+    known_by = json.dumps([digest, *map(metadata.version, ("diffusers", "transformers"))])
+    return cache_folder() / "whole" / hashlib.sha256(known_by.encode()).hexdigest()
 
 
 def _on_paper(library: str, class_name: str, config: Path) -> torch.nn.Module:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -163,6 +163,7 @@ class _Slot:
         # Nothing is ever sent through it: that it closes tells the worker, in the middle of a task too, that this process has ended.
         ended, lifeline = _processes.Pipe(duplex=False)
         process = _processes.Process(target=_work, args=(theirs, ended, self._environment), daemon=True)
+        resource_tracker.ensure_running()  # which lets ctrl-C through to whatever this thread starts next
         # Also ctrl-C at this moment is for this process alone.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:

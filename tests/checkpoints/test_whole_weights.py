@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +190,28 @@ def test_pickled_weights_are_refused_with_the_reason(tmp_path, ending):
     (tmp_path / f"some.{ending}").write_bytes(b"PK")
     with pytest.raises(CheckpointError, match=rf"\.{ending} file, which can run code .* \.safetensors files alone; allowed are"):
         identify(str(tmp_path / f"some.{ending}"))
+
+
+LOOK = """
+import sys
+from sdxl_lab.checkpoints.loading import require_weights
+from sdxl_lab.checkpoints.locating import identify
+require_weights(identify(sys.argv[1]))
+print("diffusers" in sys.modules)
+"""
+
+
+def test_what_was_found_whole_is_known_to_be_in_the_next_process(random_pair, tmp_path, monkeypatch):
+    """
+    It builds no models to compare with, hence does not import diffusers; a checkpoint that has changed since is looked through anew.
+    """
+    monkeypatch.setenv("SDXL_LAB_CACHE", str(tmp_path / "cache"))
+    pair = shutil.copytree(random_pair, tmp_path / "pair")
+
+    def builds() -> bool:
+        done = subprocess.run([sys.executable, "-c", LOOK, str(pair)], capture_output=True, text=True, check=True)
+        return done.stdout == "True\n"
+
+    before = [builds(), builds()]
+    rewrite(pair / "base" / "unet" / STEM, lambda weights: weights["conv_in.bias"].add_(1))
+    assert [*before, builds()] == [True, False, True]
