@@ -55,9 +55,8 @@ def problems_of(injected: str, declared: Sequence[str]) -> list[str]:
         given = dict(_assigned(injected))
     except SyntaxError as error:
         name = (error.text or "").partition(" = ")[0].strip()
-        return [
-            f"{'(a key)' if looks_secret(name) else name}: a parameter's name holds letters, digits and underscores alone; valid here are {', '.join(declared)}"
-        ]
+        shown = "(a key)" if looks_secret(name) else name
+        return [f"{shown}: a parameter's name holds letters, digits and underscores alone; valid here are {', '.join(declared)}"]
     clean, secrets = without_credentials(given)
     where = saved_by_papermill() if secrets else ""
     found = [f"{path}: {SECRET}{where}" for path in secrets]
