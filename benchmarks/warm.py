@@ -17,7 +17,7 @@ import nbformat
 import papermill
 
 from sdxl_lab.kernels import engine
-from sdxl_lab.runs.experiment import PRELOAD
+from sdxl_lab.runs.early import PRELOAD
 
 PAGES_OF_A_MEGABYTE = 256
 

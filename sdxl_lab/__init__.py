@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from sdxl_lab.records.finding import find_runs
     from sdxl_lab.records.folder import RunFolder
     from sdxl_lab.runs.calls import image_to_image, inpaint, outpaint, text_to_image
+    from sdxl_lab.runs.early import home
     from sdxl_lab.runs.experiment import finish, load, run
     from sdxl_lab.runs.made_picture import MadePicture
     from sdxl_lab.runs.reproduce import reproduce
-    from sdxl_lab.runs.resolution import fetch, home, resolve
+    from sdxl_lab.runs.resolution import fetch, resolve
     from sdxl_lab.settings.sections import Canvas, Conditioning, Denoising, EditSettings, ImageReading, Mask, Refiner
     from sdxl_lab.spec.edit import Edit
     from sdxl_lab.spec.injected import check_parameters
@@ -89,7 +90,7 @@ _ROOMS = {
     "check_parameters": "spec.injected",
     "fetch": "runs.resolution",
     "resolve": "runs.resolution",
-    "home": "runs.resolution",
+    "home": "runs.early",
     "load": "runs.experiment",
     "run": "runs.experiment",
     "finish": "runs.experiment",

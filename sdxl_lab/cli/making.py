@@ -64,12 +64,10 @@ def run(
     All options are papermill's and repeatable. -r wins over -p, -p over -y, -y over -f, -f over -b, and the later over the earlier of a kind.
     """
     from sdxl_lab.kernels import notebooks
-    from sdxl_lab.progress.bars import following
-    from sdxl_lab.runs.experiment import execute
+    from sdxl_lab.runs.early import started
     from sdxl_lab.settings.arguments import laid_over, pairs
     from sdxl_lab.spec.parameters import takes_text
     from sdxl_lab.spec.run_spec import RunSpec
-    from sdxl_lab.tracking.tracker import short, where
 
     path = notebooks.find(notebook)
     parameters = laid_over(
@@ -81,8 +79,13 @@ def run(
         raw=pairs(raw or ()),
         takes_text=lambda name: takes_text(name, RunSpec),
     )
-    with following() as follow:
-        resolved = execute(path, parameters, follow, say=lambda line: print(f"sdxl-lab: {line}", file=sys.stderr, flush=True))
+    with started(path, RunSpec.from_parameters(**parameters)):
+        from sdxl_lab.progress.bars import following
+        from sdxl_lab.runs.experiment import execute
+        from sdxl_lab.tracking.tracker import short, where
+
+        with following() as follow:
+            resolved = execute(path, parameters, follow, say=lambda line: print(f"sdxl-lab: {line}", file=sys.stderr, flush=True))
     print(f"{counted(len(resolved.spec.edits), 'picture')} in {short(resolved.folder.path)}", *where(resolved.folder), sep="\n")
 
 

@@ -53,7 +53,7 @@ def weights(checkpoint: str | None) -> Iterator[Finding]:
     line = f"{refiner} loaded in {time.perf_counter() - began:.0f} s {where}; pictures of {side}x{side} follow"
     if loaded.device.type == "cpu" and loaded.dtype != loaded.base.vae.dtype:
         yield attention(
-            "weights", f"{line}. In float32, as the CPU computes by itself, they do not fit main memory", "-p hyperparameters.compute.dtype bfloat16"
+            "weights", f"{line}. In float32, the default on a CPU, they do not fit main memory", "-p hyperparameters.compute.dtype bfloat16"
         )
     else:
         yield ok("weights", line)
@@ -120,7 +120,11 @@ def cost(checkpoint: str | None) -> Iterator[Finding]:
 
     forget_gpu_peak()
     edit = _edit(task, loaded, num_inference_steps=2 * STEPS, **asked)
-    _generated(edit, loaded, on_step=hear)
+    try:
+        _generated(edit, loaded, on_step=hear)
+    except LabError as error:
+        yield attention("cost", f"not known, since there is no picture: {quoted(error)}")
+        return
     spans = {role: [later - earlier for earlier, later in pairwise(at)] for role, at in times.items()}
     side, peaks = _side(loaded), peak_memory()
     said = [f"{statistics.median(span):.3g} s a step of the {role}" for role, span in spans.items() if span]
@@ -143,7 +147,9 @@ def _compared(part: str, edit: Edit, loaded: Checkpoint) -> Finding:
         expected = np.asarray(plain(made.edit, image, mask, loaded, size=made.working_size), int)
         apart = np.abs(expected - np.asarray(made.raw, int))
         again = np.asarray(plain(made.edit, image, mask, loaded, size=made.working_size), int) if apart.any() else expected
-    except (LabError, ImportError, RuntimeError, TypeError, ValueError) as error:
+    except LabError as error:
+        return attention(part, f"{what}: not compared, since there is no picture: {quoted(error)}")
+    except (ImportError, RuntimeError, TypeError, ValueError) as error:
         return broken(part, f"{what}: could not be compared: {quoted(error)}", "send this page")
     if not apart.any():
         return ok(part, f"{what}: the picture that plain diffusers makes here, bit for bit")
@@ -165,18 +171,19 @@ def _loaded(checkpoint: str | None) -> Checkpoint:
 
 
 def _fits_in_float32(checkpoint: str) -> bool:
-    """Whether main memory holds all of a checkpoint's numbers; what is still to be downloaded is taken to fit."""
+    """Whether main memory holds all of a checkpoint's numbers; what is still to be downloaded is."""
     import psutil
 
-    from sdxl_lab.checkpoints.files import PipelineFolder
+    from sdxl_lab.checkpoints.files import SingleFile
+    from sdxl_lab.checkpoints.hub import Repository
     from sdxl_lab.checkpoints.locating import locate
     from sdxl_lab.checkpoints.weight_files import shapes_in
 
-    source, files = locate(checkpoint), []
-    for part in (source.base, source.refiner):
-        if isinstance(part, PipelineFolder):
-            files += [file for model in part.models for file in part.weights(model)]
-    count = sum(math.prod(shape) for file in files for shape in shapes_in(file).values())
+    source, count = locate(checkpoint), 0
+    for part in filter(None, (source.base, source.refiner)):
+        here = part.fetch() if isinstance(part, Repository) else part
+        files = [here.path] if isinstance(here, SingleFile) else [file for model in here.models for file in here.weights(model)]
+        count += sum(math.prod(shape) for file in files for shape in shapes_in(file).values())
     return 4 * count + RESERVE_BYTES <= psutil.virtual_memory().available
 
 

@@ -21,13 +21,12 @@ of_thread = _OfThread()
 
 
 def start(wanted: Wanted) -> None:
-    """Start a kernel for the next notebook of this thread, unless the warm one will serve. It is not waited for.
+    """Start a kernel for the next notebook of this thread, unless one starts already or the warm one will serve. It is not waited for.
 
     Args:
         wanted: What it is started with.
     """
-    end()
-    if wanted.alone or of_thread.warm is None:
+    if of_thread.coming is None and (wanted.alone or of_thread.warm is None):
         of_thread.coming = Kernel(wanted)
 
 

@@ -93,7 +93,7 @@ class Kernel:
             self.channels = self.manager.client()
             self.channels.context.setsockopt(zmq.RCVHWM, 0)  # else what a notebook prints faster than it is read is dropped
             sockets.append(self.channels)
-            self.channels.start_channels()
+            self.channels.start_channels(hb=False)  # its process is looked at instead
             self.channels.allow_stdin = False
             beginning = "begin_alone" if wanted.alone else "begin"
             self._beginning: str | None = self._request(f"{beginning}({list(wanted.preload)!r})")

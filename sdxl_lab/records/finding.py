@@ -54,8 +54,8 @@ def find(folder: Path) -> tuple[Recorded, ...]:
         folder: Any folder above some, or one's own.
     """
     files = [file for name in FILES for file in folder.rglob(name)]
-    found = (file for file in sorted(files, key=_by_size) if file.is_file() and not file.parent.name.startswith("."))
-    return tuple(FILES[file.name](file.parent) for file in found)
+    found = (FILES[file.name](file.parent) for file in sorted(files, key=_by_size) if file.is_file() and not file.parent.name.startswith("."))
+    return tuple(record for record in found if not isinstance(record, SweepFolder) or record.is_readable)
 
 
 def recorded_in(folder: Path) -> Recorded:

@@ -92,6 +92,14 @@ class SweepFolder:
         """Whether it is written what it is to be."""
         return self.sweep_file.is_file()
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether its file is a sweep's record, and not, say, a sweep file that somebody called so, and this version can read it."""
+        try:
+            return bool(self.about)
+        except RecordError:
+            return False
+
     @cached_property
     def about(self) -> Mapping[str, Any]:
         """What `sweep_file` says.
@@ -105,7 +113,8 @@ class SweepFolder:
             points = [RecordedPoint(**point) for point in values["points"]]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(
-                f"{self.path} is not a sweep's folder: {self.sweep_file.name} cannot be read ({error}); the sweep's command writes it again"
+                f"{self.path} is not a sweep's folder: {self.sweep_file.name} cannot be read ({error}); once it is removed, the sweep's command "
+                "writes it again"
             ) from error
         if not is_known:
             raise RecordError(f"{self.path} holds a sweep of another version of sdxl_lab; update it to read that")

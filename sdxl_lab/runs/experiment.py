@@ -16,12 +16,12 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import make_folder, whole_lines
 from sdxl_lab.files.locks import locked, once_free
 from sdxl_lab.kernels import notebooks
-from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.progress import Doing, Follow, signs
 from sdxl_lab.records import machine
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.runs.resolution import Resolved, asked_before, fetch, home, resolve
+from sdxl_lab.runs.early import PRELOAD, home, started
+from sdxl_lab.runs.resolution import Resolved, fetch, resolve
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
@@ -38,15 +38,6 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = "SDXL_LAB_TRAJECTORY_BYTES"
 """Environment variable: how much of earlier runs a process remembers, in bytes; 0 remembers nothing. 1 GiB when it is not set."""
-
-PRELOAD = (
-    "sdxl_lab.process.quiet:quiet_libraries",
-    __name__,
-    "sdxl_lab.checkpoints.loading",
-    "sdxl_lab.generation.generate",
-    "sdxl_lab.metrics",
-)
-"""What a warm kernel does before its first run: all that takes seconds to import, with nothing said."""
 
 LOCK_WAIT_S = 10.0
 """A kernel notices within seconds that its parent was killed; until then it holds the lock."""
@@ -189,9 +180,7 @@ def execute(
         LabError: The parameters cannot be used, a cell failed, or the notebook ended without finishing the run.
     """
     spec = RunSpec.from_parameters(**parameters)
-    comet.check(spec.tracking)
-    quiet_libraries()  # in the environment of the kernel too
-    with nullcontext() if asked_before(spec) else notebooks.started(notebook, warm=warm, preload=PRELOAD):
+    with started(notebook, spec, warm=warm):
         resolved = resolve(spec)
         if say:
             for line in resolved.said:
@@ -227,6 +216,7 @@ def execute_in(
         LockError: As for `execute`.
         LabError: As for `execute`.
     """
+    spec = RunSpec.from_parameters(**parameters)
 
     def count() -> int:
         return min(len(whole_lines(folder.lines_file)), planned)
@@ -242,19 +232,20 @@ def execute_in(
         # Before a kernel is needed, and before another's pictures are counted as this run's.
         with once_free(lambda: locked(folder.path), patience_s=LOCK_WAIT_S, told=told):
             pass
-    with (follow or _unseen)(parameters["name"], planned, count, doing), progress.passed_on(folder.progress_file):
+    with (follow or _unseen)(spec.name, planned, count, doing), progress.passed_on(folder.progress_file):
         if is_recorded():
             if tracker.has_notebook(folder):  # else it was killed at its very end
                 return
         else:
             make_folder(folder.path)
-            with tracker.following(folder, RunSpec.from_parameters(**parameters)):
+            with tracker.following(folder, spec):
                 notebooks.run(notebook, parameters, folder.executed_notebook, warm=warm, preload=PRELOAD)
                 if not _is_done(folder):
                     told = f"{notebook} ran to its end, but {folder.path} is not done; it must call run(...) and finish(...) for the parameters"
                     raise NotMadeError(f"{told} it was given")
-        with once_free(lambda: folder.open(folder.resolved_here), patience_s=LOCK_WAIT_S):
-            tracker.add_notebook(folder)
+        if comet.way(spec.tracking) in ("online", "offline"):
+            with once_free(lambda: folder.open(folder.resolved_here), patience_s=LOCK_WAIT_S):
+                tracker.add_notebook(folder)
 
 
 def _is_done(folder: RunFolder) -> bool:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import glob
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +13,12 @@ from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.datasets.samples import Sample, TaskMetadata
 from sdxl_lab.files.disk import whole_lines
-from sdxl_lab.files.places import in_the_way
 from sdxl_lab.files.room import check_room
 from sdxl_lab.process.imports import importing
 from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import as_note
-from sdxl_lab.settings.documents import canonical, written
+from sdxl_lab.runs.early import home, runs_folder_of
 from sdxl_lab.spec.cautions import cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters
@@ -147,16 +143,6 @@ def fetch(dataset: str, *, as_recorded: bool = False) -> Dataset:
     return sources.fetch(dataset, datasets_folder=home() / "artifacts" / "datasets", as_recorded=as_recorded)
 
 
-def home() -> Path:
-    """The folder whose `artifacts` the lab uses: the repository around the working folder, else the working folder itself.
-
-    Examples:
-        >>> runs = home() / "artifacts" / "runs"
-    """
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / "artifacts" / "README.md").is_file()), here)
-
-
 def inputs_folder() -> Path:
     """Where single calls keep what they were given, each file under its digest; it need not exist."""
     return home() / "artifacts" / "inputs"
@@ -218,7 +204,7 @@ def resolve(
     defaults = {task: own_defaults.defaults(identity, task=task) for task in spec.tasks}
     edits = _edits(spec, samples, frozenset(left_out), defaults, outline)
     resolved = ResolvedSpec(
-        spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(_runs_folder(spec.runs_folder))}),
+        spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(runs_folder_of(spec))}),
         dataset=DatasetIdentity(
             name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dict(dataset.inputs) if dataset.inputs else None
         ),
@@ -240,24 +226,6 @@ def resolve(
         room=tuple(check_room(folder.path, to_make)),
         notes=_notes(edits, identity, outline),
     )
-
-
-def asked_before(spec: RunSpec) -> bool:
-    """Whether a run was recorded that was asked for by the same parameters: most likely it is done. To know it takes resolving, hence PyTorch.
-
-    Args:
-        spec: The parameters. Where dataset and checkpoint lie is not compared.
-    """
-    asked = _compared(written(spec))
-    for record in _runs_folder(spec.runs_folder).glob(f"{glob.escape(spec.name)}-*/record.json"):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # damaged: no run
-            if _compared(json.loads(RunFolder(record.parent).spec_file.read_text("utf-8"))["spec"]) == asked:
-                return True
-    return False
-
-
-def _compared(spec: Mapping[str, Any]) -> str:
-    return canonical({name: spec[name] for name in ("samples", "tasks", "hyperparameters")})
 
 
 def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
@@ -347,12 +315,3 @@ def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline
 def _pinned(written: str, dataset: Dataset) -> str:
     """The dataset as written, or the version of the artifact that an alias stood for."""
     return f"{dataset.name}:{dataset.version}" if dataset.version else written
-
-
-def _runs_folder(written: str) -> Path:
-    """Where runs are kept: what lies under `artifacts` belongs to the lab, wherever in it the notebook lies."""
-    folder = Path(written).expanduser()
-    folder = home() / folder if folder.parts[:1] == ("artifacts",) else folder
-    if file := in_the_way(folder):
-        raise SpecError([f"runs_folder: got {written!r}; allowed is the path of a folder. {file} is no folder: choose another, or move it away"])
-    return folder

@@ -15,8 +15,7 @@ from typing import Any
 from sdxl_lab.errors import LabError
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.process.quiet import quiet_libraries
-from sdxl_lab.runs.experiment import PRELOAD
-from sdxl_lab.runs.resolution import asked_before
+from sdxl_lab.runs.early import PRELOAD, asked_before
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.sweeps.workers import Workers, available_cores, visible_gpus
 

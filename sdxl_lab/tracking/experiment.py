@@ -15,7 +15,7 @@ NAME_LIMIT = 100
 VALUE_LIMIT = 1000
 """Comet cuts parameters and others at 1000 characters."""
 
-HTML_LIMIT_BYTES = 16 << 20
+HTML_LIMIT_BYTES = 8 << 20
 """A larger page is not shown in the HTML panel, which loads it whole whenever it is looked at; it is among the assets."""
 
 METADATA_SHA256 = "metadata_sha256"

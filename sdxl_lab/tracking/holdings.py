@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sdxl_lab.comet.errors import fault_of
 from sdxl_lab.tracking.experiment import METADATA_SHA256, File, Projection, mark_of
 
 LISTED_DIGITS = 1e-9
@@ -134,7 +135,7 @@ def holdings(api: Any, key: str) -> Holdings | None:
         others={entry["name"]: _text(entry["valueCurrent"]) for entry in experiment.get_others_summary()},
         metrics=metrics,
         files=tuple(_held(entry, experiment) for entry in experiment.get_asset_list()),
-        html=experiment.get_html() or "",
+        html=_html(experiment),
         url=experiment.url,
     )
 
@@ -254,6 +255,15 @@ def _held(entry: Mapping[str, Any], experiment: Any) -> Held:
         size_bytes=None if size is None or kind == "curve" else int(size),  # the SDK writes a curve's JSON anew
         **digests,
     )
+
+
+def _html(experiment: Any) -> str:
+    try:
+        return experiment.get_html() or ""
+    except Exception as error:
+        if fault_of(error).status in (400, 404):  # where nothing was logged
+            return ""
+        raise
 
 
 def _digests(metadata: Any) -> dict[str, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -44,8 +45,8 @@ def of_run(run: RunFolder, scratch: Path) -> Projection:
         RecordError: The folder holds no run.
         DiskError: The key cannot be written.
     """
-    pictures, resolved, title = run.pictures(), run.resolved, title_of(run.resolved)
-    command = command_of(run)
+    pictures, resolved = run.pictures(), run.resolved
+    title, command, parameters = title_of(resolved), command_of(run), parameters_of(resolved)
     images = [*_images(run, pictures, title), *_sheets(run, pictures, title, scratch)]
     if run.contact_sheet.is_file():
         images.append(file_of("contact-sheet", None, run.contact_sheet, {"run": title}))
@@ -56,17 +57,15 @@ def of_run(run: RunFolder, scratch: Path) -> Projection:
         name=title,
         description=command,
         tags=tags_of((edit.task for edit in resolved.edits), run.path),
-        parameters=parameters_of(resolved),
+        parameters=parameters,
         others=_others(run),
-        metrics=dict([*_metrics(pictures), *(_means(pictures) if run.is_done else ())]),
+        metrics=dict([*_metrics(pictures), *(_means(pictures) if run.is_done and len(pictures) == len(resolved.edits) else ())]),
         images=tuple(images),
         assets=tuple(assets),
-        html=file_of(run.report_file.name, None, run.report_file)
-        if _is_one_page(run) and run.report_file.stat().st_size <= HTML_LIMIT_BYTES
-        else None,
+        html=file_of(run.report_file.name, None, run.report_file) if _is_one_page(run, HTML_LIMIT_BYTES) else None,
         notebook=file_of(notebook.name, None, notebook) if notebook else None,
         code=_code(notebook, scratch) if notebook and is_asked(CODE) else None,
-        obsolete=earlier_keys(resolved) - parameters_of(resolved).keys(),
+        obsolete=earlier_keys(resolved) - parameters.keys(),
     )
 
 
@@ -81,9 +80,9 @@ def _assets(run: RunFolder, command: str, scratch: Path) -> Iterator[Path]:
         yield run.report_file
 
 
-def _is_one_page(run: RunFolder) -> bool:
+def _is_one_page(run: RunFolder, most_bytes: float = math.inf) -> bool:
     """Whether there is a report, with its pictures in it: Comet shows a page by itself."""
-    return run.report_file.is_file() and not run.report_pictures.is_dir()
+    return run.report_file.is_file() and not run.report_pictures.is_dir() and run.report_file.stat().st_size <= most_bytes
 
 
 def _public_copy(notebook: Path, scratch: Path) -> Path | None:

@@ -12,6 +12,7 @@ import pytest
 
 from sdxl_lab.doctor.findings import Finding
 from sdxl_lab.settings.schedulers import SCHEDULERS
+from tests.support import loopback_hub
 from tests.support.edits import cpu, same
 from tests.support.plain import plain as by_itself
 
@@ -126,6 +127,19 @@ def test_weights_that_are_no_numbers_are_named(random_pair, tmp_path):
     assert made["text_to_image"].verdict == made["numbers"].verdict == "broken"
     assert "the base's UNet gave NaN" in made["text_to_image"].line
     assert "conv_out.bias" in made["text_to_image"].line
+    others = by_part([*pictures.equality(str(spoiled)), *pictures.cost(str(spoiled))])
+    assert {finding.verdict for finding in others.values()} == {"attention"}
+
+
+def test_a_checkpoint_of_the_hub_is_downloaded_and_looked_at(random_pair, tmp_path):
+    """
+    What is not here yet comes from the hub first, and is then a checkpoint like any other.
+    """
+    shutil.copytree(random_pair / "base", tmp_path / "hub" / "somebody" / "pictures")
+    with loopback_hub.serving(loopback_hub.Hub(tmp_path / "hub")) as hub, loopback_hub.asked(hub.url, tmp_path / "cache"):
+        found = by_part([*models.files("somebody/pictures"), *pictures.weights("somebody/pictures"), *pictures.equality("somebody/pictures")])
+    assert {part: finding.verdict for part, finding in found.items()} == {"checkpoint": "ok", "weights": "ok", "equality": "ok"}, found
+    assert "a repository of the hub" in found["checkpoint"].line
 
 
 def test_a_driver_that_torch_does_not_use_is_pointed_out(tmp_path, monkeypatch):

@@ -42,6 +42,7 @@ def test_a_machine_and_the_pocket_checkpoint_on_one_page(tmp_path):
     assert done.returncode == 0, text
     for part in ("inpaint", "outpaint", "image_to_image", "text_to_image", "numbers", "opencv", "kernel", "torch", "device", "diffusers", "cost"):
         assert re.search(rf"(?m)^ok +{part} ", text), text
+    assert re.search(r"(?m)^attention +comet .*\n +names cannot be reached: the connection is\s+refused", text), text
     for part in ("equality", "hand-over"):
         assert re.search(rf"(?m)^ok +{part} .*\n?.*bit\s+for\s+bit", text), text
     _, body, _ = text.rstrip("\n").split("\n\n")

@@ -24,9 +24,10 @@ def told(experiment: Experiment) -> dict[str, Any]:
     """
     All that an experiment holds, in an order of its own; what was sent twice is there twice.
 
-    Times differ from run to run, and so does the report, which shows them: of the HTML panel it counts how many pages it holds.
+    Times differ from run to run, and so does the report, which shows them: of the HTML panel it counts how many pages it holds. So may the commit, while
+    somebody works on the code.
     """
-    others = {name: value for name, value in experiment.others.items() if name != "finished"}
+    others = {name: value for name, value in experiment.others.items() if name not in ("finished", "commit")}
     return {
         "name": experiment.name,
         "tags": sorted(experiment.tags),

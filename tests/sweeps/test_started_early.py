@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sdxl_lab.kernels import ahead
-from sdxl_lab.runs.resolution import asked_before
+from sdxl_lab.runs.early import asked_before
 from sdxl_lab.settings.arguments import written
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.executors import prepare

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -10,8 +13,11 @@ import pytest
 
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.tracking import sender
 from sdxl_lab.tracking.key import experiment_key
 from sdxl_lab.tracking.projection import project
+from tests.support.comet_runs import told
+from tests.support.comet_server import Backend, serving
 from tests.support.commands import said
 from tests.support.run_folders import complete
 from tests.support.runs import made_for, resolved_run
@@ -65,3 +71,27 @@ def test_what_cannot_be_archived_is_told_and_the_rest_is_archived(runs, tmp_path
     assert f"{unfinished.path} is not done" in refused.err
     assert errors[-1] == "sdxl-lab: 2 of 4 records are not archived; the lines above say why"
     assert "holds no run" in said("archive", tmp_path / "home").err + said("archive", runs[0].images_folder).err
+
+
+@pytest.mark.slow
+def test_push_goes_on_with_what_came_as_an_archive(runs, tmp_path, monkeypatch):
+    """
+    An archive that Comet's own command sent is the experiment that `push` would send: pushed afterward, nothing of it is sent again.
+    """
+    carried, _ = runs
+    live = RunFolder(shutil.copytree(carried.path, tmp_path / "elsewhere" / carried.path.relative_to(tmp_path)))
+    with serving(Backend()) as backend:
+        for name, value in (backend.environment() | {"HOME": str(tmp_path)}).items():
+            monkeypatch.setenv(name, value)
+        sender.push(live)
+        said("archive", carried.path)
+        [file] = carried.comet_folder.glob("*.zip")
+        subprocess.run([Path(sys.executable).with_name("comet"), "upload", file], check=True, capture_output=True, cwd=tmp_path, timeout=120)
+        uploads = [path for _, path in backend.requests if "upload" in path]
+        sender.push(carried)
+        assert [path for _, path in backend.requests if "upload" in path] == uploads
+        pushed, uploaded = (told(backend.experiments[experiment_key(run)]) for run in (live, carried))
+        for part in ("name", "tags", "parameters", "images", "assets"):
+            assert uploaded[part] == pushed[part]
+        assert uploaded["others"].items() >= pushed["others"].items()
+        assert set(uploaded["metrics"]) >= set(pushed["metrics"])

@@ -15,7 +15,7 @@ import yaml
 
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
-from sdxl_lab.tracking import confirmed, sender
+from sdxl_lab.tracking import confirmed, live, sender
 from tests.support.comet_runs import kernel, only, told, until, workers_of
 from tests.support.comet_server import Backend, serving
 from tests.support.commands import said
@@ -140,6 +140,25 @@ def test_a_long_prompt_is_whole_somewhere(backend, tmp_path):
     assert experiment.others["description"] == "sdxl-lab run inpaint_outpaint -f parameters.yaml"
     assert not experiment.running
     assert experiment.crashed
+
+
+def test_a_run_is_followed_before_it_is_begun(backend, tmp_path, monkeypatch):
+    """
+    Whoever waits for a run's process follows it from the start; that nothing reaches Comet is said once something could have.
+    """
+    monkeypatch.setattr(live, "START_S", 0.2)
+    backend.fail(delay_s=float("inf"))
+    resolved = resolved_run(tmp_path / "runs" / "live", tracking="online")
+    followed, notices = RunFolder.of(resolved), []
+    live.follow(followed, notices.append)
+    until(lambda: backend.requests)
+    assert notices == []
+    with followed.open(resolved):
+        until(lambda: notices)
+    backend.clear()
+    live.let_go(followed)
+    assert "nothing has reached Comet" in notices[0]
+    until(lambda: not workers_of(followed))
 
 
 def test_the_commands_say_where_runs_stand(backend, run, tmp_path):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdxl_lab.records.finding import runs_at
+from sdxl_lab.records.finding import find, runs_at
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RecordError
@@ -223,7 +223,7 @@ def test_a_folder_has_the_record_of_one_sweep(runs_folder):
 
 def test_a_sweep_is_found_wherever_its_folder_lies(runs_folder, tmp_path):
     """
-    Moved as a whole, and with a run that was begun under another name, it has the same pictures; a damaged file is one error.
+    Moved as a whole, and with a run that was begun under another name, it has the same pictures; a damaged file is one error, and no sweep.
     """
     sweep = record(plan_of(runs_folder))
     run = sweep.runs[0]
@@ -236,6 +236,7 @@ def test_a_sweep_is_found_wherever_its_folder_lies(runs_folder, tmp_path):
     moved.sweep_file.write_text("{")
     with pytest.raises(RecordError, match=r"sweep\.json cannot be read"):
         _ = SweepFolder(moved.path).points
+    assert {record.kind for record in find(moved.path)} == {"run"}
 
 
 def found(sweep: SweepFolder, resolved: ResolvedSpec) -> tuple[Picture, ...]:
