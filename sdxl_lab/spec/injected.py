@@ -10,7 +10,7 @@ from typing import Any
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.settings.arguments import in_one_line, laid_over
-from sdxl_lab.settings.credentials import saved_by_papermill, without_credentials
+from sdxl_lab.settings.credentials import looks_secret, saved_by_papermill, without_credentials
 from sdxl_lab.settings.hyperparams import closest, merge, replace, unknown_key
 from sdxl_lab.spec.homes import home_of, nearest_home
 from sdxl_lab.spec.parameters import takes_text
@@ -55,7 +55,8 @@ def problems_of(injected: str, declared: Sequence[str]) -> list[str]:
         given = dict(_assigned(injected))
     except SyntaxError as error:
         name = (error.text or "").partition(" = ")[0].strip()
-        return [f"{name}: a parameter's name holds letters, digits and underscores alone; valid here are {', '.join(declared)}"]
+        shown = "(a key)" if looks_secret(name) else name
+        return [f"{shown}: a parameter's name holds letters, digits and underscores alone; valid here are {', '.join(declared)}"]
     clean, secrets = without_credentials(given)
     where = saved_by_papermill() if secrets else ""
     found = [f"{path}: {SECRET}{where}" for path in secrets]
@@ -112,10 +113,8 @@ def _of_dotted(dotted: Sequence[str], given: Mapping[str, Any], declared: Sequen
     nested: dict[str, Any] = {root: given[root] for root in roots if isinstance(given.get(root), Mapping)}
     for path, home in homes.items():
         nested = merge(nested, replace({}, home, _meant(home, given[path])))
-    what = (
-        "got a dotted name, which papermill assigns as it stands" if len(dotted) == 1 else "got dotted names, which papermill assigns as they stand"
-    )
-    return f"{', '.join(dotted)}: {what}; write {_option(nested)}, or use sdxl-lab run, whose -p takes dotted names"
+    got = "a dotted name, which papermill assigns as it stands" if len(dotted) == 1 else "dotted names, which papermill assigns as they stand"
+    return f"{', '.join(dotted)}: got {got}; write {_option(nested)}, or use sdxl-lab run, whose -p takes dotted names"
 
 
 def _home(path: str, declared: Sequence[str]) -> str:

@@ -104,6 +104,7 @@ class Board:
         self._plan, self._sweep = plan, sweep
         self._settled: dict[str, RunStatus] = {}
         self._began = time.time()
+        self._shortened: tuple[int, dict[PlannedRun, str]] | None = None
 
     def statuses(self) -> tuple[RunStatus, ...]:
         """How far each pending run is, in the plan's order; what is done is not read again."""
@@ -140,10 +141,17 @@ class Board:
             ("since", [clock(time.time() - item.began) if item.began and item.state == "runs" else "" for item in shown]),
         ]
         room = width - sum(map(width_of, [states, *numbers]))
-        labels = dict(zip(self._plan.pending, apart([run.label for run in self._plan.pending], max(LEAST_ROOM, room // 2)), strict=True))
+        labels = self._labels(max(LEAST_ROOM, room // 2))
         points: Column = ("point", [labels[item.run] for item in shown])
         messages = [printable(next(iter(item.message.splitlines()), "") or str(item.doing or "")) for item in shown]
         return [states, points, *numbers, ("", ["\n".join(wrap(message, max(LEAST_ROOM, room - width_of(points)))) for message in messages])]
+
+    def _labels(self, longest: int) -> dict[PlannedRun, str]:
+        """What the runs are called; thousands are shortened once, not each second."""
+        if self._shortened is None or self._shortened[0] != longest:
+            names = apart([run.label for run in self._plan.pending], longest)
+            self._shortened = longest, dict(zip(self._plan.pending, names, strict=True))
+        return self._shortened[1]
 
     def notes(self, statuses: tuple[RunStatus, ...]) -> tuple[str, ...]:
         """What else there is to say, each once: why kernels were replaced."""

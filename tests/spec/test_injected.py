@@ -71,6 +71,8 @@ def test_a_key_is_refused_and_not_repeated(name):
     [line] = problems(OF_A_RUN, {name: key})
     assert "looks like an API key or a password" in line
     assert key not in line
+    [line] = problems(OF_A_RUN, {key: name})
+    assert key not in line
 
 
 def test_outside_a_notebook_nothing_is_checked():
