@@ -39,7 +39,7 @@ def reader(tmp_path, monkeypatch) -> Reader:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    (tmp_path / "home").mkdir()
+    (tmp_path / "home").mkdir(exist_ok=True)
     return Reader(folder=tmp_path)
 
 
