@@ -230,7 +230,10 @@ def reproduce(
         ),
     ] = None,
 ) -> None:
-    """Make a picture again from its own description, and say whether it is identical; leave with 1 if not."""
+    """Make a picture again from its own description, and say whether it is identical.
+
+    Leave with 0 if it is, and with 1 if it is not or could not be made: then nothing is on stdout, and one error on stderr.
+    """
     from sdxl_lab import progress
     from sdxl_lab.progress.signs import shown
 
