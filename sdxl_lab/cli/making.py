@@ -232,7 +232,7 @@ def reproduce(
 ) -> None:
     """Make a picture again from its own description, and say whether it is identical.
 
-    Leave with 0 if it is, and with 1 if it is not or could not be made: then nothing is on stdout, and one error on stderr.
+    Leave with 0 if it is identical, and with 1 if it is not, or if it could not be tried, which leaves stdout empty and one error on stderr.
     """
     from sdxl_lab import progress
     from sdxl_lab.progress.signs import shown
