@@ -264,16 +264,16 @@ def test_comet_is_asked_without_the_key_first_and_a_refused_key_is_broken(monkey
     Comet takes the key or refuses it; without one nothing but whether Comet is alive is asked. The key is never shown.
     """
     backend = Backend(api_key="Abc1De2Fg3Hi4Jk5Lm6No7Pq8")
-    said = []
+    said: list[Finding] = []
     with serving(backend):
         for name, value in backend.environment().items():
             monkeypatch.setenv(name, value)
-        said += examination.examine(parts=["comet"])
+        said += network.comet(None)
         backend.expire_key()
-        said += examination.examine(parts=["comet"])
+        said += network.comet(None)
         monkeypatch.delenv("COMET_API_KEY")
         backend.requests.clear()
-        said += examination.examine(parts=["comet"])
+        said += network.comet(None)
         assert backend.requests == [("GET", "/clientlib/isAlive/ver")]
     assert [finding.verdict for finding in said] == ["ok", "broken", "ok"]
     wanted = ["takes the API key", "refuses the API key", "there is no API key"]
