@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable
+from importlib.metadata import version
 from io import StringIO
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_the_table_of_prompts_has_a_row_for_each(made):
 
 def test_a_run_is_shown_and_planned_again(made):
     """
-    `show` names each task, of a picture what its task takes, and what `--as-parameters` writes of the run and of each picture plans the same.
+    `show` names each task, of a picture what its task takes and versions; what `--as-parameters` writes of run and pictures plans the same.
     """
     console = Console(file=StringIO(), width=220)
     print_path(made.folder.path, console)
@@ -123,6 +124,7 @@ def test_a_run_is_shown_and_planned_again(made):
         spoken = console.file.getvalue()
         assert ("denoising.strength" in spoken) == (picture.task != "text_to_image")
         assert ("kernel_size" in spoken) == (picture.task == "inpaint")
+        assert f"torch {version('torch')}" in " ".join(spoken.split())
         assert resolve(RunSpec.from_parameters(**parameters_of(picture.image))).spec.edits == (edit,)
 
 
