@@ -186,7 +186,7 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
     machine = ", ".join([_computed_by(resolved), *filter(None, (stamp.instruction_set, stamp.hardware))])
     versions = ", ".join(f"{name} {version}" for name, version in stamp.versions.items())
     made = {"computed by": machine} | ({"versions": versions} if versions else {})
-    _print_lines(console, words | sources | made | _flat(edit.taken()))
+    _print_lines(console, words | sources | _flat(edit.taken()) | made)
 
 
 def _print_lines(console: Console, values: Mapping[str, Any]) -> None:
