@@ -20,7 +20,7 @@ import sdxl_lab
 from docs.making.elsewhere import COMFYUI
 from sdxl_lab import cli
 from sdxl_lab.settings.schedulers import SCHEDULERS
-from sdxl_lab.spec.homes import ELSEWHERE
+from sdxl_lab.spec.elsewhere import ELSEWHERE
 from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS

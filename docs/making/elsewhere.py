@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from docs.making.markdown import table
 from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
-from sdxl_lab.spec.homes import ELSEWHERE
+from sdxl_lab.spec.elsewhere import ELSEWHERE
 from sdxl_lab.tasks import TASKS
 
 COMFYUI = {

@@ -256,6 +256,12 @@ class RunSpec(Settings):
         keys = ("prompt", "negative_prompt", *_SEEDS)
         return _given(common, keys) | _given(own, keys)
 
+    @property
+    def asks_for_minus_one(self) -> bool:
+        """Whether -1 was given as a seed, which other tools take as a wish for any; a dataset's own does not count."""
+        asked = [self.words(task) for task in self.tasks]
+        return any(words.get("seed") == -1 or (isinstance(several := words.get("seeds"), list) and -1 in several) for words in asked)
+
     def passed_over(self) -> list[str]:
         """Dotted paths of settings that were given for all tasks, and that none of the run's tasks takes."""
         common = flatten({key: value for key, value in self.hyperparameters.items() if key in EditSettings.model_fields})
