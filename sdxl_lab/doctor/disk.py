@@ -17,7 +17,7 @@ TRIAL_BYTES = 1 << 20
 LITTLE_BYTES = 10**9
 """Five hundred pictures of 1024x1024, or a hundred and fifty runs of one."""
 
-PAIR_BYTES = 14 * 10**9
+PAIR_BYTES = 12 * 10**9
 """What the hub's half-precision files of SDXL's base and refiner take, about."""
 
 
@@ -25,7 +25,7 @@ def disk(_: str | None) -> Iterator[Finding]:
     """The places that the lab writes to."""
     places = {
         "artifacts": (_artifacts, LITTLE_BYTES, "pictures are kept there: free some space, or work in a folder on another disk"),
-        "hub cache": (_hub_cache, PAIR_BYTES, "SDXL and its refiner take about 14 GB there: free some space, or let HF_HOME name a folder elsewhere"),
+        "hub cache": (_hub_cache, PAIR_BYTES, "SDXL and its refiner take about 12 GB there: free some space, or let HF_HOME name a folder elsewhere"),
         "temporary": (_temporary, LITTLE_BYTES, "free some space, or let TMPDIR name a folder on another disk"),
     }
     for part, (find, needed_bytes, advice) in places.items():

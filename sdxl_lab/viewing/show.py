@@ -179,7 +179,11 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
         starred = f", starred {STAR}" if kept.is_starred else ""
         named |= {"session": f"{kept.session.name}, picture {kept.number}{starred}"} | ({"note": kept.note} if kept.note else {})
     sources = {"run": stamp.run_id[:10], **named, "dataset": resolved.dataset.name, "checkpoint": resolved.checkpoint.name}
-    _print_lines(console, words | sources | _flat(edit.taken()))
+    threads = counted(resolved.threads, "thread") if resolved.device == "cpu" else None
+    machine = (f"{resolved.dtype} on {resolved.device}", threads, stamp.instruction_set, stamp.hardware)
+    versions = (f"{name} {version}" for name, version in stamp.versions.items())
+    made = {"made with": ", ".join(filter(None, machine)), "versions": ", ".join(versions)}
+    _print_lines(console, words | sources | _flat(edit.taken()) | made)
 
 
 def _print_lines(console: Console, values: Mapping[str, Any]) -> None:
