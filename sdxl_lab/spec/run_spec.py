@@ -110,7 +110,7 @@ class RunSpec(Settings):
         name: The run's name, for people; the start of its folder's name.
         dataset: A folder, a file of prompts, a built-in one such as `pocket-scenes`, or `workspace/name:version`; whatever a source of datasets
             recognizes.
-        checkpoint: One of `families.names()`, such as `sdxl`, a folder, a hub id or a .safetensors file.
+        checkpoint: A name such as `sdxl`, a folder, a hub id or a .safetensors file.
         samples: Names of the samples to edit, or None for all.
         tasks: What is made of each.
         hyperparameters: The sparse nested dictionary, holding only the keys that were given. Do not change it: copy it.
