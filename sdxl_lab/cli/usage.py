@@ -44,7 +44,8 @@ class Paints(Pairs):
             name = getattr(error, "option_name", "").lstrip("-").replace("-", "_")
             hint = 'the prompt stands alone: sdxl-lab paint "a corgi on a reef"' if name == "prompt" else ""
             hint = hint or _of_setting(name)
-            raise UsageError(f"{error.format_message()} {hint}".strip(), ctx) from None
+            message = error.format_message()
+            raise UsageError(f"{message.removesuffix('.')}; {hint}" if hint else message, ctx) from None
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Typer's own, and the names of all settings."""
