@@ -37,8 +37,9 @@ test-slow: $(INSTALLED)
 browser: $(INSTALLED)
 	$(BIN)/pytest -m browser
 
-# The variable keeps a notice about mkdocs' next version out of the output.
+# Settings, commands, names and tables are written into docs/ first. The variable keeps a notice about mkdocs' next version out of the output.
 docs: $(INSTALLED)
+	@$(BIN)/python -m docs.making
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	@echo "to look at: site/index.html"
 

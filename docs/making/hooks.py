@@ -1,4 +1,4 @@
-"""What mkdocs asks while it builds the site: pages made from the code, documents that lie beside `docs/`, and links that lead out of it."""
+"""What mkdocs asks while it builds the site: documents that lie beside `docs/`, and links that lead out of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
-
-from docs.making import commands, elsewhere, names, settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
@@ -21,22 +19,13 @@ DOCUMENTS = {
 }
 """Documents that are pages of the site too, by their path in the repository."""
 
-MADE = {"settings.md": settings.page, "commands.md": commands.page, "names.md": names.page}
-"""Pages that the code tells, made anew each time."""
-
-TABLES = {"schedulers": elsewhere.schedulers, "defaults": settings.defaults}
-"""What stands in a page for `<!-- made: NAME -->`."""
-
-MARK = re.compile(r"<!-- made: ([\w-]+) -->")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 FENCE = re.compile(r"(?m)^(```[\s\S]*?^```\n)")
 IMAGES = (".png", ".webp")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that nobody wrote by hand, and the pictures that pages show from elsewhere in the repository."""
-    for path, made in MADE.items():
-        files.append(File.generated(config, path, content=made()))
+    """Add the documents, and the pictures that pages show from elsewhere in the repository."""
     for source, path in DOCUMENTS.items():
         files.append(File.generated(config, path, content=(ROOT / source).read_text()))
     sources = {
@@ -50,10 +39,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill in the tables that the code tells, and turn links into the repository into pages of the site, or into paths where there is none."""
+    """Turn links into the repository into pages of the site, or into paths where there is none."""
     source = next((source for source, path in DOCUMENTS.items() if path == page.file.src_uri), f"docs/{page.file.src_uri}")
-    filled = MARK.sub(lambda mark: TABLES[mark[1]](), markdown)
-    parts = FENCE.split(filled)
+    parts = FENCE.split(markdown)
     return "".join(part if part.startswith("```") else LINK.sub(lambda link: _led(link, source, page.file.src_uri), part) for part in parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Sequence
+from html import escape
 
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Examples", "Source")
 ENTRY = re.compile(r"(\*{0,2}[\w, *]+): (.*)")
@@ -17,8 +18,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    parts = re.split(r"(`[^`]*`)", re.sub(r"\s*\n\s*", " ", str(value)))  # in code a bar ends no cell
-    return "".join(part if part.startswith("`") else part.replace("|", "\\|") for part in parts)
+    parts = re.split(r"(`[^`]*`)", re.sub(r"\s*\n\s*", " ", str(value)))
+    return "".join(_code(part[1:-1]) if part.startswith("`") else part.replace("|", "\\|") for part in parts)
+
+
+def _code(text: str) -> str:
+    """Code in a cell: a bar in backquotes ends the cell for GitHub and does not for the site, a bar escaped there is wrong for the other."""
+    return f"<code>{escape(text).replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
 
 
 def parts(docstring: str) -> dict[str, str]:

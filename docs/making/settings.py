@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import fill
 from typing import Any
 
 from pydantic import BaseModel
@@ -68,7 +69,7 @@ def defaults() -> str:
     few = (
         "A checkpoint that was distilled to few steps (Turbo, Lightning, Hyper, LCM, DMD in its name) gets 4 to 8 steps, strength 1 and no guidance."
     )
-    return "\n".join([table(("checkpoint", "`num_inference_steps`", "`strength`", "`guidance_scale`"), rows), " ".join([*suits, few]), ""])
+    return "\n".join([table(("checkpoint", "`num_inference_steps`", "`strength`", "`guidance_scale`"), rows), fill(" ".join([*suits, few]), 120), ""])
 
 
 def _parameters() -> Iterator[tuple[str, str, str]]:

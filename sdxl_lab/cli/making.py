@@ -156,7 +156,7 @@ def sweep(
     with ExitStack() as until_told:
         executor = None if parsl else until_told.enter_context(opened(workers))
         if executor:
-            prepare(executor, read, workers)
+            prepare(executor, read, min(workers, limit or workers))
         planned = plan_of(read, only_failed=only_failed, limit=limit)
         from sdxl_lab.sweeps import board
         from sdxl_lab.sweeps.report import begin, end

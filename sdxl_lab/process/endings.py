@@ -29,9 +29,10 @@ def ends_with_the_notebook(thing: Ends) -> None:
         thing: It is not kept alive.
     """
     _begun.add(thing)
+    atexit.unregister(end_all)  # once is enough
+    atexit.register(end_all)
 
 
-@atexit.register
 def end_all() -> None:
     """End all that is still going on."""
     for thing in list(_begun):

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from sdxl_lab.progress import clock
 from sdxl_lab.spec.edit import PictureKey
-from sdxl_lab.tables import Column, apart, laid_out, width_of
+from sdxl_lab.tables import BETWEEN, Column, apart, laid_out, width_of
 from sdxl_lab.wording import counted
 
 Status = Literal["done", "begun", "new"]
@@ -210,10 +210,14 @@ class Plan:
         yield ""
         head, *rows = laid_out(self._columns(shutil.get_terminal_size().columns), left=3)
         yield head
-        left = iter(rows)
-        for number, group in enumerate(self.groups, 1):
-            checkpoint, *_ = (run.parameters["checkpoint"] for run in group.runs)
-            yield f"group {number} of {len(self.groups)}, checkpoint {checkpoint}"
+        left, above = iter(rows), None
+        for group in self.groups:
+            checkpoint = group.runs[0].parameters["checkpoint"]
+            if checkpoint != above:
+                yield f"checkpoint {checkpoint}"
+                above = checkpoint
+            if len(group.runs) > 1:
+                yield f"{INDENT}{len(group.runs)} runs that share forwards"
             for _ in group.runs:
                 yield next(left)
         elsewhere = [run for run in self.done if run.folder.parent != self.runs_folder]
@@ -230,15 +234,18 @@ class Plan:
         ]
         if seconds:
             numbers.append(("about", [clock(seconds[run.run_id]) if run.run_id in seconds else "" for run in self.runs]))
-        room = max(LEAST_ROOM, width - sum(map(width_of, numbers)) - len(INDENT))
-        return [("point", [INDENT + line.replace("\n", f"\n{INDENT}") for line in apart([run.label for run in self.runs], room)]), *numbers]
+        depths = [INDENT * (2 if len(group.runs) > 1 else 1) for group in self.groups for _ in group.runs]
+        room = max(LEAST_ROOM, width - sum(map(width_of, numbers)) - BETWEEN - max(map(len, depths)))
+        labels = apart([run.label for run in self.runs], room)
+        return [("point", [depth + label.replace("\n", f"\n{depth}") for depth, label in zip(depths, labels, strict=True)]), *numbers]
 
     def _costs(self) -> Iterator[str]:
         if not self.pending:
             return
         shared, alone = self.forwards_shared, self.forwards_alone
-        times = f", {alone / shared:.2f} times fewer" if shared else ""
-        yield f"\nUNet forwards still needed: {shared} with sharing, {alone} without{times}"
+        yield f"\nUNet forwards still needed: {shared} (evaluations of the model, mostly one a step)"
+        if 0 < shared < alone:
+            yield f"without sharing they would be {alone}, {alone / shared:.2f} times as many"
         unlike = len(self.pending) - len(self.seconds)
         if self.seconds:
             rest = f", without {counted(unlike, 'run')} of which nothing like it is recorded" if unlike else ""

@@ -206,8 +206,8 @@ def _about_defaults(moved: Mapping[str, tuple[Any, Any]]) -> list[str]:
     if not moved:
         return []
     first = RELEASES[0]
-    values = ", ".join(f"{path} was {old} and is {new}" for path, (old, new) in moved.items())
-    return [f"since {first} defaults have moved: {values}; a file written for it means its pictures with the line `defaults: {first}`"]
+    values = "; ".join(f"{path} is {new}, was {old}" for path, (old, new) in moved.items())
+    return [f"defaults since {first}: {values}; a file from then makes its own pictures with the line `defaults: {first}`"]
 
 
 def _home_runs() -> Path:

@@ -59,15 +59,15 @@ def test_a_plan_says_which_defaults_moved_where_that_tells(tmp_path):
     """
     A sweep whose pictures would be others than 0.1.0's is told so once, with the line that pins them; others are not.
     """
-    [line] = [note for note in plan(photo_sweep(tmp_path)).notes if "defaults have moved" in note]
+    [line] = [note for note in plan(photo_sweep(tmp_path)).notes if "defaults since" in note]
     assert line == (
-        "since 0.1.0 defaults have moved: image.color_profile was ignore and is srgb, mask.kernel_size was 1 and is auto; "
-        "a file written for it means its pictures with the line `defaults: 0.1.0`"
+        "defaults since 0.1.0: image.color_profile is srgb, was ignore; mask.kernel_size is auto, was 1; "
+        "a file from then makes its own pictures with the line `defaults: 0.1.0`"
     )
     exact = {"hyperparameters.seed": [1], "hyperparameters.mask.kernel_size": [1]}
     given = exact | {"hyperparameters.image.color_profile": ["srgb"]}
     for other in (photo_sweep(tmp_path, grid=given), photo_sweep(tmp_path, "pocket-scenes", grid=exact), photo_sweep(tmp_path, defaults="0.2.0")):
-        assert not [note for note in plan(other).notes if "defaults have moved" in note]
+        assert not [note for note in plan(other).notes if "defaults since" in note]
 
 
 def test_pinned_defaults_make_the_runs_of_that_release(tmp_path):

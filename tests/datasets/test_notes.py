@@ -141,7 +141,7 @@ def test_a_plan_says_them_once(folder, random_pair):
     planned = plan(SweepFile.from_dict({"name": "seeds", "parameters": parameters, "grid": {"hyperparameters.seed": [1, 2]}}))
     *said, about_defaults = planned.notes
     assert tuple(said) == fetch(folder).notes
-    assert about_defaults.startswith("since 0.1.0 defaults have moved")
+    assert about_defaults.startswith("defaults since 0.1.0: ")
 
 
 @pytest.mark.parametrize("dataset", ["pocket-scenes", "pocket-forty"])

@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 
 RUN = ("sh", "console", "python", "yaml", "json")
-SHOWN = ("text",)
-"""What nobody types: output, folders."""
+SHOWN = ("text", "pycon")
+"""What nobody types: output, folders; and the examples of docstrings, which `tests/test_examples.py` runs."""
 
 NEEDS = {
     "weights": "Real SDXL: it runs with the built-in checkpoint in its place.",

@@ -257,7 +257,7 @@ def test_the_command_says_it_once_below_its_table(planned, notebook, tmp_path):
     reason, line = f"sdxl-lab: {REASON.format(name='notebook.ipynb')}", "3 of 3 done, 0 running, 0 to go"
     sweep_twice = [written_file(tmp_path / f"{number}.yaml", made, seeds=[number, number + 1, number + 2]) for number in (1, 4)]
     command = [COMMAND, "sweep", "--workers", "2"]
-    shown = [text for text in on_a_terminal(*command, sweep_twice[0]) if "defaults have moved" not in text]
+    shown = [text for text in on_a_terminal(*command, sweep_twice[0]) if "defaults since" not in text]
     assert shown == ["test", "  point  pictures  since", line, reason]
     said = subprocess.run([*command, sweep_twice[1]], capture_output=True, text=True, check=True).stderr
     assert said.splitlines()[-2:] == [reason, line]

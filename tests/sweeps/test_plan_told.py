@@ -39,6 +39,19 @@ def rows(made: Plan) -> list[str]:
     return lines[first - 1 : next(index for index, line in enumerate(lines) if line.startswith("UNet")) - 1]
 
 
+def entries(made: Plan) -> list[str]:
+    """The rows of a plan's table, each of one or more lines, without headings."""
+    table = rows(made)
+    stop = table[1].index("run ")
+    found: list[str] = []
+    for line in table[2:]:
+        if re.fullmatch(r"[0-9a-f]{10}", line[stop : stop + 10]):
+            found.append(line)
+        elif not line.startswith("checkpoint ") and "runs that share" not in line:
+            found[-1] += f"\n{line}"
+    return found
+
+
 def test_a_table_fits_80_columns_and_no_two_points_look_alike(planned, notebook):
     """
     With labels far too long, each line of the table has at most 80 columns, and what stands for a point is another for each.
@@ -51,11 +64,33 @@ def test_a_table_fits_80_columns_and_no_two_points_look_alike(planned, notebook)
     made = planned(notebook(), grid=grid)
     table = rows(made)
     assert max(map(len, table)) <= 80
-    entries = re.split(r"(?m)^group.*\n", "\n".join(table))[1:]
     room = table[1].index("run ")
-    labels = ["".join(line[:room].strip() for line in entry.splitlines()) for entry in entries]
+    labels = ["".join(line[:room].strip() for line in entry.splitlines()) for entry in entries(made)]
     assert len(set(labels)) == len(made.runs) == 8
-    assert all(run.run_id[:10] in entry for run, entry in zip(made.runs, entries, strict=True))
+    assert all(run.run_id[:10] in entry for run, entry in zip(made.runs, entries(made), strict=True))
+
+
+def test_only_what_is_shared_is_told_of(planned, notebook):
+    """
+    A checkpoint is named once, and runs have a heading and what they would cost without sharing only where some share forwards; columns stay aligned.
+    """
+    apart = planned(notebook(), grid={GUIDANCE: [5.0, 6.0]})
+    table = rows(apart)
+    assert [line for line in table if not line.startswith("  ")] == [table[1], f"checkpoint {apart.runs[0].parameters['checkpoint']}"]
+    assert len(table) == 3 + len(entries(apart)) == 5
+    assert f"needed: {apart.forwards_shared} (" in str(apart)
+    assert "share" not in "\n".join(table) + str(apart).partition("UNet")[2]
+
+    fraction = "hyperparameters.denoising.high_noise_frac"
+    shared = planned(
+        notebook(),
+        grid={GUIDANCE: [5.0, 6.0], fraction: [None, 0.5]},
+        exclude=[{GUIDANCE: 6.0, fraction: 0.5}],
+    )
+    assert [line for line in rows(shared) if "share" in line] == ["  2 runs that share forwards"]
+    assert [len(entry) - len(entry.lstrip()) for entry in entries(shared)] == [4, 4, 2]
+    assert len({entry.index(run.run_id[:10]) for run, entry in zip(shared.runs, entries(shared), strict=True)}) == 1
+    assert f"without sharing they would be {shared.forwards_alone}, " in str(shared)
 
 
 def test_a_board_fits_80_columns_and_no_two_points_look_alike(planned, notebook):

@@ -154,18 +154,21 @@ def test_a_refined_run_differs_from_its_base_in_one_setting(made, refined):
 
 def test_comet_is_told_what_each_task_takes(made, tmp_path):
     """
-    Parameters hold no setting that the task does not take; steps are the samples' own, and no two images or points share a name and step.
+    Under a task stands no setting that it does not take; steps are the samples' own, and no two images or points share a name and step.
     """
     projected = project(RunFolder(made.folder.path), tmp_path)
     assert projected.tags[:3] == tuple(TASKS_MADE)
     for task in TASKS_MADE:
         told = {key.removeprefix(f"{task}|").replace("|", ".") for key in projected.parameters if key.startswith(f"{task}|")}
-        assert {"prompt", "seed", "denoising.num_inference_steps"} <= told
         assert not told & untaken(task)
-        assert projected.parameters[f"{task}|seed"] == "7, -3"
+    assert {"prompt", "seed", "denoising|num_inference_steps"} <= projected.parameters.keys()
+    assert projected.parameters["seed"] == "7, -3"
     places = [(image.name, image.step) for image in projected.images]
     assert len(places) == len(set(places))
-    assert {name for name, step in places if step == 1} == {"input", "inpaint", "inpaint-mask", "inpaint-s-3", "inpaint-s-3-mask"}
+    of_each_seed = {
+        f"{name}{seed}{role}" for seed in ("", "-s-3") for name, role in (("inpaint", ""), ("inpaint", "-mask"), ("before-after-inpaint", ""))
+    }
+    assert {name for name, step in places if step == 1} == {"input"} | of_each_seed
     assert {name for name, step in places if step == 0} > {"text_to_image", "text_to_image-s-3", "image_to_image", "image_to_image-s-3", "input"}
     measured = {task: {name.partition("/")[2] for name, step in projected.metrics if name.startswith(f"{task}/")} for task in TASKS_MADE}
     assert all("seconds" in names for names in measured.values())
