@@ -16,6 +16,7 @@ def test_only_a_frontend_that_could_answer_a_question_is_watched():
     assert printed(execute(ASK)) == "False\n"
     assert not is_watched()
     heard: list[str] = []
+    assert of_thread.warm
     ask = run_sync(of_thread.warm.channels._async_execute_interactive)
     ask(ASK, allow_stdin=True, output_hook=lambda message: heard.append(message["content"].get("text", "")), timeout=60)
     assert "".join(heard) == "True\n"
