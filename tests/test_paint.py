@@ -87,6 +87,17 @@ def test_several_seeds_are_several_pictures():
     assert "traceback" not in done.err.lower()
 
 
+def test_a_seed_that_other_tools_take_for_any_is_told():
+    """
+    -1 is a seed like any other, which is said once beside the picture and in no record.
+    """
+    [path], done = painted(PROMPT, "--seed", -1, *QUIET)
+    assert done.err.count("-1 is a seed like any other here") == 1
+    stamp = read_stamp(path)
+    assert (stamp.edit.seed, stamp.notes) == (-1, ())
+    assert "like any other" not in painted(PROMPT, "--seed", 1, *QUIET)[1].err
+
+
 def test_again_changes_what_is_given_and_nothing_else():
     """
     From the last picture, also where that was made before and asked for again, the next one differs in what is given alone.

@@ -17,10 +17,11 @@ import typer
 from pydantic import BaseModel
 
 import sdxl_lab
+from docs.making.commands import EXAMPLES
 from docs.making.elsewhere import COMFYUI
 from sdxl_lab import cli
 from sdxl_lab.settings.schedulers import SCHEDULERS
-from sdxl_lab.spec.homes import ELSEWHERE
+from sdxl_lab.spec.elsewhere import ELSEWHERE
 from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS
@@ -130,6 +131,17 @@ def test_every_command_is_on_its_page(built, pages):
     written = " ".join(pages["commands"].codes)
     options = {option for command in group.commands.values() for param in command.params for option in param.opts if option.startswith("-")}
     assert {option for option in options if option not in written} == set()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_commands_example_is_understood(name):
+    """
+    The line that the page of commands shows for a command is one that the command takes.
+    """
+    first, *words = shlex.split(EXAMPLES[name])
+    command: Any = vars(typer.main.get_command(cli.app))["commands"][first]
+    assert first == name
+    assert any(value for value in command.make_context(name, words).params.values())
 
 
 def test_every_public_name_is_on_its_page(built):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import typer
 
-from docs.making.markdown import table
+from docs.making.markdown import escaped, table
 from sdxl_lab.cli import app
 
 HEAD = """# Commands
@@ -19,11 +20,46 @@ This page is made from the code.
 """
 
 
+GROUPS = {"sdxl_lab.cli.looking": "Looking at pictures and at the machine, and sending to Comet"}
+"""What the commands of a module are for."""
+
+OTHERS = "Making pictures, and what they are made from"
+
+EXAMPLES = {
+    "paint": 'paint "a red star on grass" --seed 7 -p guidance_scale 6 -o star.png',
+    "run": "run inpaint_outpaint -p checkpoint pocket -p hyperparameters.denoising.guidance_scale 5",
+    "notebook": "notebook fractions",
+    "plan": "plan fractions.yaml",
+    "sweep": "sweep fractions.yaml --workers 2",
+    "fetch": "fetch pocket-scenes",
+    "publish": "publish my-dataset workspace/name",
+    "show": "show star.png",
+    "push": "push artifacts/runs/guidance",
+    "archive": "archive artifacts/runs/guidance",
+    "report": "report artifacts/runs/guidance",
+    "compare": "compare fractions.yaml",
+    "reproduce": "reproduce star.png",
+    "doctor": "doctor pocket",
+}
+"""One line for each command that is called with something."""
+
+
 def page() -> str:
     """All commands, in the order of the help."""
     group: Any = typer.main.get_command(app)
     above = group.context_class(group, info_name="sdxl-lab")
-    return "\n".join([HEAD, _options(group, above), *(_command(name, command, above) for name, command in group.commands.items())])
+    return "\n".join([HEAD, *_lists(group), _options(group, above), *(_command(name, command, above) for name, command in group.commands.items())])
+
+
+def _lists(group: Any) -> Iterator[str]:
+    """A line each, by what they are for."""
+    found: dict[str, list[tuple[str, str]]] = {OTHERS: []}
+    for name, command in group.commands.items():
+        what = GROUPS.get(command.callback.__module__, OTHERS)
+        found.setdefault(what, []).append((f"[{name}](#{name})", " ".join(command.help.partition("\n\n")[0].split())))
+    for what, rows in found.items():
+        yield f"{what}:\n"
+        yield table(("command", "what it does"), rows)
 
 
 def _command(name: str, command: Any, above: Any) -> str:
@@ -32,7 +68,8 @@ def _command(name: str, command: Any, above: Any) -> str:
     usage = " ".join(command.get_usage(context).removeprefix("Usage:").split())
     for marks, plain in (("[[", "["), ("]]", "]"), ("{", ""), ("}", ""), (" ...]...", " ...]"), (" ......", " ...")):
         usage = usage.replace(marks, plain)  # typer adds its own to those of a metavar
-    return "\n".join([f"## {name}\n", f"{command.help}\n", f"```text\n{usage}\n```\n", _options(command, context)])
+    example = f"For example:\n\n```text\nsdxl-lab {EXAMPLES[name]}\n```\n" if name in EXAMPLES else ""
+    return "\n".join([f"## {name}\n", f"{escaped(command.help)}\n", f"```text\n{usage}\n```\n", example, _options(command, context)])
 
 
 def _options(command: Any, context: Any) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from textwrap import fill
 
-from docs.making.markdown import table
+from docs.making.markdown import coded, table
 from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
-from sdxl_lab.spec.homes import ELSEWHERE
+from sdxl_lab.spec.elsewhere import ELSEWHERE, NOT_HERE
+from sdxl_lab.spec.homes import home_of
+from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS
 
 COMFYUI = {
@@ -39,7 +41,10 @@ def schedulers() -> str:
 
 
 def answered() -> str:
-    """Names of other tools, and the setting with which each is answered."""
-    settings = [(f"`{name}`", f"`hyperparameters.{path}`") for name, path in ELSEWHERE.items()]
+    """Names of other tools, and the setting with which each is answered, or what is said of it."""
+    homes = [(f"`{name}`", f"`{home_of(name, RunSpec)}`") for name in ELSEWHERE]
     tasks = [(f"`{name}`", f"the task `{task.name}`") for task in TASKS.values() for name in task.elsewhere]
-    return table(("written", "meant"), settings + tasks)
+    said: dict[str, list[str]] = {}
+    for name, why in NOT_HERE.items():
+        said.setdefault(why, []).append(f"`{name}`")
+    return table(("written", "here"), [*homes, *tasks, *((", ".join(names), coded(why)) for why, names in said.items())])

@@ -19,7 +19,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _cell(value: object) -> str:
     parts = re.split(r"(`[^`]*`)", re.sub(r"\s*\n\s*", " ", str(value)))
-    return "".join(_code(part[1:-1]) if part.startswith("`") else part.replace("|", "\\|") for part in parts)
+    return "".join(_code(part[1:-1]) if part.startswith("`") else escaped(part).replace("|", "\\|") for part in parts)
+
+
+def escaped(text: str) -> str:
+    """Text in which a star between letters or digits, such as of a power, is one for Markdown too."""
+    return re.sub(r"(?<=\w)\*+(?=\w)", lambda stars: "\\*" * len(stars[0]), text)
+
+
+def coded(text: str) -> str:
+    """Text in which names with an underscore or a dot are code."""
+    return re.sub(r"(?<![\w`.])[a-z]+(?:[._][a-z\d]+)+(?![\w`])", r"`\g<0>`", text)
 
 
 def _code(text: str) -> str:

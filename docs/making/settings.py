@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from textwrap import fill
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from docs.making.elsewhere import answered
-from docs.making.markdown import attributes, first_paragraph, table
+from docs.making.markdown import attributes, coded, first_paragraph, table
 from sdxl_lab.bench.widget.knobs import knobs_of
 from sdxl_lab.families import FAMILIES
 from sdxl_lab.settings import sections
@@ -40,6 +41,10 @@ what is.
 This page is made from the code.
 """
 
+OF_SAMPLERS = "What other tools call the samplers: [a table](a1111.md#samplers)."
+RANGE = re.compile(r",? (?:in [(\[]\d[\d.]*, \d[\d.]*[)\]]|\d+ or more|\d+ to \d+)(?=[,;:.]|$)")
+"""How docstrings say what is allowed, which stands beside them here."""
+
 
 def page() -> str:
     """All parameters of a run, and below them all settings by section."""
@@ -52,10 +57,10 @@ def page() -> str:
             if model
             else "What the dataset says of a picture and parameters may say otherwise, and what only outpainting asks."
         )
-        parts += [f"## {section or 'Words, seeds and mode'}\n", f"{about}\n", table(("setting", "default", "what it does"), rows)]
+        parts += [f"## {section or 'Words, seeds and mode'}\n", f"{about}\n", table(("setting", "default", "allowed", "what it does"), rows)]
         if section == "denoising":
-            parts.append(f"Steps, strength and guidance are the checkpoint's own where nobody says:\n\n{defaults()}")
-    parts += ["## Other tools' names\n", "Who writes one of these is answered with ours:\n", answered()]
+            parts.append(f"{OF_SAMPLERS}\n\nSteps, strength and guidance are the checkpoint's own where nobody says:\n\n{defaults()}")
+    parts += ["## Other tools' names\n", "If you write one of these, the error names ours, or says what there is instead:\n", answered()]
     return "\n".join(parts)
 
 
@@ -79,7 +84,7 @@ def _parameters() -> Iterator[tuple[str, str, str]]:
         yield f"`{name}`", allowed, about[name]
 
 
-def _by_section() -> dict[str, list[tuple[str, str, str]]]:
+def _by_section() -> dict[str, list[tuple[str, ...]]]:
     """Rows of the table of each section, in the order of the models; those of no section first."""
     takers: dict[str, list[str]] = {}
     knobs: dict[str, dict[str, Any]] = {}
@@ -87,13 +92,13 @@ def _by_section() -> dict[str, list[tuple[str, str, str]]]:
         for knob in [*knobs_of(task), *_seeds()]:
             takers.setdefault(knob["path"], []).append(task)
             knobs.setdefault(knob["path"], knob)
-    found: dict[str, list[tuple[str, str, str]]] = {"": []}
+    found: dict[str, list[tuple[str, ...]]] = {"": []}
     for path, knob in knobs.items():
         if path in RunSpec.model_fields or path == "task":
             continue
-        tasks = "" if len(takers[path]) == len(TASKS) else f" *For*: {', '.join(takers[path])}."
-        about = f"{knob['help']}<br>*Allowed*: {knob['allowed']}.{tasks}"
-        found.setdefault(knob["section"], []).append((f"`{path}`", _default(knob), about))
+        tasks = "" if len(takers[path]) == len(TASKS) else f"*For*: {', '.join(f'`{task}`' for task in takers[path])}."
+        said = f"{coded(_beside(knob['help'], knob['allowed']))} {tasks}".strip()
+        found.setdefault(knob["section"], []).append((f"`{path}`", _default(knob), _allowed(knob["allowed"]), said))
     return found
 
 
@@ -105,6 +110,25 @@ def _seeds() -> list[dict[str, Any]]:
     ]
 
 
+def _beside(said: str, allowed: str) -> str:
+    """What a docstring says of a setting, without what is allowed."""
+    if set(re.findall(r"[\w:]+", said)) - {"or"} <= set(re.findall(r"[\w:]+", allowed)):
+        return ""
+    none = re.search(r",? or None for [^.;]+$", allowed)
+    return RANGE.sub("", said).removesuffix(".").removesuffix(none[0] if none else ".") + "."
+
+
+def _allowed(said: str) -> str:
+    """What is allowed; of a choice each word as code."""
+    choice = re.fullmatch(r"one of ([^;(]+?)(, or None.*)?", said)
+    return f"{', '.join(f'`{word}`' for word in choice[1].split(', '))}{choice[2] or ''}" if choice else coded(said)
+
+
 def _default(knob: dict[str, Any]) -> str:
-    value = knob["default"]
+    """Its default, and who replaces it."""
+    key, value = knob["path"].removeprefix("denoising."), knob["default"]
+    own = list(dict.fromkeys(getattr(family, key) for family in FAMILIES.values() if hasattr(family, key)))
+    if own:
+        of_tasks = [f"`{task.suits[key]}` for `{task.name}`" for task in TASKS.values() if key in task.suits]
+        return "; ".join([f"{' or '.join(f'`{each}`' for each in own)}, by checkpoint", *of_tasks])
     return knob["none"] if value is None else f"`{value}`" + (f" {knob['unit']}" if knob["unit"] and isinstance(value, int) else "")

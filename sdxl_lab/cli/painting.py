@@ -69,7 +69,8 @@ def paint(
     The last line is the picture's path. Each picture says how it was made, for show, reproduce and --again.
     """
     given = _parameters(parameter or [], canvas or [])
-    seeds = _seeds([*(seed or []), *(text for name in ("seed", "seeds") for text in _texts(given.pop(name, None)))])
+    written = [*(seed or []), *(text for name in ("seed", "seeds") for text in _texts(given.pop(name, None)))]
+    seeds = _seeds(written)
     if task is not None:
         given["task"] = task
     prompt, again = given.pop("prompt", None) if prompt is None else prompt, again or earlier is not None
@@ -86,12 +87,12 @@ def paint(
     from sdxl_lab import progress
     from sdxl_lab.progress.bars import following
     from sdxl_lab.runs.made_picture import require_png
-    from sdxl_lab.spec.cautions import CautionWarning
+    from sdxl_lab.spec.cautions import MINUS_ONE, CautionWarning
 
     if output is not None:
         require_png(output)
     paths: list[Path] = []
-    notes: dict[str, None] = {}
+    notes: dict[str, None] = {MINUS_ONE: None} if "-1" in written else {}
     makings: list[Making] = []
     with following() as follow, warnings.catch_warnings():
         warnings.simplefilter("ignore", CautionWarning)  # they are among the pictures' notes

@@ -43,9 +43,9 @@ class Paints(Pairs):
         except UsageError as error:
             name = getattr(error, "option_name", "").lstrip("-").replace("-", "_")
             hint = 'the prompt stands alone: sdxl-lab paint "a corgi on a reef"' if name == "prompt" else ""
-            if setting := _setting(name):
-                hint = hint or f"write -p {setting} VALUE"
-            raise UsageError(f"{error.format_message()} {hint}".strip(), ctx) from None
+            hint = hint or _of_setting(name)
+            message = error.format_message()
+            raise UsageError(f"{message.removesuffix('.')}; {hint}" if hint else message, ctx) from None
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Typer's own, and the names of all settings."""
@@ -54,13 +54,13 @@ class Paints(Pairs):
             formatter.write_text(f"{', '.join(settings())}; checkpoint, negative_prompt, name (of the session), tracking.")
 
 
-def _setting(name: str) -> str | None:
-    """The setting that is meant by an option that there is not."""
-    from sdxl_lab.spec.homes import home_of
+def _of_setting(name: str) -> str:
+    """What is to be said of a setting that was given as an option; nothing of what is none."""
+    from sdxl_lab.spec.homes import home_of, not_here
     from sdxl_lab.spec.run_spec import RunSpec
 
-    home = home_of({"negative": "negative_prompt"}.get(name, name), RunSpec)
-    return home and home.rpartition(".")[2]
+    home = home_of(name, RunSpec)
+    return f"write -p {home.rpartition('.')[2]} VALUE" if home else not_here(name, RunSpec) or ""
 
 
 def settings() -> list[str]:

@@ -12,6 +12,7 @@ from sdxl_lab.wording import counted, printable
 
 WIDTH = 80
 _SIGN, _PART = max(map(len, VERDICTS)) + 1, 15
+TO_SEND = "When you ask for help, send all of this page: it holds no names, paths or keys."
 _INDENT = " " * (_SIGN + _PART)
 
 
@@ -29,12 +30,13 @@ def page(findings: Sequence[Finding], checkpoint: str | None = None) -> str:
 
     discretion = Discretion(checkpoint)
     of = "" if checkpoint is None else f", with {checkpoint}" if checkpoint in names() else ", with a checkpoint"
-    lines = [f"sdxl-lab doctor: this machine{of}", ""]
+    verdict = _verdict(findings)
+    lines = [f"sdxl-lab doctor: this machine{of}", *textwrap.wrap(verdict, WIDTH), ""]
     for finding in findings:
         lines += _folded(discretion.without(finding.line), f"{finding.verdict:<{_SIGN}}{finding.part:<{_PART}}")
         if finding.advice:
             lines += _folded(discretion.without(finding.advice), f"{_INDENT}-> ")
-    return "\n".join([*lines, "", *textwrap.wrap(_summary(findings), WIDTH)])
+    return "\n".join([*lines, "", *textwrap.wrap(f"{verdict} {TO_SEND}", WIDTH)])
 
 
 def is_broken(findings: Sequence[Finding]) -> bool:
@@ -48,11 +50,10 @@ def _folded(text: str, first: str) -> list[str]:
     return textwrap.wrap(" ".join(words), WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False)
 
 
-def _summary(findings: Sequence[Finding]) -> str:
+def _verdict(findings: Sequence[Finding]) -> str:
     parts = {verdict: list(dict.fromkeys(finding.part for finding in findings if finding.verdict == verdict)) for verdict in VERDICTS}
     said = [
         f"Broken: {', '.join(parts['broken'])}." if parts["broken"] else "Nothing is broken.",
         f"{counted(len(parts['attention']), 'part asks', 'parts ask')} for attention: {', '.join(parts['attention'])}." if parts["attention"] else "",
-        "When you ask for help, send all of this page: it holds no names, paths or keys.",
     ]
     return " ".join(filter(None, said))

@@ -127,7 +127,8 @@ def cost(checkpoint: str | None) -> Iterator[Finding]:
         return
     spans = {role: [later - earlier for earlier, later in pairwise(at)] for role, at in times.items()}
     side, peaks = _side(loaded), peak_memory()
-    said = [f"{statistics.median(span):.3g} s a step of the {role}" for role, span in spans.items() if span]
+    medians = {role: statistics.median(span) for role, span in spans.items() if span}
+    said = [f"{seconds:.{2 if seconds < 10 else 3}g} s a step of the {role}" for role, seconds in medians.items()]
     guided = "" if edit.settings.denoising.guidance_scale > 1 else ", without guidance"
     memory = [f"{peaks['peak_memory_bytes'] / 1e9:.1f} GB of main memory"] if "peak_memory_bytes" in peaks else []
     memory += [f"{peaks['gpu_peak_memory_bytes'] / 1e9:.1f} GB of the GPU's"] if "gpu_peak_memory_bytes" in peaks else []

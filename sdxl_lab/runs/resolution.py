@@ -19,7 +19,7 @@ from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import as_note
 from sdxl_lab.runs.early import home, runs_folder_of
-from sdxl_lab.spec.cautions import cautions
+from sdxl_lab.spec.cautions import MINUS_ONE, cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
@@ -67,10 +67,12 @@ class Resolved:
 
     @property
     def of_settings(self) -> tuple[str, ...]:
-        """What was asked for all tasks and is read by none of those that there are: one line, or nothing."""
-        paths, tasks = self.spec.spec.passed_over(), ", ".join(self.spec.spec.tasks)
+        """What was asked for all tasks and is read by none of those that there are, and a seed that means another thing elsewhere: a line each."""
+        asked = self.spec.spec
+        paths, tasks = asked.passed_over(), ", ".join(asked.tasks)
         has, it = ("has", "it") if len(paths) == 1 else ("have", "them")
-        return (f"{' and '.join(paths)} {has} no effect: no task of this run takes {it} ({tasks})",) if paths else ()
+        idle = [f"{' and '.join(paths)} {has} no effect: no task of this run takes {it} ({tasks})"] if paths else []
+        return (*idle, *([MINUS_ONE] if asked.asks_for_minus_one else []))
 
     @property
     def of_samples(self) -> tuple[str, ...]:

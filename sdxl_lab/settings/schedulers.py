@@ -54,6 +54,7 @@ REFUSED: Mapping[str, str] = {
 
 
 def otherwise_called() -> dict[str, str]:
-    """What to say of other names for schedulers, in lower case: those that are not offered, and diffusers' classes of those that are."""
+    """What to say of other names for schedulers, in lower case: those that are not offered, and other tools' and diffusers' of those that are."""
     classes = {row.class_name.casefold(): f"write {name}" for name, row in reversed(SCHEDULERS.items())}
-    return classes | dict(REFUSED)
+    labels = {row.label.casefold(): f"write {name}" for name, row in SCHEDULERS.items()}
+    return classes | {label: said for label, said in labels.items() if label not in SCHEDULERS} | dict(REFUSED)

@@ -113,7 +113,7 @@ class PictureSize(Settings):
 
 
 class SizeAsAsked(PictureSize):
-    """The same while it is asked for, when it may be left to the checkpoint's own sizes.
+    """The size at which the models see a picture, by its sides or its aspect; with neither, what suits picture and checkpoint.
 
     Attributes:
         aspect: Width to height, such as `16:9`, from `1:4` to `4:1`: the nearest of the sizes that SDXL was trained at, in proportion to what the
@@ -141,7 +141,7 @@ class Denoising(Settings):
         guidance_scale: Classifier-free guidance weight (Ho & Salimans, arXiv:2207.12598), 0 or more; 1.0 or less turns it off.
         strength: How far what is repainted is noised first, in (0, 1]; exactly 1.0 starts from pure noise, though image to image leaves a trace of
             the picture in it.
-        scheduler: The sampler, by its common short name; see `SCHEDULERS`.
+        scheduler: The sampler, by its common short name.
         high_noise_frac: Share of the training timesteps given to the base, in (0, 1), or None for no refiner.
         handover: What the refiner receives: `consistent` continues as if the run had never been split, `stock` is what
             diffusers does when called twice. With `sdedit` the base spends the whole schedule, and the refiner goes over what it
@@ -225,7 +225,7 @@ class Mask(Settings):
 
 
 class MaskAsAsked(Mask):
-    """The same while it is asked for, when the kernel may be left to the size of the picture.
+    """How the dataset's mask becomes the region that is repainted; the kernel may be left to the size of the picture.
 
     Attributes:
         kernel_size: `auto` grows the region by a sixteenth of the picture's shorter side on each side; what is outpainted around an object by
@@ -373,7 +373,7 @@ class PromptAndSeed(Settings):
         prompt: The text to paint, over the dataset's own.
         negative_prompt: The text to lead away from, over the dataset's own.
         seed: Where the noise comes from, over the dataset's own.
-        seeds: Instead of `seed`, for several pictures of each sample in one run, as `ranges.seeds` expands them: a list, a range or random ones.
+        seeds: Instead of `seed`, for several pictures of each sample in one run: a list, a range or random ones.
     """
 
     prompt: Annotated[Text | None, Knob(is_shown=True)] = Field(default=None, description=PROMPT)

@@ -20,6 +20,10 @@ FEW_PIXELS, MANY_PIXELS = 0.4, 1.6
 """Shares of the pixels a checkpoint was trained at, beyond which it shows: a bucket of SDXL has 0.9 to 1.1, an extended canvas up to 1.5."""
 
 
+MINUS_ONE = "seed: -1 is a seed like any other here, and makes the same picture each time; random(4) stands for four different ones"
+"""What is said to whoever gives it, since other tools take it as a wish for any."""
+
+
 class CautionWarning(UserWarning):
     """What `cautions` says, where a picture is made by code."""
 

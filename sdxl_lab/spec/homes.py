@@ -9,34 +9,9 @@ from pydantic import BaseModel
 
 from sdxl_lab.settings.hyperparams import closest, difference
 from sdxl_lab.settings.sections import PromptAndSeed
+from sdxl_lab.spec.elsewhere import ELSEWHERE, NOT_HERE, as_listed
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters, hyperparameters
 from sdxl_lab.tasks import TASKS
-
-ELSEWHERE = {
-    "steps": "denoising.num_inference_steps",
-    "num_steps": "denoising.num_inference_steps",
-    "cfg": "denoising.guidance_scale",
-    "cfg_scale": "denoising.guidance_scale",
-    "denoising_strength": "denoising.strength",
-    "sampler": "denoising.scheduler",
-    "denoising_end": "denoising.high_noise_frac",
-    "denoising_start": "denoising.high_noise_frac",
-    "dilation": "mask.kernel_size",
-    "mask_blur": "mask.feather_px",
-    "blur": "mask.feather_px",
-    "torch_dtype": "compute.dtype",
-    "num_images_per_prompt": "seeds",
-    "batch_size": "seeds",
-    "batch_count": "seeds",
-    "n_iter": "seeds",
-    "generator": "seed",
-    "denoise": "denoising.strength",
-    "guidance": "denoising.guidance_scale",
-    "high_noise_fraction": "denoising.high_noise_frac",
-    "refiner_switch_at": "denoising.high_noise_frac",
-}
-"""What other tools and diffusers call our settings."""
-
 
 ALIKE_FOR_ALL = ("compute", "image")
 """Sections that cannot differ by task."""
@@ -60,12 +35,25 @@ def home_of(key: str, model: type[BaseModel]) -> str | None:
     Returns:
         Its full path; None if there is no such setting.
     """
-    if key in ELSEWHERE:
-        return f"hyperparameters.{ELSEWHERE[key]}"
+    key = as_listed(key)
+    key = ELSEWHERE.get(key, key)
     if key in model.model_fields:
         return key
-    homes = [f"hyperparameters.{path}" for path in _paths(hyperparameters()) if path.rpartition(".")[2] == key]
+    homes = [f"hyperparameters.{path}" for path in _paths(hyperparameters()) if key in (path, path.rpartition(".")[2])]
     return homes[0] if homes else None
+
+
+def not_here(key: str, model: type[BaseModel]) -> str | None:
+    """Say why there is no setting of a name that another tool has.
+
+    Args:
+        key: As it was written.
+        model: Of all parameters.
+
+    Returns:
+        A sentence without its end; None if the name is nobody's, or ours.
+    """
+    return None if home_of(key, model) else NOT_HERE.get(as_listed(key))
 
 
 def nearest_home(key: str, model: type[BaseModel]) -> str | None:
@@ -117,14 +105,22 @@ def unknown(task: str, settings: Mapping[str, Any]) -> list[str]:
         settings: As for `laid_out`.
 
     Returns:
-        One line for each, with the name that was probably meant. What else there is not is left to the gate, which knows more of it.
+        One line for each, with the name that was probably meant, or with why there is none. What else there is not is left to the gate, which
+        knows more of it.
     """
     names = [*TASKS[task].takes.model_fields, *CommonHyperparameters.model_fields, *_own_homes(task)]
     strange = [key for key in settings if key not in names and key not in TASKS[task].refusals]
-    own = {key: ELSEWHERE[key].rpartition(".")[2] for key in strange if key in ELSEWHERE}
-    near = {key: closest(key, names) for key in strange if key not in own}
-    called = [f"{key}: here it is called {name}" for key, name in own.items() if name in names]
-    return called + [f"{key}: there is no such setting; did you mean {name}?" for key, name in near.items() if name]
+    lines: list[str] = []
+    for key in strange:
+        listed = as_listed(key)
+        own = ELSEWHERE.get(listed, listed).rpartition(".")[2]
+        if own in names:
+            lines.append(f"{key}: here it is called {own}")
+        elif listed in NOT_HERE:
+            lines.append(f"{key}: {NOT_HERE[listed]}")
+        elif listed not in ELSEWHERE and (near := closest(key, names)):
+            lines.append(f"{key}: there is no such setting; did you mean {near}?")
+    return lines
 
 
 def paths_of(model: type[BaseModel]) -> list[str]:

@@ -12,7 +12,7 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.settings.arguments import in_one_line, laid_over
 from sdxl_lab.settings.credentials import looks_secret, saved_by_papermill, without_credentials
 from sdxl_lab.settings.hyperparams import closest, merge, replace, unknown_key
-from sdxl_lab.spec.homes import home_of, nearest_home
+from sdxl_lab.spec.homes import home_of, nearest_home, not_here
 from sdxl_lab.spec.parameters import takes_text
 from sdxl_lab.spec.run_spec import SECRET, RunSpec, SpecError
 
@@ -125,6 +125,8 @@ def _home(path: str, declared: Sequence[str]) -> str:
 
 
 def _of_unknown(name: str, value: Any, declared: Sequence[str]) -> str:
+    if HYPERPARAMETERS in declared and (said := not_here(name, RunSpec)):
+        return f"{name}: unknown key; {said}"
     if HYPERPARAMETERS not in declared or closest(name, declared):
         return unknown_key(name, declared)
     home = nearest_home(name, RunSpec)

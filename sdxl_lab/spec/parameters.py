@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from sdxl_lab.settings.choices import Allowed, OneOf
 from sdxl_lab.settings.hyperparams import closest, unknown_key
 from sdxl_lab.settings.sections import PromptAndSeed
-from sdxl_lab.spec.homes import home_of, section_of
+from sdxl_lab.spec.homes import home_of, not_here, section_of
 from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.tasks import TASKS
 
@@ -214,6 +214,8 @@ def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> s
         return f"{path}: image cannot differ by task, since a run keeps one input of a sample: move it to hyperparameters.image"
     if "." in key:
         return f"{path}: unknown key; dictionaries here are nested, not dotted: write {{{_yaml(key.split('.'), '...')}}}"
+    if said := not_here(key, model):
+        return f"{path}: unknown key; {said}"
     if home and home != path:
         return f"{path}: unknown key; valid here are {', '.join(valid)}. Did you mean {home}?"
     return unknown_key(path, valid)

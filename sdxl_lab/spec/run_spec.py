@@ -110,7 +110,7 @@ class RunSpec(Settings):
         name: The run's name, for people; the start of its folder's name.
         dataset: A folder, a file of prompts, a built-in one such as `pocket-scenes`, or `workspace/name:version`; whatever a source of datasets
             recognizes.
-        checkpoint: One of `families.names()`, such as `sdxl`, a folder, a hub id or a .safetensors file.
+        checkpoint: A name such as `sdxl`, a folder, a hub id or a .safetensors file.
         samples: Names of the samples to edit, or None for all.
         tasks: What is made of each.
         hyperparameters: The sparse nested dictionary, holding only the keys that were given. Do not change it: copy it.
@@ -255,6 +255,12 @@ class RunSpec(Settings):
         common, own = self._layers(task)
         keys = ("prompt", "negative_prompt", *_SEEDS)
         return _given(common, keys) | _given(own, keys)
+
+    @property
+    def asks_for_minus_one(self) -> bool:
+        """Whether -1 was given as a seed, which other tools take as a wish for any; a dataset's own does not count."""
+        asked = [self.words(task) for task in self.tasks]
+        return any(words.get("seed") == -1 or (isinstance(several := words.get("seeds"), list) and -1 in several) for words in asked)
 
     def passed_over(self) -> list[str]:
         """Dotted paths of settings that were given for all tasks, and that none of the run's tasks takes."""

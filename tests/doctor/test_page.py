@@ -107,11 +107,13 @@ def test_nothing_personal_is_left(tmp_path, monkeypatch, text, left):
 
 def test_each_verdict_has_its_place():
     """
-    The end of the page names what is broken and what asks for attention; a path longer than a line keeps its last name whole.
+    Beginning and end of the page name what is broken and what asks for attention; a path longer than a line keeps its last name whole.
     """
     findings = [ok("torch", "2.13"), attention("hub", "away", "connect"), broken("checkpoint", f"{'CHECKPOINT/a' * 3}/{'x' * 30}.safetensors is cut")]
     text = page(findings)
-    assert "Broken: checkpoint. 1 part asks for attention: hub." in text
+    said = "Broken: checkpoint. 1 part asks for attention: hub."
+    assert text.splitlines()[1] == said
+    assert text.splitlines()[-2].startswith(said)
     assert f"{'x' * 30}.saf" in text
     assert "-> connect" in text
     assert is_broken(findings)

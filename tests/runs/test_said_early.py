@@ -17,6 +17,7 @@ from sdxl_lab.files import room
 from sdxl_lab.files.disk import DiskError
 from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.spec.cautions import MINUS_ONE
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.viewing.show import print_dataset
@@ -102,6 +103,23 @@ def test_a_stage_without_a_step_is_refused_before_the_run(tmp_path, denoising, m
     """
     with pytest.raises(SpecError, match=rf"1 problem.*\n.*hyperparameters\.denoising: {message}"):
         resolved(lay_out(tmp_path / "d"), hyperparameters={"denoising": denoising})
+
+
+def test_a_seed_of_minus_one_is_told_where_it_was_given(tmp_path):
+    """
+    Other tools take -1 for any seed: run and plan say once that it is one like any other, in no record, and not where the dataset has it.
+    """
+    samples = [SMALLEST["samples"][0] | {"outpaint": {"prompt": "sand", "seed": -1}}]
+    folder = lay_out(tmp_path / "d", {"samples": samples})
+    for given in ({"seed": -1}, {"seeds": [3, -1]}, {"inpaint": {"seed": -1}}):
+        it = resolved(folder, hyperparameters=given)
+        assert it.said.count(MINUS_ONE) == 1
+        assert MINUS_ONE not in str(it.notes)
+    parameters = {"dataset": str(folder), "runs_folder": str(tmp_path / "sweep")}
+    sweep = {"name": "any", "parameters": parameters, "grid": {"hyperparameters.seed": [-1, 1]}}
+    assert plan(SweepFile.from_dict(sweep)).notes.count(MINUS_ONE) == 1
+    for given in ({}, {"seed": 1}, {"seeds": [1, 2]}):
+        assert MINUS_ONE not in resolved(folder, hyperparameters=given).said
 
 
 def of_sizes(folder: Path, **parameters: Any) -> list[str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.spec.homes import laid_out
+from sdxl_lab.settings.schedulers import SCHEDULERS
+from sdxl_lab.spec.elsewhere import ELSEWHERE, NOT_HERE, as_listed
+from sdxl_lab.spec.homes import home_of, laid_out, not_here, paths_of, unknown
+from sdxl_lab.spec.injected import problems_of
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.specs import OTHER_VALUES, PARAMETERS, make_spec
 
@@ -59,3 +62,57 @@ def test_a_setting_given_twice_is_named_unless_it_is_the_same():
     [line] = laid_out("inpaint", {"strength": 0.5, "denoising": {"strength": 0.25}})[1]
     assert line.startswith("denoising.strength: given twice")
     assert "0.5" not in line
+
+
+def test_each_name_of_another_tool_has_one_answer():
+    """
+    It leads to a setting that there is, or is said to have none, and not both; it is none of our own names; and it is listed as it is looked up.
+    """
+    paths = paths_of(RunSpec)
+    own = {path.rpartition(".")[2] for path in paths}
+    assert {home_of(name, RunSpec) for name in ELSEWHERE} <= set(paths)
+    assert [name for name in NOT_HERE if home_of(name, RunSpec)] == [name for name in ELSEWHERE if name in own] == []
+    assert [name for name in (*ELSEWHERE, *NOT_HERE) if as_listed(name) != name] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "ours"),
+    [
+        ("sampler_name", "denoising.scheduler"),
+        ("switch_at", "denoising.high_noise_frac"),
+        ("CFG Scale", "denoising.guidance_scale"),
+        ("negative-prompt", "negative_prompt"),
+        ("noise_seed", "seed"),
+    ],
+)
+def test_another_tools_name_is_answered_with_ours(written, ours):
+    """
+    Capitals, dashes and spaces aside: for single pictures by its own name, for runs by its path.
+    """
+    assert unknown("text_to_image", {written: 1}) == [f"{written}: here it is called {ours.rpartition('.')[2]}"]
+    with pytest.raises(SpecError, match=rf"Did you mean hyperparameters\.{ours}\?"):
+        RunSpec.from_parameters(**PARAMETERS, hyperparameters={written: 1})
+
+
+@pytest.mark.parametrize("written", ["tiling", "subseed", "CLIP_stop_at_last_layers", "hr_scale", "restore_faces", "inpaint_full_res", "medvram"])
+def test_what_is_not_there_is_said_to_be_so(written):
+    """
+    A call, the gate and a notebook's parameters cell say why another tool's name has no setting, and propose none that resembles it.
+    """
+    said = NOT_HERE[as_listed(written)]
+    assert not_here(written, RunSpec) == said
+    assert unknown("inpaint", {written: 1}) == [f"{written}: {said}"]
+    with pytest.raises(SpecError) as caught:
+        RunSpec.from_parameters(**PARAMETERS, hyperparameters={written: 1})
+    assert list(caught.value.problems) == [f"hyperparameters.{written}: unknown key; {said}"]
+    assert problems_of(f"{written} = 1", ["name", "dataset", "checkpoint", "hyperparameters"]) == [f"{written}: unknown key; {said}"]
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_sampler_by_its_label_is_answered_with_ours(name):
+    """
+    What the tools around AUTOMATIC1111 call a sampler leads to ours, unless it is ours but for capitals.
+    """
+    label = SCHEDULERS[name].label
+    with pytest.raises(SpecError, match=rf"(Write|Did you mean) {name}[.?]?$"):
+        RunSpec.from_parameters(**PARAMETERS, hyperparameters={"denoising": {"scheduler": label}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version
@@ -110,7 +111,7 @@ def test_the_table_of_prompts_has_a_row_for_each(made):
 
 def test_a_run_is_shown_and_planned_again(made):
     """
-    `show` names each task, of a picture what its task takes and versions; what `--as-parameters` writes of run and pictures plans the same.
+    `show` names each task, of a picture what its task takes and what computed it; what `--as-parameters` writes of run and pictures plans the same.
     """
     console = Console(file=StringIO(), width=220)
     print_path(made.folder.path, console)
@@ -124,6 +125,7 @@ def test_a_run_is_shown_and_planned_again(made):
         spoken = console.file.getvalue()
         assert ("denoising.strength" in spoken) == (picture.task != "text_to_image")
         assert ("kernel_size" in spoken) == (picture.task == "inpaint")
+        assert re.search(rf"(?m)^computed by +{made.spec.dtype} on cpu, {made.spec.threads} thread", spoken)
         assert f"torch {version('torch')}" in " ".join(spoken.split())
         assert resolve(RunSpec.from_parameters(**parameters_of(picture.image))).spec.edits == (edit,)
 
@@ -194,11 +196,12 @@ def test_comet_gets_all_of_it_once(backend, made, tmp_path):
 @pytest.mark.parametrize("index", range(6))
 def test_each_is_made_again(made, index):
     """
-    From its PNG alone, identical and under the same name.
+    From its PNG alone, identical and under the same name, and no dataset is named where words were enough.
     """
     picture = made.folder.pictures()[index]
     again = reproduce(picture.image, dataset=made.spec.spec.dataset)
     assert again.is_identical
     assert again.picture_id == picture.picture_id
+    assert ("made again from its words with" in str(again)) == (picture.task == "text_to_image")
     with Image.open(picture.image) as image:
         assert image.size == again.image.size

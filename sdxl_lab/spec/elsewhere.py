@@ -1,0 +1,83 @@
+"""What other tools and diffusers call our settings, and what they have that there is no setting for."""
+
+from __future__ import annotations
+
+ELSEWHERE = {
+    "steps": "denoising.num_inference_steps",
+    "num_steps": "denoising.num_inference_steps",
+    "sampling_steps": "denoising.num_inference_steps",
+    "cfg": "denoising.guidance_scale",
+    "cfg_scale": "denoising.guidance_scale",
+    "guidance": "denoising.guidance_scale",
+    "denoise": "denoising.strength",
+    "denoising_strength": "denoising.strength",
+    "sampler": "denoising.scheduler",
+    "sampler_name": "denoising.scheduler",
+    "sampler_index": "denoising.scheduler",
+    "sampling_method": "denoising.scheduler",
+    "schedule_type": "denoising.scheduler",
+    "denoising_end": "denoising.high_noise_frac",
+    "denoising_start": "denoising.high_noise_frac",
+    "high_noise_fraction": "denoising.high_noise_frac",
+    "refiner_switch_at": "denoising.high_noise_frac",
+    "switch_at": "denoising.high_noise_frac",
+    "ascore": "refiner.aesthetic_score",
+    "dilation": "mask.kernel_size",
+    "mask_blur": "mask.feather_px",
+    "blur": "mask.feather_px",
+    "feather": "mask.feather_px",
+    "torch_dtype": "compute.dtype",
+    "precision": "compute.dtype",
+    "sd_vae": "compute.vae",
+    "num_images_per_prompt": "seeds",
+    "batch_size": "seeds",
+    "batch_count": "seeds",
+    "n_iter": "seeds",
+    "generator": "seed",
+    "noise_seed": "seed",
+    "negative": "negative_prompt",
+    "model": "checkpoint",
+    "ckpt_name": "checkpoint",
+    "sd_model_checkpoint": "checkpoint",
+}
+"""Their names, in lower case and with underscores, to ours: of hyperparameters, else a parameter of runs."""
+
+_NOT_HERE = {
+    "tiling seamless": "pictures that tile are not there",
+    "subseed subseed_strength variation_seed variation_strength": (
+        "variation seeds are not there; seeds makes several pictures, image_to_image a variation of one"
+    ),
+    "clip_skip clip_stop_at_last_layers": "there is no clip skip: the last layer but one of SDXL's text encoders is read, as it was trained",
+    "enable_hr hr_scale hr_upscaler hr_second_pass_steps hr_resize_x hr_resize_y hires_fix hires_upscale upscaler": (
+        "upscalers and the hires fix are not there; image_to_image of the picture, with a larger size and strength 0.4, paints it larger"
+    ),
+    "restore_faces face_restorer": "faces are not restored afterwards; inpaint repaints one",
+    "inpaint_full_res inpaint_full_res_padding only_masked only_masked_padding padding_mask_crop": (
+        "the models always see the whole picture; crop the picture and its mask to paint a part of it larger"
+    ),
+    "inpainting_fill masked_content": (
+        "what is under the mask begins as the picture's own, noised as far as strength says; what a canvas begins with is canvas.fill"
+    ),
+    "inpainting_mask_invert mask_mode": "inpaint repaints the white of the mask, and outpaint all but that",
+    "expand grow_mask_by": "mask.kernel_size is twice the pixels and one: 17 grows a mask by 8",
+    "medvram medvram_sdxl": "compute.offload does that: model, or auto",
+    "lowvram": "compute.offload does that: sequential, or auto",
+    "xformers opt_sdp_attention": "attention is PyTorch's own scaled_dot_product_attention; there is nothing to choose",
+    "end_at_step start_at_step refiner_steps": "denoising.high_noise_frac is the base's share of the steps: 20 of 25 are 0.8",
+    "refiner_checkpoint": "the refiner is the checkpoint's own; denoising.high_noise_frac, such as 0.8, asks for it",
+    "lora loras embedding embeddings hypernetwork": "LoRA and embeddings are not there; merge a LoRA into a checkpoint, and give that",
+    "controlnet control_net ip_adapter": "ControlNet and IP-Adapter are not there",
+    "styles": "styles are not there; write their words into the prompt",
+    "eta s_churn s_tmin s_tmax s_noise": "samplers have no settings of their own here; euler_a and dpmpp_2m_sde draw noise at each step",
+}
+NOT_HERE = {name: said for names, said in _NOT_HERE.items() for name in names.split()}
+"""Names of other tools, as above, for which there is no setting of ours to put in their place: what to say of them."""
+
+
+def as_listed(name: str) -> str:
+    """A name as the tables have it.
+
+    Args:
+        name: As it was written, such as `CFG Scale` or `negative-prompt`.
+    """
+    return name.strip().replace("-", "_").replace(" ", "_").casefold()
