@@ -72,6 +72,14 @@ RUNS: dict[str, tuple[str, list[str]]] = {
             rf"report in {SECONDS}, .* MiB",
         ],
     ),
+    "start.py": (
+        "--only run typo --pairs 1",
+        [
+            *(rf"{name}: {SECONDS} .*" for name in ("ours", "script", "papermill")),
+            *(rf"ours over {name}: {RATIO} .* the same picture" for name in ("script", "papermill")),
+            *(rf"a typo, told by {command}: {SECONDS} .*" for command in ("plan", "sweep")),
+        ],
+    ),
     "sweep.py loop": (
         "10 1",
         [

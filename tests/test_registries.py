@@ -93,7 +93,7 @@ def test_what_is_registered_from_outside_is_found_everywhere(registered, tmp_pat
 
     projected = project(folders[1], tmp_path)
     assert (projected.parameters["checkpoint"], projected.parameters["dataset"]) == ("toy-models", "scenes:7")
-    assert projected.parameters["retouch|denoising|scheduler"] == "euler_trailing"
+    assert projected.parameters["denoising|scheduler"] == "euler_trailing"
     assert ("retouch/mean_level", 0) in projected.metrics
 
     [picture] = folders[1].pictures()

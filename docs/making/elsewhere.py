@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from docs.making.markdown import coded, table
 from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
 from sdxl_lab.spec.elsewhere import ELSEWHERE, NOT_HERE
@@ -34,7 +36,7 @@ def schedulers() -> str:
         )
         for name, row in SCHEDULERS.items()
     ]
-    refused = "".join(f"- `{name}` is not offered: {why}.\n" for name, why in REFUSED.items())
+    refused = "".join(fill(f"- `{name}` is not offered: {why}.", 120, subsequent_indent="  ") + "\n" for name, why in REFUSED.items())
     return f"{table(('here', 'AUTOMATIC1111', 'ComfyUI (sampler + scheduler)', 'diffusers'), rows)}\n{refused}"
 
 

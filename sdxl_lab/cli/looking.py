@@ -11,6 +11,7 @@ import typer
 
 from sdxl_lab.cli import completion
 from sdxl_lab.cli.making import plan_of
+from sdxl_lab.errors import LabError
 from sdxl_lab.files import places
 
 if TYPE_CHECKING:
@@ -37,42 +38,50 @@ def show(
 def push(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of runs, sessions and sweeps, or folders above some; all that Comet lacks if left out.", metavar="[RUN ...]"),
+        typer.Argument(
+            help="Folders of runs, sessions and sweeps, folders above some, or sweep files; all that Comet lacks if left out.",
+            metavar="[RUN|SWEEP ...]",
+        ),
     ] = None,
 ) -> None:
     """Bring Comet up to the records on this disk, and read back that it is; twice changes nothing."""
     from sdxl_lab.runs.resolution import home
     from sdxl_lab.tracking import pushing
 
-    pushing.push(runs or [], home())
+    pushing.push(_folders(runs or []), home())
 
 
 def archive(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs and sweeps that are done, or folders above some.", metavar="RUN ...")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs and sweeps that are done, folders above some, or sweep files.", metavar="RUN|SWEEP ...")
+    ],
 ) -> None:
     """Build archives of runs and sweeps for `comet upload`, which sends them from another machine; nothing is sent."""
     from sdxl_lab.tracking import archiving
 
-    archiving.archive(runs)
+    archiving.archive(_folders(runs))
 
 
 def status(
     runs: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of runs, sessions and sweeps, or folders above some; all if left out.", metavar="[RUN ...]")
+        list[Path] | None,
+        typer.Argument(help="Folders of runs, sessions and sweeps, folders above some, or sweep files; all if left out.", metavar="[RUN|SWEEP ...]"),
     ] = None,
 ) -> None:
     """List runs, sessions and sweeps: how many pictures are made, and what Comet lacks. Offline."""
     from sdxl_lab.runs.resolution import home
     from sdxl_lab.tracking.pushing import print_status
 
-    print_status(runs or [], home())
+    print_status(_folders(runs or []), home())
 
 
 Starred = Annotated[bool, typer.Option("--starred", help="Look at the starred pictures of sessions alone.")]
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs or sessions, or folders above some.", metavar="RUN|SESSION|FOLDER ...")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs or sessions, folders above some, or sweep files.", metavar="RUN|SESSION|SWEEP ...")
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -89,11 +98,38 @@ def report(
     from sdxl_lab.records.session import SessionFolder
     from sdxl_lab.viewing.report import write_report
 
+    runs = _folders(runs)
     alone = SessionFolder(runs[0] if len(runs) == 1 and runs[0].is_dir() else Path())
     is_above = alone.path != Path() and not (RunFolder(alone.path).spec_file.is_file() or alone.session_file.is_file())
     path = output or (alone.starred_file if starred else alone.report_file)
     title = alone.path.resolve().name if is_above else None
     print(f"written: {write_report(_looked_at(runs, starred=starred), path, title=title)}")
+
+
+def _folders(paths: Sequence[Path]) -> list[Path]:
+    """Paths as they are, and for each sweep file the folder of its runs."""
+    return [_folder_of(path) if _is_sweep_file(path) else path for path in paths]
+
+
+def _is_sweep_file(path: Path) -> bool:
+    return path.suffix in (".yaml", ".yml") and not path.is_dir()
+
+
+def _folder_of(sweep: Path) -> Path:
+    """Where a sweep records its runs; nothing is planned for that."""
+    from sdxl_lab.records.finding import find
+    from sdxl_lab.sweeps.sweep_file import SweepFile
+
+    folder = Path(SweepFile.read(sweep).points[0].spec.runs_folder)
+    if not find(folder):
+        raise _unmade(f"no run of {sweep} is recorded in {folder} yet", sweep)
+    return folder
+
+
+def _unmade(said: str, sweep: Path) -> LabError:
+    from sdxl_lab.records.run_files import RecordError
+
+    return RecordError(f"{said}; make them with: sdxl-lab sweep {sweep}")
 
 
 def _looked_at(paths: Sequence[Path], *, starred: bool) -> list[RunFiles]:
@@ -113,12 +149,11 @@ def _recorded(sweep: Path) -> list[Path]:
     """The folders of a sweep's runs, as far as it has been run."""
     from sdxl_lab.sweeps.attempts import begun
     from sdxl_lab.sweeps.sweep_file import SweepFile
-    from sdxl_lab.viewing.compare import CompareError
 
     planned = plan_of(SweepFile.read(sweep)).runs
     folders = [folder.path for run in planned if (folder := begun(run.folder.parent, run.run_id))]
     if not folders:
-        raise CompareError(f"no run of {sweep} is recorded yet, of {len(planned)} planned; make them with: sdxl-lab sweep {sweep}")
+        raise _unmade(f"no run of {sweep} is recorded yet, of {len(planned)} planned", sweep)
     return folders
 
 
@@ -147,7 +182,7 @@ def compare(
     """Compare runs and pictures of sessions: what differs, and each metric's mean and paired differences with 95% intervals."""
     from sdxl_lab.viewing.compare import compare, print_comparison, write_csv
 
-    paths = [folder for path in runs for folder in (_recorded(path) if path.suffix in (".yaml", ".yml") else [path])]
+    paths = [folder for path in runs for folder in (_recorded(path) if _is_sweep_file(path) else [path])]
     looked_at = _looked_at(paths, starred=True) if starred else paths
     compared = compare(looked_at, metrics=metric or (), reference=reference, task=task, pool_seeds=not each_seed)
     print_comparison(compared, metrics=metric or ())

@@ -230,7 +230,10 @@ def reproduce(
         ),
     ] = None,
 ) -> None:
-    """Make a picture again from its own description, and say whether it is identical; leave with 1 if not."""
+    """Make a picture again from its own description, and say whether it is identical.
+
+    Leave with 0 if it is identical, and with 1 if it is not, or if it could not be tried, which leaves stdout empty and one error on stderr.
+    """
     from sdxl_lab import progress
     from sdxl_lab.progress.signs import shown
 

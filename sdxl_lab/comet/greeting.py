@@ -9,6 +9,10 @@ from sdxl_lab.comet import account
 from sdxl_lab.comet.dialogue import Refusal, talking
 
 SILENCE_S = 60.0
+"""For importing the SDK, on a disk that is slow."""
+
+ANSWER_S = 10.0
+"""For an answer. Looking up a name, which no library's timeout ends, counts too."""
 
 BRIEF = {"COMET_HTTP_SESSION_RETRY_TOTAL": "1", "COMET_TIMEOUT_HTTP": "5", "COMET_TIMEOUT_API": "5"}
 """For the SDK, which else tries for minutes."""
@@ -45,10 +49,11 @@ def greet() -> Greeting:
     with talking("sdxl_lab.comet.greeting_worker", {**BRIEF, **known}) as worker:
         try:
             version = worker.answer("import", silence_s=SILENCE_S)["version"]
-            worker.answer("reach", silence_s=SILENCE_S, server=account.server())
+            worker.answer("reach", silence_s=ANSWER_S, server=account.server())
             if has_key:
-                worker.answer("present", silence_s=SILENCE_S)
+                worker.answer("present", silence_s=ANSWER_S)
         except Refusal as refusal:
             fault = refusal.kind if version else "sdk"
-            return Greeting(version=version, has_key=has_key, is_cloud=is_cloud, fault=fault, said=str(refusal))
+            said = f"no answer within {ANSWER_S:.0f} s" if version and fault == "silent" else str(refusal)
+            return Greeting(version=version, has_key=has_key, is_cloud=is_cloud, fault=fault, said=said)
     return Greeting(version=version, has_key=has_key, is_cloud=is_cloud)

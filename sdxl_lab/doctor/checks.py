@@ -15,6 +15,7 @@ class Check:
         needs: Parts without which there is nothing to be looked at.
         patience_s: How many seconds it may be silent.
         of_checkpoint: Whether it is looked at only where a checkpoint is given.
+        is_remote: Whether it waits for a server, and leaves the machine to others meanwhile.
     """
 
     look: str
@@ -22,10 +23,11 @@ class Check:
     needs: tuple[str, ...] = ()
     patience_s: float = 60.0
     of_checkpoint: bool = False
+    is_remote: bool = False
 
 
 LAST = "models"
-"""The process that is started when all others have ended: what it measures takes all of the machine."""
+"""The process that is started when all others have ended that are not remote: what it measures takes all of the machine."""
 
 CHECKS: dict[str, Check] = {
     "system": Check(look="sdxl_lab.doctor.machine:system", process="machine"),
@@ -35,8 +37,8 @@ CHECKS: dict[str, Check] = {
     "constraints": Check(look="sdxl_lab.doctor.libraries:constraints", process="libraries"),
     "opencv": Check(look="sdxl_lab.doctor.libraries:opencv", process="opencv"),
     "notebooks": Check(look="sdxl_lab.doctor.libraries:notebooks", process="notebooks", patience_s=120.0),
-    "hub": Check(look="sdxl_lab.doctor.network:hub", process="hub"),
-    "comet": Check(look="sdxl_lab.doctor.network:comet", process="comet", patience_s=90.0),
+    "hub": Check(look="sdxl_lab.doctor.network:hub", process="hub", is_remote=True),
+    "comet": Check(look="sdxl_lab.doctor.network:comet", process="comet", patience_s=90.0, is_remote=True),
     "checkpoint": Check(look="sdxl_lab.doctor.models:files", process="checkpoint", patience_s=600.0, of_checkpoint=True),
     "torch": Check(look="sdxl_lab.doctor.models:torch", process=LAST, patience_s=180.0),
     "device": Check(look="sdxl_lab.doctor.models:device", process=LAST, needs=("torch",), patience_s=120.0),

@@ -8,16 +8,18 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from queue import Empty, Queue
 from threading import Thread
-from typing import Any
+from typing import Any, TypeAlias
 
 from sdxl_lab import progress
 from sdxl_lab.doctor import probe
 from sdxl_lab.doctor.checks import CHECKS, LAST
 from sdxl_lab.doctor.findings import Finding, broken
+
+_Looking: TypeAlias = "Future[dict[str, list[Finding]]]"
 
 LATER = "send this page; without the library at fault, or with another version of it, the rest may work"
 
@@ -36,12 +38,9 @@ def examine(checkpoint: str | None = None, *, parts: Sequence[str] = ()) -> list
     groups: dict[str, list[str]] = {}
     for part in parts:
         groups.setdefault(CHECKS[part].process, []).append(part)
-    last = groups.pop(LAST, [])
     examination = _Examination(checkpoint)
     try:
-        found = examination.at_once(groups)
-        amiss = [part for part, findings in found.items() if _is_amiss(findings)]
-        found |= examination.of(last, amiss, hears=True)
+        found = examination.of_all(groups)
     except BaseException:  # such as ctrl-C, of which the processes hear nothing
         examination.stop()
         raise
@@ -66,19 +65,32 @@ class _Examination:
         for process in list(self._running):
             _kill(process)
 
-    def at_once(self, groups: Mapping[str, list[str]]) -> dict[str, list[Finding]]:
-        """What was found of groups of parts, each in a process, all at the same time."""
-        found: dict[str, list[Finding]] = {}
-        pool = ThreadPoolExecutor(max(1, len(groups)))
-        under_way = {pool.submit(self.of, parts, [], hears=False): name for name, parts in groups.items()}
-        left = list(groups)
-        progress.tell(f"looking at {', '.join(left)}")
-        for done in as_completed(under_way):
-            found |= done.result()
-            left.remove(under_way[done])
-            if left:
-                progress.tell(f"looking at {', '.join(left)}")
+    def of_all(self, groups: Mapping[str, list[str]]) -> dict[str, list[Finding]]:
+        """What was found of groups of parts, each in a process: all at the same time, but `LAST` when those are done that are not remote."""
+        first = {name: parts for name, parts in groups.items() if name != LAST}
+        pool = ThreadPoolExecutor(max(1, len(first)))
+        under_way = {pool.submit(self.of, parts, [], hears=False): name for name, parts in first.items()}
+        remote = {future for future, name in under_way.items() if all(CHECKS[part].is_remote for part in first[name])}
+        found = self._waited_for(under_way, under_way.keys() - remote)
+        amiss = [part for part, findings in found.items() if _is_amiss(findings)]
+        found |= self.of(groups.get(LAST, []), amiss, hears=True)
+        found |= self._waited_for(under_way, remote)
         pool.shutdown()
+        return found
+
+    def _waited_for(self, under_way: Mapping[_Looking, str], some: Iterable[_Looking]) -> dict[str, list[Finding]]:
+        """What some of those that are under way have found; what is still looked at is told meanwhile."""
+        found: dict[str, list[Finding]] = {}
+        some = set(some)
+
+        def tell() -> None:
+            if left := [name for future, name in under_way.items() if not future.done()]:
+                progress.tell(f"looking at {', '.join(left)}")
+
+        tell()
+        for done in as_completed(some):
+            found |= done.result()
+            tell()
         return found
 
     def of(self, parts: list[str], amiss: list[str], *, hears: bool) -> dict[str, list[Finding]]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from threading import Thread
+from typing import TypeVar
 
 from sdxl_lab.comet.errors import causes
 from sdxl_lab.doctor.findings import Finding, attention, broken, ok
+
+_T = TypeVar("_T")
 
 TIMEOUT_S = 10.0
 
@@ -22,7 +27,7 @@ def hub(_: str | None) -> Iterator[Finding]:
     which = "the hub" if constants.ENDPOINT == constants._HF_DEFAULT_ENDPOINT else "the hub that HF_ENDPOINT names"
     token = "a token is there" if get_token() else "no token is there, which only gated and private models ask for"
     try:
-        HfApi(token=False).model_info(BASE, timeout=TIMEOUT_S)
+        _in_time(lambda: HfApi(token=False).model_info(BASE, timeout=TIMEOUT_S))
     except OfflineModeIsEnabled:
         yield attention("hub", f"not asked, since HF_HUB_OFFLINE is set; {ALONE}", "unset HF_HUB_OFFLINE to download")
     except HfHubHTTPError as error:
@@ -52,6 +57,20 @@ def comet(_: str | None) -> Iterator[Finding]:
         yield ok("comet", f"{which} answers; there is no API key, so that auto tracks nothing online, and {later}")
     else:
         yield ok("comet", f"{which} answers and takes the API key")
+
+
+def _in_time(ask: Callable[[], _T]) -> _T:
+    """What is answered within the time; looking up a name, which no library's timeout ends, counts too."""
+    answer: Future[_T] = Future()
+
+    def settle() -> None:
+        try:
+            answer.set_result(ask())
+        except Exception as error:  # noqa: BLE001 - it is raised below
+            answer.set_exception(error)
+
+    Thread(target=settle, daemon=True).start()
+    return answer.result(TIMEOUT_S)
 
 
 def reason(error: BaseException) -> str:

@@ -113,7 +113,8 @@ def append_line(path: Path, line: bytes) -> None:
                 with contextlib.suppress(OSError):
                     os.truncate(file.fileno(), end)
                 raise
-        sync_folder(path.parent)
+        if not end:  # else the folder has held it since its first line
+            sync_folder(path.parent)
     except OSError as error:
         raise unwritten(path, error, len(line) + 1) from error
 

@@ -15,6 +15,7 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records import machine
 from sdxl_lab.records.stamps import Stamp, stamp_of, stamped_png
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted, printable
 
 
@@ -136,7 +137,9 @@ class Reproduction:
         here, resolved = self.made_with, self.stamp.resolved
         words = [here.instruction_set] if here.instruction_set else []
         computed = ", ".join([here.device, counted(here.threads, "thread"), *words])
-        sources = f"{resolved.edits[0].sample} of {resolved.dataset.name} with {resolved.checkpoint.name}"
+        edit = self.stamp.edit
+        source = f"{edit.sample} of {resolved.dataset.name}" if TASKS[edit.task].needs_image else "its words"
+        sources = f"{source} with {resolved.checkpoint.name}"
         lines = ["identical" if self.is_identical else self._verdict(), f"made again from {sources} in {self.seconds:.1f} s ({computed})"]
         if not self.stamp.is_unchanged:
             stated, own = self.stamp.stated_id[:10], resolved.run_id[:10]

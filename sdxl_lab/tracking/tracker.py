@@ -82,7 +82,7 @@ def end(run: RunFolder) -> list[str]:
     """
     if not _is_laid_out(run):
         progress.tell("laying out the contact sheet and the report")
-        write_whole(run.contact_sheet, _contact_sheet(run))
+        write_whole(run.contact_sheet, png(_contact_sheet(run), compress_level=1))
         write_report([run], run.report_file)
     way = _way(run)
     if way == "offline":
@@ -242,16 +242,16 @@ def _is_live(session: SessionFolder) -> bool:
     return session.session_file.is_file() and session.tracking in ("auto", "online") and comet.has_key()
 
 
-def _contact_sheet(run: RunFolder) -> bytes:
+def _contact_sheet(run: RunFolder) -> Image.Image:
     from sdxl_lab.images.grid import captioned_sheet, contact_sheet
 
     pictures = run.pictures()
     roles = [*dict.fromkeys(role for picture in pictures for role in picture.files if role != RESULT.name), RESULT.name]
     rows = [f"{picture.title}: {picture.prompt}" for picture in pictures]
     if roles == [RESULT.name]:
-        return png(captioned_sheet(captions=rows, pictures=[_read(picture.image) for picture in pictures]))
+        return captioned_sheet(captions=rows, pictures=[_read(picture.image) for picture in pictures])
     cells = [[_read(picture.files[role]) if role in picture.files else None for role in roles] for picture in pictures]
-    return png(contact_sheet(rows=rows, columns=roles, cells=cells))
+    return contact_sheet(rows=rows, columns=roles, cells=cells)
 
 
 def _read(path: Path) -> Image.Image:

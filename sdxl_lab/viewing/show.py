@@ -24,6 +24,7 @@ from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.sections import DEFAULT_SEED
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.viewing.onward import run_of, stamp_at
 from sdxl_lab.wording import counted, printable
 
@@ -144,9 +145,12 @@ def _print_session(session: SessionFolder, console: Console) -> None:
 
 def _made_with(kept: KeptPicture) -> str:
     """What the pictures of a part have in common."""
-    resolved = kept.resolved
+    return f"{kept.resolved.checkpoint.name} {kept.resolved.checkpoint.digest[:10]}, {_computed_by(kept.resolved)}"
+
+
+def _computed_by(resolved: ResolvedSpec) -> str:
     threads = f", {counted(resolved.threads, 'thread')}" if resolved.device == "cpu" else ""
-    return f"{resolved.checkpoint.name} {resolved.checkpoint.digest[:10]}, {resolved.dtype} on {resolved.device}{threads}"
+    return f"{resolved.dtype} on {resolved.device}{threads}"
 
 
 def _numbers(pictures: Sequence[KeptPicture]) -> str:
@@ -179,10 +183,9 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
         starred = f", starred {STAR}" if kept.is_starred else ""
         named |= {"session": f"{kept.session.name}, picture {kept.number}{starred}"} | ({"note": kept.note} if kept.note else {})
     sources = {"run": stamp.run_id[:10], **named, "dataset": resolved.dataset.name, "checkpoint": resolved.checkpoint.name}
-    threads = counted(resolved.threads, "thread") if resolved.device == "cpu" else None
-    machine = (f"{resolved.dtype} on {resolved.device}", threads, stamp.instruction_set, stamp.hardware)
-    versions = (f"{name} {version}" for name, version in stamp.versions.items())
-    made = {"made with": ", ".join(filter(None, machine)), "versions": ", ".join(versions)}
+    machine = ", ".join([_computed_by(resolved), *filter(None, (stamp.instruction_set, stamp.hardware))])
+    versions = ", ".join(f"{name} {version}" for name, version in stamp.versions.items())
+    made = {"computed by": machine} | ({"versions": versions} if versions else {})
     _print_lines(console, words | sources | _flat(edit.taken()) | made)
 
 

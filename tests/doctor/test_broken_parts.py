@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
-from sdxl_lab.doctor import examination
+from sdxl_lab.doctor import examination, network
 from sdxl_lab.doctor.checks import CHECKS
 from sdxl_lab.doctor.findings import Finding
 from sdxl_lab.doctor.page import page
@@ -172,10 +172,55 @@ def test_no_token_is_sent_to_the_hub(monkeypatch):
     Somebody who is logged in is told from others, and what the hub is asked is what it answers to everybody.
     """
     heard: list[str | None] = []
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz")
+    with asked_of_a_hub(monkeypatch, lambda request: heard.append(request.headers.get("Authorization"))):
+        (finding,) = examination.examine(parts=["hub"])
+    assert (finding.verdict, set(heard)) == ("ok", {None})
+    assert "a token is there" in finding.line
+
+
+def test_no_other_part_waits_for_a_server(tmp_path, monkeypatch):
+    """
+    A hub that answers only when torch was looked at has answered in time.
+    """
+    looked_at, over = tmp_path / "looked at", Event()
+    module(tmp_path, monkeypatch, "torch", f"open({str(looked_at)!r}, 'w').close()\nraise ImportError('no torch')")
+
+    def wait(_: BaseHTTPRequestHandler) -> None:
+        while not looked_at.exists() and not over.wait(0.02):
+            pass
+
+    with asked_of_a_hub(monkeypatch, wait):
+        hub, torch = examination.examine(parts=["hub", "torch"])
+        over.set()
+    assert (hub.verdict, torch.verdict) == ("ok", "broken")
+
+
+def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch):
+    """
+    Where the system finds no end of looking up the hub's name, which no library's timeout ends, the hub is away.
+    """
+    over = Event()
+
+    def looked_up(*_: object, **__: object) -> None:
+        over.wait()
+        raise OSError
+
+    monkeypatch.setattr(network, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    (away,) = network.hub(None)
+    over.set()
+    assert away.verdict == "attention"
+    assert "no answer within" in away.line
+
+
+@contextmanager
+def asked_of_a_hub(patch: pytest.MonkeyPatch, hear: Callable[[BaseHTTPRequestHandler], object]) -> Iterator[None]:
+    """A hub that has every model, and answers once it was heard."""
 
     class Listening(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            heard.append(self.headers.get("Authorization"))
+            hear(self)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b'{"id": "a/b", "sha": "0", "siblings": []}')
@@ -185,13 +230,12 @@ def test_no_token_is_sent_to_the_hub(monkeypatch):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Listening)
     Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz")
-    (finding,) = examination.examine(parts=["hub"])
-    server.shutdown()
-    server.server_close()
-    assert (finding.verdict, set(heard)) == ("ok", {None})
-    assert "a token is there" in finding.line
+    patch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_an_interrupted_examination_leaves_no_process(tmp_path):
@@ -220,16 +264,16 @@ def test_comet_is_asked_without_the_key_first_and_a_refused_key_is_broken(monkey
     Comet takes the key or refuses it; without one nothing but whether Comet is alive is asked. The key is never shown.
     """
     backend = Backend(api_key="Abc1De2Fg3Hi4Jk5Lm6No7Pq8")
-    said = []
+    said: list[Finding] = []
     with serving(backend):
         for name, value in backend.environment().items():
             monkeypatch.setenv(name, value)
-        said += examination.examine(parts=["comet"])
+        said += network.comet(None)
         backend.expire_key()
-        said += examination.examine(parts=["comet"])
+        said += network.comet(None)
         monkeypatch.delenv("COMET_API_KEY")
         backend.requests.clear()
-        said += examination.examine(parts=["comet"])
+        said += network.comet(None)
         assert backend.requests == [("GET", "/clientlib/isAlive/ver")]
     assert [finding.verdict for finding in said] == ["ok", "broken", "ok"]
     wanted = ["takes the API key", "refuses the API key", "there is no API key"]

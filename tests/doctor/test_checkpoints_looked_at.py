@@ -71,7 +71,9 @@ def test_a_good_pair_makes_a_picture_of_each_task_and_equals_plain_diffusers(ran
     """
     All is well with a base and a refiner of any sizes, and what a step takes is told of both.
     """
-    of_weights, of_pictures, compared, cost = (by_part(look(str(random_pair))) for look in LOOKS())
+    of_weights, of_pictures, compared, cost = (
+        by_part(look(str(random_pair))) for look in (pictures.weights, pictures.pictures, pictures.equality, pictures.cost)
+    )
     findings = of_weights | of_pictures | compared | cost
     assert {finding.verdict for finding in findings.values()} == {"ok"}, findings
     assert {"inpaint", "outpaint", "image_to_image", "text_to_image", "numbers", "equality", "hand-over"} <= findings.keys()
@@ -84,7 +86,7 @@ def test_what_does_not_fit_in_float32_is_looked_at_in_half_precision(random_pair
     Where main memory is too small the setting is named that fits, and pictures equal plain diffusers in it, with the VAE in float32.
     """
     monkeypatch.setattr(pictures, "RESERVE_BYTES", 10**15)
-    of_weights, _, compared, _ = (by_part(look(str(random_pair))) for look in LOOKS())
+    of_weights, compared = (by_part(look(str(random_pair))) for look in (pictures.weights, pictures.equality))
     assert of_weights["weights"].verdict == "attention"
     assert "compute.dtype bfloat16" in of_weights["weights"].advice
     assert {finding.verdict for finding in compared.values()} == {"ok"}, compared
@@ -94,7 +96,7 @@ def test_a_base_that_was_trained_to_inpaint_is_not_asked_for_more(random_inpaint
     """
     It makes its two tasks, the others are said to be none of its own, and inpainting is what is compared with plain diffusers.
     """
-    _, made, compared, _ = (by_part(look(str(random_inpaint_pair))) for look in LOOKS())
+    made, compared = (by_part(look(str(random_inpaint_pair))) for look in (pictures.pictures, pictures.equality))
     assert "a picture of 64x64" in made["inpaint"].line
     assert "not for this base" in made["text_to_image"].line
     assert {finding.verdict for finding in (made | compared).values()} == {"ok"}, compared
@@ -191,10 +193,3 @@ def test_the_page_on_small_gpus_says_what_auto_chooses():
                 for room in (gigabytes, gigabytes - 0.1)
             ]
             assert chosen[0] == offload != chosen[1], what
-
-
-def LOOKS() -> list[Any]:  # noqa: N802 - a constant, once its module is imported
-    """
-    What is looked at once there are weights, in order.
-    """
-    return [pictures.weights, pictures.pictures, pictures.equality, pictures.cost]

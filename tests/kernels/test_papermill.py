@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,6 +57,18 @@ def planned(parameters: dict[str, Any]) -> RunFolder:
     """Where the lab itself would record a run of these parameters."""
     defaults = notebooks.parameters_of(notebooks.find("inpaint_outpaint"))
     return resolve(RunSpec.from_parameters(**defaults | parameters)).folder
+
+
+@pytest.mark.parametrize("name", ["inpaint_outpaint", "text_to_image", "image_to_image"])
+def test_papermill_describes_each_parameter(name):
+    """
+    `papermill --help-notebook` has every parameter of a run with a word on it, and a default that the lab reads as the same.
+    """
+    path = notebooks.find(name)
+    described = papermill.inspect_notebook(str(path))
+    assert set(described) == set(RunSpec.model_fields)
+    assert [parameter for parameter, said in described.items() if not said["help"]] == []
+    assert {parameter: ast.literal_eval(said["default"]) for parameter, said in described.items()} == notebooks.parameters_of(path)
 
 
 @pytest.mark.parametrize("engine", [None, "warm"])

@@ -35,6 +35,9 @@ NEEDS = {
 """What a block may need that a test has not, in a comment before it, `<!-- needs: comet -->`, and what becomes of it."""
 
 REAL = re.compile(r"\bsdxl(-inpaint)?\b(?![-_/.])")
+ONLY_REAL = re.compile(r" -p (hyperparameters\.compute\.)?vae fp16-fix|, vae: fp16-fix")
+"""What is left out where the built-in checkpoint stands in, which has no such VAE."""
+
 FENCE = re.compile(
     r"(?m)^(?P<marks>(?:<!--[^\n]*-->\n)*)```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?(?P<rest>[^\n]*)\n(?P<text>[\s\S]*?)^```$"
 )
@@ -163,7 +166,7 @@ class Reader:
         """
         Do what a block says.
         """
-        text = REAL.sub("pocket", block.text) if block.needs == "weights" else block.text
+        text = REAL.sub("pocket", ONLY_REAL.sub("", block.text)) if block.needs == "weights" else block.text
         if block.title:
             (self.folder / block.title).write_text(text)
         if block.language == "python":

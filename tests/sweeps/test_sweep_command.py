@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.arguments import written
+from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.plan import Plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from tests.support.commands import said
@@ -19,6 +21,7 @@ from tests.support.quick_sweeps import SEED, tries, write_specs
 from tests.support.quick_sweeps import dataset as dataset
 from tests.support.quick_sweeps import notebook as notebook
 from tests.support.quick_sweeps import planned as planned
+from tests.support.run_folders import complete
 
 
 def setup_module() -> None:
@@ -66,6 +69,31 @@ def written_file(path: Path, made: Plan, **content: Any) -> Path:
     parameters = {name: value for name, value in made.runs[0].parameters.items() if name != "name"}
     path.write_text(written({"name": "test", "notebook": str(made.notebook), "parameters": parameters} | content))
     return path
+
+
+def test_a_sweep_file_stands_for_the_folder_of_its_runs(planned, notebook, tmp_path):
+    """
+    What looks at records and asks nobody says the same of a sweep file as of its runs' folder.
+    """
+    made = planned(notebook(), grid={SEED: [1, 2]})
+    for item in made.runs:
+        complete(resolve(RunSpec.from_parameters(**item.parameters)).spec)
+    file, runs = written_file(tmp_path / "sweep.yaml", made, grid={SEED: [1, 2]}), tmp_path / "runs"
+    for command in ("status", "archive", "report"):
+        by_file, by_folder = said(command, file), said(command, runs)
+        assert (by_file.code, by_file.out) == (0, by_folder.out)
+        assert str(runs) in by_file.out
+
+
+def test_a_sweep_that_was_not_run_is_no_record(planned, notebook, tmp_path):
+    """
+    What looks at records answers a sweep file without any with the command that makes them.
+    """
+    file = written_file(tmp_path / "sweep.yaml", planned(notebook()), grid={SEED: [1, 2]})
+    for command in ("status", "archive", "report"):
+        asked = said(command, file)
+        assert (asked.code, asked.out) == (1, "")
+        assert asked.err == f"sdxl-lab: no run of {file} is recorded in {tmp_path / 'runs'} yet; make them with: sdxl-lab sweep {file}\n"
 
 
 def test_the_command_says_what_failed_and_leaves_with_1(planned, notebook, tmp_path):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
+from importlib.metadata import version
 from io import StringIO
 from typing import Any
 
@@ -109,7 +111,7 @@ def test_the_table_of_prompts_has_a_row_for_each(made):
 
 def test_a_run_is_shown_and_planned_again(made):
     """
-    `show` names each task, of a picture what its task takes, and what `--as-parameters` writes of the run and of each picture plans the same.
+    `show` names each task, of a picture what its task takes and what computed it; what `--as-parameters` writes of run and pictures plans the same.
     """
     console = Console(file=StringIO(), width=220)
     print_path(made.folder.path, console)
@@ -123,6 +125,8 @@ def test_a_run_is_shown_and_planned_again(made):
         spoken = console.file.getvalue()
         assert ("denoising.strength" in spoken) == (picture.task != "text_to_image")
         assert ("kernel_size" in spoken) == (picture.task == "inpaint")
+        assert re.search(rf"(?m)^computed by +{made.spec.dtype} on cpu, {made.spec.threads} thread", spoken)
+        assert f"torch {version('torch')}" in " ".join(spoken.split())
         assert resolve(RunSpec.from_parameters(**parameters_of(picture.image))).spec.edits == (edit,)
 
 
@@ -154,18 +158,21 @@ def test_a_refined_run_differs_from_its_base_in_one_setting(made, refined):
 
 def test_comet_is_told_what_each_task_takes(made, tmp_path):
     """
-    Parameters hold no setting that the task does not take; steps are the samples' own, and no two images or points share a name and step.
+    Under a task stands no setting that it does not take; steps are the samples' own, and no two images or points share a name and step.
     """
     projected = project(RunFolder(made.folder.path), tmp_path)
     assert projected.tags[:3] == tuple(TASKS_MADE)
     for task in TASKS_MADE:
         told = {key.removeprefix(f"{task}|").replace("|", ".") for key in projected.parameters if key.startswith(f"{task}|")}
-        assert {"prompt", "seed", "denoising.num_inference_steps"} <= told
         assert not told & untaken(task)
-        assert projected.parameters[f"{task}|seed"] == "7, -3"
+    assert {"prompt", "seed", "denoising|num_inference_steps"} <= projected.parameters.keys()
+    assert projected.parameters["seed"] == "7, -3"
     places = [(image.name, image.step) for image in projected.images]
     assert len(places) == len(set(places))
-    assert {name for name, step in places if step == 1} == {"input", "inpaint", "inpaint-mask", "inpaint-s-3", "inpaint-s-3-mask"}
+    of_each_seed = {
+        f"{name}{seed}{role}" for seed in ("", "-s-3") for name, role in (("inpaint", ""), ("inpaint", "-mask"), ("before-after-inpaint", ""))
+    }
+    assert {name for name, step in places if step == 1} == {"input"} | of_each_seed
     assert {name for name, step in places if step == 0} > {"text_to_image", "text_to_image-s-3", "image_to_image", "image_to_image-s-3", "input"}
     measured = {task: {name.partition("/")[2] for name, step in projected.metrics if name.startswith(f"{task}/")} for task in TASKS_MADE}
     assert all("seconds" in names for names in measured.values())
@@ -189,11 +196,12 @@ def test_comet_gets_all_of_it_once(backend, made, tmp_path):
 @pytest.mark.parametrize("index", range(6))
 def test_each_is_made_again(made, index):
     """
-    From its PNG alone, identical and under the same name.
+    From its PNG alone, identical and under the same name, and no dataset is named where words were enough.
     """
     picture = made.folder.pictures()[index]
     again = reproduce(picture.image, dataset=made.spec.spec.dataset)
     assert again.is_identical
     assert again.picture_id == picture.picture_id
+    assert ("made again from its words with" in str(again)) == (picture.task == "text_to_image")
     with Image.open(picture.image) as image:
         assert image.size == again.image.size

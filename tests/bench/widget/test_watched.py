@@ -5,7 +5,7 @@ from __future__ import annotations
 from jupyter_core.utils import run_sync
 
 from sdxl_lab.bench.widget.frontend import is_watched
-from sdxl_lab.kernels import engine
+from sdxl_lab.kernels.ahead import of_thread
 from tests.support.warm_notebooks import execute, printed
 
 ASK = "from sdxl_lab.bench.widget.frontend import is_watched; print(is_watched())"
@@ -16,6 +16,6 @@ def test_only_a_frontend_that_could_answer_a_question_is_watched():
     assert printed(execute(ASK)) == "False\n"
     assert not is_watched()
     heard: list[str] = []
-    ask = run_sync(engine._of_thread.kernel.channels._async_execute_interactive)
+    ask = run_sync(of_thread.warm.channels._async_execute_interactive)
     ask(ASK, allow_stdin=True, output_hook=lambda message: heard.append(message["content"].get("text", "")), timeout=60)
     assert "".join(heard) == "True\n"
