@@ -185,6 +185,8 @@ WRONG = {
     "a file as prompt": (["photo.png"], 2, "--image photo.png"),
     "a setting as option": ([PROMPT, "--steps", "20"], 2, "write -p num_inference_steps VALUE"),
     "the prompt as option": (["--prompt", PROMPT], 2, "the prompt stands alone"),
+    "an option of another tool": ([PROMPT, "--tiling"], 2, "No such option: --tiling; pictures that tile are not there"),
+    "what other tools have": ([PROMPT, "-p", "enable_hr", "true"], 1, "enable_hr: upscalers and the hires fix are not there; image_to_image"),
     "what other tools call a setting": ([PROMPT, "-p", "cfg", "5"], 1, "cfg: here it is called guidance_scale"),
     "an argument of code": ([PROMPT, "-p", "latest", "true"], 2, "latest: there is no such setting"),
     "a canvas for words": ([PROMPT, "--canvas", "left=8"], 2, "give it with --image"),

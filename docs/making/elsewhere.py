@@ -42,9 +42,9 @@ def schedulers() -> str:
 
 def answered() -> str:
     """Names of other tools, and the setting with which each is answered, or what is said of it."""
-    homes = [(f"`{name}`", f"`{home_of(name, RunSpec)}`") for name in ELSEWHERE]
-    tasks = [(f"`{name}`", f"the task `{task.name}`") for task in TASKS.values() for name in task.elsewhere]
-    said: dict[str, list[str]] = {}
-    for name, why in NOT_HERE.items():
-        said.setdefault(why, []).append(f"`{name}`")
-    return table(("written", "here"), [*homes, *tasks, *((", ".join(names), coded(why)) for why, names in said.items())])
+    homes = {name: f"`{home_of(name, RunSpec)}`" for name in ELSEWHERE}
+    tasks = {name: f"the task `{task.name}`" for task in TASKS.values() for name in task.elsewhere}
+    rows: dict[str, list[str]] = {}
+    for name, said in (homes | tasks | {name: coded(why) for name, why in NOT_HERE.items()}).items():
+        rows.setdefault(said, []).append(f"`{name}`")
+    return table(("written", "here"), [(", ".join(names), said) for said, names in rows.items()])
