@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Container, Hashable, Iterable, Iterator
 from functools import cache
 from typing import Any
@@ -20,6 +21,9 @@ TOKENIZING = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 OF_VOCABULARIES = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback")
 OF_TOKENIZERS = ("model_max_length", "padding_side", "truncation_side", "add_prefix_space", "clean_up_tokenization_spaces")
 SCHEDULES = ("alphas", "betas")
+PLAIN = frozenset({bool, int, str, type(None)})
+UNCALLED = PLAIN | {dict, OrderedDict, set, list, tuple, float}
+"""What most attributes of a module are: none of them takes the place of a method."""
 
 
 def state_of(pipeline: Any) -> Hashable:
@@ -147,21 +151,21 @@ def _switches(module: torch.nn.Module) -> Iterator[Hashable]:
     yield module._compiled_call_impl is not None
     for hooks in (module._forward_hooks, module._forward_pre_hooks):
         # transformers adds some the first time that a model is called
-        yield tuple(key for key, hook in hooks.items() if getattr(hook, "__module__", "").partition(".")[0] not in LIBRARIES)
+        yield tuple([key for key, hook in hooks.items() if getattr(hook, "__module__", "").partition(".")[0] not in LIBRARIES]) if hooks else ()
     yield from _set_on(module)
 
 
 def _set_on(thing: Any, passed_over: Container[str] = ()) -> Iterator[Hashable]:
     """What is set on an instance: plain values as they are, others by their kind, and what replaces a method."""
     for name, value in getattr(thing, "__dict__", {}).items():
-        if not name.startswith("_") and name not in passed_over:
-            yield name, _plain(value)
+        if name[0] != "_" and name not in passed_over:
+            yield name, value if type(value) in PLAIN else _plain(value)
     yield from _replaced(thing)
 
 
 def _replaced(thing: Any) -> Iterator[Hashable]:
     for name, value in getattr(thing, "__dict__", {}).items():
-        if callable(value) and callable(getattr(type(thing), name, None)):
+        if type(value) not in UNCALLED and callable(value) and callable(getattr(type(thing), name, None)):
             yield name, id(value)
 
 

@@ -100,7 +100,6 @@ def begin(preload: Sequence[str]) -> str:
     if "torch" in sys.modules:
         watch.add("the modes and hooks of torch", sys.modules["torch"], libraries.modes_of_torch)
     watch.begin()
-    gc.collect()
     gc.freeze()
     return CLEAN
 
