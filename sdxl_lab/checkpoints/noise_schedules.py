@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 from sdxl_lab.checkpoints.configurations import PREDICTIONS, read_json
 from sdxl_lab.checkpoints.weight_files import CheckpointError
@@ -63,6 +66,37 @@ def is_common(scheduler: Mapping[str, Any]) -> bool:
     """
     is_stated = {"_class_name", "timestep_spacing", "num_train_timesteps"} <= scheduler.keys()
     return is_stated and all(key in COMMON and COMMON[key](value) for key, value in scheduler.items())
+
+
+class EvenlyLed:
+    """The timesteps of a schedule that is spaced `leading`, as a scheduler of diffusers has them: those of its Euler schedulers."""
+
+    order = 1
+
+    def __init__(self, num_train_timesteps: int, steps_offset: int) -> None:
+        self.config = SimpleNamespace(num_train_timesteps=num_train_timesteps)
+        self._offset = steps_offset
+        self.timesteps = np.empty(0)
+
+    @classmethod
+    def of(cls, scheduler: Mapping[str, Any]) -> EvenlyLed | None:
+        """Read a common configuration; None if it is spaced otherwise, or leaves something to the scheduler's class.
+
+        Args:
+            scheduler: As its file has it.
+        """
+        if scheduler["timestep_spacing"] != "leading" or "steps_offset" not in scheduler:
+            return None
+        return cls(scheduler["num_train_timesteps"], scheduler["steps_offset"])
+
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        """Choose the timesteps, (num_inference_steps,), the largest first.
+
+        Args:
+            num_inference_steps: From 1 to the schedule's training timesteps.
+        """
+        spacing = self.config.num_train_timesteps // num_inference_steps
+        self.timesteps = np.arange(num_inference_steps)[::-1] * spacing + self._offset
 
 
 def completed(configuration: Path) -> Mapping[str, Any]:

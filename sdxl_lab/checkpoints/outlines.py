@@ -48,6 +48,11 @@ class Outline:
         is_known = SCHEDULERS[denoising.scheduler].is_plain and noise_schedules.is_common(self._noise)
         return is_known and denoising.num_inference_steps <= self._noise["num_train_timesteps"]
 
+    def led_evenly(self, denoising: Denoising) -> noise_schedules.EvenlyLed | None:
+        """The timesteps of a scheduler, where they are known without building it."""
+        is_known = SCHEDULERS[denoising.scheduler].is_evenly_led and self.makes_as_many_steps_as_asked(denoising)
+        return noise_schedules.EvenlyLed.of(self._noise) if is_known else None
+
     @cached_property
     def _noise(self) -> Mapping[str, Any]:
         return noise_schedules.written(self.configuration)

@@ -82,6 +82,8 @@ def window_of(edit: Edit, outline: Outline) -> Window:
     if not denoising.is_refined and outline.makes_as_many_steps_as_asked(denoising):
         return Window(base=steps_run(denoising.num_inference_steps, denoising.strength))
     spent: Any = EditSettings(denoising=denoising, refiner=edit.settings.refiner)  # frozen, so that it can be hashed
+    if led := outline.led_evenly(denoising):
+        return trajectory.window_of(led, spent)
     return _window(spent, repr(SCHEDULERS[denoising.scheduler]), canonical(outline.base_scheduler))
 
 

@@ -17,6 +17,8 @@ class Scheduler:
         overrides: What it is told over the configuration of the checkpoint's own scheduler.
         is_plain: Whether it evaluates the UNet once a step, as many steps as it is asked for, of any common noise schedule with at least
             as many timesteps; then nobody needs to build it to count. A test holds those that say so to it, as of `forgets`.
+        is_evenly_led: Whether its timesteps of a common schedule that is spaced `leading` are the multiples of a whole number, plus the
+            offset; then nobody needs to build it to see which they are. Likewise held to it.
         forgets: Whether a step depends on its latents alone: neither on the steps before it nor on noise that it draws.
     """
 
@@ -24,12 +26,13 @@ class Scheduler:
     label: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     is_plain: bool = False
+    is_evenly_led: bool = False
     forgets: bool = False
 
 
 SCHEDULERS: dict[str, Scheduler] = {
-    "euler": Scheduler(class_name="EulerDiscreteScheduler", label="Euler", is_plain=True, forgets=True),
-    "euler_a": Scheduler(class_name="EulerAncestralDiscreteScheduler", label="Euler a", is_plain=True),
+    "euler": Scheduler(class_name="EulerDiscreteScheduler", label="Euler", is_plain=True, is_evenly_led=True, forgets=True),
+    "euler_a": Scheduler(class_name="EulerAncestralDiscreteScheduler", label="Euler a", is_plain=True, is_evenly_led=True),
     # Its defaults, meant for pixels, would clip latents to [-1, 1]; these two are SDXL's own configuration.
     "ddim": Scheduler(
         class_name="DDIMScheduler", label="DDIM", overrides={"clip_sample": False, "set_alpha_to_one": False}, is_plain=True, forgets=True

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sdxl_lab.checkpoints.locating import identify
-from sdxl_lab.checkpoints.noise_schedules import is_common
+from sdxl_lab.checkpoints.noise_schedules import EvenlyLed, is_common
 from sdxl_lab.families.pocket import WEIGHTS
 from sdxl_lab.generation.inputs import Pixels, trajectory_key
 from sdxl_lab.records import infotext
@@ -118,6 +118,32 @@ def test_plain_schedulers_make_as_many_steps_as_asked(name):
                 except TrajectoryError as error:
                     actual = str(error)
                 assert expected == actual
+
+
+@pytest.mark.parametrize("name", [name for name, scheduler in SCHEDULERS.items() if scheduler.is_evenly_led])
+@pytest.mark.parametrize("timesteps", [7, 50, 1000])
+@pytest.mark.parametrize("offset", [0, 1])
+def test_evenly_led_schedulers_have_the_timesteps_that_are_known_without_them(name, timesteps, offset):
+    """
+    Of common noise schedules spaced `leading`, those that say so have exactly the timesteps that planning takes for theirs, at every count.
+    """
+    config = SDXL | {"timestep_spacing": "leading", "num_train_timesteps": timesteps, "steps_offset": offset}
+    assert is_common(config)
+    built, known = build_scheduler(name, config), EvenlyLed.of(config)
+    assert known
+    assert (known.order, known.config.num_train_timesteps) == (built.order, built.config.num_train_timesteps)
+    for count in range(1, timesteps + 1, 1 + timesteps // 300):
+        built.set_timesteps(count)
+        known.set_timesteps(count)
+        assert known.timesteps.tolist() == built.timesteps.tolist()
+
+
+@pytest.mark.parametrize("changed", [{"timestep_spacing": "linspace"}, {"steps_offset": None}])
+def test_other_schedules_are_not_led_evenly(changed):
+    """
+    A schedule that is spaced otherwise, or leaves its offset to the scheduler's class, is known to its scheduler alone.
+    """
+    assert EvenlyLed.of({name: value for name, value in (SDXL | changed).items() if value is not None}) is None
 
 
 def base_steps(scheduler: Any, count: int, strength: float) -> Any:
