@@ -217,7 +217,7 @@ class Plan:
                 yield f"checkpoint {checkpoint}"
                 above = checkpoint
             if len(group.runs) > 1:
-                yield f"{INDENT}{len(group.runs)} runs that share forwards"
+                yield f"{INDENT}{counted(len(group.runs), 'run')} that share forwards"
             for _ in group.runs:
                 yield next(left)
         elsewhere = [run for run in self.done if run.folder.parent != self.runs_folder]
