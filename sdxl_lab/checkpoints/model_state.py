@@ -158,7 +158,7 @@ def _switches(module: torch.nn.Module) -> Iterator[Hashable]:
 def _set_on(thing: Any, passed_over: Container[str] = ()) -> Iterator[Hashable]:
     """What is set on an instance: plain values as they are, others by their kind, and what replaces a method."""
     for name, value in getattr(thing, "__dict__", {}).items():
-        if name[0] != "_" and name not in passed_over:
+        if name[:1] != "_" and name not in passed_over:
             yield name, value if type(value) in PLAIN else _plain(value)
     yield from _replaced(thing)
 

@@ -118,9 +118,10 @@ def _is_sweep_file(path: Path) -> bool:
 def _folder_of(sweep: Path) -> Path:
     """Where a sweep records its runs; nothing is planned for that."""
     from sdxl_lab.records.finding import find
+    from sdxl_lab.runs.early import runs_folder_of
     from sdxl_lab.sweeps.sweep_file import SweepFile
 
-    folder = Path(SweepFile.read(sweep).points[0].spec.runs_folder)
+    folder = runs_folder_of(SweepFile.read(sweep).points[0].spec)
     if not find(folder):
         raise _unmade(f"no run of {sweep} is recorded in {folder} yet", sweep)
     return folder

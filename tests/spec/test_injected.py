@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from IPython.core.getipython import get_ipython
 from papermill.translators import PythonTranslator
 
 from sdxl_lab.spec.injected import check_parameters, problems_of
@@ -77,6 +78,7 @@ def test_a_key_is_refused_and_not_repeated(name):
 
 def test_outside_a_notebook_nothing_is_checked():
     """
-    A script that a notebook was saved as runs as the notebook does.
+    A script that a notebook was saved as runs as the notebook does: no shell comes to be.
     """
     check_parameters()
+    assert get_ipython() is None

@@ -15,13 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import pytest
+
 from tests.support.comet_backend import artifacts, reading, uploads, writing
 from tests.support.comet_backend.faults import Drop, Fault, Faults
 from tests.support.comet_backend.server import Server
 from tests.support.comet_backend.state import Artifact, Asset, Experiment, State, Version
 from tests.support.comet_backend.wire import BAD_KEY, CLIENT, REST, ROUTES, Refused, Reply, Request
 
-__all__ = ["Artifact", "Asset", "Backend", "Experiment", "Version", "serving"]
+__all__ = ["Artifact", "Asset", "Backend", "Experiment", "Version", "backend", "serving"]
 
 ROOMS = (artifacts, reading, uploads, writing)  # importing them is what fills ROUTES
 LAGGING = f"{REST}experiment/"
@@ -190,3 +192,13 @@ def serving(backend: Backend) -> Iterator[Backend]:
     finally:
         backend.clear()
         backend.stop()
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    """The stand-in, as the account of this process and of those it starts."""
+    with serving(Backend()) as backend:
+        for name, value in backend.environment().items():
+            monkeypatch.setenv(name, value)
+        yield backend
+        assert backend.unknown == []

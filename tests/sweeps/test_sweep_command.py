@@ -22,6 +22,7 @@ from tests.support.quick_sweeps import dataset as dataset
 from tests.support.quick_sweeps import notebook as notebook
 from tests.support.quick_sweeps import planned as planned
 from tests.support.run_folders import complete
+from tests.support.runs import resolved_run
 
 
 def setup_module() -> None:
@@ -83,6 +84,19 @@ def test_a_sweep_file_stands_for_the_folder_of_its_runs(planned, notebook, tmp_p
         by_file, by_folder = said(command, file), said(command, runs)
         assert (by_file.code, by_file.out) == (0, by_folder.out)
         assert str(runs) in by_file.out
+
+
+def test_a_sweep_file_is_found_recorded_from_anywhere_in_the_lab(tmp_path, monkeypatch):
+    """
+    Runs lie in the artifacts of the repository, so their sweep file stands for them wherever in it somebody is.
+    """
+    runs = tmp_path / "artifacts" / "runs" / "far"
+    complete(resolved_run(runs))
+    (tmp_path / "artifacts" / "README.md").touch()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    Path("far.yaml").write_text(written({"name": "far", "grid": {SEED: [1, 2]}}))
+    assert said("status", Path("far.yaml")).out == said("status", runs).out != ""
 
 
 def test_a_sweep_that_was_not_run_is_no_record(planned, notebook, tmp_path):

@@ -30,8 +30,8 @@ from sdxl_lab.viewing.report.content import content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
 from sdxl_lab.viewing.show import print_path
 from tests.support.comet_runs import only
+from tests.support.comet_server import backend as backend
 from tests.support.datasets import write_dataset
-from tests.tracking.test_comet_live import backend as backend
 
 TASKS_MADE = ["inpaint", "text_to_image", "image_to_image"]
 SEEDS = [7, -3]

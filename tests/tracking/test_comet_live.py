@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,21 +16,11 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tracking import confirmed, live, sender
 from tests.support.comet_runs import kernel, only, told, until, workers_of
-from tests.support.comet_server import Backend, serving
+from tests.support.comet_server import backend as backend
 from tests.support.commands import said
 from tests.support.runs import made_for, resolved_run
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """The stand-in, as the account of this process and of those it starts."""
-    with serving(Backend()) as backend:
-        for name, value in backend.environment().items():
-            monkeypatch.setenv(name, value)
-        yield backend
-        assert backend.unknown == []
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -25,7 +24,8 @@ from sdxl_lab.tracking.tracker import end
 from sdxl_lab.viewing.before_after import SIDE_PX, before_after, outlined
 from tests.support.comet_backend.state import Asset, Logged
 from tests.support.comet_runs import only, told
-from tests.support.comet_server import Backend, serving
+from tests.support.comet_server import Backend
+from tests.support.comet_server import backend as backend
 from tests.support.run_folders import complete
 from tests.support.runs import resolved_run
 from tests.tracking.test_comet_live import write_notebook
@@ -44,16 +44,6 @@ experiment.log_code(f"{folder}/executed.py", code_name="executed.py")
 experiment.log_curve("steps", x=[1, 2], y=[3.0, 4.5])
 experiment.end()
 """
-
-
-@pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """The stand-in, as the account of this process and of those it starts."""
-    with serving(Backend()) as backend:
-        for name, value in backend.environment().items():
-            monkeypatch.setenv(name, value)
-        yield backend
-        assert backend.unknown == []
 
 
 @pytest.fixture

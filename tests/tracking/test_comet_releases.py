@@ -13,7 +13,7 @@ from sdxl_lab.tracking import confirmed, sender
 from sdxl_lab.tracking.tracker import end
 from tests.records.test_releases import RUNS
 from tests.support.comet_runs import only, told
-from tests.tracking.test_comet_live import backend as backend
+from tests.support.comet_server import backend as backend
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,14 @@ from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.tracking import confirmed, live, sender, tracker
 from tests.support.comet_backend.state import Asset, Logged
 from tests.support.comet_runs import only, told, until, workers_of
-from tests.support.comet_server import Backend, Experiment, serving
+from tests.support.comet_server import Backend, Experiment
+from tests.support.comet_server import backend as backend
 from tests.support.commands import said
 from tests.support.runs import resolved_run
 from tests.support.sessions import begun_in, kept
 
 pytestmark = pytest.mark.timeout(600)
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
-
-
-@pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """The stand-in, as the account of this process and of those it starts."""
-    with serving(Backend()) as backend:
-        for name, value in backend.environment().items():
-            monkeypatch.setenv(name, value)
-        yield backend
-        assert backend.unknown == []
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import json
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -31,7 +30,7 @@ from sdxl_lab.tracking import archive, confirmed, pushing, sender
 from sdxl_lab.tracking.key import experiment_key
 from sdxl_lab.tracking.projection import project
 from tests.support.comet_runs import only, told
-from tests.support.comet_server import Backend, serving
+from tests.support.comet_server import backend as backend
 from tests.support.commands import said
 from tests.support.report_runs import FRACS, GUIDANCE, STEPS, planned, recorded
 from tests.support.sheets import holds
@@ -80,16 +79,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs_folder(made: Path, tmp_path: Path) -> Path:
     """A copy of them."""
     return shutil.copytree(made, tmp_path / "artifacts" / "runs" / "warm-days")
-
-
-@pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """The stand-in, as the account of this process and of those it starts."""
-    with serving(Backend()) as backend:
-        for name, value in backend.environment().items():
-            monkeypatch.setenv(name, value)
-        yield backend
-        assert backend.unknown == []
 
 
 def test_a_sweep_of_twelve_points_is_one_experiment(backend, runs_folder, monkeypatch):
