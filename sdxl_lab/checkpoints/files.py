@@ -17,6 +17,7 @@ from sdxl_lab import progress
 from sdxl_lab.checkpoints.configurations import INDEX, MODELS, SHARED, check_configuration, components_in, read_json
 from sdxl_lab.checkpoints.weight_files import BASE, REFINER, SUFFIX, CheckpointError, require_kind, safe_file, shapes_in
 from sdxl_lab.files import digests
+from sdxl_lab.process.imports import importing
 
 if TYPE_CHECKING:
     import torch
@@ -105,16 +106,14 @@ class PipelineFolder:
             class_name: Of the pipeline in diffusers.
         """
         progress.tell("loading diffusers")
-        import diffusers
+        kind = _imported(class_name)
         import torch
 
         given = {name: model for name, model in shared.items() if name in self.components}
         wide_vae = "vae" not in given and _needs_float32(read_json(self.path / "vae" / "config.json"), dtype)
         dtypes = {"default": dtype, "vae": torch.float32 if wide_vae else dtype}
         with _failures_named(self.path, "the refiner" if self.is_refiner else "the base"):
-            return getattr(diffusers, class_name).from_pretrained(
-                self.path, variant=self.variant, dtype=dtypes, use_safetensors=True, add_watermarker=False, **given
-            )
+            return kind.from_pretrained(self.path, variant=self.variant, dtype=dtypes, use_safetensors=True, add_watermarker=False, **given)
 
     @property
     def models(self) -> list[str]:
@@ -206,6 +205,7 @@ class SingleFile:
             class_name: Of the pipeline in diffusers.
         """
         progress.tell("loading diffusers")
+        kind = _imported(class_name)
         import diffusers
         import torch
 
@@ -215,7 +215,6 @@ class SingleFile:
             # The pipeline's method has one dtype for all models, and what it has rounded stays rounded.
             if "vae" not in given and _needs_float32(read_json(configuration / "vae" / "config.json"), dtype):
                 given["vae"] = diffusers.AutoencoderKL.from_single_file(str(path), config=str(configuration), subfolder="vae", dtype=torch.float32)
-            kind = getattr(diffusers, class_name)
             return kind.from_single_file(str(path), config=str(configuration), dtype=dtype, add_watermarker=False, **given)
 
 
@@ -225,6 +224,17 @@ Part = PipelineFolder | SingleFile
 def digest_of_parts(parts: list[str | None]) -> str:
     """One digest, hex, for base and refiner."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _imported(class_name: str) -> Any:
+    """A pipeline's class, once all schedulers are imported: it does that itself, to look which ones could take its scheduler's place."""
+    with importing:
+        import diffusers
+        from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers
+
+        for scheduler in KarrasDiffusionSchedulers:
+            getattr(diffusers, scheduler.name, None)
+        return getattr(diffusers, class_name)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What imports large libraries: one thread at a time, and without looking for garbage."""
+"""What imports large libraries: one thread at a time, without looking for garbage, and without what their modules hold for somebody else."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import gc
 from threading import RLock
 from types import TracebackType
 
+from sdxl_lab.process.later import later
+
 
 class _Importing:
     """Held by whoever may be the first to import torch, diffusers and transformers; by one thread at a time, which may hold it several times.
 
     Their modules import each other in circles, and of two threads that begin at once, Python gives one a module that the other has not finished.
     While it is held no garbage is looked for: imports leave none, and each look walks through all that has been imported, a quarter of the seconds.
+    What they import and only others need, such as scipy's statistics, is imported when it is first used.
     """
 
     def __init__(self) -> None:
@@ -24,12 +27,15 @@ class _Importing:
         if not self._depth:
             self._collected = gc.isenabled()
             gc.disable()
+            later.begin()
         self._depth += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._depth -= 1
-        if not self._depth and self._collected:
-            gc.enable()
+        if not self._depth:
+            later.end()
+            if self._collected:
+                gc.enable()
         self._lock.release()
 
 
