@@ -1,4 +1,7 @@
-"""The `sdxl-lab` command: a thin shell over the rooms, quick to start because each command imports what it needs."""
+"""The `sdxl-lab` command: a thin shell over the rooms, quick to start because each command imports what it needs.
+
+A sweep's workers import this module, since their command began in it, and nothing of it is for them: so the commands are imported by who runs one.
+"""
 
 from __future__ import annotations
 
@@ -7,51 +10,24 @@ import gc
 import io
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from sdxl_lab.cli import looking, making, painting, usage
 from sdxl_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from sdxl_lab.cli.commands import app as app
 
 INTERRUPTED = 130
 """How typer leaves after ctrl-C, and every shell expects it."""
 
 
-app = typer.Typer(
-    cls=usage.Commands,
-    help="A lab bench for Stable Diffusion XL: pictures from words, pictures and masks, and every picture kept.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+def __getattr__(name: str) -> Any:
+    """Import the commands when `app` is asked for."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sdxl_lab.cli.commands import app
 
-
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", callback=usage.version, is_eager=True, help="Show the version and exit.")] = False,
-) -> None:
-    """Options of no command."""
-
-
-# In the order in which the help lists them.
-app.command()(making.demo)
-app.command(cls=usage.Paints)(painting.paint)
-app.command(cls=usage.Pairs)(making.run)
-app.command()(making.notebook)
-app.command()(making.plan)
-app.command()(making.sweep)
-app.command(cls=usage.with_help("dataset", usage.datasets))(making.fetch)
-app.command()(making.publish)
-app.command()(looking.show)
-app.command()(looking.push)
-app.command()(looking.archive)
-app.command()(looking.status)
-app.command()(looking.report)
-app.command(cls=usage.with_help("task", usage.tasks))(looking.compare)
-app.command()(making.reproduce)
-app.command()(looking.doctor)
+    return app
 
 
 def main() -> None:
@@ -61,6 +37,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to stop
     try:
         try:
+            from sdxl_lab.cli.commands import app
+
             app(prog_name="sdxl-lab")
         finally:
             gc.freeze()  # else Python, as it ends, walks through all that was imported, several times

@@ -16,6 +16,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from threading import get_ident
 from types import ModuleType
@@ -107,7 +108,7 @@ class Later:
         package = sys.modules.get(name.rpartition(".")[0])
         if isinstance(package, _StandIn):
             _withdraw(package)
-            return ModuleSpec(name, _Given(importlib.import_module(name)))
+            return ModuleSpec(name, _Made(importlib.import_module(name)))
         if name not in CALLED and name != TABLE:
             return None
         found = PathFinder.find_spec(name, path, target)
@@ -117,23 +118,13 @@ class Later:
             _remember_all(found.loader)
             return found
         self._imported.add(name)
-        spec = ModuleSpec(name, _Standing(), origin=found.origin)
+        spec = ModuleSpec(name, _Made(_StandIn(name)), origin=found.origin)
         spec.submodule_search_locations, spec.has_location = found.submodule_search_locations, found.has_location
         return spec
 
 
-class _Standing:
-    """What loads stand-ins."""
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _StandIn(spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        pass
-
-
-class _Given:
-    """What loads a module that is there by now."""
+class _Made(Loader):
+    """What loads a module that is there already."""
 
     def __init__(self, module: ModuleType) -> None:
         self._module, self._spec = module, module.__spec__
@@ -142,7 +133,7 @@ class _Given:
         return self._module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._spec
+        module.__spec__ = self._spec or module.__spec__  # the one that it was loaded by stays
 
 
 def _withdraw(module: ModuleType) -> None:
