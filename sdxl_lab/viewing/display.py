@@ -30,7 +30,7 @@ def webp(image: Image.Image, max_side_px: int = MAX_SIDE_PX) -> bytes:
     small = image.convert("RGB")
     small.thumbnail((max_side_px, max_side_px))
     file = io.BytesIO()
-    small.save(file, "WEBP", quality=WEBP_QUALITY)
+    small.save(file, "WEBP", quality=WEBP_QUALITY, method=2)  # half the time of the usual 4, for one more byte in thirty
     return file.getvalue()
 
 
