@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.files.disk import write_whole
+from sdxl_lab.files.disk import write_changed
 from sdxl_lab.records.finding import runs_at
 from sdxl_lab.records.kept import RunOfOne
 from sdxl_lab.records.run_files import RunFiles
@@ -71,9 +71,9 @@ def write_report(
     folder = pictures_folder(path)
     if not embedded:
         for name, picture in gallery.named():
-            _write_new(folder / name, picture)
+            write_changed(folder / name, picture)
     sources = gallery.data_uris() if embedded else {sha256: f"{folder.name}/{name}" for sha256, name in gallery.names().items()}
-    _write_new(path, page_of(content | {"files": sources}, embedded=embedded).encode("utf-8", "replace"))
+    write_changed(path, page_of(content | {"files": sources}, embedded=embedded).encode("utf-8", "replace"))
     _forget_others(folder, set() if embedded else {name for name, _ in gallery.named()})
     return path
 
@@ -93,11 +93,6 @@ def _title(folders: list[RunFiles]) -> str:
         only = folders[0]
         return SessionFolder(only.top).name if isinstance(only, RunOfOne) else only.resolved.spec.name
     return Path(os.path.commonpath(tops)).name or "Runs"
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    if not path.is_file() or path.read_bytes() != content:
-        write_whole(path, content)
 
 
 def _forget_others(folder: Path, kept: set[str]) -> None:
