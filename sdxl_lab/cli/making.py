@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 from collections.abc import Iterator
@@ -168,6 +169,7 @@ def sweep(
         summary = Summary(before=len(planned.done))
         if planned.pending:
             begin(planned, command=command)
+            gc.freeze()  # else looking for garbage, while the report is written, begins with all that was imported
             summary = sweep(planned, executor or until_told.enter_context(opened(workers, parsl)), board.following)
         if executor:
             executor.shutdown(wait=False)  # kernels end while the report is written

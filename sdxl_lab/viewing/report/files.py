@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from sdxl_lab.images.png import digest_of_pixels
+from sdxl_lab.images.webp import webp_file
 
 SIDE_PX = 768
 """Longest side a picture is shown with; larger ones are scaled down."""
@@ -72,11 +73,9 @@ class Gallery:
             if max(shown.size) > SIDE_PX:
                 # Half the time of Lanczos, and the eye sees no difference at such small steps down.
                 shown.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.HAMMING)
-            file = io.BytesIO()
             if is_mask or max(shown.size) <= LOSSLESS_SIDE_PX:
                 # Of a photograph method 2 takes four times as long and saves one twentieth; a mask is quick in any way, and with it small.
-                shown.save(file, "WEBP", lossless=True, quality=0, method=2 if is_mask else 0)
+                self._encoded[sha256] = webp_file(shown, method=2 if is_mask else 0, quality=0, lossless=True)
             else:
-                shown.save(file, "WEBP", quality=QUALITY, method=1)
-            self._encoded[sha256] = file.getvalue()
+                self._encoded[sha256] = webp_file(shown, method=1, quality=QUALITY)
         return sha256
