@@ -17,7 +17,7 @@ from sdxl_lab.viewing.report.content import Missing, content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
 from sdxl_lab.viewing.report.page import page_of
 
-__all__ = ["MOST_EMBEDDED_BYTES", "Missing", "ReportError", "pictures_folder", "write_report"]
+__all__ = ["MOST_EMBEDDED_BYTES", "Gallery", "Missing", "ReportError", "pictures_folder", "write_report"]
 
 MOST_EMBEDDED_BYTES = 24 * 2**20
 """Pictures that take more than this as WebP lie in a folder beside the page: browsers slow down on pages much larger than that."""
@@ -34,6 +34,7 @@ def write_report(
     missing: Iterable[Missing] = (),
     title: str | None = None,
     most_embedded_bytes: int = MOST_EMBEDDED_BYTES,
+    ahead: Gallery | None = None,
 ) -> Path:
     """Write the report of some runs and sessions: one HTML file, which opens from the disk and asks nothing of any network.
 
@@ -46,6 +47,7 @@ def write_report(
         missing: Planned runs that have no folder, or that failed.
         title: Its headline; if left out the name of the folder that holds the runs, or that of the only run or session.
         most_embedded_bytes: Most bytes of pictures in the page. If they are more, they lie in `pictures_folder(path)`.
+        ahead: Has encoded pictures of these runs before, which saves time; the bytes are the same.
 
     Returns:
         `path`.
@@ -65,7 +67,7 @@ def write_report(
     entries = entries_of(folders, missing)
     if not entries:
         raise ReportError("there is no run to report; give folders of runs (each holds a spec.json) or of sessions, or folders of these")
-    gallery = Gallery()
+    gallery = Gallery(ahead)
     content = content_of(entries, gallery, title or _title(folders))
     embedded = gallery.size_bytes <= most_embedded_bytes
     folder = pictures_folder(path)

@@ -21,11 +21,16 @@ QUALITY = 90
 
 
 class Gallery:
-    """Collects pictures, and encodes each of them once."""
+    """Collects pictures, and encodes each of them once.
 
-    def __init__(self) -> None:
+    Args:
+        ahead: Has encoded some of them already, and perhaps others.
+    """
+
+    def __init__(self, ahead: Gallery | None = None) -> None:
         self._encoded: dict[str, bytes] = {}
         self._seen: dict[str, str] = {}
+        self._ahead = ahead
 
     @property
     def size_bytes(self) -> int:
@@ -45,6 +50,9 @@ class Gallery:
             content = path.read_bytes()
             # Each run has a copy of its input, the same file to the last byte.
             file_digest = hashlib.sha256(content).hexdigest()
+            if self._ahead and file_digest in self._ahead._seen:
+                sha256 = self._seen[file_digest] = self._ahead._seen[file_digest]
+                self._encoded[sha256] = self._ahead._encoded[sha256]
             if file_digest not in self._seen:
                 with Image.open(io.BytesIO(content)) as image:
                     self._seen[file_digest] = self._encode(image)
