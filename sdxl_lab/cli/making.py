@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 from collections.abc import Iterator
@@ -159,22 +160,23 @@ def sweep(
             prepare(executor, read, min(workers, limit or workers))
         planned = plan_of(read, only_failed=only_failed, limit=limit)
         from sdxl_lab.sweeps import board
-        from sdxl_lab.sweeps.report import begin, end
+        from sdxl_lab.sweeps.report import Ahead, begin, end
         from sdxl_lab.sweeps.sweep import Summary, sweep
 
         groups = sum(bool(group.pending) for group in planned.groups)
         for line in (*planned.notes, *(remarks(workers, groups, parsl) if planned.pending else ())):
             print(f"sdxl-lab: {line}", file=sys.stderr, flush=True)
-        summary = Summary(before=len(planned.done))
+        summary, ahead = Summary(before=len(planned.done)), Ahead(planned)
         if planned.pending:
             begin(planned, command=command)
-            summary = sweep(planned, executor or until_told.enter_context(opened(workers, parsl)), board.following)
+            gc.freeze()  # else looking for garbage, while the report is written, begins with all that was imported
+            summary = sweep(planned, executor or until_told.enter_context(opened(workers, parsl)), board.following, ahead.go_on)
         if executor:
             executor.shutdown(wait=False)  # kernels end while the report is written
         print(*_standing(planned, summary.before + summary.made), sep="\n")
         try:
             with shown():
-                said = end(planned, {failure.label: failure.message for failure in summary.failed}, command=command)
+                said = end(planned, {failure.label: failure.message for failure in summary.failed}, command=command, ahead=ahead)
             print(*said, sep="\n")
         finally:
             summary.check()

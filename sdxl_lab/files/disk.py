@@ -47,6 +47,20 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.replace(path)
 
 
+def write_changed(path: Path, content: bytes) -> None:
+    """Write a file as `write_whole` does, unless it holds that already.
+
+    Args:
+        path: Its final name. Its folder is made if needed.
+        content: All of it.
+
+    Raises:
+        DiskError: The disk is full or not writable; `path` is as it was before.
+    """
+    if not path.is_file() or path.read_bytes() != content:
+        write_whole(path, content)
+
+
 def write_once(path: Path, content: bytes) -> None:
     """Write a file as `write_whole` does, unless there is one: what another process wrote meanwhile is left alone.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -11,9 +11,10 @@ from sdxl_lab.kernels.process import Kernel, Wanted
 
 
 class _OfThread(threading.local):
-    """A thread's kernels: the one that the engine `warm` keeps, and one that starts."""
+    """A thread's kernels: the one that the engine `warm` keeps, with who is told why it does not, and one that starts."""
 
     warm: Kernel | None = None
+    say: Callable[[str], None]
     coming: Kernel | None = None
 
 

@@ -44,7 +44,8 @@ class WarmEngine(NBClientEngine):
     Besides papermill's own engine arguments it takes `isolated` (default False); `preload`, names of modules to import before the first
     notebook, or `module:function` to call: the settings made there then belong to the clean state (default torch, where it is installed, and
     nothing for a notebook that is isolated; by its metadata it always gets nothing); and
-    `tell`, which is called with one line of text when a kernel is replaced, saying why (default none; papermill's log has it too).
+    `tell`, which is called with one line of text when a kernel is replaced, saying why (default none; papermill's log has it too); and
+    `settled` (default True): whether to wait until the kernel is clean. If not, `settle` or the next notebook does.
 
     The metadata of a notebook says what happened, cell by cell: `completed`, `failed`, `running` as long as a cell runs, and `pending` for what
     was never reached. A dead kernel, a timeout or ctrl-C leaves the cell `failed`, with an error among its outputs, and is raised again; the
@@ -115,9 +116,9 @@ class WarmEngine(NBClientEngine):
             stderr_file: As papermill's.
             start_timeout: Seconds to wait for a new kernel.
             execution_timeout: Seconds that each cell may take; unlimited when left out.
-            **kwargs: `isolated`, `preload`, `tell`, and nbclient's options.
+            **kwargs: `isolated`, `preload`, `tell`, `settled`, and nbclient's options.
         """
-        isolates, tell = bool(nb_man.nb.metadata.get("isolated")), kwargs.pop("tell", None)
+        isolates, tell, settled = bool(nb_man.nb.metadata.get("isolated")), kwargs.pop("tell", None), kwargs.pop("settled", True)
         alone = kwargs.pop("isolated", False) or isolates
         preload = tuple(kwargs.pop("preload", () if alone else ("torch",)))
         wanted = Wanted(
@@ -148,7 +149,28 @@ class WarmEngine(NBClientEngine):
                 if coalesces:
                     _coalesce(nb_man.nb)
             kernel.is_fit &= not any(map(_is_unfit, client.nb.cells))
+        if settled:
+            settle()
         return nb_man.nb
+
+
+def settle() -> None:
+    """Wait until this thread's warm kernel is clean after its latest notebook; end it, and tell who asked for that notebook, if it cannot be."""
+    kernel = of_thread.warm
+    if kernel is None or not kernel.is_ours():
+        return
+    others = asyncio.all_tasks(ensure_event_loop())
+    try:
+        problem = kernel.wiped()
+    except BaseException:
+        of_thread.warm = None
+        _cancel(others)
+        kernel.close(at_once=True)
+        raise
+    if problem:
+        of_thread.warm = None
+        of_thread.say(problem)
+        kernel.close()
 
 
 def close() -> None:
@@ -254,23 +276,28 @@ def _kernel(wanted: Wanted, notebook: str, *, start_timeout: float, tell: Callab
         if is_new:
             problem = kernel.enter(start_timeout)
         yield kernel
-        if not wanted.alone and kernel.is_fit and not problem:
-            problem = kernel.wipe()
+        if is_kept := not wanted.alone and kernel.is_fit and not problem:
+            kernel.begin_wipe()
     except BaseException:
         _cancel(others)
         kernel.close(at_once=True)
         raise
-    if problem:
+
+    def say_after(problem: str) -> None:
         say(f"for the next notebook: {notebook} {problem}")
-    if wanted.alone or problem or not kernel.is_fit:
-        kernel.close()
-    else:
-        of_thread.warm = kernel
+
+    if problem:
+        say_after(problem)
+    if is_kept:
+        of_thread.warm, of_thread.say = kernel, say_after
         _close_at_the_end()
+    else:
+        kernel.close()
 
 
 def _taken(wanted: Wanted, start_timeout: float, say: Callable[[str], None]) -> Kernel | None:
     """This thread's warm kernel, entered; None if there is none that serves."""
+    settle()
     kernel, of_thread.warm = of_thread.warm, None
     if kernel is None or not kernel.is_ours():
         return None

@@ -66,7 +66,9 @@ _listener: ContextVar[Callable[[str], None]] = ContextVar("_listener", default=s
 
 @contextmanager
 def listening(listen: Callable[[str], None]) -> Iterator[None]:
-    """Hear, in this thread, why a warm kernel was replaced, instead of having it said on stderr.
+    """Hear, in this thread, why a warm kernel was replaced, instead of having it said on stderr; of the last notebook when the block ends.
+
+    Until then nobody waits for the kernel to be clean again.
 
     Args:
         listen: Called with a line of text, such as `a new kernel for the next notebook: x.ipynb left thread work running`.
@@ -75,6 +77,7 @@ def listening(listen: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
+        _settle()
         _listener.reset(token)
 
 
@@ -179,6 +182,8 @@ def run(notebook: Path, parameters: Mapping[str, Any], output: Path, *, warm: bo
     finally:
         if unfinished.exists():
             unfinished.replace(failed)
+        if _listener.get() is say_once:
+            _settle()
 
 
 @contextmanager
@@ -265,6 +270,7 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             isolated=isolated,
             preload=preload,
             tell=_listener.get(),
+            settled=False,
         )
     except PapermillExecutionError as error:
         if error.traceback == as_shown(error.ename, error.evalue):
@@ -286,6 +292,13 @@ def _papermill(notebook: Path, parameters: Mapping[str, Any], unfinished: Path, 
             raise
         # jupyter_client's own words for a kernel that died, or did not answer, at its start
         raise MachineError(f"no kernel could be started for {notebook}: {error}; the same command tries again") from error
+
+
+def _settle() -> None:
+    """Wait until the warm kernel is clean, if this process has ever had one."""
+    if engine := sys.modules.get("sdxl_lab.kernels.engine"):
+        with _quiet():
+            engine.settle()
 
 
 def _wanted(notebook: Path, preload: Sequence[str], *, warm: bool) -> Wanted:

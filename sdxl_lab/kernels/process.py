@@ -84,6 +84,7 @@ class Kernel:
         self.manager = AsyncKernelManager(kernel_name=name, transport="ipc", connection_file=file, **configured)
         self._end = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.channels: Any = None
+        self._wiping: str | None = None
         try:
             # Not in a file that every kernel of this user writes to.
             run_sync(self.manager.start_kernel)(extra_arguments=[*wanted.arguments, "--HistoryManager.hist_file=:memory:"])
@@ -135,9 +136,14 @@ class Kernel:
             return ""
         return problem or self._problem(lambda: self.ask(f"enter({os.getcwd()!r})"), silent="the one before gives no answer")  # noqa: PTH109
 
-    def wipe(self) -> str:
-        """Undo what a notebook left behind; answers what remains of it."""
-        return self._problem(lambda: self.ask("wipe()"))
+    def begin_wipe(self) -> None:
+        """Undo what a notebook left behind. It is not waited for."""
+        self._wiping = self._request("wipe()")
+
+    def wiped(self) -> str:
+        """Wait for what was begun to be undone, if anything was; answers what remains of it."""
+        request, self._wiping = self._wiping, None
+        return "" if request is None else self._problem(lambda: self._answer(request, RESET_S))
 
     def _problem(self, ask: Callable[[], str], silent: str = "cannot be cleaned up after") -> str:
         try:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, write_whole
+from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, write_changed, write_whole
 from sdxl_lab.files.locks import LockError, locked
 from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels, png
 from sdxl_lab.records import machine
@@ -129,7 +129,7 @@ class RunFolder(RunFiles):
             )
         if self.is_done:
             return self.record_file
-        write_whole(self.local_file, _json(self.local | {"machine": machine.facts()}))
+        write_changed(self.local_file, _json(self.local | {"machine": machine.facts()}))
         pictures = self.pictures()
         content = {
             "format": RECORD_FORMAT,
@@ -158,16 +158,14 @@ class RunFolder(RunFiles):
                 raise RecordError(f"{self.path} holds run {self.resolved.run_id}, not {resolved.run_id}; choose another name or runs_folder")
             # The order in which it was begun, also where the same is now asked for in another: files are called by it, and Comet lists them by it.
             resolved = resolved.model_copy(update={"edits": self.resolved.edits, "steps": self.resolved.steps})
-        spec = _json(resolved.portable())
-        if not self.spec_file.is_file() or self.spec_file.read_bytes() != spec:
-            write_whole(self.spec_file, spec)
+        write_changed(self.spec_file, _json(resolved.portable()))
         self.__dict__.pop("resolved", None)
         if self.is_done and self.pending():
             self.record_file.unlink()
         paths = {"dataset": resolved.spec.dataset, "checkpoint": resolved.spec.checkpoint, "runs_folder": resolved.spec.runs_folder}
         if not self.is_done:
-            write_whole(self.local_file, _json(paths | {"folder": str(self.path.resolve()), "machine": machine.facts()}))
-            write_whole(self.prompts_file, prompts_table(self.resolved))
+            write_changed(self.local_file, _json(paths | {"folder": str(self.path.resolve()), "machine": machine.facts()}))
+            write_changed(self.prompts_file, prompts_table(self.resolved))
 
     def _keep(self, path: Path, image: Image.Image, role: Role, edit: Edit) -> None:
         """Write one file of a picture; the sample's own picture once, also where this one is in a larger canvas."""

@@ -128,7 +128,8 @@ def canonical(value: Any) -> str:
 
 
 def _said(settings: BaseModel, values: Mapping[str, Any]) -> dict[str, Any]:
-    return without(dict(_kept(settings, values)), settings.unsaid if isinstance(settings, Section) else ())
+    said, unsaid = dict(_kept(settings, values)), settings.unsaid if isinstance(settings, Section) else ()
+    return without(said, unsaid) if unsaid else said
 
 
 def _kept(settings: BaseModel, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -228,7 +228,9 @@ def _remove(nested: dict[str, Any], keys: list[str]) -> None:
 
 
 def _copy(value: Any) -> Any:
-    return {key: _copy(below) for key, below in value.items()} if isinstance(value, Mapping) else deepcopy(value)
+    if isinstance(value, Mapping):
+        return {key: _copy(below) for key, below in value.items()}
+    return value if value is None or isinstance(value, str | int | float) else deepcopy(value)
 
 
 def _same(a: Any, b: Any) -> bool:

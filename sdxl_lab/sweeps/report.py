@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sdxl_lab import progress
 from sdxl_lab.checkpoints import locating
+from sdxl_lab.errors import LabError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
@@ -19,9 +20,37 @@ from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.attempts import begun, has_failed
 from sdxl_lab.sweeps.plan import Plan, PlannedRun
 from sdxl_lab.tracking import tracker
-from sdxl_lab.viewing.report import Missing, write_report
+from sdxl_lab.viewing.report import Gallery, Missing, write_report
 
 REPORT_NAME = "report.html"
+
+
+class Ahead:
+    """What takes longest of a sweep's report, reading and encoding its pictures: done run by run, while others are still being made.
+
+    Args:
+        plan: All of the sweep.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.gallery = Gallery()
+        self._left = list(plan.runs)
+
+    def go_on(self) -> bool:
+        """Take in the pictures of one more run that is done.
+
+        Returns:
+            Whether there was one.
+        """
+        run = next((run for run in self._left if RunFolder(run.folder).is_done), None)
+        if run is None:
+            return False
+        self._left.remove(run)
+        with suppress(LabError, OSError):  # the report says so
+            for picture in RunFolder(run.folder).pictures():
+                for file in picture.files.values():
+                    self.gallery.add(file)
+        return True
 
 
 def begin(plan: Plan, *, command: str = "") -> None:
@@ -38,13 +67,14 @@ def begin(plan: Plan, *, command: str = "") -> None:
         record(plan, command=command)
 
 
-def end(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str = "") -> list[str]:
+def end(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str = "", ahead: Ahead | None = None) -> list[str]:
     """Write the report of a sweep and which points it has, as it ended, and tell Comet of it.
 
     Args:
         plan: All of the sweep.
         failed: Label of each run that failed to why.
         command: What makes it again, without paths.
+        ahead: What was done of the report before.
 
     Returns:
         Lines for people: where to look, and what Comet has.
@@ -52,7 +82,7 @@ def end(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str = "
     Raises:
         LabError: A run that has no folder can no longer be resolved, something cannot be written, or an archive not be built.
     """
-    page = report(plan, failed)
+    page = report(plan, failed, ahead)
     try:
         own = tracker.end_sweep(record(plan, failed, command=command))
     except RecordError as error:
@@ -60,12 +90,13 @@ def end(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str = "
     return [f"to look at them: {page}", *of_comet(plan), *own]
 
 
-def report(plan: Plan, failed: Mapping[str, str] | None = None) -> Path:
+def report(plan: Plan, failed: Mapping[str, str] | None = None, ahead: Ahead | None = None) -> Path:
     """Write the report of a sweep beside its runs, those included that other sweeps recorded.
 
     Args:
         plan: What the sweep was to do.
         failed: Label of each run that failed to why.
+        ahead: What was done of it before.
 
     Returns:
         The page.
@@ -89,7 +120,7 @@ def report(plan: Plan, failed: Mapping[str, str] | None = None) -> Path:
             folders.append(folder)
         if folder is None or message is not None:
             missing.append(Missing(resolved=folder.resolved if folder is not None else resolve(run), message=message))
-    return write_report(folders, plan.runs_folder / REPORT_NAME, missing=missing, title=plan.name)
+    return write_report(folders, plan.runs_folder / REPORT_NAME, missing=missing, title=plan.name, ahead=ahead and ahead.gallery)
 
 
 def record(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str = "") -> SweepFolder:

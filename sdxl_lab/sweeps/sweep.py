@@ -115,7 +115,7 @@ class Summary:
             raise SweepError("\n  - ".join(lines))
 
 
-def sweep(plan: Plan, executor: Executor, show: Show | None = None) -> Summary:
+def sweep(plan: Plan, executor: Executor, show: Show | None = None, meanwhile: Callable[[], bool] | None = None) -> Summary:
     """Make all that a plan has pending.
 
     Nothing is kept in memory that matters: what is done is what is recorded, so the same command goes on after any interruption, and two
@@ -125,6 +125,7 @@ def sweep(plan: Plan, executor: Executor, show: Show | None = None) -> Summary:
         plan: The plan.
         executor: What runs groups of points, each group in one process: `Workers`, Parsl's `ParslPoolExecutor`, or `Inline`. It stays open.
         show: Shows the progress; nothing is shown when left out.
+        meanwhile: Called again and again while others work; answers whether it had something to do.
 
     Returns:
         How it ended. A failed point does not stop the others.
@@ -138,7 +139,7 @@ def sweep(plan: Plan, executor: Executor, show: Show | None = None) -> Summary:
         2
     """
     name = secrets.token_hex(8)
-    running = _Running(plan, executor, name)
+    running = _Running(plan, executor, name, meanwhile or _idle)
     with (show or _unseen)(plan, name):
         try:
             running.to_the_end()
@@ -182,20 +183,22 @@ class Inline(Executor):
 class _Running:
     """What is out, what came back, and what is to be tried again."""
 
-    def __init__(self, plan: Plan, executor: Executor, name: str) -> None:
-        self.plan, self.executor, self.name = plan, executor, name
+    def __init__(self, plan: Plan, executor: Executor, name: str, meanwhile: Callable[[], bool]) -> None:
+        self.plan, self.executor, self.name, self.meanwhile = plan, executor, name, meanwhile
         self.failed: dict[str, str] = {}
         self._out: dict[Future[Any], tuple[Task, ...]] = {}
         self._losses: dict[str, int] = {}
 
     def to_the_end(self) -> None:
         busy: list[Task] = []
+        had_to_do = True
         for group in self.plan.groups:
             self._submit(map(Task.of, group.pending))
         while self._out or busy:
             if self._out:
-                finished, _ = wait(self._out, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                finished, _ = wait(self._out, timeout=0 if had_to_do else POLL_S, return_when=FIRST_COMPLETED)
                 busy += [task for future in finished for task in self._came_back(future)]
+                had_to_do = not finished and self.meanwhile()
             else:
                 time.sleep(BUSY_POLL_S)
                 free = [task for task in busy if _is_free(task)]
@@ -322,6 +325,10 @@ def _failure(run: PlannedRun, message: str) -> Failure:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def _idle() -> bool:
+    return False
 
 
 def _unseen(plan: Plan, name: str) -> nullcontext[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -213,6 +214,7 @@ def _work(connection: Connection, lifeline: Connection, environment: Mapping[str
         try:
             task = connection.recv_bytes()
         except (EOFError, OSError):
+            gc.freeze()  # else Python, as it ends, walks through all that was imported
             return
         answer = _call(task)
         try:

@@ -82,7 +82,7 @@ def end(run: RunFolder) -> list[str]:
     """
     if not _is_laid_out(run):
         progress.tell("laying out the contact sheet and the report")
-        write_whole(run.contact_sheet, png(_contact_sheet(run), compress_level=1))
+        write_whole(run.contact_sheet, png(_contact_sheet(run)))
         write_report([run], run.report_file)
     way = _way(run)
     if way == "offline":

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 
 import numpy as np
 import pytest
@@ -48,3 +49,14 @@ def test_pixels_are_known_by_their_red_green_and_blue(image):
     """
     expected = hashlib.sha256(np.asarray(image).tobytes()).hexdigest()
     assert digest_of_pixels(image) == digest_of_pixels(image.convert("RGBA")) == expected
+
+
+def test_files_that_are_named_by_their_bytes_stay_what_they_were(image):
+    """
+    With a level that is named, a picture is the file that Pillow makes at that level; without one it holds the same pixels.
+    """
+    for level in (1, 6):
+        expected = io.BytesIO()
+        image.save(expected, "PNG", compress_level=level)
+        assert png(image, compress_level=level) == expected.getvalue()
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png(image)))), np.asarray(image))

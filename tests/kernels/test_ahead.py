@@ -158,3 +158,25 @@ def test_what_a_notebook_leaves_for_its_end_happens(tmp_path, monkeypatch):
     with notebooks.started(path, preload=("colorsys",)):
         notebooks.run(path, {}, tmp_path / "executed.ipynb", preload=("colorsys",))
     assert [Path(name).read_text() for name in ("at exit", "never closed")] == ["yes", "yes"]
+
+
+AT_A_WARM_END = """
+import atexit, wave
+from pathlib import Path
+atexit.register(Path("at exit").write_text, "yes")
+wave.never_closed = open("never closed", "w"); print(wave.never_closed.write("yes"))
+"""
+
+
+@pytest.mark.parametrize("more", [0, 1], ids=["at once", "after another notebook"])
+def test_what_notebooks_leave_for_the_end_of_a_warm_kernel_happens(tmp_path, monkeypatch, more):
+    """
+    When a clean kernel is closed, functions of atexit run and files that a library holds open are whole, although its libraries are not taken apart.
+    """
+    monkeypatch.chdir(tmp_path)
+    engine.close()
+    for source in [AT_A_WARM_END] + ["1"] * more:
+        execute(source)
+    assert ahead.of_thread.warm is not None
+    engine.close()
+    assert [Path(name).read_text() for name in ("at exit", "never closed")] == ["yes", "yes"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -113,6 +114,35 @@ def test_commands_say_it_once(tmp_path, capfd):
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(PATCH)]), tmp_path / name)
         notebooks.run(tmp_path / name, {}, tmp_path / "executed.ipynb", warm=True)
     assert capfd.readouterr().err.splitlines() == [f"sdxl-lab: {REASON.format(name=name)}" for name in ("one.ipynb", "two.ipynb")]
+
+
+def test_who_listens_hears_of_the_last_notebook_when_the_block_ends(tmp_path, capfd):
+    """
+    Of a notebook with another one behind it who listens hears before that begins, of the last one at the end of the block; stderr has nothing.
+    """
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(PATCH)]), tmp_path / "given.ipynb")
+    told: list[str] = []
+    heard: list[int] = []
+    with notebooks.listening(told.append):
+        for _ in range(2):
+            notebooks.run(tmp_path / "given.ipynb", {}, tmp_path / "executed.ipynb", warm=True)
+            heard.append(len(told))
+    assert (heard, told) == ([0, 1], [REASON.format(name="given.ipynb")] * 2)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_kernel_that_dies_while_nobody_waits_for_it_serves_no_more(tmp_path):
+    """
+    Killed after its notebook, before anybody has asked whether it is clean, a kernel is replaced, and the next notebook runs to its end.
+    """
+    pids = list[int]()
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import os; print(os.getpid())")]), tmp_path / "given.ipynb")
+    for _ in range(2):
+        with notebooks.listening(lambda _: None):
+            notebooks.run(tmp_path / "given.ipynb", {}, tmp_path / "executed.ipynb", warm=True)
+            pids.append(int(printed(nbformat.read(tmp_path / "executed.ipynb", as_version=4))))
+            os.kill(pids[-1], signal.SIGKILL)
+    assert pids[0] != pids[1]
 
 
 def test_a_clean_notebook_says_nothing(tmp_path, capfd):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from sdxl_lab.bench.bench import Bench
 from sdxl_lab.bench.widget.knobs import for_page
 from sdxl_lab.bench.worker import Making
 from sdxl_lab.errors import LabError
+from sdxl_lab.images.webp import webp_file
 from sdxl_lab.runs.single import Planned
 
 PAUSE_S = 0.05
@@ -70,7 +70,7 @@ class Jobs:
             return
         self._previewed = now
         seen = making.preview()
-        self._tell("preview", _job(makings.index(making), making), [] if seen is None else [_encoded(seen)])
+        self._tell("preview", _job(makings.index(making), making), [] if seen is None else [webp_file(seen)])
 
     def _end(self, making: Making) -> None:
         self.tell()
@@ -110,9 +110,3 @@ def _error(making: Making) -> str:
 def told(error: BaseException) -> str:
     """What is said of an error: a fault of the lab's, or of a library's, with its traceback."""
     return str(error) if isinstance(error, LabError) else "".join(traceback.format_exception(error))
-
-
-def _encoded(image: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=PREVIEW_QUALITY, method=0)
-    return file.getvalue()

@@ -33,6 +33,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from sdxl_lab.kernels.slate import libraries, restoring, startup
+from sdxl_lab.kernels.slate.ending import Ending
 from sdxl_lab.kernels.slate.leftovers import Leftovers
 from sdxl_lab.kernels.slate.modules import Modules
 from sdxl_lab.kernels.slate.restoring import Restore
@@ -50,6 +51,7 @@ class _Slate:
     restorers: Sequence[Restore]
     modules: Modules
     leftovers: Leftovers
+    ending: Ending
     entered: list[str] = field(default_factory=list)
 
 
@@ -96,7 +98,7 @@ def begin(preload: Sequence[str]) -> str:
     modules = Modules()
     restorers = [*startup.of_namespace(shell), *restoring.of_system(), *restoring.of_logging(), *restoring.of_shell(shell)]
     restorers += [*libraries.of_numpy(), *libraries.of_torch(), *libraries.of_matplotlib(), *libraries.of_tables()]
-    _slate = _Slate(restorers=restorers, modules=modules, leftovers=Leftovers(shell.user_ns, modules))
+    _slate = _Slate(restorers=restorers, modules=modules, leftovers=Leftovers(shell.user_ns, modules), ending=Ending())
     if "torch" in sys.modules:
         watch.add("the modes and hooks of torch", sys.modules["torch"], libraries.modes_of_torch)
     watch.begin()
@@ -124,7 +126,7 @@ def enter(folder: str) -> str:
     """
     os.chdir(folder)
     if _slate is not None:
-        _slate.entered = [folder]
+        _slate.entered, _slate.ending.is_clean = [folder], False
         _slate.modules.forget_places()
         if name := _slate.modules.hidden(folder):
             return f"finds a module {name} in {folder}, and earlier notebooks imported another one"
@@ -167,6 +169,7 @@ def wipe() -> str:
         gc.freeze()  # else each later collection walks through all that the libraries hold
     if (torch := sys.modules.get("torch")) and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    _slate.ending.is_clean = True
     return CLEAN
 
 

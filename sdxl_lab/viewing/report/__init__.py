@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.files.disk import write_whole
+from sdxl_lab.files.disk import write_changed
 from sdxl_lab.records.finding import runs_at
 from sdxl_lab.records.kept import RunOfOne
 from sdxl_lab.records.run_files import RunFiles
@@ -17,7 +17,7 @@ from sdxl_lab.viewing.report.content import Missing, content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
 from sdxl_lab.viewing.report.page import page_of
 
-__all__ = ["MOST_EMBEDDED_BYTES", "Missing", "ReportError", "pictures_folder", "write_report"]
+__all__ = ["MOST_EMBEDDED_BYTES", "Gallery", "Missing", "ReportError", "pictures_folder", "write_report"]
 
 MOST_EMBEDDED_BYTES = 24 * 2**20
 """Pictures that take more than this as WebP lie in a folder beside the page: browsers slow down on pages much larger than that."""
@@ -34,6 +34,7 @@ def write_report(
     missing: Iterable[Missing] = (),
     title: str | None = None,
     most_embedded_bytes: int = MOST_EMBEDDED_BYTES,
+    ahead: Gallery | None = None,
 ) -> Path:
     """Write the report of some runs and sessions: one HTML file, which opens from the disk and asks nothing of any network.
 
@@ -46,6 +47,7 @@ def write_report(
         missing: Planned runs that have no folder, or that failed.
         title: Its headline; if left out the name of the folder that holds the runs, or that of the only run or session.
         most_embedded_bytes: Most bytes of pictures in the page. If they are more, they lie in `pictures_folder(path)`.
+        ahead: Has encoded pictures of these runs before, which saves time; the bytes are the same.
 
     Returns:
         `path`.
@@ -65,15 +67,15 @@ def write_report(
     entries = entries_of(folders, missing)
     if not entries:
         raise ReportError("there is no run to report; give folders of runs (each holds a spec.json) or of sessions, or folders of these")
-    gallery = Gallery()
+    gallery = Gallery(ahead)
     content = content_of(entries, gallery, title or _title(folders))
     embedded = gallery.size_bytes <= most_embedded_bytes
     folder = pictures_folder(path)
     if not embedded:
         for name, picture in gallery.named():
-            _write_new(folder / name, picture)
+            write_changed(folder / name, picture)
     sources = gallery.data_uris() if embedded else {sha256: f"{folder.name}/{name}" for sha256, name in gallery.names().items()}
-    _write_new(path, page_of(content | {"files": sources}, embedded=embedded).encode("utf-8", "replace"))
+    write_changed(path, page_of(content | {"files": sources}, embedded=embedded).encode("utf-8", "replace"))
     _forget_others(folder, set() if embedded else {name for name, _ in gallery.named()})
     return path
 
@@ -93,11 +95,6 @@ def _title(folders: list[RunFiles]) -> str:
         only = folders[0]
         return SessionFolder(only.top).name if isinstance(only, RunOfOne) else only.resolved.spec.name
     return Path(os.path.commonpath(tops)).name or "Runs"
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    if not path.is_file() or path.read_bytes() != content:
-        write_whole(path, content)
 
 
 def _forget_others(folder: Path, kept: set[str]) -> None:
