@@ -8,12 +8,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.families._family import Family, LatentColors, Published, Sizes
+from sdxl_lab.families._family import Distilled, Family, LatentColors, Published, Sizes
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
 from sdxl_lab.families.sdxl import SDXL
 
-__all__ = ["FAMILIES", "OTHER", "Family", "FamilyError", "LatentColors", "Published", "Sizes", "family_of", "named", "names", "recognized"]
+__all__ = [
+    "FAMILIES",
+    "OTHER",
+    "Distilled",
+    "Family",
+    "FamilyError",
+    "LatentColors",
+    "Published",
+    "Sizes",
+    "family_of",
+    "named",
+    "names",
+    "recognized",
+]
 
 FAMILIES: dict[str, Family] = {"pocket": POCKET, "sdxl": SDXL, "custom": CUSTOM}
 """By the word that records hold."""

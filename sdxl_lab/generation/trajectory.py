@@ -28,7 +28,8 @@ def build_scheduler(name: str, config: Mapping[str, Any], *, karras: bool = Fals
     Args:
         name: One of `SCHEDULERS`.
         config: The configuration of the checkpoint's own scheduler.
-        karras: As `Denoising` has it; likewise `timestep_spacing`.
+        karras: As `Denoising` has it.
+        timestep_spacing: Likewise.
 
     Raises:
         TrajectoryError: No such scheduler, with the reason for those of `REFUSED`.

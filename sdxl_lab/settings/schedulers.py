@@ -102,7 +102,7 @@ SCHEDULERS: dict[str, Scheduler] = {
     "lms": Scheduler(class_name="LMSDiscreteScheduler", label="LMS", is_plain=True, takes_karras=True, is_spaced_with_karras=True),
     "ddpm": Scheduler(class_name="DDPMScheduler", label="DDPM", overrides={"clip_sample": False}, is_plain=True),
     "lcm": Scheduler(class_name="LCMScheduler", label="LCM", is_spaced=False),
-    "tcd": Scheduler(class_name="TCDScheduler", label="TCD", is_spaced=False),
+    "tcd": Scheduler(class_name="TCDScheduler", label="TCD", is_spaced=False, forgets=True),
 }
 
 REFUSED: Mapping[str, str] = {

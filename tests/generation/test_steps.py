@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import gc
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
