@@ -155,6 +155,7 @@ def traits_of(
         in_channels=unet.get("in_channels"),
         embeds_guidance=unet.get("time_cond_proj_dim") is not None if "in_channels" in unet else None,
         timestep_spacing=spacing,
+        prediction=scheduler.get("prediction_type", "epsilon") if scheduler else None,
         few_steps=few_steps,
         is_scheduled_alike=_told(scheduler) == _told(of_refiner) if scheduler and of_refiner else None,
         may_be_few_steps=few_steps is None and spacing == "trailing" and not noisier,
@@ -218,8 +219,8 @@ def _stated(words: list[str]) -> int | None:
 
 
 def _scheduled(scheduler: Mapping[str, Any], unet: Mapping[str, Any]) -> str | None:
-    """The kind that a scheduler was published with."""
-    if scheduler.get("_class_name") in ("LCMScheduler", "TCDScheduler"):
+    """The kind that a scheduler was published with, or that a UNet which is told its guidance is of."""
+    if scheduler.get("_class_name") in ("LCMScheduler", "TCDScheduler") or unet.get("time_cond_proj_dim") is not None:
         return "lcm"
     ancestral = scheduler.get("_class_name") == "EulerAncestralDiscreteScheduler" and scheduler.get("timestep_spacing") == "trailing"
     return "turbo" if ancestral and unet.get("sample_size") == TURBO_SIDE else None

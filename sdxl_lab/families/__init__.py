@@ -25,6 +25,7 @@ __all__ = [
     "family_of",
     "named",
     "names",
+    "published",
     "recognized",
 ]
 
@@ -71,6 +72,16 @@ def named(checkpoint: str) -> tuple[str, Path | Published] | None:
         The family's word, and where the checkpoint is; None if it is none of `names`.
     """
     return next(((word, family.names[checkpoint]) for word, family in FAMILIES.items() if checkpoint in family.names), None)
+
+
+def published(repository: str) -> Published | None:
+    """Find which named checkpoint a repository of the hub is the base of.
+
+    Args:
+        repository: `owner/name`.
+    """
+    places = (place for family in FAMILIES.values() for place in family.names.values())
+    return next((place for place in places if isinstance(place, Published) and place.base == repository), None)
 
 
 def recognized(path: Path) -> str:

@@ -6,16 +6,18 @@ from sdxl_lab.families._architecture import BASE, DISTILLED, FIXED_VAE, INPAINT,
 from sdxl_lab.families._family import Family, Published
 
 OPEN = "CreativeML Open RAIL++-M: any use but those that it lists as harmful"
+COMMUNITY = "Stability AI Community License (sai-nc-community on the hub): for commercial use see https://stability.ai/license"
+RESEARCH = "SDXL 0.9 Research License: research alone, no commercial use; its terms have to be accepted on the hub"
 
 SDXL = Family(
     names={
         "sdxl": Published(base=BASE, refiner=REFINER, license=OPEN),
         "sdxl-inpaint": Published(base=INPAINT, refiner=REFINER, license=OPEN),
-        "sdxl-turbo": Published(base="stabilityai/sdxl-turbo", license="Stability AI Community License: commercial use is bound to its terms"),
+        "sdxl-turbo": Published(base="stabilityai/sdxl-turbo", license=COMMUNITY),
         "sdxl-0.9": Published(
             base="stabilityai/stable-diffusion-xl-base-0.9",
             refiner="stabilityai/stable-diffusion-xl-refiner-0.9",
-            license="SDXL 0.9 Research License: research alone, no commercial use; its terms have to be accepted on the hub",
+            license=RESEARCH,
         ),
     },
     pipelines=PIPELINES,

@@ -54,7 +54,8 @@ def predictions(scheduler: Any) -> Iterator[Callable[[], torch.Tensor]]:
     @wraps(step)  # pipelines look at its parameters
     def heard(*args: Any, **kwargs: Any) -> Any:
         returned = step(*args, **kwargs)
-        latest[:] = [_predicted(scheduler, *args[:3], returned)]
+        output, timestep, sample, *_ = args
+        latest[:] = [_predicted(scheduler, output, timestep, sample, returned)]
         return returned
 
     scheduler.step = heard

@@ -83,6 +83,7 @@ class Traits:
         in_channels: Input channels of its base's UNet: 9 if it was trained to inpaint.
         embeds_guidance: Whether that UNet is told the guidance instead of being run twice.
         timestep_spacing: How its scheduler spreads few steps: `leading`, `trailing` or `linspace`.
+        prediction: What its scheduler takes the UNet's output for: `epsilon`, which is noise, `v_prediction` or `sample`.
         few_steps: What it was distilled to, if it is known to be.
         may_be_few_steps: Whether its scheduler is one that such checkpoints are published with, and others too.
         has_refiner: Whether there is one.
@@ -95,6 +96,7 @@ class Traits:
     in_channels: int | None = None
     embeds_guidance: bool | None = None
     timestep_spacing: str | None = None
+    prediction: str | None = None
     few_steps: FewSteps | None = None
     may_be_few_steps: bool = False
     has_refiner: bool | None = None
@@ -246,11 +248,24 @@ def _of_few_steps(edit: Edit, traits: Traits) -> Iterator[str]:
         yield f"{made_for}; num_inference_steps {steps} at guidance_scale {guidance:g} burns the picture."
     if not many and TASKS[edit.task].area and 0.9 <= strength < 1 and int(steps * strength) < steps:
         yield f"{made_for}; strength {strength:g} leaves out the first of them, so that what was under the mask shows: choose strength 1.0."
+    if few.kind != "turbo" and 2 * steps < few.num_inference_steps:
+        yield f"{made_for}; num_inference_steps {steps} leaves the picture unfinished: take about {few.num_inference_steps}."
+    if few.num_inference_steps == 1 and (reason := _of_one_step(few, traits)):
+        yield f"{made_for}, which {reason}; expect noise: take one made for 2 steps or more."
     spacing = denoising.timestep_spacing or traits.timestep_spacing
     if not many and spacing == "leading" and is_spaced(denoising):
         yield f"{made_for}, but timestep_spacing is leading, which begins below pure noise: choose timestep_spacing trailing."
     if few.schedulers and denoising.scheduler not in few.schedulers:
         yield f"{made_for}, with the scheduler {few.scheduler}; {denoising.scheduler} blurs: choose scheduler {few.scheduler}."
+
+
+def _of_one_step(few: FewSteps, traits: Traits) -> str | None:
+    """Why the one step of a checkpoint cannot be made here as it was meant."""
+    if few.kind == "hyper":
+        return "begins at timestep 800, where no spacing does"
+    if few.kind == "lightning" and traits.prediction in (None, "epsilon"):
+        return "predicts the picture instead of noise, as its scheduler's prediction_type would have to say"
+    return None
 
 
 def _of_the_size(edit: Edit, traits: Traits) -> Iterator[str]:
