@@ -63,6 +63,7 @@ def check_configuration(folder: Path, *, is_refiner: bool = False) -> None:
     Raises:
         CheckpointError: It names the part, the file, and what to do.
     """
+    _check_whole(folder)
     index = read_json(folder / INDEX)
     named = components_in(index)
     foreign = [name for name in named if index[name][0] not in LIBRARIES]
@@ -198,6 +199,17 @@ def _check_widths(folder: Path, *, text: int, pooled: int, index: Mapping[str, A
                 f"{path} has {key} {unet[key]}, but {what} {given}; the UNet and the text encoders are not of one checkpoint: copy all of them "
                 "from one source."
             )
+
+
+def _check_whole(folder: Path) -> None:
+    """See that a folder is no model by itself, as those of consistency models are published."""
+    if (folder / INDEX).exists() or not (folder / "config.json").is_file():
+        return
+    name = str(read_json(folder / "config.json").get("_class_name") or "model")
+    what = {"UNet2DConditionModel": "a UNet", "AutoencoderKL": "a VAE"}.get(name, f"a {name}")
+    place = {"UNet2DConditionModel": "unet", "AutoencoderKL": "vae"}.get(name)
+    advice = f", or put it in place of `{place}` in a copy of the folder of the checkpoint that it was made from" if place else ""
+    raise CheckpointError(f"{folder} is {what} alone, without {INDEX}; give the whole checkpoint that it belongs to{advice}.")
 
 
 def _whole_folder(path: Path) -> str:

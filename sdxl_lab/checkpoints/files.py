@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import progress
 from sdxl_lab.checkpoints.configurations import INDEX, MODELS, SHARED, check_configuration, components_in, read_json
+from sdxl_lab.checkpoints.licenses import CARD
 from sdxl_lab.checkpoints.weight_files import BASE, REFINER, SUFFIX, CheckpointError, require_kind, safe_file, shapes_in
 from sdxl_lab.files import digests
 from sdxl_lab.process.imports import importing
@@ -22,8 +23,8 @@ from sdxl_lab.process.imports import importing
 if TYPE_CHECKING:
     import torch
 
-CONFIGURATION = (INDEX, "scheduler/*.json", "tokenizer/*", "tokenizer_2/*", *(f"{model}/config.json" for model in MODELS))
-"""Patterns of the files that say what a pipeline is like, without its weights."""
+CONFIGURATION = (INDEX, CARD, "scheduler/*.json", "tokenizer/*", "tokenizer_2/*", *(f"{model}/config.json" for model in MODELS))
+"""Patterns of the files that say what a pipeline is like, and under which license, without its weights."""
 
 PIPELINE = "StableDiffusionXLInpaintPipeline"
 VARIANT = "fp16"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +15,14 @@ from typing import Any
 from sdxl_lab import progress
 from sdxl_lab.checkpoints.configurations import INDEX
 from sdxl_lab.checkpoints.files import PipelineFolder
-from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.checkpoints.weight_files import ADVICE, SUFFIX, CheckpointError
 from sdxl_lab.files import disk
+from sdxl_lab.wording import few
 
 TIMEOUT_S = 10.0
+PARTS = frozenset(["lora", "unet", "vae", "diffusion", "encoder", "controlnet", "adapter", "embedding", "embeddings"])
+"""Words in the names of files that are no whole checkpoint."""
+
 REFUSED = (401, 403)
 """The statuses of what the hub has and does not give."""
 
@@ -52,13 +57,18 @@ class Repository:
     revision: str = "main"
     is_refiner: bool = False
 
-    @cached_property
+    @property
     def commit(self) -> str:
         """The commit that the revision stands for: as the hub says, or where it can't be reached, the local cache.
 
         Raises:
             CheckpointError: There is no such repository or revision, or neither hub nor cache has an answer.
         """
+        return self._answer[0]
+
+    @cached_property
+    def _answer(self) -> tuple[str, tuple[str, ...] | None]:
+        """The commit, and the names of its files; None of them where the hub gave no answer."""
         from huggingface_hub import HfApi
         from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -81,10 +91,10 @@ class Repository:
                 raise self._refused(error) from error
             commit = self._reference.read_text() if self._reference.is_file() else self.revision
             if (self._cache / "snapshots" / commit).is_dir():
-                return commit
+                return commit, None
             raise self._missing(error) from error
         self._remember(commit)
-        return commit
+        return commit, tuple(file.rfilename for file in described.siblings or ()) or None
 
     def cached(self) -> Path | None:
         """The folder of its files in the local cache, whole or not, if its revision is a commit that lies there; the hub is not asked."""
@@ -92,8 +102,14 @@ class Repository:
         return folder if folder.is_dir() else None
 
     def check(self) -> None:
-        """See that the commit can be found out."""
-        _ = self.commit
+        """See that the commit can be found out, and that there is a pipeline, as far as the hub tells.
+
+        Raises:
+            CheckpointError: As in `commit`; or there is none. Says what to take instead.
+        """
+        _, names = self._answer
+        if names is not None and INDEX not in names:
+            raise CheckpointError(f"{self.name} {_instead(self.name, names)}.")
 
     def fetch(self) -> PipelineFolder:
         """Its files in the local cache, downloaded if need be: .safetensors alone, the half-precision variant where there is one.
@@ -113,7 +129,7 @@ class Repository:
                 raise self._missing(error) from error
             return part
         if INDEX not in names:
-            raise CheckpointError(f"{self.name} has no {INDEX}; a repository in diffusers' layout is needed, or download its .safetensors file.")
+            raise CheckpointError(f"{self.name} {_instead(self.name, names)}.")
         part = PipelineFolder(self._download([INDEX]), self.is_refiner)
         self._download(part.choose(names))
         part.check()
@@ -199,6 +215,22 @@ class Repository:
             f"no answer ({reason}). Connect and run again, or run `hf download {self.name}` on a machine that is connected and copy its cache here, "
             "or name a folder as checkpoint. HF_ENDPOINT names a mirror; unset HF_HUB_OFFLINE if it is set."
         )
+
+
+def _instead(repository: str, names: Sequence[str]) -> str:
+    """What a repository without an index is, and what to take in its place."""
+    files = [name for name in names if name.lower().endswith(SUFFIX) and "/" not in name]
+    words = {name: set(re.findall(r"[a-z]+", name.lower())) for name in files}
+    if whole := [name for name in files if not words[name] & PARTS]:
+        return (
+            f"is no pipeline in diffusers' layout, but has single files ({few(whole, most=4)}): download one that is a whole checkpoint, such as by "
+            f"`hf download {repository} {whole[-1]}`, and give its path"
+        )
+    if any("lora" in words[name] for name in files):
+        return f"is no checkpoint, but has LoRAs ({few([name for name in files if 'lora' in words[name]], most=3)}); {ADVICE['a LoRA']}"
+    if "config.json" in names and any("diffusion" in words[name] for name in files):
+        return "is one model alone, such as a UNet, without the rest of a pipeline; give the whole checkpoint that it belongs to"
+    return f"has no {INDEX}; a repository in diffusers' layout is needed, or download its .safetensors file"
 
 
 def _bar(repository: str) -> Any:

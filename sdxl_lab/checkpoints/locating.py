@@ -11,6 +11,7 @@ from sdxl_lab import families
 from sdxl_lab.checkpoints.configurations import check_pair
 from sdxl_lab.checkpoints.files import CONFIGURATION, PICKLED, Part, PipelineFolder, SingleFile, digest_of_parts
 from sdxl_lab.checkpoints.hub import Repository
+from sdxl_lab.checkpoints.licenses import license_in
 from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
 from sdxl_lab.families import OTHER, Published
 from sdxl_lab.files.places import misread
@@ -126,6 +127,28 @@ def _refiner_beside(base: Path) -> Part | None:
         return PipelineFolder(folder, is_refiner=True)
     files = (base.parent / f"refiner{suffix}" for suffix in (SUFFIX, SUFFIX.upper()))
     return next((SingleFile(file, is_refiner=True) for file in files if file.is_file() and file != base), None)
+
+
+def license_of(identity: CheckpointIdentity) -> str | None:
+    """What the license of a checkpoint is called, and perhaps what it asks for; nothing is asked of the hub.
+
+    Args:
+        identity: Which checkpoint. Of one that has a name here it is known; else the model card tells, if it lies in its folder or in the local
+            cache.
+
+    Returns:
+        None if nothing tells.
+    """
+    base = locate(identity.name, identity.revision).base
+    place = families.published(base.name) if isinstance(base, Repository) else None
+    if place is not None:
+        return place.license
+    if isinstance(base, Repository):
+        folder = base.cached()
+        return license_in(folder) if folder else None
+    if isinstance(base, SingleFile):
+        return None
+    return license_in(base.path) or license_in(base.path.parent)
 
 
 def configuration(part: Part | Repository, family: str) -> Path:

@@ -27,8 +27,7 @@ COMMON: Mapping[str, Callable[[Any], bool]] = {
     "beta_schedule": lambda name: name in ("linear", "scaled_linear"),
     "num_train_timesteps": lambda count: isinstance(count, int),
     "prediction_type": lambda name: name in PREDICTIONS,
-    # Trailing steps are one more than asked for at some counts, such as 61 of 1000 timesteps, by a rounding of numpy's arange.
-    "timestep_spacing": lambda name: name in ("leading", "linspace"),
+    "timestep_spacing": lambda name: name in ("leading", "linspace", "trailing"),
     "steps_offset": lambda offset: offset in (0, 1),
     "interpolation_type": lambda name: name == "linear",
     "timestep_type": lambda name: name == "discrete",
@@ -68,26 +67,45 @@ def is_common(scheduler: Mapping[str, Any]) -> bool:
     return is_stated and all(key in COMMON and COMMON[key](value) for key, value in scheduler.items())
 
 
-class EvenlyLed:
-    """The timesteps of a schedule that is spaced `leading`, as a scheduler of diffusers has them: those of its Euler schedulers."""
+def spends(scheduler: Mapping[str, Any], num_inference_steps: int) -> bool:
+    """Tell whether plain schedulers of a common configuration run as many steps as they are asked for.
+
+    Args:
+        scheduler: The configuration, as its file has it.
+        num_inference_steps: What is asked for, 1 or more.
+    """
+    training = scheduler["num_train_timesteps"]
+    # Trailing steps are one more than asked for at some counts, such as 61 of 1000 timesteps, by a rounding of numpy's arange.
+    as_asked = scheduler["timestep_spacing"] != "trailing" or len(_trailing(training, num_inference_steps)) == num_inference_steps
+    return num_inference_steps <= training and as_asked
+
+
+def _trailing(num_train_timesteps: int, num_inference_steps: int) -> np.ndarray:
+    """The timesteps of a schedule that is spaced `trailing`, as diffusers computes them, plus one."""
+    return np.arange(num_train_timesteps, 0, -num_train_timesteps / num_inference_steps).round()
+
+
+class EvenlySpaced:
+    """The timesteps of a schedule that is spaced `leading` or `trailing`, as a scheduler of diffusers has them: those of its Euler schedulers."""
 
     order = 1
 
-    def __init__(self, num_train_timesteps: int, steps_offset: int) -> None:
+    def __init__(self, num_train_timesteps: int, steps_offset: int | None) -> None:
         self.config = SimpleNamespace(num_train_timesteps=num_train_timesteps)
         self._offset = steps_offset
         self.timesteps = np.empty(0)
 
     @classmethod
-    def of(cls, scheduler: Mapping[str, Any]) -> EvenlyLed | None:
+    def of(cls, scheduler: Mapping[str, Any]) -> EvenlySpaced | None:
         """Read a common configuration; None if it is spaced otherwise, or leaves something to the scheduler's class.
 
         Args:
             scheduler: As its file has it.
         """
-        if scheduler["timestep_spacing"] != "leading" or "steps_offset" not in scheduler:
-            return None
-        return cls(scheduler["num_train_timesteps"], scheduler["steps_offset"])
+        training, spacing = scheduler["num_train_timesteps"], scheduler["timestep_spacing"]
+        if spacing == "trailing":
+            return cls(training, None)
+        return cls(training, scheduler["steps_offset"]) if spacing == "leading" and "steps_offset" in scheduler else None
 
     def set_timesteps(self, num_inference_steps: int) -> None:
         """Choose the timesteps, (num_inference_steps,), the largest first.
@@ -95,8 +113,11 @@ class EvenlyLed:
         Args:
             num_inference_steps: From 1 to the schedule's training timesteps.
         """
-        spacing = self.config.num_train_timesteps // num_inference_steps
-        self.timesteps = np.arange(num_inference_steps)[::-1] * spacing + self._offset
+        training = self.config.num_train_timesteps
+        if self._offset is None:
+            self.timesteps = _trailing(training, num_inference_steps) - 1
+        else:
+            self.timesteps = np.arange(num_inference_steps)[::-1] * (training // num_inference_steps) + self._offset
 
 
 def completed(configuration: Path) -> Mapping[str, Any]:

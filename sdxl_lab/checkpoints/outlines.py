@@ -45,16 +45,21 @@ class Outline:
 
     def makes_as_many_steps_as_asked(self, denoising: Denoising) -> bool:
         """Whether it is known without building the scheduler that it evaluates the UNet once for each step."""
-        is_known = SCHEDULERS[denoising.scheduler].is_plain and noise_schedules.is_common(self._noise)
-        return is_known and denoising.num_inference_steps <= self._noise["num_train_timesteps"]
+        noise = self._noise(denoising)
+        is_known = SCHEDULERS[denoising.scheduler].is_plain and noise_schedules.is_common(noise)
+        return is_known and noise_schedules.spends(noise, denoising.num_inference_steps)
 
-    def led_evenly(self, denoising: Denoising) -> noise_schedules.EvenlyLed | None:
+    def spaced_evenly(self, denoising: Denoising) -> noise_schedules.EvenlySpaced | None:
         """The timesteps of a scheduler, where they are known without building it."""
-        is_known = SCHEDULERS[denoising.scheduler].is_evenly_led and self.makes_as_many_steps_as_asked(denoising)
-        return noise_schedules.EvenlyLed.of(self._noise) if is_known else None
+        is_even = SCHEDULERS[denoising.scheduler].is_evenly_spaced and not denoising.karras
+        is_known = is_even and self.makes_as_many_steps_as_asked(denoising)
+        return noise_schedules.EvenlySpaced.of(self._noise(denoising)) if is_known else None
+
+    def _noise(self, denoising: Denoising) -> Mapping[str, Any]:
+        return {**self._own_noise, **({"timestep_spacing": denoising.timestep_spacing} if denoising.timestep_spacing else {})}
 
     @cached_property
-    def _noise(self) -> Mapping[str, Any]:
+    def _own_noise(self) -> Mapping[str, Any]:
         return noise_schedules.written(self.configuration)
 
 

@@ -15,9 +15,11 @@ from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import HUB_ID, locate
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.families import family_of
+from sdxl_lab.families import Distilled, family_of
 from sdxl_lab.settings.dilation import AUTO
 from sdxl_lab.settings.hyperparams import merge, without
+from sdxl_lab.settings.schedulers import SCHEDULERS
+from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.cautions import FewSteps, Traits
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.parameters import problems
@@ -48,14 +50,14 @@ def defaults(identity: CheckpointIdentity, release: str | None = None, *, task: 
     is_first, family = release == "0.1.0", family_of(identity.family)
     suits, untaken = (dict(TASKS[task].suits), TASKS[task].untaken) if task else ({}, ())
     few = None if is_first else few_steps(identity)
-    keys = ("num_inference_steps", "strength", "guidance_scale")
-    if few is None:
-        denoising = {key: getattr(family, key) for key in keys} | suits
-    else:  # of so few steps a strength below 1 leaves out the first, the one that forgets what is under the mask
-        denoising = {"strength": 1.0} | suits | {"num_inference_steps": few.num_inference_steps, "guidance_scale": few.guidance_scale}
+    usual = {"num_inference_steps": family.num_inference_steps, "strength": family.strength, "guidance_scale": family.guidance_scale}
+    denoising = usual | {"scheduler": Denoising().scheduler, "timestep_spacing": None} | suits
+    if few is not None:  # of so few steps a strength below 1 leaves out the first, the one that forgets what is under the mask
+        own = {key: getattr(few, key) for key in ("num_inference_steps", "guidance_scale", "scheduler", "timestep_spacing")}
+        denoising |= {"strength": 1.0} | suits | own
         if int(denoising["num_inference_steps"] * denoising["strength"]) < 1:
             denoising["strength"] = 1.0
-    return without({"denoising": {key: denoising[key] for key in keys}, "mask": {"kernel_size": 1 if is_first else AUTO}}, untaken)
+    return without({"denoising": denoising, "mask": {"kernel_size": 1 if is_first else AUTO}}, untaken)
 
 
 def suited(edit: Edit, identity: CheckpointIdentity) -> Edit:
@@ -97,9 +99,16 @@ def few_steps(identity: CheckpointIdentity) -> FewSteps | None:
     kind = next((kind for title in titles if (kind := _named(_words(title), distilled))), None) or _scheduled(scheduler, unet)
     if kind is None:
         return None
-    steps = next((steps for title in titles if (steps := _stated(_words(title)))), distilled[kind])
-    guided = unet.get("time_cond_proj_dim") is not None  # the UNet is told the guidance, as latent consistency models were distilled
-    return FewSteps(kind=kind, num_inference_steps=steps, guidance_scale=7.5 if guided else 0.0 if kind != "lcm" else 1.0)
+    made, guided = distilled[kind], unet.get("time_cond_proj_dim") is not None  # told the guidance, as latent consistency models were distilled
+    is_trailing = scheduler.get("timestep_spacing") == "trailing" or not SCHEDULERS[made.scheduler].is_spaced
+    return FewSteps(
+        kind=kind,
+        num_inference_steps=next((steps for title in titles if (steps := _stated(_words(title)))), made.num_inference_steps),
+        guidance_scale=7.5 if guided else made.guidance_scale,
+        scheduler=made.scheduler,
+        schedulers=(made.scheduler, *made.schedulers) if made.scheduler == "lcm" else (),
+        timestep_spacing=None if is_trailing else "trailing",
+    )
 
 
 def traits(identity: CheckpointIdentity, *, area: int | None = None) -> Traits:
@@ -146,6 +155,7 @@ def traits_of(
         in_channels=unet.get("in_channels"),
         embeds_guidance=unet.get("time_cond_proj_dim") is not None if "in_channels" in unet else None,
         timestep_spacing=spacing,
+        prediction=scheduler.get("prediction_type", "epsilon") if scheduler else None,
         few_steps=few_steps,
         is_scheduled_alike=_told(scheduler) == _told(of_refiner) if scheduler and of_refiner else None,
         may_be_few_steps=few_steps is None and spacing == "trailing" and not noisier,
@@ -194,7 +204,7 @@ def _words(title: str) -> list[str]:
     return [word.lower() for word in WORD.findall(title)]
 
 
-def _named(words: list[str], distilled: Mapping[str, int]) -> str | None:
+def _named(words: list[str], distilled: Mapping[str, Distilled]) -> str | None:
     """The kind that words name; not those of `HyperRealistic` or `non-turbo`."""
     for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
         if word in distilled and before not in ("no", "non", "not") and not (word == "hyper" and after.startswith("real")):
@@ -209,8 +219,8 @@ def _stated(words: list[str]) -> int | None:
 
 
 def _scheduled(scheduler: Mapping[str, Any], unet: Mapping[str, Any]) -> str | None:
-    """The kind that a scheduler was published with."""
-    if scheduler.get("_class_name") in ("LCMScheduler", "TCDScheduler"):
+    """The kind that a scheduler was published with, or that a UNet which is told its guidance is of."""
+    if scheduler.get("_class_name") in ("LCMScheduler", "TCDScheduler") or unet.get("time_cond_proj_dim") is not None:
         return "lcm"
     ancestral = scheduler.get("_class_name") == "EulerAncestralDiscreteScheduler" and scheduler.get("timestep_spacing") == "trailing"
     return "turbo" if ancestral and unet.get("sample_size") == TURBO_SIDE else None

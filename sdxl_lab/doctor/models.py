@@ -15,7 +15,8 @@ REINSTALL = 'pip install --force-reinstall "torch>=2.6", the build for this mach
 
 def files(checkpoint: str | None) -> Iterator[Finding]:
     """Whether the checkpoint's files are there and whole, without any of it in memory."""
-    from sdxl_lab.checkpoints.locating import locate
+    from sdxl_lab.checkpoints.locating import license_of, locate
+    from sdxl_lab.families.pocket import POCKET
 
     assert checkpoint is not None
     try:
@@ -27,7 +28,8 @@ def files(checkpoint: str | None) -> Iterator[Finding]:
     what = {"PipelineFolder": "a folder in diffusers' layout", "SingleFile": "a single file", "Repository": "a repository of the hub"}
     refiner = "with a refiner" if source.refiner else "without a refiner"
     kind = f"{what[type(source.base).__name__]}, of the family {identity.family}, {refiner}"
-    yield ok("checkpoint", f"{kind}; its files are there; digest {identity.digest[:12]}")
+    terms = "" if checkpoint in POCKET.names else f"; license: {license_of(identity) or 'not said here, see its source'}"
+    yield ok("checkpoint", f"{kind}; its files are there; digest {identity.digest[:12]}{terms}")
 
 
 def torch(_: str | None) -> Iterator[Finding]:

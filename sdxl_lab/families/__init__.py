@@ -8,12 +8,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.families._family import Family, LatentColors, Published, Sizes
+from sdxl_lab.families._family import Distilled, Family, LatentColors, Published, Sizes
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
 from sdxl_lab.families.sdxl import SDXL
 
-__all__ = ["FAMILIES", "OTHER", "Family", "FamilyError", "LatentColors", "Published", "Sizes", "family_of", "named", "names", "recognized"]
+__all__ = [
+    "FAMILIES",
+    "OTHER",
+    "Distilled",
+    "Family",
+    "FamilyError",
+    "LatentColors",
+    "Published",
+    "Sizes",
+    "family_of",
+    "named",
+    "names",
+    "published",
+    "recognized",
+]
 
 FAMILIES: dict[str, Family] = {"pocket": POCKET, "sdxl": SDXL, "custom": CUSTOM}
 """By the word that records hold."""
@@ -58,6 +72,16 @@ def named(checkpoint: str) -> tuple[str, Path | Published] | None:
         The family's word, and where the checkpoint is; None if it is none of `names`.
     """
     return next(((word, family.names[checkpoint]) for word, family in FAMILIES.items() if checkpoint in family.names), None)
+
+
+def published(repository: str) -> Published | None:
+    """Find which named checkpoint a repository of the hub is the base of.
+
+    Args:
+        repository: `owner/name`.
+    """
+    places = (place for family in FAMILIES.values() for place in family.names.values())
+    return next((place for place in places if isinstance(place, Published) and place.base == repository), None)
 
 
 def recognized(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sdxl_lab.families._family import LatentColors, Sizes
+from sdxl_lab.families._family import Distilled, LatentColors, Sizes
 
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
@@ -23,6 +23,15 @@ LATENT_COLORS = LatentColors(
     bias=(0.1084, -0.0175, -0.0011),
 )
 """Of SDXL's own autoencoder."""
+
+DISTILLED: Mapping[str, Distilled] = {
+    "turbo": Distilled(num_inference_steps=4, scheduler="euler_a"),  # arXiv:2311.17042
+    "lightning": Distilled(num_inference_steps=8, scheduler="euler"),  # arXiv:2402.13929
+    "hyper": Distilled(num_inference_steps=8, scheduler="ddim"),  # arXiv:2404.13686
+    "lcm": Distilled(num_inference_steps=8, scheduler="lcm", guidance_scale=1.0, schedulers=("tcd",)),  # arXiv:2310.04378
+    "dmd": Distilled(num_inference_steps=4, scheduler="lcm"),  # arXiv:2405.14867
+}
+"""As their model cards use them, by a word of their names."""
 
 SMALL_SIDE_PX = 512
 """Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""

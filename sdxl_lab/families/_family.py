@@ -30,10 +30,29 @@ class Published:
     Attributes:
         base: Repository of its base, `owner/name`.
         refiner: The same of its refiner, or None.
+        license: What its license is called, and what that asks for in a few words; None if nobody looked.
     """
 
     base: str
     refiner: str | None = None
+    license: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distilled:
+    """How checkpoints are used that were distilled to few steps in one way.
+
+    Attributes:
+        num_inference_steps: What most of them were made for.
+        scheduler: What they were published with.
+        guidance_scale: Likewise, of those whose UNet is not told it.
+        schedulers: What else draws their steps as they were trained to take them.
+    """
+
+    num_inference_steps: int
+    scheduler: str
+    guidance_scale: float = 0.0
+    schedulers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +78,7 @@ class Family:
         pipelines: Name of diffusers' class by kind of work.
         sizes: Of a base, by the configurations of its UNet and VAE.
         num_inference_steps: Its own default; likewise `strength` and `guidance_scale`.
-        distilled: Words that name those of its checkpoints that were distilled to few steps, and how many these are; empty if there are none.
+        distilled: Words that name those of its checkpoints that were distilled to few steps, and how these are used; empty if there are none.
         refiner_from: Share of the training timesteps from which its refiner was trained on, the least `high_noise_frac`; None if unknown.
         gpu_dtype: What its UNets compute in on a GPU.
         threads: CPU threads, or None for the machine's own.
@@ -75,7 +94,7 @@ class Family:
     num_inference_steps: int = 70
     strength: float = 0.99
     guidance_scale: float = 7.5
-    distilled: Mapping[str, int] = field(default_factory=dict)
+    distilled: Mapping[str, Distilled] = field(default_factory=dict)
     refiner_from: float | None = None
     gpu_dtype: str = "float16"
     threads: int | None = None

@@ -188,7 +188,9 @@ class _Picture:
         return lambda made: self.cache.put(key, what(made))
 
     def _scheduler(self, pipeline: Any) -> Any:
-        return build_scheduler(self.edit.settings.denoising.scheduler, pipeline.scheduler.config)
+        denoising = self.edit.settings.denoising
+        spread = {"karras": denoising.karras, "timestep_spacing": denoising.timestep_spacing}
+        return build_scheduler(denoising.scheduler, pipeline.scheduler.config, **spread)
 
     def _stage(self, pipeline: Any, scheduler: Any) -> Stage:
         stages, role = STAGES[TASKS[self.edit.task].pipeline], "base" if pipeline is self.checkpoint.base else "refiner"

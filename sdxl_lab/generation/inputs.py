@@ -14,6 +14,7 @@ from sdxl_lab.checkpoints.loading import Sizes
 from sdxl_lab.generation.regions import Regions, sizes_of
 from sdxl_lab.images import masks, pictures
 from sdxl_lab.settings.aspects import bucket
+from sdxl_lab.settings.documents import canonical
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import PictureSize
 from sdxl_lab.spec.edit import Edit
@@ -125,7 +126,8 @@ def trajectory_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:
     """
     denoising, mask = edit.settings.denoising, edit.settings.mask
     work = (TASKS[edit.task].pipeline, mask.latent_mask)
-    return (scope, pixels, edit.seed, repr(SCHEDULERS[denoising.scheduler]), *work, *sorted(base_call(edit, pixels.size).items()))
+    sampler = (SCHEDULERS[denoising.scheduler].class_name, canonical(denoising.told_scheduler))
+    return (scope, pixels, edit.seed, sampler, *work, *sorted(base_call(edit, pixels.size).items()))
 
 
 def refined_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:

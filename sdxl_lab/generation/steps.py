@@ -54,7 +54,8 @@ def predictions(scheduler: Any) -> Iterator[Callable[[], torch.Tensor]]:
     @wraps(step)  # pipelines look at its parameters
     def heard(*args: Any, **kwargs: Any) -> Any:
         returned = step(*args, **kwargs)
-        latest[:] = [_predicted(scheduler, returned)]
+        output, timestep, sample, *_ = args
+        latest[:] = [_predicted(scheduler, output, timestep, sample, returned)]
         return returned
 
     scheduler.step = heard
@@ -64,9 +65,23 @@ def predictions(scheduler: Any) -> Iterator[Callable[[], torch.Tensor]]:
         del scheduler.step
 
 
-def _predicted(scheduler: Any, returned: Any) -> torch.Tensor:
+def _predicted(scheduler: Any, output: torch.Tensor, timestep: torch.Tensor, sample: torch.Tensor, returned: Any) -> torch.Tensor:
+    algorithm = scheduler.config.get("algorithm_type", "")
+    if type(scheduler).__name__ == "TCDScheduler":  # which tells what it noises again
+        kept = scheduler.alphas_cumprod[timestep.cpu()]
+        return _clean(output, sample, kept.sqrt(), (1 - kept).sqrt(), scheduler.config.prediction_type)
     if len(returned) > 1:
         return returned[1]
+    if algorithm == "deis":  # which keeps predictions of the noise
+        alpha, sigma = scheduler._sigma_to_alpha_sigma_t(scheduler.sigmas[scheduler.step_index - 1])
+        return _clean(output, sample, alpha, sigma, scheduler.config.prediction_type)
     # DPM-Solver++ and UniPC extrapolate predictions of the clean picture; their namesakes without it, those of the noise.
-    keeps_clean = getattr(scheduler, "predict_x0", False) or scheduler.config.get("algorithm_type", "").endswith("++")
+    keeps_clean = getattr(scheduler, "predict_x0", False) or algorithm.endswith("++")
     return scheduler.model_outputs[-1] if keeps_clean else returned[0]
+
+
+def _clean(output: torch.Tensor, sample: torch.Tensor, alpha: torch.Tensor, sigma: torch.Tensor, prediction: str) -> torch.Tensor:
+    """The clean picture in x = alpha clean + sigma noise, by what a UNet says of x."""
+    if prediction == "sample":
+        return output
+    return alpha * sample - sigma * output if prediction == "v_prediction" else (sample - sigma * output) / alpha

@@ -22,12 +22,14 @@ class TrajectoryError(LabError):
     """The noise schedule cannot be spent as asked."""
 
 
-def build_scheduler(name: str, config: Mapping[str, Any]) -> Any:
+def build_scheduler(name: str, config: Mapping[str, Any], *, karras: bool = False, timestep_spacing: str | None = None) -> Any:
     """A fresh scheduler of a checkpoint's noise schedule.
 
     Args:
         name: One of `SCHEDULERS`.
         config: The configuration of the checkpoint's own scheduler.
+        karras: As `Denoising` has it.
+        timestep_spacing: Likewise.
 
     Raises:
         TrajectoryError: No such scheduler, with the reason for those of `REFUSED`.
@@ -40,7 +42,7 @@ def build_scheduler(name: str, config: Mapping[str, Any]) -> Any:
 
         asked = SCHEDULERS[name]
         scheduler = getattr(diffusers, asked.class_name)
-    return mended(scheduler).from_config(config, **asked.overrides)
+    return mended(scheduler).from_config(config, **asked.told(karras=karras, timestep_spacing=timestep_spacing))
 
 
 @dataclass(frozen=True, kw_only=True)

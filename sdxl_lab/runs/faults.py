@@ -82,15 +82,17 @@ def window_of(edit: Edit, outline: Outline) -> Window:
     if not denoising.is_refined and outline.makes_as_many_steps_as_asked(denoising):
         return Window(base=steps_run(denoising.num_inference_steps, denoising.strength))
     spent: Any = EditSettings(denoising=denoising, refiner=edit.settings.refiner)  # frozen, so that it can be hashed
-    if led := outline.led_evenly(denoising):
-        return trajectory.window_of(led, spent)
+    if known := outline.spaced_evenly(denoising):
+        return trajectory.window_of(known, spent)
     return _window(spent, repr(SCHEDULERS[denoising.scheduler]), canonical(outline.base_scheduler))
 
 
 # A sweep asks the same of each of its points, here and below; a row of a table may be another one under its name.
 @lru_cache(maxsize=1 << 12)
 def _window(settings: EditSettings, _row: str, scheduler: str) -> Window:
-    return trajectory.window_of(build_scheduler(settings.denoising.scheduler, json.loads(scheduler)), settings)
+    denoising = settings.denoising
+    spread = {"karras": denoising.karras, "timestep_spacing": denoising.timestep_spacing}
+    return trajectory.window_of(build_scheduler(denoising.scheduler, json.loads(scheduler), **spread), settings)
 
 
 def _of_the_refiner(edit: Edit, outline: Outline) -> str | None:

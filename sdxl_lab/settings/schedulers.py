@@ -17,8 +17,12 @@ class Scheduler:
         overrides: What it is told over the configuration of the checkpoint's own scheduler.
         is_plain: Whether it evaluates the UNet once a step, as many steps as it is asked for, of any common noise schedule with at least
             as many timesteps; then nobody needs to build it to count. A test holds those that say so to it, as of `forgets`.
-        is_evenly_led: Whether its timesteps of a common schedule that is spaced `leading` are the multiples of a whole number, plus the
-            offset; then nobody needs to build it to see which they are. Likewise held to it.
+        is_evenly_spaced: Whether its timesteps of a common schedule that is spaced `leading` or `trailing` are those of
+            `noise_schedules.EvenlySpaced`; then nobody needs to build it to see which they are. Likewise held to it.
+        takes_karras: Whether it can spread its noise as `Denoising.karras` says.
+        is_spaced: Whether its timesteps are where `Denoising.timestep_spacing` says.
+        is_spaced_with_karras: Whether they still are when its noise is spread as Karras' is, which may begin and end at the ends of the schedule.
+        also: What else it is called elsewhere, in lower case.
         forgets: Whether a step depends on its latents alone: neither on the steps before it nor on noise that it draws.
     """
 
@@ -26,38 +30,106 @@ class Scheduler:
     label: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     is_plain: bool = False
-    is_evenly_led: bool = False
+    is_evenly_spaced: bool = False
+    takes_karras: bool = False
+    is_spaced: bool = True
+    is_spaced_with_karras: bool = False
+    also: tuple[str, ...] = ()
     forgets: bool = False
 
+    def told(self, *, karras: bool = False, timestep_spacing: str | None = None) -> dict[str, Any]:
+        """What it is told over the configuration of the checkpoint's own scheduler.
 
+        Args:
+            karras: As `Denoising` has it.
+            timestep_spacing: Likewise; not passed on to one that spreads its steps in a way of its own.
+        """
+        spacing = {"timestep_spacing": timestep_spacing} if timestep_spacing and self.is_spaced else {}
+        return {**self.overrides, **({"use_karras_sigmas": True} if karras else {}), **spacing}
+
+
+_KARRAS: Mapping[str, Any] = {"use_karras_sigmas": True}
+_SDE: Mapping[str, Any] = {"algorithm_type": "sde-dpmsolver++"}
+
+# DDIM's and DDPM's defaults, meant for pixels, would clip latents to [-1, 1]; what they are told here is SDXL's own configuration.
 SCHEDULERS: dict[str, Scheduler] = {
-    "euler": Scheduler(class_name="EulerDiscreteScheduler", label="Euler", is_plain=True, is_evenly_led=True, forgets=True),
-    "euler_a": Scheduler(class_name="EulerAncestralDiscreteScheduler", label="Euler a", is_plain=True, is_evenly_led=True),
-    # Its defaults, meant for pixels, would clip latents to [-1, 1]; these two are SDXL's own configuration.
+    "euler": Scheduler(
+        class_name="EulerDiscreteScheduler",
+        label="Euler",
+        is_plain=True,
+        is_evenly_spaced=True,
+        takes_karras=True,
+        is_spaced_with_karras=True,
+        forgets=True,
+    ),
+    "euler_a": Scheduler(
+        class_name="EulerAncestralDiscreteScheduler", label="Euler a", is_plain=True, is_evenly_spaced=True, also=("euler_ancestral",)
+    ),
     "ddim": Scheduler(
         class_name="DDIMScheduler", label="DDIM", overrides={"clip_sample": False, "set_alpha_to_one": False}, is_plain=True, forgets=True
     ),
-    "dpmpp_2m": Scheduler(class_name="DPMSolverMultistepScheduler", label="DPM++ 2M", is_plain=True),
+    "dpmpp_2m": Scheduler(class_name="DPMSolverMultistepScheduler", label="DPM++ 2M", is_plain=True, takes_karras=True),
     "dpmpp_2m_karras": Scheduler(
-        class_name="DPMSolverMultistepScheduler", label="DPM++ 2M Karras", overrides={"use_karras_sigmas": True}, is_plain=True
+        class_name="DPMSolverMultistepScheduler", label="DPM++ 2M Karras", overrides=_KARRAS, is_plain=True, takes_karras=True, is_spaced=False
     ),
-    "dpmpp_2m_sde": Scheduler(
-        class_name="DPMSolverMultistepScheduler", label="DPM++ 2M SDE", overrides={"algorithm_type": "sde-dpmsolver++"}, is_plain=True
+    "dpmpp_2m_sde": Scheduler(class_name="DPMSolverMultistepScheduler", label="DPM++ 2M SDE", overrides=_SDE, is_plain=True, takes_karras=True),
+    "dpmpp_2s": Scheduler(
+        class_name="DPMSolverSinglestepScheduler",
+        label="DPM++ 2S",
+        overrides={"lower_order_final": True},  # which it would choose itself, with a warning
+        is_plain=True,
+        takes_karras=True,
+        is_spaced=False,
     ),
-    "unipc": Scheduler(class_name="UniPCMultistepScheduler", label="UniPC", is_plain=True),
-    "heun": Scheduler(class_name="HeunDiscreteScheduler", label="Heun"),
-    "lcm": Scheduler(class_name="LCMScheduler", label="LCM"),
+    "dpmpp_3m_sde": Scheduler(
+        class_name="DPMSolverMultistepScheduler",
+        label="DPM++ 3M SDE",
+        overrides={**_SDE, "solver_order": 3},
+        is_plain=True,
+        takes_karras=True,
+    ),
+    "unipc": Scheduler(class_name="UniPCMultistepScheduler", label="UniPC", is_plain=True, takes_karras=True, also=("uni_pc",)),
+    "deis": Scheduler(class_name="DEISMultistepScheduler", label="DEIS", is_plain=True, takes_karras=True),
+    "heun": Scheduler(class_name="HeunDiscreteScheduler", label="Heun", takes_karras=True, is_spaced_with_karras=True),
+    "kdpm2": Scheduler(class_name="KDPM2DiscreteScheduler", label="DPM2", takes_karras=True, is_spaced_with_karras=True, also=("dpm_2", "k_dpm_2")),
+    "kdpm2_a": Scheduler(
+        class_name="KDPM2AncestralDiscreteScheduler",
+        label="DPM2 a",
+        takes_karras=True,
+        is_spaced_with_karras=True,
+        also=("dpm_2_ancestral", "dpm2_a", "k_dpm_2_a"),
+    ),
+    "lms": Scheduler(class_name="LMSDiscreteScheduler", label="LMS", is_plain=True, takes_karras=True, is_spaced_with_karras=True),
+    "ddpm": Scheduler(class_name="DDPMScheduler", label="DDPM", overrides={"clip_sample": False}, is_plain=True),
+    "lcm": Scheduler(class_name="LCMScheduler", label="LCM", is_spaced=False),
+    "tcd": Scheduler(class_name="TCDScheduler", label="TCD", is_spaced=False, forgets=True),
 }
 
 REFUSED: Mapping[str, str] = {
     "pndm": "PNDM cannot be split at the hand-over from base to refiner",
+    "plms": "PLMS is PNDM, which cannot be split at the hand-over from base to refiner",
     "dpmpp_sde": "DPM++ SDE takes its noise from the global generator, not from the seed; dpmpp_2m_sde does not",
+    "dpm++ sde": "DPM++ SDE takes its noise from the global generator, not from the seed; dpmpp_2m_sde does not",
+    "dpmpp_2s_ancestral": "the ancestral DPM++ 2S is not in diffusers; dpmpp_2s draws no noise, and euler_a and kdpm2_a do",
+    "dpm++ 2s a": "the ancestral DPM++ 2S is not in diffusers; dpmpp_2s draws no noise, and euler_a and kdpm2_a do",
 }
 """Schedulers that people ask for and that are not offered, and why."""
+
+
+def karras_takers() -> list[str]:
+    """Names of the schedulers that can spread their noise as Karras' schedule does, those that always do left out."""
+    return [name for name, row in SCHEDULERS.items() if row.takes_karras and "use_karras_sigmas" not in row.overrides]
 
 
 def otherwise_called() -> dict[str, str]:
     """What to say of other names for schedulers, in lower case: those that are not offered, and other tools' and diffusers' of those that are."""
     classes = {row.class_name.casefold(): f"write {name}" for name, row in reversed(SCHEDULERS.items())}
     labels = {row.label.casefold(): f"write {name}" for name, row in SCHEDULERS.items()}
-    return classes | {label: said for label, said in labels.items() if label not in SCHEDULERS} | dict(REFUSED)
+    others = {name: f"write {ours}" for ours, row in SCHEDULERS.items() for name in row.also}
+    spread = {
+        called: f"write {name}, and karras: true beside it"
+        for name in karras_takers()
+        for called in (f"{name}_karras", f"{SCHEDULERS[name].label.casefold()} karras")
+    }
+    known = spread | classes | others | labels | dict(REFUSED)
+    return {called: said for called, said in known.items() if called not in SCHEDULERS}

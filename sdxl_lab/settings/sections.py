@@ -13,12 +13,13 @@ from sdxl_lab.settings.choices import OneOf
 from sdxl_lab.settings.dilation import AUTO, Auto
 from sdxl_lab.settings.documents import Neutral, Section, written
 from sdxl_lab.settings.knobs import Knob
-from sdxl_lab.settings.schedulers import SCHEDULERS, otherwise_called
+from sdxl_lab.settings.schedulers import SCHEDULERS, karras_takers, otherwise_called
 
 Mode = Literal["background", "canvas"]
 ColorProfile = Literal["srgb", "ignore"]
 Background = Literal["white", "gray", "black"]
 Handover = Literal["consistent", "stock", "sdedit"]
+Spacing = Literal["leading", "linspace", "trailing"]
 
 SIDE_MULTIPLE = 8
 """Pixels of a latent cell: no model of these families takes a side that is none of its multiples."""
@@ -141,7 +142,11 @@ class Denoising(Settings):
         guidance_scale: Classifier-free guidance weight (Ho & Salimans, arXiv:2207.12598), 0 or more; 1.0 or less turns it off.
         strength: How far what is repainted is noised first, in (0, 1]; exactly 1.0 starts from pure noise, though image to image leaves a trace of
             the picture in it.
-        scheduler: The sampler, by its common short name.
+        scheduler: The sampler, by its common short name. Checkpoints that were distilled to few steps bring their own.
+        timestep_spacing: Where the steps lie among the training timesteps (arXiv:2305.08891, table 2): `trailing` begins at the last timestep,
+            where there is nothing but noise, `leading` one step below it, as SDXL does, and `linspace` spreads them from the last to the first.
+            None is the checkpoint's own; those that were distilled to few steps bring `trailing`.
+        karras: Whether noise is spread over the steps by the schedule of Karras et al. (arXiv:2206.00364, eq. 5), closer where there is little.
         high_noise_frac: Share of the training timesteps given to the base, in (0, 1), or None for no refiner.
         handover: What the refiner receives: `consistent` continues as if the run had never been split, `stock` is what
             diffusers does when called twice. With `sdedit` the base spends the whole schedule, and the refiner goes over what it
@@ -154,10 +159,30 @@ class Denoising(Settings):
     guidance_scale: Annotated[Weight, Knob(label="Guidance", soft=(0, 15), step=0.5, is_shown=True)] = Field(default=7.5, description=WEIGHT)
     strength: Annotated[Strength, Knob(is_shown=True)] = Field(default=0.99, description=STRENGTH)
     scheduler: Annotated[str, OneOf(table=SCHEDULERS, refused=otherwise_called), Knob(is_shown=True)] = "euler"
+    timestep_spacing: Annotated[Spacing | None, Neutral(None, since="0.2.0"), Knob(none="its own")] = Field(
+        default=None, description="one of leading, linspace, trailing, or None for the checkpoint's own"
+    )
+    karras: Annotated[bool, Neutral(False, since="0.2.0"), Knob(label="Karras sigmas")] = Field(
+        default=False, strict=True, description="true or false"
+    )
     high_noise_frac: Annotated[float | None, Knob(label="High-noise fraction", is_shown=True)] = Field(
         default=None, strict=True, gt=0, lt=1, allow_inf_nan=False, description="a number above 0 and below 1, or None for no refiner"
     )
     handover: Handover = Field(default="consistent", description="one of consistent, stock, sdedit")
+
+    @model_validator(mode="after")
+    def _karras_where_it_is_taken(self) -> Self:
+        if self.karras and not SCHEDULERS[self.scheduler].takes_karras:
+            raise ValueError(
+                f"got karras true with scheduler {self.scheduler}, which spreads its noise in one way alone; set karras to false, or take one of "
+                f"{', '.join(karras_takers())}"
+            )
+        return self
+
+    @property
+    def told_scheduler(self) -> dict[str, Any]:
+        """What the scheduler is told of it, over the configuration of the checkpoint's own."""
+        return SCHEDULERS[self.scheduler].told(karras=self.karras, timestep_spacing=self.timestep_spacing)
 
     @property
     def is_refined(self) -> bool:

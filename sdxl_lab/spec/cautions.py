@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.schedulers import SCHEDULERS
+from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.tasks import DEFAULTS, TASKS
 
@@ -59,13 +60,18 @@ class FewSteps:
 
     Attributes:
         kind: `turbo`, `lightning`, `hyper`, `lcm` or `dmd`.
-        num_inference_steps: What it was made for.
-        guidance_scale: What it was made for.
+        num_inference_steps: What it was made for; likewise `guidance_scale`.
+        scheduler: What it was published with.
+        schedulers: All that draw its steps as it was trained to take them; empty if nearly any does.
+        timestep_spacing: Its own default: `trailing`, or None where its scheduler is configured so already, or has a way of its own.
     """
 
     kind: str
     num_inference_steps: int
     guidance_scale: float
+    scheduler: str = "euler"
+    schedulers: tuple[str, ...] = ()
+    timestep_spacing: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,7 @@ class Traits:
         in_channels: Input channels of its base's UNet: 9 if it was trained to inpaint.
         embeds_guidance: Whether that UNet is told the guidance instead of being run twice.
         timestep_spacing: How its scheduler spreads few steps: `leading`, `trailing` or `linspace`.
+        prediction: What its scheduler takes the UNet's output for: `epsilon`, which is noise, `v_prediction` or `sample`.
         few_steps: What it was distilled to, if it is known to be.
         may_be_few_steps: Whether its scheduler is one that such checkpoints are published with, and others too.
         has_refiner: Whether there is one.
@@ -89,6 +96,7 @@ class Traits:
     in_channels: int | None = None
     embeds_guidance: bool | None = None
     timestep_spacing: str | None = None
+    prediction: str | None = None
     few_steps: FewSteps | None = None
     may_be_few_steps: bool = False
     has_refiner: bool | None = None
@@ -163,6 +171,12 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
             f"without a mask, stock and consistent make the same picture with {denoising.scheduler}",
             ("denoising.handover",),
         ),
+        (
+            not is_spaced(denoising),
+            f"{denoising.scheduler}{' with denoising.karras' if denoising.karras else ''} spreads its steps in a way of its own",
+            ("denoising.timestep_spacing",),
+        ),
+        ("use_karras_sigmas" in SCHEDULERS[denoising.scheduler].overrides, f"{denoising.scheduler} has Karras sigmas anyway", ("denoising.karras",)),
         (again, "with denoising.handover sdedit the base spends the whole schedule", ("denoising.high_noise_frac",)),
         (refined and not scored, "this refiner is told no aesthetic score", scores),
         (refined and scored and not refiner_guided, refiner_off, ("refiner.negative_aesthetic_score",)),
@@ -173,6 +187,12 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
         (mask.iterations == 0, "mask.iterations is 0, which leaves the mask as it is", ("mask.kernel_size",)),
         (not edit.settings.canvas.extends, "only outpainting with mode canvas extends the canvas", ("canvas.fill", "canvas.overlap_px")),
     ]
+
+
+def is_spaced(denoising: Denoising) -> bool:
+    """Whether the timesteps of a picture are where `timestep_spacing` says."""
+    row = SCHEDULERS[denoising.scheduler]
+    return row.is_spaced and (row.is_spaced_with_karras or not denoising.karras)
 
 
 def _is_one_way(edit: Edit, traits: Traits) -> bool:
@@ -228,13 +248,24 @@ def _of_few_steps(edit: Edit, traits: Traits) -> Iterator[str]:
         yield f"{made_for}; num_inference_steps {steps} at guidance_scale {guidance:g} burns the picture."
     if not many and TASKS[edit.task].area and 0.9 <= strength < 1 and int(steps * strength) < steps:
         yield f"{made_for}; strength {strength:g} leaves out the first of them, so that what was under the mask shows: choose strength 1.0."
-    if not many and traits.timestep_spacing == "leading" and denoising.scheduler != "lcm":
-        yield (
-            f'{made_for}, but its scheduler spaces them as leading, which begins below pure noise; write "timestep_spacing": "trailing" into its '
-            "folder's scheduler/scheduler_config.json (a single file has SDXL's own: save it as a folder first), or choose scheduler lcm."
-        )
-    if few.kind in ("lcm", "dmd") and denoising.scheduler != "lcm":
-        yield f"{made_for}, with the scheduler lcm; {denoising.scheduler} blurs: choose scheduler lcm."
+    if few.kind != "turbo" and 2 * steps < few.num_inference_steps:
+        yield f"{made_for}; num_inference_steps {steps} leaves the picture unfinished: take about {few.num_inference_steps}."
+    if few.num_inference_steps == 1 and (reason := _of_one_step(few, traits)):
+        yield f"{made_for}, which {reason}; expect noise: take one made for 2 steps or more."
+    spacing = denoising.timestep_spacing or traits.timestep_spacing
+    if not many and spacing == "leading" and is_spaced(denoising):
+        yield f"{made_for}, but timestep_spacing is leading, which begins below pure noise: choose timestep_spacing trailing."
+    if few.schedulers and denoising.scheduler not in few.schedulers:
+        yield f"{made_for}, with the scheduler {few.scheduler}; {denoising.scheduler} blurs: choose scheduler {few.scheduler}."
+
+
+def _of_one_step(few: FewSteps, traits: Traits) -> str | None:
+    """Why the one step of a checkpoint cannot be made here as it was meant."""
+    if few.kind == "hyper":
+        return "begins at timestep 800, where no spacing does"
+    if few.kind == "lightning" and traits.prediction in (None, "epsilon"):
+        return "predicts the picture instead of noise, as its scheduler's prediction_type would have to say"
+    return None
 
 
 def _of_the_size(edit: Edit, traits: Traits) -> Iterator[str]:

@@ -81,7 +81,13 @@ def plan(file: SweepFile) -> Plan:
         runs_folder=runs_folder,
         groups=grouped(list(runs.values())),
         points=len(file.points),
-        notes=(*resolver.of_samples, *check_room(runs_folder, to_make), *gathered(resolver.notes), *_about_defaults(resolver.moved)),
+        notes=(
+            *resolver.of_samples,
+            *check_room(runs_folder, to_make),
+            *gathered(resolver.notes),
+            *resolver.licenses,
+            *_about_defaults(resolver.moved),
+        ),
     )
 
 
@@ -95,6 +101,7 @@ class _Resolver:
         self.of_samples: dict[str, None] = {}
         self.moved: dict[str, tuple[Any, Any]] = {}
         self.sizes: dict[str, dict[PictureKey, tuple[int, int]]] = {}
+        self.licenses: dict[str, None] = {}
 
     def planned(self, point: Point) -> PlannedRun:
         dataset = self._once(("dataset", point.spec.dataset), lambda: resolution.fetch(point.spec.dataset))
@@ -110,6 +117,7 @@ class _Resolver:
             self.moved |= noticed(spec, resolved.edits, identity)
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
         outline = self._outline(identity, loading.settle(compute, identity))
+        self.licenses |= self._once(("license", identity.name), lambda: dict.fromkeys(_license_of(identity)))
         works = {edit.key: self._work(edit, resolved, dataset, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
         is_begun = folder.spec_file.is_file()
@@ -186,6 +194,12 @@ class _Resolver:
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
+
+
+def _license_of(identity: CheckpointIdentity) -> list[str]:
+    """A line on the license of a checkpoint that somebody else made, if one is known."""
+    terms = locating.license_of(identity)
+    return [f"checkpoint {identity.name}: license {terms}"] if terms else []
 
 
 def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str, Any]:

@@ -36,7 +36,10 @@ def setup_module() -> None:
 
 
 OF_0_1_0: dict[str, dict[str, Any]] = {
-    family: {"denoising": {"num_inference_steps": steps, "strength": 0.99, "guidance_scale": 7.5}, "mask": {"kernel_size": 1}}
+    family: {
+        "denoising": {"num_inference_steps": steps, "strength": 0.99, "guidance_scale": 7.5, "scheduler": "euler", "timestep_spacing": None},
+        "mask": {"kernel_size": 1},
+    }
     for family, steps in {"pocket": 30, "sdxl": 70, "custom": 70}.items()
 }
 """The defaults of 0.1.0, by family."""
@@ -84,6 +87,16 @@ NAMES: dict[str, tuple[str, int] | None] = {
 }
 
 
+PUBLISHED: dict[str, tuple[str, str | None, float]] = {
+    "turbo": ("euler_a", "trailing", 0.0),
+    "lightning": ("euler", "trailing", 0.0),
+    "hyper": ("ddim", "trailing", 0.0),
+    "lcm": ("lcm", None, 1.0),
+    "dmd": ("lcm", None, 0.0),
+}
+"""Scheduler, spacing and guidance of each kind, as its model card has them."""
+
+
 def named(name: str, family: Any = "custom") -> CheckpointIdentity:
     """
     A checkpoint of which only the name is known.
@@ -100,7 +113,9 @@ def test_a_name_tells_what_was_distilled_to_few_steps(name):
     assert (few and (few.kind, few.num_inference_steps)) == expected
     denoising = defaults(named(name))["denoising"]
     if expected:
-        assert denoising == {"num_inference_steps": expected[1], "strength": 1.0, "guidance_scale": 1.0 if expected[0] == "lcm" else 0.0}
+        scheduler, spacing, guidance = PUBLISHED[expected[0]]
+        made = {"num_inference_steps": expected[1], "strength": 1.0, "guidance_scale": guidance}
+        assert denoising == made | {"scheduler": scheduler, "timestep_spacing": spacing}
         assert int(denoising["num_inference_steps"] * denoising["strength"]) >= 1
     else:
         assert denoising == OF_0_1_0["custom"]["denoising"]
@@ -163,7 +178,7 @@ def test_a_folder_is_known_by_what_its_files_say(random_pair, turbo, tmp_path):
     assert getattr(few_steps(identify(str(plain))), "num_inference_steps", None) == 4
 
 
-@pytest.mark.parametrize("name", sorted(set(SCHEDULERS) - {"lcm"}))
+@pytest.mark.parametrize("name", [name for name, row in SCHEDULERS.items() if row.is_spaced])
 def test_trailing_spacing_comes_with_the_checkpoint(turbo, name):
     """
     Each sampler of a checkpoint published with trailing steps begins at the last timestep, where there is nothing but noise; leading ones do not.
@@ -176,7 +191,7 @@ def test_trailing_spacing_comes_with_the_checkpoint(turbo, name):
         scheduler.set_timesteps(4)
         first[spacing] = float(scheduler.timesteps[0])
     assert first["own"] == 999
-    assert first["leading"] < 999 or name == "dpmpp_2m_karras"  # its sigmas begin at the largest, whatever the spacing
+    assert first["leading"] < 999
 
 
 WORDS: dict[str, Any] = dict(sample="scene-0", prompt="a red star", seed=3)

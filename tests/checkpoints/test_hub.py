@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(600)
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 DECOYS = (
-    "README.md",
+    "LICENSE.md",
     "comparison.png",
     "sd_xl_base_1.0.safetensors",
     "sd_xl_base_1.0_0.9vae.safetensors",

@@ -7,6 +7,7 @@ import pytest
 
 from sdxl_lab.checkpoints import locating
 from sdxl_lab.checkpoints.moved_defaults import moved_since, pinned, version_of
+from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.resolution import resolve
@@ -17,6 +18,7 @@ from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
 from sdxl_lab.viewing.onward import parameters_of
 from tests.records.test_releases import RELEASES, RUNS
+from tests.support.specs import SIZES
 
 
 def setup_module() -> None:
@@ -102,7 +104,11 @@ def test_a_checkpoint_s_own_defaults_are_pinned_too():
     """
     turbo = CheckpointIdentity(name="stabilityai/sdxl-turbo", digest="c" * 64, revision="e" * 40, family="custom")
     old = pinned({"name": "x"}, "0.1.0", turbo)["hyperparameters"]["denoising"]
-    assert old == {"num_inference_steps": 70, "guidance_scale": 7.5, "strength": 0.99}
+    assert old == {"num_inference_steps": 70, "guidance_scale": 7.5, "strength": 0.99, "scheduler": "euler", "timestep_spacing": None}
+    spec = RunSpec.from_parameters(**pinned({"name": "x", "dataset": "a", "checkpoint": turbo.name}, "0.1.0", turbo))
+    words: dict[str, Any] = dict(prompt="a star", negative_prompt=None, seed=1, size=(64, 64), sizes=SIZES)
+    [edit] = spec.edits("star", "inpaint", **words, defaults=defaults(turbo, task="inpaint"))
+    assert {key: getattr(edit.settings.denoising, key) for key in old} == old
     assert pinned({"name": "x"}, NAMED[-1], turbo) == {"name": "x"}
 
 

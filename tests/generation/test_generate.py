@@ -50,9 +50,17 @@ REFERENCE_SCHEDULERS = {
     "dpmpp_2m": diffusers_own("DPMSolverMultistepScheduler"),
     "dpmpp_2m_karras": diffusers_own("DPMSolverMultistepScheduler", use_karras_sigmas=True),
     "dpmpp_2m_sde": diffusers_own("DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++"),
+    "dpmpp_2s": diffusers_own("DPMSolverSinglestepScheduler"),
+    "dpmpp_3m_sde": diffusers_own("DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++", solver_order=3),
     "unipc": diffusers_own("UniPCMultistepScheduler"),
+    "deis": diffusers_own("DEISMultistepScheduler"),
     "heun": diffusers_own("HeunDiscreteScheduler"),
+    "kdpm2": diffusers_own("KDPM2DiscreteScheduler"),
+    "kdpm2_a": diffusers_own("KDPM2AncestralDiscreteScheduler"),
+    "lms": diffusers_own("LMSDiscreteScheduler"),
+    "ddpm": diffusers_own("DDPMScheduler", clip_sample=False),
     "lcm": diffusers_own("LCMScheduler"),
+    "tcd": diffusers_own("TCDScheduler"),
 }
 
 

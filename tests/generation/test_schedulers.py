@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from itertools import product
 from typing import Any
 
 import pytest
 
 from sdxl_lab.checkpoints.locating import identify
-from sdxl_lab.checkpoints.noise_schedules import EvenlyLed, is_common
+from sdxl_lab.checkpoints.noise_schedules import EvenlySpaced, is_common, spends
 from sdxl_lab.families.pocket import WEIGHTS
 from sdxl_lab.generation.inputs import Pixels, trajectory_key
 from sdxl_lab.records import infotext
@@ -73,7 +75,7 @@ def test_a_registered_scheduler_is_known_everywhere(trailing, scene, tmp_path):
     Registered from outside, it is offered in the settings' error, planned, makes the picture that diffusers makes with it, and has its label.
     """
     parameters = {"dataset": str(write_dataset(tmp_path / "data", 1)), "checkpoint": "pocket", "runs_folder": str(tmp_path)}
-    with pytest.raises(SpecError, match=r"lcm, euler_trailing\. Did you mean euler_trailing\?"):
+    with pytest.raises(SpecError, match=r"tcd, euler_trailing\. Did you mean euler_trailing\?"):
         asked("euler_trailin", **parameters)
     [edit] = resolve(asked(trailing, **parameters)).spec.edits
     assert edit.settings.denoising.scheduler == trailing
@@ -107,12 +109,13 @@ def test_plain_schedulers_make_as_many_steps_as_asked(name):
     """
     Of common noise schedules, those that say so run exactly the steps that are counted without them, and refuse exactly the same.
     """
-    for spacing, timesteps, beta_schedule in (("leading", 1000, "scaled_linear"), ("linspace", 50, "linear"), ("leading", 7, "scaled_linear")):
+    schedules = (("leading", 1000, "scaled_linear"), ("linspace", 50, "linear"), ("leading", 7, "scaled_linear"), ("trailing", 1000, "scaled_linear"))
+    for (spacing, timesteps, beta_schedule), karras in product(schedules, {False, SCHEDULERS[name].takes_karras}):
         config = SDXL | {"timestep_spacing": spacing, "num_train_timesteps": timesteps, "beta_schedule": beta_schedule}
         assert is_common(config)
-        for count in {count for count in (1, 2, 7, 30, 50, 61, 1000) if count <= timesteps}:
+        for count in {count for count in (1, 2, 7, 30, 50, 61, 1000) if spends(config, count)}:
             for strength in (0.3, 0.99, 1.0):
-                expected = base_steps(build_scheduler(name, config), count, strength)
+                expected = base_steps(build_scheduler(name, config, karras=karras), count, strength)
                 try:
                     actual: Any = steps_run(count, strength)
                 except TrajectoryError as error:
@@ -120,16 +123,16 @@ def test_plain_schedulers_make_as_many_steps_as_asked(name):
                 assert expected == actual
 
 
-@pytest.mark.parametrize("name", [name for name, scheduler in SCHEDULERS.items() if scheduler.is_evenly_led])
+@pytest.mark.parametrize("name", [name for name, scheduler in SCHEDULERS.items() if scheduler.is_evenly_spaced])
 @pytest.mark.parametrize("timesteps", [7, 50, 1000])
-@pytest.mark.parametrize("offset", [0, 1])
-def test_evenly_led_schedulers_have_the_timesteps_that_are_known_without_them(name, timesteps, offset):
+@pytest.mark.parametrize(("spacing", "offset"), [("leading", 0), ("leading", 1), ("trailing", 1)])
+def test_evenly_spaced_schedulers_have_the_timesteps_that_are_known_without_them(name, timesteps, spacing, offset):
     """
-    Of common noise schedules spaced `leading`, those that say so have exactly the timesteps that planning takes for theirs, at every count.
+    Of common noise schedules spaced `leading` or `trailing`, those that say so have the timesteps that planning takes for theirs, at every count.
     """
-    config = SDXL | {"timestep_spacing": "leading", "num_train_timesteps": timesteps, "steps_offset": offset}
+    config = SDXL | {"timestep_spacing": spacing, "num_train_timesteps": timesteps, "steps_offset": offset}
     assert is_common(config)
-    built, known = build_scheduler(name, config), EvenlyLed.of(config)
+    built, known = build_scheduler(name, config), EvenlySpaced.of(config)
     assert known
     assert (known.order, known.config.num_train_timesteps) == (built.order, built.config.num_train_timesteps)
     for count in range(1, timesteps + 1, 1 + timesteps // 300):
@@ -139,11 +142,11 @@ def test_evenly_led_schedulers_have_the_timesteps_that_are_known_without_them(na
 
 
 @pytest.mark.parametrize("changed", [{"timestep_spacing": "linspace"}, {"steps_offset": None}])
-def test_other_schedules_are_not_led_evenly(changed):
+def test_other_schedules_are_not_spaced_evenly(changed):
     """
     A schedule that is spaced otherwise, or leaves its offset to the scheduler's class, is known to its scheduler alone.
     """
-    assert EvenlyLed.of({name: value for name, value in (SDXL | changed).items() if value is not None}) is None
+    assert EvenlySpaced.of({name: value for name, value in (SDXL | changed).items() if value is not None}) is None
 
 
 def base_steps(scheduler: Any, count: int, strength: float) -> Any:
@@ -159,7 +162,7 @@ def base_steps(scheduler: Any, count: int, strength: float) -> Any:
 @pytest.mark.parametrize(
     "change",
     [
-        {"timestep_spacing": "trailing"},
+        {"timestep_spacing": "odd"},
         {"beta_schedule": "odd"},
         {"use_beta_sigmas": True},
         {"beta_start": -1.0},
@@ -186,6 +189,69 @@ def test_a_scheduler_that_is_another_under_its_name_shares_no_trajectory(monkeyp
         monkeypatch.setitem(SCHEDULERS, "mine", Scheduler(class_name="EulerDiscreteScheduler", label="", overrides={"timestep_spacing": spacing}))
         keys.append(trajectory_key(make_edit(scheduler="mine"), Pixels(size=(64, 64), image_sha256="a", mask_sha256="b"), "models"))
     assert keys[0] != keys[1]
+
+
+def spread(name: str, **told: Any) -> tuple[list[float], list[float]]:
+    """
+    Timesteps and noise of eight steps of diffusers' own scheduler, told as the table says and something more.
+    """
+    import diffusers
+
+    row = SCHEDULERS[name]
+    scheduler = getattr(diffusers, row.class_name).from_config(SDXL, **{**row.overrides, **told})
+    scheduler.set_timesteps(8)
+    return scheduler.timesteps.tolist(), getattr(scheduler, "sigmas", torch.zeros(0)).tolist()
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_what_a_row_says_of_spacing_and_karras_is_so(name):
+    """
+    Diffusers' own class takes Karras' sigmas where a row says so, and its steps lie elsewhere by another spacing exactly where it says so.
+    """
+    import diffusers
+
+    row = SCHEDULERS[name]
+    assert row.takes_karras == ("use_karras_sigmas" in inspect.signature(getattr(diffusers, row.class_name).__init__).parameters)
+    for karras in {False, row.takes_karras}:
+        told = {"use_karras_sigmas": True} if karras else {}
+        ways = [spread(name, timestep_spacing=spacing, **told) for spacing in ("leading", "linspace", "trailing")]
+        is_spaced = row.is_spaced and (row.is_spaced_with_karras or not karras)
+        assert [ways[0] != way for way in ways[1:]] == [is_spaced] * 2
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_spacing_and_karras_are_what_diffusers_makes_of_them(name):
+    """
+    Each is told to diffusers' class in its own words; what a scheduler has no use for, it is not told.
+    """
+    row = SCHEDULERS[name]
+    for spacing, karras in product((None, "leading", "linspace", "trailing"), {False, row.takes_karras}):
+        built = build_scheduler(name, SDXL, karras=karras, timestep_spacing=spacing)
+        built.set_timesteps(8)
+        words = ({"timestep_spacing": spacing} if spacing else {}) | ({"use_karras_sigmas": True} if karras else {})
+        assert (built.timesteps.tolist(), getattr(built, "sigmas", torch.zeros(0)).tolist()) == spread(name, **words)
+
+
+@pytest.mark.parametrize("name", [name for name, row in SCHEDULERS.items() if not row.takes_karras])
+def test_karras_is_refused_where_a_scheduler_does_not_take_it(name):
+    """
+    The gate says which scheduler was meant and which take it.
+    """
+    with pytest.raises(SpecError, match=rf"denoising: got karras true with scheduler {name}, .* or take one of euler, dpmpp_2m,"):
+        RunSpec.from_parameters(name="x", dataset="a", checkpoint="pocket", hyperparameters={"denoising": {"scheduler": name, "karras": True}})
+
+
+def test_two_names_of_one_scheduler_share_their_trajectory():
+    """
+    `dpmpp_2m` with Karras' schedule is `dpmpp_2m_karras`: one key; of the settings that change something each has its own.
+    """
+
+    def key(**denoising: Any) -> Any:
+        return trajectory_key(make_edit(**denoising), Pixels(size=(64, 64), image_sha256="a", mask_sha256="b"), "models")
+
+    assert key(scheduler="dpmpp_2m", karras=True) == key(scheduler="dpmpp_2m_karras") == key(scheduler="dpmpp_2m_karras", karras=True)
+    asked = [{}, {"karras": True}, *({"timestep_spacing": spacing} for spacing in ("leading", "linspace", "trailing"))]
+    assert len({key(**one) for one in [*asked, {"scheduler": "dpmpp_2m"}]}) == len(asked) + 1
 
 
 RESOLVED = """

@@ -211,7 +211,10 @@ def few(kind: str, steps: int, guidance: float) -> Traits:
     """
     What is known of a checkpoint distilled to few steps.
     """
-    return Traits(few_steps=FewSteps(kind=kind, num_inference_steps=steps, guidance_scale=guidance), timestep_spacing="trailing")
+    published = {"turbo": "euler_a", "lightning": "euler", "hyper": "ddim", "lcm": "lcm"}[kind]
+    schedulers = ("lcm", "tcd") if kind == "lcm" else ()
+    distilled = FewSteps(kind=kind, num_inference_steps=steps, guidance_scale=guidance, scheduler=published, schedulers=schedulers)
+    return Traits(few_steps=distilled, timestep_spacing="trailing")
 
 
 TURBO_AS_MADE: dict[str, Any] = dict(num_inference_steps=4, strength=1.0, guidance_scale=0.0)
@@ -227,7 +230,23 @@ SPOILT: dict[str, tuple[dict[str, Any], Traits, str]] = {
         few("turbo", 4, 0.0),
         r"strength 0\.99 leaves out the first .* choose strength 1\.0",
     ),
-    "leading steps": (TURBO_AS_MADE, replaced(few("turbo", 4, 0.0), timestep_spacing="leading"), r"spaces them as leading.*scheduler_config\.json"),
+    "leading steps": (
+        TURBO_AS_MADE,
+        replaced(few("turbo", 4, 0.0), timestep_spacing="leading"),
+        r"timestep_spacing is leading, .* choose timestep_spacing trailing",
+    ),
+    "leading steps, asked for": (TURBO_AS_MADE | {"timestep_spacing": "leading"}, few("turbo", 4, 0.0), r"choose timestep_spacing trailing"),
+    "half of the steps": (
+        TURBO_AS_MADE | {"num_inference_steps": 3},
+        few("lightning", 8, 0.0),
+        r"about 8 steps .* num_inference_steps 3 leaves the picture unfinished: take about 8",
+    ),
+    "a picture predicted instead of noise": (
+        TURBO_AS_MADE | {"num_inference_steps": 1},
+        few("lightning", 1, 0.0),
+        r"predicts the picture instead of noise, .* take one made for 2 steps",
+    ),
+    "a step that begins late": (TURBO_AS_MADE | {"num_inference_steps": 1}, few("hyper", 1, 0.0), r"begins at timestep 800, .* take one made for 2"),
     "Euler for a consistency model": (TURBO_AS_MADE, few("lcm", 4, 1.0), r"choose scheduler lcm"),
     "a scheduler as Turbo's": ({}, Traits(may_be_few_steps=True), r"If it is such a one, 70 steps at guidance_scale 7\.5 burn it"),
     "a refiner early": (dict(high_noise_frac=0.6), Traits(refiner_from=0.8), r"high_noise_frac is 0\.6, .* trained from 0\.8 on"),

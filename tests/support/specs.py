@@ -25,6 +25,8 @@ OTHER_VALUES: dict[str, Any] = {
     "denoising.guidance_scale": 7.0,
     "denoising.strength": 1.0,
     "denoising.scheduler": "heun",
+    "denoising.timestep_spacing": "trailing",
+    "denoising.karras": True,
     "denoising.high_noise_frac": 0.8,
     "denoising.handover": "stock",
     "refiner.guidance_scale": 5.0,
