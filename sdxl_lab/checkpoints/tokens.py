@@ -57,7 +57,7 @@ def count(text: str, tokenizer: Path) -> Count | None:
     limit = _limit(tokenizer)
     if not may_be_cut(text, limit=limit):
         return None
-    encoded = _loaded(tokenizer)(text, truncation=False, return_offsets_mapping=True)
+    encoded = loaded(tokenizer)(text, truncation=False, return_offsets_mapping=True)
     tokens, offsets = len(encoded["input_ids"]), encoded["offset_mapping"]
     return Count(tokens=tokens, limit=limit, unread=text[offsets[limit - 1][0] :] if tokens > limit else "")
 
@@ -89,9 +89,14 @@ def _limit(tokenizer: Path) -> int:
 
 
 @lru_cache(maxsize=8)
-def _loaded(tokenizer: Path) -> Any:
+def loaded(tokenizer: Path) -> Any:
+    """A tokenizer in this process, the same each time. Do not change it.
+
+    Args:
+        tokenizer: Its folder.
+    """
     from transformers import CLIPTokenizer
 
-    loaded = CLIPTokenizer.from_pretrained(tokenizer)
-    loaded.deprecation_warnings[TOO_LONG] = True  # its own warning, which it then takes for given
-    return loaded
+    read = CLIPTokenizer.from_pretrained(tokenizer)
+    read.deprecation_warnings[TOO_LONG] = True  # its own warning, which it then takes for given
+    return read
