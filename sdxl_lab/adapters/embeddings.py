@@ -45,7 +45,7 @@ class Embeddings(Named):
 
     of: ClassVar = Embedding
 
-    __pydantic_extra__: dict[str, Embedding]
+    __pydantic_extra__: dict[str, Embedding]  # pyright: ignore[reportIncompatibleVariableOverride] - as pydantic wants it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def written_out(text: str, tokenizer: Any) -> str:
 class _TextualInversion:
     label = "TI hashes"
     what = "an embedding (textual inversion)"
-    section = Embeddings
+    section: type[Named] = Embeddings
 
     def take(self, tensors: Mapping[str, Tensor]) -> Vectors:
         names = {key: next((name for name in aliases if name in tensors), None) for key, aliases in KEYS.items()}

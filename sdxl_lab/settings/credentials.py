@@ -39,9 +39,7 @@ def without_credentials(values: Mapping[Any, Any], path: str = "") -> tuple[dict
         where = f"{path}.{key}" if path else str(key)
         if looks_secret(str(key)):
             found.append(f"a key of {path}" if path else "the name of a parameter")
-        elif (_NAMES.search(_snake(str(key))) and not _WORDS.search(where) and value is not None) or any(
-            looks_secret(text) for text in _texts(value)
-        ):
+        elif (value is not None and _is_called_secret(str(key), where)) or any(looks_secret(text) for text in _texts(value)):
             found.append(where)
         elif isinstance(value, Mapping):
             kept[key], below = without_credentials(value, where)
@@ -112,6 +110,10 @@ def _is_random(word: str) -> bool:
     kinds = ["0" if character.isdigit() else "A" if character.isupper() else "a" for character in word]
     changes = sum(before != after for before, after in pairwise(kinds))
     return kinds.count("0") >= 2 and changes >= 7
+
+
+def _is_called_secret(key: str, where: str) -> bool:
+    return bool(_NAMES.search(_snake(key))) and not _WORDS.search(where)
 
 
 def _snake(name: str) -> str:

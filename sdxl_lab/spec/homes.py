@@ -141,7 +141,7 @@ def paths_of(model: type[BaseModel]) -> list[str]:
     found: list[str] = []
     for name, field in model.model_fields.items():
         below = section_of(name, field)
-        found += [name] if below is None else [f"{name}.{path}" for path in paths_of(below)]
+        found += [name] if below is None or issubclass(below, Named) else [f"{name}.{path}" for path in paths_of(below)]
     return found
 
 
