@@ -67,15 +67,42 @@ def tokens_of(put: Put) -> tuple[str, ...]:
     return (first, *(f"{first}_{number}" for number in range(1, put.content.count)))
 
 
-def written_out(text: str, tokenizer: Any) -> str:
+def written_out(text: str, tokens: Sequence[str]) -> str:
     """Put all tokens of an embedding in place of the first, as diffusers' pipelines do, which passes over those in capitals.
 
     Args:
         text: A prompt.
-        tokenizer: That may have learned some.
+        tokens: All that were learned.
     """
-    added = [token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values() if not token.special]
-    return _written_out(text, tuple(added)) if added else text
+    if not tokens:
+        return text
+    whole: dict[str, str] = {}
+    for token in tokens:
+        several = [token]
+        while (following := f"{token}_{len(several)}") in tokens:
+            several.append(following)
+        whole[token] = " ".join(several)
+    longest = sorted(tokens, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest)), lambda found: whole.get(found[0].lower(), found[0]), text, flags=re.IGNORECASE)
+
+
+def learned_by(tokenizer: Any) -> tuple[str, ...]:
+    """The tokens that a tokenizer was taught."""
+    return tuple(token.content for token in tokenizer.added_tokens_decoder.values() if not token.special)
+
+
+def taught(tokenizer: Any, tokens: tuple[str, ...]) -> Any:
+    """A copy of a tokenizer that knows tokens more, in this order after those that it knew; the same one again where it is asked for again."""
+    known = _copies.get(tokenizer)
+    if known is None or known[0] != tokens:
+        copy = deepcopy(tokenizer)
+        copy.add_tokens(list(tokens))
+        known = _copies[tokenizer] = (tokens, copy)
+    return known[1]
+
+
+_copies: WeakKeyDictionary[Any, tuple[tuple[str, ...], Any]] = WeakKeyDictionary()
+"""The last one of each tokenizer, since copying a vocabulary takes as long as encoding a prompt."""
 
 
 class _TextualInversion:
@@ -124,7 +151,7 @@ class _TextualInversion:
                     encoders[id(encoder)] = encoder
                     if first.setdefault(id(encoder), len(tokenizer)) != len(tokenizer):
                         raise AdapterError(f"{tokenizer_name} of base and refiner know different words, so that they cannot learn the same others.")
-                    instead[id(tokenizer)] = _taught(tokenizer, tokens)
+                    instead[id(tokenizer)] = taught(tokenizer, tokens)
                 stack.enter_context(longer(encoders, first, [one.content.tensors[key] for one in put]))
             yield instead
 
@@ -199,30 +226,5 @@ def _of_vocabularies(put: Sequence[Put], models: Models) -> Iterator[tuple[str, 
                 f"{one.name}.token",
                 f"got {known[0]!r}, which is a word that the checkpoint's tokenizers know; give it a token of its own, such as {f'<{token}>'!r}",
             )
-        elif any(_taught(tokenizer, (token,)).tokenize(token) != [token] for tokenizer in models.tokenizers):
+        elif any(taught(tokenizer, (token,)).tokenize(token) != [token] for tokenizer in models.tokenizers):
             yield f"{one.name}.token", f"got {token!r}, which the checkpoint's tokenizers do not read as one word; take letters and digits"
-
-
-def _written_out(text: str, added: tuple[str, ...]) -> str:
-    whole: dict[str, str] = {}
-    for token in added:
-        several = [token]
-        while (following := f"{token}_{len(several)}") in added:
-            several.append(following)
-        whole[token] = " ".join(several)
-    longest = sorted(added, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, longest)), lambda found: whole.get(found[0].lower(), found[0]), text, flags=re.IGNORECASE)
-
-
-_learned: WeakKeyDictionary[Any, tuple[tuple[str, ...], Any]] = WeakKeyDictionary()
-"""By tokenizer: the tokens that a copy of it learned last, and the copy, since copying a vocabulary takes as long as encoding a prompt."""
-
-
-def _taught(tokenizer: Any, tokens: tuple[str, ...]) -> Any:
-    """A copy that knows tokens more, in this order after those that it knew."""
-    known = _learned.get(tokenizer)
-    if known is None or known[0] != tokens:
-        copy = deepcopy(tokenizer)
-        copy.add_tokens(list(tokens))
-        known = _learned[tokenizer] = (tokens, copy)
-    return known[1]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.adapters import ADAPTERS, SUFFIX, AdapterError, FromFile, Models, Put
+from sdxl_lab.adapters.embeddings import tokens_of
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.digests import digest_of_file
 from sdxl_lab.runs.early import home
@@ -35,6 +36,11 @@ class Adapted:
     put: tuple[Put, ...] = ()
     identities: tuple[AdapterIdentity, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """What the tokenizers know besides."""
+        return tuple(token for put in self.put if put.kind == "embeddings" for token in tokens_of(put))
 
 
 def sections(spec: RunSpec) -> Iterator[tuple[str, str, Any]]:
@@ -163,30 +169,31 @@ def idle(found: Adapted, texts: Sequence[str]) -> list[str]:
     return [f"{kind}.{name} has no effect: {reason}." for kind, lines in of_kind.items() for name, reason in lines]
 
 
-def found_by_content(resolved: ResolvedSpec, dataset: Path | None) -> tuple[tuple[Put, ...], tuple[AdapterIdentity, ...]]:
+def found_by_content(resolved: ResolvedSpec, folders: Sequence[Path] = ()) -> tuple[dict[str, tuple[Path, Put]], list[AdapterIdentity]]:
     """Find on this machine what was on the models when a picture was made, which a stranger may have described: by digest alone.
 
-    Looked through are the lab's own folders, the dataset's, the repository around the working folder, or that folder, and the hub's cache.
+    Looked through are the lab's own folder of its kind, the repository around the working folder, or that folder, and the hub's cache.
 
     Args:
         resolved: What the picture says.
-        dataset: The folder of its dataset, if it has one.
+        folders: Where it may be, too, such as its dataset's.
 
     Returns:
-        What was found, and what was not.
+        By `AdapterIdentity.path`, in the order of the identities: the file, and what it holds. And what was not found.
     """
     asked = {f"{kind}.{name}": section for kind, name, section in sections(resolved.spec)}
-    found: list[Put] = []
+    found: dict[str, tuple[Path, Put]] = {}
     missing: list[AdapterIdentity] = []
     for identity in resolved.adapters:
         section = asked.get(identity.path)
-        candidates = _candidates(identity, dataset) if section is not None else iter(())
-        put = next((put for file in candidates if (put := _readable(identity, section, file)) and put.digest == identity.digest), None)
-        if put is None:
+        candidates = _candidates(identity, folders) if section is not None else iter(())
+        opened = ((file, _readable(identity, section, file)) for file in candidates)
+        known = next(((file, put) for file, put in opened if put and put.digest == identity.digest), None)
+        if known is None:
             missing.append(identity)
         else:
-            found.append(put)
-    return tuple(found), tuple(missing)
+            found[identity.path] = known
+    return found, missing
 
 
 def _readable(identity: AdapterIdentity, section: Any, file: Path) -> Put | None:
@@ -196,9 +203,9 @@ def _readable(identity: AdapterIdentity, section: Any, file: Path) -> Put | None
         return None
 
 
-def _candidates(identity: AdapterIdentity, dataset: Path | None) -> Iterator[Path]:
+def _candidates(identity: AdapterIdentity, folders: Sequence[Path]) -> Iterator[Path]:
     name = (identity.file or "").rpartition("/")[2]
-    below = [file for folder in _folders(identity.kind, dataset) for file in sorted(folder.rglob(f"*{SUFFIX}"))]
+    below = [file for folder in (own_folder(identity.kind), *folders) for file in sorted(folder.rglob(f"*{SUFFIX}"))]
     files = dict.fromkeys([*below, *_files_of_checkout()])
     yield from sorted(files, key=lambda file: file.name != name)[:MOST_FILES]
     if match := _hub_file(identity.file or ""):
@@ -232,15 +239,22 @@ def _hub_file(written: str) -> tuple[str, str | None, str | None] | None:
 
 
 def _of_hub(repository: str, revision: str | None, name: str | None) -> Path:
-    from sdxl_lab.checkpoints.hub import Repository
+    from sdxl_lab.checkpoints.hub import NotCachedError, Repository
 
     source = Repository(repository, revision or "main")
-    if name is None:
-        names = source.files(SUFFIX)
-        if len(names) != 1:
-            raise AdapterError(f"{repository} has {len(names)} {SUFFIX} files ({few(names)}); write which, as {repository}/{(names or ['FILE'])[0]}")
-        [name] = names
-    path = source.fetch_files(name) / name
+    try:
+        if name is None:
+            names = source.files(SUFFIX)
+            if len(names) != 1:
+                example = f"{repository}/{(names or ['FILE' + SUFFIX])[0]}"
+                raise AdapterError(f"{repository} has {len(names)} {SUFFIX} files ({few(names)}); write which, as {example}")
+            [name] = names
+        path = source.fetch_files(name) / name
+    except NotCachedError as error:
+        raise AdapterError(
+            f"there is no such file here, nor does the hub's cache have it of {repository}, and the hub gave no answer; see how it is called, or "
+            "connect and run again"
+        ) from error
     if not path.is_file():
         raise AdapterError(f"{repository} has no {name}; see how it is called there")
     return path

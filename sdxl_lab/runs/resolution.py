@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import comet, progress
+from sdxl_lab.adapters.embeddings import written_out
 from sdxl_lab.datasets import notes, sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
@@ -313,13 +314,13 @@ def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline
 
     words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
     limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
-    is_long = any(tokens.may_be_cut(text, limit=limit) for texts in words.values() for text in texts.values())
+    is_long = any(tokens.may_be_cut(written_out(text or "", on_models.tokens), limit=limit) for texts in words.values() for text in texts.values())
     folders = loading.tokenizers(identity) if is_long else ()
     traits = own_defaults.traits(identity, area=outline.sizes.area)
     unread = idle(on_models, [text for texts in words.values() for text in texts.values() if text])
     found = {
         edit.key: [
-            *tokens.notes(words[edit.key], folders),
+            *tokens.notes(words[edit.key], folders, on_models.tokens),
             *cautions(edit, traits),
             *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
             *unread,

@@ -181,6 +181,11 @@ class ResolvedSpec(Settings):
         """
         return _indented({"format": SPEC_FORMAT, "run_id": self.run_id, **written(self)})
 
+    @property
+    def files(self) -> dict[str, str]:
+        """The file of each adapter as it is asked for, by `AdapterIdentity.path`."""
+        return {adapter.path: self.spec.hyperparameters[adapter.kind][adapter.name]["file"] for adapter in self.adapters}
+
     def portable(self) -> dict[str, Any]:
         """Describe it without local paths: dataset and checkpoint by name, no runs folder.
 

@@ -131,8 +131,7 @@ def test_off_again_leaves_nothing(random_pair, both):
 
 def test_with_and_without_share_nothing(random_pair, both):
     """
-    Of what is remembered of other embeddings, or of none, nothing is used: each set costs all its forwards, the second time none, and makes the picture
-    that it makes alone.
+    Nothing that is remembered of other embeddings, or of none, is used: each set costs all its forwards, and makes the picture that it makes alone.
     """
     pair, cache, edit = cpu(random_pair), TrajectoryCache(), edit_of(WORDS["both"], high_noise_frac=0.5)
     sets = [(), both, both[:1], both[1:]]
@@ -190,17 +189,13 @@ def test_capitals_mean_the_same(random_pair, both):
     assert same(small, large)
 
 
-def test_a_longer_token_is_not_taken_for_the_shorter_one(random_pair):
+def test_a_longer_token_is_not_taken_for_the_shorter_one():
     """
     A token that begins as another does is written out as itself.
     """
-    from copy import deepcopy
-
-    tokenizer = deepcopy(cpu(random_pair).base.tokenizer)
     text = "<ab> <ab-2>, <ab>"
-    assert written_out(text, tokenizer) == text
-    tokenizer.add_tokens(["<ab>", "<ab>_1", "<ab-2>"])
-    assert written_out(text, tokenizer) == "<ab> <ab>_1 <ab-2>, <ab> <ab>_1"
+    assert written_out(text, ()) == text
+    assert written_out(text, ("<ab>", "<ab>_1", "<ab-2>")) == "<ab> <ab>_1 <ab-2>, <ab> <ab>_1"
 
 
 @pytest.mark.parametrize("offload", ["model", "sequential"])

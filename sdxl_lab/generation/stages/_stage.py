@@ -11,7 +11,7 @@ import torch
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-from sdxl_lab.adapters.embeddings import written_out
+from sdxl_lab.adapters.embeddings import learned_by, written_out
 from sdxl_lab.generation.finite import require_finite
 from sdxl_lab.generation.single_precision import SinglePrecision
 from sdxl_lab.generation.steps import predictions
@@ -186,7 +186,7 @@ class Stage:
 
     def _maybe_convert_prompt(self, prompt: str, tokenizer: Any) -> str:
         """What diffusers calls to write out embeddings of several vectors."""
-        return written_out(prompt, tokenizer)
+        return written_out(prompt, learned_by(tokenizer))
 
     def _restore_scheduler(self) -> None:
         vars(self.scheduler).update(_copy(self._start.states[-1].scheduler_state))
