@@ -13,8 +13,9 @@ from sdxl_lab.spec.resolved_spec import ResolvedSpec
 
 
 def prompts_table(resolved: ResolvedSpec) -> bytes:
-    """Write every picture of a run as one row: step, sample, task, prompts, seed, then each setting by its dotted path, and what was on
-    the models.
+    """Write every picture of a run as one row: step, sample, task, prompts, seed, then each setting by its dotted path.
+
+    What was on the models has a column each.
 
     Args:
         resolved: The run.
