@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from sdxl_lab import Bench, text_to_image
 from sdxl_lab.adapters import AdapterError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
@@ -314,3 +315,29 @@ def test_a_description_is_never_followed_as_a_path(lab, random_pair, monkeypatch
     with pytest.raises(ReproduceError, match="which is not here"):
         reproduce(changed, dataset="scenes", checkpoint=str(random_pair))
     assert json.dumps(resolved.spec.portable()).count("unaesthetic.safetensors") == 2
+
+
+# --- by one call, and on a bench -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_and_a_bench_take_them(lab):
+    """
+    A call's picture and a bench's are the same; changed on the bench it is another, and left out the one without. All of it is found again.
+    """
+    write_embedding(lab / "unaesthetic.safetensors", 2, widths=POCKET)
+    asked_for: dict[str, Any] = {"negative_prompt": "unaesthetic", "num_inference_steps": 3, "seed": 7}
+    called = text_to_image("a red star", embeddings=NAMED, **asked_for)
+    bench = Bench(tracking="off")
+    with_it = bench.make("a red star", embeddings=NAMED, **asked_for)
+    other = bench.again(with_it, embeddings={"unaesthetic": {"token": "<x>"}}, negative_prompt="<x>")
+    without = bench.again(with_it, embeddings={"unaesthetic": None})
+    assert called.picture_id == with_it.picture_id
+    assert same(called.image, with_it.image)
+    assert same(called.image, other.image)
+    assert len({with_it.picture_id, other.picture_id, without.picture_id}) == 3
+    assert not same(with_it.image, without.image)
+    assert bench.make("a red star", **asked_for).picture_id == without.picture_id
+    planned = resolve(RunSpec.from_parameters(**bench.parameters(with_it)))
+    assert [adapter.digest for adapter in planned.spec.adapters] == [adapter.digest for adapter in called.stamp.resolved.adapters]
+    assert reproduce(with_it.path).is_identical
+    assert "unaesthetic" in Bench.resume(bench.session).again(with_it, seed=8).stamp.resolved.spec.hyperparameters["embeddings"]
