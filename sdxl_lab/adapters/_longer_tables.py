@@ -12,6 +12,8 @@ from sdxl_lab.adapters._adapter import Tensor
 
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
 
+MISTAKEN = 2
+
 
 class _Longer(torch.nn.Module):
     """A table of vectors, and others after those: of the numbers from `first` on."""
@@ -29,20 +31,29 @@ class _Longer(torch.nn.Module):
 
 
 @contextmanager
-def longer(encoders: Mapping[int, Any], first: Mapping[int, int], rows: Sequence[Tensor]) -> Iterator[None]:
+def longer(encoders: Mapping[int, Any], tokenizers: Mapping[int, Any], rows: Sequence[Tensor]) -> Iterator[None]:
     """Let text encoders know more vectors for the length of a block.
+
+    Configurations of the hub, SDXL's among them, call 2 the token that ends a text. It is another, with the highest number, and by that transformers
+    finds it, whose place tells the whole text: new tokens have higher ones, so that a text would end where the last of them stands.
 
     Args:
         encoders: Each once, by its `id`.
-        first: By the same: the number of the first of the new vectors.
+        tokenizers: By the same: its own, which knows none of the new tokens.
         rows: Those of one embedding after the other.
     """
     before = [(encoder, encoder.get_input_embeddings()) for encoder in encoders.values()]
+    misled = [(module, encoder) for encoder in encoders.values() for module in encoder.modules() if getattr(module, "eos_token_id", None) == MISTAKEN]
     try:
         for encoder, own in before:
-            encoder.set_input_embeddings(_Longer(own, first[id(encoder)], torch.cat([_tensor(each).to(encoder.dtype) for each in rows])))
+            more = torch.cat([_tensor(each).to(encoder.dtype) for each in rows])
+            encoder.set_input_embeddings(_Longer(own, len(tokenizers[id(encoder)]), more))
+        for module, encoder in misled:
+            module.eos_token_id = tokenizers[id(encoder)].eos_token_id
         yield
     finally:
+        for module, _ in misled:
+            module.eos_token_id = MISTAKEN
         for encoder, own in before:
             encoder.set_input_embeddings(own)
 

@@ -143,16 +143,16 @@ class _TextualInversion:
         with ExitStack() as stack:
             for key, (encoder_name, tokenizer_name) in ENCODERS.items():
                 encoders: dict[int, Any] = {}
-                first: dict[int, int] = {}
+                own: dict[int, Any] = {}
                 for pipeline in pipelines:
                     encoder, tokenizer = getattr(pipeline, encoder_name), getattr(pipeline, tokenizer_name)
                     if encoder is None:
                         continue
                     encoders[id(encoder)] = encoder
-                    if first.setdefault(id(encoder), len(tokenizer)) != len(tokenizer):
+                    if len(own.setdefault(id(encoder), tokenizer)) != len(tokenizer):
                         raise AdapterError(f"{tokenizer_name} of base and refiner know different words, so that they cannot learn the same others.")
                     instead[id(tokenizer)] = taught(tokenizer, tokens)
-                stack.enter_context(longer(encoders, first, [one.content.tensors[key] for one in put]))
+                stack.enter_context(longer(encoders, own, [one.content.tensors[key] for one in put]))
             yield instead
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sdxl_lab.adapters import Put
 from sdxl_lab.adapters.embeddings import EMBEDDINGS, Embedding, written_out
-from sdxl_lab.settings.sections import Denoising, EditSettings, PictureSize
+from sdxl_lab.settings.sections import Compute, Denoising, EditSettings, PictureSize
 from sdxl_lab.spec.edit import Edit
 from tests.support.edits import SEED, calls, cpu, same
 from tests.support.embeddings import ONE, SEVERAL, vectors, write_embedding
@@ -217,3 +217,26 @@ def test_offloaded_encoders_read_them(random_pair, both, offload):
             texts[name] = stage.encode_prompt(edit.prompt, do_classifier_free_guidance=False)[::2]
     assert all(torch.equal(one, other) for one, other in zip(texts["here"], texts["away"], strict=True))
     assert type(away.text_encoder.get_input_embeddings()) is torch.nn.Embedding
+
+
+def test_a_text_ends_where_it_ends(random_pair, both, tmp_path):
+    """
+    Where a checkpoint's configuration names the end of a text wrongly, as SDXL's on the hub does, a picture is the one of the right configuration.
+    """
+    import json
+    import shutil
+
+    wrong = tmp_path / "wrong"
+    shutil.copytree(random_pair, wrong)
+    for part, name in (("base", "text_encoder"), ("base", "text_encoder_2"), ("refiner", "text_encoder_2")):
+        file = wrong / part / name / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": 2}))
+    pair = load(str(wrong), Compute(device="cpu", threads=1))
+    state = state_of(pair.base)
+    for text in (WORDS["both"], WORDS["none"]):
+        edit = edit_of(text, high_noise_frac=0.5)
+        expected = generate(edit, None, None, cpu(random_pair).with_adapters(both)).image
+        assert same(expected, generate(edit, None, None, pair.with_adapters(both)).image)
+    assert state_of(pair.base) == state
+    base = diffusers.StableDiffusionXLPipeline.from_pretrained(wrong / "base", add_watermarker=False)
+    assert base.text_encoder_2.text_model.eos_token_id == 2
