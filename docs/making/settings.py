@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from docs.making.elsewhere import answered
 from docs.making.markdown import attributes, coded, first_paragraph, table
+from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.bench.widget.knobs import knobs_of
 from sdxl_lab.families import FAMILIES
 from sdxl_lab.settings import sections
@@ -60,6 +61,7 @@ def page() -> str:
         parts += [f"## {section or 'Words, seeds and mode'}\n", f"{about}\n", table(("setting", "default", "allowed", "what it does"), rows)]
         if section == "denoising":
             parts.append(f"{OF_SAMPLERS}\n\nSteps, strength and guidance are the checkpoint's own where nobody says:\n\n{defaults()}")
+    parts += [part for kind in ADAPTERS for part in _of_adapters(kind)]
     parts += ["## Other tools' names\n", "If you write one of these, the error names ours, or says what there is instead:\n", answered()]
     return "\n".join(parts)
 
@@ -82,6 +84,17 @@ def _parameters() -> Iterator[tuple[str, str, str]]:
     for name, field in RunSpec.model_fields.items():
         allowed = "a nested dictionary, see below" if name == "hyperparameters" else allowed_of(field) or ""
         yield f"`{name}`", allowed, about[name]
+
+
+def _of_adapters(kind: str) -> list[str]:
+    """The section of a kind of adapters, each of which has a name that people choose."""
+    section = ADAPTERS[kind].section
+    about = attributes(section.of)
+    rows = [
+        (f"`{kind}.NAME.{key}`", "none" if field.default is None else "", coded(allowed_of(field) or ""), coded(about[key]))
+        for key, field in section.of.model_fields.items()
+    ]
+    return [f"## {kind}\n", f"{first_paragraph(section)}\n", table(("setting", "default", "allowed", "what it does"), rows)]
 
 
 def _by_section() -> dict[str, list[tuple[str, ...]]]:

@@ -364,6 +364,7 @@ class Bench(Exploration):
         making.require_wanted()
         given = [inputs.file_of(sha256, dataset.folder) for sha256 in (dataset.inputs or {}).values()]
         local = {"checkpoint": resolved.spec.checkpoint} | ({} if resolved.dataset.is_of_call else {"dataset": resolved.spec.dataset})
+        local |= resolved.files
         kept = self.session.add(stamp, picture, given=given, metrics=metrics, local=local)
         tracker.follow_session(self.session)
         return BenchPicture(kept)

@@ -22,12 +22,15 @@ from sdxl_lab.images import given as given_pictures
 from sdxl_lab.images.pictures import PictureError
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.records.stamps import Stamp, StampError, read_stamp
 from sdxl_lab.runs import made_from
+from sdxl_lab.runs.adapted import found_by_content
 from sdxl_lab.runs.made_picture import Described
 from sdxl_lab.runs.single import CallError, taken
 from sdxl_lab.settings.credentials import looks_secret
 from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.spec.resolved_spec import with_files
 from sdxl_lab.spec.run_spec import RunSpec
 
 CANVAS = ("mode", "canvas", "left_px", "right_px", "top_px", "bottom_px")
@@ -187,7 +190,8 @@ def of_picture(kept: KeptPicture, local: Mapping[str, Mapping[str, str]]) -> Ope
         kept: The picture.
         local: Where its session found datasets, by digest.
     """
-    return _of_stamp(kept.stamp, kept.recorded.image, local.get("dataset", {}).get(kept.resolved.dataset.digest))
+    earlier = _of_stamp(kept.stamp, kept.recorded.image, local.get("dataset", {}).get(kept.resolved.dataset.digest))
+    return replace(earlier, settings=with_files(earlier.settings, SessionFolder(kept.session).files_of(kept)))
 
 
 def _earlier(image: Any) -> tuple[Stamp, Path] | None:
@@ -229,6 +233,8 @@ def _asked_of(stamp: Stamp) -> dict[str, Any]:
     resolved = stamp.resolved
     old = recorded(resolved.spec, resolved.edits, version_of(stamp.versions.get("sdxl_lab")), resolved.checkpoint)
     asked = merge(old, resolved.spec.given(stamp.edit.task))
+    found = found_by_content(resolved)[0] if resolved.adapters else {}
+    asked = with_files(asked, {path: str(file) for path, (file, _) in found.items()})
     return {key: value for key, value in asked.items() if key not in (*WORDS, "seeds")}
 
 

@@ -143,6 +143,21 @@ class Repository:
         """
         return self._download(list(patterns))
 
+    def files(self, suffix: str) -> list[str]:
+        """Names of its files that end so; where the hub gives no answer, of those in the local cache.
+
+        Raises:
+            CheckpointError: It cannot be found out.
+        """
+        try:
+            names = self._listing()
+        except _unreachable() as error:
+            if _status(error) in REFUSED:
+                raise self._refused(error) from error
+            folder = self._cache / "snapshots" / self.commit
+            names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        return sorted(name for name in names if name.endswith(suffix))
+
     def _download(self, patterns: list[str]) -> Path:
         from huggingface_hub import snapshot_download
 

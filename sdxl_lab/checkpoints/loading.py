@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from weakref import WeakValueDictionary
 import torch
 
 from sdxl_lab import progress
+from sdxl_lab.adapters import ADAPTERS, Put
 from sdxl_lab.checkpoints.configurations import MODELS, SHARED
 from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoints.hub import Repository
@@ -77,6 +79,7 @@ class Checkpoint:
         offload: What leaves the GPU while it waits: `none`, `model` or `sequential`.
         sizes: How large the pictures are that it was made for.
         refiner_from: The smallest `high_noise_frac` its refiner was trained for, or None if unknown.
+        adapters: What is on the models while a picture is made, and only then.
         in_use: Held by whoever computes with its models, one picture at a time: where they wait and what is set on them is theirs alone.
     """
 
@@ -89,6 +92,7 @@ class Checkpoint:
     refiner_from: float | None
     _computed_by: ComputedBy
     _load_refiner: Callable[[], Any] = field(repr=False)
+    adapters: tuple[Put, ...] = ()
     in_use: RLock = field(default_factory=RLock, repr=False)
 
     @cached_property
@@ -98,6 +102,31 @@ class Checkpoint:
             if "refiner" not in vars(self):  # another thread may have loaded it meanwhile
                 vars(self)["refiner"] = self._load_refiner()
             return vars(self)["refiner"]
+
+    def with_adapters(self, adapters: Sequence[Put]) -> Checkpoint:
+        """The same models, for pictures that are made with adapters on them; without any, itself.
+
+        Args:
+            adapters: In the order of `ResolvedSpec.adapters`.
+        """
+        if not adapters:
+            return self
+        named = replace(self._computed_by, adapters=tuple(one.digest for one in adapters))
+        return replace(self, adapters=tuple(adapters), _computed_by=named, _load_refiner=lambda: self.refiner)
+
+    @contextmanager
+    def adapted(self) -> Iterator[Mapping[int, Any]]:
+        """Have the adapters on the models for the length of a block, by whoever holds `in_use`.
+
+        Yields:
+            What a stage uses instead of a pipeline's own components, by the `id` of these.
+        """
+        pipelines = [self.base, *([refiner] if (refiner := vars(self).get("refiner")) else [])]
+        with ExitStack() as stack:
+            instead: dict[int, Any] = {}
+            for kind in dict.fromkeys(one.kind for one in self.adapters):
+                instead |= stack.enter_context(ADAPTERS[kind].on(pipelines, [one for one in self.adapters if one.kind == kind]))
+            yield instead
 
     @property
     def computed_by(self) -> ComputedBy:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sdxl_lab.adapters.embeddings import taught, written_out
 from sdxl_lab.checkpoints.configurations import read_json
 
 LONGEST_QUOTE = 200
@@ -44,37 +45,40 @@ def may_be_cut(text: str | None, *, limit: int) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def count(text: str, tokenizer: Path) -> Count | None:
+def count(text: str, tokenizer: Path, learned: tuple[str, ...] = ()) -> Count | None:
     """Count the tokens of a text, if it may have more than are read.
 
     Args:
         text: A prompt.
         tokenizer: Folder of a CLIP tokenizer in diffusers' layout.
+        learned: Tokens of embeddings that it knows besides.
 
     Returns:
         The count; None for a text too short to be worth it. A token stands for at least one byte.
     """
     limit = _limit(tokenizer)
+    text = written_out(text, learned)
     if not may_be_cut(text, limit=limit):
         return None
-    encoded = _loaded(tokenizer)(text, truncation=False, return_offsets_mapping=True)
+    encoded = (taught(loaded(tokenizer), learned) if learned else loaded(tokenizer))(text, truncation=False, return_offsets_mapping=True)
     tokens, offsets = len(encoded["input_ids"]), encoded["offset_mapping"]
     return Count(tokens=tokens, limit=limit, unread=text[offsets[limit - 1][0] :] if tokens > limit else "")
 
 
-def notes(words: dict[str, str | None], tokenizers: Sequence[Path]) -> list[str]:
+def notes(words: dict[str, str | None], tokenizers: Sequence[Path], learned: tuple[str, ...] = ()) -> list[str]:
     """Say which words no encoder, or not every encoder, reads.
 
     Args:
         words: Name of a setting, such as `negative_prompt`, to its text.
         tokenizers: Folders of the tokenizers that each text goes through.
+        learned: Tokens of embeddings that they know besides.
 
     Returns:
         One line for each text that is cut.
     """
     found = []
     for name, text in words.items():
-        counts = [counted for folder in tokenizers if text and (counted := count(text, folder)) and counted.unread]
+        counts = [counted for folder in tokenizers if text and (counted := count(text, folder, learned)) and counted.unread]
         if counts:
             worst = min(counts, key=lambda counted: counted.limit)
             unread = " ".join(worst.unread.split())
@@ -89,9 +93,14 @@ def _limit(tokenizer: Path) -> int:
 
 
 @lru_cache(maxsize=8)
-def _loaded(tokenizer: Path) -> Any:
+def loaded(tokenizer: Path) -> Any:
+    """A tokenizer in this process, the same each time. Do not change it.
+
+    Args:
+        tokenizer: Its folder.
+    """
     from transformers import CLIPTokenizer
 
-    loaded = CLIPTokenizer.from_pretrained(tokenizer)
-    loaded.deprecation_warnings[TOO_LONG] = True  # its own warning, which it then takes for given
-    return loaded
+    read = CLIPTokenizer.from_pretrained(tokenizer)
+    read.deprecation_warnings[TOO_LONG] = True  # its own warning, which it then takes for given
+    return read

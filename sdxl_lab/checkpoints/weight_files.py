@@ -36,7 +36,7 @@ KINDS: Mapping[str, str] = {
 PART = "give the whole checkpoint that it belongs to"
 ADVICE: Mapping[str | None, str] = {
     "a LoRA": "this version applies none: merge it into a checkpoint, and give that",
-    "an embedding (textual inversion)": "this version reads none: give a checkpoint",
+    "an embedding (textual inversion)": "give it as hyperparameters.embeddings, and a checkpoint beside it",
     "a model of v-prediction": "of single files this version reads those that predict noise: give its folder in diffusers' layout, which tells",
     BASE: "its place beside a base has a refiner's name: give the file another, or put a refiner there",
     REFINER: "call it refiner.safetensors, put it beside a base, and give the base",

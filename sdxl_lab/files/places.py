@@ -16,6 +16,7 @@ _MADE = ("runs_folder", "output")
 """What is made where it is not there: that something of the name is there already excuses nothing."""
 _VARIABLE = re.compile(r"\$\{?\w+\}?|%\w+%")
 _REMEDIES = {
+    "file": "nothing is fetched from addresses: download it and give the file; a repository of the hub is written owner/name",
     "output": "files are written to this machine's disk: give a path here, and copy it from there",
     "runs_folder": "runs are kept on this machine's disk: give a folder here, and copy it from there, or let Comet have the runs (tracking)",
     "dataset": "nothing is fetched from addresses: copy it here and give its folder; a Comet artifact is written workspace/name:version",
@@ -49,7 +50,7 @@ def misread(written: str, what: str) -> str | None:
 
     Args:
         written: As it was given.
-        what: What lies there: `runs_folder`, `output`, `dataset` or `checkpoint`.
+        what: What lies there: `runs_folder`, `output`, `dataset`, `checkpoint`, or any other `file`.
 
     Returns:
         A sentence with what to do; None for the path of something here, whether it is there or not, and for a name.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -88,7 +88,9 @@ def generate(
         began = time.perf_counter()
         input_image = image and as_edited(edit, image)
         start = seen(edit, input_image, found, checkpoint.sizes)
-        raw, base_steps, refiner_steps = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, on_step=on_step).denoise()
+        with checkpoint.adapted() as instead:
+            picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, instead=instead, on_step=on_step)
+            raw, base_steps, refiner_steps = picture.denoise()
     if _is_one_color(raw) and not (start.image and _is_one_color(start.image)):
         message = (
             f"The decoder made every pixel {raw.getpixel((0, 0))}, though {'the input has more colors' if image else 'no noise is so'}: see whether "
@@ -135,6 +137,7 @@ class _Picture:
     seen: Seen
     checkpoint: Checkpoint
     cache: TrajectoryCache
+    instead: Mapping[int, Any] = field(default_factory=dict)
     on_step: Listener | None = None
 
     def denoise(self) -> tuple[Image.Image, int, int]:
@@ -195,7 +198,8 @@ class _Picture:
     def _stage(self, pipeline: Any, scheduler: Any) -> Stage:
         stages, role = STAGES[TASKS[self.edit.task].pipeline], "base" if pipeline is self.checkpoint.base else "refiner"
         kind = stages.base if role == "base" else stages.refiner
-        return kind.of(pipeline, role=role, scheduler=scheduler, latent_mask=self._latent_mask, cache=self.cache, scope=self._scope)
+        told = {"latent_mask": self._latent_mask, "cache": self.cache, "scope": self._scope, "instead": self.instead}
+        return kind.of(pipeline, role=role, scheduler=scheduler, **told)
 
     @cached_property
     def _steps(self) -> Window:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 
+from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.resolved_spec import AdapterIdentity, CheckpointIdentity
 from sdxl_lab.tasks import TASKS
 
 KEYWORD = "parameters"
@@ -17,7 +19,7 @@ _LABEL = re.compile(r"(negative prompt|steps)(?=:)", re.IGNORECASE)
 _FIELD = re.compile(r'\s*([\w -]+): ("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 
 
-def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], version: str) -> str:
+def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], version: str, adapters: Sequence[AdapterIdentity] = ()) -> str:
     """Describe a picture in the field's conventional names.
 
     The prompts are put on one line each, and a space comes before a colon that would read as a label. SDXL's tokenizers see neither.
@@ -27,6 +29,7 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
         checkpoint: What made it.
         size: (width, height) of the picture in pixels.
         version: Of sdxl_lab.
+        adapters: What is on the checkpoint's models.
 
     Returns:
         Two or three lines; the last one holds the settings.
@@ -52,6 +55,9 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
         fields |= {"Refiner denoising strength": f"{refiner.strength:g}"}
     if denoising.is_refined and refiner.guidance_scale is not None:
         fields |= {"Refiner CFG scale": f"{refiner.guidance_scale:g}"}
+    for kind in dict.fromkeys(adapter.kind for adapter in adapters if adapter.kind in ADAPTERS):
+        known = [f"{_one_line(adapter.name)}: {adapter.sha256[:12]}" for adapter in adapters if adapter.kind == kind and adapter.sha256]
+        fields[ADAPTERS[kind].label] = ", ".join(known)
     fields["Version"] = f"sdxl_lab {_one_line(version)}"
     negative = [f"Negative prompt: {_words(edit.negative_prompt)}"] if edit.negative_prompt else []
     return "\n".join([_words(edit.prompt), *negative, ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())])

@@ -15,6 +15,8 @@ from sdxl_lab.spec.resolved_spec import ResolvedSpec
 def prompts_table(resolved: ResolvedSpec) -> bytes:
     """Write every picture of a run as one row: step, sample, task, prompts, seed, then each setting by its dotted path.
 
+    What was on the models has a column each.
+
     Args:
         resolved: The run.
 
@@ -22,7 +24,8 @@ def prompts_table(resolved: ResolvedSpec) -> bytes:
         CSV in UTF-8. None is an empty cell.
     """
     steps = _steps(resolved)
-    rows = [_row(steps[edit.sample], edit) for edit in resolved.edits]
+    on_models = {adapter.path: str(adapter) for adapter in resolved.adapters}
+    rows = [_row(steps[edit.sample], edit) | on_models for edit in resolved.edits]
     text = io.StringIO()
     # Keys that came after 0.1.0 are there where some picture needs them.
     columns = dict.fromkeys(column for row in rows for column in row)

@@ -100,7 +100,7 @@ class SessionFolder(SessionFiles):
             made: What was made.
             given: The files it was made from, each named by its sha256.
             metrics: Name to number.
-            local: Where `checkpoint` and `dataset` are here, as they were written.
+            local: Where `checkpoint` and `dataset` are here, as they were written, and the file of each adapter by its path among the settings.
 
         Returns:
             The picture as it is kept: the one that is here already, if it was made before.
@@ -203,6 +203,7 @@ class SessionFolder(SessionFiles):
 
     def _note_places(self, stamp: Stamp, local: Mapping[str, str]) -> None:
         known, digests = self.local, {"checkpoint": stamp.resolved.checkpoint.digest, "dataset": stamp.resolved.dataset.digest}
+        digests |= {adapter.path: adapter.digest for adapter in stamp.resolved.adapters}
         changed = {kind: {**known.get(kind, {}), digests[kind]: path} for kind, path in local.items()}
         if any(known.get(kind) != places for kind, places in changed.items()):
             write_whole(self.local_file, json.dumps(known | changed, indent=2, ensure_ascii=False).encode() + b"\n")

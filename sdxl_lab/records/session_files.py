@@ -152,6 +152,11 @@ class SessionFiles:
         place = self.local.get("checkpoint", {}).get(identity.digest, "")
         return place if place and Path(place).exists() else identity.name
 
+    def files_of(self, picture: KeptPicture) -> dict[str, str]:
+        """Where the files of the adapters are that were on a picture's models, by `AdapterIdentity.path`, as far as they are still there."""
+        known = {adapter.path: self.local.get(adapter.path, {}).get(adapter.digest, "") for adapter in picture.resolved.adapters}
+        return {path: place for path, place in known.items() if place and Path(place).exists()}
+
     def thumbnail_file(self, sha256: str) -> Path:
         """Where a picture lies small, by the sha256 of its pixels; it need not exist."""
         return self.thumbnails_folder / f"{sha256[:16]}.webp"

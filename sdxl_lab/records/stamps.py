@@ -94,7 +94,7 @@ class Stamp:
             The content of the text chunk `parameters`.
         """
         version = self.versions.get("sdxl_lab", "")
-        return infotext.write(self.edit, self.resolved.checkpoint, size=size, version=version)
+        return infotext.write(self.edit, self.resolved.checkpoint, size=size, version=version, adapters=self.resolved.adapters)
 
 
 def stamp_of(
@@ -244,6 +244,10 @@ def _parse(values: Any) -> Stamp:
     for name, identity in (("dataset", resolved.dataset), ("checkpoint", resolved.checkpoint)):
         _matching(f"resolved.{name}.digest", identity.digest, _DIGEST)
         _matching(f"resolved.{name}.name", identity.name, _NAME)
+    for index, adapter in enumerate(resolved.adapters):
+        for key, pattern in {"kind": _NAME, "name": _NAME, "digest": _DIGEST, "file": _NAME, "sha256": _DIGEST}.items():
+            if (value := getattr(adapter, key)) is not None:
+                _matching(f"resolved.adapters[{index}].{key}", value, pattern)
     _matching("resolved.device", resolved.device, _NAME)
     _matching("resolved.edits[0].sample", resolved.edits[0].sample, _NAME)
     hardware, instruction_set = values.get("hardware"), values["instruction_set"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab import comet
+from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.files.places import in_the_way
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.process.quiet import quiet_libraries
@@ -89,4 +90,11 @@ def runs_folder_of(spec: RunSpec) -> Path:
 
 
 def _compared(spec: Mapping[str, Any]) -> str:
-    return canonical({name: spec[name] for name in ("samples", "tasks", "hyperparameters")})
+    compared = {name: spec[name] for name in ("samples", "tasks", "hyperparameters")}
+    adapters = {kind: {name: _named(one) for name, one in spec["hyperparameters"].get(kind, {}).items()} for kind in ADAPTERS}
+    return canonical(compared | {"hyperparameters": spec["hyperparameters"] | adapters})
+
+
+def _named(adapter: Mapping[str, Any]) -> dict[str, Any]:
+    """An adapter with its file's name alone: records do not say where it lay."""
+    return {**adapter, "file": adapter["file"].rpartition("/")[2]}

@@ -20,6 +20,7 @@ from sdxl_lab.progress import Doing, Follow, signs
 from sdxl_lab.records import machine
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
+from sdxl_lab.runs.adapted import put_on
 from sdxl_lab.runs.early import PRELOAD, home, started
 from sdxl_lab.runs.resolution import Resolved, fetch, resolve
 from sdxl_lab.spec.edit import Edit
@@ -75,10 +76,11 @@ def load(resolved: Resolved) -> Checkpoint:
 
 
 def models_of(spec: ResolvedSpec) -> Checkpoint:
-    """Load a run's checkpoint as `load` does, without a word."""
+    """Load a run's checkpoint, and what is to be on its models, as `load` does, without a word."""
     from sdxl_lab.checkpoints import loading
 
-    return loading.load(spec.checkpoint, spec.spec.compute.model_copy(update={"device": spec.device, "dtype": spec.dtype, "threads": spec.threads}))
+    chosen = {"device": spec.device, "dtype": spec.dtype, "threads": spec.threads}
+    return loading.load(spec.checkpoint, spec.spec.compute.model_copy(update=chosen)).with_adapters(put_on(spec))
 
 
 def run(

@@ -10,13 +10,16 @@ from pathlib import Path
 from PIL import Image
 
 from sdxl_lab import comet
+from sdxl_lab.adapters import ADAPTERS, Put
 from sdxl_lab.datasets import inputs, sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.runs import resolution
+from sdxl_lab.runs.adapted import found_by_content
 from sdxl_lab.runs.reproduction import ReproduceError
+from sdxl_lab.spec.resolved_spec import AdapterIdentity
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import printable
 
@@ -73,6 +76,46 @@ def dataset_of(stamp: Stamp, picture: Path, given: str | None = None, *, fetch: 
     raise ReproduceError(
         f"dataset {wanted.name} of digest {wanted.digest[:12]}, which {picture} was made from, is not here{''.join(others[:3])}; {advice}"
     )
+
+
+def on_models(stamp: Stamp, picture: Path, given: str | None) -> tuple[Put, ...]:
+    """Find what was on the checkpoint's models when a picture was made, by digest.
+
+    Args:
+        stamp: What the picture says of itself.
+        picture: Its file, for messages.
+        given: Where somebody says that its dataset is; None if nobody does.
+
+    Raises:
+        ReproduceError: Something of it is not here.
+    """
+    wanted = stamp.resolved.adapters
+    if unknown := [printable(adapter.kind) for adapter in wanted if adapter.kind not in ADAPTERS]:
+        raise ReproduceError(
+            f"{picture} was made with {unknown[0]} on the checkpoint's models, which this version of sdxl_lab cannot put there; update sdxl_lab"
+        )
+    found, missing = found_by_content(stamp.resolved, _near(stamp, given)) if wanted else ({}, [])
+    if missing:
+        told = [f"{adapter.path} ({adapter.file or 'a file'}, digest {adapter.digest[:12]}{_sha256(adapter)})" for adapter in missing]
+        folders = dict.fromkeys(f"artifacts/{adapter.kind}" for adapter in missing)
+        many = len(missing) > 1
+        raise ReproduceError(
+            printable(
+                f"{picture} was made with {' and '.join(told)}, which {'are' if many else 'is'} not here; put the file{'s' if many else ''} into "
+                f"{' and '.join(folders)}, under any name"
+            )
+        )
+    return tuple(put for _, put in found.values())
+
+
+def _sha256(adapter: AdapterIdentity) -> str:
+    return f", sha256 {adapter.sha256[:12]}" if adapter.sha256 else ""
+
+
+def _near(stamp: Stamp, given: str | None) -> list[Path]:
+    """Folders that a dataset's own files may lie in."""
+    places = [given] if given is not None else _datasets_here(stamp.resolved.dataset.name, stamp.resolved.dataset.version)
+    return [path for place in places if (path := Path(place).expanduser()).is_dir()]
 
 
 def _inputs(wanted: Mapping[str, str], stamp: Stamp, picture: Path, given: str | None) -> Dataset:

@@ -17,7 +17,7 @@ from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels
 from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records import infotext
 from sdxl_lab.records.stamps import Stamp, read_stated
-from sdxl_lab.runs.made_from import hint, started_from
+from sdxl_lab.runs.made_from import hint, on_models, started_from
 from sdxl_lab.runs.reproduction import Conditions, PixelDifference, ReproduceError, Reproduction
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
@@ -45,7 +45,8 @@ def reproduce(
     """Make a picture again from its own description, as `generate` made it, and compare.
 
     What the description names is looked up by digest: the built-in datasets and checkpoint, the datasets in `artifacts/datasets` and elsewhere in
-    the repository around the working folder, or in that folder, checkpoints in the hub's cache. It is never followed as a path, and nothing is
+    the repository around the working folder, or in that folder, checkpoints in the hub's cache, and embeddings in any of these and in
+    `artifacts/embeddings`. It is never followed as a path, and nothing is
     downloaded without `fetch`.
 
     Args:
@@ -62,7 +63,7 @@ def reproduce(
 
     Raises:
         StampError: The picture does not say how it was made.
-        ReproduceError: Dataset or checkpoint are not here, are others, or cannot make such a picture.
+        ReproduceError: Dataset, checkpoint or an embedding are not here, are others, or cannot make such a picture.
         LabError: A dataset or checkpoint that was given cannot be used.
 
     Examples:
@@ -79,7 +80,7 @@ def reproduce(
 
     quiet_libraries()
     with nullcontext() if fetch else hub.only_cached():
-        loaded = _checkpoint(stamp, picture, checkpoint, threads)
+        loaded = _checkpoint(stamp, picture, checkpoint, threads, dataset)
         _check_working_size(stamp.edit, original.size, loaded)
         began = time.perf_counter()
         made = _made(stamp.edit, image, mask, loaded)
@@ -166,15 +167,11 @@ def _check_working_size(edit: Edit, size: tuple[int, int], checkpoint: Checkpoin
         )
 
 
-def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | None) -> Checkpoint:
+def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | None, dataset: str | None) -> Checkpoint:
     from sdxl_lab.checkpoints import hub, loading, locating
 
     wanted = stamp.resolved.checkpoint
-    if adapters := [printable(adapter.name) for adapter in stamp.resolved.adapters]:
-        raise ReproduceError(
-            f"{picture} was made with {', '.join(adapters)} on the checkpoint's models, which this version of sdxl_lab cannot put there; "
-            "update sdxl_lab"
-        )
+    adapters = on_models(stamp, picture, dataset)
     try:
         identity = locating.identify(given) if given is not None else _checkpoint_here(wanted, picture)
         if identity.digest != wanted.digest:
@@ -182,7 +179,7 @@ def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | N
                 f"checkpoint {identity.name} is not the one the picture was made with: its digest is {identity.digest[:12]}, that of {wanted.name} "
                 f"was {wanted.digest[:12]}; give that one with --checkpoint PATH"
             )
-        return loading.load(identity, _compute(stamp, threads))
+        return loading.load(identity, _compute(stamp, threads)).with_adapters(adapters)
     except hub.NotCachedError as error:
         raise ReproduceError(
             f"checkpoint {given or wanted.name} is not wholly here; let --fetch download it, or give its folder or file with --checkpoint PATH "

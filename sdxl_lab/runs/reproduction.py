@@ -139,7 +139,7 @@ class Reproduction:
         computed = ", ".join([here.device, counted(here.threads, "thread"), *words])
         edit = self.stamp.edit
         source = f"{edit.sample} of {resolved.dataset.name}" if TASKS[edit.task].needs_image else "its words"
-        sources = f"{source} with {resolved.checkpoint.name}"
+        sources = f"{source} with {' and '.join([resolved.checkpoint.name, *(adapter.path for adapter in resolved.adapters)])}"
         lines = ["identical" if self.is_identical else self._verdict(), f"made again from {sources} in {self.seconds:.1f} s ({computed})"]
         if not self.stamp.is_unchanged:
             stated, own = self.stamp.stated_id[:10], resolved.run_id[:10]

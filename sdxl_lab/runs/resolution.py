@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import comet, progress
+from sdxl_lab.adapters.embeddings import written_out
 from sdxl_lab.datasets import notes, sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
@@ -18,10 +19,11 @@ from sdxl_lab.process.imports import importing
 from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import as_note
+from sdxl_lab.runs.adapted import Adapted, adapted, idle, sections
 from sdxl_lab.runs.early import home, runs_folder_of
 from sdxl_lab.spec.cautions import MINUS_ONE, cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters, with_files
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted, few
@@ -175,7 +177,7 @@ def resolve(
 
     Raises:
         SpecError: The dataset lacks a sample, a picture or a mask that the spec needs, a mask vanishes, a stage has no step: all of it is listed; or
-            there is no prompt at all.
+            there is no prompt at all; or an adapter is not there, or does not fit the checkpoint.
         ArtifactError: The dataset is not there, or something in it is unfit.
         CheckpointError: The checkpoint is not there, or cannot run here as asked.
         CometError: Comet cannot be used as asked.
@@ -205,8 +207,11 @@ def resolve(
     )
     defaults = {task: own_defaults.defaults(identity, task=task) for task in spec.tasks}
     edits = _edits(spec, samples, frozenset(left_out), defaults, outline)
+    on_models = _adapted(spec, dataset, identity, outline)
+    here = {"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(runs_folder_of(spec))}
+    here |= {"hyperparameters": with_files(spec.hyperparameters, on_models.files)} if on_models.files else {}
     resolved = ResolvedSpec(
-        spec=spec.model_copy(update={"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(runs_folder_of(spec))}),
+        spec=spec.model_copy(update=here),
         dataset=DatasetIdentity(
             name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dict(dataset.inputs) if dataset.inputs else None
         ),
@@ -215,6 +220,7 @@ def resolve(
         device=compute.device,
         dtype=compute.dtype,
         threads=compute.threads or 1,
+        adapters=on_models.identities,
         steps=_steps(dataset, edits),
     )
     folder = RunFolder.of(resolved)
@@ -226,7 +232,7 @@ def resolve(
         sizes=outline.sizes,
         left_out=left_out,
         room=tuple(check_room(folder.path, to_make)),
-        notes=_notes(edits, identity, outline),
+        notes=_notes(edits, identity, outline, on_models),
     )
 
 
@@ -294,20 +300,30 @@ def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[
     return [sizes_of(edit, own[edit.sample], sizes) for edit in edits]
 
 
-def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline) -> dict[PictureKey, tuple[str, ...]]:
+def _adapted(spec: RunSpec, dataset: Dataset, identity: CheckpointIdentity, outline: Outline) -> Adapted:
+    if not any(True for _ in sections(spec)):
+        return Adapted()
+    from sdxl_lab.checkpoints.adapter_files import models_of
+
+    return adapted(spec, models_of(identity, outline), dataset.folder)
+
+
+def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline, on_models: Adapted) -> dict[PictureKey, tuple[str, ...]]:
     from sdxl_lab.checkpoints import loading, own_defaults, tokens
     from sdxl_lab.generation.regions import SPECKS
 
     words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
     limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
-    is_long = any(tokens.may_be_cut(text, limit=limit) for texts in words.values() for text in texts.values())
+    is_long = any(tokens.may_be_cut(written_out(text or "", on_models.tokens), limit=limit) for texts in words.values() for text in texts.values())
     folders = loading.tokenizers(identity) if is_long else ()
     traits = own_defaults.traits(identity, area=outline.sizes.area)
+    unread = idle(on_models, [text for texts in words.values() for text in texts.values() if text])
     found = {
         edit.key: [
-            *tokens.notes(words[edit.key], folders),
+            *tokens.notes(words[edit.key], folders, on_models.tokens),
             *cautions(edit, traits),
             *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
+            *unread,
         ]
         for edit in edits
     }

@@ -18,6 +18,8 @@ VARIABLES = ("COMET_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_K
 _NAMES = re.compile(r"(^|_)(api_?key|access_?key|auth_?key|secret|token|password|passwd|credentials?)($|_)", re.IGNORECASE)
 _PREFIXES = re.compile(r"(?<![A-Za-z0-9])(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|AKIA[A-Z0-9]{16})")
 _COMET = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{25}(?![A-Za-z0-9])")
+_WORDS = re.compile(r"(^|\.)embeddings\.[^.]+\.token$")
+"""Settings that are called as keys are, and are words of prompts."""
 _SHORTEST = 8
 
 
@@ -37,7 +39,7 @@ def without_credentials(values: Mapping[Any, Any], path: str = "") -> tuple[dict
         where = f"{path}.{key}" if path else str(key)
         if looks_secret(str(key)):
             found.append(f"a key of {path}" if path else "the name of a parameter")
-        elif (_NAMES.search(_snake(str(key))) and value is not None) or any(looks_secret(text) for text in _texts(value)):
+        elif (value is not None and _is_called_secret(str(key), where)) or any(looks_secret(text) for text in _texts(value)):
             found.append(where)
         elif isinstance(value, Mapping):
             kept[key], below = without_credentials(value, where)
@@ -108,6 +110,10 @@ def _is_random(word: str) -> bool:
     kinds = ["0" if character.isdigit() else "A" if character.isupper() else "a" for character in word]
     changes = sum(before != after for before, after in pairwise(kinds))
     return kinds.count("0") >= 2 and changes >= 7
+
+
+def _is_called_secret(key: str, where: str) -> bool:
+    return bool(_NAMES.search(_snake(key))) and not _WORDS.search(where)
 
 
 def _snake(name: str) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from sdxl_lab.adapters import ADAPTERS, Named
 from sdxl_lab.settings.hyperparams import closest, difference
 from sdxl_lab.settings.sections import PromptAndSeed
 from sdxl_lab.spec.elsewhere import ELSEWHERE, NOT_HERE, as_listed
@@ -14,7 +16,14 @@ from sdxl_lab.spec.hyperparameters import CommonHyperparameters, hyperparameters
 from sdxl_lab.tasks import TASKS
 
 ALIKE_FOR_ALL = ("compute", "image")
-"""Sections that cannot differ by task."""
+"""Sections that cannot differ by task; no adapter can either."""
+
+
+def field_of(key: str, model: type[BaseModel] | None) -> FieldInfo | None:
+    """The field of a key; below a section of names any name has one. None if there is no such key."""
+    if model is None:
+        return None
+    return FieldInfo(annotation=model.of) if issubclass(model, Named) else model.model_fields.get(key)
 
 
 def section_of(key: str, field: Any) -> type[BaseModel] | None:
@@ -93,7 +102,7 @@ def laid_out(task: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], li
         if key in below and difference({key: below[key]}, {key: value}):
             twice.append(f"{path}: given twice and differently, in {section} and as {key}; give it once")
         laid[section] = {**below, key: value}
-    alike = {key: laid.pop(key) for key in ALIKE_FOR_ALL if key in laid and key not in refused}
+    alike = {key: laid.pop(key) for key in (*ALIKE_FOR_ALL, *ADAPTERS) if key in laid and key not in refused}
     return {**alike, task: laid}, twice
 
 
@@ -108,7 +117,7 @@ def unknown(task: str, settings: Mapping[str, Any]) -> list[str]:
         One line for each, with the name that was probably meant, or with why there is none. What else there is not is left to the gate, which
         knows more of it.
     """
-    names = [*TASKS[task].takes.model_fields, *CommonHyperparameters.model_fields, *_own_homes(task)]
+    names = [*TASKS[task].takes.model_fields, *CommonHyperparameters.model_fields, *ADAPTERS, *_own_homes(task)]
     strange = [key for key in settings if key not in names and key not in TASKS[task].refusals]
     lines: list[str] = []
     for key in strange:
@@ -132,7 +141,7 @@ def paths_of(model: type[BaseModel]) -> list[str]:
     found: list[str] = []
     for name, field in model.model_fields.items():
         below = section_of(name, field)
-        found += [name] if below is None else [f"{name}.{path}" for path in paths_of(below)]
+        found += [name] if below is None or issubclass(below, Named) else [f"{name}.{path}" for path in paths_of(below)]
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import create_model
 
+from sdxl_lab.adapters import ADAPTERS, Adapter
 from sdxl_lab.settings.sections import Canvas, Compute, Conditioning, Denoising, ImageReading, MaskAsAsked, PromptAndSeed, Refiner, SizeAsAsked
 from sdxl_lab.tasks import TASKS, Task
 
@@ -29,11 +30,12 @@ class CommonHyperparameters(PromptAndSeed):
 
 
 def hyperparameters() -> type[CommonHyperparameters]:
-    """The model for the tasks that there are now: the common keys, and by each task's name the keys that it takes."""
-    return _of(tuple(TASKS.items()))
+    """The model for what there is now: the common keys, each kind of adapters by its name, and by each task's name the keys that it takes."""
+    return _of(tuple(TASKS.items()), tuple(ADAPTERS.items()))
 
 
 @lru_cache(maxsize=16)
-def _of(tasks: tuple[tuple[str, Task], ...]) -> type[CommonHyperparameters]:
-    fields: dict[str, Any] = {name: (task.takes, task.takes()) for name, task in tasks}
+def _of(tasks: tuple[tuple[str, Task], ...], adapters: tuple[tuple[str, Adapter], ...]) -> type[CommonHyperparameters]:
+    fields: dict[str, Any] = {kind: (adapter.section, adapter.section()) for kind, adapter in adapters}
+    fields |= {name: (task.takes, task.takes()) for name, task in tasks}
     return create_model("Hyperparameters", __base__=CommonHyperparameters, **fields)

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from sdxl_lab.adapters import ADAPTERS, Named
 from sdxl_lab.settings.choices import Allowed, OneOf
 from sdxl_lab.settings.hyperparams import closest, unknown_key
 from sdxl_lab.settings.sections import PromptAndSeed
-from sdxl_lab.spec.homes import home_of, not_here, section_of
+from sdxl_lab.spec.homes import field_of, home_of, not_here, section_of
 from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.tasks import TASKS
 
@@ -139,9 +140,8 @@ def _annotation(keys: Sequence[str], model: type[BaseModel]) -> Any:
     """The type of the setting to which keys lead; None if there is none."""
     level, annotation = model, None
     for key in keys:
-        if level is None or key not in level.model_fields:
+        if (field := field_of(key, level)) is None:
             return None
-        field = level.model_fields[key]
         level, annotation = section_of(key, field), field.rebuild_annotation()
     return annotation
 
@@ -169,7 +169,7 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, An
             break
         path = f"{path}.{key}" if path else key
         if level is not None:
-            field = level.model_fields.get(key)
+            field = field_of(key, level)
             level = section_of(key, field)
     return path, field
 
@@ -182,6 +182,8 @@ def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
     if found["type"] == "extra_forbidden":
         return _unknown(path, found["loc"], model)
     section = section_of(key, field)
+    if section is not None and issubclass(section, Named) and found["type"] != "value_error":
+        return f"{path}: got {_shown(value)}; allowed is a dictionary of names, each with {', '.join(section.of.model_fields)}"
     if section is not None and found["type"] != "value_error":
         return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(_keys(section))}{_hint(key, value, None)}"
     said = allowed_of(field)
@@ -212,6 +214,8 @@ def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> s
         return f"{path}: unknown key; {refused[0]}"
     if task and key == "image":
         return f"{path}: image cannot differ by task, since a run keeps one input of a sample: move it to hyperparameters.image"
+    if task and key in ADAPTERS:
+        return f"{path}: {key} cannot differ by task, since they are on the checkpoint's models: move them to hyperparameters.{key}"
     if "." in key:
         return f"{path}: unknown key; dictionaries here are nested, not dotted: write {{{_yaml(key.split('.'), '...')}}}"
     if said := not_here(key, model):
@@ -224,7 +228,7 @@ def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> s
 def _valid(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
     level: type[BaseModel] | None = model
     for key in loc:
-        level = section_of(str(key), level.model_fields.get(str(key)) if level else None)
+        level = section_of(str(key), field_of(str(key), level))
     return _keys(level) if level else []
 
 

@@ -72,12 +72,24 @@ class AdapterIdentity(Settings):
     Attributes:
         kind: Its name in `ADAPTERS`.
         name: Its name, for people.
-        digest: What `Adapter.identify` says, hex.
+        digest: What `Adapter.digest` says, hex.
+        file: What its file is called, without a local path; a file of the hub as people write it.
+        sha256: Of that file, by which other tools know it.
     """
 
     kind: Text
     name: Text
     digest: Text
+    file: Text | None = None
+    sha256: Text | None = None
+
+    @property
+    def path(self) -> str:
+        """Where it is asked for among the hyperparameters, dotted."""
+        return f"{self.kind}.{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.file or self.name} {self.digest[:10]}"
 
 
 class ResolvedSpec(Settings):
@@ -91,7 +103,7 @@ class ResolvedSpec(Settings):
         dtype: The type the UNet computes in, such as `float32`.
         threads: CPU threads of torch.
         device: Such as `cpu` or `cuda:0`.
-        adapters: What is on the checkpoint's models; records hold it only where there are some.
+        adapters: What is on the checkpoint's models, sorted by kind and digest; records hold it only where there are some.
         steps: Name of each sample to its index in the dataset, from 0, by which Comet lines runs up; None where the samples are the dataset's first
             ones in its order, and in records of 0.1.0, whose samples are numbered as the run has them.
     """
@@ -169,6 +181,11 @@ class ResolvedSpec(Settings):
         """
         return _indented({"format": SPEC_FORMAT, "run_id": self.run_id, **written(self)})
 
+    @property
+    def files(self) -> dict[str, str]:
+        """The file of each adapter as it is asked for, by `AdapterIdentity.path`."""
+        return {adapter.path: self.spec.hyperparameters[adapter.kind][adapter.name]["file"] for adapter in self.adapters}
+
     def portable(self) -> dict[str, Any]:
         """Describe it without local paths: dataset and checkpoint by name, no runs folder.
 
@@ -177,7 +194,9 @@ class ResolvedSpec(Settings):
         """
         dataset, checkpoint = _public_dataset(self.dataset), _public_checkpoint(self.checkpoint)
         version = f":{dataset.version}" if dataset.version and "/" in dataset.name and ":" not in dataset.name else ""
-        spec = self.spec.model_copy(update={"dataset": dataset.name + version, "checkpoint": checkpoint.name, "runs_folder": RUNS_FOLDER})
+        files = {adapter.path: adapter.file for adapter in self.adapters if adapter.file}
+        public = {"dataset": dataset.name + version, "checkpoint": checkpoint.name, "runs_folder": RUNS_FOLDER}
+        spec = self.spec.model_copy(update=public | {"hyperparameters": with_files(self.spec.hyperparameters, files)})
         return json.loads(self.model_copy(update={"spec": spec, "dataset": dataset, "checkpoint": checkpoint}).to_json())
 
     @classmethod
@@ -247,6 +266,23 @@ def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_sp
     if not has_specks:
         asked = asked.model_copy(update={"mask": asked.mask.model_copy(update={"specks": meant(Mask, {})["specks"]})})
     return edit.model_copy(update={"settings": asked})
+
+
+def with_files(hyperparameters: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Any]:
+    """Say where the files of adapters are.
+
+    Args:
+        hyperparameters: Nested and sparse.
+        files: By `AdapterIdentity.path`; what nobody asks for is passed over.
+
+    Returns:
+        A copy with these files.
+    """
+    asked = {path: file for path, file in files.items() if path.partition(".")[2] in hyperparameters.get(path.partition(".")[0], {})}
+    told = dict(hyperparameters)
+    for path, file in asked.items():
+        told = replace(told, f"{path}.file", file)
+    return told
 
 
 def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:

@@ -63,8 +63,8 @@ class _Sparse:
     """A dictionary validated as the model of hyperparameters that keeps only the keys that were given."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(
-            lambda given: hyperparameters().model_validate(given).model_dump(exclude_unset=True),
+        return core_schema.with_info_after_validator_function(
+            lambda given, info: hyperparameters().model_validate(given, context=info.context).model_dump(exclude_unset=True),
             core_schema.any_schema(),
             serialization=core_schema.plain_serializer_function_ser_schema(plain),
         )

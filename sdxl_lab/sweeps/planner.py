@@ -26,7 +26,7 @@ from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit, PictureKey
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, ResolvedSpec
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity, ResolvedSpec, with_files
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.attempts import begun, is_done
 from sdxl_lab.sweeps.pace import Load, Pace
@@ -212,7 +212,7 @@ def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str,
         local = Path(written).expanduser()
         paths[name] = str(local.absolute()) if is_path and local.exists() else written
     compute = {"dtype": resolved.dtype, "threads": resolved.threads}
-    return merge(parameters, paths | {"hyperparameters": {"compute": compute}})
+    return merge(parameters, paths | {"hyperparameters": with_files(parameters["hyperparameters"], resolved.files) | {"compute": compute}})
 
 
 def _about_defaults(moved: Mapping[str, tuple[Any, Any]]) -> list[str]:

@@ -15,7 +15,7 @@ def of_edit(edit: Edit) -> dict[str, Any]:
 
 
 def of_run(resolved: ResolvedSpec) -> dict[str, Any]:
-    """What all pictures of a run share: checkpoint, dataset, and how it is computed."""
+    """What all pictures of a run share: checkpoint, what is on its models, dataset, and how it is computed."""
     checkpoint, dataset, compute = resolved.checkpoint, resolved.dataset, resolved.spec.compute
     return {
         "checkpoint": checkpoint.name,
@@ -27,4 +27,10 @@ def of_run(resolved: ResolvedSpec) -> dict[str, Any]:
         "compute.threads": resolved.threads,
         "compute.offload": compute.offload,
         "compute.vae": compute.vae,
+        **on_models(resolved),
     }
+
+
+def on_models(resolved: ResolvedSpec) -> dict[str, str]:
+    """What is on the checkpoint's models: the file of each and its digest, in short."""
+    return {adapter.path: str(adapter) for adapter in resolved.adapters}

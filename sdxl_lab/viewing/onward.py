@@ -20,7 +20,7 @@ from sdxl_lab.records.stamps import Stamp, read_stamp
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters
+from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters, with_files
 from sdxl_lab.wording import counted
 
 
@@ -95,7 +95,8 @@ def parameters_of_kept(kept: KeptPicture) -> dict[str, Any]:
     """
     session, resolved = SessionFolder(kept.session), kept.resolved
     place = session.local.get("dataset", {}).get(resolved.dataset.digest, "")
-    local = {"checkpoint": session.checkpoint_of(kept)} | ({"dataset": place} if place and Path(place).exists() else {})
+    local: dict[str, Any] = {"checkpoint": session.checkpoint_of(kept), "files": session.files_of(kept)}
+    local |= {"dataset": place} if place and Path(place).exists() else {}
     if resolved.dataset.is_of_call:
         local["dataset"] = str(_dataset(kept, session))
     found = as_parameters(resolved.edits[0], resolved)
@@ -130,6 +131,8 @@ def _completed(
     old = recorded(resolved.spec, edits, version_of(version), resolved.checkpoint)
     # The record names no paths of the machine it was made on; on that machine they are known.
     here = {key: local[key] for key in ("dataset", "checkpoint") if key in local}
+    if files := {path: file for path, file in local.get("files", {}).items() if Path(file).exists()}:
+        here["hyperparameters"] = with_files(parameters["hyperparameters"], files)
     return merge({"hyperparameters": old}, parameters | here) if old else parameters | here
 
 

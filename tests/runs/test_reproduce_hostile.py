@@ -287,5 +287,5 @@ def test_a_picture_of_an_adapter_that_cannot_be_put_on_is_refused(tmp_path):
     values["resolved"]["adapters"] = [{"kind": "lora", "name": "moon", "digest": "a" * 64}]
     with Image.open(lone) as image:
         (tmp_path / "moon.png").write_bytes(png(image.convert("RGB"), {"sdxl_lab": json.dumps(values)}))
-    with pytest.raises(ReproduceError, match="made with moon on the checkpoint's models, which this version of sdxl_lab cannot put there; update"):
+    with pytest.raises(ReproduceError, match="made with lora on the checkpoint's models, which this version of sdxl_lab cannot put there; update"):
         reproduce(tmp_path / "moon.png")

@@ -11,6 +11,7 @@ import torch
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
+from sdxl_lab.adapters.embeddings import learned_by, written_out
 from sdxl_lab.generation.finite import require_finite
 from sdxl_lab.generation.single_precision import SinglePrecision
 from sdxl_lab.generation.steps import predictions
@@ -51,7 +52,17 @@ class Stage:
     _finished: bool
 
     @classmethod
-    def of(cls, pipeline: Any, *, role: str, scheduler: Any, latent_mask: torch.Tensor | None, cache: TrajectoryCache, scope: Hashable) -> Any:
+    def of(
+        cls,
+        pipeline: Any,
+        *,
+        role: str,
+        scheduler: Any,
+        latent_mask: torch.Tensor | None,
+        cache: TrajectoryCache,
+        scope: Hashable,
+        instead: Mapping[int, Any],
+    ) -> Any:
         """A stage around a loaded pipeline's own models.
 
         Args:
@@ -61,6 +72,7 @@ class Stage:
             latent_mask: (1, 1, H/8, W/8), 1 where the latents are repainted and 0 elsewhere; None where all are made.
             cache: Where encodings are looked up and kept.
             scope: Names the models, and whatever else changes their bits; part of every key.
+            instead: What is used in place of some of the pipeline's components, by the `id` of these.
         """
         config = pipeline.config
         told = {
@@ -69,7 +81,8 @@ class Stage:
             "add_watermarker": False,
         }
         make: Any = cls
-        stage = make(**pipeline.components | {"scheduler": scheduler} | cls._passed(told))
+        components = {name: instead.get(id(component), component) for name, component in pipeline.components.items()}
+        stage = make(**components | {"scheduler": scheduler} | cls._passed(told))
         stage.set_progress_bar_config(disable=True)
         stage.image_processor = stage._decoded = _Decoded(vae_scale_factor=stage.vae_scale_factor)
         stage._decoded.vae = pipeline.vae
@@ -170,6 +183,10 @@ class Stage:
             return embeds, torch.zeros_like(embeds), pooled, torch.zeros_like(pooled)
         negative_embeds, negative_pooled = self._embed(kwargs["negative_prompt"] or "")
         return embeds, negative_embeds, pooled, negative_pooled
+
+    def _maybe_convert_prompt(self, prompt: str, tokenizer: Any) -> str:
+        """What diffusers calls to write out embeddings of several vectors."""
+        return written_out(prompt, learned_by(tokenizer))
 
     def _restore_scheduler(self) -> None:
         vars(self.scheduler).update(_copy(self._start.states[-1].scheduler_state))

@@ -223,8 +223,8 @@ class _Described:
 
 def _differing(rows: Sequence[_Described], task: str | None) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
-    for path in rows[0].whole:
-        values = [row.whole[path] for row in rows]
+    for path in dict.fromkeys(path for row in rows for path in row.whole):
+        values = [row.whole.get(path) for row in rows]
         name, _, last = path.partition(".")
         if len(set(map(_key, values))) > 1 and not (last == "digest" and name in columns):
             columns[path] = values

@@ -76,7 +76,7 @@ class Entry:
     def settings(self) -> dict[str, Any]:
         """All that tells it from other pictures, by dotted path."""
         whole = flattened.of_run(self.resolved)
-        return flattened.of_edit(self.edit) | {path: whole[path] for path in OF_A_RUN}
+        return flattened.of_edit(self.edit) | {path: whole[path] for path in OF_A_RUN} | flattened.on_models(self.resolved)
 
 
 def entries_of(folders: Iterable[RunFiles], missing: Iterable[Missing]) -> list[Entry]:

@@ -1,0 +1,202 @@
+"""What an adapter says of itself: its settings, what of a file it takes, what it must fit, and how it is on the models while a picture is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+from sdxl_lab.errors import LabError
+from sdxl_lab.files.places import misread
+from sdxl_lab.settings.sections import Settings
+
+SUFFIX = ".safetensors"
+PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+FILE = (
+    "the path of a .safetensors file, one in the dataset's folder or in the lab's own folder of such files, or a repository of the hub, owner/name "
+    "or owner/name/file.safetensors"
+)
+NAME = "letters, digits, dashes and underscores, at most 60, starting with a letter or digit"
+_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+_LONGEST_NAME = 60
+_GATE = "parameters"
+
+
+class AdapterError(LabError):
+    """A file that holds no such adapter, or one that does not fit the checkpoint."""
+
+
+def _readable(written: str, info: ValidationInfo) -> str:
+    if PurePath(written).suffix.lower() in PICKLED:
+        raise ValueError(
+            f"only {SUFFIX} files are read, since a {PurePath(written).suffix} file can run code when it is loaded: convert it on a machine you trust"
+        )
+    if info.context == _GATE and (reason := misread(written, "file")):
+        raise ValueError(reason)
+    return written
+
+
+class FromFile(Settings):
+    """One adapter, which comes from a file.
+
+    Attributes:
+        file: Where it is.
+    """
+
+    file: Annotated[str, Field(strict=True, min_length=1), AfterValidator(_readable)] = Field(description=FILE)
+
+
+class Named(Settings):
+    """Adapters of one kind, each by a name that people choose. A name that holds None, or a file that is None, says that there is none.
+
+    Attributes:
+        of: The section of each.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    of: ClassVar[type[FromFile]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_absent(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        kept = {name: value for name, value in values.items() if not _is_absent(value)}
+        for name in kept:
+            if not (isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and set(name) <= _NAME_LETTERS and name[0].isalnum()):
+                raise ValueError(f"got the name {name!r}; allowed are {NAME}")
+        return kept
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or (isinstance(value, Mapping) and "file" in value and value["file"] is None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """A tensor as its file holds it.
+
+    Attributes:
+        dtype: As safetensors writes it, such as `F16`.
+        shape: Its sides.
+        data: Its numbers, row by row, little end first.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: memoryview
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it holds neither NaN nor infinity, of which all bits of the exponent are set."""
+        import numpy as np
+
+        exponent = {"F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80), "F32": ("<u4", 0x7F800000), "F64": ("<u8", 0x7FF0000000000000)}
+        kind, bits = exponent[self.dtype]
+        return not bool(((np.frombuffer(self.data, kind) & bits) == bits).any())
+
+    @property
+    def count(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """What adapters must fit, before weights are loaded.
+
+    Attributes:
+        configuration: Folder of the base in diffusers' layout; its weights need not be there.
+        tokenizers: Those of the base, loaded.
+    """
+
+    configuration: Path
+    tokenizers: tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Put:
+    """An adapter that is to be on the models.
+
+    Attributes:
+        kind: Its name in `ADAPTERS`.
+        name: What people call it.
+        asked: Its section.
+        content: What `Adapter.take` took.
+        digest: What `Adapter.digest` says of it.
+    """
+
+    kind: str
+    name: str
+    asked: Any
+    content: Any
+    digest: str
+
+
+class Adapter(Protocol):
+    """A technique that changes what a checkpoint's models give.
+
+    Attributes:
+        label: What the tools around AUTOMATIC1111's web UI call those of a picture.
+        what: What a file of it is called in a message, as `checkpoints.weight_files.KINDS` has it.
+        section: Its section of settings, absent unless given.
+    """
+
+    label: str
+    what: str
+    section: type[Named]
+
+    def take(self, tensors: Mapping[str, Tensor]) -> Any:
+        """Take what a file holds.
+
+        Args:
+            tensors: By name.
+
+        Raises:
+            AdapterError: It is not one of these, or not finite. Says what was got and what is allowed.
+        """
+        ...
+
+    def digest(self, name: str, asked: Any, content: Any) -> str:
+        """sha256, hex, over all that changes pictures: what its file holds, however it is called there, and what it is told.
+
+        Args:
+            name: What people call it, which is no part of it unless it says something to the models.
+            asked: Its section.
+            content: What was taken.
+        """
+        ...
+
+    def faults(self, put: Sequence[Put], models: Models) -> list[tuple[str, str]]:
+        """Say what does not fit, among themselves or the checkpoint.
+
+        Args:
+            put: All of this kind.
+            models: What they are to be on.
+
+        Returns:
+            For each a dotted path below the section's name, such as `unaesthetic.file`, and a sentence.
+        """
+        ...
+
+    def idle(self, put: Sequence[Put], texts: Sequence[str]) -> list[tuple[str, str]]:
+        """Say what has no effect on pictures of these prompts: name and reason."""
+        ...
+
+    def on(self, pipelines: Sequence[Any], put: Sequence[Put]) -> AbstractContextManager[Mapping[int, Any]]:
+        """Have them on the models for the length of a block, which leaves these exactly as they were.
+
+        Args:
+            pipelines: Loaded ones of diffusers, which may share models.
+            put: All of this kind.
+
+        Returns:
+            A context manager of what a stage uses instead: the `id` of one of the pipelines' components to that in its place.
+        """
+        ...

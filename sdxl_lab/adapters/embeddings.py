@@ -1,0 +1,230 @@
+"""Embeddings (textual inversion): words that were trained, each of one or several vectors for either text encoder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from pydantic import Field
+
+from sdxl_lab.adapters._adapter import AdapterError, FromFile, Models, Named, Put, Tensor
+from sdxl_lab.settings.documents import digest_of
+
+KEYS: Mapping[str, tuple[str, ...]] = {"clip_l": ("clip_l", "text_encoders_0"), "clip_g": ("clip_g", "text_encoders_1")}
+"""The names of the two tensors of a file, those of other trainers last."""
+
+ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
+MOST_VECTORS = 75
+"""As many as a prompt of SDXL has room for."""
+
+DTYPES = ("F32", "F16", "BF16", "F64")
+NEEDED = "needed are clip_l and clip_g, for SDXL's two text encoders"
+TOKEN = "a text of 1 to 75 characters without spaces, commas, colons, quotes and brackets, or None for its name"
+
+
+class Embedding(FromFile):
+    """A word that was trained.
+
+    Attributes:
+        file: Where it is: vectors for both text encoders, `clip_l` and `clip_g`.
+        token: What stands for it in prompts, in small letters or capitals; its name if left out.
+    """
+
+    token: Annotated[str, Field(strict=True, pattern=r"""^[^\s,:;()\[\]{}|\\"']{1,75}$""")] | None = Field(default=None, description=TOKEN)
+
+
+class Embeddings(Named):
+    """Words that were trained (textual inversion), by name. One set for the whole run; records hold them by content."""
+
+    of: ClassVar = Embedding
+
+    __pydantic_extra__: dict[str, Embedding]  # pyright: ignore[reportIncompatibleVariableOverride] - as pydantic wants it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vectors:
+    """What a file of an embedding holds.
+
+    Attributes:
+        tensors: `clip_l` and `clip_g`, each of as many rows as it has vectors.
+        count: How many these are.
+    """
+
+    tensors: Mapping[str, Tensor]
+    count: int
+
+
+def tokens_of(put: Put) -> tuple[str, ...]:
+    """The tokens that stand for the vectors of an embedding, the first of which people write; as diffusers numbers them."""
+    first = _token(put.name, put.asked)
+    return (first, *(f"{first}_{number}" for number in range(1, put.content.count)))
+
+
+def written_out(text: str, tokens: Sequence[str]) -> str:
+    """Put all tokens of an embedding in place of the first, as diffusers' pipelines do, which passes over those in capitals.
+
+    Args:
+        text: A prompt.
+        tokens: All that were learned.
+    """
+    if not tokens:
+        return text
+    whole: dict[str, str] = {}
+    for token in tokens:
+        several = [token]
+        while (following := f"{token}_{len(several)}") in tokens:
+            several.append(following)
+        whole[token] = " ".join(several)
+    longest = sorted(tokens, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest)), lambda found: whole.get(found[0].lower(), found[0]), text, flags=re.IGNORECASE)
+
+
+def learned_by(tokenizer: Any) -> tuple[str, ...]:
+    """The tokens that a tokenizer was taught."""
+    return tuple(token.content for token in tokenizer.added_tokens_decoder.values() if not token.special)
+
+
+def taught(tokenizer: Any, tokens: tuple[str, ...]) -> Any:
+    """A copy of a tokenizer that knows tokens more, in this order after those that it knew; the same one again where it is asked for again."""
+    known = _copies.get(tokenizer)
+    if known is None or known[0] != tokens:
+        copy = deepcopy(tokenizer)
+        copy.add_tokens(list(tokens))
+        known = _copies[tokenizer] = (tokens, copy)
+    return known[1]
+
+
+_copies: WeakKeyDictionary[Any, tuple[tuple[str, ...], Any]] = WeakKeyDictionary()
+"""The last one of each tokenizer, since copying a vocabulary takes as long as encoding a prompt."""
+
+
+class _TextualInversion:
+    label = "TI hashes"
+    what = "an embedding (textual inversion)"
+    section: type[Named] = Embeddings
+
+    def take(self, tensors: Mapping[str, Tensor]) -> Vectors:
+        names = {key: next((name for name in aliases if name in tensors), None) for key, aliases in KEYS.items()}
+        if missing := [key for key, name in names.items() if name is None]:
+            raise AdapterError(_lacking(tensors, missing))
+        if strange := sorted(set(tensors) - set(names.values())):
+            raise AdapterError(f"it holds {_listed(strange)} beside clip_l and clip_g, which nobody reads; take a file with these two alone")
+        taken = {key: _rows(key, tensors[str(name)]) for key, name in names.items()}
+        counts = {key: rows.shape[0] for key, rows in taken.items()}
+        if len(set(counts.values())) > 1:
+            raise AdapterError(f"clip_l has {counts['clip_l']} vectors and clip_g {counts['clip_g']}; both need as many: take another file")
+        return Vectors(tensors=taken, count=counts["clip_l"])
+
+    def digest(self, name: str, asked: Embedding, content: Vectors) -> str:
+        rows = {key: [rows.dtype, list(rows.shape), hashlib.sha256(rows.data).hexdigest()] for key, rows in content.tensors.items()}
+        return digest_of({"kind": "embeddings", "token": _token(name, asked), "rows": rows})
+
+    def faults(self, put: Sequence[Put], models: Models) -> list[tuple[str, str]]:
+        return [*_of_widths(put, models), *_of_tokens(put), *_of_vocabularies(put, models)]
+
+    def idle(self, put: Sequence[Put], texts: Sequence[str]) -> list[tuple[str, str]]:
+        lowered = [text.lower() for text in texts]
+        tokens = {one.name: tokens_of(one)[0] for one in put}
+        return [(name, f"its token {token!r} stands in no prompt") for name, token in tokens.items() if not any(token in text for text in lowered)]
+
+    @contextmanager
+    def on(self, pipelines: Sequence[Any], put: Sequence[Put]) -> Iterator[Mapping[int, Any]]:
+        from sdxl_lab.adapters._longer_tables import longer  # imports torch
+
+        tokens = tuple(token for one in put for token in tokens_of(one))
+        instead: dict[int, Any] = {}
+        with ExitStack() as stack:
+            for key, (encoder_name, tokenizer_name) in ENCODERS.items():
+                encoders: dict[int, Any] = {}
+                own: dict[int, Any] = {}
+                for pipeline in pipelines:
+                    encoder, tokenizer = getattr(pipeline, encoder_name), getattr(pipeline, tokenizer_name)
+                    if encoder is None:
+                        continue
+                    encoders[id(encoder)] = encoder
+                    if len(own.setdefault(id(encoder), tokenizer)) != len(tokenizer):
+                        raise AdapterError(f"{tokenizer_name} of base and refiner know different words, so that they cannot learn the same others.")
+                    instead[id(tokenizer)] = taught(tokenizer, tokens)
+                stack.enter_context(longer(encoders, own, [one.content.tensors[key] for one in put]))
+            yield instead
+
+
+EMBEDDINGS = _TextualInversion()
+
+
+def _token(name: str, asked: Embedding) -> str:
+    return (asked.token or name).lower()  # as the tokenizers read all text
+
+
+def _rows(key: str, tensor: Tensor) -> Tensor:
+    shape = (1, *tensor.shape) if len(tensor.shape) == 1 else tensor.shape
+    if tensor.dtype not in DTYPES:
+        raise AdapterError(f"{key} is of type {tensor.dtype}; allowed are {', '.join(DTYPES)}: convert it")
+    if len(shape) != 2 or not 1 <= shape[0] <= MOST_VECTORS:
+        raise AdapterError(f"{key} has the shape {list(tensor.shape)}; allowed are 1 to {MOST_VECTORS} vectors, [vectors, width]: take another file")
+    rows = Tensor(dtype=tensor.dtype, shape=shape, data=memoryview(bytes(tensor.data)))  # whatever becomes of the file
+    if not rows.is_finite:
+        raise AdapterError(f"{key} holds NaN or infinity, of which no picture can be made; train it again, or take another file")
+    return rows
+
+
+def _lacking(tensors: Mapping[str, Tensor], missing: Sequence[str]) -> str:
+    if not tensors:
+        return f"it holds nothing; {NEEDED}: take another file"
+    if len(missing) == 1:
+        return f"it lacks {missing[0]} and is for one text encoder alone; {NEEDED}: take a file for SDXL"
+    widths = sorted({tensor.shape[-1] for tensor in tensors.values() if tensor.shape})
+    older = " (an embedding of Stable Diffusion 1 or 2, which have one text encoder)" if widths in ([768], [1024]) and len(tensors) == 1 else ""
+    return f"it holds {_listed(sorted(tensors))}{older}; {NEEDED}: take a file for SDXL"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _of_widths(put: Sequence[Put], models: Models) -> Iterator[tuple[str, str]]:
+    widths = {
+        key: json.loads((models.configuration / encoder / "config.json").read_bytes())["hidden_size"]
+        for key, (encoder, _) in ENCODERS.items()
+        if (models.configuration / encoder / "config.json").is_file()
+    }
+    for one in put:
+        if missing := [ENCODERS[key][0] for key in KEYS if key not in widths]:
+            yield f"{one.name}.file", f"the checkpoint has no {missing[0]}, which it needs; give a checkpoint of Stable Diffusion XL"
+            continue
+        got = {key: rows.shape[1] for key, rows in one.content.tensors.items()}
+        if got != widths:
+            told = {key: f"{key} {width}" for key, width in got.items()}
+            allowed = " and ".join(f"{key} {width}" for key, width in widths.items())
+            yield f"{one.name}.file", f"its vectors have {' and '.join(told.values())} numbers, and the checkpoint's have {allowed}; take one for it"
+
+
+def _of_tokens(put: Sequence[Put]) -> Iterator[tuple[str, str]]:
+    first: dict[str, str] = {}
+    for one in put:
+        for token in tokens_of(one):
+            if token in first:
+                yield f"{one.name}.token", f"got {token!r}, which stands for {first[token]} too; give one of them another token"
+                break
+            first[token] = one.name
+
+
+def _of_vocabularies(put: Sequence[Put], models: Models) -> Iterator[tuple[str, str]]:
+    vocabularies = [tokenizer.get_vocab() for tokenizer in models.tokenizers]
+    for one in put:
+        token = tokens_of(one)[0]
+        known = [token for token in tokens_of(one) for words in vocabularies if token in words or f"{token}</w>" in words]
+        if known:
+            yield (
+                f"{one.name}.token",
+                f"got {known[0]!r}, which is a word that the checkpoint's tokenizers know; give it a token of its own, such as {f'<{token}>'!r}",
+            )
+        elif any(taught(tokenizer, (token,)).tokenize(token) != [token] for tokenizer in models.tokenizers):
+            yield f"{one.name}.token", f"got {token!r}, which the checkpoint's tokenizers do not read as one word; take letters and digits"
