@@ -305,7 +305,7 @@ def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline
     traits = own_defaults.traits(identity, area=outline.sizes.area)
     found = {
         edit.key: [
-            *tokens.notes(words[edit.key], folders),
+            *tokens.notes(words[edit.key], folders, syntax=edit.settings.prompt_syntax, long_prompt=edit.settings.long_prompt),
             *cautions(edit, traits),
             *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
         ]

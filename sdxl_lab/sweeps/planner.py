@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sdxl_lab import families, progress
-from sdxl_lab.checkpoints import loading, locating
+from sdxl_lab.checkpoints import loading, locating, tokens
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
 from sdxl_lab.datasets import sources
@@ -16,7 +16,7 @@ from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.room import check_room
-from sdxl_lab.generation.inputs import Pixels, as_edited, refined_key, seen, trajectory_key
+from sdxl_lab.generation.inputs import Pixels, as_edited, refined_key, seen, trajectory_key, words_of
 from sdxl_lab.generation.regions import placing, regions
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs import resolution
@@ -148,10 +148,13 @@ class _Resolver:
     def _work(self, edit: Edit, resolved: ResolvedSpec, dataset: Dataset, outline: Outline) -> Work:
         pixels = self._pixels_of(edit, dataset, outline.sizes)
         scope = resolved.computed_by.trajectories(resolved.device)
+        identity = resolved.checkpoint
+        fits = tokens.fits_in(lambda: self._once(("tokenizers", identity.name, identity.digest), lambda: loading.tokenizers(identity)))
+        words = words_of(edit, fits)
         forwards = self._once(("window", edit.settings.denoising, edit.settings.refiner, outline.models), lambda: window_of(edit, outline))
         return Work(
-            base=trajectory_key(edit, pixels, scope),
-            refined=refined_key(edit, pixels, scope) if edit.settings.denoising.is_refined else None,
+            base=trajectory_key(edit, words, pixels, scope),
+            refined=refined_key(edit, words, pixels, scope) if edit.settings.denoising.is_refined else None,
             base_forwards=forwards.base,
             refiner_forwards=forwards.refiner,
             forward_s=self._once(("pace",), lambda: Pace([_home_runs(), Path(resolved.spec.runs_folder).parent])).forward_s(
