@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from sdxl_lab.adapters.embeddings import taught, written_out
 from sdxl_lab.checkpoints.configurations import read_json
+from sdxl_lab.prompts.reading import Fits, parts_of
 
 LONGEST_QUOTE = 200
 """Characters of what is not read that a note quotes."""
@@ -60,31 +61,64 @@ def count(text: str, tokenizer: Path, learned: tuple[str, ...] = ()) -> Count | 
     text = written_out(text, learned)
     if not may_be_cut(text, limit=limit):
         return None
-    encoded = (taught(loaded(tokenizer), learned) if learned else loaded(tokenizer))(text, truncation=False, return_offsets_mapping=True)
+    encoded = _taught(tokenizer, learned)(text, truncation=False, return_offsets_mapping=True)
     tokens, offsets = len(encoded["input_ids"]), encoded["offset_mapping"]
     return Count(tokens=tokens, limit=limit, unread=text[offsets[limit - 1][0] :] if tokens > limit else "")
 
 
-def notes(words: dict[str, str | None], tokenizers: Sequence[Path], learned: tuple[str, ...] = ()) -> list[str]:
-    """Say which words no encoder, or not every encoder, reads.
+def fits_in(tokenizers: Callable[[], Sequence[Path]], learned: tuple[str, ...] = ()) -> Fits:
+    """See whether texts fit into a chunk of each of some tokenizers.
+
+    Args:
+        tokenizers: Finds their folders, once a text is long enough to ask.
+        learned: Tokens of embeddings that they know besides.
+    """
+
+    def fits(texts: Sequence[str]) -> bool:
+        is_short = not may_be_cut(written_out("".join(texts), learned), limit=FEWEST_TOKENS)
+        return is_short or all(_length(tuple(texts), folder, learned) + MARKS <= _limit(folder) for folder in tokenizers())
+
+    return fits
+
+
+def notes(
+    words: dict[str, str | None], tokenizers: Sequence[Path], learned: tuple[str, ...] = (), *, syntax: str = "plain", long_prompt: str = "cut"
+) -> list[str]:
+    """Say which words no encoder, or not every encoder, reads. Marks are no words.
 
     Args:
         words: Name of a setting, such as `negative_prompt`, to its text.
         tokenizers: Folders of the tokenizers that each text goes through.
         learned: Tokens of embeddings that they know besides.
+        syntax: One of `prompt_syntax`.
+        long_prompt: `cut`; with `chunks` nothing is left out.
 
     Returns:
-        One line for each text that is cut.
+        One line for each text that is cut, and for each part of one between breaks.
     """
-    found = []
-    for name, text in words.items():
+    found: list[str] = []
+    parts = [(name, part) for name, text in words.items() if text and long_prompt == "cut" for part in parts_of(text, syntax)]
+    for name, part in parts:
+        text = "".join(fragment.text for fragment in part)
         counts = [counted for folder in tokenizers if text and (counted := count(text, folder, learned)) and counted.unread]
         if counts:
             worst = min(counts, key=lambda counted: counted.limit)
             unread = " ".join(worst.unread.split())
             quoted = unread if len(unread) <= LONGEST_QUOTE else f"{unread[: LONGEST_QUOTE - 3]}..."
-            found.append(f"{name} has {worst.tokens} tokens and {worst.limit} are read: “{quoted}” is left out; shorten it")
+            advice = "shorten it, or set long_prompt to chunks"
+            found.append(f"{name} has {worst.tokens} tokens and {worst.limit} are read: “{quoted}” is left out; {advice}")
     return found
+
+
+@lru_cache(maxsize=10_000)
+def _length(texts: tuple[str, ...], tokenizer: Path, learned: tuple[str, ...]) -> int:
+    """Tokens of texts, one behind another, without those of beginning and end."""
+    read = _taught(tokenizer, learned)
+    return sum(len(read(written_out(text, learned), add_special_tokens=False, truncation=False).input_ids) for text in texts)
+
+
+def _taught(tokenizer: Path, learned: tuple[str, ...]) -> Any:
+    return taught(loaded(tokenizer), learned) if learned else loaded(tokenizer)
 
 
 @lru_cache(maxsize=8)

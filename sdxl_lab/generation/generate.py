@@ -18,15 +18,17 @@ from sdxl_lab.checkpoints.loading import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base
+from sdxl_lab.generation.encoding import fits_in
+from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
 from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled, sizes_of
 from sdxl_lab.generation.stages import STAGES, Stage, blended
 from sdxl_lab.generation.steps import Listener, Step
 from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, window_of
 from sdxl_lab.images import masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
+from sdxl_lab.prompts.reading import Words
 from sdxl_lab.spec.cautions import caution, cautions
-from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.edit import Edit, read_here
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import as_it_matters
 from sdxl_lab.spec.run_spec import SpecError
@@ -62,6 +64,7 @@ def generate(
         CheckpointError: A refiner is asked for and the checkpoint has none, or the base cannot do such a task.
         NotFiniteError: A model gave NaN or infinity.
         GpuMemoryError: The GPU's memory came to its end.
+        PromptError: A prompt has marks of compel's, which is not installed or cannot read them.
 
     Warns:
         CautionWarning: Something of the edit has no effect or will make a poor picture, as `cautions` says; or the decoded picture has but one color.
@@ -119,7 +122,7 @@ def generate(
 def _settled(edit: Edit, image: Image.Image | None, mask: Image.Image | None, checkpoint: Checkpoint) -> tuple[Edit, Regions | None]:
     """The edit with nothing left open, as parameters would have it, and what it repaints; None where it makes all of the picture."""
     is_reading_open, are_specks_open = "image" not in edit.settings.model_fields_set, "specks" not in edit.settings.mask.model_fields_set
-    edit = sized(suited(edit, checkpoint.identity), checkpoint.sizes)
+    edit = read_here(sized(suited(edit, checkpoint.identity), checkpoint.sizes))
     if image and is_reading_open:
         edit = as_it_matters(edit, readings=pictures.facts_of(image, pictures.rgb(image)).readings)
     if TASKS[edit.task].area is None or image is None:
@@ -147,7 +150,7 @@ class _Picture:
             finished, raw = self._base(stop=steps.base, output_type="pil")
             return raw, finished.steps, 0
         head, _ = self._base(stop=steps.base, output_type="latent")
-        key = refined_key(self.edit, self.seen.pixels, self._scope)
+        key = refined_key(self.edit, self._words, self.seen.pixels, self._scope)
         known, call = self.cache.get(key), self._refiner_call
         if settings.denoising.handover == "consistent":
             start, stop, done = known or head, steps.base + steps.refiner, head.steps
@@ -198,7 +201,7 @@ class _Picture:
     def _stage(self, pipeline: Any, scheduler: Any) -> Stage:
         stages, role = STAGES[TASKS[self.edit.task].pipeline], "base" if pipeline is self.checkpoint.base else "refiner"
         kind = stages.base if role == "base" else stages.refiner
-        told = {"latent_mask": self._latent_mask, "cache": self.cache, "scope": self._scope, "instead": self.instead}
+        told = {"latent_mask": self._latent_mask, "words": self._words, "cache": self.cache, "scope": self._scope, "instead": self.instead}
         return kind.of(pipeline, role=role, scheduler=scheduler, **told)
 
     @cached_property
@@ -209,6 +212,11 @@ class _Picture:
     def _scope(self) -> Hashable:
         """The models, and what else changes their bits."""
         return self.checkpoint.computed_by.trajectories(str(self.checkpoint.device), arithmetic())
+
+    @cached_property
+    def _words(self) -> Words:
+        refiner = [self.checkpoint.refiner] if self.edit.settings.denoising.is_refined else []
+        return words_of(self.edit, fits_in([self.checkpoint.base, *refiner], self.instead))
 
     @cached_property
     def _latent_mask(self) -> torch.Tensor | None:
@@ -233,7 +241,7 @@ class _Picture:
 
     @cached_property
     def _key(self) -> Hashable:
-        return trajectory_key(self.edit, self.seen.pixels, self._scope)
+        return trajectory_key(self.edit, self._words, self.seen.pixels, self._scope)
 
 
 def _is_one_color(image: Image.Image) -> bool:

@@ -13,6 +13,8 @@ from PIL import Image
 from sdxl_lab.checkpoints.loading import Sizes
 from sdxl_lab.generation.regions import Regions, sizes_of
 from sdxl_lab.images import masks, pictures
+from sdxl_lab.prompts import reading
+from sdxl_lab.prompts.reading import Fits, Words
 from sdxl_lab.settings.aspects import bucket
 from sdxl_lab.settings.documents import canonical
 from sdxl_lab.settings.schedulers import SCHEDULERS
@@ -116,25 +118,41 @@ def unfit_base(edit: Edit, in_channels: int) -> str | None:
     )
 
 
-def trajectory_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:
+def words_of(edit: Edit, fits: Fits) -> Words:
+    """What the prompts of an edit say to the text encoders.
+
+    Args:
+        edit: The picture to make.
+        fits: Whether texts fit into a chunk of the checkpoint's tokenizers.
+
+    Raises:
+        PromptError: They are compel's to read, and it is not installed.
+    """
+    settings = edit.settings
+    return reading.words(edit.prompt, edit.negative_prompt, syntax=settings.prompt_syntax, long_prompt=settings.long_prompt, fits=fits)
+
+
+def trajectory_key(edit: Edit, words: Words, pixels: Pixels, scope: Hashable) -> Hashable:
     """Everything that changes the base's trajectory: pictures with one key share one, each as far as its hand-over.
 
     Args:
         edit: The picture to make.
+        words: What its prompts say, however they are written.
         pixels: What it starts from, at the size at which the UNets see it.
         scope: Names the models, and what else changes their bits: `ComputedBy.trajectories`.
     """
     denoising, mask = edit.settings.denoising, edit.settings.mask
     work = (TASKS[edit.task].pipeline, mask.latent_mask)
     sampler = (SCHEDULERS[denoising.scheduler].class_name, canonical(denoising.told_scheduler))
-    return (scope, pixels, edit.seed, sampler, *work, *sorted(base_call(edit, pixels.size).items()))
+    call = base_call(edit, pixels.size) | {"prompt": words.prompt, "negative_prompt": words.negative_prompt}
+    return (scope, pixels, edit.seed, sampler, *work, *sorted(call.items()))
 
 
-def refined_key(edit: Edit, pixels: Pixels, scope: Hashable) -> Hashable:
+def refined_key(edit: Edit, words: Words, pixels: Pixels, scope: Hashable) -> Hashable:
     """Everything that changes the refiner's tail: pictures with one key share all of it. The arguments are those of `trajectory_key`."""
     denoising = edit.settings.denoising
     cut = None if denoising.handover == "sdedit" else denoising.high_noise_frac
-    return (trajectory_key(edit, pixels, scope), cut, denoising.handover, edit.settings.refiner.model_dump_json())
+    return (trajectory_key(edit, words, pixels, scope), cut, denoising.handover, edit.settings.refiner.model_dump_json())
 
 
 def base_call(edit: Edit, size: tuple[int, int]) -> dict[str, Any]:

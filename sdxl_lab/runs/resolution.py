@@ -47,6 +47,7 @@ class Resolved:
         left_out: Sample and task of what was asked for and has no prompt.
         room: What is to be said of the disk; at most one line.
         notes: What is to be said of pictures before they are made, such as words that the model will not read: lines by picture.
+        learned: Tokens of embeddings, which the tokenizers know besides.
     """
 
     spec: ResolvedSpec
@@ -56,6 +57,7 @@ class Resolved:
     left_out: tuple[tuple[str, str], ...] = ()
     room: tuple[str, ...] = ()
     notes: Mapping[PictureKey, tuple[str, ...]] = field(default_factory=dict)
+    learned: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         made, planned = len(self.folder.pictures()) if self.folder.spec_file.is_file() else 0, len(self.spec.edits)
@@ -233,6 +235,7 @@ def resolve(
         left_out=left_out,
         room=tuple(check_room(folder.path, to_make)),
         notes=_notes(edits, identity, outline, on_models),
+        learned=on_models.tokens,
     )
 
 
@@ -320,7 +323,7 @@ def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline
     unread = idle(on_models, [text for texts in words.values() for text in texts.values() if text])
     found = {
         edit.key: [
-            *tokens.notes(words[edit.key], folders, on_models.tokens),
+            *tokens.notes(words[edit.key], folders, on_models.tokens, syntax=edit.settings.prompt_syntax, long_prompt=edit.settings.long_prompt),
             *cautions(edit, traits),
             *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
             *unread,

@@ -20,6 +20,8 @@ ColorProfile = Literal["srgb", "ignore"]
 Background = Literal["white", "gray", "black"]
 Handover = Literal["consistent", "stock", "sdedit"]
 Spacing = Literal["leading", "linspace", "trailing"]
+PromptSyntax = Literal["plain", "a1111", "comfy", "compel"]
+LongPrompt = Literal["cut", "chunks"]
 
 SIDE_MULTIPLE = 8
 """Pixels of a latent cell: no model of these families takes a side that is none of its multiples."""
@@ -53,6 +55,11 @@ def _odd(size: int) -> int:
 
 
 ODD = AfterValidator(_odd)
+
+SyntaxOfPrompts = Annotated[PromptSyntax, Neutral("plain", since="0.2.0"), Knob(is_shown=True)]
+LongPrompts = Annotated[LongPrompt, Neutral("cut", since="0.2.0"), Knob()]
+SYNTAX = "one of plain, a1111, comfy, compel"
+LONG = "one of cut, chunks"
 
 
 class Settings(Section):
@@ -361,6 +368,8 @@ class EditSettings(Settings):
         mode: How to outpaint: `background` repaints all but the object, `canvas` paints beyond the borders. None for other tasks.
         image: How the sample's picture is read; neutral where that makes no difference to it.
         size: The size at which the models see it, where it is not left to picture and checkpoint.
+        prompt_syntax: How prompt and negative prompt are read.
+        long_prompt: What becomes of what the text encoders do not take at once.
     """
 
     denoising: Denoising = Denoising()
@@ -371,6 +380,8 @@ class EditSettings(Settings):
     mode: Mode | None = None
     image: ImageReading = ImageReading()
     size: PictureSize = PictureSize()
+    prompt_syntax: SyntaxOfPrompts = Field(default="plain", description=SYNTAX)
+    long_prompt: LongPrompts = Field(default="cut", description=LONG)
 
 
 PROMPT = "a text, or None for the dataset's own"
@@ -397,12 +408,19 @@ class PromptAndSeed(Settings):
     Attributes:
         prompt: The text to paint, over the dataset's own.
         negative_prompt: The text to lead away from, over the dataset's own.
+        prompt_syntax: How both are read: `plain` as they stand; `a1111` with the marks of AUTOMATIC1111's web UI, `(word:1.3)`, `(word)`, `[word]`
+            and `BREAK`, weighed as it does; `comfy` with ComfyUI's, `(word:1.3)` and `(word)`, weighed as it does; `compel` by that library,
+            `word++` and `(two words)1.3`, which `pip install 'sdxl-lab[compel]'` brings.
+        long_prompt: What becomes of a prompt that is longer than the text encoders take at once, 75 tokens: `cut` leaves out the rest, `chunks`
+            encodes it in as many chunks as it needs.
         seed: Where the noise comes from, over the dataset's own.
         seeds: Instead of `seed`, for several pictures of each sample in one run: a list, a range or random ones.
     """
 
     prompt: Annotated[Text | None, Knob(is_shown=True)] = Field(default=None, description=PROMPT)
     negative_prompt: Annotated[Text | None, Knob(is_shown=True)] = Field(default=None, description=PROMPT)
+    prompt_syntax: SyntaxOfPrompts = Field(default="plain", description=SYNTAX)
+    long_prompt: LongPrompts = Field(default="cut", description=LONG)
     seed: Annotated[Seed | None, Knob(is_seed=True, is_shown=True)] = Field(default=None, description=SEED)
     seeds: Annotated[Any, AfterValidator(_as_asked)] | None = Field(default=None, description=SEEDS)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ValidationInfo, field_validator
 
+from sdxl_lab.prompts.reading import may_need_compel, require_compel
+from sdxl_lab.settings.documents import Neutral
 from sdxl_lab.settings.hyperparams import without
 from sdxl_lab.settings.sections import EditSettings, Seed, Settings, Text
 from sdxl_lab.spec.task_names import TaskName
@@ -41,6 +43,7 @@ class Edit(Settings):
         negative_prompt: The text to lead away from, or None, which is not the empty text.
         seed: From -2**63 to 2**64 - 1, as torch takes it.
         settings: Everything else it depends on.
+        compel: The version of compel that reads its prompts, where that may make a difference; None elsewhere.
     """
 
     sample: Text
@@ -49,6 +52,7 @@ class Edit(Settings):
     negative_prompt: Text | None = None
     seed: Seed
     settings: EditSettings
+    compel: Annotated[Text | None, Neutral(None, since="0.2.0")] = None
 
     @property
     def key(self) -> PictureKey:
@@ -77,3 +81,18 @@ class Edit(Settings):
     def _untaken(self) -> Sequence[str]:
         task = TASKS[self.task]
         return () if task.is_first else task.untaken
+
+
+def read_here(edit: Edit) -> Edit:
+    """Note the version of compel that reads an edit's prompts here, which names the picture where compel may read anything but text in them.
+
+    Args:
+        edit: The picture to make.
+
+    Raises:
+        PromptError: compel is needed, and is not installed.
+    """
+    settings, texts = edit.settings, (edit.prompt, edit.negative_prompt or "")
+    is_needed = any(may_need_compel(text, syntax=settings.prompt_syntax, long_prompt=settings.long_prompt) for text in texts)
+    version = require_compel() if is_needed else None
+    return edit if version == edit.compel else edit.model_copy(update={"compel": version})

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import ImageReading, Mask, PromptAndSeed, Settings, Text
+from sdxl_lab.settings.sections import ImageReading, Mask, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit, PictureKey, apart
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
@@ -23,6 +23,8 @@ from sdxl_lab.spec.run_spec import RUNS_FOLDER, RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
 
 SPEC_FORMAT = 1
+WORDS = ("prompt", "negative_prompt", "seed", "seeds")
+"""What a single picture has of its own, whatever its run was asked for."""
 
 Inputs = dict[Annotated[str, Field(strict=True, pattern="^[a-z_]{1,40}$")], Annotated[str, Field(strict=True, pattern="^[0-9a-f]{64}$")]]
 
@@ -306,7 +308,7 @@ def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
         given.pop("canvas", None)
     if "size" in given and (size := edit.settings.size.given):  # what an aspect came to, whatever it comes to later
         given["size"] = dict(zip(("width", "height"), size, strict=True))
-    given = {key: value for key, value in given.items() if key not in PromptAndSeed.model_fields and value != {}}
+    given = {key: value for key, value in given.items() if key not in WORDS and value != {}}
     words = {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
     given |= {key: value for key, value in words.items() if value is not None}
     for key, value in own.items():

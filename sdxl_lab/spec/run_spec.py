@@ -11,6 +11,8 @@ from pydantic_core import CoreSchema, core_schema
 from sdxl_lab import families
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.places import misread
+from sdxl_lab.prompts import compel_marks
+from sdxl_lab.prompts.reading import PromptError
 from sdxl_lab.settings import ranges
 from sdxl_lab.settings.aspects import bucket
 from sdxl_lab.settings.choices import Allowed
@@ -18,7 +20,7 @@ from sdxl_lab.settings.credentials import saved_by_papermill, without_credential
 from sdxl_lab.settings.hyperparams import flatten, merge, without
 from sdxl_lab.settings.sections import DEFAULT_SEED, Compute, EditSettings, Settings
 from sdxl_lab.spec import task_names
-from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.edit import Edit, read_here
 from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.spec.parameters import plain, problems, without_nulls
 from sdxl_lab.spec.task_names import TaskName
@@ -226,7 +228,7 @@ class RunSpec(Settings):
             One picture, or as many as `seeds` asks for, in that order.
 
         Raises:
-            SpecError: Neither dataset nor parameters have a prompt.
+            SpecError: Neither dataset nor parameters have a prompt, or it is compel's to read, and that is not installed.
         """
         words = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": DEFAULT_SEED if seed is None else seed} | self.words(task)
         own = words.pop("seed")
@@ -236,7 +238,10 @@ class RunSpec(Settings):
                 [f"hyperparameters.{task}.prompt: sample {sample} has no prompt of its own for {task}; give one here or in metadata.json"]
             )
         settings = self.settings(task, defaults, size, sizes)
-        return tuple(Edit(sample=sample, task=task, settings=settings, seed=each, **words) for each in seeds)
+        try:
+            return tuple(read_here(Edit(sample=sample, task=task, settings=settings, seed=each, **words)) for each in seeds)
+        except PromptError:
+            raise SpecError([f"hyperparameters.prompt_syntax: got compel, and {compel_marks.MISSING}"]) from None
 
     def given(self, task: str) -> dict[str, Any]:
         """Lay the sparse hyperparameters of one task over the common ones.

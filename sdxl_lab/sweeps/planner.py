@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sdxl_lab import families, progress
-from sdxl_lab.checkpoints import loading, locating
+from sdxl_lab.checkpoints import loading, locating, tokens
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
 from sdxl_lab.datasets import sources
@@ -16,12 +17,12 @@ from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.room import check_room
-from sdxl_lab.generation.inputs import Pixels, as_edited, refined_key, seen, trajectory_key
+from sdxl_lab.generation.inputs import Pixels, as_edited, refined_key, seen, trajectory_key, words_of
 from sdxl_lab.generation.regions import placing, regions
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.faults import window_of
-from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.settings.sections import Compute
@@ -118,7 +119,7 @@ class _Resolver:
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
         outline = self._outline(identity, loading.settle(compute, identity))
         self.licenses |= self._once(("license", identity.name), lambda: dict.fromkeys(_license_of(identity)))
-        works = {edit.key: self._work(edit, resolved, dataset, outline) for edit in resolved.edits}
+        works = {edit.key: self._work(edit, found, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
         is_begun = folder.spec_file.is_file()
         status = "done" if is_done(folder) else "begun" if is_begun else "new"
@@ -153,13 +154,17 @@ class _Resolver:
                 return recorded
         return own or RunFolder(runs_folder / RunFolder.of(resolved).path.name)
 
-    def _work(self, edit: Edit, resolved: ResolvedSpec, dataset: Dataset, outline: Outline) -> Work:
-        pixels = self._pixels_of(edit, dataset, outline.sizes)
+    def _work(self, edit: Edit, found: Resolved, outline: Outline) -> Work:
+        resolved = found.spec
+        pixels = self._pixels_of(edit, found.dataset, outline.sizes)
         scope = resolved.computed_by.trajectories(resolved.device)
+        identity = resolved.checkpoint
+        tokenizers = partial(self._once, ("tokenizers", identity.name, identity.digest), lambda: loading.tokenizers(identity))
+        words = words_of(edit, tokens.fits_in(tokenizers, found.learned))
         forwards = self._once(("window", edit.settings.denoising, edit.settings.refiner, outline.models), lambda: window_of(edit, outline))
         return Work(
-            base=trajectory_key(edit, pixels, scope),
-            refined=refined_key(edit, pixels, scope) if edit.settings.denoising.is_refined else None,
+            base=trajectory_key(edit, words, pixels, scope),
+            refined=refined_key(edit, words, pixels, scope) if edit.settings.denoising.is_refined else None,
             base_forwards=forwards.base,
             refiner_forwards=forwards.refiner,
             forward_s=self._once(("pace",), lambda: Pace([_home_runs(), Path(resolved.spec.runs_folder).parent])).forward_s(

@@ -11,7 +11,8 @@ from sdxl_lab.spec.resolved_spec import ResolvedSpec
 
 def of_edit(edit: Edit) -> dict[str, Any]:
     """What is asked of one picture: sample, task, words, seed and settings."""
-    return edit.model_dump(mode="json", exclude={"settings"}) | flatten(edit.taken())
+    by_compel = {"compel": edit.compel} if edit.compel else {}
+    return edit.model_dump(mode="json", exclude={"settings", "compel"}) | by_compel | flatten(edit.taken())
 
 
 def of_run(resolved: ResolvedSpec) -> dict[str, Any]:

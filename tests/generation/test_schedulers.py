@@ -13,7 +13,7 @@ import pytest
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.noise_schedules import EvenlySpaced, is_common, spends
 from sdxl_lab.families.pocket import WEIGHTS
-from sdxl_lab.generation.inputs import Pixels, trajectory_key
+from sdxl_lab.generation.inputs import Pixels, trajectory_key, words_of
 from sdxl_lab.records import infotext
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.schedulers import SCHEDULERS, Scheduler
@@ -187,7 +187,8 @@ def test_a_scheduler_that_is_another_under_its_name_shares_no_trajectory(monkeyp
     keys = []
     for spacing in ("trailing", "linspace"):
         monkeypatch.setitem(SCHEDULERS, "mine", Scheduler(class_name="EulerDiscreteScheduler", label="", overrides={"timestep_spacing": spacing}))
-        keys.append(trajectory_key(make_edit(scheduler="mine"), Pixels(size=(64, 64), image_sha256="a", mask_sha256="b"), "models"))
+        edit, pixels = make_edit(scheduler="mine"), Pixels(size=(64, 64), image_sha256="a", mask_sha256="b")
+        keys.append(trajectory_key(edit, words_of(edit, lambda _: True), pixels, "models"))
     assert keys[0] != keys[1]
 
 

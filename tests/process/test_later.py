@@ -90,7 +90,7 @@ def test_another_thread_is_given_the_module_itself():
 @pytest.mark.slow
 def test_libraries_are_what_they_are_without_it():
     """
-    diffusers knows which packages bring what, and transformers where each of its classes is, as in a process that imports them itself.
+    Diffusers knows which packages bring what, and transformers where each of its classes is, as in a process that imports them itself.
     """
     names = "import diffusers.utils.import_utils as of_diffusers, transformers.models"
     after = (
@@ -109,7 +109,7 @@ def test_kernels_import_no_statistics():
     All that a kernel imports before its first notebook, and a scheduler whose steps need them has them: the very steps that diffusers makes.
     """
     steps = "diffusers.EulerDiscreteScheduler(use_beta_sigmas=True)"
-    after = f"[scheduler.set_timesteps(7), scheduler.sigmas.tolist(), 'scipy.stats' in sys.modules, had]"
+    after = "[scheduler.set_timesteps(7), scheduler.sigmas.tolist(), 'scipy.stats' in sys.modules, had]"
     preload = "import importlib\nfrom sdxl_lab.runs.early import PRELOAD\n[importlib.import_module(name.partition(':')[0]) for name in PRELOAD]"
     inside = f"{preload}\nimport diffusers\nscheduler = {steps}"
     made = said_by(after.replace("had", "False"), inside=inside)

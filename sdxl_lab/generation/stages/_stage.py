@@ -12,10 +12,13 @@ from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from sdxl_lab.adapters.embeddings import learned_by, written_out
+from sdxl_lab.generation.by_compel import by_compel
+from sdxl_lab.generation.encoding import Encoded, encoded, hidden_and_pooled, lengthened, text_encoders
 from sdxl_lab.generation.finite import require_finite
 from sdxl_lab.generation.single_precision import SinglePrecision
 from sdxl_lab.generation.steps import predictions
 from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache
+from sdxl_lab.prompts.reading import EMPTY, Reading, Words
 
 WHOLE: Mapping[str, None] = {"noise": None, "image_latents": None, "masked_image_latents": None}
 """What the trajectory of a picture that is made as a whole keeps of its origin, as no step blends anything in."""
@@ -45,6 +48,7 @@ class Stage:
     _interrupt: bool
     _role: str
     _latent_mask: torch.Tensor | None
+    _words: Words
     _cache: TrajectoryCache
     _scope: Hashable
     _start: Any
@@ -59,6 +63,7 @@ class Stage:
         role: str,
         scheduler: Any,
         latent_mask: torch.Tensor | None,
+        words: Words,
         cache: TrajectoryCache,
         scope: Hashable,
         instead: Mapping[int, Any],
@@ -70,6 +75,7 @@ class Stage:
             role: `base` or `refiner`, for errors.
             scheduler: Of this stage alone.
             latent_mask: (1, 1, H/8, W/8), 1 where the latents are repainted and 0 elsewhere; None where all are made.
+            words: What the prompts say that it is called with.
             cache: Where encodings are looked up and kept.
             scope: Names the models, and whatever else changes their bits; part of every key.
             instead: What is used in place of some of the pipeline's components, by the `id` of these.
@@ -87,7 +93,7 @@ class Stage:
         stage.image_processor = stage._decoded = _Decoded(vae_scale_factor=stage.vae_scale_factor)
         stage._decoded.vae = pipeline.vae
         stage._role = role
-        stage._latent_mask, stage._cache, stage._scope = latent_mask, cache, scope
+        stage._latent_mask, stage._words, stage._cache, stage._scope = latent_mask, words, cache, scope
         stage._start, stage._origin, stage._finished = None, {}, False
         return stage
 
@@ -174,14 +180,16 @@ class Stage:
             return pipeline.get_guidance_scale_embedding(told, *args, **kwargs)
 
     def encode_prompt(self, prompt: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """The pipeline's own, each text once."""
+        """The pipeline's own of a plain text, each once; of other readings what they say. Both prompts get as many tokens as the longer one has."""
         pipeline: Any = self
-        embeds, pooled = self._embed(prompt)
+        embeds, pooled = self._embed(self._words.prompt)
         if not kwargs["do_classifier_free_guidance"]:
             return embeds, None, pooled, None
         if kwargs["negative_prompt"] is None and pipeline.config["force_zeros_for_empty_prompt"]:
             return embeds, torch.zeros_like(embeds), pooled, torch.zeros_like(pooled)
-        negative_embeds, negative_pooled = self._embed(kwargs["negative_prompt"] or "")
+        negative_embeds, negative_pooled = self._embed(self._words.negative_prompt or EMPTY)
+        tokens = max(embeds.shape[1], negative_embeds.shape[1])
+        embeds, negative_embeds = (lengthened(each, tokens, lambda: self._embed(EMPTY)[0]) for each in (embeds, negative_embeds))
         return embeds, negative_embeds, pooled, negative_pooled
 
     def _maybe_convert_prompt(self, prompt: str, tokenizer: Any) -> str:
@@ -204,10 +212,9 @@ class Stage:
     def _passed(cls, told: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in told.items() if name not in cls.passes_over}
 
-    def _embed(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-        def embed() -> tuple[torch.Tensor, torch.Tensor]:
-            pipeline: Any = super(Stage, self)
-            embeds, _, pooled, _ = pipeline.encode_prompt(text, do_classifier_free_guidance=False)
+    def _embed(self, reading: Reading) -> Encoded:
+        def embed() -> Encoded:
+            embeds, pooled = self._encoded(reading)
             width = self.text_encoder_2.config.hidden_size
             if self.text_encoder is not None:
                 require_finite(embeds[..., :-width], by="text_encoder", model=self.text_encoder)
@@ -216,13 +223,29 @@ class Stage:
             return embeds, pooled
 
         if self.text_encoder is not None:
-            return self._cache.recall(("text", self._scope, text), embed)
-        both = self._cache.get(("text", self._scope, text))
+            return self._cache.recall(("text", self._scope, reading), embed)
+        both = None if reading.text is None else self._cache.get(("text", self._scope, reading))
         if both is None:
-            return self._cache.recall(("text of text_encoder_2", self._scope, text), embed)
+            return self._cache.recall(("text of text_encoder_2", self._scope, reading), embed)
         # The refiner has text_encoder_2 alone, the base's own; its tokens are the last columns of the base's.
         embeds, pooled = both
         return embeds[..., -self.text_encoder_2.config.hidden_size :].contiguous(), pooled
+
+    def _encoded(self, reading: Reading) -> Encoded:
+        pipeline: Any = super()
+        if reading.text is not None:
+            embeds, _, pooled, _ = pipeline.encode_prompt(reading.text, do_classifier_free_guidance=False)
+            return embeds, pooled
+        encoders, device = text_encoders(self), pipeline._execution_device
+        with torch.no_grad():
+            if reading.compel:
+                return by_compel(encoders, reading, device)
+            return encoded(encoders, reading, self._of_chunk)
+
+    def _of_chunk(self, name: str, model: Any, ids: tuple[int, ...]) -> Encoded:
+        """Of text_encoder_2 base and refiner have the same."""
+        pipeline: Any = self
+        return self._cache.recall(("chunk", self._scope, name, ids), lambda: hidden_and_pooled(model, ids, pipeline._execution_device))
 
     def _posterior(self, image: torch.Tensor) -> DiagonalGaussianDistribution:
         """What the autoencoder makes of an image: a distribution, from which each picture samples with its own generator."""

@@ -1,0 +1,68 @@
+"""Prompts in compel's syntax, read and encoded by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from sdxl_lab.adapters.embeddings import learned_by
+from sdxl_lab.generation.encoding import Encoded, TextEncoder, lengthened
+from sdxl_lab.process.imports import importing
+from sdxl_lab.prompts.reading import PromptError, Reading, require_compel
+from sdxl_lab.wording import printable
+
+
+def by_compel(encoders: Sequence[TextEncoder], reading: Reading, device: Any) -> Encoded:
+    """Encode a prompt as compel does: a pipeline's own encoders side by side, each by an object of its own, since `CompelForSDXL` knows no refiner.
+
+    Args:
+        encoders: Of a pipeline, the one that pools last.
+        reading: What it says, one text as it was written.
+        device: Where they compute.
+
+    Returns:
+        Embeddings, and the pooled one of the text with its marks.
+
+    Raises:
+        PromptError: compel is not installed, or cannot read it.
+    """
+    require_compel()
+    text = reading.parts[0][0].text
+    readers = [_reader(encoder, device, truncates=not reading.goes_on, pools=encoder is encoders[-1]) for encoder in encoders]
+    try:
+        found = [reader([text]) for reader in readers]
+        hidden, pooled = [*found[:-1], found[-1][0]], found[-1][1]
+        tokens = max(state.shape[1] for state in hidden)
+        padded = [
+            lengthened(state, tokens, lambda reader=reader: reader.conditioning_provider.empty_z)
+            for state, reader in zip(hidden, readers, strict=True)
+        ]
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of any class: it has a parser of its own
+        reason = printable(" ".join(str(error).split())[:200]) or type(error).__name__
+        raise PromptError(
+            f"compel {reading.compel} cannot read the prompt “{printable(' '.join(text.split())[:100])}”: {reason}; "
+            "change its marks, or set prompt_syntax to plain."
+        ) from error
+    dtype = encoders[-1].model.dtype
+    return torch.cat(padded, dim=-1).to(dtype), pooled.to(dtype)
+
+
+def _reader(encoder: TextEncoder, device: Any, *, truncates: bool, pools: bool) -> Any:
+    with importing:
+        from compel import Compel, DiffusersTextualInversionManager, ReturnedEmbeddingsType
+
+    own = SimpleNamespace(tokenizer=encoder.tokenizer, maybe_convert_prompt=lambda text, _: encoder.written_out(text))
+    return Compel(
+        tokenizer=encoder.tokenizer,
+        text_encoder=encoder.model,
+        textual_inversion_manager=DiffusersTextualInversionManager(own) if learned_by(encoder.tokenizer) else None,
+        returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED,
+        truncate_long_prompts=truncates,
+        requires_pooled=pools,
+        device=device,
+    )
