@@ -248,7 +248,8 @@ def test_two_names_of_one_scheduler_share_their_trajectory():
     """
 
     def key(**denoising: Any) -> Any:
-        return trajectory_key(make_edit(**denoising), Pixels(size=(64, 64), image_sha256="a", mask_sha256="b"), "models")
+        edit, pixels = make_edit(**denoising), Pixels(size=(64, 64), image_sha256="a", mask_sha256="b")
+        return trajectory_key(edit, words_of(edit, lambda _: True), pixels, "models")
 
     assert key(scheduler="dpmpp_2m", karras=True) == key(scheduler="dpmpp_2m_karras") == key(scheduler="dpmpp_2m_karras", karras=True)
     asked = [{}, {"karras": True}, *({"timestep_spacing": spacing} for spacing in ("leading", "linspace", "trailing"))]

@@ -70,7 +70,7 @@ class Jobs:
             return
         self._previewed = now
         seen = making.preview()
-        self._tell("preview", _job(makings.index(making), making), [] if seen is None else [webp_file(seen, method=0, quality=80)])
+        self._tell("preview", _job(makings.index(making), making), [] if seen is None else [webp_file(seen, method=0, quality=PREVIEW_QUALITY)])
 
     def _end(self, making: Making) -> None:
         self.tell()
