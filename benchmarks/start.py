@@ -193,6 +193,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10, help="rounds of `run` and `typo`, a third as many of the others (default: %(default)s)")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as in the Makefile: else all processes compile the package each time
     for name in given.only:
         with tempfile.TemporaryDirectory() as folder:
             PARTS[name](Path(folder), given.pairs)

@@ -8,6 +8,9 @@ from types import TracebackType
 
 from sdxl_lab.process.later import later
 
+MANY = 100_000
+"""Objects that are not made without importing a large library: torch alone makes 200,000."""
+
 
 class _Importing:
     """Held by whoever may be the first to import torch, diffusers and transformers; by one thread at a time, which may hold it several times.
@@ -35,8 +38,16 @@ class _Importing:
         if not self._depth:
             later.end()
             if self._collected:
+                _count_as_old()
                 gc.enable()
         self._lock.release()
+
+
+def _count_as_old() -> None:
+    """Spare the collector the walk through all that was imported with which it would begin: what is old is looked at when much has been added."""
+    if gc.get_count()[0] > MANY and not gc.get_freeze_count():  # else what is frozen would not be any more
+        gc.freeze()
+        gc.unfreeze()
 
 
 importing = _Importing()

@@ -1,9 +1,9 @@
 """What libraries import or look up for everybody as they are imported, and few ever use: done when it is first used, to the same effect.
 
 diffusers imports scipy's statistics for schedulers that space their steps by a beta distribution, transformers its optimization for losses of
-object detection, and scipy's wrapper of numpy the compiler of Fortran: together with what they import in turn, half a second of processor.
-diffusers lists the files of all installed packages, to tell of three of them which package brings them; transformers reads its 2000 files of
-models twice, since it remembers the latest 128 folders and has more.
+object detection, and scipy's wrapper of numpy the compiler of Fortran. diffusers lists the files of all installed packages, to tell of three of
+them which package brings them. torch reads the source of each function that it registers, and uses its name and line. transformers reads its 2000
+files of models twice, since it remembers the latest 128 folders and has more, and each line of them, to find one name.
 
 While libraries are imported, such a module is a stand-in. It leaves at the end, so that whoever imports the module later, or looks for it in its
 package as diffusers does, gets the module itself; and at once if something is asked of it that is not among what only is called later.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -32,9 +33,6 @@ CALLED: Mapping[str, tuple[str, ...]] = {
 
 TABLE = "transformers.utils.import_utils"
 """What reads transformers' files of models."""
-
-
-_metadata: Any = importlib.metadata
 
 
 class _StandIn(ModuleType):
@@ -75,25 +73,32 @@ class Later:
 
     def __init__(self) -> None:
         self._thread: int | None = None
-        self._find_distributions: Any = None
         self._imported: set[str] = set()
+        self._functions: list[tuple[Any, str, Any]] = []
 
     def begin(self) -> None:
         """Stand in, in this thread, for what is not imported yet."""
         self._thread, self._imported = get_ident(), set()
-        self._find_distributions = _metadata.packages_distributions
-        _metadata.packages_distributions = functools.partial(_Distributions, self._find_distributions)
+        replaced = ((importlib.metadata, "packages_distributions", _Distributions), (inspect, "getframeinfo", self._where))
+        self._functions = [(module, name, getattr(module, name)) for module, name, _ in replaced]
+        for module, name, function in replaced:
+            setattr(module, name, functools.partial(function, getattr(module, name)))
         sys.meta_path.insert(0, self)
 
     def end(self) -> None:
         """Leave."""
         with suppress(ValueError):  # a library may have put another list there
             sys.meta_path.remove(self)
-        _metadata.packages_distributions = self._find_distributions
+        for module, name, function in self._functions:
+            setattr(module, name, function)
         for name in CALLED:
             if isinstance(module := sys.modules.get(name), _StandIn):
                 _withdraw(module)
         self._thread = None
+
+    def _where(self, find: Callable[..., Any], frame: Any, context: int = 1) -> Any:
+        """Where a frame is, without the lines around it: to read those takes a walk through all modules."""
+        return find(frame, 0 if get_ident() == self._thread else context)
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Find a module; Python calls this.
@@ -115,7 +120,7 @@ class Later:
         if found is None or found.loader is None or name in self._imported:
             return None
         if name == TABLE:
-            _remember_all(found.loader)
+            _read_less(found.loader)
             return found
         self._imported.add(name)
         spec = ModuleSpec(name, _Made(_StandIn(name)), origin=found.origin)
@@ -153,13 +158,15 @@ def _called_later(module: str, name: str) -> Callable[..., Any]:
     return function
 
 
-def _remember_all(loader: Any) -> None:
-    """Have transformers remember all of its folders."""
+def _read_less(loader: Any) -> None:
+    """Have transformers remember all of its folders, and look for the last `__all__` of a file from where that is."""
     load = loader.exec_module
 
     def exec_module(module: Any) -> None:
         load(module)
         with suppress(AttributeError):  # another release
+            names = module.fetch__all__
+            module.fetch__all__ = lambda file_content: names(file_content[file_content.rfind("\n__all__") + 1 :])
             module.create_import_structure_from_path = functools.cache(module.create_import_structure_from_path.__wrapped__)
 
     loader.exec_module = exec_module

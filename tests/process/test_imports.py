@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from sdxl_lab.process.imports import importing
+from sdxl_lab.process.imports import MANY, importing
 
 
 @pytest.fixture(params=[True, False], ids=["on", "off"])
@@ -37,6 +39,46 @@ def test_the_collector_rests_while_libraries_are_imported(collects):
     with pytest.raises(ImportError):
         failing()
     assert (gc.isenabled(), gc.get_threshold()) == (collects, thresholds)
+
+
+OLD = """
+import gc, weakref
+from sdxl_lab.process.imports import MANY, importing
+
+class Loop:
+    def __init__(self):
+        self.itself = self
+
+with importing:
+    made = [[number] for number in range(2 * MANY)]
+    garbage = weakref.ref(Loop())
+print([any(found is made for found in gc.get_objects(generation=generation)) for generation in range(3)], gc.get_freeze_count(), garbage() is None)
+gc.collect()
+print(garbage() is None)
+"""
+
+
+def test_what_was_imported_is_not_walked_through_at_once():
+    """
+    In a process that froze nothing, what was made while libraries were imported is old afterwards; garbage in it is found when all is looked at.
+    """
+    done = subprocess.run([sys.executable, "-c", OLD], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["[False, False, True] 0 False", "True"], done.stderr
+
+
+def test_what_somebody_froze_stays_frozen():
+    """
+    Libraries that are imported after a `gc.freeze()` take nothing out of it.
+    """
+    gc.freeze()
+    try:
+        count = gc.get_freeze_count()
+        with importing:
+            made = [[number] for number in range(2 * MANY)]
+        assert gc.get_freeze_count() > 0.9 * count
+        del made
+    finally:
+        gc.unfreeze()
 
 
 def test_of_two_threads_that_import_one_waits_for_the_other(collects):

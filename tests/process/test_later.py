@@ -65,11 +65,11 @@ def test_a_module_that_is_used_while_libraries_are_imported_is_imported_then(ask
     """
     after = (
         "[sys.modules['scipy.stats'] is scipy.stats, type(scipy.stats).__name__, norm is scipy.stats.norm, scipy.stats.__spec__.name,"
-        " scipy.stats.qmc is sys.modules['scipy.stats.qmc'], type(scipy.stats.qmc.__loader__).__name__, type(scipy.stats.qmc.__spec__.loader).__name__]"
+        " qmc is sys.modules['scipy.stats.qmc'], type(qmc.__loader__).__name__, type(qmc.__spec__.loader).__name__]"
     )
-    loader = "SourceFileLoader"
+    asked, loader = f"{asked}\nimport scipy\nqmc = scipy.stats.qmc", "SourceFileLoader"
     expected = [True, "module", True, "scipy.stats", True, loader, loader]
-    assert said_by(after, inside=f"{asked}\nimport scipy", before="import scipy") == expected
+    assert said_by(after, inside=asked, before="import scipy") == expected
 
 
 def test_what_is_there_already_is_what_libraries_get():
@@ -83,36 +83,37 @@ def test_another_thread_is_given_the_module_itself():
     """
     Only who imports large libraries gets a stand-in: a thread that imports a module of its own meanwhile gets that.
     """
-    inside = "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor() as pool:\n    found = pool.submit(__import__, 'scipy.stats').result().stats"
-    assert said_by("[type(found).__name__, found is sys.modules['scipy.stats']]", inside=inside) == ["module", True]
+    before = "from concurrent.futures import ThreadPoolExecutor"
+    inside = "with ThreadPoolExecutor() as pool:\n    found = pool.submit(__import__, 'scipy.stats').result().stats"
+    assert said_by("[type(found).__name__, found is sys.modules['scipy.stats']]", inside=inside, before=before) == ["module", True]
 
 
 @pytest.mark.slow
 def test_libraries_are_what_they_are_without_it():
     """
-    Diffusers knows which packages bring what, and transformers where each of its classes is, as in a process that imports them itself.
+    What brings which package for diffusers, where transformers has each class, and where torch's operators were registered: as in a process without.
     """
-    names = "import diffusers.utils.import_utils as of_diffusers, transformers.models"
-    after = (
-        "[sorted(of_diffusers._package_map.items()), of_diffusers._package_map.get('no_such_package'), of_diffusers._is_distribution_installed('cv2'),"
-        " sorted(transformers.models._class_to_module.items()), sorted(dir(transformers)), type(of_diffusers._package_map).__name__]"
-    )
+    names = "import diffusers.utils.import_utils as of_diffusers, transformers.models\nfrom torch._library.simple_registry import singleton"
+    operators = "sorted((name, entry.fake_impl.kernel.source) for name, entry in singleton._data.items() if entry.fake_impl.kernel)"
+    table = "sorted(transformers.models._class_to_module.items()), sorted(transformers._class_to_module.items())"
+    packages = "sorted(of_diffusers._package_map.items()), of_diffusers._is_distribution_installed('cv2')"
+    after = f"[{operators}, {table}, {packages}, type(of_diffusers._package_map).__name__]"
     *lazily, kind = said_by(after, inside=names)
     *at_once, plain = said_by(after, inside="pass", before=names)
     assert lazily == at_once
+    assert all(map(len, lazily))
     assert (kind, plain) == ("_Distributions", "dict")
 
 
 @pytest.mark.slow
 def test_kernels_import_no_statistics():
     """
-    All that a kernel imports before its first notebook, and a scheduler whose steps need them has them: the very steps that diffusers makes.
+    Neither before the first notebook nor with a checkpoint; and a scheduler that needs them has them, and makes the steps that it makes by itself.
     """
     steps = "diffusers.EulerDiscreteScheduler(use_beta_sigmas=True)"
-    after = "[scheduler.set_timesteps(7), scheduler.sigmas.tolist(), 'scipy.stats' in sys.modules, had]"
+    made = "[scheduler.set_timesteps(7), scheduler.sigmas.tolist()]"
     preload = "import importlib\nfrom sdxl_lab.runs.early import PRELOAD\n[importlib.import_module(name.partition(':')[0]) for name in PRELOAD]"
-    inside = f"{preload}\nimport diffusers\nscheduler = {steps}"
-    made = said_by(after.replace("had", "False"), inside=inside)
-    plain = said_by(after.replace("had", "False"), inside="pass", before=f"import diffusers\nscheduler = {steps}")
-    assert made == plain
-    assert said_by("[name for name in CALLED if name in sys.modules]", inside=preload) == []
+    plain = said_by(made, inside="pass", before=f"import diffusers\nscheduler = {steps}")
+    after = f"[[name for name in CALLED if load('pocket') and name in sys.modules], {made}, 'scipy.stats' in sys.modules]"
+    inside = f"{preload}\nimport diffusers\nfrom sdxl_lab.checkpoints.loading import load\nscheduler = {steps}"
+    assert said_by(after, inside=inside) == [[], plain, True]
