@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,8 +43,23 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         DiskError: The disk is full or not writable; `path` is as it was before.
     """
-    with _finished(path, content) as temporary:
-        temporary.replace(path)
+    write_together({path: content})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files as `write_whole` does, which brings the list of names of a folder to the disk once for all of them.
+
+    Args:
+        files: Final name to all of the content. If one cannot be written, those before it are whole.
+
+    Raises:
+        DiskError: The disk is full or not writable.
+    """
+    for path, content in files.items():
+        with _finished(path, content) as temporary:
+            temporary.replace(path)
+    for folder in dict.fromkeys(path.parent for path in files):
+        _list_kept(folder)
 
 
 def write_changed(path: Path, content: bytes) -> None:
@@ -78,6 +93,7 @@ def write_once(path: Path, content: bytes) -> None:
             pass
         except OSError:  # a file system without links
             temporary.replace(path)
+    _list_kept(path.parent)
 
 
 @contextlib.contextmanager
@@ -94,9 +110,15 @@ def _finished(path: Path, content: bytes) -> Iterator[Path]:
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
     except OSError as error:
         raise unwritten(path, error, len(content)) from error
+
+
+def _list_kept(folder: Path) -> None:
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        raise unwritten(folder, error) from error
 
 
 def append_line(path: Path, line: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, write_changed, write_whole
+from sdxl_lab.files.disk import append_line, make_folder, remove_unfinished, write_changed, write_together, write_whole
 from sdxl_lab.files.locks import LockError, locked
 from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels, png
 from sdxl_lab.records import machine
@@ -103,10 +103,8 @@ class RunFolder(RunFiles):
             picture_id=picture.picture_id,
             notes=picture.notes,
         )
-        for role in task.roles:
-            if role != RESULT:
-                self._keep(picture.files[role.name], made.prepared[role.name], role, edit)
-        write_whole(picture.image, stamped_png(made.image, stamp))
+        others = [self._of_role(picture.files[role.name], made.prepared[role.name], role, edit) for role in task.roles if role != RESULT]
+        write_together({path: content for each in others for path, content in each} | {picture.image: stamped_png(made.image, stamp)})
         append_line(self.lines_file, to_line(picture, self.path))
         return picture
 
@@ -168,15 +166,15 @@ class RunFolder(RunFiles):
             write_changed(self.local_file, _json(paths | {"folder": str(self.path.resolve()), "machine": machine.facts()}))
             write_changed(self.prompts_file, prompts_table(self.resolved))
 
-    def _keep(self, path: Path, image: Image.Image, role: Role, edit: Edit) -> None:
-        """Write one file of a picture; the sample's own picture once, also where this one is in a larger canvas."""
+    def _of_role(self, path: Path, image: Image.Image, role: Role, edit: Edit) -> Iterator[tuple[Path, bytes]]:
+        """The files of a picture that show one thing; the sample's own picture once, also where this one is in a larger canvas."""
         original = path.with_name(role.of_sample) if role.of_sample else None
         if path != original:
-            write_whole(path, png(image))
+            yield path, png(image)
         if original and not original.is_file():
             canvas, (width, height) = edit.settings.canvas, image.size
             box = (canvas.left_px, canvas.top_px, width - canvas.right_px, height - canvas.bottom_px)
-            write_whole(original, png(image.crop(box) if canvas.extends else image))
+            yield original, png(image.crop(box) if canvas.extends else image)
 
     def _require_open(self) -> None:
         if not self._is_open:
