@@ -259,15 +259,18 @@ RESOLVED = """
 import sys
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.run_spec import RunSpec
-resolve(RunSpec.from_parameters(name="x", dataset="pocket-scenes", checkpoint="pocket", tracking="off", runs_folder=sys.argv[1]))
+values = dict(name="x", dataset="pocket-scenes", checkpoint="pocket", tracking="off", runs_folder=sys.argv[1])
+refined = {"scheduler": "euler_a", "timestep_spacing": "trailing", "num_inference_steps": 8, "high_noise_frac": 0.7}
+for denoising in ({}, {"timestep_spacing": "trailing", "scheduler": "ddim"}, {"scheduler": "dpmpp_3m_sde", "karras": True}, refined):
+    resolve(RunSpec.from_parameters(**values, hyperparameters={"denoising": denoising}))
 print("diffusers" in sys.modules)
 """
 
 
 @pytest.mark.slow
-def test_a_run_of_the_base_alone_is_resolved_without_diffusers(tmp_path):
+def test_plain_runs_are_resolved_without_diffusers(tmp_path):
     """
-    What takes seconds to import is imported only once a model or a scheduler is built.
+    What takes seconds to import is imported only once a model or a scheduler is built: not for the base alone, nor for Euler's steps to the refiner.
     """
     command = [sys.executable, "-c", RESOLVED, str(tmp_path)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
