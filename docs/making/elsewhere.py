@@ -11,13 +11,14 @@ from sdxl_lab.spec.homes import home_of
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS
 
-COMFYUI = {
+COMFYUI: dict[str, tuple[str, ...]] = {
     "euler": ("euler", "normal"),
     "euler_a": ("euler_ancestral", "normal"),
     "ddim": ("ddim", "normal"),
     "dpmpp_2m": ("dpmpp_2m", "normal"),
     "dpmpp_2m_karras": ("dpmpp_2m", "karras"),
     "dpmpp_2m_sde": ("dpmpp_2m_sde", "normal"),
+    "dpmpp_2s": (),
     "dpmpp_3m_sde": ("dpmpp_3m_sde", "normal"),
     "unipc": ("uni_pc", "normal"),
     "deis": ("deis", "normal"),
@@ -27,8 +28,9 @@ COMFYUI = {
     "lms": ("lms", "normal"),
     "ddpm": ("ddpm", "normal"),
     "lcm": ("lcm", "normal"),
+    "tcd": (),
 }
-"""Our scheduler to ComfyUI's sampler and scheduler."""
+"""Our scheduler to ComfyUI's sampler and scheduler; to nothing where it has none."""
 
 
 def schedulers() -> str:
