@@ -234,12 +234,15 @@ def test_spacing_and_karras_are_what_diffusers_makes_of_them(name):
 
 
 @pytest.mark.parametrize("name", [name for name, row in SCHEDULERS.items() if not row.takes_karras])
-def test_karras_is_refused_where_a_scheduler_does_not_take_it(name):
+@pytest.mark.parametrize("task", [None, "inpaint", "text_to_image"])
+def test_karras_is_refused_where_a_scheduler_does_not_take_it(name, task):
     """
-    The gate says which scheduler was meant and which take it.
+    The gate says which scheduler was meant and which take it, for all tasks or for one, also for one whose section is shorter.
     """
-    with pytest.raises(SpecError, match=rf"denoising: got karras true with scheduler {name}, .* or take one of euler, dpmpp_2m,"):
-        RunSpec.from_parameters(name="x", dataset="a", checkpoint="pocket", hyperparameters={"denoising": {"scheduler": name, "karras": True}})
+    asked: dict[str, Any] = {"denoising": {"scheduler": name, "karras": True}}
+    where = rf"hyperparameters\.{task}\.denoising" if task else r"hyperparameters\.denoising"
+    with pytest.raises(SpecError, match=rf"{where}: got karras true with scheduler {name}, .* or take one of euler, dpmpp_2m,"):
+        RunSpec.from_parameters(name="x", dataset="a", checkpoint="pocket", hyperparameters={task: asked} if task else asked)
 
 
 def test_two_names_of_one_scheduler_share_their_trajectory():
