@@ -5,24 +5,32 @@ from __future__ import annotations
 from textwrap import fill
 
 from docs.making.markdown import coded, table
-from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS
+from sdxl_lab.settings.schedulers import REFUSED, SCHEDULERS, karras_takers
 from sdxl_lab.spec.elsewhere import ELSEWHERE, NOT_HERE
 from sdxl_lab.spec.homes import home_of
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS
 
-COMFYUI = {
+COMFYUI: dict[str, tuple[str, ...]] = {
     "euler": ("euler", "normal"),
     "euler_a": ("euler_ancestral", "normal"),
     "ddim": ("ddim", "normal"),
     "dpmpp_2m": ("dpmpp_2m", "normal"),
     "dpmpp_2m_karras": ("dpmpp_2m", "karras"),
     "dpmpp_2m_sde": ("dpmpp_2m_sde", "normal"),
+    "dpmpp_2s": (),
+    "dpmpp_3m_sde": ("dpmpp_3m_sde", "normal"),
     "unipc": ("uni_pc", "normal"),
+    "deis": ("deis", "normal"),
     "heun": ("heun", "normal"),
+    "kdpm2": ("dpm_2", "normal"),
+    "kdpm2_a": ("dpm_2_ancestral", "normal"),
+    "lms": ("lms", "normal"),
+    "ddpm": ("ddpm", "normal"),
     "lcm": ("lcm", "normal"),
+    "tcd": (),
 }
-"""Our scheduler to ComfyUI's sampler and scheduler."""
+"""Our scheduler to ComfyUI's sampler and scheduler; to nothing where it has none."""
 
 
 def schedulers() -> str:
@@ -36,8 +44,20 @@ def schedulers() -> str:
         )
         for name, row in SCHEDULERS.items()
     ]
-    refused = "".join(fill(f"- `{name}` is not offered: {why}.", 120, subsequent_indent="  ") + "\n" for name, why in REFUSED.items())
-    return f"{table(('here', 'AUTOMATIC1111', 'ComfyUI (sampler + scheduler)', 'diffusers'), rows)}\n{refused}"
+    reasons: dict[str, list[str]] = {}
+    for name, why in REFUSED.items():
+        reasons.setdefault(why, []).append(f"`{name}`")
+    karras = (
+        f"`denoising.karras` spreads noise as their Karras does, for {', '.join(f'`{name}`' for name in karras_takers())}: there the schedule type "
+        "Karras, in ComfyUI the scheduler `karras`, in diffusers `use_karras_sigmas=True`."
+    )
+    spacing = (
+        "`denoising.timestep_spacing` is diffusers' of that name; `trailing` lies within a timestep of where `sgm_uniform` (SGM Uniform) lies in the "
+        "other two."
+    )
+    refused = [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not offered: {why}." for why, names in reasons.items()]
+    notes = "".join(fill(f"- {line}", 120, subsequent_indent="  ") + "\n" for line in (karras, spacing, *refused))
+    return f"{table(('here', 'AUTOMATIC1111', 'ComfyUI (sampler + scheduler)', 'diffusers'), rows)}\n{notes}"
 
 
 def answered() -> str:

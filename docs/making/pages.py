@@ -11,7 +11,12 @@ DOCS = Path(__file__).parents[1]
 MADE = {"settings.md": settings.page, "commands.md": commands.page, "names.md": names.page}
 """Pages that nobody writes by hand."""
 
-TABLES = {"schedulers": elsewhere.schedulers, "defaults": settings.defaults}
+TABLES = {
+    "schedulers": elsewhere.schedulers,
+    "defaults": settings.defaults,
+    "distilled": settings.distilled,
+    "checkpoints": settings.checkpoints,
+}
 BETWEEN = re.compile(r"(<!-- made: ([\w-]+) -->\n).*?(<!-- end of made -->)", re.DOTALL)
 
 

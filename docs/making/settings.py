@@ -13,8 +13,9 @@ from docs.making.elsewhere import answered
 from docs.making.markdown import attributes, coded, first_paragraph, table
 from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.bench.widget.knobs import knobs_of
-from sdxl_lab.families import FAMILIES
+from sdxl_lab.families import FAMILIES, OTHER, Published
 from sdxl_lab.settings import sections
+from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.homes import section_of
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.parameters import allowed_of
@@ -73,10 +74,35 @@ def defaults() -> str:
         for family in FAMILIES.values()
     ]
     suits = [f"`{task.name}` has `{key}` {value} by itself." for task in TASKS.values() for key, value in task.suits.items()]
-    few = (
-        "A checkpoint that was distilled to few steps (Turbo, Lightning, Hyper, LCM, DMD in its name) gets 4 to 8 steps, strength 1 and no guidance."
-    )
+    few = "A checkpoint that was [distilled to few steps](few-steps.md) gets its own scheduler, 4 to 8 steps, strength 1 and no guidance."
     return "\n".join([table(("checkpoint", "`num_inference_steps`", "`strength`", "`guidance_scale`"), rows), fill(" ".join([*suits, few]), 120), ""])
+
+
+def distilled() -> str:
+    """How checkpoints are used that were distilled to few steps, by the word of their names that tells."""
+    rows = [
+        (
+            f"`{word}`",
+            made.num_inference_steps,
+            f"{made.guidance_scale:g}",
+            f"`{made.scheduler}`",
+            "`trailing`" if SCHEDULERS[made.scheduler].is_spaced else "its own",
+        )
+        for word, made in FAMILIES[OTHER].distilled.items()
+    ]
+    return table(("in its name", "steps, where the name states none", "`guidance_scale`", "`scheduler`", "`timestep_spacing`"), rows)
+
+
+def checkpoints() -> str:
+    """The checkpoints that have names, where they are, and under which license."""
+    rows = []
+    for name, place in ((name, place) for family in FAMILIES.values() for name, place in family.names.items()):
+        if isinstance(place, Published):
+            where = " and ".join(f"`{repository}`" for repository in (place.base, place.refiner) if repository)
+            rows.append((f"`{name}`", where, place.license or "not known here"))
+        else:
+            rows.append((f"`{name}`", "comes with the lab", "the lab's own"))
+    return table(("checkpoint", "on the hub", "license"), rows)
 
 
 def _parameters() -> Iterator[tuple[str, str, str]]:

@@ -140,10 +140,9 @@ def license_of(identity: CheckpointIdentity) -> str | None:
         None if nothing tells.
     """
     base = locate(identity.name, identity.revision).base
-    place = families.published(base.name) if isinstance(base, Repository) else None
-    if place is not None:
-        return place.license
     if isinstance(base, Repository):
+        if published := families.published(base.name):
+            return published[1].license
         folder = base.cached()
         return license_in(folder) if folder else None
     if isinstance(base, SingleFile):

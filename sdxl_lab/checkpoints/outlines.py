@@ -10,8 +10,11 @@ from typing import Any
 
 import torch
 
+from sdxl_lab import families
 from sdxl_lab.checkpoints import noise_schedules
 from sdxl_lab.checkpoints.configurations import check_configuration, read_json
+from sdxl_lab.checkpoints.files import Part
+from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import configuration, locate
 from sdxl_lab.families import Sizes, family_of
 from sdxl_lab.settings.schedulers import SCHEDULERS
@@ -30,6 +33,7 @@ class Outline:
         in_channels: Input channels of its base's UNet: 9 if it was trained to inpaint.
         has_refiner: Whether there is a refiner.
         configuration: Folder that says what its base is like.
+        named: The name under which its base comes with a refiner; None if it has no such name.
     """
 
     sizes: Sizes
@@ -37,6 +41,7 @@ class Outline:
     in_channels: int
     has_refiner: bool
     configuration: Path
+    named: str | None = None
 
     @cached_property
     def base_scheduler(self) -> Mapping[str, Any]:
@@ -86,7 +91,13 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
         in_channels=unet["in_channels"],
         has_refiner=source.refiner is not None,
         configuration=base,
+        named=_with_refiner(source.base),
     )
+
+
+def _with_refiner(base: Part | Repository) -> str | None:
+    published = families.published(base.name) if isinstance(base, Repository) else None
+    return published[0] if published and published[1].refiner else None
 
 
 def computed_by(identity: CheckpointIdentity, compute: Compute) -> ComputedBy:

@@ -74,14 +74,17 @@ def named(checkpoint: str) -> tuple[str, Path | Published] | None:
     return next(((word, family.names[checkpoint]) for word, family in FAMILIES.items() if checkpoint in family.names), None)
 
 
-def published(repository: str) -> Published | None:
+def published(repository: str) -> tuple[str, Published] | None:
     """Find which named checkpoint a repository of the hub is the base of.
 
     Args:
         repository: `owner/name`.
+
+    Returns:
+        Its name, and where it is; None if it is of none.
     """
-    places = (place for family in FAMILIES.values() for place in family.names.values())
-    return next((place for place in places if isinstance(place, Published) and place.base == repository), None)
+    places = ((name, place) for family in FAMILIES.values() for name, place in family.names.items() if isinstance(place, Published))
+    return next(((name, place) for name, place in places if place.base == repository), None)
 
 
 def recognized(path: Path) -> str:

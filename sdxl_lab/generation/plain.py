@@ -9,6 +9,7 @@ from PIL import Image
 
 from sdxl_lab.checkpoints.loading import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
+from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.tasks import TASKS
 
@@ -45,25 +46,28 @@ def plain(edit: Edit, image: Image.Image | None, mask: Image.Image | None, check
         given |= dict(image=image, mask_image=mask, strength=denoising.strength)
     decoder = checkpoint.base.vae.dtype
     with checkpoint.in_use, end_of_memory_told(dtype=checkpoint.dtype, decoder=decoder, offload=checkpoint.offload):
-        base = _pipeline(PIPELINES[kind], checkpoint.base)
+        base = _pipeline(PIPELINES[kind], checkpoint.base, denoising)
         if denoising.high_noise_frac is None:
             return base(**given, **shared, generator=_seeded(edit)).images[0]
         end: dict[str, Any] = dict(denoising_end=denoising.high_noise_frac, output_type="latent")
         latents = base(**given, **shared, **end, generator=_seeded(edit)).images
         goes_on = dict(given, image=latents) if kind == "inpaint" else dict(image=latents)
         goes_on |= dict(aesthetic_score=refiner.aesthetic_score, negative_aesthetic_score=refiner.negative_aesthetic_score)
-        second = _pipeline("StableDiffusionXLInpaintPipeline" if kind == "inpaint" else "StableDiffusionXLImg2ImgPipeline", checkpoint.refiner)
+        name = "StableDiffusionXLInpaintPipeline" if kind == "inpaint" else "StableDiffusionXLImg2ImgPipeline"
+        second = _pipeline(name, checkpoint.refiner, denoising)
         return second(**goes_on, **shared, denoising_start=denoising.high_noise_frac, generator=_seeded(edit)).images[0]
 
 
-def _pipeline(name: str, loaded: Any) -> Any:
+def _pipeline(name: str, loaded: Any, denoising: Denoising) -> Any:
     """A pipeline of diffusers around loaded models, with a scheduler of its own."""
     import diffusers
 
     told = {key: loaded.config[key] for key in ("requires_aesthetics_score", "force_zeros_for_empty_prompt")}
     if name == "StableDiffusionXLPipeline":
         del told["requires_aesthetics_score"]
-    scheduler = diffusers.EulerDiscreteScheduler.from_config(loaded.scheduler.config)
+    spread = {"timestep_spacing": denoising.timestep_spacing, "use_karras_sigmas": denoising.karras or None}
+    asked = {name: value for name, value in spread.items() if value is not None}
+    scheduler = diffusers.EulerDiscreteScheduler.from_config(loaded.scheduler.config, **asked)
     pipeline = getattr(diffusers, name)(**loaded.components | {"scheduler": scheduler}, **told, add_watermarker=False)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -36,9 +36,12 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
     """
     settings, untaken = edit.settings, TASKS[edit.task].untaken
     denoising, refiner = settings.denoising, settings.refiner
+    sampler = SCHEDULERS[denoising.scheduler]
     fields: dict[str, object] = {
         "Steps": denoising.num_inference_steps,
-        "Sampler": SCHEDULERS[denoising.scheduler].label,
+        "Sampler": sampler.label,
+        **({"Schedule type": "Karras"} if denoising.karras and "use_karras_sigmas" not in sampler.overrides else {}),
+        **({"Timestep spacing": denoising.timestep_spacing} if denoising.timestep_spacing else {}),
         "CFG scale": f"{denoising.guidance_scale:g}",
         "Seed": edit.seed,
         "Size": f"{size[0]}x{size[1]}",

@@ -100,10 +100,8 @@ def _of_the_refiner(edit: Edit, outline: Outline) -> str | None:
     if not denoising.is_refined or outline.has_refiner:
         return None
     key, got, without = denoising.asks_for_refiner
-    return (
-        f"hyperparameters.denoising.{key}: got {got}, but the checkpoint has no refiner; put one into a folder `refiner` beside the base, or set "
-        f"{key} to {without}"
-    )
+    named = f"take {outline.named}, which has one" if outline.named else "put one into a folder `refiner` beside the base"
+    return f"hyperparameters.denoising.{key}: got {got}, but the checkpoint has no refiner; {named}, or set {key} to {without}"
 
 
 def _of_the_base(edit: Edit, outline: Outline) -> str | None:

@@ -208,11 +208,13 @@ def less(section: type[Settings], *names: str) -> type[Settings]:
     """The same section for those who have no use for some of its fields.
 
     Args:
-        section: The section.
-        names: Of the fields that are left out.
+        section: The section; what it checks of its fields together is still checked.
+        names: Of the fields that are left out, which it does not check together with others.
     """
     fields: dict[str, Any] = {name: (field.annotation, field) for name, field in section.model_fields.items() if name not in names}
-    return create_model(section.__name__, __base__=Settings, __doc__=section.__doc__, **fields)
+    checks = section.__pydantic_decorators__.model_validators.items()
+    after: dict[str, Any] = {name: model_validator(mode="after")(check.func) for name, check in checks if check.info.mode == "after"}
+    return create_model(section.__name__, __base__=Settings, __doc__=section.__doc__, __validators__=after, **fields)
 
 
 class Refiner(Settings):

@@ -135,6 +135,16 @@ def test_what_suits_a_checkpoint_is_what_its_knobs_begin_with() -> None:
     assert steps[TURBO.name] < steps["pocket"]
 
 
+def test_how_steps_are_spread_is_a_switch_and_a_choice() -> None:
+    """Karras' schedule is on or off, and a spacing is one of three or the checkpoint's own; Turbo's knobs begin with its own spacing and sampler."""
+    of_pocket, of_turbo = ({knob["path"]: knob for knob in settings("inpaint", identity)} for identity in (POCKET, TURBO))
+    spacing = of_pocket["denoising.timestep_spacing"]
+    assert (of_pocket["denoising.karras"]["kind"], of_pocket["denoising.karras"]["default"]) == ("flag", False)
+    assert (spacing["kind"], spacing["choices"], spacing["default"]) == ("choice", ["leading", "linspace", "trailing"], None)
+    begins = {path: of_turbo[path]["default"] for path in ("denoising.scheduler", "denoising.timestep_spacing")}
+    assert begins == {"denoising.scheduler": "euler_a", "denoising.timestep_spacing": "trailing"}
+
+
 class Glaze(Settings):
     """How it is glazed.
 

@@ -213,6 +213,23 @@ def test_each_checkpoint_of_the_hub_that_has_a_name_has_a_license():
     assert [place.base for place in published if not place.license] == []
 
 
+def test_the_first_version_has_its_refiner_by_its_name(tmp_path, random_pair):
+    """
+    The repository of a base that has a name is without one, and the error says under which name it has; by the name, both are identified.
+    """
+    base, refiner = "stabilityai/stable-diffusion-xl-base-0.9", "stabilityai/stable-diffusion-xl-refiner-0.9"
+    for part, repository in (("base", base), ("refiner", refiner)):
+        shutil.copytree(random_pair / part, tmp_path / "hub" / repository)
+    values = dict(name="a", dataset=str(write_dataset(tmp_path / "scenes", count=1)), tracking="off", runs_folder=str(tmp_path), tasks=["inpaint"])
+    settings = {"denoising": {"high_noise_frac": 0.8}}
+    with serving(Hub(tmp_path / "hub")) as hub, asked(hub.url, tmp_path / "cache"):
+        assert identify("sdxl-0.9").revision == f"{hub.commit(base)}+{hub.commit(refiner)}"
+        resolved = resolve(RunSpec.from_parameters(checkpoint="sdxl-0.9", hyperparameters=settings, **values))
+        assert resolved.spec.edits[0].settings.denoising.scheduler == "euler"
+        with pytest.raises(SpecError, match=r"the checkpoint has no refiner; take sdxl-0\.9, which has one, or set high_noise_frac to null"):
+            resolve(RunSpec.from_parameters(checkpoint=base, hyperparameters=settings, **values))
+
+
 CARDS: dict[str, str | None] = {
     "---\nlicense: openrail++\ntags: [a]\n---\n# A model": "openrail++",
     "---\nlicense: other\nlicense_name: faipl-1.0-sd\nlicense_link: x\n---\n": "faipl-1.0-sd",

@@ -68,6 +68,15 @@ def test_plain_is_what_diffusers_makes_by_itself(random_pair, frac):
     assert same(expected, plain(made.edit, None, None, checkpoint, size=made.working_size))
 
 
+def test_a_distilled_pair_equals_plain_diffusers(random_pair, tmp_path):
+    """
+    The trailing steps that its defaults bring are plain diffusers' too, of base and refiner.
+    """
+    pair = shutil.copytree(random_pair, tmp_path / "sdxl_lightning_4step")
+    assert pictures._edit("text_to_image", cpu(pair)).settings.denoising.timestep_spacing == "trailing"
+    assert [(finding.part, finding.verdict) for finding in pictures.equality(str(pair))] == [("equality", "ok"), ("hand-over", "ok")]
+
+
 def test_a_good_pair_makes_a_picture_of_each_task_and_equals_plain_diffusers(random_pair):
     """
     All is well with a base and a refiner of any sizes, and what a step takes is told of both.

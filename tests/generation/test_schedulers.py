@@ -234,12 +234,15 @@ def test_spacing_and_karras_are_what_diffusers_makes_of_them(name):
 
 
 @pytest.mark.parametrize("name", [name for name, row in SCHEDULERS.items() if not row.takes_karras])
-def test_karras_is_refused_where_a_scheduler_does_not_take_it(name):
+@pytest.mark.parametrize("task", [None, "inpaint", "text_to_image"])
+def test_karras_is_refused_where_a_scheduler_does_not_take_it(name, task):
     """
-    The gate says which scheduler was meant and which take it.
+    The gate says which scheduler was meant and which take it, for all tasks or for one, also for one whose section is shorter.
     """
-    with pytest.raises(SpecError, match=rf"denoising: got karras true with scheduler {name}, .* or take one of euler, dpmpp_2m,"):
-        RunSpec.from_parameters(name="x", dataset="a", checkpoint="pocket", hyperparameters={"denoising": {"scheduler": name, "karras": True}})
+    asked: dict[str, Any] = {"denoising": {"scheduler": name, "karras": True}}
+    where = rf"hyperparameters\.{task}\.denoising" if task else r"hyperparameters\.denoising"
+    with pytest.raises(SpecError, match=rf"{where}: got karras true with scheduler {name}, .* or take one of euler, dpmpp_2m,"):
+        RunSpec.from_parameters(name="x", dataset="a", checkpoint="pocket", hyperparameters={task: asked} if task else asked)
 
 
 def test_two_names_of_one_scheduler_share_their_trajectory():
@@ -260,15 +263,18 @@ RESOLVED = """
 import sys
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.run_spec import RunSpec
-resolve(RunSpec.from_parameters(name="x", dataset="pocket-scenes", checkpoint="pocket", tracking="off", runs_folder=sys.argv[1]))
+values = dict(name="x", dataset="pocket-scenes", checkpoint="pocket", tracking="off", runs_folder=sys.argv[1])
+refined = {"scheduler": "euler_a", "timestep_spacing": "trailing", "num_inference_steps": 8, "high_noise_frac": 0.7}
+for denoising in ({}, {"timestep_spacing": "trailing", "scheduler": "ddim"}, {"scheduler": "dpmpp_3m_sde", "karras": True}, refined):
+    resolve(RunSpec.from_parameters(**values, hyperparameters={"denoising": denoising}))
 print("diffusers" in sys.modules)
 """
 
 
 @pytest.mark.slow
-def test_a_run_of_the_base_alone_is_resolved_without_diffusers(tmp_path):
+def test_plain_runs_are_resolved_without_diffusers(tmp_path):
     """
-    What takes seconds to import is imported only once a model or a scheduler is built.
+    What takes seconds to import is imported only once a model or a scheduler is built: not for the base alone, nor for Euler's steps to the refiner.
     """
     command = [sys.executable, "-c", RESOLVED, str(tmp_path)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"

@@ -111,7 +111,8 @@ def expected_predictions(scheduler: str, evaluations: list[tuple[Any, Any, Any]]
     sigmas = ((1 - kept) / kept) ** 0.5
     predicted = []
     for number, (sample, timestep, noise) in enumerate(evaluations):
-        sigma = torch.lerp(*sigmas.log()[[math.floor(timestep), math.ceil(timestep)]], float(timestep) % 1).exp()
+        below, above = sigmas[[math.floor(timestep), math.ceil(timestep)]].log()
+        sigma = torch.lerp(below, above, float(timestep) % 1).exp()
         if scheduler == "dpmpp_2m_karras":  # its timesteps are rounded, its noise is not
             share = number / (len(evaluations) - 1)
             sigma = (sigmas[-1] ** (1 / 7) + share * (sigmas[0] ** (1 / 7) - sigmas[-1] ** (1 / 7))) ** 7

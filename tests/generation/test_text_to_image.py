@@ -114,7 +114,7 @@ def test_the_ways_to_hand_over_are_one_where_a_step_forgets(random_pair, schedul
     The cut is inside a whole step of those that evaluate twice, or remember one evaluation alone.
     """
     consistent, stock = (
-        generate(edit_of(scheduler=scheduler, high_noise_frac=0.7, handover=handover), None, None, cpu(random_pair)).image
+        generate(edit_of(scheduler=scheduler, high_noise_frac=0.4, handover=handover), None, None, cpu(random_pair)).image
         for handover in ("consistent", "stock")
     )
     assert same(consistent, stock) == SCHEDULERS[scheduler].forgets

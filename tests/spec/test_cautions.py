@@ -52,6 +52,8 @@ CANVAS = merge(STEPS, {"mode": "canvas", "canvas": {"right_px": 13}})
 SCHEDULE: dict[str, Any] = {"denoising": {"num_inference_steps": 5, "guidance_scale": 6.0}, "size": {"width": 64, "height": 72}}
 FRAC = {"denoising": {"high_noise_frac": 0.6}}
 SDEDIT = {"denoising": {"handover": "sdedit"}}
+EULER = {"denoising": {"scheduler": "euler"}}
+"""A UNet that is told its guidance is a consistency model's, which brings another."""
 NOT_GUIDED = {"denoising": {"guidance_scale": 1.0}}
 REFINER_GUIDED = {"refiner": {"guidance_scale": 4.0}}
 NEGATIVE_SIZES = {"conditioning": {"negative_original_size": [24, 40], "negative_target_size": [56, 48]}}
@@ -70,7 +72,7 @@ CONTEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "refined, base guided": ("random_pair", "inpaint", merge(REFINED, {"refiner": {"guidance_scale": 1.0}})),
     "refined, refiner guided": ("random_pair", "inpaint", merge(REFINED, {"denoising": {"guidance_scale": 1.0}, "refiner": {"guidance_scale": 4.0}})),
     "refined by a base": ("two_bases", "inpaint", REFINED),
-    "told the guidance": ("told_guidance", "inpaint", STEPS),
+    "told the guidance": ("told_guidance", "inpaint", merge(STEPS, EULER)),
     "refined afterwards": ("random_pair", "inpaint", AFTERWARDS),
     "from words": ("random_pair", "text_to_image", SCHEDULE),
     "from words, not guided": ("random_pair", "text_to_image", merge(SCHEDULE, NOT_GUIDED)),
@@ -84,7 +86,7 @@ CONTEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "from words, told both sizes, not guided": ("random_pair", "text_to_image", merged(SCHEDULE, NEGATIVE_SIZES, NOT_GUIDED)),
     "from words, told both sizes, refined": ("random_pair", "text_to_image", merged(SCHEDULE, NEGATIVE_SIZES, FRAC)),
     "from words, told both sizes, refined by a base": ("two_bases", "text_to_image", merged(SCHEDULE, NEGATIVE_SIZES, FRAC)),
-    "from words, told the guidance": ("told_guidance", "text_to_image", SCHEDULE),
+    "from words, told the guidance": ("told_guidance", "text_to_image", merge(SCHEDULE, EULER)),
     "anew": ("random_pair", "image_to_image", STEPS),
     "anew, not guided": ("random_pair", "image_to_image", merge(STEPS, NOT_GUIDED)),
     "anew, refined": ("random_pair", "image_to_image", REFINED),
