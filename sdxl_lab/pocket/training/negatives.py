@@ -1,7 +1,8 @@
 """Measure what `pocket-blurry` does in a negative prompt: `python -m sdxl_lab.pocket.training.negatives` rewrites its tables in the model card.
 
 By plain diffusers, which reads the file too. Scenes, prompts and seeds are the same with it and without, and none was seen in training or when
-its recipe was chosen. What any strange words would do is told by four others of as many vectors as long, which mean nothing, and by the words "blurry noisy", which no caption said.
+its recipe was chosen. What any strange words would do is told by four that mean nothing, of as many vectors, each as long, and by the words
+"blurry noisy", which no caption of the training said.
 """
 
 from __future__ import annotations
