@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 CARD = Path(__file__).parents[1] / "README.md"
-TABLE = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +56,13 @@ def mean(what: str, values: Sequence[float] | np.ndarray, unit: str, aim: str = 
     return Figure(what=what, value=float(numbers.mean()), low=float(low), high=float(high), count=len(numbers), unit=unit, aim=aim)
 
 
+def ratio(what: str, values: Sequence[float] | np.ndarray, others: Sequence[float] | np.ndarray, aim: str = "") -> Figure:
+    """The geometric mean of the ratios of pairs, in percent, with the interval that `mean` gives their logarithms: 100 where neither is more."""
+    logarithms = mean(what, np.log(values) - np.log(others), "%", aim)
+    value, low, high = (100 * float(np.exp(number)) for number in (logarithms.value, logarithms.low, logarithms.high))
+    return replace(logarithms, value=value, low=low, high=high)
+
+
 def rewrite(figures: Sequence[Figure], card: Path = CARD) -> None:
     """Put the figures into the model card, between its two marks.
 
@@ -64,5 +70,16 @@ def rewrite(figures: Sequence[Figure], card: Path = CARD) -> None:
         figures: The rows, in order.
         card: A Markdown file with the marks `<!-- figures -->` and `<!-- end of figures -->`.
     """
-    rows = ["| figure | value | 95% interval | n | aim |", "|---|---|---|---|---|", *(figure.row() for figure in figures)]
-    card.write_text(TABLE.sub(lambda marks: marks[1] + "\n".join(rows) + "\n" + marks[2], card.read_text()))
+    put("\n".join(["| figure | value | 95% interval | n | aim |", "|---|---|---|---|---|", *(figure.row() for figure in figures)]), "figures", card)
+
+
+def put(text: str, name: str, card: Path = CARD) -> None:
+    """Put text into the model card, between the marks of a name.
+
+    Args:
+        text: What is to stand there.
+        name: As in the marks `<!-- name -->` and `<!-- end of name -->`.
+        card: A Markdown file.
+    """
+    between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    card.write_text(between.sub(lambda marks: f"{marks[1]}{text}\n{marks[2]}", card.read_text()))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,7 +98,7 @@ def _last_words(background: str) -> str:
     return PLACES[background].split()[-1]
 
 
-def encode(text: nn.ModuleDict, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def encode(text: nn.ModuleDict | Mapping[str, Any], tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Token embeddings (N, 32, 128) of both encoders side by side, and the pooled embedding (N, 64) of the second."""
     first = text["text_encoder"](tokens, output_hidden_states=True)
     second = text["text_encoder_2"](tokens, output_hidden_states=True)
@@ -122,7 +123,7 @@ def train_base(text: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer
         conditioning = {"text_embeds": pooled * kept, "time_ids": inputs.time_ids[rows].to(device())}
         timesteps = torch.randint(1000, (len(rows),))
         errors = noise_prediction_errors(model["unet"], inputs.latents, rows, timesteps, hidden * kept[..., None], conditioning)
-        return (errors * _min_snr_weights(timesteps)).mean()
+        return (errors * min_snr_weights(timesteps)).mean()
 
     return fit("base", build, loss, steps=steps, learning_rate=1.5e-3, folder=folder)
 
@@ -169,7 +170,7 @@ def noise_prediction_errors(
     return (predicted - noise).square().mean(dim=(1, 2, 3))
 
 
-def _min_snr_weights(timesteps: torch.Tensor) -> torch.Tensor:
+def min_snr_weights(timesteps: torch.Tensor) -> torch.Tensor:
     """Weights that keep the nearly clean timesteps from ruling the loss (Hang et al., arXiv:2303.09556)."""
     alpha = _noise_schedule().alphas_cumprod[timesteps]
     snr = alpha / (1 - alpha)
