@@ -52,6 +52,10 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
         fields |= {"Refiner denoising strength": f"{refiner.strength:g}"}
     if denoising.is_refined and refiner.guidance_scale is not None:
         fields |= {"Refiner CFG scale": f"{refiner.guidance_scale:g}"}
+    if settings.prompt_syntax not in ("plain", "a1111"):  # theirs, and what they read whatever is meant
+        fields["Prompt syntax"] = settings.prompt_syntax
+    if settings.long_prompt != "cut":
+        fields["Long prompt"] = settings.long_prompt
     fields["Version"] = f"sdxl_lab {_one_line(version)}"
     negative = [f"Negative prompt: {_words(edit.negative_prompt)}"] if edit.negative_prompt else []
     return "\n".join([_words(edit.prompt), *negative, ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())])
