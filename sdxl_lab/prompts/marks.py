@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 EMPHASIS = 1.1
 """What a pair of brackets without a number weighs."""
@@ -32,9 +32,9 @@ class Fragment:
 
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
-_BREAK = re.compile(r"\s*\bBREAK\b\s*")
+_BREAK = re.compile(r"\bBREAK\b")
 _A1111 = re.compile(
-    rf"\\(?P<literal>[()\[\]\\]?)|(?P<opened>[(\[])|:\s*(?P<weight>{NUMBER})\s*\)|(?P<closed>[)\]])|(?P<broken>\s*\bBREAK\b\s*)|(?P<text>[^\\()\[\]:\sB]+|.)",
+    rf"\\(?P<literal>[()\[\]\\]?)|(?P<opened>[(\[])|:\s*(?P<weight>{NUMBER})\s*\)|(?P<closed>[)\]])|(?P<broken>\bBREAK\b)|[^\\()\[\]:B]+|.",
     re.DOTALL,
 )
 _COMFY = re.compile(r"\\[()]|.", re.DOTALL)
@@ -156,18 +156,21 @@ def _opened(signs: Sequence[str], weight: float) -> tuple[Sequence[str], float]:
     return inner, weight * EMPHASIS
 
 
-def _parts(said: Iterator[Fragment | None] | Sequence[Fragment | None]) -> Parts:
-    """Join what weighs the same, and part it at breaks; after the last one an empty part is none."""
+def _parts(said: Iterable[Fragment | None]) -> Parts:
+    """Join what weighs the same, and part it at breaks, which take the spaces around them; after the last one an empty part is none."""
     parts: list[list[Fragment]] = [[]]
     for fragment in said:
         if fragment is None:
             parts.append([])
         elif fragment.text:
             parts[-1].append(fragment)
-    if len(parts) > 1 and not parts[-1]:
+    for before, after in pairwise(parts):
+        before[-1:] = [Fragment(each.text.rstrip(), each.weight) for each in before[-1:]]
+        after[:1] = [Fragment(each.text.lstrip(), each.weight) for each in after[:1]]
+    if len(parts) > 1 and not any(fragment.text for fragment in parts[-1]):
         parts.pop()
     joined = [[Fragment("".join(each.text for each in alike), weight) for weight, alike in groupby(part, lambda each: each.weight)] for part in parts]
-    return tuple(tuple(part) or (Fragment(""),) for part in joined)
+    return tuple(tuple(each for each in part if each.text) or (Fragment(""),) for part in joined)
 
 
 MARKS: dict[str, Callable[[str], Parts]] = {"plain": plain, "a1111": a1111, "comfy": comfy}

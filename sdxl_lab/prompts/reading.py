@@ -72,6 +72,18 @@ def parts_of(text: str, syntax: str) -> Parts:
     return tuple(part for prompt in compel_marks.prompts_in(text) for part in plain(compel_marks.bare(prompt)))
 
 
+def weights_of(text: str, syntax: str) -> list[tuple[str, float]]:
+    """What of a prompt has a weight of its own, and which; nothing of what compel reads, which are not known without it.
+
+    Args:
+        text: The prompt.
+        syntax: One of `prompt_syntax`.
+    """
+    parts = () if syntax == "compel" else parts_of(text, syntax)
+    weighed = [(fragment.text.strip(), fragment.weight) for part in parts for fragment in part if fragment.weight != 1.0]
+    return list(dict.fromkeys(pair for pair in weighed if pair[0]))
+
+
 def read(text: str, *, syntax: str, long_prompt: str, fits: Fits) -> Reading:
     """Read a prompt.
 

@@ -61,6 +61,10 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
     for kind in dict.fromkeys(adapter.kind for adapter in adapters if adapter.kind in ADAPTERS):
         known = [f"{_one_line(adapter.name)}: {adapter.sha256[:12]}" for adapter in adapters if adapter.kind == kind and adapter.sha256]
         fields[ADAPTERS[kind].label] = ", ".join(known)
+    if settings.prompt_syntax not in ("plain", "a1111"):  # theirs, and what they read whatever is meant
+        fields["Prompt syntax"] = settings.prompt_syntax
+    if settings.long_prompt != "cut":
+        fields["Long prompt"] = settings.long_prompt
     fields["Version"] = f"sdxl_lab {_one_line(version)}"
     negative = [f"Negative prompt: {_words(edit.negative_prompt)}"] if edit.negative_prompt else []
     return "\n".join([_words(edit.prompt), *negative, ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())])

@@ -15,6 +15,7 @@ from sdxl_lab import families
 from sdxl_lab.images import pictures
 from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels
 from sdxl_lab.process.quiet import quiet_libraries
+from sdxl_lab.prompts import compel_marks
 from sdxl_lab.records import infotext
 from sdxl_lab.records.stamps import Stamp, read_stated
 from sdxl_lab.runs.made_from import hint, on_models, started_from
@@ -73,6 +74,7 @@ def reproduce(
     picture = Path(picture)
     stamp = read_stated(picture)
     original = _pixels(picture)
+    _require_compel(stamp, picture)
     image, mask = started_from(stamp, picture, dataset, fetch=fetch)
     _check_size(stamp.edit, image and image.size, original.size)
 
@@ -84,7 +86,7 @@ def reproduce(
         _check_working_size(stamp.edit, original.size, loaded)
         began = time.perf_counter()
         made = _made(stamp.edit, image, mask, loaded)
-    here = Conditions.here(str(loaded.device))
+    here = Conditions.here(str(loaded.device), made.edit)
     made_here = stamp.resolved.model_copy(update={"threads": here.threads})
     stated = _text(original)
     return Reproduction(
@@ -97,7 +99,7 @@ def reproduce(
         changed=Conditions.of(stamp).changes(here),
         made_with=here,
         seconds=time.perf_counter() - began,
-        picture_id=made_here.picture_id(stamp.edit, digests_of_pixels(made.prepared)),
+        picture_id=made_here.picture_id(stamp.edit.model_copy(update={"compel": made.edit.compel}), digests_of_pixels(made.prepared)),
     )
 
 
@@ -141,6 +143,14 @@ def _text(image: Image.Image) -> str:
     """The text for other tools, wherever it came from."""
     text = image.info.get(infotext.KEYWORD)
     return text[: 1 << 20] if isinstance(text, str) else ""
+
+
+def _require_compel(stamp: Stamp, picture: Path) -> None:
+    if stamp.edit.compel and compel_marks.installed() is None:
+        raise ReproduceError(
+            f"{picture} was made with compel {printable(stamp.edit.compel)}, which read its prompts and is not installed here; "
+            "pip install 'sdxl-lab[compel]'"
+        )
 
 
 def _check_size(edit: Edit, size: tuple[int, int] | None, expected: tuple[int, int]) -> None:

@@ -15,6 +15,7 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.records import machine
 from sdxl_lab.records.stamps import Stamp, stamp_of, stamped_png
+from sdxl_lab.spec.edit import Edit
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted, printable
 
@@ -75,18 +76,18 @@ class Conditions:
             hardware=stamp.hardware,
             threads=stamp.resolved.threads,
             instruction_set=stamp.instruction_set,
-            versions=stamp.versions,
+            versions={**stamp.versions, **_read_by(stamp.edit)},
         )
 
     @classmethod
-    def here(cls, device: str) -> Conditions:
-        """Those of this process."""
+    def here(cls, device: str, edit: Edit | None = None) -> Conditions:
+        """Those of this process, and of a picture that was made in it."""
         return cls(
             device=device,
             hardware=machine.hardware(device),
             threads=machine.threads() or 1,
             instruction_set=machine.instruction_set() if device == "cpu" else None,
-            versions=machine.versions(),
+            versions={**machine.versions(), **(_read_by(edit) if edit else {})},
         )
 
     def changes(self, later: Conditions) -> dict[str, tuple[str, str]]:
@@ -145,7 +146,7 @@ class Reproduction:
             stated, own = self.stamp.stated_id[:10], resolved.run_id[:10]
             lines.append(f"its description was changed after it was made: it states run_id {stated}, and its content has {own}")
             lines += _table(self.contradictions, "was", "is now")
-        if self.stamp.picture_id not in (None, self.picture_id) and "threads" not in self.changed:
+        if self.stamp.picture_id not in (None, self.picture_id) and not {"threads", "compel"} & self.changed.keys():
             lines.append(f"its picture_id was changed: it states {str(self.stamp.picture_id)[:10]}, and is {self.picture_id[:10]}")
         if self.changed:
             lines += ["since it was made, this has changed:", *_table(self.changed, "was", "is now")]
@@ -176,9 +177,15 @@ class Reproduction:
         here = self.made_with
         resolved = self.stamp.resolved.model_copy(update={"device": here.device, "threads": here.threads})
         facts = {"versions": dict(here.versions), "hardware": here.hardware, "instruction_set": here.instruction_set}
-        stamp = stamp_of(resolved, self.stamp.edit, **facts, sha256=digest_of_pixels(self.image), picture_id=self.picture_id, notes=self.stamp.notes)
+        edit = self.stamp.edit.model_copy(update={"compel": here.versions.get("compel")})
+        stamp = stamp_of(resolved, edit, **facts, sha256=digest_of_pixels(self.image), picture_id=self.picture_id, notes=self.stamp.notes)
         write_whole(path, stamped_png(self.image, stamp))
         return path
+
+
+def _read_by(edit: Edit) -> dict[str, str]:
+    """The library that read its prompts, where one did."""
+    return {"compel": edit.compel} if edit.compel else {}
 
 
 def _table(rows: Mapping[str, tuple[str, str]], before: str, after: str) -> list[str]:

@@ -413,8 +413,8 @@ class PromptAndSeed(Settings):
         prompt_syntax: How both are read: `plain` as they stand; `a1111` with the marks of AUTOMATIC1111's web UI, `(word:1.3)`, `(word)`, `[word]`
             and `BREAK`, weighed as it does; `comfy` with ComfyUI's, `(word:1.3)` and `(word)`, weighed as it does; `compel` by that library,
             `word++` and `(two words)1.3`, which `pip install 'sdxl-lab[compel]'` brings.
-        long_prompt: What becomes of a prompt that is longer than the text encoders take at once, 75 tokens: `cut` leaves out the rest, `chunks`
-            encodes it in as many chunks as it needs.
+        long_prompt: What becomes of a prompt that is longer than the text encoders take at once, 75 tokens, or the pocket checkpoint's 30: `cut`
+            leaves out the rest, of each part where `BREAK` parts it; `chunks` encodes it in as many chunks as it needs.
         seed: Where the noise comes from, over the dataset's own.
         seeds: Instead of `seed`, for several pictures of each sample in one run: a list, a range or random ones.
     """

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from sdxl_lab.prompts.cautions import cautions_of
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Denoising
@@ -124,7 +125,14 @@ def cautions(edit: Edit, traits: Traits = UNKNOWN) -> list[str]:
         *_of_the_refiner(edit, traits),
         *_of_few_steps(edit, traits),
         *_of_the_size(edit, traits),
+        *_of_the_words(edit),
     ]
+
+
+def _of_the_words(edit: Edit) -> Iterator[str]:
+    for name, text in (("prompt", edit.prompt), ("negative_prompt", edit.negative_prompt)):
+        if text:
+            yield from cautions_of(name, text, edit.settings.prompt_syntax)
 
 
 def _without_effect(edit: Edit, traits: Traits) -> Iterator[str]:

@@ -42,6 +42,13 @@ ELSEWHERE = {
     "textual_inversion": "embeddings",
     "textual_inversions": "embeddings",
     "negative": "negative_prompt",
+    "prompt_attention": "prompt_syntax",
+    "prompt_parser": "prompt_syntax",
+    "prompt_weighting": "prompt_syntax",
+    "emphasis": "prompt_syntax",
+    "weight_interpretation": "prompt_syntax",
+    "truncate_long_prompts": "long_prompt",
+    "max_embeddings_multiples": "long_prompt",
     "model": "checkpoint",
     "ckpt_name": "checkpoint",
     "sd_model_checkpoint": "checkpoint",
@@ -73,6 +80,12 @@ _NOT_HERE = {
     "refiner_checkpoint": "the refiner is the checkpoint's own; denoising.high_noise_frac, such as 0.8, asks for it",
     "lora loras hypernetwork": "LoRA is not there; merge it into a checkpoint, and give that",
     "controlnet control_net ip_adapter": "ControlNet and IP-Adapter are not there",
+    "prompt_2 negative_prompt_2 style_prompt text_g text_l": "both text encoders read one prompt",
+    "prompt_embeds negative_prompt_embeds pooled_prompt_embeds": (
+        "embeddings are made from the prompt; prompt_syntax gives words a weight, long_prompt reads more of them"
+    ),
+    "token_normalization": "weights are taken as prompt_syntax says; there is nothing to normalize",
+    "comma_padding_backtrack": "long_prompt chunks begins a new chunk where one is full; BREAK, with prompt_syntax a1111, where you want it",
     "styles": "styles are not there; write their words into the prompt",
     "eta s_churn s_tmin s_tmax s_noise": "samplers have no settings of their own here; euler_a and dpmpp_2m_sde draw noise at each step",
 }

@@ -180,7 +180,8 @@ def told(picture: Picture, edit: Edit) -> dict[str, Any]:
         "settings": written(edit)["settings"],
         "picture_id": picture.picture_id,
     }
-    return words_of(picture) | made | ({"notes": list(picture.notes)} if picture.notes else {})
+    by_compel = {"compel": edit.compel} if edit.compel else {}
+    return words_of(picture) | made | by_compel | ({"notes": list(picture.notes)} if picture.notes else {})
 
 
 def numbers_of(picture: Picture) -> dict[str, float]:

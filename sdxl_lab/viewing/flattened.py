@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdxl_lab.prompts.reading import weights_of
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
@@ -13,6 +14,12 @@ def of_edit(edit: Edit) -> dict[str, Any]:
     """What is asked of one picture: sample, task, words, seed and settings."""
     by_compel = {"compel": edit.compel} if edit.compel else {}
     return edit.model_dump(mode="json", exclude={"settings", "compel"}) | by_compel | flatten(edit.taken())
+
+
+def weights_in(edit: Edit) -> dict[str, str]:
+    """What each prompt of a picture weighs, by `prompt weights` and `negative_prompt weights`: absent where nothing is weighed."""
+    found = {name: weights_of(getattr(edit, name) or "", edit.settings.prompt_syntax) for name in ("prompt", "negative_prompt")}
+    return {f"{name} weights": ", ".join(f"{text} {weight:.3g}" for text, weight in weights) for name, weights in found.items() if weights}
 
 
 def of_run(resolved: ResolvedSpec) -> dict[str, Any]:

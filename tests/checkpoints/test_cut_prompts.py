@@ -52,6 +52,7 @@ def test_tokens_are_counted_as_the_pipeline_counts_them(text, tokenizer, random_
     assert (counted.limit, bool(counted.unread)) == (32, counted.tokens > 32)
 
 
+@pytest.mark.filterwarnings("ignore::sdxl_lab.spec.cautions.CautionWarning")
 @pytest.mark.parametrize("text", ["a red star on grass " * 8, "a  red\n\nstar " * 8, "#1 {of} “many”, (words:1.3) " * 3])
 def test_what_is_called_unread_changes_no_picture(text, tokenizer, random_pair, scene):
     """

@@ -121,9 +121,9 @@ def two_bases(tmp_path_factory) -> Path:
 
 def edit_of(task: Any, settings: dict[str, Any], negative_prompt: str | None = None) -> Edit:
     """
-    An edit of the scene.
+    An edit of the scene, whose prompt has marks and is longer than the tokenizer takes at once.
     """
-    values = dict(sample="disc", task=task, prompt="a red star on grass", negative_prompt=negative_prompt, seed=-732, settings=settings)
+    values = dict(sample="disc", task=task, prompt="a (red) star on grass, " * 8, negative_prompt=negative_prompt, seed=-732, settings=settings)
     return Edit.model_validate(values)
 
 

@@ -55,6 +55,8 @@ OTHER_VALUES: dict[str, Any] = {
     "image.background": "gray",
     "size.width": 72,
     "size.height": 64,
+    "prompt_syntax": "a1111",
+    "long_prompt": "chunks",
 }
 """For every setting of a picture, a value that is not its default."""
 

@@ -49,6 +49,14 @@ GRIDS: dict[str, dict[str, Any]] = {
     "ways": {HANDOVER: ["consistent", "stock", "sdedit"], FRAC: [0.6], AGAIN: [0.4, 0.8]},
     "ways to make anew": {HANDOVER: ["consistent", "stock", "sdedit"], FRAC: [0.8], "tasks": [["image_to_image"]], STEPS: [8]},
 }
+SYNTAX, LONG, PROMPT = "hyperparameters.prompt_syntax", "hyperparameters.long_prompt", "hyperparameters.prompt"
+SYNTAXES: dict[str, Any] = {
+    SYNTAX: ["plain", "a1111", "comfy", "compel"],
+    PROMPT: ["a red star", "a (red:1.3) star"],
+    LONG: ["cut", "chunks"],
+    STEPS: [2],
+}
+GRIDS["syntaxes"] = SYNTAXES
 MANY = ("aspects", "ways to make anew")
 
 
@@ -75,6 +83,14 @@ def test_hand_overs_from_words_share_one_trajectory(base):
     made = planned(base, grid=GRIDS["hand-overs"])
     assert [len(group.runs) for group in made.groups] == [6]
     assert (made.forwards_shared, made.forwards_alone) == (25, 60)
+
+
+def test_syntaxes_share_a_trajectory_where_they_say_the_same(base):
+    """
+    Without marks all four syntaxes, cut or in chunks that are not needed, are one trajectory of two steps; with a mark each syntax has its own.
+    """
+    made = planned(base, grid=SYNTAXES)
+    assert (made.forwards_shared, made.forwards_alone) == ((1 + 4) * 2, 16 * 2)
 
 
 def test_runs_of_other_tasks_are_compared_by_what_both_take(base):

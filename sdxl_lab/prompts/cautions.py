@@ -1,0 +1,98 @@
+"""What looks like a mark in a prompt and is none in its syntax, and marks that spoil a picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+
+from sdxl_lab.prompts import compel_marks
+from sdxl_lab.prompts.marks import MARKS, NUMBER
+
+MOST = 2.0
+"""Weights beyond it burn the picture, or what is weighed."""
+
+LONGEST_QUOTE = 60
+
+LIKELY = r"[+-]?(?:\d?\.\d+|[0-2])"
+"""A number that is meant to be a weight, and no time of day or proportion."""
+
+_WEIGHED = re.compile(rf"(?<!\\)\([^()]*:\s*{LIKELY}\s*\)")
+_DOUBLED = re.compile(r"(?<!\\)\(\([^()]+\)\)")
+_SQUARE = re.compile(r"(?<!\\)\[[^\[\]]+\]")
+_BREAK = re.compile(r"\bBREAK\b")
+_PLUS = re.compile(r"(?<=[^\s+()-])(?:\+\++|--+)(?=[\s,.)]|$)")
+_BEHIND = re.compile(rf"(?<!\\)\([^()]+\)(?:[+-]+(?=[\s,.)]|$)|{LIKELY}(?=[\s,)]|$))|\.(?:and|add|blend)\([^()]*\)")
+_LORA = re.compile(r"<(?:lora|lyco|hypernet):[^<>]+>", re.IGNORECASE)
+_EDITING = re.compile(rf"\[[^\[\]]*:\s*{NUMBER}\s*\]|\[[^\[\]|]*\|[^\[\]]*\]")
+_WILDCARD = re.compile(r"\{[^{}|]*\|[^{}]*\}|__[\w/-]+__")
+_AND = re.compile(r"\bAND\b")
+_SWAP = re.compile(r"\.swap\([^()]*\)|\b(?:use|with)Lora\([^()]*\)")
+
+
+@lru_cache(maxsize=10_000)
+def cautions_of(name: str, text: str, syntax: str) -> tuple[str, ...]:
+    """Say what of a prompt is not read as its writer may think.
+
+    Args:
+        name: Of the setting: `prompt` or `negative_prompt`.
+        text: The prompt.
+        syntax: One of `prompt_syntax`.
+
+    Returns:
+        A sentence each; for most prompts none.
+    """
+    return tuple(f"{name}: {line}." for line in (*_of_other_syntaxes(text, syntax), *_not_done(text, syntax), *_of_weights(text, syntax)))
+
+
+def _of_other_syntaxes(text: str, syntax: str) -> Iterator[str]:
+    is_text = f"is text: prompt_syntax is {syntax}; set it to"
+    if syntax in ("plain", "compel") and (found := _WEIGHED.search(text) or (syntax == "plain" and _DOUBLED.search(text))):
+        own = ", or write (word)1.3" if syntax == "compel" else ""
+        yield f"“{_quoted(found[0])}” {is_text} a1111 or comfy if that is to be a weight{own}"
+    if syntax in ("plain", "compel") and (found := _BREAK.search(text)):
+        yield f"“BREAK” {is_text} a1111 or comfy if a new chunk is to begin there"
+    if syntax == "compel" and (found := _DOUBLED.search(text)):
+        yield f"“{_quoted(found[0])}” weighs nothing in compel's syntax; write word++ or (word)1.3"
+    if syntax == "comfy" and (found := _SQUARE.search(text)) and not _EDITING.search(text):
+        yield f"“{_quoted(found[0])}” is text: prompt_syntax is comfy, which has no square brackets; write (word:0.9)"
+    if syntax != "compel" and (quoted := _of_compel(text)):
+        yield f"“{_quoted(quoted)}” {is_text} compel if that is to be read by it"
+
+
+def _of_compel(text: str) -> str:
+    """What compel would read in a prompt; a programming language is none of it."""
+    if found := _BEHIND.search(text):
+        return found[0]
+    words = (text[: found.end()].split()[-1] for found in islice(_PLUS.finditer(text), 10))
+    return next((word for word in words if word.casefold() != "c++"), "")
+
+
+def _not_done(text: str, syntax: str) -> Iterator[str]:
+    if found := _LORA.search(text):
+        yield f"“{_quoted(found[0])}” is text: LoRAs are not asked for in prompts here"
+    if syntax in ("a1111", "comfy"):
+        if found := _EDITING.search(text):
+            yield f"“{_quoted(found[0])}” is no change of words between steps here, but text; leave it out"
+        if found := _WILDCARD.search(text):
+            yield f"“{_quoted(found[0])}” is text: nothing is drawn from a list here; write one of them, or several prompts"
+    if syntax == "a1111" and _AND.search(text):
+        yield "“AND” is text: prompts are not composed here; a comma, or BREAK, is as near as it gets"
+    if syntax == "compel" and (found := _SWAP.search(text)):
+        yield f"“{_quoted(found[0])}” changes nothing here: of compel, weights, .blend() and .and() are read"
+
+
+def _of_weights(text: str, syntax: str) -> Iterator[str]:
+    if syntax == "compel":
+        if compel_marks.has_marks(text):
+            yield "compel makes the pooled embedding from the text with its marks, so that even those that weigh nothing change the picture"
+        return
+    heaviest = max((fragment for part in MARKS[syntax](text) for fragment in part), key=lambda fragment: abs(fragment.weight))
+    if abs(heaviest.weight) > MOST:
+        yield f"“{_quoted(heaviest.text)}” weighs {heaviest.weight:.3g}; beyond {MOST:g} pictures burn: choose weights from 0.5 to 1.5"
+
+
+def _quoted(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_QUOTE else f"{line[: LONGEST_QUOTE - 1]}…"
