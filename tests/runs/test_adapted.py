@@ -345,3 +345,14 @@ def test_a_call_and_a_bench_take_them(lab):
     for made in (called, with_it):
         assert text_to_image(made.prompt, **made.asked | {"seed": 8}).stamp.resolved.adapters == called.stamp.resolved.adapters
     assert "unaesthetic" in Bench.resume(bench.session).again(with_it, seed=8).stamp.resolved.spec.hyperparameters["embeddings"]
+
+
+def test_the_built_in_one_is_there_by_its_name(lab):
+    """
+    The word that the built-in checkpoint brings needs no file of anybody's, and a picture with it is made again anywhere.
+    """
+    (lab / "elsewhere").mkdir()
+    asked_for: dict[str, Any] = {"negative_prompt": "pocket-blurry", "num_inference_steps": 2, "seed": 7}
+    made = text_to_image("a red star", embeddings={"pocket-blurry": {"file": "pocket-blurry.safetensors"}}, **asked_for)
+    assert not same(made.image, text_to_image("a red star", **asked_for).image)
+    assert reproduce(made.save(lab / "elsewhere" / "sharp.png")).is_identical
