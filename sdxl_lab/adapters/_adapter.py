@@ -18,8 +18,8 @@ from sdxl_lab.settings.sections import Settings
 SUFFIX = ".safetensors"
 PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 FILE = (
-    "the path of a .safetensors file, one in the dataset's folder or in the lab's own folder of such files, or a repository of the hub, owner/name "
-    "or owner/name/file.safetensors"
+    "the path of a .safetensors file, the name of one in the dataset's folder, in the lab's own for these or built in, or a repository of the hub, "
+    "owner/name or owner/name/file.safetensors"
 )
 NAME = "letters, digits, dashes and underscores, at most 60, starting with a letter or digit"
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")

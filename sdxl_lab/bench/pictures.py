@@ -40,6 +40,11 @@ class BenchPicture(Described):
             return image.convert("RGB")
 
     @property
+    def files(self) -> Mapping[str, str]:
+        """Where the files were of what was on the models, such as `embeddings.dreamy`, as far as they are still there."""
+        return SessionFolder(self.kept.session).files_of(self.kept)
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.kept.recorded.width, self.kept.recorded.height

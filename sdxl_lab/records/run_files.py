@@ -12,7 +12,7 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.records.picture import UNREADABLE, Picture, from_line, is_whole, pixels_of
 from sdxl_lab.spec.edit import Edit, PictureKey
-from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.spec.resolved_spec import ResolvedSpec, with_files
 from sdxl_lab.tasks import RESULT
 
 
@@ -128,13 +128,15 @@ class RunFiles:
 
     @property
     def local(self) -> dict[str, Any]:
-        """Local paths (`dataset`, `checkpoint`, `runs_folder`) and machine facts (`machine`); empty where they were not copied along."""
+        """Local paths (`dataset`, `checkpoint`, `runs_folder`, `files` of adapters) and machine facts (`machine`); empty where they are not here."""
         return _json_or_empty(self.local_file)
 
     @property
     def resolved_here(self) -> ResolvedSpec:
         """The run with the paths of dataset, checkpoint and runs folder that this machine knows; as `resolved` where it knows none."""
         paths = {name: self.local[name] for name in ("dataset", "checkpoint", "runs_folder") if name in self.local}
+        if files := self.local.get("files", {}):
+            paths["hyperparameters"] = with_files(self.resolved.spec.hyperparameters, files)
         return self.resolved.model_copy(update={"spec": self.resolved.spec.model_copy(update=paths)})
 
     @property

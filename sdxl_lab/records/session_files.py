@@ -16,7 +16,7 @@ from sdxl_lab.records.picture import is_whole
 from sdxl_lab.records.run_files import RecordError
 
 SESSION_FORMAT = 1
-PLACES = ("checkpoint", "dataset")
+PLACES = ("checkpoint", "dataset", "adapters")
 
 
 class SessionFiles:
@@ -101,7 +101,7 @@ class SessionFiles:
 
     @property
     def local(self) -> dict[str, dict[str, str]]:
-        """Of `checkpoint` and `dataset` by their digests: where they were here. Empty where it was not copied along."""
+        """Of `checkpoint`, `dataset` and `adapters` by their digests: where they were here. Empty where it was not copied along."""
         try:
             values = json.loads(self.local_file.read_bytes())
             return {kind: {digest: place for digest, place in values[kind].items() if isinstance(place, str)} for kind in PLACES if kind in values}
@@ -154,7 +154,8 @@ class SessionFiles:
 
     def files_of(self, picture: KeptPicture) -> dict[str, str]:
         """Where the files of the adapters are that were on a picture's models, by `AdapterIdentity.path`, as far as they are still there."""
-        known = {adapter.path: self.local.get(adapter.path, {}).get(adapter.digest, "") for adapter in picture.resolved.adapters}
+        places = self.local.get("adapters", {})
+        known = {adapter.path: places.get(adapter.digest, "") for adapter in picture.resolved.adapters}
         return {path: place for path, place in known.items() if place and Path(place).exists()}
 
     def thumbnail_file(self, sha256: str) -> Path:

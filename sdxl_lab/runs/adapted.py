@@ -19,6 +19,9 @@ from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.wording import few
 
 HUB_FILE = re.compile(rf"([A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@([\w.-]+))?(?:/([\w./ -]+{re.escape(SUFFIX)}))?")
+BUILT_IN = Path(__file__).parents[1] / "pocket"
+"""Holds a folder of each kind that comes with the lab."""
+
 DEEPEST, MOST_FILES, MOST_BYTES = 4, 500, 4 << 30
 """How far below a repository files are looked for by their content, how many are opened, and how large they are at most."""
 
@@ -137,7 +140,8 @@ def located(written: str, kind: str, dataset: Path | None) -> Path:
     """Find the file of an adapter.
 
     Args:
-        written: A path, absolute or from the working folder; one below the dataset's folder or the lab's own of this kind; or a file of the hub.
+        written: A path, absolute or from the working folder; one below the dataset's folder, the lab's own of this kind, or that of those
+            built in; or a file of the hub.
         kind: Its name in `ADAPTERS`.
         dataset: The dataset's folder, or its file.
 
@@ -172,7 +176,8 @@ def idle(found: Adapted, texts: Sequence[str]) -> list[str]:
 def found_by_content(resolved: ResolvedSpec, folders: Sequence[Path] = ()) -> tuple[dict[str, tuple[Path, Put]], list[AdapterIdentity]]:
     """Find on this machine what was on the models when a picture was made, which a stranger may have described: by digest alone.
 
-    Looked through are the lab's own folder of its kind, the repository around the working folder, or that folder, and the hub's cache.
+    Looked through are the lab's own folder of its kind, what is built in, the repository around the working folder, or that folder, and the
+    hub's cache.
 
     Args:
         resolved: What the picture says.
@@ -205,7 +210,7 @@ def _readable(identity: AdapterIdentity, section: Any, file: Path) -> Put | None
 
 def _candidates(identity: AdapterIdentity, folders: Sequence[Path]) -> Iterator[Path]:
     name = (identity.file or "").rpartition("/")[2]
-    below = [file for folder in (own_folder(identity.kind), *folders) for file in sorted(folder.rglob(f"*{SUFFIX}"))]
+    below = [file for folder in (*_folders(identity.kind, None), *folders) for file in sorted(folder.rglob(f"*{SUFFIX}"))]
     files = dict.fromkeys([*below, *_files_of_checkout()])
     yield from sorted(files, key=lambda file: file.name != name)[:MOST_FILES]
     if match := _hub_file(identity.file or ""):
@@ -227,7 +232,7 @@ def _files_of_checkout() -> Iterator[Path]:
 
 def _folders(kind: str, dataset: Path | None) -> list[Path]:
     of_dataset = [dataset if dataset.is_dir() else dataset.parent] if dataset else []
-    return [*of_dataset, own_folder(kind)]
+    return [*of_dataset, own_folder(kind), BUILT_IN / kind]
 
 
 def _hub_file(written: str) -> tuple[str, str | None, str | None] | None:

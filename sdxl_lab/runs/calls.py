@@ -199,4 +199,4 @@ def _made(
         for caution in ready.cautions:
             warnings.warn(caution, CautionWarning, stacklevel=USER)
         picture, stamp = made(ready, process_trajectories())
-    return MadePicture(image=picture.image, stamp=stamp, seconds=picture.seconds)
+    return MadePicture(image=picture.image, stamp=stamp, seconds=picture.seconds, files=ready.resolved.spec.files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sdxl_lab.images.png import png
 from sdxl_lab.records.stamps import Stamp, stamped_png
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.resolved_spec import with_files
 from sdxl_lab.viewing import display
 from sdxl_lab.wording import counted, printable
 
@@ -38,6 +40,11 @@ class Described(ABC):
     @abstractmethod
     def image(self) -> Image.Image:
         """The picture, mode "RGB"."""
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Where the files are here of what was on the models, such as `embeddings.dreamy`; what it does not tell is known by name alone."""
+        return {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -93,7 +100,7 @@ class Described(ABC):
     @property
     def asked(self) -> dict[str, Any]:
         """The settings that were asked for, seed and negative prompt among them, as calls take them: to go on from it with some changed."""
-        given = self.stamp.resolved.spec.given(self.task)
+        given = with_files(self.stamp.resolved.spec.given(self.task), self.files)
         return {key: value for key, value in given.items() if key not in ("prompt", "image")} | given.get("image", {})
 
     def save(self, path: Path | str) -> Path:
@@ -149,8 +156,13 @@ class MadePicture(Described):
         'star.png'
     """
 
-    def __init__(self, *, image: Image.Image, stamp: Stamp, seconds: float) -> None:
-        self._image, self._stamp, self.seconds = image, stamp, seconds
+    def __init__(self, *, image: Image.Image, stamp: Stamp, seconds: float, files: Mapping[str, str] | None = None) -> None:
+        self._image, self._stamp, self.seconds, self._files = image, stamp, seconds, dict(files or {})
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Where the files are here of what was on the models, such as `embeddings.dreamy`."""
+        return self._files
 
     @property
     def image(self) -> Image.Image:

@@ -186,7 +186,8 @@ class ResolvedSpec(Settings):
     @property
     def files(self) -> dict[str, str]:
         """The file of each adapter as it is asked for, by `AdapterIdentity.path`."""
-        return {adapter.path: self.spec.hyperparameters[adapter.kind][adapter.name]["file"] for adapter in self.adapters}
+        asked = ((adapter.path, self.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name)) for adapter in self.adapters)
+        return {path: section["file"] for path, section in asked if section}
 
     def portable(self) -> dict[str, Any]:
         """Describe it without local paths: dataset and checkpoint by name, no runs folder.

@@ -82,6 +82,7 @@ ENCODE_PROMPT = Overridden(
     results="prompt_embeds negative_prompt_embeds pooled_prompt_embeds negative_pooled_prompt_embeds",
 )
 GUIDANCE = Overridden(takes="w embedding_dim dtype")
+EXPANDED = Overridden(takes="prompt tokenizer")
 GET_TIMESTEPS = Overridden(
     takes="num_inference_steps strength device denoising_start",
     positional=3,
@@ -93,6 +94,7 @@ GRANTED = {
     "InpaintStage": Granted(
         pipeline="StableDiffusionXLInpaintPipeline",
         overridden={
+            "_maybe_convert_prompt": EXPANDED,
             "encode_prompt": ENCODE_PROMPT,
             "get_guidance_scale_embedding": GUIDANCE,
             "get_timesteps": GET_TIMESTEPS,
@@ -116,6 +118,7 @@ GRANTED = {
     "ImageToImageStage": Granted(
         pipeline="StableDiffusionXLImg2ImgPipeline",
         overridden={
+            "_maybe_convert_prompt": EXPANDED,
             "encode_prompt": ENCODE_PROMPT,
             "get_guidance_scale_embedding": GUIDANCE,
             "get_timesteps": GET_TIMESTEPS,
@@ -128,6 +131,7 @@ GRANTED = {
     "TextToImageStage": Granted(
         pipeline="StableDiffusionXLPipeline",
         overridden={
+            "_maybe_convert_prompt": EXPANDED,
             "encode_prompt": ENCODE_PROMPT,
             "get_guidance_scale_embedding": GUIDANCE,
             "interrupt": Overridden(takes=""),

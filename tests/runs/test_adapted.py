@@ -324,11 +324,13 @@ def test_a_call_and_a_bench_take_them(lab):
     """
     A call's picture and a bench's are the same; changed on the bench it is another, and left out the one without. All of it is found again.
     """
-    write_embedding(lab / "unaesthetic.safetensors", 2, widths=POCKET)
+    (lab / "below").mkdir()
+    named = {"unaesthetic": {"file": str(write_embedding(lab / "below" / "unaesthetic.safetensors", 2, widths=POCKET))}}
+    (lab / "unaesthetic.safetensors").unlink()
     asked_for: dict[str, Any] = {"negative_prompt": "unaesthetic", "num_inference_steps": 3, "seed": 7}
-    called = text_to_image("a red star", embeddings=NAMED, **asked_for)
+    called = text_to_image("a red star", embeddings=named, **asked_for)
     bench = Bench(tracking="off")
-    with_it = bench.make("a red star", embeddings=NAMED, **asked_for)
+    with_it = bench.make("a red star", embeddings=named, **asked_for)
     other = bench.again(with_it, embeddings={"unaesthetic": {"token": "<x>"}}, negative_prompt="<x>")
     without = bench.again(with_it, embeddings={"unaesthetic": None})
     assert called.picture_id == with_it.picture_id
@@ -340,4 +342,17 @@ def test_a_call_and_a_bench_take_them(lab):
     planned = resolve(RunSpec.from_parameters(**bench.parameters(with_it)))
     assert [adapter.digest for adapter in planned.spec.adapters] == [adapter.digest for adapter in called.stamp.resolved.adapters]
     assert reproduce(with_it.path).is_identical
+    for made in (called, with_it):
+        assert text_to_image(made.prompt, **made.asked | {"seed": 8}).stamp.resolved.adapters == called.stamp.resolved.adapters
     assert "unaesthetic" in Bench.resume(bench.session).again(with_it, seed=8).stamp.resolved.spec.hyperparameters["embeddings"]
+
+
+def test_the_built_in_one_is_there_by_its_name(lab):
+    """
+    The word that the built-in checkpoint brings needs no file of anybody's, and a picture with it is made again anywhere.
+    """
+    (lab / "elsewhere").mkdir()
+    asked_for: dict[str, Any] = {"negative_prompt": "pocket-blurry", "num_inference_steps": 2, "seed": 7}
+    made = text_to_image("a red star", embeddings={"pocket-blurry": {"file": "pocket-blurry.safetensors"}}, **asked_for)
+    assert not same(made.image, text_to_image("a red star", **asked_for).image)
+    assert reproduce(made.save(lab / "elsewhere" / "sharp.png")).is_identical

@@ -32,6 +32,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+import zmq
+
 from sdxl_lab.kernels.slate import libraries, restoring, startup
 from sdxl_lab.kernels.slate.ending import Ending
 from sdxl_lab.kernels.slate.leftovers import Leftovers
@@ -79,6 +81,7 @@ def begin_alone(preload: Sequence[str]) -> str:
         preload: As for `begin`.
     """
     let_exit_end_the_notebook()
+    _drop_nothing_that_is_printed()
     _import(preload)
     if preload:
         gc.freeze()  # else the kernel's end walks through all that the libraries hold, several times: more than a second
@@ -95,6 +98,7 @@ def begin(preload: Sequence[str]) -> str:
     _import(preload)
     shell = _shell()
     let_exit_end_the_notebook()
+    _drop_nothing_that_is_printed()
     modules = Modules()
     restorers = [*startup.of_namespace(shell), *restoring.of_system(), *restoring.of_logging(), *restoring.of_shell(shell)]
     restorers += [*libraries.of_numpy(), *libraries.of_torch(), *libraries.of_matplotlib(), *libraries.of_tables()]
@@ -104,6 +108,12 @@ def begin(preload: Sequence[str]) -> str:
     watch.begin()
     gc.freeze()
     return CLEAN
+
+
+def _drop_nothing_that_is_printed() -> None:
+    """Hold all messages of a cell until they are read: of those behind the thousandth, the socket would drop what is printed faster than that."""
+    thread = _shell().kernel.iopub_thread
+    thread.schedule(lambda: thread.socket.setsockopt(zmq.SNDHWM, 0))
 
 
 def _import(preload: Sequence[str]) -> None:
