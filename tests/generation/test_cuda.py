@@ -86,7 +86,7 @@ def test_a_gpu_computes_in_half_precision_and_decodes_in_float32(half_pair):
     assert {name: model.dtype for name, model in models.items() if model.dtype != torch.float16} == {"vae": torch.float32}
 
 
-@pytest.mark.parametrize("scheduler", ["euler", "euler_a", "dpmpp_2m", "heun"])
+@pytest.mark.parametrize("scheduler", ["euler", "euler_a", "dpmpp_2m", "heun", "deis", "kdpm2_a", "lms", "tcd"])
 def test_base_alone_equals_the_plain_pipeline_on_a_gpu(half_pair, scene, scheduler):
     """
     With the same seed, a base without refiner decodes the very picture that diffusers' own pipeline does there.

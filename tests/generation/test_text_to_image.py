@@ -120,6 +120,21 @@ def test_the_ways_to_hand_over_are_one_where_a_step_forgets(random_pair, schedul
     assert same(consistent, stock) == SCHEDULERS[scheduler].forgets
 
 
+@pytest.mark.parametrize("scheduler", crossed(CHANGES, quick=lambda scheduler: scheduler in ("dpmpp_2s", "deis", "kdpm2_a", "lms")))
+def test_a_run_goes_on_wherever_it_was_cut(twin_pair, scheduler):
+    """
+    Handed over to the same UNet at six places, from one trajectory that grew in any order, it is the plain pipeline's run.
+    """
+    checkpoint, cache, cuts = cpu(twin_pair), TrajectoryCache(), set()
+    expected = plain(PIPELINE, twin_pair / "base", scheduler, width=64, height=64, guidance_scale=5.0, num_inference_steps=6)
+    for frac in (0.6, 0.4, 0.8, 0.35, 0.7, 0.5):
+        edit = edit_of(scheduler=scheduler, num_inference_steps=6, high_noise_frac=frac)
+        split = generate(edit, None, None, checkpoint, trajectories=cache)
+        assert same(expected, split.image)
+        cuts.add(split.base_steps)
+    assert len(cuts) >= 3
+
+
 @pytest.mark.parametrize("scheduler", crossed(KINDS, quick=lambda scheduler: scheduler == "heun"))
 def test_one_trajectory_serves_every_hand_over(random_pair, scheduler):
     """
