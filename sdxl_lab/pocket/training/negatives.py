@@ -35,6 +35,8 @@ BATCH = 8
 RANDOM = [f"random-{letter}" for letter in "abcd"]
 SHEET = f"{NAME}.webp"
 NONE = "none"
+RANDOM_ARM = "four random words"
+LOW_GUIDANCE_SCALE = 3.0
 KINDS = {"color": "colour", "shape": "shape", "background": "background"}
 
 
@@ -93,7 +95,9 @@ def learn(pipeline: Any, token: str, vectors: Mapping[str, torch.Tensor]) -> Non
         pipeline.load_textual_inversion(vectors[key], token=token, text_encoder=encoder, tokenizer=tokenizer)
 
 
-def make(pipeline: Any, wanted: Sequence[Wanted], negative: str | None, *, steps: int, after: str = "", name: str = "") -> list[Image.Image]:
+def make(
+    pipeline: Any, wanted: Sequence[Wanted], negative: str | None, *, steps: int, guidance_scale: float, after: str = "", name: str = ""
+) -> list[Image.Image]:
     """Make pictures.
 
     Args:
@@ -101,6 +105,7 @@ def make(pipeline: Any, wanted: Sequence[Wanted], negative: str | None, *, steps
         wanted: What of.
         negative: The negative prompt; "random" stands for each of `RANDOM` in turn; None for none.
         steps: Denoising steps.
+        guidance_scale: Of diffusers.
         after: What follows each caption in the prompt.
         name: Shown beside the progress bar.
     """
@@ -114,7 +119,7 @@ def make(pipeline: Any, wanted: Sequence[Wanted], negative: str | None, *, steps
         if batch[0].mask is not None:
             call |= {"image": [w.image for w in batch], "mask_image": [w.mask for w in batch], "strength": 1.0}
         generators = [torch.Generator().manual_seed(w.seed) for w in batch]
-        pictures += pipeline(**call, num_inference_steps=steps, guidance_scale=GUIDANCE_SCALE, generator=generators).images
+        pictures += pipeline(**call, num_inference_steps=steps, guidance_scale=guidance_scale, generator=generators).images
     return pictures
 
 
@@ -127,7 +132,7 @@ def sharpness(pictures: Sequence[Image.Image], wanted: Sequence[Wanted]) -> np.n
 ARMS: dict[str, dict[str, Any]] = {
     NONE: {"negative": None},
     f"`{NAME}`": {"negative": NAME},
-    "four random words": {"negative": "random"},
+    RANDOM_ARM: {"negative": "random"},
     'the words "blurry noisy"': {"negative": "blurry noisy"},
     f"none; `{NAME}` in the prompt": {"negative": None, "after": f" {NAME}"},
 }
@@ -139,18 +144,19 @@ def table(of: str, made: Mapping[str, Sequence[Image.Image]], wanted: Sequence[W
 
     Args:
         of: What was made.
-        made: The pictures by the first cell of their row; those without a negative prompt and with random words are what others are held against.
+        made: The pictures by the first cell of their row; others are held against those without a negative prompt, and with random words.
         wanted: What they were to show.
     """
     judge, scenes = load_judge(), [w.scene for w in wanted]
     sharp = {arm: sharpness(pictures, wanted) for arm, pictures in made.items()}
     hits = {arm: {name: right(judge.judge(pictures), scenes, kind) for name, kind in KINDS.items()} for arm, pictures in made.items()}
     whole = {arm: np.all(list(kinds.values()), axis=0).astype(float) for arm, kinds in hits.items()}
-    random = list(ARMS)[2]
-    columns = [f"{of}, {len(wanted)} pairs, negative prompt", "sharpness, none's = 100%", "random words' = 100%", *KINDS, "all three, against none"]
+    columns = [f"{of}, {len(wanted)} pairs, negative prompt", "sharpness, none's = 100%", *KINDS, "all three, against none"]
+    if RANDOM_ARM in made:
+        columns.insert(2, "random words' = 100%")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for arm in made:
-        over = [_cell(ratio(arm, sharp[arm], sharp[other])) if arm != other else "" for other in (NONE, random)]
+        over = [_cell(ratio(arm, sharp[arm], sharp[other])) if arm != other else "" for other in (NONE, RANDOM_ARM) if other in made]
         against = _cell(mean(arm, 100 * (whole[arm] - whole[NONE]), " points")) if arm != NONE else ""
         shares = [_cell(share(name, hits[arm][name])) for name in KINDS]
         lines.append(f"| {' | '.join([arm, *over, *shares, against])} |")
@@ -172,8 +178,13 @@ def sheet(made: Mapping[str, Sequence[Image.Image]], wanted: Sequence[Wanted], c
 def measured(count: int, steps: int = 30, arms: Sequence[str] = tuple(ARMS)) -> Iterator[tuple[str, list[Wanted], dict[str, list[Image.Image]]]]:
     """Make pictures of each kind: what they are called, what was wanted, and what was made of it by the first cell of its row."""
     whole, masked = pipelines()
-    for of, pipeline, wanted in (("text to image", whole, from_words(count)), ("inpaint", masked, in_masks(count))):
-        yield of, wanted, {arm: make(pipeline, wanted, **ARMS[arm], steps=steps, name=f"{of}, {arm}") for arm in arms}
+    for of, pipeline, wanted, guidance_scale, those in (
+        ("text to image", whole, from_words(count), GUIDANCE_SCALE, arms),
+        ("inpaint", masked, in_masks(count), GUIDANCE_SCALE, arms),
+        (f"text to image at guidance {LOW_GUIDANCE_SCALE:g}", whole, from_words(count), LOW_GUIDANCE_SCALE, arms[:2]),
+    ):
+        call = {"steps": steps, "guidance_scale": guidance_scale}
+        yield of, wanted, {arm: make(pipeline, wanted, **ARMS[arm], **call, name=f"{of}, {arm}") for arm in those}
 
 
 def main() -> None:
