@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -52,15 +51,26 @@ def by_compel(encoders: Sequence[TextEncoder], reading: Reading, device: Any) ->
     return torch.cat(padded, dim=-1).to(dtype), pooled.to(dtype)
 
 
+class _WrittenOut:
+    """What compel asks for words of several vectors. Its own makes a text of the tokens and tokens of that, which not every tokenizer gives back."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self._whole = {encoder.ids(token)[0]: encoder.ids(token) for token in learned_by(encoder.tokenizer)}
+
+    def expand_textual_inversion_token_ids_if_necessary(self, token_ids: list[int]) -> list[int]:
+        """All tokens of a word in place of its first."""
+        return [token for first in token_ids for token in self._whole.get(first, [first])]
+
+
 def _reader(encoder: TextEncoder, device: Any, *, truncates: bool, pools: bool) -> Any:
     with importing:
-        from compel import Compel, DiffusersTextualInversionManager, ReturnedEmbeddingsType
+        from compel import Compel, ReturnedEmbeddingsType
 
-    own = SimpleNamespace(tokenizer=encoder.tokenizer, maybe_convert_prompt=lambda text, _: encoder.written_out(text))
+    words: Any = _WrittenOut(encoder) if learned_by(encoder.tokenizer) else None
     return Compel(
         tokenizer=encoder.tokenizer,
         text_encoder=encoder.model,
-        textual_inversion_manager=DiffusersTextualInversionManager(own) if learned_by(encoder.tokenizer) else None,
+        textual_inversion_manager=words,
         returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED,
         truncate_long_prompts=truncates,
         requires_pooled=pools,

@@ -67,7 +67,7 @@ def text_encoders(pipeline: Any, instead: Mapping[int, Any] = MappingProxyType({
     ]
 
 
-def fits_in(pipelines: Sequence[Any], instead: Mapping[int, Any]) -> Fits:
+def fits_in(pipelines: Sequence[Any], instead: Mapping[int, Any] = MappingProxyType({})) -> Fits:
     """See whether texts fit into a chunk of each tokenizer of some pipelines.
 
     Args:

@@ -147,21 +147,37 @@ def test_with_and_without_share_nothing(random_pair, both):
     assert not any(same(one, other) for place, one in enumerate(alone) for other in alone[:place])
 
 
-def test_rows_of_words_are_these_words(random_pair, tmp_path):
+WRITTEN = {
+    "plain": ("plain", "cut", "a {} on grass"),
+    "a1111": ("a1111", "cut", "a ({}:1.3) on grass"),
+    "comfy": ("comfy", "cut", "a ({}:0.7) on grass"),
+    "compel": ("compel", "cut", "a ({})1.3 on grass"),
+    "chunks": ("a1111", "chunks", "a (blue ring:1.2), " * 6 + "a ({}:1.3) on grass BREAK {}"),
+}
+"""Ways to write a prompt: syntax, what becomes of a long one, and the prompt."""
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_rows_of_words_are_these_words(random_pair, tmp_path, way):
     """
-    An embedding whose vectors are those of two words makes the picture of these words.
+    An embedding whose vectors are those of two words makes the picture of these words, weighed and in chunks too.
     """
+    syntax, long_prompt, text = WRITTEN[way]
     pair = cpu(random_pair)
     ids = pair.base.tokenizer("red star").input_ids[1:-1]
-    rows = {
-        key: getattr(pair.base, name).get_input_embeddings().weight[ids].detach()
-        for key, name in (("clip_l", "text_encoder"), ("clip_g", "text_encoder_2"))
-    }
+    encoders = {"clip_l": pair.base.text_encoder, "clip_g": pair.base.text_encoder_2}
+    rows = {key: encoder.get_input_embeddings().weight[ids].detach() for key, encoder in encoders.items()}
     file = write_embedding(tmp_path / "words.safetensors", rows=rows)
-    put, _ = read("embeddings", "words", Embedding(file=str(file), token="<words>"), file)
+    put, _ = read("embeddings", "words", Embedding(file=str(file), token="two-words"), file)
     assert len(ids) == 2
-    expected = generate(edit_of("a red star on grass"), None, None, pair).image
-    assert same(expected, generate(edit_of("a <words> on grass"), None, None, pair.with_adapters([put])).image)
+
+    def made(words: str, put: Any) -> Any:
+        edit = edit_of(text.replace("{}", words), high_noise_frac=0.5)
+        asked = {"prompt_syntax": syntax, "long_prompt": long_prompt}
+        edit = edit.model_copy(update={"settings": edit.settings.model_copy(update=asked)})
+        return generate(edit, None, None, pair.with_adapters(put)).image
+
+    assert same(made("red star", []), made("two-words", [put]))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
