@@ -157,6 +157,7 @@ WRITTEN = {
 """Ways to write a prompt: syntax, what becomes of a long one, and the prompt."""
 
 
+@pytest.mark.filterwarnings("ignore:prompt. compel makes the pooled embedding")
 @pytest.mark.parametrize("way", WRITTEN)
 def test_rows_of_words_are_these_words(random_pair, tmp_path, way):
     """

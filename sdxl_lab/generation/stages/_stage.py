@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -66,7 +67,7 @@ class Stage:
         words: Words,
         cache: TrajectoryCache,
         scope: Hashable,
-        instead: Mapping[int, Any],
+        instead: Mapping[int, Any] = MappingProxyType({}),
     ) -> Any:
         """A stage around a loaded pipeline's own models.
 
