@@ -14,11 +14,13 @@ from PIL import Image
 
 from sdxl_lab import Bench, text_to_image
 from sdxl_lab.adapters import AdapterError
+from sdxl_lab.bench.widget import asked as asking
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
 from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.tracking.parameters import parameters_of as compared_by_comet
 from sdxl_lab.viewing.compare import compare
 from sdxl_lab.viewing.onward import parameters_of
 from tests.support.datasets import write_dataset
@@ -258,6 +260,7 @@ def test_records_name_it_without_a_path(lab, random_pair):
     for runs in ([folder.path, without.folder.path], [without.folder.path, folder.path]):
         compared = compare(runs)
         assert set(map(str, compared.differing["embeddings.unaesthetic"])) == {"None", row["embeddings.unaesthetic"]}
+    assert compared_by_comet(RunFolder(folder.path).resolved)["embeddings|unaesthetic"] == row["embeddings.unaesthetic"]
     planned = resolve(RunSpec.from_parameters(**parameters_of(folder.path)))
     assert planned.spec.run_id == with_it.spec.run_id
     assert ResolvedSpec.from_json(folder.spec_file.read_text()).files == {"embeddings.unaesthetic": "unaesthetic.safetensors"}
@@ -344,6 +347,8 @@ def test_a_call_and_a_bench_take_them(lab):
     assert reproduce(with_it.path).is_identical
     for made in (called, with_it):
         assert text_to_image(made.prompt, **made.asked | {"seed": 8}).stamp.resolved.adapters == called.stamp.resolved.adapters
+    bench.open_earlier(with_it)
+    assert asking.settings_in(asking.asked_of(bench.opened), [])["embeddings"] == named
     assert "unaesthetic" in Bench.resume(bench.session).again(with_it, seed=8).stamp.resolved.spec.hyperparameters["embeddings"]
 
 
@@ -356,3 +361,30 @@ def test_the_built_in_one_is_there_by_its_name(lab):
     made = text_to_image("a red star", embeddings={"pocket-blurry": {"file": "pocket-blurry.safetensors"}}, **asked_for)
     assert not same(made.image, text_to_image("a red star", **asked_for).image)
     assert reproduce(made.save(lab / "elsewhere" / "sharp.png")).is_identical
+
+
+def test_a_file_of_the_hub_is_found_in_its_cache(lab, random_pair, monkeypatch):
+    """
+    A repository with one such file needs no more than its name, one with several the file's; the record calls it as it was written.
+
+    It is what the hub's client downloaded earlier, and without that the error says what to do.
+    """
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(lab / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    before = resolve(asked(random_pair, NAMED)).spec.run_id
+    snapshot = lab / "cache" / "models--someone--words" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("a" * 40)
+    (lab / "unaesthetic.safetensors").rename(snapshot / "learned.safetensors")
+    for written in ("someone/words", "someone/words/learned.safetensors"):
+        found = resolve(asked(random_pair, {"unaesthetic": {"file": written}})).spec
+        assert (found.run_id, found.adapters[0].file) == (before, written)
+        assert str(lab) not in json.dumps(found.portable())
+    write_embedding(snapshot / "other.safetensors")
+    with pytest.raises(SpecError, match=r"someone/words has 2 \.safetensors files \(learned.*other.*\); write which, as someone/words/learned"):
+        resolve(asked(random_pair, {"unaesthetic": {"file": "someone/words"}}))
+    with pytest.raises(SpecError, match="no such file here, nor does the hub's cache have it of someone/else, and the hub gave no answer"):
+        resolve(asked(random_pair, {"unaesthetic": {"file": "someone/else"}}))

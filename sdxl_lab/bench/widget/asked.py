@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace as replace_fields
 from typing import Any
 
+from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.bench.opened import WORDS, Opened
 from sdxl_lab.errors import LabError
 from sdxl_lab.runs.single import Planned
@@ -44,11 +45,11 @@ def settings_in(asked: Mapping[str, Any], taken: Collection[str]) -> dict[str, A
 
     Args:
         asked: By dotted path.
-        taken: The paths of the task's settings; what another task was asked is left out.
+        taken: The paths of the task's settings; what another task was asked is left out. What is on the models has no knob, and stays as it was.
     """
     nested: dict[str, Any] = {}
     for path, value in asked.items():
-        if path in taken and path not in WHOLE:
+        if (path in taken or path.partition(".")[0] in ADAPTERS) and path not in WHOLE:
             nested = replace(nested, path, value)
     return nested
 
