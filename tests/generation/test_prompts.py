@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 Embedded = tuple[Any, Any]
 
-LONG = "a red star on grass beside a very small chestnut tree in the last light of an autumn day, seen from above, " * 3
+LONG = "a red star on grass beside a very small chestnut tree, seen from above, "
 MARKED = {"a1111": A1111, "comfy": COMFY}
 WHERE = ["base", "refiner"]
 
@@ -26,7 +28,8 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global STAGES, Compel, CompelForSDXL, PENULTIMATE, TrajectoryCache, build_scheduler, fits_in, load, torch
+    global accelerate, STAGES, Compel, CompelForSDXL, PENULTIMATE, TrajectoryCache, build_scheduler, fits_in, load, torch
+    import accelerate
     import torch
     from compel import Compel, CompelForSDXL, ReturnedEmbeddingsType
 
@@ -90,6 +93,9 @@ def by_hand(checkpoint: Checkpoint, where: str, parts: Weighed, rule: str, *, go
     columns, pooled = [], None
     for tokenizer, model in pairs:
         hidden = []
+        nothing = tokenizer("", padding="max_length", max_length=32, return_tensors="pt").input_ids
+        with torch.no_grad():
+            empty = model(nothing, output_hidden_states=True).hidden_states[-2]
         for part in parts:
             tokens = [(token, weight) for text, weight in part for token in tokenizer(text).input_ids[1:-1]] or [(None, 1.0)]
             for start in range(0, len(tokens), 30) if goes_on else [0]:
@@ -99,8 +105,6 @@ def by_hand(checkpoint: Checkpoint, where: str, parts: Weighed, rule: str, *, go
                 weights = torch.tensor([1.0, *(weight for _, weight in chunk), *[1.0] * rest])[None, :, None]
                 with torch.no_grad():
                     output = model(torch.tensor([ids]), output_hidden_states=True)
-                    nothing = tokenizer("", padding="max_length", max_length=32, return_tensors="pt").input_ids
-                    empty = model(nothing, output_hidden_states=True).hidden_states[-2]
                 z = output.hidden_states[-2]
                 pooled = output[0] if not hidden and model is pipeline.text_encoder_2 else pooled
                 hidden.append(z * weights * (z.mean() / (z * weights).mean()) if rule == "a1111" else empty + weights * (z - empty))
@@ -178,7 +182,7 @@ def test_compel_reads_prompts_as_it_does_alone(checkpoint, how):
     Base and refiner get, bit for bit, what compel's own objects give: for the base's encoders side by side, and for the refiner's one.
     """
     refiner = checkpoint.refiner
-    for text in (*COMPEL, LONG, LONG.replace(",", ".")):
+    for text in (*(COMPEL if how == "cut" else COMPEL[-3:]), LONG):
         alone = CompelForSDXL(checkpoint.base)
         for each in (alone.compel_1, alone.compel_2):
             each.conditioning_provider.truncate_to_model_max_length = how == "cut"
@@ -204,6 +208,30 @@ def test_what_compel_cannot_read_is_one_error(checkpoint):
         CompelForSDXL(checkpoint.base)(text)
     with pytest.raises(PromptError, match=r"compel .* cannot read the prompt .*a red star.*; change its marks"):
         embedded(checkpoint, "base", text, syntax="compel")
+
+
+@pytest.mark.parametrize(("syntax", "text"), [("compel", "a red++ star"), ("a1111", "a (red:1.3) star"), ("comfy", "a (red:1.3) star")])
+def test_encoders_that_are_offloaded_give_the_same(checkpoint, syntax, text):
+    """
+    Encoders whose weights are elsewhere between their calls, as sequential offloading leaves them, give the same embeddings.
+    """
+    base = checkpoint.base
+    copies = {name: copy.deepcopy(getattr(base, name)) for name in ("text_encoder", "text_encoder_2", "vae", "unet")}
+    offloaded = type(base)(**base.components | copies)
+    for model in copies.values():
+        accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
+    assert copies["text_encoder_2"].device.type == "meta"
+    elsewhere = SimpleNamespace(base=offloaded, refiner=offloaded)
+    assert equal(embedded(checkpoint, "base", text, syntax=syntax), embedded(elsewhere, "base", text, syntax=syntax))
+
+
+@pytest.mark.parametrize("syntax", ["a1111", "comfy"])
+def test_weights_beyond_numbers_are_one_error(checkpoint, syntax):
+    """
+    A weight that leaves no number is named, with what to choose instead.
+    """
+    with pytest.raises(PromptError, match=r"a prompt weighs up to .*, which outgrows float32; choose weights from 0\.5 to 1\.5"):
+        embedded(checkpoint, "base", f"a (red:{'9' * 50}) star", syntax=syntax)
 
 
 NEGATIVES: list[tuple[str, str, str]] = [
