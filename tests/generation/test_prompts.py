@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sdxl_lab.prompts.compel_marks import has_marks
 from sdxl_lab.prompts.reading import PromptError, Reading, Words, read, words
 from sdxl_lab.settings.sections import Compute
 from tests.support.edits import calls
@@ -197,6 +198,36 @@ def test_compel_reads_prompts_as_it_does_alone(checkpoint, how):
             truncate_long_prompts=how == "cut",
         )
         assert equal(second([text]), embedded(checkpoint, "refiner", text, syntax="compel", long_prompt=how)), text
+
+
+UNTOUCHED = (
+    "",
+    " \t\n",
+    "a close-up, 16:9, f/1.8, 1,000 stars",
+    "rock-and-roll - live -5 +5 --ar",
+    "[red|blue] {a|b} <x> #1 * ~ ^ = _ @ $ & % / | `",
+    "it's 5.5; e.g. “quoted” words … étoile",
+    "red,blue,星,½,٣",
+    "🎉\u200d🎉 a\u0301 \u00a0 \u2028 x",
+    "(red)",
+    "red,🎉 red,_x ,,",
+    "a\u00a0- b\u00a0+",
+    "x-- y",
+)
+
+
+def test_what_has_no_marks_for_us_has_none_for_compel(checkpoint):
+    """
+    Of every text in which no mark is seen, compel itself gives the very embeddings of diffusers, so that it need not be asked.
+    """
+    unmarked = [text for text in UNTOUCHED if not has_marks(text)]
+    assert unmarked == list(UNTOUCHED[:8])
+    for text in unmarked:
+        alone = CompelForSDXL(checkpoint.base)
+        for each in (alone.compel_1, alone.compel_2):
+            each.conditioning_provider.truncate_to_model_max_length = True
+        conditioning = alone(text)
+        assert equal(plainly(checkpoint, "base", text), (conditioning.embeds, conditioning.pooled_embeds)), text
 
 
 def test_what_compel_cannot_read_is_one_error(checkpoint):
