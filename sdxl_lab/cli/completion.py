@@ -38,7 +38,7 @@ def settings(incomplete: str) -> list[str]:
     """Settings of single pictures, by their own names."""
     from sdxl_lab.cli.usage import settings
 
-    return _beginning(incomplete, [*settings(), "checkpoint", "negative_prompt", "name", "tracking"])
+    return _beginning(incomplete, [*settings(), "checkpoint", "negative_prompt", "prompt_syntax", "long_prompt", "name", "tracking"])
 
 
 def _beginning(incomplete: str, words: Iterable[str]) -> list[str]:

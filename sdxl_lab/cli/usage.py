@@ -51,7 +51,9 @@ class Paints(Pairs):
         """Typer's own, and the names of all settings."""
         super().format_help(ctx, formatter)
         with formatter.section("Settings, by -p"):
-            formatter.write_text(f"{', '.join(settings())}; checkpoint, negative_prompt, name (of the session), tracking.")
+            formatter.write_text(
+                f"{', '.join(settings())}; checkpoint, negative_prompt, prompt_syntax, long_prompt, name (of the session), tracking."
+            )
 
 
 def _of_setting(name: str) -> str:

@@ -62,14 +62,28 @@ class _WrittenOut:
         return [token for first in token_ids for token in self._whole.get(first, [first])]
 
 
+class _Placed:
+    """A text encoder as compel sees it, which puts what it gives where that is: one that is offloaded is anywhere between its calls."""
+
+    def __init__(self, model: Any, device: Any) -> None:
+        self._model, self.device = model, device
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._model(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
 def _reader(encoder: TextEncoder, device: Any, *, truncates: bool, pools: bool) -> Any:
     with importing:
         from compel import Compel, ReturnedEmbeddingsType
 
+    placed: Any = _Placed(encoder.model, device)
     words: Any = _WrittenOut(encoder) if learned_by(encoder.tokenizer) else None
     return Compel(
         tokenizer=encoder.tokenizer,
-        text_encoder=encoder.model,
+        text_encoder=placed,
         textual_inversion_manager=words,
         returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED,
         truncate_long_prompts=truncates,

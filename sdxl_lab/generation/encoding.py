@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from sdxl_lab.adapters.embeddings import learned_by, written_out
-from sdxl_lab.prompts.reading import Fits, Reading
+from sdxl_lab.prompts.reading import Fits, PromptError, Reading
 
 Encoded = tuple[torch.Tensor, torch.Tensor]
 """The last hidden state but one, (1, tokens, width), and the pooled one, (1, width)."""
@@ -129,19 +129,31 @@ def weighed(state: torch.Tensor, weights: Sequence[float], weighting: str | None
         weighting: `a1111` or `comfy`; None leaves them as they are, as do weights of 1.
         empty: The empty prompt's hidden states.
 
+    Raises:
+        PromptError: What comes of it is no number.
+
     Source:
         modules/sd_emphasis.py of AUTOMATIC1111/stable-diffusion-webui, `EmphasisOriginal`; comfy/sd1_clip.py of comfyanonymous/ComfyUI,
         `ClipTokenWeightEncoder`.
     """
     if weighting is None or all(weight == 1.0 for weight in weights):
         return state
+    if not torch.isfinite(state).all():
+        return state  # as the encoder's own fault, to whoever looks for it
     factors = torch.tensor(weights, dtype=torch.float32, device=state.device)[None, :, None]
     whole = state.float()
     if weighting == "a1111":
         scaled = whole * factors
-        return (scaled * (whole.mean() / scaled.mean())).to(state.dtype)
-    away = empty.float()
-    return torch.where(factors == 1.0, whole, (whole - away) * factors + away).to(state.dtype)
+        found = scaled * (whole.mean() / scaled.mean())
+    else:
+        away = empty.float()
+        found = torch.where(factors == 1.0, whole, (whole - away) * factors + away)
+    found = found.to(state.dtype)
+    if not torch.isfinite(found).all():
+        heaviest = max(weights, key=abs)
+        dtype = str(state.dtype).removeprefix("torch.")
+        raise PromptError(f"a prompt weighs up to {heaviest:g}, which outgrows {dtype}; choose weights from 0.5 to 1.5.")
+    return found
 
 
 def lengthened(embeds: torch.Tensor, tokens: int, empty: Callable[[], torch.Tensor]) -> torch.Tensor:

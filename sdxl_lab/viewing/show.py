@@ -121,9 +121,10 @@ def _print_session(session: SessionFolder, console: Console) -> None:
         "steps": [_steps(kept.recorded) for kept in pictures],
         "seconds spent": [f"{kept.recorded.seconds:.2f}" for kept in pictures],
         "prompt": [kept.recorded.prompt for kept in pictures],
+        "syntax": [_unless_plain(kept.resolved.edits[0].settings.prompt_syntax) for kept in pictures],
         "note": [kept.note for kept in pictures],
     }
-    shown = {name: cells for name, cells in columns.items() if any(cells) or name not in ("star", "note")}
+    shown = {name: cells for name, cells in columns.items() if any(cells) or name not in ("star", "syntax", "note")}
     table = Table(*shown)
     for cells in zip(*shown.values(), strict=True):
         table.add_row(*(Text(printable(cell)) for cell in cells))
@@ -143,6 +144,10 @@ def _print_session(session: SessionFolder, console: Console) -> None:
             **(made if len(made) > 1 else {"made with": _made_with(pictures[0])} if pictures else {}),
         },
     )
+
+
+def _unless_plain(syntax: str) -> str:
+    return "" if syntax == "plain" else syntax
 
 
 def _made_with(kept: KeptPicture) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sdxl_lab.prompts.compel_marks import has_marks
 from sdxl_lab.prompts.reading import PromptError, Reading, Words, read, words
 from sdxl_lab.settings.sections import Compute
 from tests.support.edits import calls
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 Embedded = tuple[Any, Any]
 
-LONG = "a red star on grass beside a very small chestnut tree in the last light of an autumn day, seen from above, " * 3
+LONG = "a red star on grass beside a very small chestnut tree, seen from above, "
 MARKED = {"a1111": A1111, "comfy": COMFY}
 WHERE = ["base", "refiner"]
 
@@ -26,7 +29,8 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global STAGES, Compel, CompelForSDXL, PENULTIMATE, TrajectoryCache, build_scheduler, fits_in, load, torch
+    global accelerate, STAGES, Compel, CompelForSDXL, PENULTIMATE, TrajectoryCache, build_scheduler, fits_in, load, torch
+    import accelerate
     import torch
     from compel import Compel, CompelForSDXL, ReturnedEmbeddingsType
 
@@ -58,7 +62,8 @@ def stage_of(checkpoint: Checkpoint, where: str, says: Words, cache: Any = None)
     pipeline, stages = getattr(checkpoint, where), STAGES["text_to_image"]
     scheduler = build_scheduler("euler", pipeline.scheduler.config)
     cache = TrajectoryCache() if cache is None else cache
-    return getattr(stages, where).of(pipeline, role=where, scheduler=scheduler, latent_mask=None, words=says, cache=cache, scope="models")
+    told = {"role": where, "scheduler": scheduler, "latent_mask": None, "words": says, "cache": cache, "scope": "models", "instead": {}}
+    return getattr(stages, where).of(pipeline, **told)
 
 
 def embedded(checkpoint: Checkpoint, where: str, text: str, *, cache: Any = None, **how: str) -> Embedded:
@@ -90,6 +95,9 @@ def by_hand(checkpoint: Checkpoint, where: str, parts: Weighed, rule: str, *, go
     columns, pooled = [], None
     for tokenizer, model in pairs:
         hidden = []
+        nothing = tokenizer("", padding="max_length", max_length=32, return_tensors="pt").input_ids
+        with torch.no_grad():
+            empty = model(nothing, output_hidden_states=True).hidden_states[-2]
         for part in parts:
             tokens = [(token, weight) for text, weight in part for token in tokenizer(text).input_ids[1:-1]] or [(None, 1.0)]
             for start in range(0, len(tokens), 30) if goes_on else [0]:
@@ -99,8 +107,6 @@ def by_hand(checkpoint: Checkpoint, where: str, parts: Weighed, rule: str, *, go
                 weights = torch.tensor([1.0, *(weight for _, weight in chunk), *[1.0] * rest])[None, :, None]
                 with torch.no_grad():
                     output = model(torch.tensor([ids]), output_hidden_states=True)
-                    nothing = tokenizer("", padding="max_length", max_length=32, return_tensors="pt").input_ids
-                    empty = model(nothing, output_hidden_states=True).hidden_states[-2]
                 z = output.hidden_states[-2]
                 pooled = output[0] if not hidden and model is pipeline.text_encoder_2 else pooled
                 hidden.append(z * weights * (z.mean() / (z * weights).mean()) if rule == "a1111" else empty + weights * (z - empty))
@@ -178,7 +184,7 @@ def test_compel_reads_prompts_as_it_does_alone(checkpoint, how):
     Base and refiner get, bit for bit, what compel's own objects give: for the base's encoders side by side, and for the refiner's one.
     """
     refiner = checkpoint.refiner
-    for text in (*COMPEL, LONG, LONG.replace(",", ".")):
+    for text in (*(COMPEL if how == "cut" else COMPEL[-3:]), LONG):
         alone = CompelForSDXL(checkpoint.base)
         for each in (alone.compel_1, alone.compel_2):
             each.conditioning_provider.truncate_to_model_max_length = how == "cut"
@@ -195,6 +201,36 @@ def test_compel_reads_prompts_as_it_does_alone(checkpoint, how):
         assert equal(second([text]), embedded(checkpoint, "refiner", text, syntax="compel", long_prompt=how)), text
 
 
+UNTOUCHED = (
+    "",
+    " \t\n",
+    "a close-up, 16:9, f/1.8, 1,000 stars",
+    "rock-and-roll - live -5 +5 --ar",
+    "[red|blue] {a|b} <x> #1 * ~ ^ = _ @ $ & % / | `",
+    "it's 5.5; e.g. “quoted” words … étoile",
+    "red,blue,星,½,٣",
+    "🎉\u200d🎉 a\u0301 \u00a0 \u2028 x",
+    "(red)",
+    "red,🎉 red,_x ,,",
+    "a\u00a0- b\u00a0+",
+    "x-- y",
+)
+
+
+def test_what_has_no_marks_for_us_has_none_for_compel(checkpoint):
+    """
+    Of every text in which no mark is seen, compel itself gives the very embeddings of diffusers, so that it need not be asked.
+    """
+    unmarked = [text for text in UNTOUCHED if not has_marks(text)]
+    assert unmarked == list(UNTOUCHED[:8])
+    for text in unmarked:
+        alone = CompelForSDXL(checkpoint.base)
+        for each in (alone.compel_1, alone.compel_2):
+            each.conditioning_provider.truncate_to_model_max_length = True
+        conditioning = alone(text)
+        assert equal(plainly(checkpoint, "base", text), (conditioning.embeds, conditioning.pooled_embeds)), text
+
+
 def test_what_compel_cannot_read_is_one_error(checkpoint):
     """
     Where compel itself ends with an error of its own, the lab's names the prompt and what to do.
@@ -204,6 +240,30 @@ def test_what_compel_cannot_read_is_one_error(checkpoint):
         CompelForSDXL(checkpoint.base)(text)
     with pytest.raises(PromptError, match=r"compel .* cannot read the prompt .*a red star.*; change its marks"):
         embedded(checkpoint, "base", text, syntax="compel")
+
+
+@pytest.mark.parametrize(("syntax", "text"), [("compel", "a red++ star"), ("a1111", "a (red:1.3) star"), ("comfy", "a (red:1.3) star")])
+def test_encoders_that_are_offloaded_give_the_same(checkpoint, syntax, text):
+    """
+    Encoders whose weights are elsewhere between their calls, as sequential offloading leaves them, give the same embeddings.
+    """
+    base = checkpoint.base
+    copies = {name: copy.deepcopy(getattr(base, name)) for name in ("text_encoder", "text_encoder_2", "vae", "unet")}
+    offloaded = type(base)(**base.components | copies)
+    for model in copies.values():
+        accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
+    assert copies["text_encoder_2"].device.type == "meta"
+    elsewhere = SimpleNamespace(base=offloaded, refiner=offloaded)
+    assert equal(embedded(checkpoint, "base", text, syntax=syntax), embedded(elsewhere, "base", text, syntax=syntax))
+
+
+@pytest.mark.parametrize("syntax", ["a1111", "comfy"])
+def test_weights_beyond_numbers_are_one_error(checkpoint, syntax):
+    """
+    A weight that leaves no number is named, with what to choose instead.
+    """
+    with pytest.raises(PromptError, match=r"a prompt weighs up to .*, which outgrows float32; choose weights from 0\.5 to 1\.5"):
+        embedded(checkpoint, "base", f"a (red:{'9' * 50}) star", syntax=syntax)
 
 
 NEGATIVES: list[tuple[str, str, str]] = [

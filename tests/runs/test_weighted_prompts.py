@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 from sdxl_lab.prompts import compel_marks
+from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import read_stamp
+from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.documents import written
 from sdxl_lab.spec.resolved_spec import as_parameters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.tracking.parameters import parameters_of
+from sdxl_lab.viewing.report import write_report
 from sdxl_lab.viewing.show import print_path
 from tests.support.words_alone import write_words
 
@@ -170,3 +174,19 @@ def test_weights_and_syntax_are_shown_and_written_for_other_tools(random_pair, t
         assert text.splitlines()[0] == MARKED[syntax]
         assert ("Prompt syntax: " in text) == (syntax in ("comfy", "compel"))
     assert "Prompt syntax: comfy" in texts["comfy"][1]
+
+
+def test_a_run_tells_its_syntax_wherever_it_is_looked_at(random_pair, tmp_path):
+    """
+    Report, table of prompts and Comet's parameters hold the syntax, and the report what is weighed; lines of pictures are those of plain ones.
+    """
+    resolved = resolve(asked(random_pair, prompt="a (red:1.3) star", negative_prompt="[dark]", prompt_syntax="a1111"))
+    [picture] = run(resolved)
+    finish(resolved)
+    assert (picture.prompt, picture.negative_prompt) == ("a (red:1.3) star", "[dark]")
+    page = write_report([RunFolder(resolved.folder.path)], tmp_path / "report.html").read_text()
+    assert '"weights":{"prompt weights":"red 1.3","negative_prompt weights":"dark 0.909"}' in page.replace(": ", ":").replace(", ", ",")
+    header, row = resolved.folder.prompts_file.read_text().splitlines()
+    assert dict(zip(header.split(","), row.split(","), strict=True))["prompt_syntax"] == "a1111"
+    parameters = parameters_of(resolved.spec)
+    assert (parameters["prompt"], parameters["prompt_syntax"], parameters["long_prompt"]) == ("a (red:1.3) star", "a1111", "cut")

@@ -7,7 +7,7 @@ Weighed = list[list[tuple[str, float]]]
 
 UP, DOWN = 1.1, 1 / 1.1
 
-_ROSES = "red roses " * 10
+_ROSES = "red roses " * 8
 _WORDS = " ".join(f"word{number}" for number in range(500))
 
 A1111: dict[str, Weighed] = {
@@ -72,7 +72,7 @@ A1111: dict[str, Weighed] = {
     f"{_ROSES}(thorns:1.3) {_ROSES}": [[(_ROSES, 1.0), ("thorns", 1.3), (f" {_ROSES}", 1.0)]],
     f"({_ROSES}:1.2) {_ROSES}": [[(_ROSES, 1.2), (f" {_ROSES}", 1.0)]],
     f"{_WORDS} (red:1.3)": [[(f"{_WORDS} ", 1.0), ("red", 1.3)]],
-    f"(red:1.3) {_WORDS} BREAK [blue]": [[("red", 1.3), (f" {_WORDS}", 1.0)], [("blue", DOWN)]],
+    f"(red:1.3) {_ROSES} BREAK [blue]": [[("red", 1.3), (f" {_ROSES.rstrip()}", 1.0)], [("blue", DOWN)]],
 }
 
 COMFY: dict[str, Weighed] = {
@@ -125,8 +125,7 @@ COMPEL = (
     '("a red star", "a blue moon").blend(0.7, 0.3)',
     '("a red star", "on grass").and()',
     "a star++ 🎉",
-    f"{_ROSES}thorns++ {_ROSES}",
-    f"{_ROSES}. {_ROSES}",
-    f"{_WORDS[:600]} red++",
+    "a red rose, a blue rose, a green rose on grass thorns++ in snow",
+    "a red rose. a blue rose, a green rose on grass in snow, a white rose",
 )
 """What compel reads; what they mean is for compel to say."""
