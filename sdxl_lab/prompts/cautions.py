@@ -15,6 +15,9 @@ MOST = 2.0
 
 LONGEST_QUOTE = 60
 
+_FULL = "\uff08\uff1a\uff09"
+_HALF_WIDTH = str.maketrans(_FULL, "(:)")
+
 LIKELY = r"[+-]?(?:\d?\.\d+|[0-2])"
 """A number that is meant to be a weight, and no time of day or proportion."""
 
@@ -28,6 +31,9 @@ _LORA = re.compile(r"<(?:lora|lyco|hypernet):[^<>]+>", re.IGNORECASE)
 _EDITING = re.compile(rf"\[[^\[\]]*:\s*{NUMBER}\s*\]|\[[^\[\]|]*\|[^\[\]]*\]")
 _WILDCARD = re.compile(r"\{[^{}|]*\|[^{}]*\}|__[\w/-]+__")
 _AND = re.compile(r"\bAND\b")
+_NO_NUMBER = re.compile(r"(?<!\\)\([^()]*:\s*(\d+,\d+|\d+(?:\.\d+)?\s*%)\s*\)")
+_FULL_WIDTH = re.compile(rf"[({_FULL[0]}][^(){_FULL[0]}{_FULL[2]}]*[:{_FULL[1]}]\s*{LIKELY}\s*[){_FULL[2]}]")
+_OF_FILE = re.compile(r"\bembedding:([\w.-]*\w)")
 _SWAP = re.compile(r"\.swap\([^()]*\)|\b(?:use|with)Lora\([^()]*\)")
 
 
@@ -53,12 +59,19 @@ def _of_other_syntaxes(text: str, syntax: str) -> Iterator[str]:
         yield f"“{_quoted(found[0])}” {is_text} a1111 or comfy if that is to be a weight{own}"
     if syntax in ("plain", "compel") and (found := _BREAK.search(text)):
         yield f"“BREAK” {is_text} a1111 or comfy if a new chunk is to begin there"
+    if found := _full_width(text):
+        yield f"“{_quoted(found)}” is text, since its brackets or colon are full-width; write {_quoted(found.translate(_HALF_WIDTH))}"
     if syntax == "compel" and (found := _DOUBLED.search(text)):
         yield f"“{_quoted(found[0])}” weighs nothing in compel's syntax; write word++ or (word)1.3"
     if syntax == "comfy" and (found := _SQUARE.search(text)) and not _EDITING.search(text):
         yield f"“{_quoted(found[0])}” is text: prompt_syntax is comfy, which has no square brackets; write (word:0.9)"
     if syntax != "compel" and (quoted := _of_compel(text)):
         yield f"“{_quoted(quoted)}” {is_text} compel if that is to be read by it"
+
+
+def _full_width(text: str) -> str:
+    """What would be a weight, were its brackets and colon those of marks."""
+    return next((found[0] for found in islice(_FULL_WIDTH.finditer(text), 10) if found[0] != found[0].translate(_HALF_WIDTH)), "")
 
 
 def _of_compel(text: str) -> str:
@@ -72,6 +85,8 @@ def _of_compel(text: str) -> str:
 def _not_done(text: str, syntax: str) -> Iterator[str]:
     if found := _LORA.search(text):
         yield f"“{_quoted(found[0])}” is text: LoRAs are not asked for in prompts here"
+    if found := _OF_FILE.search(text):
+        yield f"“{_quoted(found[0])}” is text: an embedding is named under embeddings, and in a prompt stands its word alone"
     if syntax in ("a1111", "comfy"):
         if found := _EDITING.search(text):
             yield f"“{_quoted(found[0])}” is no change of words between steps here, but text; leave it out"
@@ -88,6 +103,9 @@ def _of_weights(text: str, syntax: str) -> Iterator[str]:
         if compel_marks.has_marks(text):
             yield "compel makes the pooled embedding from the text with its marks, so that even those that weigh nothing change the picture"
         return
+    if syntax != "plain" and (found := _NO_NUMBER.search(text)):
+        share = float(found[1].rstrip("% ")) / 100 if "%" in found[1] else float(found[1].replace(",", "."))
+        yield f"“{_quoted(found[0])}” weighs 1.1 like any bracket, since {found[1]} is no number here; write {share:g}"
     heaviest = max((fragment for part in MARKS[syntax](text) for fragment in part), key=lambda fragment: abs(fragment.weight))
     if abs(heaviest.weight) > MOST:
         yield f"“{_quoted(heaviest.text)}” weighs {heaviest.weight:.3g}; beyond {MOST:g} pictures burn: choose weights from 0.5 to 1.5"

@@ -14,6 +14,7 @@ from sdxl_lab.adapters.embeddings import tokens_of
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.digests import digest_of_file
 from sdxl_lab.runs.early import home
+from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.resolved_spec import AdapterIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.wording import few
@@ -158,7 +159,9 @@ def located(written: str, kind: str, dataset: Path | None) -> Path:
     if match := _hub_file(written):
         return _of_hub(*match)
     own = own_folder(kind)
-    raise AdapterError(f"there is no such file, in the working folder, the dataset's, or {own.relative_to(own.parents[1])}; see how it is called")
+    there = {file.stem for folder in (Path(), *_folders(kind, dataset)) for file in folder.glob(f"*{SUFFIX}")}
+    advice = f"did you mean {near}{SUFFIX}?" if (near := closest(path.stem, sorted(there))) else "see how it is called"
+    raise AdapterError(f"there is no such file, in the working folder, the dataset's, or {own.relative_to(own.parents[1])}; {advice}")
 
 
 def own_folder(kind: str) -> Path:

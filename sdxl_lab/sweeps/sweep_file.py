@@ -133,7 +133,8 @@ class _Reader:
     def points(self) -> tuple[Point, ...]:
         """The runs, as far as they can be told; what is wrong with them joins the problems."""
         paths = dict.fromkeys(path for overrides in [self.axes, *self.singles] for path in overrides if path != "name")
-        shown = {path: shortest(path, paths) for path in paths}
+        named = {path: path.removesuffix(".file") for path in paths}  # a file is called by what it is for
+        shown = {path: shortest(name, named.values()) for path, name in named.items()}
         chosen = [*self._grid(), *self.singles]
         told = {path: told_apart([overrides[path] for overrides in chosen if path in overrides]) for path in paths}
         points: list[Point] = []

@@ -49,6 +49,16 @@ def test_a_copied_sweep_runs_the_notebook_of_its_name(here):
     assert SweepFile.read(here / "fractions.yaml").notebook == notebooks.find("inpaint_outpaint")
 
 
+def test_the_sweep_of_weights_makes_once_what_both_syntaxes_say_alike(here):
+    """
+    Of its twelve points the two whose weight is 1 are one picture of thirty steps, as plain text would be.
+    """
+    said("notebook", "weights")
+    planned = said("plan", "weights.yaml").out
+    assert "12 points, 0 done, 12 to run" in planned
+    assert "UNet forwards still needed: 330 " in planned
+
+
 def test_what_is_there_is_not_overwritten(here):
     """
     A file of that name is left as it is, and the answer names another way.

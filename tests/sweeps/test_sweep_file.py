@@ -197,6 +197,15 @@ def test_labels_are_short_and_tell_points_apart():
     assert (named.label, named.spec.name, named.overrides) == ("chosen", "chosen", {SEED: 1})
 
 
+def test_an_embedding_is_called_by_its_name():
+    """
+    Of a file, the label says what it is for; two embeddings are told apart, and a point without one says that it has none.
+    """
+    files = {f"hyperparameters.embeddings.{name}.file": [None, f"{name}.safetensors"] for name in ("moon", "star")}
+    labels = [point.label for point in sweep(grid=files).points]
+    assert labels == [f"moon={moon} star={star}" for moon in ("none", "moon.safetensors") for star in ("none", "star.safetensors")]
+
+
 def test_every_problem_is_listed_at_once(tmp_path):
     """
     One error names each thing that is wrong by its dotted path, whichever part of the file it stands in, and the file.
