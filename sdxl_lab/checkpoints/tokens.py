@@ -97,7 +97,8 @@ def notes(
         One line for each text that is cut, and for each part of one between breaks.
     """
     found: list[str] = []
-    parts = [(name, part) for name, text in words.items() if text and long_prompt == "cut" for part in parts_of(text, syntax)]
+    read = {name: parts_of(text, syntax) for name, text in words.items() if text and long_prompt == "cut"}
+    parts = [(f"part {place} of {name}" if len(of) > 1 else name, part) for name, of in read.items() for place, part in enumerate(of, 1)]
     for name, part in parts:
         text = "".join(fragment.text for fragment in part)
         counts = [counted for folder in tokenizers if text and (counted := count(text, folder, learned)) and counted.unread]

@@ -145,7 +145,7 @@ def test_what_is_cut_is_told_of_the_text_without_marks(random_pair):
     write = {"prompt": f"({LONG}:1.3) BREAK [{LONG}] BREAK a star", "prompt_syntax": "a1111"}
     spec = asked(random_pair, **write)
     [lines] = resolve(spec).notes.values()
-    assert [line.partition(" tokens ")[0].split()[:2] for line in lines] == [["prompt", "has"]] * 2
+    assert [line.partition(" has ")[0] for line in lines] == ["part 1 of prompt", "part 2 of prompt"]
     assert all("set long_prompt to chunks" in line and "1.3" not in line and "[" not in line for line in lines)
     whole = spec.model_copy(update={"hyperparameters": spec.hyperparameters | {"long_prompt": "chunks"}})
     assert resolve(whole).notes == {}
