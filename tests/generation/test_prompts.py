@@ -13,6 +13,7 @@ from sdxl_lab.prompts.compel_marks import has_marks
 from sdxl_lab.prompts.reading import PromptError, Reading, Words, read, words
 from sdxl_lab.settings.sections import Compute
 from tests.support.edits import calls
+from tests.support.pages import PAGES
 from tests.support.weighted_prompts import A1111, COMFY, COMPEL, Weighed
 
 if TYPE_CHECKING:
@@ -255,6 +256,22 @@ def test_encoders_that_are_offloaded_give_the_same(checkpoint, syntax, text):
     assert copies["text_encoder_2"].device.type == "meta"
     elsewhere = SimpleNamespace(base=offloaded, refiner=offloaded)
     assert equal(embedded(checkpoint, "base", text, syntax=syntax), embedded(elsewhere, "base", text, syntax=syntax))
+
+
+def test_the_web_uis_rule_may_turn_all_words_around(checkpoint):
+    """
+    Where a mean is close to zero, restoring it multiplies what has no weight by the factor that the page of prompts names; `comfy` leaves it alone.
+    """
+    wide = checkpoint.base.text_encoder_2.config.hidden_size
+    texts = ("a red star in the snow", "a (red:1.2) star in the snow")
+    beginning = {
+        (text, rule): embedded(checkpoint, "base", text, syntax=rule)[0][0, 0, -wide:].detach() for text in texts for rule in ("a1111", "comfy")
+    }
+    plain, weighed = (beginning[text, "a1111"] for text in texts)
+    factor = float(weighed.sum() / plain.sum())
+    assert torch.allclose(weighed, plain * factor, atol=1e-5)
+    assert f"is {factor:.2f},".replace("-", "\N{MINUS SIGN}") in PAGES["docs/prompts.md"].read_text()
+    assert torch.equal(beginning[texts[1], "comfy"], plain)
 
 
 @pytest.mark.parametrize("syntax", ["a1111", "comfy"])

@@ -150,6 +150,25 @@ def test_the_gate_answers_each_knob(page):
     assert checked["values"]["denoising.guidance_scale"] == 7.5
 
 
+def test_marks_are_told_as_they_are_typed_and_weighed_once_the_knob_says_so(page):
+    """
+    A weight in a plain prompt is said to be text; with the knob turned it is one, and the picture is the one that `make` gives.
+    """
+    page.do("strokes", keep=0, add=[BRUSH])
+    page.do("ask", changes=QUICK | {"prompt": "a (blue:1.4) star", "seed": 7})
+    told = page.until(lambda told: told["event"] == "checked" and told["value"]["cautions"])[0]["value"]
+    assert any("“(blue:1.4)” is text: prompt_syntax is plain; set it to a1111 or comfy" in line for line in told["cautions"])
+    page.do("ask", changes={"prompt_syntax": "comfy"})
+    page.until(lambda told: told["event"] == "checked" and told["value"]["values"]["prompt_syntax"] == "comfy" and not told["value"]["cautions"])
+    [job] = page.make()
+    bench = page.desk.bench
+    made = next(one for one in bench.pictures if one.number == job["number"])
+    other = Bench(tracking="off")
+    other.open(photo(), bench.opened.mask_image)
+    expected = other.make("a (blue:1.4) star", seed=7, num_inference_steps=4, prompt_syntax="comfy")
+    assert (made.picture_id, made.sha256) == (expected.picture_id, expected.sha256)
+
+
 def test_the_outline_is_around_what_is_repainted(page):
     """
     The line that a page draws lies on the border of the dilated mask that makes the picture.
