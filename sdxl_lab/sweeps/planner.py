@@ -217,7 +217,7 @@ def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str,
         local = Path(written).expanduser()
         paths[name] = str(local.absolute()) if is_path and local.exists() else written
     compute = {"dtype": resolved.dtype, "threads": resolved.threads}
-    return merge(parameters, paths | {"hyperparameters": with_files(parameters["hyperparameters"], resolved.files) | {"compute": compute}})
+    return merge(parameters, paths | {"hyperparameters": with_files(parameters.get("hyperparameters", {}), resolved.files) | {"compute": compute}})
 
 
 def _about_defaults(moved: Mapping[str, tuple[Any, Any]]) -> list[str]:

@@ -109,6 +109,6 @@ def test_it_stays_below_a_megabyte(session, monkeypatch):
     text = still(session)
     shown = Read(text).numbers
     assert len(text) < 1_000_000
-    assert 20 < len(shown) < 48
+    assert 10 < len(shown) < 48
     assert shown == list(range(50, 50 - len(shown), -1))
     assert f"50 pictures; here are {len(shown)}" in Read(text).words
