@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sdxl_lab import text_to_image
 from sdxl_lab.metrics import sharpness_inside
+from tests.support.edits import same
 
 
 def setup_module() -> None:
@@ -96,6 +98,17 @@ def test_nothing_but_the_new_vectors_is_trained(base, tmp_path):
     assert all(torch.equal(weight, after[name]) and after[name].grad is None for name, weight in before.items())
 
 
+def test_the_lab_makes_of_it_what_diffusers_makes(tmp_path, monkeypatch):
+    """
+    A picture with it by its bare name in the lab is the one of plain diffusers after `load_textual_inversion` for each encoder, bit for bit.
+    """
+    monkeypatch.chdir(tmp_path)
+    asked = {"negative_prompt": embedding.NAME, "num_inference_steps": 2, "guidance_scale": 3.0}
+    made = text_to_image("a red star on grass", embeddings={embedding.NAME: {"file": embedding.FILE.name}}, seed=7, **asked)
+    [expected] = negatives.pipelines()[0]("a red star on grass", width=128, height=128, generator=torch.Generator().manual_seed(7), **asked).images
+    assert same(made.image, expected)
+
+
 def test_all_that_it_is_trained_on_is_blurred():
     """
     Each picture has less than a quarter of the sharpness that its scene has.
@@ -132,7 +145,7 @@ def test_it_sharpens_more_than_words_that_mean_nothing():
     """
     Of 24 pairs of each kind, the interval of its sharpness is above that without a negative prompt, and above that of random words.
     """
-    for _, wanted, made in negatives.measured(24, steps=20, arms=list(negatives.ARMS)[:3]):
+    for _, wanted, made in negatives.measured(24, steps=20, arms=list(negatives.ARMS)[:3], guidance_scales=[negatives.GUIDANCE_SCALE]):
         sharp = {arm: negatives.sharpness(pictures, wanted) for arm, pictures in made.items()}
         word = sharp.pop("`pocket-blurry`")
         assert sharp

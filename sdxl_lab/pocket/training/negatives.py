@@ -175,20 +175,21 @@ def sheet(made: Mapping[str, Sequence[Image.Image]], wanted: Sequence[Wanted], c
     )
 
 
-def measured(count: int, steps: int = 30, arms: Sequence[str] = tuple(ARMS)) -> Iterator[tuple[str, list[Wanted], dict[str, list[Image.Image]]]]:
+def measured(
+    count: int, steps: int = 30, arms: Sequence[str] = tuple(ARMS), guidance_scales: Sequence[float] = (GUIDANCE_SCALE, LOW_GUIDANCE_SCALE)
+) -> Iterator[tuple[str, list[Wanted], dict[str, list[Image.Image]]]]:
     """Make pictures of each kind: what they are called, what was wanted, and what was made of it by the first cell of its row."""
     whole, masked = pipelines()
-    for of, pipeline, wanted, guidance_scale, those in (
-        ("text to image", whole, from_words(count), GUIDANCE_SCALE, arms),
-        ("inpaint", masked, in_masks(count), GUIDANCE_SCALE, arms),
-        (f"text to image at guidance {LOW_GUIDANCE_SCALE:g}", whole, from_words(count), LOW_GUIDANCE_SCALE, arms[:2]),
-    ):
-        call = {"steps": steps, "guidance_scale": guidance_scale}
-        yield of, wanted, {arm: make(pipeline, wanted, **ARMS[arm], **call, name=f"{of}, {arm}") for arm in those}
+    for kind, pipeline, wanted in (("text to image", whole, from_words(count)), ("inpaint", masked, in_masks(count))):
+        for guidance_scale in guidance_scales:
+            of = f"{kind} at guidance {guidance_scale:g}"
+            those = arms if guidance_scale == GUIDANCE_SCALE else arms[:3]
+            call = {"steps": steps, "guidance_scale": guidance_scale}
+            yield of, wanted, {arm: make(pipeline, wanted, **ARMS[arm], **call, name=f"{of}, {arm}") for arm in those}
 
 
 def main() -> None:
-    """Measure, print, and rewrite the tables and their sheets."""
+    """Measure, print, and rewrite the tables and the sheet of the first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=104, help="pictures a figure rests on (default: %(default)s)")
     parser.add_argument("--card", type=Path, default=CARD, help="the model card, beside which the sheet is put (default: the package's)")
@@ -198,7 +199,7 @@ def main() -> None:
     for of, wanted, made in measured(arguments.count):
         tables.append(table(of, made, wanted))
         print(tables[-1], flush=True)
-        if of == "text to image":
+        if len(tables) == 1:
             sheet(made, wanted).save(arguments.card.with_name(SHEET), quality=80)
     put("\n\n".join(tables), "figures of pocket-blurry", arguments.card)
 
