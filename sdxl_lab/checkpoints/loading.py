@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -288,7 +288,7 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
         with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
             residence.admit(refiner, ("unet",))
         progress.tell("looking through the refiner's weights")
-        watch.add("the loaded refiner", refiner, state_of)
+        watch.add("the loaded refiner", refiner, partial(state_of, less=SHARED))
         return refiner
 
     return Checkpoint(

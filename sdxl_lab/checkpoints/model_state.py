@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container, Hashable, Iterable, Iterator
+from collections.abc import Collection, Container, Hashable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -26,17 +26,18 @@ UNCALLED = PLAIN | {dict, OrderedDict, set, list, tuple, float}
 """What most attributes of a module are: none of them takes the place of a method."""
 
 
-def state_of(pipeline: Any) -> Hashable:
+def state_of(pipeline: Any, *, less: Collection[str] = ()) -> Hashable:
     """Tell two states of a pipeline's models apart; generating pictures leaves the state as it is.
 
     Args:
         pipeline: A diffusers pipeline. Reads every weight once, where it lies; weights that are offloaded to the meta device are left out.
+        less: Names of components that are told apart by which they are alone, since somebody else looks into them.
 
     Returns:
         A digest of components, configuration, weights and where they stand, hooks, switches, tokenizers and what was set on the pipeline itself,
         for this process alone. It does not depend on the device.
     """
-    return hash(tuple(_parts(pipeline)))
+    return hash(tuple(_parts(pipeline, less)))
 
 
 def digest(tensors: Iterable[torch.Tensor]) -> Hashable:
@@ -48,20 +49,23 @@ def digest(tensors: Iterable[torch.Tensor]) -> Hashable:
     Args:
         tensors: Of any dtype and layout, none of them on the meta device.
     """
-    sums: dict[torch.device, _Sums] = {}
+    on: dict[torch.device, list[torch.Tensor]] = {}
     for tensor in tensors:
-        if tensor.device not in sums:
-            sums[tensor.device] = _Sums(tensor.device)
-        sums[tensor.device].add(tensor)
-    return tuple(each.end() for each in sums.values())
+        on.setdefault(tensor.device, []).append(tensor)
+    sums = [_Sums(device, sum(tensor.nbytes for tensor in there)) for device, there in on.items()]
+    for each, there in zip(sums, on.values(), strict=True):
+        for tensor in there:
+            each.add(tensor)
+    return tuple(each.end() for each in sums)
 
 
 class _Sums:
     """Sums over a stream of words, in which each word of a row has a weight of its own."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, size_bytes: int) -> None:
         self._weights = _weights(device)
-        self._buffer = torch.empty(WORDS_AT_ONCE.get(device.type, 2**23), dtype=self._weights.dtype, device=device)
+        needed = max(-(-size_bytes // ROW), 1) * ROW  # a new one is slow where the system has to find its memory
+        self._buffer = torch.empty(min(WORDS_AT_ONCE.get(device.type, 2**23), needed), dtype=self._weights.dtype, device=device)
         self._size, self._filled = self._buffer.numel(), 0
         self._rows: list[torch.Tensor] = []
 
@@ -107,7 +111,7 @@ def _weights(device: torch.device) -> torch.Tensor:
     return order.add(1).to(device=device, dtype=torch.float64 if device.type == "cpu" else torch.int64)
 
 
-def _parts(pipeline: Any) -> Iterator[Hashable]:
+def _parts(pipeline: Any, less: Collection[str]) -> Iterator[Hashable]:
     components = pipeline.components
     yield repr(pipeline.config), tuple(_set_on(pipeline, passed_over=components))
     for name in ("image_processor", "mask_processor"):
@@ -115,6 +119,8 @@ def _parts(pipeline: Any) -> Iterator[Hashable]:
         yield name, type(processor), repr(getattr(processor, "config", None)), tuple(_set_on(processor))
     for name, component in sorted(components.items()):
         yield name, id(component), repr(getattr(component, "config", None))
+        if name in less:
+            continue
         if isinstance(component, torch.nn.Module):
             yield from _of_model(component)
         elif hasattr(component, "get_added_vocab"):
