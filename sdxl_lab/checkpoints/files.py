@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -71,6 +72,11 @@ class PipelineFolder:
             for file in self.weights(component):
                 with safe_file(file):
                     pass
+
+    def looked_at(self) -> list[Path]:
+        """All that decides what `check` and `digest` find: the folders and what lies in them."""
+        folders = [self.path, *(Path(entry.path) for entry in os.scandir(self.path) if entry.is_dir())]
+        return [*folders, *(Path(entry.path) for folder in folders for entry in os.scandir(folder) if not entry.is_dir())]
 
     def digest(self) -> str:
         """sha256, hex, of the files that are read."""
@@ -191,6 +197,10 @@ class SingleFile:
         """
         if self.in_channels not in (4, 9):
             raise CheckpointError(f"{self.path} takes {self.in_channels} channels; allowed are 4 or 9: a UNet for pictures, or one for inpainting.")
+
+    def looked_at(self) -> list[Path]:
+        """All that decides what `check` and `digest` find: the file."""
+        return [self.path]
 
     def digest(self) -> str:
         """sha256, hex, of the file."""

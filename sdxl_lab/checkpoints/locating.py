@@ -14,6 +14,7 @@ from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.licenses import license_in
 from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
 from sdxl_lab.families import OTHER, Published
+from sdxl_lab.files.digests import until_changed
 from sdxl_lab.files.places import misread
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
@@ -51,14 +52,8 @@ class Source:
     @cached_property
     def identity(self) -> CheckpointIdentity:
         """Which checkpoint it is, by content, once everything of it was seen to be there."""
-        parts = [self.base, self.refiner]
-        for part in parts:
-            if part is not None:
-                part.check()
-        if isinstance(self.base, PipelineFolder) and isinstance(self.refiner, PipelineFolder):
-            check_pair(self.base.path, self.refiner.path)
-        commits = [part.commit for part in parts if isinstance(part, Repository)]
-        digest = digest_of_parts([part and (f"{part.name}@{part.commit}" if isinstance(part, Repository) else part.digest()) for part in parts])
+        commits = [part.commit for part in (self.base, self.refiner) if isinstance(part, Repository)]
+        digest = (_digest if commits else _digest_here)(self.base, self.refiner)
         return CheckpointIdentity(name=self.name, digest=digest, revision="+".join(commits) or None, family=self.family)
 
 
@@ -168,3 +163,22 @@ def configuration(part: Part | Repository, family: str) -> Path:
             raise CheckpointError(f"{part.path} does not say how its models are built; give the checkpoint's folder in diffusers' layout.")
         part = Repository(published)
     return part.fetch_files(*CONFIGURATION)
+
+
+def _digest(base: Part | Repository, refiner: Part | Repository | None) -> str:
+    """One digest of both, once everything of them was seen to be there."""
+    parts = [base, refiner]
+    for part in parts:
+        if part is not None:
+            part.check()
+    if isinstance(base, PipelineFolder) and isinstance(refiner, PipelineFolder):
+        check_pair(base.path, refiner.path)
+    return digest_of_parts([part and (f"{part.name}@{part.commit}" if isinstance(part, Repository) else part.digest()) for part in parts])
+
+
+def _files(base: Part | Repository, refiner: Part | Repository | None) -> list[Path]:
+    return [path for part in (base, refiner) if isinstance(part, Part) for path in part.looked_at()]
+
+
+_digest_here = until_changed(_files, most=16)(_digest)
+"""The same of what is no repository: each run of a sweep asks twice."""

@@ -16,6 +16,7 @@ from PIL import Image
 from sdxl_lab import progress
 from sdxl_lab.datasets.metadata import ArtifactError, encodable, kind_of, read_metadata
 from sdxl_lab.datasets.metadata_fields import WORDS, misplaced, sample_fields
+from sdxl_lab.files.digests import until_changed
 from sdxl_lab.images import mask_checks, masks, pictures
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.tasks import TASKS
@@ -195,7 +196,7 @@ def _speaks(task: str, written: object, *, as_recorded: bool) -> bool:
     return True
 
 
-def _read_files(folder: Path, entry: Mapping[str, Any], *, as_recorded: bool) -> dict[str, Any]:
+def _read_files(folder: Path, entry: Mapping[str, Any], *, as_recorded: bool) -> Mapping[str, Any]:
     """Open and check picture and mask, and return what a sample has of them; nothing where there are none."""
     if entry.get("image") is None:
         if entry.get("mask") is not None:
@@ -205,11 +206,21 @@ def _read_files(folder: Path, entry: Mapping[str, Any], *, as_recorded: bool) ->
             )
         return {}
     image_path = _resolve_inside(folder, entry["image"], "image")
+    mask_path = None if entry.get("mask") is None else _resolve_inside(folder, entry["mask"], "mask")
+    return _opened(image_path, mask_path, as_recorded=as_recorded)
+
+
+def _both(image_path: Path, mask_path: Path | None, *, as_recorded: bool) -> list[Path]:
+    return [image_path, *([mask_path] if mask_path else [])]
+
+
+@until_changed(_both, most=10_000)
+def _opened(image_path: Path, mask_path: Path | None, *, as_recorded: bool) -> Mapping[str, Any]:
+    """What a sample has of its files, once they were seen to be fit: each run of a sweep asks."""
     (image, facts), image_sha256 = _read(image_path, _with_facts)
     found = {"image_path": image_path, "image_sha256": image_sha256, "facts": facts, "size": image.size}
-    if entry.get("mask") is None:
+    if mask_path is None:
         return found
-    mask_path = _resolve_inside(folder, entry["mask"], "mask")
     mask_check, mask_sha256 = _read(mask_path, partial(_check_mask, image=image, path=mask_path, as_recorded=as_recorded))
     if mask_sha256 == image_sha256 and not as_recorded:
         raise ArtifactError(f'"image" and "mask" are the same picture, {mask_path.name}; name the mask\'s own file, where white marks the object')

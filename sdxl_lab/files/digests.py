@@ -7,10 +7,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from sdxl_lab import progress
 from sdxl_lab.files import disk
@@ -23,6 +23,7 @@ CHUNK_BYTES = 1 << 24
 _SETTLED_S = 2.0
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 def digest_of(source: Path | Iterable[Path], *, root: Path | None = None) -> str:
@@ -87,7 +88,7 @@ def digest_of_file(path: Path) -> str:
             return str(remembered["sha256"])
     digest = _digest(path)
     # A file written this very moment can change again without its time moving: its digest isn't kept yet.
-    if _state(path) == before and time.time() - path.stat().st_ctime > _SETTLED_S:
+    if _state(path) == before and _is_settled(path.stat()):
         with contextlib.suppress(disk.DiskError):
             disk.write_whole(memory, json.dumps({**before, "sha256": digest}).encode())
     return digest
@@ -115,6 +116,36 @@ def once_a_file(read: Callable[[Path], _T]) -> Callable[[Path], _T]:
     return remembered
 
 
+def until_changed(files_of: Callable[_P, Iterable[Path]], *, most: int) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Have what is read of other people's files remembered in this process, as long as they are the same files by size and times.
+
+    Unlike with `once_a_file`, what was written within the last seconds is read again: it can change without its time moving.
+
+    Args:
+        files_of: Given the arguments of the function, which can be hashed, all the files that its answer depends on.
+        most: How many answers are remembered, the latest ones.
+
+    Returns:
+        What makes of a function that reads one that answers the same. An error is not remembered.
+    """
+
+    def remembering(read: Callable[_P, _T]) -> Callable[_P, _T]:
+        @lru_cache(maxsize=most)
+        def known(_state: Hashable, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+            return read(*args, **kwargs)
+
+        @wraps(read)
+        def remembered(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            state = None
+            with contextlib.suppress(OSError):  # the function says better what can't be read
+                state = _settled([(path, path.stat()) for path in files_of(*args, **kwargs)])
+            return read(*args, **kwargs) if state is None else known(state, *args, **kwargs)
+
+        return remembered
+
+    return remembering
+
+
 def cache_folder() -> Path:
     """Return where the lab keeps what it can compute again: $SDXL_LAB_CACHE, or sdxl_lab in the user's cache folder. Not created here."""
     if chosen := os.environ.get("SDXL_LAB_CACHE"):
@@ -139,6 +170,17 @@ def _state(path: Path) -> dict[str, int | str]:
 def _state_of(status: os.stat_result) -> dict[str, int]:
     """By which a file that was written to is told from what it was."""
     return {"size": status.st_size, "written_ns": status.st_mtime_ns, "changed_ns": status.st_ctime_ns}
+
+
+def _settled(files: Sequence[tuple[Path, os.stat_result]]) -> Hashable | None:
+    """By which all of some files are told from what they were; None if one can still change without its time moving."""
+    if not all(_is_settled(status) for _, status in files):
+        return None
+    return tuple((path, status.st_dev, status.st_ino, *_state_of(status).values()) for path, status in files)
+
+
+def _is_settled(status: os.stat_result) -> bool:
+    return time.time() - status.st_ctime > _SETTLED_S
 
 
 def _files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
