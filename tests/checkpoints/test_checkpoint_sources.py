@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+
+import pytest
+
+from sdxl_lab.checkpoints.configurations import SHARED
 
 PROGRAM = """
 import sys
@@ -23,3 +28,35 @@ def test_a_checkpoint_is_identified_without_torch(random_pair):
 
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(random_pair)], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == identify(str(random_pair)).digest
+
+
+def test_each_file_of_a_checkpoint_that_changes_changes_what_is_remembered(random_pair, tmp_path, monkeypatch):
+    """
+    A checkpoint that stays is looked through once; whichever file changes, its digest does, to that of a copy, and comes back with the file.
+    """
+    from sdxl_lab.checkpoints.files import PipelineFolder
+    from sdxl_lab.checkpoints.locating import identify
+    from sdxl_lab.checkpoints.weight_files import CheckpointError
+    from sdxl_lab.files import digests
+
+    monkeypatch.setattr(digests, "_SETTLED_S", -1)
+    looked, check = [], PipelineFolder.check
+    monkeypatch.setattr(PipelineFolder, "check", lambda part: looked.append(part.path.name) or check(part))
+    pair = shutil.copytree(random_pair, tmp_path / "pair")
+    known = identify(str(pair))
+    assert identify(str(pair)) == known == identify(str(random_pair)).model_copy(update={"name": str(pair)})
+    assert looked == ["base", "refiner"] * 2
+    texts = [path for path in sorted(pair.glob("*/**/*.json")) if path.parent.name not in SHARED or path.parent.parent.name == "base"]
+    assert {path.relative_to(pair).parts[:2] for path in texts} >= {("base", "unet"), ("base", "tokenizer"), ("refiner", "scheduler")}
+    for number, path in enumerate(texts):
+        content = path.read_bytes()
+        path.write_bytes(content + b"\n")
+        changed = identify(str(pair)).digest
+        assert changed != known.digest, path
+        if number == 0:
+            assert changed == identify(str(shutil.copytree(pair, tmp_path / "copy"))).digest
+        path.write_bytes(content)
+        assert identify(str(pair)) == known
+    texts[-1].unlink()
+    with pytest.raises(CheckpointError, match=texts[-1].name):
+        identify(str(pair))

@@ -1,6 +1,9 @@
+import hashlib
+import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from PIL import Image
 from sdxl_lab.datasets.metadata import SMALLEST_METADATA, ArtifactError
 from sdxl_lab.datasets.metadata_fields import WORDS, misplaced, sample_fields
 from sdxl_lab.datasets.sources import fetch
+from sdxl_lab.files import digests
+from sdxl_lab.images import pictures
 
 SMALLEST = json.loads(SMALLEST_METADATA)
 
@@ -33,6 +38,13 @@ def lay_out(folder: Path, metadata: Any = None) -> Path:
     return folder
 
 
+def as_long(image: Image.Image) -> bytes:
+    """Write a picture as a file whose length is that of any other of its size."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=0)
+    return file.getvalue()
+
+
 def changed(**fields: Any) -> dict[str, Any]:
     """Return the smallest metadata with some fields of its sample changed."""
     return {"samples": [{**SMALLEST["samples"][0], **fields}]}
@@ -48,6 +60,31 @@ def test_the_smallest_metadata_works(tmp_path):
     mask = sample.mask()
     assert mask is not None
     assert mask.getbbox() == (4, 4, 12, 12)
+
+
+def test_pictures_that_stay_the_same_are_opened_once(tmp_path, monkeypatch):
+    """
+    A dataset that is fetched again opens no picture again and is the same; picture or mask overwritten in place by as many bytes is seen.
+    """
+    monkeypatch.setattr(digests, "_SETTLED_S", -1)
+    decoded, decode = [], pictures.decode
+    monkeypatch.setattr(pictures, "decode", lambda content: decoded.append(content) or decode(content))
+    folder = lay_out(tmp_path / "d")
+    for name in ("images/octopus.png", "masks/octopus.png"):
+        path = folder / name
+        path.write_bytes(as_long(draw() if name.startswith("images") else Image.linear_gradient("L").resize((24, 16))))
+        first = fetch(folder)
+        count = len(decoded)
+        assert fetch(folder) == first
+        assert len(decoded) == count
+        with Image.open(path) as image:
+            turned = as_long(image.transpose(Image.Transpose.ROTATE_180))
+        assert len(turned) == path.stat().st_size
+        time.sleep(0.05)  # a clock that files are told by ticks in hundredths of a second
+        path.write_bytes(turned)
+        (seen,) = fetch(folder).samples
+        assert hashlib.sha256(turned).hexdigest() in (seen.image_sha256, seen.mask_sha256)
+        assert len(decoded) == count + 2
 
 
 def test_the_built_in_dataset_is_whole():

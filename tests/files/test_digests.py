@@ -98,3 +98,34 @@ def test_a_file_is_read_once_in_a_process_as_long_as_it_is_the_same(tmp_path):
     os.utime(file, ns=(0, 0))
     assert text_of(file) == "three"
     assert len(read) == 4
+
+
+def test_what_others_write_is_read_again_as_long_as_its_time_may_stand_still(tmp_path):
+    """
+    What was read of files is remembered once all are settled; one changed in place with its time put back, removed or new is seen at once.
+    """
+    one, two, read = tmp_path / "one", tmp_path / "two", []
+
+    @digests.until_changed(lambda first, second, *, mark: [first, second], most=2)
+    def joined(first, second, *, mark):
+        read.append(mark)
+        return first.read_text() + mark + second.read_text()
+
+    one.write_text("1")
+    two.write_text("2")
+    assert [joined(one, two, mark="+"), joined(one, two, mark="+")] == ["1+2", "1+2"]
+    assert read == ["+", "+"]
+    settle(two)
+    assert [joined(one, two, mark="+") for _ in range(3)] == ["1+2"] * 3
+    assert [joined(one, two, mark="-") for _ in range(3)] == ["1-2"] * 3
+    assert read == ["+", "+", "+", "-"]
+    before = two.stat()
+    with two.open("r+") as file:
+        file.write("3")
+    os.utime(two, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert joined(one, two, mark="+") == "1+3"
+    two.unlink()
+    with pytest.raises(FileNotFoundError):
+        joined(one, two, mark="+")
+    two.write_text("4")
+    assert joined(one, two, mark="+") == "1+4"
