@@ -74,7 +74,12 @@ class PipelineFolder:
                     pass
 
     def looked_at(self) -> list[Path]:
-        """All that decides what `check` and `digest` find: the folders and what lies in them."""
+        """All that decides what `check` and `digest` find: the folders and what lies in them.
+
+        Raises:
+            OSError: It is no pipeline, or can't be listed.
+        """
+        (self.path / INDEX).stat()  # else it may be any folder, and hold anything
         folders = [self.path, *(Path(entry.path) for entry in os.scandir(self.path) if entry.is_dir())]
         return [*folders, *(Path(entry.path) for folder in folders for entry in os.scandir(folder) if not entry.is_dir())]
 
