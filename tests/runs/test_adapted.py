@@ -18,6 +18,7 @@ from sdxl_lab.bench.widget import asked as asking
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
 from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.spec.cautions import CautionWarning
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tracking.parameters import parameters_of as compared_by_comet
@@ -359,7 +360,9 @@ def test_the_built_in_one_is_there_by_its_name(lab):
     (lab / "elsewhere").mkdir()
     asked_for: dict[str, Any] = {"negative_prompt": "pocket-blurry", "num_inference_steps": 2, "seed": 7}
     made = text_to_image("a red star", embeddings={"pocket-blurry": {"file": "pocket-blurry.safetensors"}}, **asked_for)
-    assert not same(made.image, text_to_image("a red star", **asked_for).image)
+    with pytest.warns(CautionWarning, match=r"give embeddings\.pocket-blurry\.file pocket-blurry\.safetensors if"):
+        without = text_to_image("a red star", **asked_for)
+    assert not same(made.image, without.image)
     assert reproduce(made.save(lab / "elsewhere" / "sharp.png")).is_identical
 
 
