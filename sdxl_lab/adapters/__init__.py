@@ -6,10 +6,10 @@ what caches keep.
 
 from __future__ import annotations
 
-from sdxl_lab.adapters._adapter import FILE, SUFFIX, Adapter, AdapterError, FromFile, Models, Named, Put, Tensor
+from sdxl_lab.adapters._adapter import FILE, SUFFIX, Adapter, AdapterError, FromFile, Models, Named, Put, Tensor, is_name
 from sdxl_lab.adapters.embeddings import EMBEDDINGS
 
-__all__ = ["ADAPTERS", "FILE", "SUFFIX", "Adapter", "AdapterError", "FromFile", "Models", "Named", "Put", "Tensor"]
+__all__ = ["ADAPTERS", "FILE", "SUFFIX", "Adapter", "AdapterError", "FromFile", "Models", "Named", "Put", "Tensor", "is_name"]
 
 ADAPTERS: dict[str, Adapter] = {"embeddings": EMBEDDINGS}
 """By the name of its section."""

@@ -52,7 +52,9 @@ class FromFile(Settings):
 
 
 class Named(Settings):
-    """Adapters of one kind, each by a name that people choose. A name that holds None, or a file that is None, says that there is none.
+    """Adapters of one kind, each by a name that people choose.
+
+    A text in place of a section is its file. A name that holds None, or a file that is None, says that there is none.
 
     Attributes:
         of: The section of each.
@@ -64,14 +66,19 @@ class Named(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_absent(cls, values: Any) -> Any:
+    def _of_files(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
         kept = {name: value for name, value in values.items() if not _is_absent(value)}
         for name in kept:
-            if not (isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and set(name) <= _NAME_LETTERS and name[0].isalnum()):
+            if not (isinstance(name, str) and is_name(name)):
                 raise ValueError(f"got the name {name!r}; allowed are {NAME}")
-        return kept
+        return {name: {"file": value} if isinstance(value, str) else value for name, value in kept.items()}
+
+
+def is_name(text: str) -> bool:
+    """Whether an adapter may be called so."""
+    return 0 < len(text) <= _LONGEST_NAME and set(text) <= _NAME_LETTERS and text[0].isalnum()
 
 
 def _is_absent(value: Any) -> bool:

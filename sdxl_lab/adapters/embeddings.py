@@ -26,6 +26,8 @@ MOST_VECTORS = 75
 
 DTYPES = ("F32", "F16", "BF16", "F64")
 NEEDED = "needed are clip_l and clip_g, for SDXL's two text encoders"
+BETWEEN_TOKENS = r"""[\s,:;()\[\]{}|\\"']+"""
+"""What no token has."""
 TOKEN = "a text of 1 to 75 characters without spaces, commas, colons, quotes and brackets, or None for its name"
 
 
@@ -82,8 +84,17 @@ def written_out(text: str, tokens: Sequence[str]) -> str:
         while (following := f"{token}_{len(several)}") in tokens:
             several.append(following)
         whole[token] = " ".join(several)
-    longest = sorted(tokens, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, longest)), lambda found: whole.get(found[0].lower(), found[0]), text, flags=re.IGNORECASE)
+    return _any_of(tokens).sub(lambda found: whole.get(found[0].lower(), found[0]), text)
+
+
+def places(text: str, tokens: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Where tokens are read, also inside other words: each, where it begins, and where it ends."""
+    if tokens:
+        yield from ((found[0].lower(), *found.span()) for found in _any_of(tokens).finditer(text))
+
+
+def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))), re.IGNORECASE)
 
 
 def learned_by(tokenizer: Any) -> tuple[str, ...]:
@@ -130,9 +141,10 @@ class _TextualInversion:
         return [*_of_widths(put, models), *_of_tokens(put), *_of_vocabularies(put, models)]
 
     def idle(self, put: Sequence[Put], texts: Sequence[str]) -> list[tuple[str, str]]:
-        lowered = [text.lower() for text in texts]
         tokens = {one.name: tokens_of(one)[0] for one in put}
-        return [(name, f"its token {token!r} stands in no prompt") for name, token in tokens.items() if not any(token in text for text in lowered)]
+        learned = [token for one in put for token in tokens_of(one)]
+        read = {token for text in texts for token, _, _ in places(text, learned)}
+        return [(name, f"its token {token!r} stands in no prompt") for name, token in tokens.items() if token not in read]
 
     @contextmanager
     def on(self, pipelines: Sequence[Any], put: Sequence[Put]) -> Iterator[Mapping[int, Any]]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sdxl_lab.bench.opened import Opened
 from sdxl_lab.datasets import inputs
 from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.runs.made_from import absent
 from sdxl_lab.runs.single import Planned, asked, planned
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.spec.homes import laid_out
 from sdxl_lab.spec.parameters import plain
+from sdxl_lab.spec.resolved_spec import AdapterIdentity
 from sdxl_lab.spec.run_spec import SpecError
 from sdxl_lab.tasks import TASKS
 
@@ -58,7 +60,17 @@ def plan(
         tracking=session.tracking,
     )
     dataset, unused = on_bench.dataset_for(spec, name, folder, session.sample_named)
-    return planned(spec, dataset, unused=unused)
+    try:
+        return planned(spec, dataset, unused=unused)
+    except SpecError as error:
+        raise SpecError([_of_lost(line, on_bench.lost) for line in error.problems], error.subject) from None
+
+
+def _of_lost(line: str, lost: Sequence[AdapterIdentity]) -> str:
+    """What is wrong, or, where a file is meant that an earlier picture was made with, what that file was."""
+    beginnings = {f"hyperparameters.{one.path}.file: got {one.file!r}; there is no such file": one for one in lost}
+    one = next((one for beginning, one in beginnings.items() if line.startswith(beginning)), None)
+    return f"hyperparameters.{one.path}.file: the picture was made with {absent([one])}, and go on from it again" if one else line
 
 
 def _over(settings: Mapping[str, Any], task: str, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from sdxl_lab.runs.made_picture import Described
 from sdxl_lab.runs.single import CallError, taken
 from sdxl_lab.settings.credentials import looks_secret
 from sdxl_lab.settings.hyperparams import merge
-from sdxl_lab.spec.resolved_spec import with_files
+from sdxl_lab.spec.resolved_spec import AdapterIdentity, with_files
 from sdxl_lab.spec.run_spec import RunSpec
 
 CANVAS = ("mode", "canvas", "left_px", "right_px", "top_px", "bottom_px")
@@ -53,6 +53,7 @@ class Opened:
         task: The one that an earlier picture was made by; None leaves it to what is there.
         words: Prompt, negative prompt and seed of an earlier picture.
         settings: What was asked for it, nested.
+        lost: What was on the models for it, and is not here.
         checkpoint: That made it, where it is known by its name or is one of the hub; None elsewhere.
     """
 
@@ -65,6 +66,7 @@ class Opened:
     task: str | None = None
     words: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    lost: tuple[AdapterIdentity, ...] = ()
     checkpoint: str | None = None
     _known: dict[Any, Any] = field(default_factory=dict, repr=False)
     _image_kept: dict[str, str] = field(default_factory=dict, repr=False)  # the sha256 of its file, by how it is read; with any mask
@@ -180,7 +182,8 @@ def without_inputs(path: Path) -> Opened:
         StampError: It says nothing of how it was made.
     """
     stamp = read_stamp(path)
-    return replace(opened(path, as_pixels=True), task=stamp.edit.task, words=_words_of(stamp), settings=_asked_of(stamp))
+    settings, lost = _asked_of(stamp)
+    return replace(opened(path, as_pixels=True), task=stamp.edit.task, words=_words_of(stamp), settings=settings, lost=lost)
 
 
 def of_picture(kept: KeptPicture, local: Mapping[str, Mapping[str, str]]) -> Opened:
@@ -191,7 +194,9 @@ def of_picture(kept: KeptPicture, local: Mapping[str, Mapping[str, str]]) -> Ope
         local: Where its session found datasets, by digest.
     """
     earlier = _of_stamp(kept.stamp, kept.recorded.image, local.get("dataset", {}).get(kept.resolved.dataset.digest))
-    return replace(earlier, settings=with_files(earlier.settings, SessionFolder(kept.session).files_of(kept)))
+    files = SessionFolder(kept.session).files_of(kept)
+    lost = tuple(adapter for adapter in earlier.lost if adapter.path not in files)
+    return replace(earlier, settings=with_files(earlier.settings, files), lost=lost)
 
 
 def _earlier(image: Any) -> tuple[Stamp, Path] | None:
@@ -213,13 +218,15 @@ def _of_stamp(stamp: Stamp, path: Path, written: str | None = None) -> Opened:
     edit, resolved = stamp.edit, stamp.resolved
     is_of_words = resolved.dataset.is_of_call and resolved.dataset.inputs is None
     dataset = None if is_of_words else _dataset_of(stamp, path, written)
+    settings, lost = _asked_of(stamp)
     return Opened(
         name=edit.sample,
         dataset=dataset,
         written=None if dataset is None or dataset.inputs is not None else _written(dataset),
         task=edit.task,
         words=_words_of(stamp),
-        settings=_asked_of(stamp),
+        settings=settings,
+        lost=lost,
         checkpoint=resolved.checkpoint.name if resolved.checkpoint.revision or resolved.checkpoint.name in families.names() else None,
     )
 
@@ -228,14 +235,14 @@ def _words_of(stamp: Stamp) -> dict[str, Any]:
     return {name: getattr(stamp.edit, name) for name in WORDS}
 
 
-def _asked_of(stamp: Stamp) -> dict[str, Any]:
-    """The settings that were asked for, as they were meant then."""
+def _asked_of(stamp: Stamp) -> tuple[dict[str, Any], tuple[AdapterIdentity, ...]]:
+    """The settings that were asked for, as they were meant then, and what of them is not here."""
     resolved = stamp.resolved
     old = recorded(resolved.spec, resolved.edits, version_of(stamp.versions.get("sdxl_lab")), resolved.checkpoint)
     asked = merge(old, resolved.spec.given(stamp.edit.task))
-    found = found_by_content(resolved)[0] if resolved.adapters else {}
+    found, missing = found_by_content(resolved) if resolved.adapters else ({}, [])
     asked = with_files(asked, {path: str(file) for path, (file, _) in found.items()})
-    return {key: value for key, value in asked.items() if key not in (*WORDS, "seeds")}
+    return {key: value for key, value in asked.items() if key not in (*WORDS, "seeds")}, tuple(missing)
 
 
 def _dataset_of(stamp: Stamp, path: Path, written: str | None) -> Dataset:

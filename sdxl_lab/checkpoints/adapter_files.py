@@ -41,7 +41,7 @@ def tensors_in(path: Path, adapter: Adapter) -> Mapping[str, Tensor]:
         with path.open("rb") as file:
             content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError:
-        raise AdapterError("there is no such file; see how it is called") from None
+        raise AdapterError("there is no such file; check its path") from None
     except (SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise AdapterError(f"it is no whole {SUFFIX} file ({reason}); {ADVICE}") from error

@@ -158,15 +158,29 @@ def located(written: str, kind: str, dataset: Path | None) -> Path:
             return below
     if match := _hub_file(written):
         return _of_hub(*match)
-    own = own_folder(kind)
-    there = {file.stem for folder in (Path(), *_folders(kind, dataset)) for file in folder.glob(f"*{SUFFIX}")}
-    advice = f"did you mean {near}{SUFFIX}?" if (near := closest(path.stem, sorted(there))) else "see how it is called"
-    raise AdapterError(f"there is no such file, in the working folder, the dataset's, or {own.relative_to(own.parents[1])}; {advice}")
+    places = f"in the working folder, the dataset's, or {shown_folder(kind)}"
+    raise AdapterError(f"there is no such file, {places}; {_advice(path, _folders(kind, dataset))}")
+
+
+def _advice(path: Path, folders: Sequence[Path]) -> str:
+    """What may have been meant by a path that leads nowhere: a file beside it, or one that its name alone finds."""
+    beside = sorted(file.stem for file in path.parent.glob(f"*{SUFFIX}"))
+    if near := closest(path.stem, beside):
+        return f"did you mean {path.parent / near}{SUFFIX}?"
+    by_name = sorted({file.stem for folder in (Path(), *folders) for file in folder.glob(f"*{SUFFIX}")})
+    if near := closest(path.stem, by_name):
+        return f"did you mean {near}{SUFFIX}?"
+    return f"give its path, or the name of one that is there ({few([stem + SUFFIX for stem in by_name])})" if by_name else "give its path"
 
 
 def own_folder(kind: str) -> Path:
     """Where the lab keeps files of adapters of a kind; it need not exist."""
     return home() / "artifacts" / kind
+
+
+def shown_folder(kind: str) -> str:
+    """`own_folder` as people find it from the working folder."""
+    return Path(os.path.relpath(own_folder(kind))).as_posix()
 
 
 def idle(found: Adapted, texts: Sequence[str]) -> list[str]:
@@ -260,11 +274,11 @@ def _of_hub(repository: str, revision: str | None, name: str | None) -> Path:
         path = source.fetch_files(name) / name
     except NotCachedError as error:
         raise AdapterError(
-            f"there is no such file here, nor does the hub's cache have it of {repository}, and the hub gave no answer; see how it is called, or "
+            f"there is no such file here, nor does the hub's cache have it of {repository}, and the hub gave no answer; check its name, or "
             "connect and run again"
         ) from error
     if not path.is_file():
-        raise AdapterError(f"{repository} has no {name}; see how it is called there")
+        raise AdapterError(f"{repository} has no {name}; look up its name there")
     return path
 
 

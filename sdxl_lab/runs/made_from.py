@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.runs import resolution
-from sdxl_lab.runs.adapted import found_by_content
+from sdxl_lab.runs.adapted import found_by_content, shown_folder
 from sdxl_lab.runs.reproduction import ReproduceError
 from sdxl_lab.spec.resolved_spec import AdapterIdentity
 from sdxl_lab.tasks import TASKS
@@ -96,20 +96,16 @@ def on_models(stamp: Stamp, picture: Path, given: str | None) -> tuple[Put, ...]
         )
     found, missing = found_by_content(stamp.resolved, _near(stamp, given)) if wanted else ({}, [])
     if missing:
-        told = [f"{adapter.path} ({adapter.file or 'a file'}, digest {adapter.digest[:12]}{_sha256(adapter)})" for adapter in missing]
-        folders = dict.fromkeys(f"artifacts/{adapter.kind}" for adapter in missing)
-        many = len(missing) > 1
-        raise ReproduceError(
-            printable(
-                f"{picture} was made with {' and '.join(told)}, which {'are' if many else 'is'} not here; put the file{'s' if many else ''} into "
-                f"{' and '.join(folders)}, under any name"
-            )
-        )
+        raise ReproduceError(f"{picture} was made with {absent(missing)}")
     return tuple(put for _, put in found.values())
 
 
-def _sha256(adapter: AdapterIdentity) -> str:
-    return f", sha256 {adapter.sha256[:12]}" if adapter.sha256 else ""
+def absent(missing: Sequence[AdapterIdentity]) -> str:
+    """Say which adapters are not here, and where to put them."""
+    told = [f"{one.path} ({one.file or 'a file'}, digest {one.digest[:12]}{f', sha256 {one.sha256[:12]}' if one.sha256 else ''})" for one in missing]
+    folders = dict.fromkeys(shown_folder(one.kind) for one in missing)
+    are, files = ("are", "files") if len(missing) > 1 else ("is", "file")
+    return printable(f"{' and '.join(told)}, which {are} not here; put the {files} into {' and '.join(folders)}, under any name")
 
 
 def _near(stamp: Stamp, given: str | None) -> list[Path]:

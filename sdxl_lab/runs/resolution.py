@@ -19,6 +19,7 @@ from sdxl_lab.process.imports import importing
 from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import as_note
+from sdxl_lab.runs import trained_words
 from sdxl_lab.runs.adapted import Adapted, adapted, idle, sections
 from sdxl_lab.runs.early import home, runs_folder_of
 from sdxl_lab.spec.cautions import MINUS_ONE, cautions
@@ -320,6 +321,11 @@ def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline
     is_long = any(tokens.may_be_cut(written_out(text or "", on_models.tokens), limit=limit) for texts in words.values() for text in texts.values())
     folders = loading.tokenizers(identity) if is_long else ()
     traits = own_defaults.traits(identity, area=outline.sizes.area)
+    files = trained_words.files_by_word()
+
+    def is_known(word: str) -> bool:
+        return any(f"{word}</w>" in tokens.loaded(folder).get_vocab() for folder in loading.tokenizers(identity))
+
     unread = idle(on_models, [text for texts in words.values() for text in texts.values() if text])
     found = {
         edit.key: [
@@ -327,6 +333,7 @@ def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline
             *cautions(edit, traits),
             *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
             *unread,
+            *trained_words.cautions(words[edit.key], on_models.tokens, files, is_known),
         ]
         for edit in edits
     }

@@ -67,12 +67,22 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
         Lines that start with the dotted path and say what was got, what is allowed and, where known, what was meant.
     """
     lines: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     for found in error.errors(include_url=False, include_context=False):
         path, field = _locate(found["loc"], model)
         lines.setdefault(path, _line(path, field, found, model))
+        kinds.setdefault(path, found["type"])
     # A list with a bad item is also called too short: the item says it all.
     lists = {path[:place] for path in lines for place, letter in enumerate(path) if letter == "["}
-    return [line for path, line in lines.items() if path not in lists]
+    return [line for path, line in lines.items() if path not in lists | _misspelled(kinds)]
+
+
+def _misspelled(kinds: Mapping[str, str]) -> set[str]:
+    """Paths in a section that are missing since their last key was written differently, of which that key's line says it."""
+    missing = [path.rpartition(".") for path, kind in kinds.items() if kind == "missing"]
+    unknown = [path.rpartition(".") for path, kind in kinds.items() if kind == "extra_forbidden"]
+    meant = [(above, closest(key, [name for place, _, name in missing if place == above])) for above, _, key in unknown if above]
+    return {f"{above}.{name}" for above, name in meant if name}
 
 
 def without_nulls(values: Mapping[Any, Any], above: tuple[str, ...] = ()) -> tuple[dict[Any, Any], list[str]]:

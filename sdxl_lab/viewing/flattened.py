@@ -7,7 +7,7 @@ from typing import Any
 from sdxl_lab.prompts.reading import weights_of
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.spec.resolved_spec import AdapterIdentity, ResolvedSpec
 
 
 def of_edit(edit: Edit) -> dict[str, Any]:
@@ -42,3 +42,14 @@ def of_run(resolved: ResolvedSpec) -> dict[str, Any]:
 def on_models(resolved: ResolvedSpec) -> dict[str, str]:
     """What is on the checkpoint's models: the file of each and its digest, in short."""
     return {adapter.path: str(adapter) for adapter in resolved.adapters}
+
+
+def files_on_models(resolved: ResolvedSpec) -> dict[str, str]:
+    """What is on the checkpoint's models, as other tools tell it: the file of each, what stands for it in prompts, and the file's sha256."""
+    return {adapter.path: _file_on_models(adapter, resolved) for adapter in resolved.adapters}
+
+
+def _file_on_models(adapter: AdapterIdentity, resolved: ResolvedSpec) -> str:
+    token = resolved.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name, {}).get("token")
+    known = f"sha256 {adapter.sha256[:12]}" if adapter.sha256 else f"digest {adapter.digest[:12]}"
+    return f"{adapter.file or adapter.name}{f' as {token}' if token else ''}, {known}"

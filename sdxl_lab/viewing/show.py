@@ -25,7 +25,7 @@ from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.sections import DEFAULT_SEED
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
-from sdxl_lab.viewing.flattened import on_models, weights_in
+from sdxl_lab.viewing.flattened import files_on_models, weights_in
 from sdxl_lab.viewing.onward import run_of, stamp_at
 from sdxl_lab.wording import counted, printable
 
@@ -105,7 +105,7 @@ def _print_run(folder: RunFolder, console: Console) -> None:
             "dataset": resolved.dataset.name,
             "checkpoint": resolved.checkpoint.name,
             **_flat(resolved.spec.hyperparameters),
-            **on_models(resolved),
+            **files_on_models(resolved),
             **{f"{name}, mean": f"{value:.3g}" for name, value in _means(pictures).items()},
         },
     )
@@ -190,7 +190,13 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
     if kept := kept_at(path):
         starred = f", starred {STAR}" if kept.is_starred else ""
         named |= {"session": f"{kept.session.name}, picture {kept.number}{starred}"} | ({"note": kept.note} if kept.note else {})
-    sources = {"run": stamp.run_id[:10], **named, "dataset": resolved.dataset.name, "checkpoint": resolved.checkpoint.name, **on_models(resolved)}
+    sources = {
+        "run": stamp.run_id[:10],
+        **named,
+        "dataset": resolved.dataset.name,
+        "checkpoint": resolved.checkpoint.name,
+        **files_on_models(resolved),
+    }
     machine = ", ".join([_computed_by(resolved), *filter(None, (stamp.instruction_set, stamp.hardware))])
     versions = ", ".join(f"{name} {version}" for name, version in stamp.versions.items())
     made = {"computed by": machine} | ({"versions": versions} if versions else {})

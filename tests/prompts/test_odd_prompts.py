@@ -117,16 +117,22 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a pickle": ({"embeddings": {"moon": {"file": "moon.pt"}}}, r"moon\.file: got 'moon\.pt'; .*a \.pt file can run code"),
     "an address": ({"embeddings": {"moon": {"file": "https://a.example/moon.safetensors"}}}, r"moon\.file: got .*nothing is fetched from addresses"),
-    "no name of a file": (
-        {"embeddings": {"moon": "moon.safetensors"}},
-        r"embeddings\.moon: got 'moon\.safetensors'; allowed is a dictionary with keys among file, token",
-    ),
+    "no name of a file": ({"embeddings": {"moon": 5}}, r"embeddings\.moon: got 5; allowed is a dictionary with keys among file, token"),
+    "an empty name": ({"embeddings": {"moon": ""}}, r"embeddings\.moon\.file: got ''; allowed is the path of a \.safetensors file"),
+    "a misspelled key": ({"embeddings": {"moon": {"fil": "moon.safetensors"}}}, r"moon\.fil: unknown key; .* Did you mean file\?$"),
     "no ending": ({"embeddings": {"moon": {"file": "moon"}}}, r"moon\.file: got 'moon'; there is no such file, .*; did you mean moon\.safetensors\?"),
     "the built-in one": (
         {"embeddings": {"moon": {"file": "pocket-blury"}}},
         r"moon\.file: got 'pocket-blury'; .*did you mean pocket-blurry\.safetensors\?",
     ),
-    "nothing like it": ({"embeddings": {"moon": {"file": "xyz.safetensors"}}}, r"moon\.file: got 'xyz\.safetensors'; .*; see how it is called"),
+    "nothing like it": (
+        {"embeddings": {"moon": {"file": "xyz.safetensors"}}},
+        r"moon\.file: got 'xyz\.safetensors'; .*; give its path, or the name of one that is there \(moon\.safetensors, ",
+    ),
+    "a path without its ending": (
+        {"embeddings": {"moon": {"file": "below/half-moon"}}},
+        r"moon\.file: got 'below/half-moon'; .*; did you mean below/half-moon\.safetensors\?",
+    ),
     "a page of the web": (
         {"embeddings": {"moon": {"file": "page.safetensors"}}},
         r"moon\.file: got 'page\.safetensors'; it is no whole \.safetensors file .*download it again",
@@ -160,6 +166,8 @@ def files(tmp_path, monkeypatch) -> Path:
     write_embedding(tmp_path / "wide.safetensors", widths=dict(zip(POCKET, (768, 1280), strict=True)))
     (tmp_path / "page.safetensors").write_text("<!doctype html><title>Sign in</title>")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "below").mkdir()
+    write_embedding(tmp_path / "below" / "half-moon.safetensors", widths=POCKET)
     (tmp_path / "prompts.txt").write_text("a red star, moon\n")
     return tmp_path
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import json
 import re
 import shutil
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from sdxl_lab import Bench, text_to_image
 from sdxl_lab.adapters import AdapterError
@@ -18,11 +21,13 @@ from sdxl_lab.bench.widget import asked as asking
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
 from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.spec.cautions import CautionWarning
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tracking.parameters import parameters_of as compared_by_comet
 from sdxl_lab.viewing.compare import compare
 from sdxl_lab.viewing.onward import parameters_of
+from sdxl_lab.viewing.show import print_path
 from tests.support.datasets import write_dataset
 from tests.support.edits import same
 from tests.support.embeddings import POCKET, write_embedding
@@ -197,6 +202,15 @@ def test_a_file_is_known_by_its_content(lab, random_pair, place):
     assert resolve(asked(random_pair, {"unaesthetic": {"file": written, "token": "<x>"}})).spec.run_id != before.run_id
 
 
+def test_a_text_in_place_of_a_section_is_its_file(lab, random_pair):
+    """
+    A name that holds a text is the same run as one that holds its file, and is stored as that.
+    """
+    short = asked(random_pair, {"unaesthetic": "unaesthetic.safetensors"})
+    assert short.hyperparameters["embeddings"] == NAMED
+    assert resolve(short).spec.to_json() == resolve(asked(random_pair, NAMED)).spec.to_json()
+
+
 def test_the_order_of_names_is_no_matter(lab, random_pair):
     """
     Two embeddings are the same run in whichever order they are written.
@@ -301,6 +315,18 @@ def test_reproduced_from_nothing_but_the_picture(lab, random_pair):
     assert reproduce(alone, **where).is_identical
 
 
+def test_what_is_shown_names_token_and_file_as_other_tools_do(lab, random_pair):
+    """
+    Of a picture and of its run the file is shown with its token and with what `sha256sum` says of it.
+    """
+    resolved, picture = done(random_pair, {"mw": {"file": "unaesthetic.safetensors", "token": "unaesthetic"}})
+    sha256 = hashlib.sha256((lab / "unaesthetic.safetensors").read_bytes()).hexdigest()
+    for path in (picture, resolved.folder.path):
+        console = Console(record=True, width=200, file=io.StringIO())
+        print_path(path, console)
+        assert re.search(rf"embeddings\.mw +unaesthetic\.safetensors as unaesthetic, sha256 {sha256[:12]}\s", console.export_text())
+
+
 def test_a_description_is_never_followed_as_a_path(lab, random_pair, monkeypatch):
     """
     A file that a picture names by its path is not opened; only content tells.
@@ -352,6 +378,38 @@ def test_a_call_and_a_bench_take_them(lab):
     assert "unaesthetic" in Bench.resume(bench.session).again(with_it, seed=8).stamp.resolved.spec.hyperparameters["embeddings"]
 
 
+def test_without_the_file_a_bench_says_what_it_was(lab):
+    """
+    Going on from a picture whose embedding is not here says its digests and where to put it; without it, or with it anywhere, the bench goes on.
+    """
+    file = write_embedding(lab / "moon.safetensors", widths=POCKET)
+    asked_for: dict[str, Any] = {"negative_prompt": "moonish", "num_inference_steps": 2, "seed": 7}
+    made = Bench(tracking="off").make("a red star", embeddings={"moonish": "moon.safetensors"}, **asked_for)
+    alone = Path(shutil.copy(made.path, lab / "alone.png"))
+    [adapter] = made.stamp.resolved.adapters
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    file.rename(lab / "kept")
+    said = (
+        rf"embeddings\.moonish\.file: the picture was made with embeddings\.moonish \(moon\.safetensors, digest {adapter.digest[:12]}, sha256 "
+        rf"{sha256[:12]}\), which is not here; put the file into artifacts/embeddings, under any name"
+    )
+    bench = Bench(tracking="off")
+    bench.open(alone)
+    with pytest.raises(SpecError, match=said):
+        bench.make("a blue star")
+    resumed = Bench.resume(made.kept.session)
+    for go_on in (lambda: resumed.make("a blue star"), lambda: resumed.again(seed=8)):
+        with pytest.raises(SpecError, match=said):
+            go_on()
+    assert not bench.make("a blue star", embeddings={"moonish": None}).stamp.resolved.adapters
+    (lab / "artifacts" / "embeddings").mkdir(parents=True, exist_ok=True)
+    (lab / "kept").rename(lab / "artifacts" / "embeddings" / "any.safetensors")
+    assert resumed.again().picture_id == made.picture_id
+    assert same(resumed.again().image, made.image)
+    bench.open(alone)
+    assert bench.make("a blue star").stamp.resolved.adapters == (adapter.model_copy(update={"file": "any.safetensors"}),)
+
+
 def test_the_built_in_one_is_there_by_its_name(lab):
     """
     The word that the built-in checkpoint brings needs no file of anybody's, and a picture with it is made again anywhere.
@@ -359,7 +417,9 @@ def test_the_built_in_one_is_there_by_its_name(lab):
     (lab / "elsewhere").mkdir()
     asked_for: dict[str, Any] = {"negative_prompt": "pocket-blurry", "num_inference_steps": 2, "seed": 7}
     made = text_to_image("a red star", embeddings={"pocket-blurry": {"file": "pocket-blurry.safetensors"}}, **asked_for)
-    assert not same(made.image, text_to_image("a red star", **asked_for).image)
+    with pytest.warns(CautionWarning, match=r"give embeddings\.pocket-blurry\.file pocket-blurry\.safetensors if"):
+        without = text_to_image("a red star", **asked_for)
+    assert not same(made.image, without.image)
     assert reproduce(made.save(lab / "elsewhere" / "sharp.png")).is_identical
 
 
