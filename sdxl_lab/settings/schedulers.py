@@ -23,7 +23,7 @@ class Scheduler:
         is_spaced: Whether its timesteps are where `Denoising.timestep_spacing` says.
         is_spaced_with_karras: Whether they still are when its noise is spread as Karras' is, which may begin and end at the ends of the schedule.
         also: What else it is called elsewhere, in lower case.
-        steps_without_karras: Below how many steps it breaks pictures up, unless its noise is spread as Karras' is.
+        steps_without_karras: Below how many steps its pictures break up, unless its noise is spread as Karras' is.
         forgets: Whether a step depends on its latents alone: neither on the steps before it nor on noise that it draws.
     """
 
@@ -102,7 +102,7 @@ SCHEDULERS: dict[str, Scheduler] = {
         also=("dpm_2_ancestral", "dpm2_a", "k_dpm_2_a"),
     ),
     "lms": Scheduler(
-        class_name="LMSDiscreteScheduler", label="LMS", is_plain=True, takes_karras=True, is_spaced_with_karras=True, steps_without_karras=25
+        class_name="LMSDiscreteScheduler", label="LMS", is_plain=True, takes_karras=True, is_spaced_with_karras=True, steps_without_karras=35
     ),
     "ddpm": Scheduler(class_name="DDPMScheduler", label="DDPM", overrides={"clip_sample": False}, is_plain=True),
     "lcm": Scheduler(class_name="LCMScheduler", label="LCM", is_spaced=False),

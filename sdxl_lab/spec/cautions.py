@@ -14,6 +14,7 @@ from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.tasks import DEFAULTS, TASKS
+from sdxl_lab.wording import counted
 
 MUCH_GUIDANCE, MANY_STEPS = 3.0, 16
 """More than a checkpoint that was distilled to few steps bears."""
@@ -73,6 +74,11 @@ class FewSteps:
     scheduler: str = "euler"
     schedulers: tuple[str, ...] = ()
     timestep_spacing: str | None = None
+
+    def __str__(self) -> str:
+        """How it is used, in a few words."""
+        spacing = ", trailing" if SCHEDULERS[self.scheduler].is_spaced else ""
+        return f"made for {counted(self.num_inference_steps, 'step')}: guidance {self.guidance_scale:g}, {self.scheduler}{spacing}"
 
 
 @dataclass(frozen=True, kw_only=True)

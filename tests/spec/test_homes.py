@@ -96,7 +96,18 @@ def test_another_tools_name_is_answered_with_ours(written, ours):
 
 @pytest.mark.parametrize(
     "written",
-    ["tiling", "subseed", "CLIP_stop_at_last_layers", "hr_scale", "restore_faces", "inpaint_full_res", "medvram", "Schedule type", "use_beta_sigmas"],
+    [
+        "tiling",
+        "subseed",
+        "CLIP_stop_at_last_layers",
+        "hr_scale",
+        "restore_faces",
+        "inpaint_full_res",
+        "medvram",
+        "Schedule_Type",
+        "use_beta_sigmas",
+        "guidance_rescale",
+    ],
 )
 def test_what_is_not_there_is_said_to_be_so(written):
     """
