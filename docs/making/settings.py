@@ -13,12 +13,14 @@ from docs.making.elsewhere import answered
 from docs.making.markdown import attributes, coded, first_paragraph, table
 from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.bench.widget.knobs import knobs_of
+from sdxl_lab.checkpoints import own_defaults
 from sdxl_lab.families import FAMILIES, OTHER, Published
 from sdxl_lab.settings import sections
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.homes import section_of
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.parameters import allowed_of
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS
 
@@ -69,12 +71,18 @@ def page() -> str:
 
 def defaults() -> str:
     """What suits each family of checkpoints, and each task."""
-    rows = [
-        (", ".join(f"`{name}`" for name in family.names) or "anything else", family.num_inference_steps, family.strength, family.guidance_scale)
-        for family in FAMILIES.values()
-    ]
+    suited: dict[tuple[Any, ...], list[str]] = {}
+    for word, family in FAMILIES.items():
+        for name in family.names or ["anything else"]:
+            own = own_defaults.defaults(CheckpointIdentity(name=name, digest="0", family=word))["denoising"]
+            row = (own["num_inference_steps"], own["strength"], f"{own['guidance_scale']:.1f}")
+            suited.setdefault((word, *row), []).append(f"`{name}`" if family.names else name)
+    rows = [(", ".join(names), *row) for (_, *row), names in suited.items()]
     suits = [f"`{task.name}` has `{key}` {value} by itself." for task in TASKS.values() for key, value in task.suits.items()]
-    few = "A checkpoint that was [distilled to few steps](few-steps.md) gets its own scheduler, 4 to 8 steps, strength 1 and no guidance."
+    few = (
+        "A checkpoint that was [distilled to few steps](few-steps.md) gets its own scheduler, 4 to 8 steps, no guidance, and for `inpaint` and "
+        "`outpaint` strength 1."
+    )
     return "\n".join([table(("checkpoint", "`num_inference_steps`", "`strength`", "`guidance_scale`"), rows), fill(" ".join([*suits, few]), 120), ""])
 
 

@@ -16,6 +16,7 @@ from sdxl_lab import progress
 from sdxl_lab.checkpoints.configurations import INDEX
 from sdxl_lab.checkpoints.files import PipelineFolder
 from sdxl_lab.checkpoints.weight_files import ADVICE, SUFFIX, CheckpointError
+from sdxl_lab.families import instead_of
 from sdxl_lab.files import disk
 from sdxl_lab.wording import few
 
@@ -225,6 +226,11 @@ class Repository:
         from huggingface_hub import constants
 
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        if instead := instead_of(self.name):
+            return NotCachedError(
+                f"{self.name} is no checkpoint as a whole, and not in the local cache ({constants.HF_HUB_CACHE}): {instead}. That takes a machine "
+                f"that is connected; {constants.ENDPOINT} gave no answer ({reason})."
+            )
         return NotCachedError(
             f"{self.name} at revision {self.revision!r} is not wholly in the local cache ({constants.HF_HUB_CACHE}), and {constants.ENDPOINT} gave "
             f"no answer ({reason}). Connect and run again, or run `hf download {self.name}` on a machine that is connected and copy its cache here, "

@@ -82,9 +82,10 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
     if match := HUB_ID.fullmatch(checkpoint):
         name, pinned = match.groups()
         return Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family=OTHER)
+    meant = families.meant_by(checkpoint)
     raise CheckpointError(
         f"there is no checkpoint {checkpoint[:200]!r}: no such folder or file, and no hub id. Allowed are {', '.join(families.names())}, a folder, "
-        "a .safetensors file, or a hub id such as owner/name."
+        f"a .safetensors file, or a hub id such as owner/name.{f' {meant}' if meant else ''}"
     )
 
 

@@ -67,7 +67,7 @@ def run(
     from sdxl_lab.kernels import notebooks
     from sdxl_lab.runs.early import started
     from sdxl_lab.settings.arguments import laid_over, pairs
-    from sdxl_lab.spec.parameters import takes_text
+    from sdxl_lab.spec.parameters import takes_none, takes_text
     from sdxl_lab.spec.run_spec import RunSpec
 
     path = notebooks.find(notebook)
@@ -79,6 +79,7 @@ def run(
         values=pairs(parameter or ()),
         raw=pairs(raw or ()),
         takes_text=lambda name: takes_text(name, RunSpec),
+        takes_none=lambda name: takes_none(name, RunSpec),
     )
     with started(path, RunSpec.from_parameters(**parameters)):
         from sdxl_lab.progress.bars import following

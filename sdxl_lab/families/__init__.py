@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
@@ -12,6 +13,7 @@ from sdxl_lab.families._family import Distilled, Family, LatentColors, Published
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
 from sdxl_lab.families.sdxl import SDXL
+from sdxl_lab.settings.hyperparams import closest
 
 __all__ = [
     "FAMILIES",
@@ -23,6 +25,8 @@ __all__ = [
     "Published",
     "Sizes",
     "family_of",
+    "instead_of",
+    "meant_by",
     "named",
     "names",
     "published",
@@ -85,6 +89,39 @@ def published(repository: str) -> tuple[str, Published] | None:
     """
     places = ((name, place) for family in FAMILIES.values() for name, place in family.names.items() if isinstance(place, Published))
     return next(((name, place) for name, place in places if place.base == repository), None)
+
+
+def instead_of(repository: str) -> str | None:
+    """Say what to do in place of downloading a repository of the hub that is no checkpoint as a whole.
+
+    Args:
+        repository: `owner/name`.
+
+    Returns:
+        A clause; None of any other repository.
+    """
+    return next((family.downloads[repository] for family in FAMILIES.values() if repository in family.downloads), None)
+
+
+def meant_by(checkpoint: str) -> str | None:
+    """Find what was meant by a name that stands for nothing.
+
+    Args:
+        checkpoint: As it was written, such as `SDXL_Turbo` or `sdxl-lightning`.
+
+    Returns:
+        A sentence: of one of `names`, or of what to do for a checkpoint that was distilled to few steps; None if nothing resembles it.
+    """
+    words = re.findall(r"[a-z]+|[0-9.]+", checkpoint.casefold())
+    kinds = [word for word in words if any(word in family.distilled for family in FAMILIES.values())]
+    if name := next((name for name in names() if kinds and set(kinds) <= set(name.split("-"))), None):
+        return f"Did you mean {name}?"
+    repositories = {repository: said for family in FAMILIES.values() for repository, said in family.downloads.items()}
+    for repository, said in repositories.items():
+        if any(kind in re.findall(r"[a-z]+", repository.casefold()) for kind in kinds):
+            return f"Of {repository}: {said}; the page Few steps says more."
+    near = closest(checkpoint.replace("_", "-").replace(" ", "-"), names())
+    return f"Did you mean {near}?" if near and not kinds else None
 
 
 def recognized(path: Path) -> str:

@@ -33,6 +33,15 @@ DISTILLED: Mapping[str, Distilled] = {
 }
 """As their model cards use them, by a word of their names."""
 
+DOWNLOADS: Mapping[str, str] = {
+    "ByteDance/SDXL-Lightning": "run `hf download ByteDance/SDXL-Lightning sdxl_lightning_4step.safetensors`, and give the path of that file",
+    "ByteDance/Hyper-SD": "it holds LoRAs and UNets alone; give a checkpoint that its LoRA was merged into",
+    "tianweiy/DMD2": "it holds LoRAs and UNets alone; give a checkpoint that its LoRA was merged into",
+    "latent-consistency/lcm-sdxl": "it is a UNet alone; give a folder of SDXL with it in place of `unet`, called lcm-sdxl",
+    "latent-consistency/lcm-lora-sdxl": "it is a LoRA alone; give a checkpoint that it was merged into",
+}
+"""Repositories of the hub that are no checkpoint as a whole, and what to do instead."""
+
 SMALL_SIDE_PX = 512
 """Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
 

@@ -79,6 +79,7 @@ class Family:
         sizes: Of a base, by the configurations of its UNet and VAE.
         num_inference_steps: Its own default; likewise `strength` and `guidance_scale`.
         distilled: Words that name those of its checkpoints that were distilled to few steps, and how these are used; empty if there are none.
+        downloads: Repositories of the hub that people take for one of its checkpoints and that are none as a whole, and what to do instead.
         refiner_from: Share of the training timesteps from which its refiner was trained on, the least `high_noise_frac`; None if unknown.
         gpu_dtype: What its UNets compute in on a GPU.
         threads: CPU threads, or None for the machine's own.
@@ -95,6 +96,7 @@ class Family:
     strength: float = 0.99
     guidance_scale: float = 7.5
     distilled: Mapping[str, Distilled] = field(default_factory=dict)
+    downloads: Mapping[str, str] = field(default_factory=dict)
     refiner_from: float | None = None
     gpu_dtype: str = "float16"
     threads: int | None = None

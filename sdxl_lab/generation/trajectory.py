@@ -155,6 +155,7 @@ def window(
             f"high_noise_frac {high_noise_frac} leaves the {idle} no step and the {busy} all {len(timesteps)}: the cut is at timestep {cutoff}, and "
             f"those of {counted(num_inference_steps, 'step')} at strength {strength} are {first:.0f} to {last:.0f} of {training_timesteps}. "
             f"{_choice(possible, training_timesteps)}"
+            f"{' Or take handover sdedit, whose refiner goes over the finished picture.' if idle == 'refiner' else ''}"
         )
     return chosen
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.settings.schedulers import SCHEDULERS
+from sdxl_lab.spec.cautions import is_spaced
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import AdapterIdentity, CheckpointIdentity
 from sdxl_lab.tasks import TASKS
@@ -41,7 +42,7 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
         "Steps": denoising.num_inference_steps,
         "Sampler": sampler.label,
         **({"Schedule type": "Karras"} if denoising.karras and "use_karras_sigmas" not in sampler.overrides else {}),
-        **({"Timestep spacing": denoising.timestep_spacing} if denoising.timestep_spacing else {}),
+        **({"Timestep spacing": denoising.timestep_spacing} if denoising.timestep_spacing and is_spaced(denoising) else {}),
         "CFG scale": f"{denoising.guidance_scale:g}",
         "Seed": edit.seed,
         "Size": f"{size[0]}x{size[1]}",

@@ -116,6 +116,7 @@ def laid_over(
     values: Sequence[Pair] = (),
     raw: Sequence[Pair] = (),
     takes_text: Callable[[str], bool],
+    takes_none: Callable[[str], bool] = lambda path: False,
 ) -> dict[str, Any]:
     """Lay what a command line gives over a notebook's own parameters, kind after kind as papermill does, each in its order: the last one wins.
 
@@ -127,6 +128,7 @@ def laid_over(
         values: Single parameters, read as YAML unless they are texts.
         raw: Single parameters that are texts, whatever takes them.
         takes_text: Says of a dotted path whether a text is meant there, which is then taken as it is, to the last character.
+        takes_none: Likewise, whether the words none and None stand for null, as plans and reports write it.
 
     Returns:
         A new dictionary.
@@ -138,6 +140,7 @@ def laid_over(
     for read in (*map(_read_base64, encoded), *map(read_file, files), *map(_read_text, texts)):
         parameters = merge(parameters, read)
     for path, text in values:
+        text = "null" if text.strip() in ("none", "None") and takes_none(path) else text
         value = text if takes_text(path) else _read(text, f"{path}: the value is not YAML", f"-r {path} takes a text as it is")
         parameters = merge(parameters, replace({}, path, value))
     for path, text in raw:

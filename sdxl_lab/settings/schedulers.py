@@ -23,6 +23,7 @@ class Scheduler:
         is_spaced: Whether its timesteps are where `Denoising.timestep_spacing` says.
         is_spaced_with_karras: Whether they still are when its noise is spread as Karras' is, which may begin and end at the ends of the schedule.
         also: What else it is called elsewhere, in lower case.
+        steps_without_karras: Below how many steps its pictures break up, unless its noise is spread as Karras' is.
         forgets: Whether a step depends on its latents alone: neither on the steps before it nor on noise that it draws.
     """
 
@@ -35,6 +36,7 @@ class Scheduler:
     is_spaced: bool = True
     is_spaced_with_karras: bool = False
     also: tuple[str, ...] = ()
+    steps_without_karras: int = 0
     forgets: bool = False
 
     def told(self, *, karras: bool = False, timestep_spacing: str | None = None) -> dict[str, Any]:
@@ -99,15 +101,17 @@ SCHEDULERS: dict[str, Scheduler] = {
         is_spaced_with_karras=True,
         also=("dpm_2_ancestral", "dpm2_a", "k_dpm_2_a"),
     ),
-    "lms": Scheduler(class_name="LMSDiscreteScheduler", label="LMS", is_plain=True, takes_karras=True, is_spaced_with_karras=True),
+    "lms": Scheduler(
+        class_name="LMSDiscreteScheduler", label="LMS", is_plain=True, takes_karras=True, is_spaced_with_karras=True, steps_without_karras=35
+    ),
     "ddpm": Scheduler(class_name="DDPMScheduler", label="DDPM", overrides={"clip_sample": False}, is_plain=True),
     "lcm": Scheduler(class_name="LCMScheduler", label="LCM", is_spaced=False),
     "tcd": Scheduler(class_name="TCDScheduler", label="TCD", is_spaced=False, forgets=True),
 }
 
 REFUSED: Mapping[str, str] = {
-    "pndm": "PNDM cannot be split at the hand-over from base to refiner",
-    "plms": "PLMS is PNDM, which cannot be split at the hand-over from base to refiner",
+    "pndm": "PNDM cannot be split at the hand-over from base to refiner; dpmpp_2m can",
+    "plms": "PLMS is PNDM, which cannot be split at the hand-over from base to refiner; dpmpp_2m can",
     "dpmpp_sde": "DPM++ SDE takes its noise from the global generator, not from the seed; dpmpp_2m_sde does not",
     "dpm++ sde": "DPM++ SDE takes its noise from the global generator, not from the seed; dpmpp_2m_sde does not",
     "dpmpp_2s_ancestral": "the ancestral DPM++ 2S is not in diffusers; dpmpp_2s draws no noise, and euler_a and kdpm2_a do",
@@ -121,6 +125,18 @@ def karras_takers() -> list[str]:
     return [name for name, row in SCHEDULERS.items() if row.takes_karras and "use_karras_sigmas" not in row.overrides]
 
 
+_ABSENT = "that sampler is not there"
+_ONE_SPREAD = "of schedule types Karras is there, as karras: true beside a scheduler, and SGM Uniform, as timestep_spacing: trailing"
+_NOT_SAMPLERS: Mapping[str, str] = {
+    "karras": "karras is a setting: karras: true beside a scheduler, such as dpmpp_2m",
+    **dict.fromkeys(("sgm_uniform", "sgm uniform"), "that is a spacing: timestep_spacing: trailing beside a scheduler, such as euler"),
+    **dict.fromkeys(("exponential", "polyexponential", "beta", "simple", "normal", "ddim_uniform", "kl_optimal", "align_your_steps"), _ONE_SPREAD),
+    **dict.fromkeys(("dpm fast", "dpm_fast", "dpm adaptive", "dpm_adaptive", "restart", "heunpp2", "ipndm", "ipndm_v", "res_multistep"), _ABSENT),
+    **dict.fromkeys(("dpm++ 2m sde heun", "dpmpp_2m_sde_heun", "gradient_estimation", "er_sde", "sa_solver", "uni_pc_bh2"), _ABSENT),
+}
+"""What else stands in other tools' lists of samplers or schedules, and what to say of it."""
+
+
 def otherwise_called() -> dict[str, str]:
     """What to say of other names for schedulers, in lower case: those that are not offered, and other tools' and diffusers' of those that are."""
     classes = {row.class_name.casefold(): f"write {name}" for name, row in reversed(SCHEDULERS.items())}
@@ -131,5 +147,10 @@ def otherwise_called() -> dict[str, str]:
         for name in karras_takers()
         for called in (f"{name}_karras", f"{SCHEDULERS[name].label.casefold()} karras")
     }
-    known = spread | classes | others | labels | dict(REFUSED)
+    refused = {f"{name}{suffix}": why for name, why in REFUSED.items() for suffix in ("", " karras", "_karras")}
+    called = (*SCHEDULERS, *labels, *others, *REFUSED)
+    exponential = {
+        f"{name}{suffix}": f"the spread Exponential is not there; {_ONE_SPREAD}" for name in called for suffix in (" exponential", "_exponential")
+    }
+    known = exponential | spread | classes | others | labels | refused | dict(_NOT_SAMPLERS)
     return {called: said for called, said in known.items() if called not in SCHEDULERS}

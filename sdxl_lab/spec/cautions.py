@@ -14,6 +14,7 @@ from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.tasks import DEFAULTS, TASKS
+from sdxl_lab.wording import counted
 
 MUCH_GUIDANCE, MANY_STEPS = 3.0, 16
 """More than a checkpoint that was distilled to few steps bears."""
@@ -74,6 +75,11 @@ class FewSteps:
     schedulers: tuple[str, ...] = ()
     timestep_spacing: str | None = None
 
+    def __str__(self) -> str:
+        """How it is used, in a few words."""
+        spacing = ", trailing" if SCHEDULERS[self.scheduler].is_spaced else ""
+        return f"made for {counted(self.num_inference_steps, 'step')}: guidance {self.guidance_scale:g}, {self.scheduler}{spacing}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Traits:
@@ -124,6 +130,7 @@ def cautions(edit: Edit, traits: Traits = UNKNOWN) -> list[str]:
         *_of_guidance(edit, traits),
         *_of_the_refiner(edit, traits),
         *_of_few_steps(edit, traits),
+        *_of_the_scheduler(edit, traits),
         *_of_the_size(edit, traits),
         *_of_the_words(edit),
     ]
@@ -139,6 +146,8 @@ def _without_effect(edit: Edit, traits: Traits) -> Iterator[str]:
     given = {path for path, value in flatten(edit.settings.model_dump()).items() if value != DEFAULTS[path]}
     if edit.negative_prompt:
         given.add("negative_prompt")
+    if "karras" in edit.settings.denoising.model_fields_set:  # false is its default, and may be meant against a scheduler's name
+        given.add("denoising.karras")
     for is_so, reason, paths in _idle(edit, traits):
         if idle := [path for path in paths if is_so and path in given]:
             yield f"{' and '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect: {reason}."
@@ -253,7 +262,11 @@ def _of_few_steps(edit: Edit, traits: Traits) -> Iterator[str]:
         return
     made_for = f"This checkpoint ({few.kind}) was made for about {few.num_inference_steps} steps at guidance_scale {few.guidance_scale:g}"
     if many or much:
-        yield f"{made_for}; num_inference_steps {steps} at guidance_scale {guidance:g} burns the picture."
+        burning = [f"num_inference_steps {steps}"] * many + [f"guidance_scale {guidance:g}"] * much
+        remedy = [f"about {few.num_inference_steps}"] * many + [
+            f"guidance_scale {few.guidance_scale:g}" if many else f"{few.guidance_scale:g}"
+        ] * much
+        yield f"{made_for}; {' and '.join(burning)} {'burn' if many and much else 'burns'} the picture: take {' and '.join(remedy)}."
     if not many and TASKS[edit.task].area and 0.9 <= strength < 1 and int(steps * strength) < steps:
         yield f"{made_for}; strength {strength:g} leaves out the first of them, so that what was under the mask shows: choose strength 1.0."
     if few.kind != "turbo" and 2 * steps < few.num_inference_steps:
@@ -261,10 +274,20 @@ def _of_few_steps(edit: Edit, traits: Traits) -> Iterator[str]:
     if few.num_inference_steps == 1 and (reason := _of_one_step(few, traits)):
         yield f"{made_for}, which {reason}; expect noise: take one made for 2 steps or more."
     spacing = denoising.timestep_spacing or traits.timestep_spacing
-    if not many and spacing == "leading" and is_spaced(denoising):
-        yield f"{made_for}, but timestep_spacing is leading, which begins below pure noise: choose timestep_spacing trailing."
     if few.schedulers and denoising.scheduler not in few.schedulers:
         yield f"{made_for}, with the scheduler {few.scheduler}; {denoising.scheduler} blurs: choose scheduler {few.scheduler}."
+    elif not many and spacing == "leading" and is_spaced(denoising):
+        yield f"{made_for}, but timestep_spacing is leading, which begins below pure noise: choose timestep_spacing trailing."
+
+
+def _of_the_scheduler(edit: Edit, traits: Traits) -> Iterator[str]:
+    denoising = edit.settings.denoising
+    least = SCHEDULERS[denoising.scheduler].steps_without_karras
+    if denoising.num_inference_steps < least and not denoising.karras and traits.few_steps is None:
+        yield (
+            f"{denoising.scheduler} without karras breaks pictures up at {denoising.num_inference_steps} steps: set karras to true, or take {least} "
+            "steps or more."
+        )
 
 
 def _of_one_step(few: FewSteps, traits: Traits) -> str | None:

@@ -15,7 +15,6 @@ ELSEWHERE = {
     "sampler_name": "denoising.scheduler",
     "sampler_index": "denoising.scheduler",
     "sampling_method": "denoising.scheduler",
-    "schedule_type": "denoising.scheduler",
     "use_karras_sigmas": "denoising.karras",
     "karras_sigmas": "denoising.karras",
     "spacing": "denoising.timestep_spacing",
@@ -87,6 +86,13 @@ _NOT_HERE = {
     "token_normalization": "weights are taken as prompt_syntax says; there is nothing to normalize",
     "comma_padding_backtrack": "long_prompt chunks begins a new chunk where one is full; BREAK, with prompt_syntax a1111, where you want it",
     "styles": "styles are not there; write their words into the prompt",
+    "schedule_type scheduler_type": ("of schedule types Karras is karras true, and SGM Uniform timestep_spacing trailing; others are not there"),
+    "use_exponential_sigmas use_beta_sigmas": "of other spreads of noise karras true is there; these are not",
+    "algorithm_type solver_order solver_type": (
+        "the solver is the scheduler's own: dpmpp_2m, dpmpp_2m_sde and dpmpp_3m_sde are of order 2, 2 and 3; other orders are not there"
+    ),
+    "rescale_betas_zero_snr beta_schedule prediction_type": "the noise schedule is the checkpoint's own, as its scheduler's configuration says",
+    "guidance_rescale": "rescaled guidance is not there; a lower denoising.guidance_scale burns less",
     "eta s_churn s_tmin s_tmax s_noise": "samplers have no settings of their own here; euler_a and dpmpp_2m_sde draw noise at each step",
 }
 NOT_HERE = {name: said for names, said in _NOT_HERE.items() for name in names.split()}

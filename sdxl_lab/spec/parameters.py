@@ -28,6 +28,9 @@ REASONS = {
     ("dtype", "fp16"): "write float16",
     ("dtype", "bf16"): "write bfloat16",
     ("dtype", "fp32"): "write float32",
+    ("timestep_spacing", "sgm_uniform"): "write trailing",
+    ("timestep_spacing", "sgm uniform"): "write trailing",
+    ("timestep_spacing", "karras"): "karras is a setting of its own: write karras: true",
 }
 
 
@@ -112,7 +115,10 @@ def without_nulls(values: Mapping[Any, Any], above: tuple[str, ...] = ()) -> tup
             )
         elif isinstance(value, str) and value.strip() in NULLS:
             kept[key] = None
-            found.append(f"{'.'.join(keys)}: got the text {value!r}, which is not None; write None in Python, or as YAML: -y '{_yaml(keys, 'null')}'")
+            found.append(
+                f"{'.'.join(keys)}: got the text {value!r}, which is not None; leave it out, or write None in Python; run and papermill take "
+                f"-y '{_yaml(keys, 'null')}'"
+            )
         else:
             kept[key] = value
     return kept, found
@@ -144,6 +150,18 @@ def takes_text(path: str, model: type[BaseModel]) -> bool:
     """
     annotation = _annotation(path.split("."), model)
     return annotation is None or str in _members(annotation)
+
+
+def takes_none(path: str, model: type[BaseModel]) -> bool:
+    """Find out whether the word `none` can mean None alone: because a setting takes it, takes no text, and has no choice of that name.
+
+    Args:
+        path: The dotted path of a parameter, such as `hyperparameters.denoising.timestep_spacing`; it need not exist.
+        model: The model of all parameters.
+    """
+    annotation = _annotation(path.split("."), model)
+    members = list(_members(annotation))
+    return type(None) in members and str not in members and "none" not in _choices(annotation)
 
 
 def _annotation(keys: Sequence[str], model: type[BaseModel]) -> Any:

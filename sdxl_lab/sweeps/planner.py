@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sdxl_lab import families, progress
-from sdxl_lab.checkpoints import loading, locating, tokens
+from sdxl_lab.checkpoints import loading, locating, own_defaults, tokens
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
 from sdxl_lab.datasets import sources
@@ -86,7 +86,7 @@ def plan(file: SweepFile) -> Plan:
             *resolver.of_samples,
             *check_room(runs_folder, to_make),
             *gathered(resolver.notes),
-            *resolver.licenses,
+            *resolver.of_checkpoints,
             *_about_defaults(resolver.moved),
         ),
     )
@@ -102,7 +102,7 @@ class _Resolver:
         self.of_samples: dict[str, None] = {}
         self.moved: dict[str, tuple[Any, Any]] = {}
         self.sizes: dict[str, dict[PictureKey, tuple[int, int]]] = {}
-        self.licenses: dict[str, None] = {}
+        self.of_checkpoints: dict[str, None] = {}
 
     def planned(self, point: Point) -> PlannedRun:
         dataset = self._once(("dataset", point.spec.dataset), lambda: resolution.fetch(point.spec.dataset))
@@ -118,7 +118,7 @@ class _Resolver:
             self.moved |= noticed(spec, resolved.edits, identity)
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
         outline = self._outline(identity, loading.settle(compute, identity))
-        self.licenses |= self._once(("license", identity.name), lambda: dict.fromkeys(_license_of(identity)))
+        self.of_checkpoints |= self._once(("of", identity.name), lambda: dict.fromkeys(_of_checkpoint(identity)))
         works = {edit.key: self._work(edit, found, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
         is_begun = folder.spec_file.is_file()
@@ -201,10 +201,11 @@ class _Resolver:
         return self._known[key]
 
 
-def _license_of(identity: CheckpointIdentity) -> list[str]:
-    """A line on the license of a checkpoint that somebody else made, if one is known."""
-    terms = locating.license_of(identity)
-    return [f"checkpoint {identity.name}: license {terms}"] if terms else []
+def _of_checkpoint(identity: CheckpointIdentity) -> list[str]:
+    """A line on the license of a checkpoint that somebody else made, if one is known, and one on the few steps that it was made for."""
+    said = [f"license {terms}"] if (terms := locating.license_of(identity)) else []
+    said += [str(few)] if (few := own_defaults.few_steps(identity)) else []
+    return [f"checkpoint {identity.name}: {line}" for line in said]
 
 
 def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str, Any]:

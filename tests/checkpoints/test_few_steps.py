@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,18 @@ import pytest
 from sdxl_lab.checkpoints.locating import identify, license_of
 from sdxl_lab.checkpoints.own_defaults import few_steps, traits
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.families import FAMILIES, Published, names
+from sdxl_lab.doctor.models import files
+from sdxl_lab.families import FAMILIES, OTHER, Published, names
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.cautions import cautions
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests import conftest
 from tests.support.datasets import write_dataset
 from tests.support.edits import PROMPT, SEED, cpu, same
-from tests.support.loopback_hub import Hub, asked, serving
+from tests.support.loopback_hub import NOBODY, Hub, asked, serving
 
 
 def setup_module() -> None:
@@ -152,7 +155,8 @@ def test_a_refiner_has_no_step_of_few(distilled, random_pair, tmp_path):
         return RunSpec.from_parameters(**values, hyperparameters=settings, runs_folder=str(tmp_path))
 
     with pytest.raises(
-        SpecError, match=r"leaves the refiner no step and the base all 4: .* Choose it between 0\.001 and 0\.75, or more steps, or null"
+        SpecError,
+        match=r"leaves the refiner no step and the base all 4: .* Choose it between 0\.001 and 0\.75, or more steps, .*handover sdedit",
     ):
         resolve(asked_for(0.8))
     assert len(resolve(asked_for(0.75)).spec.edits) == 1
@@ -194,6 +198,43 @@ def test_a_repository_that_holds_no_pipeline_is_told_apart_before_anything_is_do
             with pytest.raises(CheckpointError, match=f"^{repository} .*{message}"):
                 identify(repository)
         assert hub.fetched == []
+
+
+@pytest.mark.parametrize("repository", FAMILIES[OTHER].downloads)
+def test_without_a_connection_nobody_is_told_to_download_what_is_no_checkpoint(repository, tmp_path):
+    """
+    Of a repository that is none as a whole, the one file or the merged checkpoint is named, as on the page.
+    """
+    with asked(NOBODY, tmp_path), pytest.raises(CheckpointError) as caught:
+        identify(repository)
+    commands = re.findall(r"hf download [^`]*", str(caught.value))
+    page = (Path(__file__).parents[2] / "docs/few-steps.md").read_text("utf-8")
+    assert commands == [command for command in re.findall(r"hf download [^`]*", page) if command.split()[2] == repository]
+    assert "UNet" in str(caught.value) or "LoRA" in str(caught.value) or commands
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("SDXL-Turbo", "Did you mean sdxl-turbo?"),
+        ("sdxl_turbo", "Did you mean sdxl-turbo?"),
+        ("turbo", "Did you mean sdxl-turbo?"),
+        ("SDXL", "Did you mean sdxl?"),
+        ("pokcet", "Did you mean pocket?"),
+        ("sdxl-lightning", "`hf download ByteDance/SDXL-Lightning"),
+        ("hyper-sd", "Of ByteDance/Hyper-SD: "),
+        ("lcm", "Of latent-consistency/lcm-sdxl: "),
+        ("zzz", "a hub id such as owner/name."),
+    ],
+)
+def test_a_name_that_stands_for_nothing_is_answered_by_what_was_meant(written, meant):
+    """
+    Other letters lead to a name that there is; a way of distilling that has none, to what to download; what resembles nothing, to what is allowed.
+    """
+    with pytest.raises(CheckpointError) as caught:
+        identify(written)
+    assert meant in str(caught.value)
+    assert ("Did you mean" in str(caught.value)) == ("Did" in meant)
 
 
 def test_a_folder_that_is_a_unet_alone_is_called_so(distilled):
@@ -275,3 +316,25 @@ def test_a_plan_says_the_license_once(hub_of_one, tmp_path):
     grid = {"checkpoint": ["somebody/tiny", "pocket"], "hyperparameters.denoising.num_inference_steps": [3, 4]}
     said = str(plan(SweepFile.from_dict({"name": "a", "parameters": common, "grid": grid})))
     assert [line for line in said.splitlines() if ": license " in line] == ["checkpoint somebody/tiny: license openrail++"]
+
+
+def test_a_plan_says_what_a_distilled_checkpoint_was_made_for(distilled, tmp_path):
+    """
+    In one line, with steps, guidance, scheduler and spacing, a spacing only where the scheduler takes one; of others nothing.
+    """
+    common = {"dataset": str(write_dataset(tmp_path / "scenes", count=1)), "runs_folder": str(tmp_path), "tracking": "off", "tasks": ["inpaint"]}
+    grid = {"checkpoint": [str(distilled["turbo"]), "pocket"]}
+    said = str(plan(SweepFile.from_dict({"name": "a", "parameters": common, "grid": grid})))
+    assert re.findall(r"made for .*", said) == ["made for 4 steps: guidance 0, euler_a, trailing"]
+    others = {"somebody/sdxl_lightning_4step": "4 steps: guidance 0, euler, trailing", "somebody/my-lcm-1step": "1 step: guidance 1, lcm"}
+    for name, made in others.items():
+        assert str(few_steps(CheckpointIdentity(name=name, digest="0", family=OTHER))) == f"made for {made}"
+
+
+def test_doctor_says_the_license_of_what_is_not_here_yet(tmp_path):
+    """
+    Of a checkpoint that has a name, so that nobody has to download it first.
+    """
+    with asked(NOBODY, tmp_path):
+        [found] = files("sdxl-turbo")
+    assert "License: Stability AI Community License" in str(found)

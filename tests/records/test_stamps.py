@@ -206,11 +206,14 @@ def test_other_tools_read_how_a_picture_was_made(tmp_path):
         ({"scheduler": "dpmpp_3m_sde", "karras": True}, {"Sampler": "DPM++ 3M SDE", "Schedule type": "Karras"}),
         ({"scheduler": "dpmpp_2m_karras", "karras": True}, {"Sampler": "DPM++ 2M Karras"}),
         ({"scheduler": "kdpm2_a", "timestep_spacing": "trailing"}, {"Sampler": "DPM2 a", "Timestep spacing": "trailing"}),
+        ({"scheduler": "lcm", "timestep_spacing": "trailing"}, {"Sampler": "LCM"}),
+        ({"scheduler": "dpmpp_2m", "karras": True, "timestep_spacing": "trailing"}, {"Sampler": "DPM++ 2M", "Schedule type": "Karras"}),
     ],
 )
 def test_how_steps_are_spread_is_named_as_other_tools_name_it(tmp_path, denoising, said):
     """
-    A schedule of Karras' has their word for it, where it is not in the sampler's name already; a spacing is named only if it was asked for.
+    A schedule of Karras' has their word for it, where it is not in the sampler's name already; a spacing is named only if it was asked for and
+    has an effect.
     """
     found = by_lines(parameters_of(tmp_path, settings=resolved_run(tmp_path, denoising=denoising).edits[0].settings))
     assert {name: value for name, value in found.items() if name in ("Sampler", "Schedule type", "Timestep spacing")} == said

@@ -224,9 +224,18 @@ SPOILT: dict[str, tuple[dict[str, Any], Traits, str]] = {
     "SDXL's settings for Turbo": (
         {},
         few("turbo", 4, 0.0),
-        r"\(turbo\) was made for about 4 steps .* num_inference_steps 70 at guidance_scale 7\.5 burns",
+        r"\(turbo\) was made for about 4 steps .* num_inference_steps 70 and guidance_scale 7\.5 burn the picture: take about 4 and guidance",
     ),
-    "guidance for Lightning": (TURBO_AS_MADE | {"guidance_scale": 7.5}, few("lightning", 8, 0.0), r"\(lightning\).*guidance_scale 7\.5 burns"),
+    "guidance for Lightning": (
+        TURBO_AS_MADE | {"guidance_scale": 7.5},
+        few("lightning", 8, 0.0),
+        r"\(lightning\).*; guidance_scale 7\.5 burns the picture: take 0\.",
+    ),
+    "steps for Turbo": (
+        TURBO_AS_MADE | {"num_inference_steps": 17},
+        few("turbo", 4, 0.0),
+        r"; num_inference_steps 17 burns the picture: take about 4\.",
+    ),
     "the first step left out": (
         TURBO_AS_MADE | {"strength": 0.99},
         few("turbo", 4, 0.0),
@@ -250,6 +259,11 @@ SPOILT: dict[str, tuple[dict[str, Any], Traits, str]] = {
     ),
     "a step that begins late": (TURBO_AS_MADE | {"num_inference_steps": 1}, few("hyper", 1, 0.0), r"begins at timestep 800, .* take one made for 2"),
     "Euler for a consistency model": (TURBO_AS_MADE, few("lcm", 4, 1.0), r"choose scheduler lcm"),
+    "Euler and leading steps for a consistency model": (
+        TURBO_AS_MADE,
+        replaced(few("lcm", 4, 1.0), timestep_spacing="leading"),
+        r"euler blurs: choose scheduler lcm",
+    ),
     "a scheduler as Turbo's": ({}, Traits(may_be_few_steps=True), r"If it is such a one, 70 steps at guidance_scale 7\.5 burn it"),
     "a refiner early": (dict(high_noise_frac=0.6), Traits(refiner_from=0.8), r"high_noise_frac is 0\.6, .* trained from 0\.8 on"),
     "stock with 9 channels": (dict(high_noise_frac=0.8, handover="stock"), Traits(in_channels=9), r"choose handover consistent"),
@@ -267,6 +281,31 @@ def test_what_spoils_a_picture_is_said(case):
     (said,) = cautions(edit, known)
     assert re.search(message, said)
     assert cautions(edit) == []
+
+
+@pytest.mark.parametrize(("steps", "karras"), [(10, False), (34, False), (35, False), (10, True)])
+def test_lms_at_few_steps_is_told_of_karras(steps, karras):
+    """
+    Below 35 steps without Karras' sigmas, and of no other scheduler; nor where a checkpoint was made for few steps.
+    """
+    asked = {"num_inference_steps": steps, "guidance_scale": 5.0, "strength": 1.0, "karras": karras}
+    edit, other = (edit_of("text_to_image", {"denoising": asked | {"scheduler": name}}) for name in ("lms", "euler"))
+    said = [line for line in cautions(edit) if "breaks pictures up" in line]
+    expected = f"lms without karras breaks pictures up at {steps} steps: set karras to true, or take 35 steps or more."
+    assert said == [expected] * (steps < 35 and not karras)
+    assert not [line for line in (*cautions(other), *cautions(edit, few("lightning", 4, 0.0))) if "breaks pictures up" in line]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "asked", "is_told"),
+    [("dpmpp_2m_karras", {"karras": False}, True), ("dpmpp_2m_karras", {}, False), ("dpmpp_2m", {"karras": False}, False)],
+)
+def test_karras_false_beside_a_scheduler_that_is_karras_is_said_to_change_nothing(scheduler, asked, is_told):
+    """
+    Whoever writes it means the other scheduler; whoever leaves it out is told nothing.
+    """
+    said = [line for line in cautions(edit_of("inpaint", {"denoising": {"scheduler": scheduler} | asked})) if "karras" in line]
+    assert said == ["denoising.karras has no effect: dpmpp_2m_karras has Karras sigmas anyway."] * is_told
 
 
 FAR_SIZES = {

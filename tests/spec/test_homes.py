@@ -94,7 +94,21 @@ def test_another_tools_name_is_answered_with_ours(written, ours):
         RunSpec.from_parameters(**PARAMETERS, hyperparameters={written: 1})
 
 
-@pytest.mark.parametrize("written", ["tiling", "subseed", "CLIP_stop_at_last_layers", "hr_scale", "restore_faces", "inpaint_full_res", "medvram"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "tiling",
+        "subseed",
+        "CLIP_stop_at_last_layers",
+        "hr_scale",
+        "restore_faces",
+        "inpaint_full_res",
+        "medvram",
+        "Schedule_Type",
+        "use_beta_sigmas",
+        "guidance_rescale",
+    ],
+)
 def test_what_is_not_there_is_said_to_be_so(written):
     """
     A call, the gate and a notebook's parameters cell say why another tool's name has no setting, and propose none that resembles it.
@@ -116,3 +130,43 @@ def test_a_sampler_by_its_label_is_answered_with_ours(name):
     label = SCHEDULERS[name].label
     with pytest.raises(SpecError, match=rf"(Write|Did you mean) {name}[.?]?$"):
         RunSpec.from_parameters(**PARAMETERS, hyperparameters={"denoising": {"scheduler": label}})
+
+
+ANSWERS = {
+    "Karras": "karras is a setting: karras: true beside",
+    "SGM Uniform": "timestep_spacing: trailing beside",
+    "sgm_uniform": "timestep_spacing: trailing beside",
+    "DPM++ SDE Karras": "global generator",
+    "dpmpp_sde_karras": "global generator",
+    "DPM++ 2S a Karras": "ancestral DPM++ 2S is not in diffusers",
+    "DPM++ 2M SDE Karras": "write dpmpp_2m_sde, and karras: true beside it",
+    "DPM++ 2M Exponential": "Exponential is not there",
+    "PNDM": "dpmpp_2m can",
+    "ipndm": "is not there",
+    "res_multistep": "is not there",
+    "DPM fast": "is not there",
+    "LMS": "did you mean lms?",
+    "UniPC": "did you mean unipc?",
+}
+
+
+@pytest.mark.parametrize("written", ANSWERS)
+def test_a_sampler_of_another_tool_is_answered_by_what_there_is(written):
+    """
+    Its schedule by the setting that it is, one that is not offered by its reason, and ours in other letters by ours.
+    """
+    with pytest.raises(SpecError) as caught:
+        RunSpec.from_parameters(**PARAMETERS, hyperparameters={"denoising": {"scheduler": written}})
+    [line] = caught.value.problems
+    assert ANSWERS[written].casefold() in line.partition(". ")[2].casefold()
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"), [("Trailing", "Did you mean trailing?"), ("sgm_uniform", "Write trailing"), ("karras", "write karras: true")]
+)
+def test_a_spacing_of_another_tool_is_answered_by_ours(written, answer):
+    """
+    In other letters, under another name, or where it is another setting.
+    """
+    with pytest.raises(SpecError, match=answer.replace("?", "[?]")):
+        RunSpec.from_parameters(**PARAMETERS, hyperparameters={"denoising": {"timestep_spacing": written}})

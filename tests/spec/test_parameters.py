@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sdxl_lab.settings.arguments import laid_over
 from sdxl_lab.settings.hyperparams import flatten, replace
+from sdxl_lab.spec.parameters import takes_none, takes_text
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 
 PARAMETERS: dict[str, Any] = {"name": "octopus", "dataset": "pocket-scenes", "checkpoint": "pocket"}
@@ -311,3 +313,27 @@ def test_numbers_and_paths_of_a_notebook_become_plain():
     )
     assert type(run.hyperparameters["seed"]) is int
     assert given["seed"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("path", "is_none"),
+    [
+        ("denoising.timestep_spacing", True),
+        ("denoising.high_noise_frac", True),
+        ("denoising.scheduler", False),
+        ("compute.offload", False),
+        ("prompt", False),
+        ("nowhere", False),
+    ],
+)
+def test_none_on_a_command_line_is_null_where_it_can_mean_nothing_else(path, is_none):
+    """
+    As plans and reports write it; not where it is a choice, a text, or where null is not allowed.
+    """
+    path = f"hyperparameters.{path}"
+    assert takes_none(path, RunSpec) == is_none
+    for word in ("none", "None"):
+        given = laid_over(
+            {}, values=[(path, word)], takes_text=lambda name: takes_text(name, RunSpec), takes_none=lambda name: takes_none(name, RunSpec)
+        )
+        assert (list(flatten(given).values()) == [None]) == is_none
