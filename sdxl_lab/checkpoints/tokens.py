@@ -107,7 +107,7 @@ def notes(
             unread = " ".join(worst.unread.split())
             quoted = unread if len(unread) <= LONGEST_QUOTE else f"{unread[: LONGEST_QUOTE - 3]}..."
             advice = "shorten it, or set long_prompt to chunks"
-            found.append(f"{name} has {worst.tokens} tokens and {worst.limit} are read: “{quoted}” is left out; {advice}")
+            found.append(f"{name} has {worst.tokens - MARKS} tokens and {worst.limit - MARKS} are read: “{quoted}” is left out; {advice}")
     return found
 
 

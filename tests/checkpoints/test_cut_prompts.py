@@ -94,7 +94,7 @@ def test_cut_words_are_said_once_before_the_run_and_stay_with_each_picture(resol
     prompt, negative = (line for line in resolved.said)
     assert prompt.startswith("scene-0 inpaint and 1 more: prompt has ")
     assert negative.startswith("scene-0 outpaint and 1 more: negative_prompt has ")
-    assert "32 are read: “" in prompt
+    assert "30 are read: “" in prompt
     assert str(resolved).count("are read") == 2
     pictures = run(resolved)
     finish(resolved)
