@@ -189,6 +189,8 @@ def test_the_help_lists_the_settings():
     text = said("paint", "--help").out
     for name in ("num_inference_steps", "guidance_scale", "high_noise_frac", "kernel_size", "feather_px", "aspect", "left_px", "dtype"):
         assert name in text
+    for words in ("prompt_syntax (plain, a1111, comfy, compel)", "long_prompt (cut, chunks)", "embeddings.WORD.file"):
+        assert words in " ".join(text.split())
 
 
 WRONG = {
@@ -204,6 +206,7 @@ WRONG = {
     "a seed that is none": ([PROMPT, "--seed", "x"], 2, "--seed: got 'x'; write a whole number, 1-4 or random(4)"),
     "a file as prompt": (["photo.png"], 2, "--image photo.png"),
     "a setting as option": ([PROMPT, "--steps", "20"], 2, "write -p num_inference_steps VALUE"),
+    "a word for a setting of prompts": ([PROMPT, "--syntax", "comfy"], 2, "write -p prompt_syntax VALUE"),
     "the prompt as option": (["--prompt", PROMPT], 2, "the prompt stands alone"),
     "an option of another tool": ([PROMPT, "--tiling"], 2, "No such option: --tiling; pictures that tile are not there"),
     "what other tools have": ([PROMPT, "-p", "enable_hr", "true"], 1, "enable_hr: upscalers and the hires fix are not there; image_to_image"),
