@@ -173,6 +173,8 @@ def test_a_process_leaves_with_what_the_command_says():
         (["show", "nowhere"], "nowhere is not there"),
         (["show", "."], "is not a run folder"),
         (["show", "list.yaml"], "is not a PNG"),
+        (["show", "sweep"], "sweep holds 2 runs and is none; sdxl-lab report sweep and sdxl-lab compare sweep look at all of them"),
+        (["show", "sweep", "--as-parameters"], "and show at one: sdxl-lab show sweep/a"),
     ],
 )
 def test_an_error_is_one_message(arguments, message, tmp_path, monkeypatch):
@@ -181,6 +183,9 @@ def test_an_error_is_one_message(arguments, message, tmp_path, monkeypatch):
     """
     (tmp_path / "list.yaml").write_text("- a\n- b\n")
     (tmp_path / "torn.yaml").write_text("a: [1\n")
+    for run in ("a", "b"):
+        (tmp_path / "sweep" / run).mkdir(parents=True)
+        (tmp_path / "sweep" / run / "spec.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     ended = said(*arguments)
     assert ended.code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from PIL import Image
 
 from sdxl_lab import Bench, fetch, inpaint
+from sdxl_lab.bench.pictures import BenchPicture
 from sdxl_lab.bench.sessions import sessions, today
+from sdxl_lab.bench.worker import Making
 from sdxl_lab.records.stamps import read_stamp
 from tests.support.commands import Said, said
 
@@ -74,6 +77,23 @@ def test_settings_are_named_as_calls_and_runs_name_them():
     [session] = sessions()
     [kept] = session.pictures()
     assert kept.stamp.edit.settings.denoising.guidance_scale == 4.5
+
+
+def test_what_is_to_be_said_is_said_before_the_picture_is_made(monkeypatch):
+    """
+    Whoever waits for a picture has read its notes, each once for all seeds.
+    """
+    heard: list[str] = []
+
+    def result(making: Making) -> BenchPicture:
+        heard.append(sys.stderr.buffer.getvalue().decode())
+        return awaited(making)
+
+    awaited = Making.result
+    monkeypatch.setattr(Making, "result", result)
+    paths, done = painted("a (blue:1.4) star", "--seed", "1-2", *QUIET)
+    assert len(paths) == len(heard) == 2
+    assert [text.count("“(blue:1.4)” is text") for text in (*heard, done.err)] == [1, 1, 1]
 
 
 def test_several_seeds_are_several_pictures():
@@ -169,6 +189,8 @@ def test_the_help_lists_the_settings():
     text = said("paint", "--help").out
     for name in ("num_inference_steps", "guidance_scale", "high_noise_frac", "kernel_size", "feather_px", "aspect", "left_px", "dtype"):
         assert name in text
+    for words in ("prompt_syntax (plain, a1111, comfy, compel)", "long_prompt (cut, chunks)", "embeddings.WORD.file"):
+        assert words in " ".join(text.split())
 
 
 WRONG = {
@@ -184,6 +206,7 @@ WRONG = {
     "a seed that is none": ([PROMPT, "--seed", "x"], 2, "--seed: got 'x'; write a whole number, 1-4 or random(4)"),
     "a file as prompt": (["photo.png"], 2, "--image photo.png"),
     "a setting as option": ([PROMPT, "--steps", "20"], 2, "write -p num_inference_steps VALUE"),
+    "a word for a setting of prompts": ([PROMPT, "--syntax", "comfy"], 2, "write -p prompt_syntax VALUE"),
     "the prompt as option": (["--prompt", PROMPT], 2, "the prompt stands alone"),
     "an option of another tool": ([PROMPT, "--tiling"], 2, "No such option: --tiling; pictures that tile are not there"),
     "what other tools have": ([PROMPT, "-p", "enable_hr", "true"], 1, "enable_hr: upscalers and the hires fix are not there; image_to_image"),

@@ -10,11 +10,8 @@ from typing import Any
 
 from sdxl_lab.adapters.embeddings import taught, written_out
 from sdxl_lab.checkpoints.configurations import read_json
+from sdxl_lab.prompts.cut import note_of
 from sdxl_lab.prompts.reading import Fits, parts_of
-
-LONGEST_QUOTE = 200
-"""Characters of what is not read that a note quotes."""
-
 
 MARKS = 2
 """Tokens of the beginning and the end."""
@@ -104,10 +101,7 @@ def notes(
         counts = [counted for folder in tokenizers if text and (counted := count(text, folder, learned)) and counted.unread]
         if counts:
             worst = min(counts, key=lambda counted: counted.limit)
-            unread = " ".join(worst.unread.split())
-            quoted = unread if len(unread) <= LONGEST_QUOTE else f"{unread[: LONGEST_QUOTE - 3]}..."
-            advice = "shorten it, or set long_prompt to chunks"
-            found.append(f"{name} has {worst.tokens} tokens and {worst.limit} are read: “{quoted}” is left out; {advice}")
+            found.append(note_of(name, tokens=worst.tokens - MARKS, read=worst.limit - MARKS, unread=worst.unread))
     return found
 
 

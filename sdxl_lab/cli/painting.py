@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,8 +93,16 @@ def paint(
     if output is not None:
         require_png(output)
     paths: list[Path] = []
-    notes: dict[str, None] = {MINUS_ONE: None} if "-1" in written else {}
+    said: set[str] = set()
     makings: list[Making] = []
+
+    def say(notes: Iterable[str]) -> None:
+        for note in notes:
+            if note not in said:
+                print(f"sdxl-lab: {note}", file=sys.stderr, flush=True)
+            said.add(note)
+
+    say([MINUS_ONE] if "-1" in written else [])
     with following() as follow, warnings.catch_warnings():
         warnings.simplefilter("ignore", CautionWarning)  # they are among the pictures' notes
         progress.tell("starting PyTorch")
@@ -104,18 +113,17 @@ def paint(
             with follow("paint", len(seeds), lambda: len(paths), lambda: makings[-1].under_way if makings else None):
                 for each in seeds:
                     makings.append(bench.start(prompt, seed=each, **given))
+                    say(makings[-1].planned.notes)
                     picture = makings[-1].result()
-                    notes |= dict.fromkeys(picture.notes)
+                    say(picture.notes)
                     if makings[-1].step is None:
-                        notes[f"it was made before, as number {picture.number}: {picture.path}"] = None
+                        say([f"it was made before, as number {picture.number}: {picture.path}"])
                     if output and (copy := _beside(output, picture.seed, len(paths))).is_file():
-                        notes[f"replaced {copy}"] = None
+                        say([f"replaced {copy}"])
                     paths.append(picture.save(_beside(output, picture.seed, len(paths))) if output else picture.path)
         finally:
             bench.close()
-            notes |= dict.fromkeys(bench.finish() if paths else ())
-            for note in notes:
-                print(f"sdxl-lab: {note}", file=sys.stderr, flush=True)
+            say(bench.finish() if paths else ())
             print(*paths, sep="\n", end="\n" if paths else "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -52,8 +52,16 @@ class Paints(Pairs):
         super().format_help(ctx, formatter)
         with formatter.section("Settings, by -p"):
             formatter.write_text(
-                f"{', '.join(settings())}; checkpoint, negative_prompt, prompt_syntax, long_prompt, name (of the session), tracking."
+                f"{', '.join(settings())}; checkpoint, negative_prompt, {_of_words('prompt_syntax')}, {_of_words('long_prompt')}, "
+                "embeddings.WORD.file, name (of the session), tracking."
             )
+
+
+def _of_words(name: str) -> str:
+    """A setting of prompts, with what it may be."""
+    from sdxl_lab.settings.sections import PromptAndSeed
+
+    return f"{name} ({', '.join(get_args(PromptAndSeed.model_fields[name].annotation))})"
 
 
 def _of_setting(name: str) -> str:

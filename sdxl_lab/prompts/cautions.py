@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import islice
 
 from sdxl_lab.prompts import compel_marks
-from sdxl_lab.prompts.marks import MARKS, NUMBER
+from sdxl_lab.prompts.marks import EMPHASIS, MARKS, NUMBER, unclosed
 
 MOST = 2.0
 """Weights beyond it burn the picture, or what is weighed."""
@@ -27,10 +27,13 @@ _SQUARE = re.compile(r"(?<!\\)\[[^\[\]]+\]")
 _BREAK = re.compile(r"\bBREAK\b")
 _PLUS = re.compile(r"(?<=[^\s+()-])(?:\+\++|--+)(?=[\s,.)]|$)")
 _BEHIND = re.compile(rf"(?<!\\)\([^()]+\)(?:[+-]+(?=[\s,.)]|$)|{LIKELY}(?=[\s,)]|$))|\.(?:and|add|blend)\([^()]*\)")
-_LORA = re.compile(r"<(?:lora|lyco|hypernet):[^<>]+>", re.IGNORECASE)
-_EDITING = re.compile(rf"\[[^\[\]]*:\s*{NUMBER}\s*\]|\[[^\[\]|]*\|[^\[\]]*\]")
-_WILDCARD = re.compile(r"\{[^{}|]*\|[^{}]*\}|__[\w/-]+__")
+_LORA = re.compile(r"<(lora|lyco|hypernet):[^<>]+>", re.IGNORECASE)
+_IN_TURN = r"\[[^\[\]|]*\|[^\[\]]*\]"
+_EDITING = re.compile(rf"\[[^\[\]]*:\s*{NUMBER}\s*\]|{_IN_TURN}")
+_CLEAR_EDITING = re.compile(rf"\[(?=[^\[\]]*[^\W\d_])[^\[\]:]*:[^\[\]:]*:\s*{NUMBER}\s*\]|{_IN_TURN}")
+_WILDCARD = re.compile(r"\{[^{}|]*\|[^{}]*\}|(?<!\w)__[^\W_][\w/-]{0,60}__(?!\w)")
 _AND = re.compile(r"\bAND\b")
+_CLEAR_AND = re.compile(r"[^\W\dA-Z_][,.)\]]?\s{1,9}AND\s{1,9}(?!gate|[A-Z]{2})\S")
 _NO_NUMBER = re.compile(r"(?<!\\)\([^()]*:\s*(\d+,\d+|\d+(?:\.\d+)?\s*%)\s*\)")
 _FULL_WIDTH = re.compile(rf"[({_FULL[0]}][^(){_FULL[0]}{_FULL[2]}]*[:{_FULL[1]}]\s*{LIKELY}\s*[){_FULL[2]}]")
 _OF_FILE = re.compile(r"\bembedding:([\w.-]*\w)")
@@ -84,16 +87,18 @@ def _of_compel(text: str) -> str:
 
 def _not_done(text: str, syntax: str) -> Iterator[str]:
     if found := _LORA.search(text):
-        yield f"“{_quoted(found[0])}” is text: LoRAs are not asked for in prompts here"
+        reason = "hypernetworks are not there; leave it out" if found[1].lower() == "hypernet" else "LoRAs are not asked for in prompts here"
+        yield f"“{_quoted(found[0])}” is text: {reason}"
     if found := _OF_FILE.search(text):
         yield f"“{_quoted(found[0])}” is text: an embedding is named under embeddings, and in a prompt stands its word alone"
-    if syntax in ("a1111", "comfy"):
-        if found := _EDITING.search(text):
-            yield f"“{_quoted(found[0])}” is no change of words between steps here, but text; leave it out"
-        if found := _WILDCARD.search(text):
-            yield f"“{_quoted(found[0])}” is text: nothing is drawn from a list here; write one of them, or several prompts"
-    if syntax == "a1111" and _AND.search(text):
-        yield "“AND” is text: prompts are not composed here; a comma, or BREAK, is as near as it gets"
+    if found := (_EDITING if syntax in ("a1111", "comfy") else _CLEAR_EDITING).search(text):
+        weight = f" that weighs {1 / EMPHASIS:.3g}" if syntax == "a1111" else ""
+        yield f"“{_quoted(found[0])}” is no change of words between steps here, but text{weight}; write one of the words"
+    if found := _WILDCARD.search(text):
+        yield f"“{_quoted(found[0])}” is text: nothing is drawn from a list here; write one of them, or several prompts"
+    if (syntax == "a1111" and _AND.search(text)) or (syntax == "plain" and _CLEAR_AND.search(text)):
+        near = "a comma, or BREAK, is" if syntax == "a1111" else "a comma is"
+        yield f"“AND” is text: prompts are not composed here; {near} as near as it gets"
     if syntax == "compel" and (found := _SWAP.search(text)):
         yield f"“{_quoted(found[0])}” changes nothing here: of compel, weights, .blend() and .and() are read"
 
@@ -101,14 +106,19 @@ def _not_done(text: str, syntax: str) -> Iterator[str]:
 def _of_weights(text: str, syntax: str) -> Iterator[str]:
     if syntax == "compel":
         if compel_marks.has_marks(text):
-            yield "compel makes the pooled embedding from the text with its marks, so that even those that weigh nothing change the picture"
+            yield "compel makes the pooled embedding from the text with its marks"
         return
     if syntax != "plain" and (found := _NO_NUMBER.search(text)):
         share = float(found[1].rstrip("% ")) / 100 if "%" in found[1] else float(found[1].replace(",", "."))
         yield f"“{_quoted(found[0])}” weighs 1.1 like any bracket, since {found[1]} is no number here; write {share:g}"
+    if syntax == "a1111" and (opened := unclosed(text)):
+        weighs = EMPHASIS if opened[0] == "(" else 1 / EMPHASIS
+        yield f"“{_quoted(opened)}” is never closed, so that all behind the bracket weighs {weighs:.3g}; close it, or write \\{opened[0]}"
     heaviest = max((fragment for part in MARKS[syntax](text) for fragment in part), key=lambda fragment: abs(fragment.weight))
     if abs(heaviest.weight) > MOST:
         yield f"“{_quoted(heaviest.text)}” weighs {heaviest.weight:.3g}; beyond {MOST:g} pictures burn: choose weights from 0.5 to 1.5"
+    elif negative := next((fragment for part in MARKS[syntax](text) for fragment in part if fragment.weight < 0), None):
+        yield f"“{_quoted(negative.text)}” weighs {negative.weight:.3g}, and a weight below 0 does not take a word away; the other prompt does"
 
 
 def _quoted(text: str) -> str:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby, pairwise
 
 EMPHASIS = 1.1
@@ -62,8 +63,25 @@ def a1111(text: str) -> Parts:
         >>> a1111("a (red:1.3) star")
         ((Fragment(text='a ', weight=1.0), Fragment(text='red', weight=1.3), Fragment(text=' star', weight=1.0)),)
     """
+    return _a1111(text)[0]
+
+
+def unclosed(text: str) -> str:
+    """What stands from the first bracket on that the web UI's marks open and never close.
+
+    Args:
+        text: The prompt.
+
+    Returns:
+        Bracket and words; empty where each bracket is closed, or none has words behind it.
+    """
+    return _a1111(text)[1]
+
+
+@lru_cache(maxsize=1_000)
+def _a1111(text: str) -> tuple[Parts, str]:
     said: list[tuple[str, list[float]] | None] = []  # None for a break
-    opened: dict[str, list[int]] = {"(": [], "[": []}
+    opened: dict[str, list[tuple[int, int]]] = {"(": [], "[": []}  # where in what was said, and where in the text
 
     def weigh(start: int, factor: float) -> None:
         for piece in said[start:]:
@@ -73,21 +91,22 @@ def a1111(text: str) -> Parts:
     for found in _A1111.finditer(text):
         literal, bracket, weight, closed = (found[name] for name in ("literal", "opened", "weight", "closed"))
         if bracket and len(opened[bracket]) < DEEPEST:
-            opened[bracket].append(len(said))
+            opened[bracket].append((len(said), found.start()))
         elif weight and opened["("]:
-            weigh(opened["("].pop(), float(weight))
+            weigh(opened["("].pop()[0], float(weight))
         elif closed == ")" and opened["("]:
-            weigh(opened["("].pop(), EMPHASIS)
+            weigh(opened["("].pop()[0], EMPHASIS)
         elif closed == "]" and opened["["]:
-            weigh(opened["["].pop(), 1 / EMPHASIS)
+            weigh(opened["["].pop()[0], 1 / EMPHASIS)
         elif found["broken"]:
             said.append(None)
         else:
             said.append((found[0] if literal is None else literal, [1.0]))
     for bracket, factor in (("(", EMPHASIS), ("[", 1 / EMPHASIS)):
-        for start in opened[bracket]:
+        for start, _ in opened[bracket]:
             weigh(start, factor)
-    return _parts(Fragment(piece[0], piece[1][0]) if piece else None for piece in said)
+    unclosed = [place for places in opened.values() for start, place in places if any(piece and piece[0].strip() for piece in said[start:])]
+    return _parts(Fragment(piece[0], piece[1][0]) if piece else None for piece in said), text[min(unclosed) :] if unclosed else ""
 
 
 def comfy(text: str) -> Parts:

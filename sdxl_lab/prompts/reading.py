@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.prompts import compel_marks
@@ -72,16 +73,47 @@ def parts_of(text: str, syntax: str) -> Parts:
     return tuple(part for prompt in compel_marks.prompts_in(text) for part in plain(compel_marks.bare(prompt)))
 
 
-def weights_of(text: str, syntax: str) -> list[tuple[str, float]]:
+@dataclass(frozen=True)
+class Weighed:
+    """Words of a prompt that have a weight of their own.
+
+    Attributes:
+        text: Without marks.
+        weight: Never 1.
+        left_out: How much of it is not read: ` (left out)`, ` (in part left out)`, or empty.
+    """
+
+    text: str
+    weight: float
+    left_out: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.weight:.3g}{self.left_out}"
+
+
+def weights_of(text: str, syntax: str, unread: Mapping[int, str] = MappingProxyType({})) -> list[Weighed]:
     """What of a prompt has a weight of its own, and which; nothing of what compel reads, which are not known without it.
 
     Args:
         text: The prompt.
         syntax: One of `prompt_syntax`.
+        unread: What is left out of it, as `cut.unread_of` has it.
     """
-    parts = () if syntax == "compel" else parts_of(text, syntax)
-    weighed = [(fragment.text.strip(), fragment.weight) for part in parts for fragment in part if fragment.weight != 1.0]
-    return list(dict.fromkeys(pair for pair in weighed if pair[0]))
+    found: dict[Weighed, None] = {}
+    for index, part in enumerate(() if syntax == "compel" else parts_of(text, syntax)):
+        whole, begun = _signs("".join(fragment.text for fragment in part)), 0
+        limit = whole.rfind(_signs(unread[index])) if index in unread else -1
+        for fragment in part:
+            begin, begun = begun, begun + len(_signs(fragment.text))
+            if fragment.weight != 1.0 and begun > begin:
+                left_out = "" if limit < 0 or begun <= limit else " (left out)" if begin >= limit else " (in part left out)"
+                found[Weighed(fragment.text.strip(), fragment.weight, left_out)] = None
+    return list(found)
+
+
+def _signs(text: str) -> str:
+    """A text without its spaces, which a note does not keep."""
+    return "".join(text.split())
 
 
 def read(text: str, *, syntax: str, long_prompt: str, fits: Fits) -> Reading:

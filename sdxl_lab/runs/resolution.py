@@ -27,7 +27,7 @@ from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters, with_files
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
-from sdxl_lab.wording import counted, few
+from sdxl_lab.wording import counted, few, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -98,6 +98,7 @@ class Resolved:
             *notes.of_sizes(sizes),
             *notes.of_aspects(asked),
             *notes.without_prompt([(samples[name], task) for name, task in self.left_out]),
+            *_of_same(edits),
         )
 
     @property
@@ -294,6 +295,22 @@ def _steps(dataset: Dataset, edits: Sequence[Edit]) -> dict[str, int] | None:
     places = {sample.name: index for index, sample in enumerate(dataset.samples)}
     steps = {edit.sample: places[edit.sample] for edit in edits}
     return None if [*steps.values()] == [*range(len(steps))] else steps
+
+
+def _of_same(edits: Sequence[Edit]) -> list[str]:
+    """Say which samples of words alone get the same picture: those that differ in nothing but their names."""
+    same: dict[str, list[str]] = {}
+    words_alone = [edit for edit in edits if not TASKS[edit.task].needs(edit.settings)]
+    for edit in words_alone:
+        same.setdefault(edit.model_dump_json(exclude={"sample"}), []).append(edit.sample)
+    most = max(same.values(), key=len, default=[])
+    if len(most) < 2:
+        return []
+    is_all = len(most) == len({edit.sample for edit in words_alone})
+    advice = (
+        f"give samples: [{printable(most[0])}]" if is_all else f"of those like {printable(most[0])} name one in samples, or give them other seeds"
+    )
+    return [f"{len(most)} samples get the same prompt and seed, so the same picture: {advice}"]
 
 
 def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[tuple[int, int], tuple[int, int]]]:

@@ -45,6 +45,11 @@ def said_before() -> Iterator[None]:
         _was_said.reset(token)
 
 
+def was_said() -> bool:
+    """Whether this is within `said_before`."""
+    return _was_said.get()
+
+
 def caution(line: str, *, stacklevel: int) -> None:
     """Warn of something, unless it was said before.
 
@@ -52,7 +57,7 @@ def caution(line: str, *, stacklevel: int) -> None:
         line: What is to be said.
         stacklevel: As for `warnings.warn`, of whoever calls this.
     """
-    if not _was_said.get():
+    if not was_said():
         warnings.warn(line, CautionWarning, stacklevel=stacklevel + 1)
 
 

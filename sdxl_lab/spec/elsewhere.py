@@ -44,6 +44,7 @@ ELSEWHERE = {
     "prompt_attention": "prompt_syntax",
     "prompt_parser": "prompt_syntax",
     "prompt_weighting": "prompt_syntax",
+    "syntax": "prompt_syntax",
     "emphasis": "prompt_syntax",
     "weight_interpretation": "prompt_syntax",
     "truncate_long_prompts": "long_prompt",

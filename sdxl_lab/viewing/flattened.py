@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from sdxl_lab.prompts.cut import unread_of
 from sdxl_lab.prompts.reading import weights_of
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.edit import Edit
@@ -16,10 +18,16 @@ def of_edit(edit: Edit) -> dict[str, Any]:
     return edit.model_dump(mode="json", exclude={"settings", "compel"}) | by_compel | flatten(edit.taken())
 
 
-def weights_in(edit: Edit) -> dict[str, str]:
-    """What each prompt of a picture weighs, by `prompt weights` and `negative_prompt weights`: absent where nothing is weighed."""
-    found = {name: weights_of(getattr(edit, name) or "", edit.settings.prompt_syntax) for name in ("prompt", "negative_prompt")}
-    return {f"{name} weights": ", ".join(f"{text} {weight:.3g}" for text, weight in weights) for name, weights in found.items() if weights}
+def weights_in(edit: Edit, notes: Sequence[str]) -> dict[str, str]:
+    """What each prompt of a picture weighs, by `prompt weights` and `negative_prompt weights`: absent where nothing is weighed.
+
+    Args:
+        edit: What was asked.
+        notes: What was said of the picture, words that are left out among it.
+    """
+    syntax = edit.settings.prompt_syntax
+    found = {name: weights_of(getattr(edit, name) or "", syntax, unread_of(name, notes)) for name in ("prompt", "negative_prompt")}
+    return {f"{name} weights": ", ".join(map(str, weighed)) for name, weighed in found.items() if weighed}
 
 
 def of_run(resolved: ResolvedSpec) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def parameters_of(path: Path) -> dict[str, Any]:
             f"sdxl-lab show {path / 'images' / example} --as-parameters"
         )
     if path.is_dir():
-        folder = RunFolder(path)
+        folder = run_at(path)
         return parameters_of_run(folder, folder.local)
     if kept := kept_at(path):
         return parameters_of_kept(kept)
@@ -102,6 +102,24 @@ def parameters_of_kept(kept: KeptPicture) -> dict[str, Any]:
     found = as_parameters(resolved.edits[0], resolved)
     named = {"name": f"{session.name}-{kept.number}", **{key: value for key, value in found.items() if key != "name"}}
     return _completed(named, resolved, resolved.edits, kept.of_part["versions"].get("sdxl_lab"), local)
+
+
+def run_at(path: Path) -> RunFolder:
+    """The run that a folder is.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        ShowError: It holds several runs, as a sweep's does.
+    """
+    folder = RunFolder(path)
+    if not folder.spec_file.is_file() and (runs := [below for below in sorted(path.iterdir()) if RunFolder(below).spec_file.is_file()]):
+        raise ShowError(
+            f"{path} holds {counted(len(runs), 'run')} and is none; sdxl-lab report {path} and sdxl-lab compare {path} look at all of them, and show "
+            f"at one: sdxl-lab show {runs[0]}"
+        )
+    return folder
 
 
 def stamp_at(path: Path) -> Stamp:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from diffusers.utils import logging as diffusers_logging
 
 from sdxl_lab.checkpoints import tokens
 from sdxl_lab.checkpoints.locating import identify
@@ -12,8 +13,10 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import read_stamp
 from sdxl_lab.runs.experiment import execute, finish, run
 from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.sweep_file import SweepFile
+from sdxl_lab.viewing.flattened import weights_in
 from sdxl_lab.viewing.report import write_report
 from sdxl_lab.viewing.show import print_path
 from tests.support.datasets import write_dataset
@@ -68,6 +71,40 @@ def test_what_is_called_unread_changes_no_picture(text, tokenizer, random_pair, 
     assert left is None or not left.unread
 
 
+@pytest.mark.parametrize("filler", ["", "far away " * 40])
+def test_weights_of_words_that_are_left_out_are_marked(filler, tokenizer):
+    """
+    A picture's notes alone tell which weighed words are read, in part or not at all, whether they quote all that is left out or its beginning.
+    """
+    long = "a very small chestnut\n tree in the last light of an autumn day"
+    prompt = f"a (small:1.1) star BREAK (a red:1.2) star on grass beside ({long}:1.3) and {filler}(sky:1.4)"
+    notes = tokens.notes({"prompt": prompt, "negative_prompt": "(red:0.9) star"}, [tokenizer], syntax="comfy")
+    settings = EditSettings(prompt_syntax="comfy")
+    edit = make_edit().model_copy(update={"prompt": prompt, "negative_prompt": "(red:0.9) star", "settings": settings})
+    said = weights_in(edit, notes)
+    assert said["prompt weights"] == f"small 1.1, a red 1.2, {long} 1.3 (in part left out), sky 1.4 (left out)"
+    assert said["negative_prompt weights"] == "red 0.9"
+    assert "left out" not in str(weights_in(edit, []))
+
+
+def test_the_library_is_silent_where_the_lab_said_it(resolved, random_pair, scene, caplog):
+    """
+    Of a run's cut prompt diffusers' own line is not heard; of an edit that nobody said it of, and from a pipeline of one's own, it is.
+    """
+    beginning = "The following part of your input was truncated"
+    diffusers_logging.get_logger("diffusers").addHandler(caplog.handler)
+    try:
+        run(resolved)
+        assert beginning not in caplog.text
+        image, mask = scene
+        generate(make_edit().model_copy(update={"prompt": LONG}), image, mask, cpu(random_pair))
+        assert caplog.text.count(beginning) == 2
+        cpu(random_pair).base.encode_prompt(LONG, do_classifier_free_guidance=False)
+        assert caplog.text.count(beginning) == 4
+    finally:
+        diffusers_logging.get_logger("diffusers").removeHandler(caplog.handler)
+
+
 def test_a_text_that_is_too_short_to_be_cut_is_not_counted(tokenizer):
     """
     A token stands for a byte at least, so nothing is loaded for a short prompt; the longest that is sure to fit has all its bytes as tokens.
@@ -94,7 +131,7 @@ def test_cut_words_are_said_once_before_the_run_and_stay_with_each_picture(resol
     prompt, negative = (line for line in resolved.said)
     assert prompt.startswith("scene-0 inpaint and 1 more: prompt has ")
     assert negative.startswith("scene-0 outpaint and 1 more: negative_prompt has ")
-    assert "32 are read: “" in prompt
+    assert "30 are read: “" in prompt
     assert str(resolved).count("are read") == 2
     pictures = run(resolved)
     finish(resolved)

@@ -17,6 +17,10 @@ ORDINARY = (
     "rock and roll - live -- 1969",
     "--ar 16:9",
     r"a \(red:1.3\) star",
+    "a clock [at 12:30] and one [12:30:45]",
+    "[Genesis 1:1], [16:9], [a]",
+    "a shop sign SALT AND PEPPER, an AND gate, R AND B",
+    "fill in: ________ and __",
     "",
 )
 
@@ -36,9 +40,28 @@ SAID = [
     ("plain", "a (red)1.3 star", "“(red)1.3” is text: prompt_syntax is plain; set it to compel"),
     ("plain", "a star BREAK on grass", "“BREAK” is text: prompt_syntax is plain; set it to a1111 or comfy"),
     ("plain", "a star <lora:moon:0.8>", "“<lora:moon:0.8>” is text: LoRAs are not asked for in prompts"),
+    ("plain", "a star <hypernet:moon:1>", "“<hypernet:moon:1>” is text: hypernetworks are not there"),
+    ("plain", "a [red:blue:0.5] star", "“[red:blue:0.5]” is no change of words between steps here, but text; write one of the words"),
+    ("plain", "a [red:blue:10] star", "“[red:blue:10]” is no change of words between steps here"),
+    ("plain", "a [red|blue] star", "“[red|blue]” is no change of words between steps here"),
+    ("plain", "a star AND a moon", "“AND” is text: prompts are not composed here; a comma is as near as it gets"),
+    ("plain", "a {red|blue} star", "“{red|blue}” is text: nothing is drawn from a list"),
+    ("plain", "a __color__ star", "“__color__” is text: nothing is drawn from a list"),
+    (
+        "a1111",
+        "(red:1.4 star on grass",
+        "“(red:1.4 star on grass” is never closed, so that all behind the bracket weighs 1.1; close it, or write \\(",
+    ),
+    ("a1111", "a [red star", "“[red star” is never closed, so that all behind the bracket weighs 0.909; close it, or write \\["),
+    ("a1111", "a (red:-1) star", "“red” weighs -1, and a weight below 0 does not take a word away"),
+    ("comfy", "a (red:-1) star", "“red” weighs -1, and a weight below 0 does not take a word away"),
     ("a1111", "a red++ star", "“red++” is text: prompt_syntax is a1111; set it to compel"),
     ("a1111", "a star <lora:moon:0.8>", "“<lora:moon:0.8>” is text"),
-    ("a1111", "a [red:blue:0.5] star", "“[red:blue:0.5]” is no change of words between steps"),
+    (
+        "a1111",
+        "a [red:blue:0.5] star",
+        "“[red:blue:0.5]” is no change of words between steps here, but text that weighs 0.909; write one of the words",
+    ),
     ("a1111", "a [red|blue] star", "“[red|blue]” is no change of words between steps"),
     ("a1111", "a star AND a moon", "“AND” is text: prompts are not composed"),
     ("a1111", "a {red|blue} star", "“{red|blue}” is text: nothing is drawn from a list"),
@@ -75,7 +98,17 @@ def test_marks_in_their_own_syntax_need_no_advice(syntax):
     assert [line for line in cautions_of("prompt", text, syntax) if "set it to" in line or "is text" in line] == []
 
 
-@pytest.mark.parametrize("text", ["(", "((", "[", "{", "__", "a+", "(a)", "(a", "-", ":1", "<lora:", "( ", " ", "BREAK ", '"', ".and(", "[a|"])
+@pytest.mark.parametrize("text", [":( a star :)", "a star :(", r"a \(red star", "a (red) [star]"])
+def test_brackets_that_close_or_weigh_nothing_are_no_open_ones(text):
+    """
+    In the web UI's syntax a closed bracket, one with nothing behind it, and one that is written as text leave nothing open.
+    """
+    assert cautions_of("prompt", text, "a1111") == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["(", "((", "[", "{", "__", "a+", "(a)", "(a", "-", ":1", "<lora:", "( ", " ", "BREAK ", '"', ".and(", "[a|", "/__a", "[a:", " AND"]
+)
 def test_no_text_takes_long_to_look_through(text):
     """
     A hundred thousand characters of the beginnings of marks are looked through in seconds, in each syntax.

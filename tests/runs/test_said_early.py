@@ -122,6 +122,29 @@ def test_a_seed_of_minus_one_is_told_where_it_was_given(tmp_path):
         assert MINUS_ONE not in resolved(folder, hyperparameters=given).said
 
 
+def test_samples_of_words_that_get_one_picture_are_told(tmp_path):
+    """
+    A prompt given for all samples of words alone makes one picture many times: run and plan say so once, and nothing where seeds or words differ.
+    """
+    file = tmp_path / "prompts.txt"
+    file.write_text("a red star\na blue star\na red ring\na red star\n")
+
+    def said(**hyperparameters: Any) -> list[str]:
+        found = resolved(file, tasks=["text_to_image"], hyperparameters=hyperparameters).said
+        return [line for line in found if "the same picture" in line]
+
+    all_same = "4 samples get the same prompt and seed, so the same picture: give samples: [1-a-red-star]"
+    assert said(prompt="a star", seeds=[1, 2]) == [all_same]
+    [some] = said()
+    assert some.startswith("2 samples get the same prompt and seed, so the same picture: of those like 1-a-red-star name one in samples")
+    parameters = {"dataset": str(file), "checkpoint": "pocket", "tracking": "off", "tasks": ["text_to_image"], "runs_folder": str(tmp_path / "sweep")}
+    sweep = {"name": "same", "parameters": parameters, "grid": {"hyperparameters.prompt": ["a star", "a ring"]}}
+    assert plan(SweepFile.from_dict(sweep)).notes.count(all_same) == 1
+    file.write_text("a red star\na blue star\n")
+    assert said() == []
+    assert resolved(write_dataset(tmp_path / "scenes"), hyperparameters={"prompt": "a star", "seed": 1}).said == ()
+
+
 def of_sizes(folder: Path, **parameters: Any) -> list[str]:
     """
     What is said of a run's sizes.

@@ -82,6 +82,20 @@ def test_a_session_opens_as_a_gallery(session, browser, width):
     assert browser.complaints == []
 
 
+def test_what_was_not_asked_of_a_picture_is_not_said_of_it(tmp_path, browser):
+    """
+    Where one picture of a session was read by compel, the others' words name no version of it, nor does the picture's after it.
+    """
+    session = sessions.begun(tmp_path)
+    for number, prompt in enumerate(("a star", "a (blue)1.4 star", "a star"), 1):
+        sessions.add(session, prompt, seed=number, prompt_syntax="compel")
+    write_report([session], session.report_file)
+    browser.open(session.report_file.as_uri())
+    browser.until(LOADED)
+    parts = [[part.partition(" ")[0] for part in figure(browser, number, ".parts span")] for number in (1, 2, 3)]
+    assert parts == [["seed"], ["seed", "compel"], ["seed"]]
+
+
 def test_a_gallery_is_filtered_compared_and_walked_through(session, browser):
     """
     The starred can be looked at alone; arrows move among neighbors; the boundary shows the mask or the picture before; axes are a choice.

@@ -19,10 +19,15 @@ from sdxl_lab.generation.finite import require_finite
 from sdxl_lab.generation.single_precision import SinglePrecision
 from sdxl_lab.generation.steps import predictions
 from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache
+from sdxl_lab.process.quiet import unsaid
 from sdxl_lab.prompts.reading import EMPTY, Reading, Words
+from sdxl_lab.spec.cautions import was_said
 
 WHOLE: Mapping[str, None] = {"noise": None, "image_latents": None, "masked_image_latents": None}
 """What the trajectory of a picture that is made as a whole keeps of its origin, as no step blends anything in."""
+
+CUT = "The following part of your input was truncated"
+"""How the pipelines begin to say of each encoder what of a prompt it does not read; a note of the picture says it once."""
 
 
 class Stage:
@@ -235,7 +240,8 @@ class Stage:
     def _encoded(self, reading: Reading) -> Encoded:
         pipeline: Any = super()
         if reading.text is not None:
-            embeds, _, pooled, _ = pipeline.encode_prompt(reading.text, do_classifier_free_guidance=False)
+            with unsaid(pipeline.encode_prompt.__module__, CUT) if was_said() else nullcontext():
+                embeds, _, pooled, _ = pipeline.encode_prompt(reading.text, do_classifier_free_guidance=False)
             return embeds, pooled
         encoders, device = text_encoders(self), pipeline._execution_device
         with torch.no_grad():

@@ -197,7 +197,7 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         "file": picture.image.relative_to(entry.folder.top).as_posix() if entry.folder else picture.image.name,
         "metrics": {**picture.metrics, **costs},
         "picture_id": picture.picture_id,
-        **({"weights": weights} if (weights := flattened.weights_in(entry.edit)) else {}),
+        **({"weights": weights} if (weights := flattened.weights_in(entry.edit, picture.notes)) else {}),
         "notes": list(picture.notes),
     }
 

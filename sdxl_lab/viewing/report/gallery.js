@@ -41,7 +41,7 @@ function partsOf(picture, before) {
   const theirs = picture.number && before?.number ? settingsOf(before) : null;
   const named = (picture.number ? ["sample", "task"] : ["task"]).filter((path) => axes.has(path) && ours[path] !== report.unnamed);
   const changed = (path) => (theirs && path in theirs && differs(path, ours, theirs) ? "changed" : undefined);
-  const varying = report.varying.filter((path) => varyingIn.get(sameTask(picture)).paths.has(path) && (ours[path] !== null || changed(path)));
+  const varying = report.varying.filter((path) => varyingIn.get(sameTask(picture)).paths.has(path) && (ours[path] != null || (path in ours && changed(path))));
   const told = [...named, ...(picture.number ? ["seed"] : []), ...varying].filter((path) => !path.endsWith(".digest") && path !== "prompt");
   const run = !picture.number && axes.has("run") && (sessions.size || !report.varying.length) ? [element("span", {}, runOf(picture).label)] : [];
   const parts = [...new Set(told)].map((path) => {
