@@ -281,10 +281,11 @@ def with_files(hyperparameters: Mapping[str, Any], files: Mapping[str, Any]) -> 
     Returns:
         A copy with these files.
     """
-    asked = {path: file for path, file in files.items() if path.partition(".")[2] in hyperparameters.get(path.partition(".")[0], {})}
     told = dict(hyperparameters)
-    for path, file in asked.items():
-        told = replace(told, f"{path}.file", file)
+    for path, file in files.items():
+        kind, _, name = path.partition(".")
+        if name in (named := hyperparameters.get(kind, {})):
+            told = replace(told, path, {"file": file}) if isinstance(named[name], str) else replace(told, f"{path}.file", file)
     return told
 
 

@@ -53,6 +53,17 @@ def test_one_kernel_makes_what_processes_of_their_own_make(planned, notebook, da
     assert not planned(notebook(), **content).pending
 
 
+def test_a_name_is_an_axis_too(planned, notebook, tmp_path):
+    """
+    Texts and None below an embedding's name are the points of its files.
+    """
+    file = str(write_embedding(tmp_path / "one.safetensors"))
+    words = {"hyperparameters.prompt": ["a star, unaesthetic"]}
+    by_name, by_file = (planned(notebook(), grid=words | {axis: [None, file]}) for axis in (FILE.removesuffix(".file"), FILE))
+    assert [run.run_id for run in by_name.runs] == [run.run_id for run in by_file.runs]
+    assert [dict(run.parameters["hyperparameters"]["embeddings"]) for run in by_name.runs][1] == {"unaesthetic": {"file": file}}
+
+
 def made_alone(resolved: Any) -> Any:
     """
     The pictures of a run that builds on no other.
