@@ -241,7 +241,7 @@ def test_a_word_of_several_vectors_takes_their_room(lab, random_pair):
     said = [resolve(asked(random_pair, NAMED, hyperparameters={"negative_prompt": text})).said for text in (fits, long)]
     assert not any("tokens" in line for line in said[0])
     [line] = [line for line in said[1] if "tokens" in line]
-    assert "negative_prompt has 36 tokens and 32 are read" in line
+    assert "negative_prompt has 34 tokens and 30 are read" in line
 
 
 def test_a_file_that_changed_since_is_refused(lab, random_pair):
