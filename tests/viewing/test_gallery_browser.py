@@ -12,6 +12,7 @@ import pytest
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.viewing.report import write_report
+from tests.support import browser as support
 from tests.support import report_runs, sessions
 from tests.support.browser import CHROMIUM, Page, chromium
 
@@ -94,6 +95,19 @@ def test_what_was_not_asked_of_a_picture_is_not_said_of_it(tmp_path, browser):
     browser.until(LOADED)
     parts = [[part.partition(" ")[0] for part in figure(browser, number, ".parts span")] for number in (1, 2, 3)]
     assert parts == [["seed"], ["seed", "compel"], ["seed"]]
+
+
+def test_a_scrollbar_at_the_side_makes_no_other_one(session, tmp_path, monkeypatch):
+    """
+    Where a scrollbar takes some of the window's width, the page takes the rest and does not scroll sideways.
+    """
+    monkeypatch.setattr(support, "FLAGS", [flag for flag in support.FLAGS if flag != "--hide-scrollbars"])
+    with chromium(tmp_path / "profile") as page:
+        page.open(session.report_file.as_uri(), width=800)
+        page.until(LOADED)
+        seen = page.evaluate("document.documentElement.clientWidth")
+        assert seen < 800
+        assert page.evaluate("document.documentElement.scrollWidth") == seen
 
 
 def test_a_gallery_is_filtered_compared_and_walked_through(session, browser):

@@ -261,6 +261,8 @@ export function begin() {
     const sticks = getComputedStyle(entry.target).top === "0px";
     document.documentElement.style.setProperty("--bar", sticks ? `${entry.target.offsetHeight}px` : "0px");
   }).observe(find("bar"));
+  // A scrollbar at the side belongs to 100vw, and not to what can be seen.
+  new ResizeObserver(([entry]) => entry.target.style.setProperty("--view", `${entry.target.clientWidth}px`)).observe(document.documentElement);
   resize();
   drawSummary();
   draw();
