@@ -13,7 +13,7 @@ import pytest
 from sdxl_lab.checkpoints.locating import identify, license_of
 from sdxl_lab.checkpoints.own_defaults import few_steps, traits
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.doctor.models import files
+from sdxl_lab.doctor import models
 from sdxl_lab.families import FAMILIES, OTHER, Published, names
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.sections import EditSettings
@@ -336,5 +336,5 @@ def test_doctor_says_the_license_of_what_is_not_here_yet(tmp_path):
     Of a checkpoint that has a name, so that nobody has to download it first.
     """
     with asked(NOBODY, tmp_path):
-        [found] = files("sdxl-turbo")
+        [found] = models.files("sdxl-turbo")
     assert "License: Stability AI Community License" in str(found)
