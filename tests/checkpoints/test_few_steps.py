@@ -337,4 +337,22 @@ def test_doctor_says_the_license_of_what_is_not_here_yet(tmp_path):
     """
     with asked(NOBODY, tmp_path):
         [found] = models.files("sdxl-turbo")
-    assert "License: Stability AI Community License" in str(found)
+    assert "license: Stability AI Community License" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("denoising", "is_told"),
+    [
+        ({"scheduler": "dpmpp_2m_karras", "karras": False}, True),
+        ({"scheduler": "dpmpp_2m_karras"}, False),
+        ({"scheduler": "dpmpp_2m", "karras": False}, False),
+    ],
+)
+def test_karras_false_beside_a_scheduler_that_is_karras_is_said_to_change_nothing(denoising, is_told, tmp_path):
+    """
+    Whoever writes it means the other scheduler; whoever leaves it out is told nothing.
+    """
+    values = dict(name="a", dataset=str(write_dataset(tmp_path / "scenes", count=1)), checkpoint="pocket", tracking="off", tasks=["inpaint"])
+    found = resolve(RunSpec.from_parameters(**values, hyperparameters={"denoising": denoising}, runs_folder=str(tmp_path)))
+    said = [line for line in found.of_settings if "karras" in line]
+    assert said == ["denoising.karras has no effect: dpmpp_2m_karras has Karras sigmas anyway"] * is_told
