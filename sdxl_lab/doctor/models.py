@@ -26,8 +26,8 @@ def files(checkpoint: str | None) -> Iterator[Finding]:
         identity = source.identity
     except LabError as error:
         named = families.named(checkpoint)
-        terms = f" License: {named[1].license}." if named and isinstance(named[1], families.Published) and named[1].license else ""
-        yield broken("checkpoint", f"{quoted(error, 500)}{terms}")  # which says what to do
+        terms = f"license: {named[1].license}; " if named and isinstance(named[1], families.Published) and named[1].license else ""
+        yield broken("checkpoint", f"{terms}{quoted(error, 500)}")  # which says what to do
         return
     what = {"PipelineFolder": "a folder in diffusers' layout", "SingleFile": "a single file", "Repository": "a repository of the hub"}
     refiner = "with a refiner" if source.refiner else "without a refiner"

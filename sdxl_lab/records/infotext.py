@@ -41,7 +41,7 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
     fields: dict[str, object] = {
         "Steps": denoising.num_inference_steps,
         "Sampler": sampler.label,
-        **({"Schedule type": "Karras"} if denoising.karras and "use_karras_sigmas" not in sampler.overrides else {}),
+        **({"Schedule type": "Karras"} if denoising.karras and not sampler.is_karras else {}),
         **({"Timestep spacing": denoising.timestep_spacing} if denoising.timestep_spacing and is_spaced(denoising) else {}),
         "CFG scale": f"{denoising.guidance_scale:g}",
         "Seed": edit.seed,

@@ -22,6 +22,7 @@ from sdxl_lab.records.stamps import as_note
 from sdxl_lab.runs import trained_words
 from sdxl_lab.runs.adapted import Adapted, adapted, idle, sections
 from sdxl_lab.runs.early import home, runs_folder_of
+from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.cautions import MINUS_ONE, cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters, with_files
@@ -77,7 +78,11 @@ class Resolved:
         paths, tasks = asked.passed_over(), ", ".join(asked.tasks)
         has, it = ("has", "it") if len(paths) == 1 else ("have", "them")
         idle = [f"{' and '.join(paths)} {has} no effect: no task of this run takes {it} ({tasks})"] if paths else []
-        return (*idle, *([MINUS_ONE] if asked.asks_for_minus_one else []))
+        # False is what holds without it too, and only here is it known whether somebody wrote it
+        refused = {task for task in asked.tasks if asked.given(task).get("denoising", {}).get("karras") is False}
+        named = [edit.settings.denoising.scheduler for edit in self.spec.edits if edit.task in refused]
+        karras = [f"denoising.karras has no effect: {name} has Karras sigmas anyway" for name in dict.fromkeys(named) if SCHEDULERS[name].is_karras]
+        return (*idle, *karras, *([MINUS_ONE] if asked.asks_for_minus_one else []))
 
     @property
     def of_samples(self) -> tuple[str, ...]:

@@ -39,6 +39,11 @@ class Scheduler:
     steps_without_karras: int = 0
     forgets: bool = False
 
+    @property
+    def is_karras(self) -> bool:
+        """Whether it always spreads its noise so."""
+        return "use_karras_sigmas" in self.overrides
+
     def told(self, *, karras: bool = False, timestep_spacing: str | None = None) -> dict[str, Any]:
         """What it is told over the configuration of the checkpoint's own scheduler.
 

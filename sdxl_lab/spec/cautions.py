@@ -151,8 +151,6 @@ def _without_effect(edit: Edit, traits: Traits) -> Iterator[str]:
     given = {path for path, value in flatten(edit.settings.model_dump()).items() if value != DEFAULTS[path]}
     if edit.negative_prompt:
         given.add("negative_prompt")
-    if "karras" in edit.settings.denoising.model_fields_set:  # false is its default, and may be meant against a scheduler's name
-        given.add("denoising.karras")
     for is_so, reason, paths in _idle(edit, traits):
         if idle := [path for path in paths if is_so and path in given]:
             yield f"{' and '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect: {reason}."
@@ -198,7 +196,7 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
             f"{denoising.scheduler}{' with denoising.karras' if denoising.karras else ''} spreads its steps in a way of its own",
             ("denoising.timestep_spacing",),
         ),
-        ("use_karras_sigmas" in SCHEDULERS[denoising.scheduler].overrides, f"{denoising.scheduler} has Karras sigmas anyway", ("denoising.karras",)),
+        (SCHEDULERS[denoising.scheduler].is_karras, f"{denoising.scheduler} has Karras sigmas anyway", ("denoising.karras",)),
         (again, "with denoising.handover sdedit the base spends the whole schedule", ("denoising.high_noise_frac",)),
         (refined and not scored, "this refiner is told no aesthetic score", scores),
         (refined and scored and not refiner_guided, refiner_off, ("refiner.negative_aesthetic_score",)),

@@ -13,7 +13,7 @@ import pytest
 from sdxl_lab.checkpoints.locating import identify, license_of
 from sdxl_lab.checkpoints.own_defaults import few_steps, traits
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.doctor.models import files
+from sdxl_lab.doctor import models
 from sdxl_lab.families import FAMILIES, OTHER, Published, names
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.sections import EditSettings
@@ -336,5 +336,23 @@ def test_doctor_says_the_license_of_what_is_not_here_yet(tmp_path):
     Of a checkpoint that has a name, so that nobody has to download it first.
     """
     with asked(NOBODY, tmp_path):
-        [found] = files("sdxl-turbo")
-    assert "License: Stability AI Community License" in str(found)
+        [found] = models.files("sdxl-turbo")
+    assert "license: Stability AI Community License" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("denoising", "is_told"),
+    [
+        ({"scheduler": "dpmpp_2m_karras", "karras": False}, True),
+        ({"scheduler": "dpmpp_2m_karras"}, False),
+        ({"scheduler": "dpmpp_2m", "karras": False}, False),
+    ],
+)
+def test_karras_false_beside_a_scheduler_that_is_karras_is_said_to_change_nothing(denoising, is_told, tmp_path):
+    """
+    Whoever writes it means the other scheduler; whoever leaves it out is told nothing.
+    """
+    values = dict(name="a", dataset=str(write_dataset(tmp_path / "scenes", count=1)), checkpoint="pocket", tracking="off", tasks=["inpaint"])
+    found = resolve(RunSpec.from_parameters(**values, hyperparameters={"denoising": denoising}, runs_folder=str(tmp_path)))
+    said = [line for line in found.of_settings if "karras" in line]
+    assert said == ["denoising.karras has no effect: dpmpp_2m_karras has Karras sigmas anyway"] * is_told

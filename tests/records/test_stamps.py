@@ -212,8 +212,7 @@ def test_other_tools_read_how_a_picture_was_made(tmp_path):
 )
 def test_how_steps_are_spread_is_named_as_other_tools_name_it(tmp_path, denoising, said):
     """
-    A schedule of Karras' has their word for it, where it is not in the sampler's name already; a spacing is named only if it was asked for and
-    has an effect.
+    A schedule of Karras' has their word for it, where it is not in the sampler's name already; a spacing if it was asked for and counts.
     """
     found = by_lines(parameters_of(tmp_path, settings=resolved_run(tmp_path, denoising=denoising).edits[0].settings))
     assert {name: value for name, value in found.items() if name in ("Sampler", "Schedule type", "Timestep spacing")} == said

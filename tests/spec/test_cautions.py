@@ -296,18 +296,6 @@ def test_lms_at_few_steps_is_told_of_karras(steps, karras):
     assert not [line for line in (*cautions(other), *cautions(edit, few("lightning", 4, 0.0))) if "breaks pictures up" in line]
 
 
-@pytest.mark.parametrize(
-    ("scheduler", "asked", "is_told"),
-    [("dpmpp_2m_karras", {"karras": False}, True), ("dpmpp_2m_karras", {}, False), ("dpmpp_2m", {"karras": False}, False)],
-)
-def test_karras_false_beside_a_scheduler_that_is_karras_is_said_to_change_nothing(scheduler, asked, is_told):
-    """
-    Whoever writes it means the other scheduler; whoever leaves it out is told nothing.
-    """
-    said = [line for line in cautions(edit_of("inpaint", {"denoising": {"scheduler": scheduler} | asked})) if "karras" in line]
-    assert said == ["denoising.karras has no effect: dpmpp_2m_karras has Karras sigmas anyway."] * is_told
-
-
 FAR_SIZES = {
     (2048, 2048): r"size 2048x2048 has 4 times the pixels this checkpoint was trained at; expect things twice: .* about 1024x1024 pixels",
     (1024, 1704): r"size 1024x1704 has 1\.7 times .* twice",
