@@ -315,7 +315,7 @@ def _of_same(edits: Sequence[Edit]) -> list[str]:
     advice = (
         f"give samples: [{printable(most[0])}]" if is_all else f"of those like {printable(most[0])} name one in samples, or give them other seeds"
     )
-    return [f"{len(most)} samples get the same prompt and seed, so the same picture: {advice}"]
+    return [f"{counted(len(most), 'sample')} get the same prompt and seed, so the same picture: {advice}"]
 
 
 def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[tuple[int, int], tuple[int, int]]]:

@@ -41,11 +41,11 @@ def test_each_file_of_a_checkpoint_that_changes_changes_what_is_remembered(rando
 
     monkeypatch.setattr(digests, "_SETTLED_S", -1)
     looked, check = [], PipelineFolder.check
-    monkeypatch.setattr(PipelineFolder, "check", lambda part: looked.append(part.path.name) or check(part))
+    monkeypatch.setattr(PipelineFolder, "check", lambda part: looked.append(part.path) or check(part))
     pair = shutil.copytree(random_pair, tmp_path / "pair")
     known = identify(str(pair))
     assert identify(str(pair)) == known == identify(str(random_pair)).model_copy(update={"name": str(pair)})
-    assert looked == ["base", "refiner"] * 2
+    assert [path for path in looked if path.parent == pair] == [pair / "base", pair / "refiner"]
     texts = [path for path in sorted(pair.glob("*/**/*.json")) if path.parent.name not in SHARED or path.parent.parent.name == "base"]
     assert {path.relative_to(pair).parts[:2] for path in texts} >= {("base", "unet"), ("base", "tokenizer"), ("refiner", "scheduler")}
     for number, path in enumerate(texts):

@@ -143,6 +143,7 @@ def test_a_kernel_that_dies_while_nobody_waits_for_it_serves_no_more(tmp_path):
             pids.append(int(printed(nbformat.read(tmp_path / "executed.ipynb", as_version=4))))
             os.kill(pids[-1], signal.SIGKILL)
     assert pids[0] != pids[1]
+    engine.close()
 
 
 def test_a_clean_notebook_says_nothing(tmp_path, capfd):
