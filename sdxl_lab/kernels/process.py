@@ -31,9 +31,6 @@ RESET_S = 60.0
 PRELOAD_S = 600.0
 """How long a new kernel may take to import what it keeps: from a slow disk, on a busy machine, torch alone takes a minute."""
 
-ENDING_S = 20.0
-"""How long a kernel may take for what it does at its exit; then it is killed. jupyter_client's own 5 seconds are few on a busy machine."""
-
 ENDING_POLL_S = 0.01
 """How often is looked whether a kernel has ended."""
 
@@ -84,7 +81,7 @@ class Kernel:
         self._folder = os.getcwd()  # noqa: PTH109 - a text
         configured = {"config": wanted.config} if wanted.config else {}
         name, file = wanted.kernel_name, str(folder / "kernel.json")
-        self.manager = AsyncKernelManager(kernel_name=name, transport="ipc", connection_file=file, shutdown_wait_time=ENDING_S, **configured)
+        self.manager = AsyncKernelManager(kernel_name=name, transport="ipc", connection_file=file, **configured)
         self._end = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.channels: Any = None
         self._wiping: str | None = None

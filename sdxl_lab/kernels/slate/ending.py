@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import io
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+FILES = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 FDS = "/dev/fd"
 """Where a process finds its open files by their numbers."""
@@ -23,12 +28,26 @@ class Ending:
     def __init__(self) -> None:
         self.is_clean = False
         self._known = _written_to()
+        atexit.register(self._flush)  # behind what notebooks register, and before the kernel's own, which may wait for its threads until it is killed
         # Python calls these for the first time after that in the collection with which it begins to take itself apart.
         gc.callbacks.append(self._at_a_collection)
 
     def _at_a_collection(self, phase: str, _: dict[str, Any]) -> None:
-        if phase == "start" and self.is_clean and sys.is_finalizing() and self._known is not None and _written_to() == self._known:
+        if phase != "start" or not sys.is_finalizing():
+            return
+        gc.callbacks.remove(self._at_a_collection)  # the names of this module are gone at the next one
+        if self.is_clean and self._known is not None and _written_to() == self._known:
             os._exit(0)
+
+    def _flush(self) -> None:
+        """Bring to the disk what files hold that nobody closed."""
+        if _written_to() == self._known:
+            return
+        gc.unfreeze()
+        for thing in gc.get_objects():
+            if type(thing) in FILES and not thing.closed:
+                with suppress(Exception):
+                    thing.flush()
 
 
 def _written_to() -> set[tuple[int, int]] | None:
