@@ -127,7 +127,7 @@ REFUSED: Mapping[str, str] = {
 
 def karras_takers() -> list[str]:
     """Names of the schedulers that can spread their noise as Karras' schedule does, those that always do left out."""
-    return [name for name, row in SCHEDULERS.items() if row.takes_karras and "use_karras_sigmas" not in row.overrides]
+    return [name for name, row in SCHEDULERS.items() if row.takes_karras and not row.is_karras]
 
 
 _ABSENT = "that sampler is not there"
