@@ -28,7 +28,7 @@ from sdxl_lab.checkpoints.outlines import Outline, computed_by, device_name, out
 from sdxl_lab.checkpoints.own_defaults import defaults, few_steps, suited, traits, traits_of
 from sdxl_lab.checkpoints.single_files import Part, SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
-from sdxl_lab.checkpoints.whole_weights import is_known_whole, remember_whole, require_filled, require_whole
+from sdxl_lab.checkpoints.whole_weights import is_known_whole, remember_whole, require_filled, require_whole, require_whole_file
 from sdxl_lab.families import Family, Sizes, family_of
 from sdxl_lab.process.threads import machine_threads, use_threads
 from sdxl_lab.process.unchanged import watch
@@ -332,10 +332,13 @@ def _fitting(base: Any, refiner: Part | Repository | None, sizes: Sizes, device:
 
 def _require_whole(source: Source) -> None:
     """See that what is here lacks no weight; what comes from the hub is looked at once it is here."""
-    parts = [part for part in (source.base, source.refiner) if isinstance(part, PipelineFolder)]
+    parts = [part for part in (source.base, source.refiner) if isinstance(part, Part)]
     if parts and not is_known_whole(source.identity.digest):
         for part in parts:
-            require_whole(part)
+            if isinstance(part, SingleFile):
+                require_whole_file(part, configuration(part, source.family))
+            else:
+                require_whole(part)
         remember_whole(source.identity.digest)
 
 
