@@ -215,7 +215,7 @@ class RunSpec(Settings):
         defaults: Mapping[str, Any],
         size: tuple[int, int] | None,
         sizes: families.Sizes,
-        lines_of: LinesOf = no_lists,
+        lines_of: LinesOf | None = None,
     ) -> tuple[Edit, ...]:
         """Plan the pictures of a sample and task: the words and the seed of the dataset, under those of the parameters.
 
@@ -228,7 +228,7 @@ class RunSpec(Settings):
             defaults: What suits checkpoint and task, as for `settings`; likewise `size` and `sizes`.
             size: (width, height) in pixels of the sample's picture.
             sizes: What the checkpoint was made for.
-            lines_of: Of a list that a prompt names, where words are drawn.
+            lines_of: Of a list that a prompt names, where words are drawn; None where there are no lists.
 
         Returns:
             One picture, or as many as `seeds` asks for, in that order. Words that are to be replaced and stand nowhere are passed over.
@@ -246,7 +246,7 @@ class RunSpec(Settings):
             )
         settings, varied = self.settings(task, defaults, size, sizes), self.variation(task)
         try:
-            said = {each: varied.of(words, sample=sample, seed=each, lines_of=lines_of) for each in seeds}
+            said = {each: varied.of(words, sample=sample, seed=each, lines_of=lines_of or no_lists) for each in seeds}
             return tuple(read_here(Edit(sample=sample, task=task, settings=settings, seed=each, **said[each])) for each in seeds)
         except PromptError:
             raise SpecError([f"hyperparameters.prompt_syntax: got compel, and {compel_marks.MISSING}"]) from None
