@@ -29,7 +29,8 @@ def checked(given: Any) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for word, text in _leaves(given):
         if not isinstance(text, str | None):
-            raise ValueError(f"{word!r} has {text!r} in its place: put quotes around a text, and list several values in the grid of a sweep")
+            advice = "several are for the grid of a sweep" if isinstance(text, list) else "put quotes around a text"
+            raise ValueError(f"{word!r} has {text!r} in its place: {advice}")
         if not word.strip():
             raise ValueError("an empty word stands nowhere in a prompt: write the word that is to be replaced")
         try:

@@ -118,33 +118,41 @@ def test_each_seed_draws_its_own_words(asked):
     assert prompts(several)[4] == prompts(asked(seed=5, samples=["star"], **template))[0]
 
 
+BOTH = "star text_to_image, ring text_to_image, “a red star”"
+
+
 @pytest.mark.parametrize(
     ("hyperparameters", "said"),
     [
         (
             {"prompt_replace": {"star": "moon", "ring": "sun"}},
             [
-                "hyperparameters.prompt_replace: got 'ring', which is no word of the prompt of star text_to_image, “a red star”; write a word that",
-                "hyperparameters.prompt_replace: got 'star', which is no word of the prompt of ring text_to_image, “a red ring”; write a word that",
+                "prompt_replace: got 'ring', which is no word of the prompt of star text_to_image, “a red star”; write a word that stands in it, or name",
+                "prompt_replace: got 'star', which is no word of the prompt of ring text_to_image, “a red ring”; write a word that stands in it, or name",
             ],
         ),
+        ({"prompt_replace": {"Red": "blue"}}, [f"prompt_replace: got 'Red', which is no word of the prompt of {BOTH} (there is 'red'); write"]),
         (
-            {"prompt_replace": {"Red": "blue"}},
-            ["hyperparameters.prompt_replace: got 'Red', which is no word of the prompt of star text_to_image, ring text_to_image, “a red star” (there is"],
+            {"prompt_replace": {"re": "x"}},
+            [f"prompt_replace: got 're', which is no word of the prompt of {BOTH} (there it is part of another); write"],
         ),
-        ({"prompt_replace": {"re": "x"}}, ["'re', which is no word of the prompt of star text_to_image, ring text_to_image, “a red star” (there it is part"]),
-        ({"negative_prompt_replace": {"dim": "x"}}, ["hyperparameters.negative_prompt_replace: got 'dim', and there is no negative_prompt of star text_"]),
-        ({"prompt": "a {red star", "wildcards": "draw"}, ["hyperparameters.wildcards: got “{red star”, whose brace is never closed"]),
-        ({"prompt": "a red star", "prompt_replace": {"ed": "x"}}, ["'ed', which is no word of the prompt, “a red star” (there it is part of another); write"]),
+        (
+            {"negative_prompt_replace": {"dim": "x"}},
+            ["negative_prompt_replace: got 'dim', and there is no negative_prompt of star text_to_image, ring"],
+        ),
+        ({"prompt": "a {red star", "wildcards": "draw"}, ["wildcards: got “{red star”, whose brace is never closed"]),
+        ({"prompt": "a red star", "prompt_replace": {"ed": "x"}}, ["got 'ed', which is no word of the prompt, “a red star” (there it is part of an"]),
         (
             {"prompt": "a __hue__ star", "wildcards": "draw"},
-            ["got “__hue__”, and there is no hue.txt in words or artifacts/wildcards; put it there (in the prompts of star text_to_image, ring"],
+            [
+                "wildcards: got “__hue__”, and there is no hue.txt in words or artifacts/wildcards; put it there (in the prompts of star text_to_image, ring"
+            ],
         ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_varied_is_refused_before_anything_runs(asked, hyperparameters, said):
     """
-    A word that stands nowhere, braces that do not pair and lists that are not there are one line each, with prompt and samples, and nothing is written.
+    A word that stands nowhere, braces that do not pair and lists that are not there are one line each, with prompt and samples; nothing is written.
     """
     with pytest.raises(SpecError) as caught:
         asked(**hyperparameters)
