@@ -76,7 +76,8 @@ class Entry:
     def settings(self) -> dict[str, Any]:
         """All that tells it from other pictures, by dotted path."""
         whole = flattened.of_run(self.resolved)
-        return flattened.of_edit(self.edit) | {path: whole[path] for path in OF_A_RUN} | flattened.on_models(self.resolved)
+        of_run = {path: whole[path] for path in OF_A_RUN} | flattened.on_models(self.resolved)
+        return flattened.of_edit(self.edit) | of_run | flattened.variation_of(self.edit, self.resolved)
 
 
 def entries_of(folders: Iterable[RunFiles], missing: Iterable[Missing]) -> list[Entry]:
@@ -198,6 +199,7 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         "metrics": {**picture.metrics, **costs},
         "picture_id": picture.picture_id,
         **({"weights": weights} if (weights := flattened.weights_in(entry.edit, picture.notes)) else {}),
+        **({"templates": templates} if (templates := flattened.templates_in(entry.edit, entry.resolved)) else {}),
         "notes": list(picture.notes),
     }
 
@@ -230,6 +232,10 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
     for name in ("checkpoint", "dataset"):  # the digest is an axis only where the name doesn't tell
         if name in paths:
             paths.pop(f"{name}.digest", None)
+    for name in ("prompt", "negative_prompt"):  # what was replaced or drawn in it tells
+        given = {(entry.edit.sample, entry.edit.task, flattened.given_words(entry.edit, entry.resolved)[name]) for entry in entries}
+        if len(given) == len(first):
+            paths.pop(name, None)
     return list(paths)
 
 
