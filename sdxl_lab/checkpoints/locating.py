@@ -13,7 +13,7 @@ from sdxl_lab.checkpoints.files import CONFIGURATION, PICKLED, Part, PipelineFol
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.licenses import license_in
 from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
-from sdxl_lab.families import OTHER, Published
+from sdxl_lab.families import OTHER, Made, Published
 from sdxl_lab.files.digests import until_changed
 from sdxl_lab.files.places import misread
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
@@ -70,6 +70,8 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
     base_commit, _, refiner_commit = (revision or "").partition("+")
     if named := families.named(checkpoint):
         family, place = named
+        if isinstance(place, Made):
+            return _made(checkpoint, place, family)
         if not isinstance(place, Published):
             return _in_folder(checkpoint, place, family)
         refiner = Repository(place.refiner, refiner_commit or "main", is_refiner=True) if place.refiner else None
@@ -109,6 +111,12 @@ def _locate_here(checkpoint: str) -> Source | None:
             "diffusers' layout: take one from its source, or convert it on a machine you trust."
         )
     return None
+
+
+def _made(checkpoint: str, place: Made, family: str) -> Source:
+    if not place.file.is_file():
+        raise CheckpointError(f"checkpoint {checkpoint} is not made on this machine yet: {place.command} makes it, in minutes")
+    return Source(name=checkpoint, base=SingleFile(place.file), refiner=None, family=family)
 
 
 def _in_folder(checkpoint: str, path: Path, family: str) -> Source:
