@@ -18,7 +18,7 @@ import torch
 from sdxl_lab import progress
 from sdxl_lab.adapters import ADAPTERS, Put
 from sdxl_lab.checkpoints.configurations import MODELS, SHARED
-from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
+from sdxl_lab.checkpoints.files import PipelineFolder
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import HUB_ID, Source, configuration, identify, locate
 from sdxl_lab.checkpoints.memory import end_of_memory_told, fastest_offload, free_bytes
@@ -26,6 +26,7 @@ from sdxl_lab.checkpoints.model_state import state_of
 from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.outlines import Outline, computed_by, device_name, outline
 from sdxl_lab.checkpoints.own_defaults import defaults, few_steps, suited, traits, traits_of
+from sdxl_lab.checkpoints.single_files import Part, SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
 from sdxl_lab.checkpoints.whole_weights import is_known_whole, remember_whole, require_filled, require_whole
 from sdxl_lab.families import Family, Sizes, family_of
@@ -156,7 +157,8 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     is, offloading stays `auto` until the checkpoint is loaded.
 
     Raises:
-        CheckpointError: The machine has no such device, or offloading is asked for without a GPU.
+        CheckpointError: The machine has no such device, or offloading is asked for without a GPU; or the checkpoint does not have the
+            weights that are asked for.
     """
     device = compute.device
     if device == "auto":
@@ -167,11 +169,24 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     offload = "none" if compute.offload == "auto" and kind != "cuda" else compute.offload
     if offload != "none" and kind == "cpu":
         raise CheckpointError(f"compute.offload is {offload!r}, but there is no GPU to offload from; choose none, or auto.")
+    if compute.weights:
+        _require_choice(identity, compute.weights)
     family, dtype = family_of(identity.family), compute.dtype
     if dtype == "auto":
         dtype = "float32" if kind == "cpu" else family.gpu_dtype
     threads = compute.threads or family.threads or machine_threads()
     return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads, "offload": offload})
+
+
+def _require_choice(identity: CheckpointIdentity, weights: str) -> None:
+    """See that a checkpoint lets its UNet's weights be chosen, and has those that are asked for."""
+    base = locate(identity.name, identity.revision).base
+    if not isinstance(base, SingleFile):
+        raise CheckpointError(
+            f"compute.weights is {weights!r}, but {identity.name} is in diffusers' layout, which holds one set of weights and does not say which; "
+            "leave it out, or give a single file that holds both."
+        )
+    base.unet(weights)
 
 
 def on_this_machine(compute: Compute) -> Compute:
@@ -271,7 +286,7 @@ def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:
 def _load(source: Source, compute: Compute) -> Checkpoint:
     device, dtype, family = torch.device(compute.device), DTYPES[compute.dtype], family_of(source.family)
     _require_whole(source)
-    base = _load_part(source.base, source.family, dtype, {"vae": _fixed_vae(family, dtype)} if compute.vae == "fp16-fix" else {})
+    base = _load_part(source.base, source.family, dtype, _vae_instead(source, compute), compute.weights)
     sizes = family.sizes(base.unet.config, base.vae.config)
     residence = Residence(device, _fitting(base, source.refiner, sizes, device) if compute.offload == "auto" else compute.offload)
     progress.tell(f"moving the base to {device}")
@@ -324,14 +339,14 @@ def _require_whole(source: Source) -> None:
         remember_whole(source.identity.digest)
 
 
-def _load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: dict[str, Any]) -> Any:
+def _load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: dict[str, Any], weights: str | None = None) -> Any:
     class_name = family_of(family).pipelines["inpaint"]
     if isinstance(part, Repository):
         part = part.fetch()
         require_whole(part)
     for _ in range(LOADS):
         if isinstance(part, SingleFile):
-            pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name)
+            pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name, weights=weights)
             require_filled(pipeline, part.path)
         else:
             pipeline = part.load(dtype, shared, class_name=class_name)
@@ -346,6 +361,17 @@ def _is_of(pipeline: Any, dtype: torch.dtype) -> bool:
     """Whether its text encoders have the dtype they were asked for: transformers makes them of the process's default dtype."""
     encoders = [encoder for name in ("text_encoder", "text_encoder_2") if (encoder := getattr(pipeline, name, None)) is not None]
     return all(weight.dtype == dtype for encoder in encoders for weight in encoder.parameters())
+
+
+def _vae_instead(source: Source, compute: Compute) -> dict[str, Any]:
+    """The VAE that is loaded in place of the base's own, if any is."""
+    dtype = DTYPES[compute.dtype]
+    if compute.vae == "fp16-fix":
+        return {"vae": _fixed_vae(family_of(source.family), dtype)}
+    if source.lent_vae is None:
+        return {}
+    folder = source.lent_vae.fetch_vae() if isinstance(source.lent_vae, Repository) else source.lent_vae
+    return {"vae": folder.load_vae(dtype)}
 
 
 def _fixed_vae(family: Family, dtype: torch.dtype) -> Any:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
@@ -125,13 +126,15 @@ def meant_by(checkpoint: str) -> str | None:
     return f"Did you mean {near}?" if near and not kinds else None
 
 
-def recognized(path: Path) -> str:
+def recognized(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> str:
     """Tell which family a folder or file is of.
 
     Args:
         path: Which is there; its content was not checked yet.
+        shapes: Of a single file's weights, by name.
 
     Returns:
         The family's word.
     """
-    return next((word for word, family in FAMILIES.items() if family.recognizes(path)), OTHER)
+    held = (shapes or {}).items()
+    return next((word for word, family in FAMILIES.items() if family.recognizes(path) or (family.shapes and family.shapes.items() <= held)), OTHER)

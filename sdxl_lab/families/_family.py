@@ -105,7 +105,8 @@ class Family:
         gpu_dtype: What its UNets compute in on a GPU.
         threads: CPU threads, or None for the machine's own.
         fixed_vae: Repository of the VAE that `compute.vae` `fp16-fix` means, or None.
-        single_files: Repository whose configuration a single file shares: of a base by its UNet's input channels, under None of a refiner.
+        shapes: Of some weights of its single files, by the names that the original layout has for them: what a file must hold to be of this family.
+        single_files: Repository or folder whose configuration a single file shares: of a base by its UNet's input channels, under None of a refiner.
         preview: How its latents look at a glance, or None where nobody knows.
     """
 
@@ -122,5 +123,6 @@ class Family:
     gpu_dtype: str = "float16"
     threads: int | None = None
     fixed_vae: str | None = None
-    single_files: Mapping[int | None, str] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    single_files: Mapping[int | None, str | Path] = field(default_factory=dict)
     preview: LatentColors | None = None

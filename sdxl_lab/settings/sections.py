@@ -337,6 +337,8 @@ class Compute(Settings):
         offload: What leaves the GPU while it waits: `none`, `model` (one part at a time) or `sequential` (one layer at a time); `auto` takes the
             fastest that fits what is free of the GPU. Pixels are the same.
         vae: `fp16-fix` for the VAE that decodes in half precision, or None for the checkpoint's own.
+        weights: Of a single file's UNet `ema`, the averages over its training, or `plain`, what the training ended with; None for the plain ones if
+            the file holds them.
     """
 
     device: Annotated[str, Field(strict=True, pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$"), Knob(suggested=("auto", "cpu", "cuda", "mps"))] = Field(
@@ -349,6 +351,9 @@ class Compute(Settings):
     offload: Literal["none", "auto", "model", "sequential"] = Field(default="none", description="one of none, auto, model, sequential")
     vae: Annotated[Literal["fp16-fix"] | None, Knob(label="VAE", none="its own")] = Field(
         default=None, description="fp16-fix, or None for the checkpoint's own"
+    )
+    weights: Annotated[Literal["ema", "plain"] | None, Neutral(None, since="0.2.0"), Knob(label="UNet's weights", none="plain")] = Field(
+        default=None, description="ema or plain, or None for the plain ones if a single file holds them"
     )
 
     @property

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sdxl_lab.checkpoints.configurations import SHARED
-from sdxl_lab.checkpoints.files import SingleFile
 from sdxl_lab.checkpoints.locating import identify
+from sdxl_lab.checkpoints.single_files import SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.pocket.training.single_file import write_single_file
 from sdxl_lab.settings.sections import Compute
@@ -152,7 +152,7 @@ KINDS = {
     "a text encoder alone": ["text_model.encoder.layers.0.layer_norm1.bias"],
     "a ControlNet": ["controlnet_cond_embedding.conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"],
     "a refiner of Stable Diffusion XL": [FIRST, f"{TEXT}.0.model.positional_embedding"],
-    "a model of v-prediction": [FIRST, "v_pred", f"{TEXT}.0.transformer.text_model.x", f"{TEXT}.1.model.positional_embedding"],
+    "a model of EDM's v-prediction": [FIRST, "v_pred", "edm_vpred.sigma_max", f"{TEXT}.1.model.positional_embedding"],
     "Playground 2.5": [FIRST, "edm_mean", f"{TEXT}.1.model.positional_embedding"],
     "of no kind that is known here": ["mystery"],
 }
