@@ -114,7 +114,7 @@ def test_it_is_what_plain_diffusers_makes_of_the_file(random_pair, tmp_path):
     from diffusers import StableDiffusionXLInpaintPipeline
 
     from sdxl_lab.checkpoints.single_files import SingleFile
-    from tests.support.single_file import write_single_file
+    from sdxl_lab.pocket.training.single_file import write_single_file
 
     whole = StableDiffusionXLInpaintPipeline.from_pretrained(random_pair / "base", dtype=torch.float32, add_watermarker=False)
     file = write_single_file(whole, tmp_path / "single.safetensors")
