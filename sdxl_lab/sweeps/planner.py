@@ -174,6 +174,7 @@ class _Resolver:
                     dtype=resolved.dtype,
                     threads=resolved.threads,
                     offload=resolved.spec.compute.offload,
+                    switches=resolved.computed_by.switches,
                     size=pixels.size,
                     is_guided=edit.settings.denoising.guidance_scale > 1,
                 )
