@@ -7,10 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from pathlib import PurePath
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
@@ -204,7 +206,7 @@ class ResolvedSpec(Settings):
         """
         dataset, checkpoint = _public_dataset(self.dataset), _public_checkpoint(self.checkpoint)
         version = f":{dataset.version}" if dataset.version and "/" in dataset.name and ":" not in dataset.name else ""
-        files = {adapter.path: adapter.file for adapter in self.adapters if adapter.file}
+        files = _public_files(self.spec.hyperparameters) | {adapter.path: adapter.file for adapter in self.adapters if adapter.file}
         public = {"dataset": dataset.name + version, "checkpoint": checkpoint.name, "runs_folder": RUNS_FOLDER}
         spec = self.spec.model_copy(update=public | {"hyperparameters": with_files(self.spec.hyperparameters, files)})
         return json.loads(self.model_copy(update={"spec": spec, "dataset": dataset, "checkpoint": checkpoint}).to_json())
@@ -346,6 +348,12 @@ def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
 def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
     hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", checkpoint.name)
     return checkpoint if hub_id else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
+
+
+def _public_files(hyperparameters: Mapping[str, Any]) -> dict[str, str]:
+    """The files of adapters that are asked for where they lie here, by their names: those without effect are no one's identity."""
+    asked = {f"{kind}.{name}": section["file"] for kind in ADAPTERS for name, section in hyperparameters.get(kind, {}).items()}
+    return {path: _last(file) for path, file in asked.items() if PurePath(file).is_absolute()}
 
 
 def _last(path: str) -> str:
