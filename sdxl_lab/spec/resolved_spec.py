@@ -14,16 +14,17 @@ from pydantic import Field, ValidationError, model_validator
 from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import ImageReading, Mask, Settings, Text
+from sdxl_lab.settings.sections import OF_THE_PROMPT, ImageReading, Mask, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit, PictureKey, apart
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.parameters import plain, problems
 from sdxl_lab.spec.run_spec import RUNS_FOLDER, RunSpec, SpecError
+from sdxl_lab.spec.templates import Template
 from sdxl_lab.tasks import TASKS
 
 SPEC_FORMAT = 1
-WORDS = ("prompt", "negative_prompt", "seed", "seeds")
+WORDS = ("prompt", "negative_prompt", "seed", "seeds", *OF_THE_PROMPT)
 """What a single picture has of its own, whatever its run was asked for."""
 
 Inputs = dict[Annotated[str, Field(strict=True, pattern="^[a-z_]{1,40}$")], Annotated[str, Field(strict=True, pattern="^[0-9a-f]{64}$")]]
@@ -108,6 +109,7 @@ class ResolvedSpec(Settings):
         adapters: What is on the checkpoint's models, sorted by kind and digest; records hold it only where there are some.
         steps: Name of each sample to its index in the dataset, from 0, by which Comet lines runs up; None where the samples are the dataset's first
             ones in its order, and in records of 0.1.0, whose samples are numbered as the run has them.
+        templates: What prompts were before words of them were replaced or drawn; of those that are as they were given there is none.
     """
 
     spec: RunSpec
@@ -119,6 +121,7 @@ class ResolvedSpec(Settings):
     device: Text
     adapters: tuple[AdapterIdentity, ...] = ()
     steps: Annotated[dict[Text, Annotated[int, Field(strict=True, ge=0)]] | None, Neutral(None, since="0.2.0")] = None
+    templates: Annotated[tuple[Template, ...], Neutral((), since="0.2.0")] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -148,6 +151,10 @@ class ResolvedSpec(Settings):
             places[edit.key] = before[edit.sample, edit.task]
             before[edit.sample, edit.task] += 1
         return places
+
+    def template_of(self, edit: Edit) -> dict[str, str]:
+        """What the prompts of a picture were before words of them were replaced or drawn, by name; those that are as they were given are absent."""
+        return next((template.given for template in self.templates if template.is_of(edit)), {})
 
     def title(self, edit: Edit) -> str:
         """What people call a picture of the run: its sample and task, and its seed unless it is the first of them."""

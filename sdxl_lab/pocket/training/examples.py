@@ -48,9 +48,13 @@ class Example:
         """Original size, crop and target size, as SDXL's base takes them."""
         return (*self.original_size, *self.crop, self.height, self.width)
 
-    def draw(self) -> Image.Image:
-        """The picture: mode "RGB", (width, height)."""
-        picture = draw(self.scene)
+    def draw(self, drawn: Callable[[Scene], Image.Image] = draw) -> Image.Image:
+        """The picture: mode "RGB", (width, height).
+
+        Args:
+            drawn: Draws a whole scene; by default as the world is.
+        """
+        picture = drawn(self.scene)
         if picture.width < self.width:
             picture = picture.resize((self.width, self.height), Image.Resampling.BICUBIC)
         top, left = self.crop
