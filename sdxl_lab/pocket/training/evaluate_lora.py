@@ -32,9 +32,9 @@ from sdxl_lab.pocket.training.train import default_folder
 from sdxl_lab.pocket.world import SHAPES, Scene, caption, draw, sample_scene
 
 FIRST_SEED = 12_000_000
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 SHEET = f"{NAME}.webp"
-TRUE, OLD, EDITS_A_SCENE = 104, 216, 8
+TRUE, OLD, EDITS_A_SCENE = 104, 112, 5
 """How many true scenes of each shape, how many old prompts, and how often each of the five scenes of `pocket-scenes` is repainted."""
 
 
