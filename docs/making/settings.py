@@ -14,7 +14,7 @@ from docs.making.markdown import attributes, coded, first_paragraph, table
 from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.bench.widget.knobs import NOT_OF_ONE, knobs_of
 from sdxl_lab.checkpoints import own_defaults
-from sdxl_lab.families import FAMILIES, OTHER, Published
+from sdxl_lab.families import FAMILIES, OTHER, Made, Published
 from sdxl_lab.settings import sections
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.homes import section_of
@@ -109,7 +109,8 @@ def checkpoints() -> str:
             where = " and ".join(f"`{repository}`" for repository in (place.base, place.refiner) if repository)
             rows.append((f"`{name}`", where, place.license or "not known here"))
         else:
-            rows.append((f"`{name}`", "comes with the lab", "the lab's own"))
+            where = f"made by `{place.command}`" if isinstance(place, Made) else "comes with the lab"
+            rows.append((f"`{name}`", where, "the lab's own"))
     return table(("checkpoint", "on the hub", "license"), rows)
 
 

@@ -247,7 +247,7 @@ def resolve(
         sizes=outline.sizes,
         left_out=left_out,
         room=tuple(check_room(folder.path, to_make)),
-        notes=_notes(edits, identity, outline, on_models),
+        notes=_notes(edits, identity, outline, on_models, compute.weights),
         learned=on_models.tokens,
     )
 
@@ -359,8 +359,10 @@ def _adapted(spec: RunSpec, dataset: Dataset, identity: CheckpointIdentity, outl
     return adapted(spec, models_of(identity, outline), dataset.folder)
 
 
-def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline, on_models: Adapted) -> dict[PictureKey, tuple[str, ...]]:
-    from sdxl_lab.checkpoints import loading, own_defaults, tokens
+def _notes(
+    edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline, on_models: Adapted, weights: str | None
+) -> dict[PictureKey, tuple[str, ...]]:
+    from sdxl_lab.checkpoints import descriptions, loading, own_defaults, tokens
     from sdxl_lab.generation.regions import SPECKS
 
     words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
@@ -373,11 +375,13 @@ def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline
     def is_known(word: str) -> bool:
         return any(f"{word}</w>" in tokens.loaded(folder).get_vocab() for folder in loading.tokenizers(identity))
 
+    of_file = list(descriptions.cautions(identity, weights))
     unread = idle(on_models, [text for texts in words.values() for text in texts.values() if text])
     found = {
         edit.key: [
             *tokens.notes(words[edit.key], folders, on_models.tokens, syntax=edit.settings.prompt_syntax, long_prompt=edit.settings.long_prompt),
             *cautions(edit, traits),
+            *of_file,
             *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
             *unread,
             *trained_words.cautions(words[edit.key], on_models.tokens, files, is_known),

@@ -295,14 +295,17 @@ class RunSpec(Settings):
 
     def _contradictions(self) -> list[str]:
         levels = {"hyperparameters": self.hyperparameters} | {f"hyperparameters.{task}": self.hyperparameters.get(task, {}) for task in self.tasks}
-        doubled = [
+        found = [
             f"{path}.seeds: got seeds beside {path}.seed; allowed is one of the two: leave one out, or set it to None"
             for path, level in levels.items()
             if len(_given(level, _SEEDS)) == len(_SEEDS)
         ]
+        if self.compute.layerwise and self.hyperparameters.get("loras"):
+            line = "got fp8 beside loras, and nothing can be added to weights of 8 bits; leave one of the two out"
+            found.append(f"hyperparameters.compute.layerwise: {line}")
         of_tasks = [f"hyperparameters.{task}.{line}" for task in self.tasks for line in TASKS[task].contradictions(self.given(task))]
         of_words = (line for task in self.tasks for line in problems_of(self.variation(task), self.words(task)))
-        return doubled + of_tasks + list(dict.fromkeys(of_words))
+        return found + of_tasks + list(dict.fromkeys(of_words))
 
 
 def _given(level: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:

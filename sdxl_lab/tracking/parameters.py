@@ -40,6 +40,7 @@ def parameters_of(resolved: ResolvedSpec) -> dict[str, Any]:
         "dtype": resolved.dtype,
         "threads": resolved.threads,
         "device": resolved.device,
+        **resolved.spec.compute.changing,
         **{adapter.path: str(adapter) for adapter in resolved.adapters},
     }
     values = {task: _values([edit for edit in resolved.edits if edit.task == task], resolved) for task in tasks}

@@ -11,6 +11,9 @@ from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import AdapterIdentity, ResolvedSpec
 
+CHOSEN = ("device", "dtype", "threads")
+"""What of `Compute` a resolved run has settled."""
+
 
 def of_edit(edit: Edit) -> dict[str, Any]:
     """What is asked of one picture: sample, task, words, seed and settings."""
@@ -58,8 +61,7 @@ def of_run(resolved: ResolvedSpec) -> dict[str, Any]:
         "compute.device": resolved.device,
         "compute.dtype": resolved.dtype,
         "compute.threads": resolved.threads,
-        "compute.offload": compute.offload,
-        "compute.vae": compute.vae,
+        **{f"compute.{key}": value for key, value in compute.model_dump(mode="json").items() if key not in CHOSEN},
         **on_models(resolved),
     }
 

@@ -157,7 +157,8 @@ def _made_with(kept: KeptPicture) -> str:
 
 def _computed_by(resolved: ResolvedSpec) -> str:
     threads = f", {counted(resolved.threads, 'thread')}" if resolved.device == "cpu" else ""
-    return f"{resolved.dtype} on {resolved.device}{threads}"
+    switches = [key if value is True else f"{key} {value}" for key, value in sorted(resolved.spec.compute.changing.items())]
+    return f"{', '.join([resolved.dtype, *switches])} on {resolved.device}{threads}"
 
 
 def _numbers(pictures: Sequence[KeptPicture]) -> str:

@@ -13,6 +13,7 @@ from sdxl_lab.records.kept import KeptPicture, RunOfOne
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.settings.hyperparams import shortest
+from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import RESULT, TASKS
@@ -25,7 +26,10 @@ LARGEST_EXACT = 2**53 - 1
 """A browser reads larger whole numbers rounded, so they are written as texts."""
 MOST_RUN_COLUMNS = 12
 
-OF_A_RUN = ("checkpoint", "checkpoint.digest", "dataset", "dataset.digest", "compute.dtype", "compute.threads", "compute.device", "compute.vae")
+OF_A_RUN = (
+    *("checkpoint", "checkpoint.digest", "dataset", "dataset.digest", "compute.dtype", "compute.threads", "compute.device"),
+    *(f"compute.{key}" for key in Compute.model_fields if key not in (*flattened.CHOSEN, "offload")),
+)
 """What of a whole run may show in its pictures, in the order in which it becomes an axis; how models are offloaded does not."""
 
 PictureState = Literal["done", "failed", "missing"]
@@ -240,10 +244,10 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
 
 
 def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Mapping[str, Any], *, within: Sequence[str]) -> tuple[str, str | None]:
-    """Choose what is seen first: settings against each other where most combinations were planned, runs side by side, or what varies in one."""
+    """Choose what is seen first: settings against each other where most combinations were planned, runs side by side, or what varies in one; seeds down."""
     combinations = math.prod(len(axes[path]) for path in varying)
     if varying and (len(runs) > MOST_RUN_COLUMNS or len(runs) > combinations / 2):
-        order = sorted(varying, key=lambda path: len(axes[path]))
+        order = sorted(varying, key=lambda path: (path != "seed", len(axes[path])))  # a row a seed, whatever else there is to see
         chosen = [order[-1], *order[:-1][-1:]]
     else:
         chosen = ["run"] if len(runs) > 1 and (varying or not within) else list(within)
