@@ -154,9 +154,14 @@ class ResolvedSpec(Settings):
             before[edit.sample, edit.task] += 1
         return places
 
-    def template_of(self, edit: Edit) -> dict[str, str]:
-        """What the prompts of a picture were before words of them were replaced or drawn, by name; those that are as they were given are absent."""
-        return next((template.given for template in self.templates if template.is_of(edit)), {})
+    @cached_property
+    def given_prompts(self) -> Mapping[tuple[str, str], Mapping[str, str]]:
+        """By sample and task what prompts were before words of them were replaced or drawn, by name; those that are as they were given are absent."""
+        return {(template.sample, template.task): template.given for template in self.templates}
+
+    def template_of(self, edit: Edit) -> Mapping[str, str]:
+        """The same of one picture."""
+        return self.given_prompts.get((edit.sample, edit.task), {})
 
     def title(self, edit: Edit) -> str:
         """What people call a picture of the run: its sample and task, and its seed unless it is the first of them."""
@@ -177,10 +182,10 @@ class ResolvedSpec(Settings):
         return digest_of({**pixels, "edit": made_of, **self.computed_by.hashed()})
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, but that a changed copy has its own `run_id` and `ordinals`."""
+        """As pydantic's, but that a changed copy has its own `run_id`, `ordinals` and `given_prompts`."""
         copy = super().model_copy(update=update, deep=deep)
         if update:
-            for name in ("run_id", "ordinals"):
+            for name in ("run_id", "ordinals", "given_prompts"):
                 vars(copy).pop(name, None)
         return copy
 
