@@ -15,7 +15,7 @@ from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.licenses import license_in, license_told
 from sdxl_lab.checkpoints.single_files import SHARDED, Part, SingleFile, beside, file_meant_by
 from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
-from sdxl_lab.families import OTHER, Published
+from sdxl_lab.families import OTHER, Made, Published
 from sdxl_lab.files.addresses import canonical, file_of, is_address
 from sdxl_lab.files.digests import digest_of, until_changed
 from sdxl_lab.files.places import misread
@@ -84,8 +84,10 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
     base_commit, _, refiner_commit = (revision or "").partition("+")
     if named := families.named(checkpoint):
         family, place = named
+        if isinstance(place, Made):
+            return _made(checkpoint, place, family)
         if not isinstance(place, Published):
-            return _in_file(checkpoint, place, family) if place.is_file() else _in_folder(checkpoint, place, family)
+            return _in_folder(checkpoint, place, family)
         refiner = Repository(place.refiner, refiner_commit or "main", is_refiner=True) if place.refiner else None
         return Source(name=checkpoint, base=Repository(place.base, base_commit or "main"), refiner=refiner, family=family)
     if reason := misread(checkpoint, "checkpoint"):
@@ -127,6 +129,12 @@ def _locate_here(checkpoint: str) -> Source | None:
             "diffusers' layout: take one from its source, or convert it on a machine you trust."
         )
     return None
+
+
+def _made(checkpoint: str, place: Made, family: str) -> Source:
+    if not place.file.is_file():
+        raise CheckpointError(f"checkpoint {checkpoint} is not made on this machine yet: {place.command} makes it, in minutes")
+    return _in_file(checkpoint, place.file, family)
 
 
 def _in_file(checkpoint: str, path: Path, family: str | None = None) -> Source:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.families._family import Distilled, Family, LatentColors, Published, Sizes
+from sdxl_lab.families._family import Distilled, Family, LatentColors, Made, Published, Sizes
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
 from sdxl_lab.families.sdxl import SDXL
@@ -23,6 +23,7 @@ __all__ = [
     "Family",
     "FamilyError",
     "LatentColors",
+    "Made",
     "Published",
     "Sizes",
     "family_of",
@@ -67,7 +68,7 @@ def names() -> list[str]:
     return [name for family in FAMILIES.values() for name in family.names]
 
 
-def named(checkpoint: str) -> tuple[str, Path | Published] | None:
+def named(checkpoint: str) -> tuple[str, Path | Published | Made] | None:
     """Find what a name stands for.
 
     Args:

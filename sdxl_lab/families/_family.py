@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sdxl_lab.files.digests import cache_folder
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
@@ -36,6 +38,24 @@ class Published:
     base: str
     refiner: str | None = None
     license: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A checkpoint that a command makes on this machine, as one file in the lab's cache folder.
+
+    Attributes:
+        name: Of the file, inside that folder.
+        command: What makes it.
+    """
+
+    name: str
+    command: str
+
+    @property
+    def file(self) -> Path:
+        """Where it is once it is made."""
+        return cache_folder() / self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +93,8 @@ class Family:
     """Checkpoints that are loaded and used in one way.
 
     Attributes:
-        names: What people call its checkpoints, and where these are: on the hub, in a folder with a base and perhaps a refiner beside it, or in a
-            single file.
+        names: What people call its checkpoints, and where these are: on the hub, in a folder with a base and perhaps a refiner beside it, or
+            where a command makes them.
         recognizes: Whether a folder or file that somebody gives by its path is of this family; nothing of it was checked yet.
         pipelines: Name of diffusers' class by kind of work.
         sizes: Of a base, by the configurations of its UNet and VAE.
@@ -92,7 +112,7 @@ class Family:
 
     pipelines: Mapping[str, str]
     sizes: Callable[[Mapping[str, Any], Mapping[str, Any]], Sizes]
-    names: Mapping[str, Path | Published] = field(default_factory=dict)
+    names: Mapping[str, Path | Published | Made] = field(default_factory=dict)
     recognizes: Callable[[Path], bool] = lambda path: False
     num_inference_steps: int = 70
     strength: float = 0.99

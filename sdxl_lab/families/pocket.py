@@ -5,12 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdxl_lab.families._architecture import FIXED_VAE, PIPELINES, sizes
-from sdxl_lab.families._family import Family, LatentColors
+from sdxl_lab.families._family import Family, LatentColors, Made
 
 WEIGHTS = Path(__file__).parents[1] / "pocket" / "weights"
 
+STYLES = "python -m sdxl_lab.pocket.styles"
+"""What fine-tunes the checkpoint to styles of its own."""
+
 POCKET = Family(
-    names={"pocket": WEIGHTS},
+    names={
+        "pocket": WEIGHTS,
+        "pocket-neon": Made(name="pocket-neon.safetensors", command=STYLES),
+        "pocket-paper": Made(name="pocket-paper.safetensors", command=STYLES),
+    },
     pipelines=PIPELINES,
     sizes=sizes,
     num_inference_steps=30,

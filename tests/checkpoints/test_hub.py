@@ -8,10 +8,10 @@ from huggingface_hub import constants
 
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.pocket.training.single_file import write_single_file
 from tests.conftest import write_checkpoint
 from tests.support.loopback_hub import NOBODY, Hub, asked, serving
 from tests.support.run_folders import environment
-from tests.support.single_file import write_single_file
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -16,10 +16,10 @@ from sdxl_lab.checkpoints.original_layout import averaged, parameter
 from sdxl_lab.checkpoints.own_defaults import traits
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.files.digests import digest_of
+from sdxl_lab.pocket.training.single_file import unet_name
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
 from tests.support.fine_tunes import BASE, UNET, VAE, averages, pocket_pipeline, write_fine_tune, write_shards
-from tests.support.single_file import unet_name
 
 
 def setup_module() -> None:
@@ -114,7 +114,7 @@ def test_it_is_what_plain_diffusers_makes_of_the_file(random_pair, tmp_path):
     from diffusers import StableDiffusionXLInpaintPipeline
 
     from sdxl_lab.checkpoints.single_files import SingleFile
-    from tests.support.single_file import write_single_file
+    from sdxl_lab.pocket.training.single_file import write_single_file
 
     whole = StableDiffusionXLInpaintPipeline.from_pretrained(random_pair / "base", dtype=torch.float32, add_watermarker=False)
     file = write_single_file(whole, tmp_path / "single.safetensors")

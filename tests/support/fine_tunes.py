@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdxl_lab.families.pocket import WEIGHTS
-from tests.support.single_file import write_single_file
+from sdxl_lab.pocket.training.single_file import write_single_file
 
 if TYPE_CHECKING:
     import torch
