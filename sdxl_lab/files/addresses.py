@@ -49,13 +49,21 @@ def canonical(written: str) -> str:
         raise AddressError("it is no whole address of a file; copy it again from the page that offers the file")
     if parts.username is not None or parts.password is not None:
         raise AddressError(f"the address holds a name or password before its @; take it out{_instead(host)}")
-    secret = next((name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if name.lower() in _SECRET or "x-amz" in name.lower()), None)
-    if secret:
+    if secret := _key_in(parts.query):
         raise AddressError(f"the address holds a key ({secret}=), which would be recorded; take it out{_instead(host)}")
     if parts.scheme.lower() != "https" and host not in LOOPBACK:
         raise AddressError("it is an address without encryption (http:); write https://, and nothing is fetched otherwise")
     path = parts.path.replace("/blob/", "/resolve/", 1) if host in HUB else parts.path
     return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), path, parts.query, ""))
+
+
+def holds_key(written: str) -> bool:
+    """Whether a text is an address with a key in it, in its query or before its host."""
+    try:
+        parts = urlsplit(written)
+    except ValueError:
+        return False
+    return is_address(written) and ("@" in parts.netloc or _key_in(parts.query) is not None)
 
 
 def file_of(written: str) -> Path | None:
@@ -84,6 +92,12 @@ def folder() -> Path:
 def entry(address: str) -> Path:
     """Where it is kept which file an address brought."""
     return folder() / f"{hashlib.sha256(address.encode()).hexdigest()}.json"
+
+
+def _key_in(query: str) -> str | None:
+    """The name in a query that people's keys have."""
+    names = (name for name, _ in parse_qsl(query, keep_blank_values=True))
+    return next((name for name in names if name.lower() in _SECRET or name.lower().startswith("x-amz")), None)
 
 
 def token_variable(host: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sdxl_lab.cli.fetching import bring
+from sdxl_lab.files.addresses import AddressError
 from sdxl_lab.runs.experiment import finish, resolve, run
 from sdxl_lab.runs.reproduce import reproduce
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
@@ -98,3 +99,17 @@ def test_what_is_no_place_of_a_file_is_not_fetched(served):
     """
     bring({"parameters": {"hyperparameters": {"prompt": f"{served.url}/tuned.safetensors"}}, "grid": {"prompt": [f"{served.url}/moon.safetensors"]}})
     assert served.asked == []
+
+
+@pytest.mark.parametrize(
+    "address", ["https://civitai.com/a?token=sekrit", "https://me:sekrit@example.org/a.safetensors", "https://x.org/a?sig=sekrit"]
+)
+def test_an_address_with_a_key_is_repeated_nowhere(tmp_path, address):
+    """
+    The gate takes it for the secret that it holds, and `--fetch` says where keys belong.
+    """
+    with pytest.raises(SpecError, match="looks like an API key or a password") as caught:
+        RunSpec.from_parameters(name="x", dataset="pocket-prompts", checkpoint=address, tasks=["text_to_image"], tracking="off")
+    with pytest.raises(AddressError, match="take it out") as refused:
+        bring({"checkpoint": address})
+    assert "sekrit" not in f"{caught.value} {refused.value}"
