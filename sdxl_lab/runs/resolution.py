@@ -17,7 +17,7 @@ from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.files.room import check_room
 from sdxl_lab.process.imports import importing
 from sdxl_lab.process.quiet import quiet_libraries
-from sdxl_lab.prompts.wildcards import WildcardError
+from sdxl_lab.prompts.wildcards import LinesOf, WildcardError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import as_note
 from sdxl_lab.runs import trained_words
@@ -218,15 +218,17 @@ def resolve(
         (sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task))
     )
     defaults = {task: own_defaults.defaults(identity, task=task) for task in spec.tasks}
-    edits, templates = _edits(spec, dataset, samples, frozenset(left_out), defaults, outline)
+    content = DatasetIdentity(
+        name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dict(dataset.inputs) if dataset.inputs else None
+    )
+    lines_of = lists_of(None if content.is_of_call else dataset.folder)
+    edits, templates = _edits(spec, samples, frozenset(left_out), defaults, outline, lines_of)
     on_models = _adapted(spec, dataset, identity, outline)
     here = {"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(runs_folder_of(spec))}
     here |= {"hyperparameters": with_files(spec.hyperparameters, on_models.files)} if on_models.files else {}
     resolved = ResolvedSpec(
         spec=spec.model_copy(update=here),
-        dataset=DatasetIdentity(
-            name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dict(dataset.inputs) if dataset.inputs else None
-        ),
+        dataset=content,
         checkpoint=identity,
         edits=edits,
         device=compute.device,
@@ -263,11 +265,11 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
 
 def _edits(
     spec: RunSpec,
-    dataset: Dataset,
     samples: tuple[Sample, ...],
     left_out: Collection[tuple[str, str]],
     defaults: Mapping[str, Mapping[str, Any]],
     outline: Outline,
+    lines_of: LinesOf,
 ) -> tuple[tuple[Edit, ...], tuple[Template, ...]]:
     """Every picture that will be made, and what their prompts were before words of them were replaced or drawn."""
     from sdxl_lab.runs.faults import checked, no_picture, no_pictures
@@ -276,7 +278,6 @@ def _edits(
     lacking: dict[str, list[str]] = {}
     unreplaced: dict[tuple[str, str], dict[str, str | None]] = {}
     undrawn: dict[str, list[str]] = {}
-    lines_of = lists_of(dataset.folder)
     for sample in samples:
         asked = [task for task in spec.tasks if (sample.name, task) not in left_out]
         if unsuited := [task for task in asked if not sample.suits(task)]:

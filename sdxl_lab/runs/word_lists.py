@@ -19,26 +19,26 @@ MOST_BYTES = 10 << 20
 COMMENT = "#"
 
 
-def lists_of(dataset: Path) -> LinesOf:
-    """Find lists by their names, first beside a dataset.
+def lists_of(dataset: Path | None) -> LinesOf:
+    """Find lists by their names, first beside a dataset, then among the lab's own.
 
     Args:
-        dataset: Its folder, or its file; it may come from anywhere, and what lies elsewhere is none of its lists.
+        dataset: Its folder, or its file; it may come from anywhere, and what lies elsewhere is none of its lists. None for what a call was given.
 
     Returns:
         The lines of a list: those that are not blank and begin with no `#`, without spaces around them. It raises `WildcardError` for one that is not
         there, cannot be read or is empty, and for a line whose braces do not pair.
     """
-    beside, own = dataset if dataset.is_dir() else dataset.parent, home() / "artifacts" / "wildcards"
+    own = home() / "artifacts" / "wildcards"
+    folders = [*([dataset if dataset.is_dir() else dataset.parent] if dataset else []), own]
 
     @cache
     def lines_of(name: str) -> tuple[str, ...]:
         if not LIST_NAME.fullmatch(name):
             raise WildcardError(f"got “__{name}__”; a list is named by letters, digits, dashes, single underscores and / between folders")
-        files = [folder / f"{name}{SUFFIX}" for folder in (beside, own)]
-        file = next((file for file, folder in zip(files, (beside, own), strict=True) if _is_in(file, folder, is_own=folder == own)), None)
+        file = next((folder / f"{name}{SUFFIX}" for folder in folders if _is_in(folder / f"{name}{SUFFIX}", folder, is_own=folder == own)), None)
         if file is None:
-            shown = " or ".join(Path(os.path.relpath(folder)).as_posix() for folder in (beside, own))
+            shown = " or ".join(Path(os.path.relpath(folder)).as_posix() for folder in folders)
             near = closest(name, [path.relative_to(own).with_suffix("").as_posix() for path in sorted(own.rglob(f"*{SUFFIX}"))])
             raise WildcardError(
                 f"got “__{name}__”, and there is no {name}{SUFFIX} in {shown}; put it there{f', or write __{near}__' if near else ''}"

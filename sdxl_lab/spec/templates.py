@@ -81,7 +81,7 @@ def nothing_replaced(name: str, word: str, text: str | None, whose: str = "") ->
         whose: The samples that have it; empty for one that is given for all.
     """
     path, of = f"hyperparameters.{name}_replace", f" of {whose}" if whose else ""
-    advice = ", or name in samples those that have it" if whose else ""
+    advice = ", or name in samples and tasks those that have it" if whose else ""
     if text is None:
         return f"{path}: got {word!r}, and there is no {name}{of}; give one, or leave the word out{advice}"
     other = next((found for found in re.findall(re.escape(word), text, re.IGNORECASE) if found != word), None)

@@ -30,7 +30,7 @@ def variation_of(edit: Edit, resolved: ResolvedSpec) -> dict[str, str]:
 
 def given_words(edit: Edit, resolved: ResolvedSpec) -> dict[str, str | None]:
     """The prompts of a picture as they were given, before words of them were replaced or drawn."""
-    return {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} | resolved.template_of(edit)
+    return {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} | dict(resolved.template_of(edit))
 
 
 def templates_in(edit: Edit, resolved: ResolvedSpec) -> dict[str, str]:

@@ -62,7 +62,7 @@ def is_taken(task: str, path: str, value: Any) -> bool:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_each_setting_that_the_gate_takes_for_one_picture_has_one_knob(task: str) -> None:
-    """What the gate takes for a task, of all that parameters may say of any, is what the knobs turn, each once; but several seeds and replaced words."""
+    """What the gate takes for a task, of all that parameters may say of any, is what the knobs turn, each once; not seeds and replaced words."""
     every = flatten(CommonHyperparameters().model_dump()) | {
         key: value for each in TASKS.values() for key, value in flatten(each.takes().model_dump()).items()
     }

@@ -127,8 +127,8 @@ BOTH = "star text_to_image, ring text_to_image, “a red star”"
         (
             {"prompt_replace": {"star": "moon", "ring": "sun"}},
             [
-                "prompt_replace: got 'ring', which is no word of the prompt of star text_to_image, “a red star”; write a word that stands in it, or name",
-                "prompt_replace: got 'star', which is no word of the prompt of ring text_to_image, “a red ring”; write a word that stands in it, or name",
+                "prompt_replace: got 'ring', which is no word of the prompt of star text_to_image, “a red star”; write a word that stands in it",
+                "prompt_replace: got 'star', which is no word of the prompt of ring text_to_image, “a red ring”; write a word that stands in it",
             ],
         ),
         ({"prompt_replace": {"Red": "blue"}}, [f"prompt_replace: got 'Red', which is no word of the prompt of {BOTH} (there is 'red'); write"]),
@@ -144,9 +144,7 @@ BOTH = "star text_to_image, ring text_to_image, “a red star”"
         ({"prompt": "a red star", "prompt_replace": {"ed": "x"}}, ["got 'ed', which is no word of the prompt, “a red star” (there it is part of an"]),
         (
             {"prompt": "a __hue__ star", "wildcards": "draw"},
-            [
-                "wildcards: got “__hue__”, and there is no hue.txt in words or artifacts/wildcards; put it there (in the prompts of star text_to_image, ring"
-            ],
+            ["wildcards: got “__hue__”, and there is no hue.txt in words or artifacts/wildcards; put it there (in the prompts of star text"],
         ),
     ],
 )
