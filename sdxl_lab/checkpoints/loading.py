@@ -27,8 +27,9 @@ from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.outlines import Outline, computed_by, device_name, outline
 from sdxl_lab.checkpoints.own_defaults import defaults, few_steps, suited, traits, traits_of
 from sdxl_lab.checkpoints.single_files import Part, SingleFile
+from sdxl_lab.checkpoints.thrift import keep_in_eight_bits, work_in_tiles
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
-from sdxl_lab.checkpoints.whole_weights import is_known_whole, remember_whole, require_filled, require_whole
+from sdxl_lab.checkpoints.whole_weights import is_known_whole, remember_whole, require_filled, require_whole, require_whole_file
 from sdxl_lab.families import Family, Sizes, family_of
 from sdxl_lab.process.threads import machine_threads, use_threads
 from sdxl_lab.process.unchanged import watch
@@ -77,7 +78,7 @@ class Checkpoint:
         identity: Which checkpoint this is, by content.
         device: Where it computes.
         dtype: What the UNets and text encoders compute in. The VAE may be wider.
-        offload: What leaves the GPU while it waits: `none`, `model` or `sequential`.
+        offload: What leaves the GPU while it waits: `none`, `model`, `sequential` or `group`.
         sizes: How large the pictures are that it was made for.
         refiner_from: The smallest `high_noise_frac` its refiner was trained for, or None if unknown.
         adapters: What is on the models while a picture is made, and only then.
@@ -116,8 +117,11 @@ class Checkpoint:
         return replace(self, adapters=tuple(adapters), _computed_by=named, _load_refiner=lambda: self.refiner)
 
     @contextmanager
-    def adapted(self) -> Iterator[Mapping[int, Any]]:
-        """Have the adapters on the models for the length of a block, by whoever holds `in_use`.
+    def adapted(self, role: str) -> Iterator[Mapping[int, Any]]:
+        """Have the adapters on the models while a stage is at work, by whoever holds `in_use`.
+
+        Args:
+            role: Which one, `base` or `refiner`: they share a text encoder, and what is on it may be for one of them alone.
 
         Yields:
             What a stage uses instead of a pipeline's own components, by the `id` of these.
@@ -126,8 +130,17 @@ class Checkpoint:
         with ExitStack() as stack:
             instead: dict[int, Any] = {}
             for kind in dict.fromkeys(one.kind for one in self.adapters):
-                instead |= stack.enter_context(ADAPTERS[kind].on(pipelines, [one for one in self.adapters if one.kind == kind]))
+                instead |= stack.enter_context(ADAPTERS[kind].on(pipelines, [one for one in self.adapters if one.kind == kind], role))
             yield instead
+
+    def in_text(self, role: str) -> Hashable:
+        """Name what of the adapters changes what a stage's text encoders make of a text.
+
+        Args:
+            role: As for `adapted`.
+        """
+        found = (ADAPTERS[one.kind].in_text(one, role) for one in self.adapters)
+        return frozenset(content for content in found if content is not None)
 
     @property
     def computed_by(self) -> ComputedBy:
@@ -157,8 +170,8 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     is, offloading stays `auto` until the checkpoint is loaded.
 
     Raises:
-        CheckpointError: The machine has no such device, or offloading is asked for without a GPU; or the checkpoint does not have the
-            weights that are asked for.
+        CheckpointError: The machine has no such device, offloading is asked for without a GPU, or weights of 8 bits on Apple's, which has none;
+            or the checkpoint does not have the weights that are asked for.
     """
     device = compute.device
     if device == "auto":
@@ -171,6 +184,8 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
         raise CheckpointError(f"compute.offload is {offload!r}, but there is no GPU to offload from; choose none, or auto.")
     if compute.weights:
         _require_choice(identity, compute.weights)
+    if compute.layerwise and kind == "mps":
+        raise CheckpointError("compute.layerwise is 'fp8', and Apple's GPUs know no numbers of 8 bits; leave it out, or offload.")
     family, dtype = family_of(identity.family), compute.dtype
     if dtype == "auto":
         dtype = "float32" if kind == "cpu" else family.gpu_dtype
@@ -288,6 +303,10 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
     _require_whole(source)
     base = _load_part(source.base, source.family, dtype, _vae_instead(source, compute), compute.weights)
     sizes = family.sizes(base.unet.config, base.vae.config)
+    if compute.layerwise:
+        keep_in_eight_bits(base.unet, dtype)
+    if compute.vae_tiling:
+        work_in_tiles(base.vae, sizes)
     residence = Residence(device, _fitting(base, source.refiner, sizes, device) if compute.offload == "auto" else compute.offload)
     progress.tell(f"moving the base to {device}")
     with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
@@ -299,6 +318,8 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
         if source.refiner is None:
             return None
         refiner = _load_part(source.refiner, source.family, dtype, {name: getattr(base, name) for name in SHARED})
+        if compute.layerwise:
+            keep_in_eight_bits(refiner.unet, dtype)
         progress.tell(f"moving the refiner to {device}")
         with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
             residence.admit(refiner, ("unet",))
@@ -332,10 +353,13 @@ def _fitting(base: Any, refiner: Part | Repository | None, sizes: Sizes, device:
 
 def _require_whole(source: Source) -> None:
     """See that what is here lacks no weight; what comes from the hub is looked at once it is here."""
-    parts = [part for part in (source.base, source.refiner) if isinstance(part, PipelineFolder)]
+    parts = [part for part in (source.base, source.refiner) if isinstance(part, Part)]
     if parts and not is_known_whole(source.identity.digest):
         for part in parts:
-            require_whole(part)
+            if isinstance(part, SingleFile):
+                require_whole_file(part, configuration(part, source.family))
+            else:
+                require_whole(part)
         remember_whole(source.identity.digest)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import progress
 from sdxl_lab.checkpoints import original_layout as layout
-from sdxl_lab.checkpoints.configurations import INDEX, MODELS, components_in, read_json
+from sdxl_lab.checkpoints.configurations import INDEX, MODELS, SHARED, components_in, read_json
 from sdxl_lab.checkpoints.files import PIPELINE, PipelineFolder, failures_named, needs_float32, pipeline_class, shards_in
 from sdxl_lab.checkpoints.weight_files import BASE, REFINER, SUFFIX, VAE_ALONE, CheckpointError, Header, header_of, require_kind
 from sdxl_lab.files import digests
@@ -262,9 +262,23 @@ class SingleFile:
             return self.unet(weights)
         if model == "vae" and self.vae_beside:
             return {name: name for name in header_of(self.vae_beside).shapes}
-        number = "0" if self.is_refiner or model == "text_encoder" else "1"
-        prefix = layout.VAE if model == "vae" else f"{layout.TEXT}{number}."
-        return {name: name for name in self.header.shapes if name.startswith(prefix)}
+        return {name: name for name in self.header.shapes if name.startswith(self.prefix(model))}
+
+    def prefix(self, model: str) -> str:
+        """How the names of a model's weights begin in the file; of a text encoder's up to its number, which is 0 for the only one of a refiner."""
+        if model in ("unet", "vae"):
+            return layout.UNET if model == "unet" else layout.VAE
+        return f"{layout.TEXT}{'0' if self.is_refiner or model == 'text_encoder' else '1'}."
+
+    def shapes(self, model: str, weights: str | None = None) -> dict[str, tuple[int, ...]]:
+        """Shapes of a model's weights by their names in the layout; the arguments are those of `stored`."""
+        header = header_of(self.vae_beside) if model == "vae" and self.vae_beside else self.header
+        return {name: header.shapes[there] for name, there in self.stored(model, weights).items()}
+
+    def models(self, components: Iterable[str]) -> list[str]:
+        """Names of the models that are read from here, of the components that a pipeline has."""
+        lent = SHARED if self.is_refiner else () if self.has_vae or self.vae_beside else ("vae",)
+        return [name for name in MODELS if name in components and name not in lent]
 
 
 Part = PipelineFolder | SingleFile
