@@ -27,7 +27,7 @@ def setup_module() -> None:
 
     from sdxl_lab.checkpoints.loading import Sizes
     from sdxl_lab.generation.generate import generate
-    from sdxl_lab.generation.regions import working_size
+    from sdxl_lab.generation.frames import working_size
 
 
 def diffusers_own(name: str, **changes: Any) -> Callable[[Any], Any]:
