@@ -97,8 +97,7 @@ def test_boxes_are_diffusers_own():
 
 def test_a_box_holds_its_region_and_keeps_its_aspect():
     """
-    Of any region, padding and factor the box lies in the picture around all that was asked for, is seen no smaller than in the whole picture, and is
-    not stretched by more than a pixel unless it reaches from end to end.
+    Of any region, it lies in the picture around all that was asked for, no smaller than in the whole picture, and not stretched by a pixel.
     """
     random, picture = np.random.RandomState(1), (900, 500)
     whole = working_size(picture, at_scale_of=picture, sizes=SMALL)
