@@ -148,9 +148,16 @@ class Compute(Settings):
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         dtype: `auto`, `float32`, `float16` or `bfloat16`.
         threads: CPU threads of torch, 1 to 1024: the count changes the bits.
-        offload: What leaves the GPU while it waits: `none`, `model` (one part at a time) or `sequential` (one layer at a time); `auto` takes the
-            fastest that fits what is free of the GPU. Pixels are the same.
+        offload: What leaves the GPU while it waits: `none`, `model` (one part at a time), `sequential` (one layer at a time) or `group` (one layer,
+            while the next one is on its way; pins main memory); `auto` takes the fastest of the first three that fits what is free of the GPU.
+            Pixels are the same.
         vae: `fp16-fix` for the VAE that decodes in half precision, or None for the checkpoint's own.
+        weights: Of a single file's UNet `ema`, the averages over its training, or `plain`, what the training ended with; None for the plain ones if
+            the file holds them.
+        layerwise: `fp8` keeps the weights of the UNets in 8 bits (float8 e4m3), each layer's made wide while it computes, or None for all of their
+            bits. Other pixels.
+        vae_tiling: Whether the VAE encodes and decodes in overlapping tiles, half as wide and high as the checkpoint's own pictures. Other pixels,
+            with seams at worst.
     """
 
     device: Annotated[str, Field(strict=True, pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$"), Knob(suggested=("auto", "cpu", "cuda", "mps"))] = Field(
@@ -160,9 +167,20 @@ class Compute(Settings):
     threads: Annotated[int | None, Knob(soft=(1, 64), none="auto")] = Field(
         default=None, strict=True, ge=1, le=1024, description="a whole number from 1 to 1024, or None for the checkpoint's own"
     )
-    offload: Literal["none", "auto", "model", "sequential"] = Field(default="none", description="one of none, auto, model, sequential")
+    offload: Literal["none", "auto", "model", "sequential", "group"] = Field(
+        default="none", description="one of none, auto, model, sequential, group"
+    )
     vae: Annotated[Literal["fp16-fix"] | None, Knob(label="VAE", none="its own")] = Field(
         default=None, description="fp16-fix, or None for the checkpoint's own"
+    )
+    weights: Annotated[Literal["ema", "plain"] | None, Neutral(None, since="0.2.0"), Knob(label="UNet's weights", none="plain")] = Field(
+        default=None, description="ema or plain, or None for the plain ones if a single file holds them"
+    )
+    layerwise: Annotated[Literal["fp8"] | None, Neutral(None, since="0.2.0"), Knob(label="Layerwise weights", none="whole")] = Field(
+        default=None, description="fp8, or None for weights of all bits"
+    )
+    vae_tiling: Annotated[bool, Neutral(False, since="0.2.0"), Knob(label="VAE tiling")] = Field(
+        default=False, strict=True, description="true or false"
     )
 
     @property
