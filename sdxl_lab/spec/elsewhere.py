@@ -28,6 +28,12 @@ ELSEWHERE = {
     "mask_blur": "mask.feather_px",
     "blur": "mask.feather_px",
     "feather": "mask.feather_px",
+    "inpaint_full_res_padding": "crop.padding_mask_crop",
+    "only_masked_padding": "crop.padding_mask_crop",
+    "masked_area_padding": "crop.padding_mask_crop",
+    "context_from_mask_extend_factor": "crop.context_factor",
+    "context_expand_factor": "crop.context_factor",
+    "context_expand_pixels": "crop.padding_mask_crop",
     "torch_dtype": "compute.dtype",
     "precision": "compute.dtype",
     "sd_vae": "compute.vae",
@@ -86,8 +92,8 @@ _NOT_HERE = {
         "upscalers and the hires fix are not there; image_to_image of the picture, with a larger size and strength 0.4, paints it larger"
     ),
     "restore_faces face_restorer": "faces are not restored afterwards; inpaint repaints one",
-    "inpaint_full_res inpaint_full_res_padding only_masked only_masked_padding padding_mask_crop": (
-        "the models always see the whole picture; crop the picture and its mask to paint a part of it larger"
+    "inpaint_full_res only_masked inpaint_area": (
+        "crop.padding_mask_crop, such as 32, shows the models the mask with so many pixels around it alone; None shows the whole picture"
     ),
     "inpainting_fill masked_content": (
         "what is under the mask begins as the picture's own, noised as far as strength says; what a canvas begins with is canvas.fill"
