@@ -18,7 +18,7 @@ import torch
 from sdxl_lab import progress
 from sdxl_lab.adapters import ADAPTERS, Put
 from sdxl_lab.checkpoints.configurations import MODELS, SHARED
-from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
+from sdxl_lab.checkpoints.files import PipelineFolder
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import HUB_ID, Source, configuration, identify, locate
 from sdxl_lab.checkpoints.memory import end_of_memory_told, fastest_offload, free_bytes
@@ -26,8 +26,10 @@ from sdxl_lab.checkpoints.model_state import state_of
 from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.outlines import Outline, computed_by, device_name, outline
 from sdxl_lab.checkpoints.own_defaults import defaults, few_steps, suited, traits, traits_of
+from sdxl_lab.checkpoints.single_files import Part, SingleFile
+from sdxl_lab.checkpoints.thrift import keep_in_eight_bits, work_in_tiles
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
-from sdxl_lab.checkpoints.whole_weights import is_known_whole, remember_whole, require_filled, require_whole
+from sdxl_lab.checkpoints.whole_weights import is_known_whole, remember_whole, require_filled, require_whole, require_whole_file
 from sdxl_lab.families import Family, Sizes, family_of
 from sdxl_lab.process.threads import machine_threads, use_threads
 from sdxl_lab.process.unchanged import watch
@@ -76,7 +78,7 @@ class Checkpoint:
         identity: Which checkpoint this is, by content.
         device: Where it computes.
         dtype: What the UNets and text encoders compute in. The VAE may be wider.
-        offload: What leaves the GPU while it waits: `none`, `model` or `sequential`.
+        offload: What leaves the GPU while it waits: `none`, `model`, `sequential` or `group`.
         sizes: How large the pictures are that it was made for.
         refiner_from: The smallest `high_noise_frac` its refiner was trained for, or None if unknown.
         adapters: What is on the models while a picture is made, and only then.
@@ -168,7 +170,8 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     is, offloading stays `auto` until the checkpoint is loaded.
 
     Raises:
-        CheckpointError: The machine has no such device, or offloading is asked for without a GPU.
+        CheckpointError: The machine has no such device, offloading is asked for without a GPU, or weights of 8 bits on Apple's, which has none;
+            or the checkpoint does not have the weights that are asked for.
     """
     device = compute.device
     if device == "auto":
@@ -179,11 +182,26 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     offload = "none" if compute.offload == "auto" and kind != "cuda" else compute.offload
     if offload != "none" and kind == "cpu":
         raise CheckpointError(f"compute.offload is {offload!r}, but there is no GPU to offload from; choose none, or auto.")
+    if compute.weights:
+        _require_choice(identity, compute.weights)
+    if compute.layerwise and kind == "mps":
+        raise CheckpointError("compute.layerwise is 'fp8', and Apple's GPUs know no numbers of 8 bits; leave it out, or offload.")
     family, dtype = family_of(identity.family), compute.dtype
     if dtype == "auto":
         dtype = "float32" if kind == "cpu" else family.gpu_dtype
     threads = compute.threads or family.threads or machine_threads()
     return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads, "offload": offload})
+
+
+def _require_choice(identity: CheckpointIdentity, weights: str) -> None:
+    """See that a checkpoint lets its UNet's weights be chosen, and has those that are asked for."""
+    base = locate(identity.name, identity.revision).base
+    if not isinstance(base, SingleFile):
+        raise CheckpointError(
+            f"compute.weights is {weights!r}, but {identity.name} is in diffusers' layout, which holds one set of weights and does not say which; "
+            "leave it out, or give a single file that holds both."
+        )
+    base.unet(weights)
 
 
 def on_this_machine(compute: Compute) -> Compute:
@@ -283,8 +301,12 @@ def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:
 def _load(source: Source, compute: Compute) -> Checkpoint:
     device, dtype, family = torch.device(compute.device), DTYPES[compute.dtype], family_of(source.family)
     _require_whole(source)
-    base = _load_part(source.base, source.family, dtype, {"vae": _fixed_vae(family, dtype)} if compute.vae == "fp16-fix" else {})
+    base = _load_part(source.base, source.family, dtype, _vae_instead(source, compute), compute.weights)
     sizes = family.sizes(base.unet.config, base.vae.config)
+    if compute.layerwise:
+        keep_in_eight_bits(base.unet, dtype)
+    if compute.vae_tiling:
+        work_in_tiles(base.vae, sizes)
     residence = Residence(device, _fitting(base, source.refiner, sizes, device) if compute.offload == "auto" else compute.offload)
     progress.tell(f"moving the base to {device}")
     with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
@@ -296,6 +318,8 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
         if source.refiner is None:
             return None
         refiner = _load_part(source.refiner, source.family, dtype, {name: getattr(base, name) for name in SHARED})
+        if compute.layerwise:
+            keep_in_eight_bits(refiner.unet, dtype)
         progress.tell(f"moving the refiner to {device}")
         with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
             residence.admit(refiner, ("unet",))
@@ -329,21 +353,24 @@ def _fitting(base: Any, refiner: Part | Repository | None, sizes: Sizes, device:
 
 def _require_whole(source: Source) -> None:
     """See that what is here lacks no weight; what comes from the hub is looked at once it is here."""
-    parts = [part for part in (source.base, source.refiner) if isinstance(part, PipelineFolder)]
+    parts = [part for part in (source.base, source.refiner) if isinstance(part, Part)]
     if parts and not is_known_whole(source.identity.digest):
         for part in parts:
-            require_whole(part)
+            if isinstance(part, SingleFile):
+                require_whole_file(part, configuration(part, source.family))
+            else:
+                require_whole(part)
         remember_whole(source.identity.digest)
 
 
-def _load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: dict[str, Any]) -> Any:
+def _load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: dict[str, Any], weights: str | None = None) -> Any:
     class_name = family_of(family).pipelines["inpaint"]
     if isinstance(part, Repository):
         part = part.fetch()
         require_whole(part)
     for _ in range(LOADS):
         if isinstance(part, SingleFile):
-            pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name)
+            pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name, weights=weights)
             require_filled(pipeline, part.path)
         else:
             pipeline = part.load(dtype, shared, class_name=class_name)
@@ -358,6 +385,17 @@ def _is_of(pipeline: Any, dtype: torch.dtype) -> bool:
     """Whether its text encoders have the dtype they were asked for: transformers makes them of the process's default dtype."""
     encoders = [encoder for name in ("text_encoder", "text_encoder_2") if (encoder := getattr(pipeline, name, None)) is not None]
     return all(weight.dtype == dtype for encoder in encoders for weight in encoder.parameters())
+
+
+def _vae_instead(source: Source, compute: Compute) -> dict[str, Any]:
+    """The VAE that is loaded in place of the base's own, if any is."""
+    dtype = DTYPES[compute.dtype]
+    if compute.vae == "fp16-fix":
+        return {"vae": _fixed_vae(family_of(source.family), dtype)}
+    if source.lent_vae is None:
+        return {}
+    folder = source.lent_vae.fetch_vae() if isinstance(source.lent_vae, Repository) else source.lent_vae
+    return {"vae": folder.load_vae(dtype)}
 
 
 def _fixed_vae(family: Family, dtype: torch.dtype) -> Any:

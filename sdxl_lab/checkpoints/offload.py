@@ -14,7 +14,8 @@ class Residence:
 
     Args:
         device: Where they compute.
-        offload: `none` keeps all of them there, `model` one at a time, `sequential` one layer at a time.
+        offload: `none` keeps all of them there, `model` one at a time, `sequential` one layer at a time, `group` one layer and, with CUDA, the next
+            one, which is copied meanwhile.
     """
 
     def __init__(self, device: torch.device, offload: str) -> None:
@@ -34,6 +35,10 @@ class Residence:
                 model.to(self.device)
             elif self.offload == "model":
                 self._alternate(model)
+            elif self.offload == "group":
+                from diffusers.hooks import apply_group_offloading
+
+                apply_group_offloading(model, onload_device=self.device, offload_type="leaf_level", use_stream=self.device.type == "cuda")
             else:
                 from accelerate import cpu_offload
 

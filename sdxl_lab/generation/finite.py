@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -37,7 +38,7 @@ def require_finite(output: torch.Tensor, *, by: str, model: torch.nn.Module, gui
     if bool(torch.isfinite(output).all()):
         return
     found = "NaN" if bool(torch.isnan(output).any()) else "infinity"
-    dtype = next(model.parameters()).dtype
+    dtype: Any = model.dtype  # of weights that are kept in 8 bits the one they compute in
     raise NotFiniteError(
         f"{by} gave {found} in {str(dtype).removeprefix('torch.')}, and no picture was made: {_remedy(by, model, dtype, guidance_scale)}."
     )
@@ -62,5 +63,6 @@ def _remedy(by: str, model: torch.nn.Module, dtype: torch.dtype, guidance_scale:
 def _broken_weights(model: torch.nn.Module) -> Iterator[str]:
     """Names of the weights that hold NaN or infinity, as far as they are in memory: sequential offloading keeps them elsewhere."""
     for name, weight in model.named_parameters():
-        if not weight.is_meta and not bool(torch.isfinite(weight).all()):
+        # Of numbers of 8 bits torch cannot tell.
+        if not weight.is_meta and not bool(torch.isfinite(weight.to(torch.float32) if weight.itemsize == 1 else weight).all()):
             yield name

@@ -12,6 +12,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from sdxl_lab import families
+from sdxl_lab.files import downloads
+from sdxl_lab.files.addresses import is_address
 from sdxl_lab.images import pictures
 from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels
 from sdxl_lab.process.quiet import quiet_libraries
@@ -81,6 +83,8 @@ def reproduce(
     from sdxl_lab.checkpoints import hub
 
     quiet_libraries()
+    if fetch and checkpoint is None and stamp.resolved.checkpoint.name.startswith("https://"):  # a stranger's picture asks nothing of this machine
+        downloads.fetch(stamp.resolved.checkpoint.name)
     with nullcontext() if fetch else hub.only_cached():
         loaded = _checkpoint(stamp, picture, checkpoint, threads, dataset)
         _check_working_size(stamp.edit, original.size, loaded)
@@ -187,7 +191,7 @@ def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | N
         if identity.digest != wanted.digest:
             raise ReproduceError(
                 f"checkpoint {identity.name} is not the one the picture was made with: its digest is {identity.digest[:12]}, that of {wanted.name} "
-                f"was {wanted.digest[:12]}; give that one with --checkpoint PATH"
+                f"was {wanted.digest[:12]}; {_made_anew(identity)}give that one with --checkpoint PATH"
             )
         return loading.load(identity, _compute(stamp, threads)).with_adapters(adapters)
     except hub.NotCachedError as error:
@@ -201,16 +205,30 @@ def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIde
     """What the description's checkpoint is on this machine: one that has a name here, or one of the hub at its commit."""
     from sdxl_lab.checkpoints import locating
 
-    here = [name for name in families.names() if not _is_published(name)]
+    here = [name for name in families.names() if _is_here(name) or (name == wanted.name and not _is_published(name))]
     identity = next((found for found in map(locating.identify, here) if wanted.digest == found.digest or wanted.name == found.name), None)
     if identity is not None:
         return identity
+    if is_address(wanted.name):
+        return locating.identify(wanted.name)
     if (_is_published(wanted.name) or locating.HUB_ID.fullmatch(wanted.name)) and COMMITS.fullmatch(wanted.revision or ""):
         return wanted
     raise ReproduceError(
         f"checkpoint {wanted.name} of digest {wanted.digest[:12]} is neither the built-in one nor one of the hub; give its folder or file with "
         f"--checkpoint PATH{hint(picture, 'checkpoint')}"
     )
+
+
+def _is_here(name: str) -> bool:
+    found = families.named(name)
+    return found is not None and (found[1].file.is_file() if isinstance(found[1], families.Made) else isinstance(found[1], Path))
+
+
+def _made_anew(identity: CheckpointIdentity) -> str:
+    """What a command makes is trained on each machine, to other bits."""
+    found = families.named(identity.name)
+    made = found[1] if found else None
+    return f"{made.command} makes other weights on another machine, or of another version: " if isinstance(made, families.Made) else ""
 
 
 def _is_published(name: str) -> bool:

@@ -13,19 +13,21 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from sdxl_lab.adapters import ADAPTERS
+from sdxl_lab.files.addresses import is_address
 from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import ImageReading, Mask, Settings, Text
+from sdxl_lab.settings.sections import OF_THE_PROMPT, Crop, ImageReading, Mask, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit, PictureKey, apart
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.parameters import plain, problems
 from sdxl_lab.spec.run_spec import RUNS_FOLDER, RunSpec, SpecError
+from sdxl_lab.spec.templates import Template
 from sdxl_lab.tasks import TASKS
 
 SPEC_FORMAT = 1
-WORDS = ("prompt", "negative_prompt", "seed", "seeds")
+WORDS = ("prompt", "negative_prompt", "seed", "seeds", *OF_THE_PROMPT)
 """What a single picture has of its own, whatever its run was asked for."""
 
 Inputs = dict[Annotated[str, Field(strict=True, pattern="^[a-z_]{1,40}$")], Annotated[str, Field(strict=True, pattern="^[0-9a-f]{64}$")]]
@@ -110,6 +112,7 @@ class ResolvedSpec(Settings):
         adapters: What is on the checkpoint's models, sorted by kind and digest; records hold it only where there are some.
         steps: Name of each sample to its index in the dataset, from 0, by which Comet lines runs up; None where the samples are the dataset's first
             ones in its order, and in records of 0.1.0, whose samples are numbered as the run has them.
+        templates: What prompts were before words of them were replaced or drawn; of those that are as they were given there is none.
     """
 
     spec: RunSpec
@@ -121,6 +124,7 @@ class ResolvedSpec(Settings):
     device: Text
     adapters: tuple[AdapterIdentity, ...] = ()
     steps: Annotated[dict[Text, Annotated[int, Field(strict=True, ge=0)]] | None, Neutral(None, since="0.2.0")] = None
+    templates: Annotated[tuple[Template, ...], Neutral((), since="0.2.0")] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -151,6 +155,15 @@ class ResolvedSpec(Settings):
             before[edit.sample, edit.task] += 1
         return places
 
+    @cached_property
+    def given_prompts(self) -> Mapping[tuple[str, str], Mapping[str, str]]:
+        """By sample and task what prompts were before words of them were replaced or drawn, by name; those that are as they were given are absent."""
+        return {(template.sample, template.task): template.given for template in self.templates}
+
+    def template_of(self, edit: Edit) -> Mapping[str, str]:
+        """The same of one picture."""
+        return self.given_prompts.get((edit.sample, edit.task), {})
+
     def title(self, edit: Edit) -> str:
         """What people call a picture of the run: its sample and task, and its seed unless it is the first of them."""
         return apart(f"{edit.sample} {edit.task}", " ", edit.seed, self.ordinals[edit.key])
@@ -170,10 +183,10 @@ class ResolvedSpec(Settings):
         return digest_of({**pixels, "edit": made_of, **self.computed_by.hashed()})
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, but that a changed copy has its own `run_id` and `ordinals`."""
+        """As pydantic's, but that a changed copy has its own `run_id`, `ordinals` and `given_prompts`."""
         copy = super().model_copy(update=update, deep=deep)
         if update:
-            for name in ("run_id", "ordinals"):
+            for name in ("run_id", "ordinals", "given_prompts"):
                 vars(copy).pop(name, None)
         return copy
 
@@ -253,13 +266,14 @@ class ResolvedSpec(Settings):
         return resolved, run_id
 
 
-def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True) -> Edit:
+def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True, crop: Crop | None = None) -> Edit:
     """Make each setting neutral that came later and makes no difference: then the description is the one it had before there was a choice.
 
     Args:
         edit: The picture to make.
         readings: The keys of its settings' `image` that do make a difference; None leaves them as they are.
         has_specks: Whether `mask.specks` does.
+        crop: What of its `crop` does; None leaves it as it is.
 
     Returns:
         The edit, or a copy that makes the same pixels.
@@ -270,6 +284,8 @@ def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_sp
         asked = asked.model_copy(update={"image": ImageReading(**meant(ImageReading, {}) | kept)})
     if not has_specks:
         asked = asked.model_copy(update={"mask": asked.mask.model_copy(update={"specks": meant(Mask, {})["specks"]})})
+    if crop is not None:
+        asked = asked.model_copy(update={"crop": crop})
     return edit.model_copy(update={"settings": asked})
 
 
@@ -340,7 +356,7 @@ def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
 
 def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
     hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", checkpoint.name)
-    return checkpoint if hub_id else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
+    return checkpoint if hub_id or is_address(checkpoint.name) else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
 
 
 def _public_files(hyperparameters: Mapping[str, Any]) -> dict[str, str]:

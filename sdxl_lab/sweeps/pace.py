@@ -30,6 +30,7 @@ class Load:
         device: As torch writes it; likewise `dtype`.
         threads: CPU threads of torch.
         offload: Where models wait that are not needed.
+        switches: What else of `Compute` changes pixels, such as another VAE; as `ComputedBy` has it.
         size: (width, height) in pixels at which the UNets see the picture.
         is_guided: Whether each forward is of two, with the words and without.
     """
@@ -39,6 +40,7 @@ class Load:
     dtype: str
     threads: int
     offload: str
+    switches: tuple[tuple[str, Any], ...]
     size: tuple[int, int]
     is_guided: bool
 
@@ -80,14 +82,15 @@ def _of_run(run: RunFiles) -> Iterator[tuple[Load, float]]:
         spec, local = (json.loads(file.read_text("utf-8")) for file in (run.spec_file, run.local_file))
         if not _is_here(local["machine"], spec["device"]):
             return
-        asked = (spec["spec"]["hyperparameters"].get("compute") or {}).get("offload", Compute().offload)
+        asked = Compute.model_validate(spec["spec"]["hyperparameters"].get("compute") or {})
         guided = {(edit["sample"], edit["task"], edit["seed"]): edit["settings"]["denoising"]["guidance_scale"] > 1 for edit in spec["edits"]}
         taken: dict[Load, list[float]] = {}
         for line in map(json.loads, whole_lines(run.lines_file)):
             load = Load(
                 checkpoint=spec["checkpoint"]["digest"],
                 **{key: spec[key] for key in ("device", "dtype", "threads")},
-                offload=asked,
+                offload=asked.offload,
+                switches=tuple(sorted(asked.changing.items())),
                 size=(line["working_width"], line["working_height"]),
                 is_guided=guided[line["sample"], line["task"], line["seed"]],
             )

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sdxl_lab import families, progress
-from sdxl_lab.checkpoints import loading, locating, own_defaults, tokens
+from sdxl_lab.checkpoints import descriptions, loading, locating, own_defaults, tokens
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
+from sdxl_lab.checkpoints.single_files import file_meant_by
 from sdxl_lab.datasets import sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
@@ -174,6 +175,7 @@ class _Resolver:
                     dtype=resolved.dtype,
                     threads=resolved.threads,
                     offload=resolved.spec.compute.offload,
+                    switches=resolved.computed_by.switches,
                     size=pixels.size,
                     is_guided=edit.settings.denoising.guidance_scale > 1,
                 )
@@ -202,8 +204,9 @@ class _Resolver:
 
 
 def _of_checkpoint(identity: CheckpointIdentity) -> list[str]:
-    """A line on the license of a checkpoint that somebody else made, if one is known, and one on the few steps that it was made for."""
+    """A line on the license of a checkpoint that somebody else made, if one is known, one on what a single file holds, and one on few steps."""
     said = [f"license {terms}"] if (terms := locating.license_of(identity)) else []
+    said += [about] if (about := descriptions.described(locating.locate(identity.name, identity.revision))) else []
     said += [str(few)] if (few := own_defaults.few_steps(identity)) else []
     return [f"checkpoint {identity.name}: {line}" for line in said]
 
@@ -216,7 +219,8 @@ def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str,
         source = sources.source_of(written)
         is_path = source is not None and source.is_path if name == "dataset" else families.named(written) is None
         local = Path(written).expanduser()
-        paths[name] = str(local.absolute()) if is_path and local.exists() else written
+        is_here = local.exists() or (name == "checkpoint" and file_meant_by(local) is not None)
+        paths[name] = str(local.absolute()) if is_path and is_here else written
     compute = {"dtype": resolved.dtype, "threads": resolved.threads}
     return merge(parameters, paths | {"hyperparameters": with_files(parameters.get("hyperparameters", {}), resolved.files) | {"compute": compute}})
 

@@ -11,11 +11,31 @@ from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import AdapterIdentity, ResolvedSpec
 
+CHOSEN = ("device", "dtype", "threads")
+"""What of `Compute` a resolved run has settled."""
+
 
 def of_edit(edit: Edit) -> dict[str, Any]:
     """What is asked of one picture: sample, task, words, seed and settings."""
     by_compel = {"compel": edit.compel} if edit.compel else {}
     return edit.model_dump(mode="json", exclude={"settings", "compel"}) | by_compel | flatten(edit.taken())
+
+
+def variation_of(edit: Edit, resolved: ResolvedSpec) -> dict[str, str]:
+    """What made other prompts of those that were given, by dotted path: words to what replaced them, and whether words were drawn."""
+    varied = resolved.spec.variation(edit.task)
+    words = {f"{name}_replace.{word}": text for name, words in varied.words.items() for word, text in words.items()}
+    return words | ({"wildcards": "draw"} if varied.draws else {})
+
+
+def given_words(edit: Edit, resolved: ResolvedSpec) -> dict[str, str | None]:
+    """The prompts of a picture as they were given, before words of them were replaced or drawn."""
+    return {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} | dict(resolved.template_of(edit))
+
+
+def templates_in(edit: Edit, resolved: ResolvedSpec) -> dict[str, str]:
+    """The prompts that became others, by `prompt template` and `negative_prompt template`."""
+    return {f"{name} template": text for name, text in resolved.template_of(edit).items()}
 
 
 def weights_in(edit: Edit, notes: Sequence[str]) -> dict[str, str]:
@@ -41,8 +61,7 @@ def of_run(resolved: ResolvedSpec) -> dict[str, Any]:
         "compute.device": resolved.device,
         "compute.dtype": resolved.dtype,
         "compute.threads": resolved.threads,
-        "compute.offload": compute.offload,
-        "compute.vae": compute.vae,
+        **{f"compute.{key}": value for key, value in compute.model_dump(mode="json").items() if key not in CHOSEN},
         **on_models(resolved),
     }
 

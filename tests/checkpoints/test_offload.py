@@ -57,7 +57,7 @@ def test_one_model_at_a_time_is_on_the_device():
     assert second.stays == ["cpu", "meta", "cpu"]
 
 
-@pytest.mark.parametrize("offload", ["model", "sequential"])
+@pytest.mark.parametrize("offload", ["model", "sequential", "group"])
 def test_offloaded_models_make_the_same_picture(random_pair, scene, offload):
     """
     However models are brought to where they compute, prompts, encodings, both UNets and the decoder give the same bits.

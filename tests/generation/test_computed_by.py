@@ -36,10 +36,12 @@ PARTS: dict[str, tuple[tuple[Any, Any, Any], str]] = {
     "checkpoint": (DIGESTS, "run_id picture_id models trajectory"),
     "dtype": (("float32", "float16", "bfloat16"), "run_id picture_id models trajectory"),
     "vae": ((None, "fp16-fix", None), "run_id picture_id models trajectory"),
+    "layerwise": ((None, "fp8", None), "run_id picture_id models trajectory"),
+    "vae_tiling": ((False, True, False), "run_id picture_id models trajectory"),
     "threads": ((1, 2, 3), "run_id picture_id trajectory"),
     "adapters": (((), DIGESTS[:1], DIGESTS[1:]), "run_id picture_id trajectory"),
     "device": (("cpu", "cuda:0", "cuda:1"), "models trajectory"),
-    "offload": (("none", "model", "sequential"), "models"),
+    "offload": (("none", "sequential", "group"), "models"),
     "precision": (("highest", "high", "medium"), "trajectory"),
     "dataset": (DIGESTS, "run_id"),
     "family": (("sdxl", "pocket", "custom"), "models"),
@@ -52,6 +54,8 @@ def names(
     checkpoint: str,
     dtype: Any,
     vae: Any,
+    layerwise: Any,
+    vae_tiling: bool,
     threads: int,
     adapters: Any,
     device: str,
@@ -64,8 +68,8 @@ def names(
     """
     What a picture's run, the picture, its models and its trajectory are called.
     """
-    settled = Compute(device=device, dtype=dtype, threads=threads, offload=offload, vae=vae)
-    asked = {"compute": {"vae": vae, "offload": offload}}
+    settled = Compute(device=device, dtype=dtype, threads=threads, offload=offload, vae=vae, layerwise=layerwise, vae_tiling=vae_tiling)
+    asked = {"compute": {"vae": vae, "offload": offload, "layerwise": layerwise, "vae_tiling": vae_tiling}}
     spec = RunSpec(name=name, dataset=name, checkpoint=name, hyperparameters=asked)
     identity = CheckpointIdentity(name=name, digest=checkpoint, family=family)
     [edit] = spec.edits("star", "inpaint", prompt="a", negative_prompt=None, seed=1, defaults={}, size=(64, 64), sizes=SIZES)

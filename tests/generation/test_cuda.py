@@ -155,7 +155,7 @@ def test_shared_trajectories_change_nothing_on_a_gpu(half_pair, scene):
         assert same(generate(edit, image, mask, checkpoint).raw, shared)
 
 
-@pytest.mark.parametrize("offload", ["model", "sequential"])
+@pytest.mark.parametrize("offload", ["model", "sequential", "group"])
 def test_offloaded_models_make_the_same_picture_on_a_gpu(half_pair, scene, offload):
     """
     Models that wait in main memory give the same bits, and leave the GPU when another one comes.

@@ -215,7 +215,7 @@ def test_a_longer_token_is_not_taken_for_the_shorter_one():
     assert written_out(text, ("<ab>", "<ab>_1", "<ab-2>")) == "<ab> <ab>_1 <ab-2>, <ab> <ab>_1"
 
 
-@pytest.mark.parametrize("offload", ["model", "sequential"])
+@pytest.mark.parametrize("offload", ["model", "sequential", "group"])
 def test_offloaded_encoders_read_them(random_pair, both, offload):
     """
     Where models or their layers wait elsewhere until they are called, the same vectors come out, and the hooks stay as they were.

@@ -265,7 +265,7 @@ def test_what_is_no_number_is_not_remembered(random_pair, scene, monkeypatch):
     assert all(bool(torch.isfinite(tensor).all()) for value, _ in cache._values.values() for tensor in tensors_of(value))
 
 
-@pytest.mark.parametrize("offload", ["none", "model", "sequential"])
+@pytest.mark.parametrize("offload", ["none", "model", "sequential", "group"])
 def test_models_are_as_they_were_once_a_picture_is_stopped(random_pair, scene, offload):
     """
     Weights, hooks and switches of base and refiner are those of before, and the next picture has its own bits, wherever models wait.

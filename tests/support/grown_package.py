@@ -30,7 +30,8 @@ def grow(folder: Path, field: str, sections: tuple[str, ...] = SECTIONS) -> Path
         (package / "pocket" / heavy).symlink_to(SOURCE / "pocket" / heavy)
     (folder / "notebooks").symlink_to(SOURCE.parent / "notebooks")
     grown: list[str] = []
-    for file in (package / "settings" / "sections.py", package / "spec" / "edit.py"):
+    rooms = (package / "settings" / f"{name}.py" for name in ("denoising", "framing", "sections"))
+    for file in (*rooms, package / "spec" / "edit.py"):
         lines = file.read_text().splitlines()
         classes = {node.name: node for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.ClassDef) and node.name in sections}
         for node in sorted(classes.values(), key=lambda node: -node.lineno):

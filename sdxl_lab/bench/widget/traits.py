@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sdxl_lab.settings.choices import OneOf
+from sdxl_lab.settings.framing import ODD
 from sdxl_lab.settings.knobs import Knob
-from sdxl_lab.settings.sections import ODD
 
 KINDS = {int: "integer", float: "number", str: "text", bool: "flag"}
 UNITS = {"px": "px", "s": "s", "bytes": "bytes"}

@@ -13,6 +13,7 @@ from sdxl_lab.records.kept import KeptPicture, RunOfOne
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.settings.hyperparams import shortest
+from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import RESULT, TASKS
@@ -25,7 +26,10 @@ LARGEST_EXACT = 2**53 - 1
 """A browser reads larger whole numbers rounded, so they are written as texts."""
 MOST_RUN_COLUMNS = 12
 
-OF_A_RUN = ("checkpoint", "checkpoint.digest", "dataset", "dataset.digest", "compute.dtype", "compute.threads", "compute.device", "compute.vae")
+OF_A_RUN = (
+    *("checkpoint", "checkpoint.digest", "dataset", "dataset.digest", "compute.dtype", "compute.threads", "compute.device"),
+    *(f"compute.{key}" for key in Compute.model_fields if key not in (*flattened.CHOSEN, "offload")),
+)
 """What of a whole run may show in its pictures, in the order in which it becomes an axis; how models are offloaded does not."""
 
 PictureState = Literal["done", "failed", "missing"]
@@ -76,7 +80,8 @@ class Entry:
     def settings(self) -> dict[str, Any]:
         """All that tells it from other pictures, by dotted path."""
         whole = flattened.of_run(self.resolved)
-        return flattened.of_edit(self.edit) | {path: whole[path] for path in OF_A_RUN} | flattened.on_models(self.resolved)
+        of_run = {path: whole[path] for path in OF_A_RUN} | flattened.on_models(self.resolved)
+        return flattened.of_edit(self.edit) | of_run | flattened.variation_of(self.edit, self.resolved)
 
 
 def entries_of(folders: Iterable[RunFiles], missing: Iterable[Missing]) -> list[Entry]:
@@ -198,6 +203,8 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         "metrics": {**picture.metrics, **costs},
         "picture_id": picture.picture_id,
         **({"weights": weights} if (weights := flattened.weights_in(entry.edit, picture.notes)) else {}),
+        **({"seen": str(picture.frame)} if picture.frame else {}),
+        **({"templates": templates} if (templates := flattened.templates_in(entry.edit, entry.resolved)) else {}),
         "notes": list(picture.notes),
     }
 
@@ -230,6 +237,10 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
     for name in ("checkpoint", "dataset"):  # the digest is an axis only where the name doesn't tell
         if name in paths:
             paths.pop(f"{name}.digest", None)
+    for name in ("prompt", "negative_prompt"):  # what was replaced or drawn in it tells
+        given = {(entry.edit.sample, entry.edit.task, flattened.given_words(entry.edit, entry.resolved)[name]) for entry in entries}
+        if len(given) == len(first):
+            paths.pop(name, None)
     return list(paths)
 
 
@@ -237,7 +248,7 @@ def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Map
     """Choose what is seen first: settings against each other where most combinations were planned, runs side by side, or what varies in one."""
     combinations = math.prod(len(axes[path]) for path in varying)
     if varying and (len(runs) > MOST_RUN_COLUMNS or len(runs) > combinations / 2):
-        order = sorted(varying, key=lambda path: len(axes[path]))
+        order = sorted(varying, key=lambda path: (path != "seed", len(axes[path])))  # a row a seed, whatever else there is to see
         chosen = [order[-1], *order[:-1][-1:]]
     else:
         chosen = ["run"] if len(runs) > 1 and (varying or not within) else list(within)
