@@ -50,7 +50,6 @@ WIDTHS = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 1280: "the refi
 """How wide the text is that a family's cross attention reads."""
 
 
-
 def split(name: str) -> tuple[str, str, str] | None:
     """Tell what a tensor is.
 
