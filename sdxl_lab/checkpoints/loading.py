@@ -117,8 +117,11 @@ class Checkpoint:
         return replace(self, adapters=tuple(adapters), _computed_by=named, _load_refiner=lambda: self.refiner)
 
     @contextmanager
-    def adapted(self) -> Iterator[Mapping[int, Any]]:
-        """Have the adapters on the models for the length of a block, by whoever holds `in_use`.
+    def adapted(self, role: str) -> Iterator[Mapping[int, Any]]:
+        """Have the adapters on the models while a stage is at work, by whoever holds `in_use`.
+
+        Args:
+            role: Which one, `base` or `refiner`: they share a text encoder, and what is on it may be for one of them alone.
 
         Yields:
             What a stage uses instead of a pipeline's own components, by the `id` of these.
@@ -127,8 +130,17 @@ class Checkpoint:
         with ExitStack() as stack:
             instead: dict[int, Any] = {}
             for kind in dict.fromkeys(one.kind for one in self.adapters):
-                instead |= stack.enter_context(ADAPTERS[kind].on(pipelines, [one for one in self.adapters if one.kind == kind]))
+                instead |= stack.enter_context(ADAPTERS[kind].on(pipelines, [one for one in self.adapters if one.kind == kind], role))
             yield instead
+
+    def in_text(self, role: str) -> Hashable:
+        """Name what of the adapters changes what a stage's text encoders make of a text.
+
+        Args:
+            role: As for `adapted`.
+        """
+        found = (ADAPTERS[one.kind].in_text(one, role) for one in self.adapters)
+        return frozenset(content for content in found if content is not None)
 
     @property
     def computed_by(self) -> ComputedBy:

@@ -37,7 +37,7 @@ def require_whole(part: PipelineFolder) -> None:
     for component in part.models:
         config = part.path / component / "config.json"
         library, class_name = index[component]
-        expected = _shapes_of(_on_paper(library, class_name, config))
+        expected = _shapes_of(on_paper(library, class_name, config))
         found = {_name(name): (shape, file) for file in part.weights(component) for name, shape in shapes_in(file).items()}
         if lost := sorted(expected.keys() - found.keys()):
             files = ", ".join(file.name for file in part.weights(component))
@@ -67,7 +67,7 @@ def require_whole_file(part: SingleFile, configuration: Path) -> None:
     for component in part.models(components_in(index)):
         config = configuration / component / "config.json"
         library, class_name = index[component]
-        expected = _on_paper(library, class_name, config)
+        expected = on_paper(library, class_name, config)
         shapes = _shapes_of(expected)
         for weights in ("plain", "ema") if component == "unet" and part.has_ema and part.has_plain else (None,):
             found = _converted(part, component, weights, expected)
@@ -122,8 +122,17 @@ def _memory(digest: str) -> Path:
     return cache_folder() / "whole" / hashlib.sha256(known_by.encode()).hexdigest()
 
 
-def _on_paper(library: str, class_name: str, config: Path) -> torch.nn.Module:
-    """The model that a configuration describes, with shapes and no numbers."""
+def on_paper(library: str, class_name: str, config: Path) -> torch.nn.Module:
+    """The model that a configuration describes, with shapes and no numbers.
+
+    Args:
+        library: Whose class it is, as a pipeline's index has it.
+        class_name: Of the model.
+        config: Its config.json.
+
+    Raises:
+        CheckpointError: The library has no such class, or the file describes none.
+    """
     content = read_json(config)
     kind = getattr(importlib.import_module(library), class_name, None)
     if kind is None:

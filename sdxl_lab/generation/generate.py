@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,12 +20,13 @@ from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.generation.encoding import fits_in
+from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
-from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled, sizes_of
+from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled
 from sdxl_lab.generation.stages import STAGES, Stage, blended
 from sdxl_lab.generation.steps import Listener, Step
 from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, window_of
-from sdxl_lab.images import masks, pictures
+from sdxl_lab.images import boxes, masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
 from sdxl_lab.prompts.reading import Words
 from sdxl_lab.spec.cautions import caution, cautions
@@ -59,7 +61,7 @@ def generate(
 
     Raises:
         SpecError: The edit is not valid, as a copy with changes may be; or there is an image where none is needed, or none where one is.
-        MaskError: There is no mask, nothing of it would be repainted, or a part of it has no latent cell.
+        MaskError: There is no mask, nothing of it would be repainted, a part of it has no latent cell, or a crop around it is less than one.
         TrajectoryError: A stage would run no step.
         CheckpointError: A refiner is asked for and the checkpoint has none, or the base cannot do such a task.
         NotFiniteError: A model gave NaN or infinity.
@@ -81,7 +83,8 @@ def generate(
     _require_models(edit, checkpoint)  # a refiner is loaded here, which is no part of a picture's time
     if found:
         require_cells(edit, found)
-    for line in [*cautions(edit, checkpoint.traits), *([SPECKS] if found and found.has_ignored else [])]:
+    of_mask = [line for line in (found.has_ignored and SPECKS, found.idle_crop) if line] if found else []
+    for line in [*cautions(edit, checkpoint.traits), *of_mask]:
         caution(line, stacklevel=2)
     cache = TrajectoryCache() if trajectories is None else trajectories
     with (
@@ -91,9 +94,8 @@ def generate(
         began = time.perf_counter()
         input_image = image and as_edited(edit, image)
         start = seen(edit, input_image, found, checkpoint.sizes)
-        with checkpoint.adapted() as instead:
-            picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, instead=instead, on_step=on_step)
-            raw, base_steps, refiner_steps = picture.denoise()
+        picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, on_step=on_step)
+        raw, base_steps, refiner_steps = picture.denoise()
     if _is_one_color(raw) and not (start.image and _is_one_color(start.image)):
         message = (
             f"The decoder made every pixel {raw.getpixel((0, 0))}, though {'the input has more colors' if image else 'no noise is so'}: see whether "
@@ -101,7 +103,8 @@ def generate(
         )
         warnings.warn(message, stacklevel=2)
     size, _ = sizes_of(edit, image and image.size, checkpoint.sizes)
-    output_image = raw.resize(size, Image.Resampling.LANCZOS)
+    frame = found and found.frame
+    output_image = boxes.put_back(raw, frame.box, input_image) if frame and input_image else raw.resize(size, Image.Resampling.LANCZOS)
     if found and input_image:
         output_image = masks.composite(input_image, output_image, found.composited, feather_px=edit.settings.mask.feather_px)
     return Generated(
@@ -112,11 +115,16 @@ def generate(
         mask_image=found and found.repainted,
         seam_image=found and found.composited,
         working_size=start.size,
-        stretch=(start.size[0] * input_image.height) / (start.size[1] * input_image.width) if input_image else 1.0,
+        stretch=_stretch(start.size, boxes.size_of(frame.box) if frame else input_image.size) if input_image else 1.0,
         base_steps=base_steps,
         refiner_steps=refiner_steps,
         seconds=time.perf_counter() - began,
+        frame=frame,
     )
+
+
+def _stretch(seen: tuple[int, int], of: tuple[int, int]) -> float:
+    return (seen[0] * of[1]) / (seen[1] * of[0])
 
 
 def _settled(edit: Edit, image: Image.Image | None, mask: Image.Image | None, checkpoint: Checkpoint) -> tuple[Edit, Regions | None]:
@@ -129,7 +137,7 @@ def _settled(edit: Edit, image: Image.Image | None, mask: Image.Image | None, ch
         return edit, None
     look = settled if are_specks_open else regions
     found = look(edit, image.size, mask, checkpoint.sizes)
-    return as_it_matters(edit, has_specks=found.has_ignored) if are_specks_open else edit, found
+    return as_it_matters(edit, has_specks=not are_specks_open or found.has_ignored, crop=found.crop), found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,7 +148,6 @@ class _Picture:
     seen: Seen
     checkpoint: Checkpoint
     cache: TrajectoryCache
-    instead: Mapping[int, Any] = field(default_factory=dict)
     on_step: Listener | None = None
 
     def denoise(self) -> tuple[Image.Image, int, int]:
@@ -161,9 +168,9 @@ class _Picture:
             stock = {"denoising_start": settings.denoising.high_noise_frac}
             call |= {"image": self._blended(head)} | ({"strength": settings.refiner.strength} if settings.denoising.handover == "sdedit" else stock)
         scheduler = self._scheduler(self.checkpoint.base if settings.denoising.handover == "consistent" else self.checkpoint.refiner)
-        stage, telling = self._stage(self.checkpoint.refiner, scheduler), self._telling("refiner", before=head.steps - done)
-        keep = self._keeping(key, Trajectory.end)
-        finished, raw = stage.run(start, seed=self.edit.seed, stop=stop, output_type="pil", keep=keep, **telling, **call)
+        keep, telling = self._keeping(key, Trajectory.end), self._telling("refiner", before=head.steps - done)
+        with self._stage("refiner", scheduler) as stage:
+            finished, raw = stage.run(start, seed=self.edit.seed, stop=stop, output_type="pil", keep=keep, **telling, **call)
         return raw, head.steps, finished.steps - done
 
     def _base(self, *, stop: int, output_type: str) -> tuple[Trajectory, Any]:
@@ -171,9 +178,9 @@ class _Picture:
         known = self.cache.get(self._key)
         if known is not None and known.steps >= stop and output_type == "latent":
             return known.until(stop), None
-        stage = self._stage(self.checkpoint.base, self._scheduler(self.checkpoint.base))
         keep = self._keeping(self._key)
-        return stage.run(known, seed=self.edit.seed, stop=stop, output_type=output_type, keep=keep, **self._telling("base"), **self._call)
+        with self._stage("base", self._scheduler(self.checkpoint.base)) as stage:
+            return stage.run(known, seed=self.edit.seed, stop=stop, output_type=output_type, keep=keep, **self._telling("base"), **self._call)
 
     def _blended(self, head: Trajectory) -> torch.Tensor:
         """What a truncated call of diffusers returns: the last latents in the mask, clean ones around it."""
@@ -198,11 +205,15 @@ class _Picture:
         spread = {"karras": denoising.karras, "timestep_spacing": denoising.timestep_spacing}
         return build_scheduler(denoising.scheduler, pipeline.scheduler.config, **spread)
 
-    def _stage(self, pipeline: Any, scheduler: Any) -> Stage:
-        stages, role = STAGES[TASKS[self.edit.task].pipeline], "base" if pipeline is self.checkpoint.base else "refiner"
-        kind = stages.base if role == "base" else stages.refiner
-        told = {"latent_mask": self._latent_mask, "words": self._words, "cache": self.cache, "scope": self._scope, "instead": self.instead}
-        return kind.of(pipeline, role=role, scheduler=scheduler, **told)
+    @contextmanager
+    def _stage(self, role: str, scheduler: Any) -> Iterator[Stage]:
+        """Base or refiner, with what is on its models."""
+        stages = STAGES[TASKS[self.edit.task].pipeline]
+        kind, pipeline = (stages.base, self.checkpoint.base) if role == "base" else (stages.refiner, self.checkpoint.refiner)
+        told: dict[str, Any] = {"latent_mask": self._latent_mask, "words": self._words, "cache": self.cache}
+        told |= {"scope": self._bare_scope, "in_text": self.checkpoint.in_text(role)}
+        with self.checkpoint.adapted(role) as instead:
+            yield kind.of(pipeline, role=role, scheduler=scheduler, instead=instead, **told)
 
     @cached_property
     def _steps(self) -> Window:
@@ -210,13 +221,19 @@ class _Picture:
 
     @cached_property
     def _scope(self) -> Hashable:
-        """The models, and what else changes their bits."""
+        """The models, what is on them, and what else changes their bits."""
         return self.checkpoint.computed_by.trajectories(str(self.checkpoint.device), arithmetic())
+
+    @cached_property
+    def _bare_scope(self) -> Hashable:
+        """The same but for what is on the models."""
+        return replace(self.checkpoint.computed_by, adapters=()).trajectories(str(self.checkpoint.device), arithmetic())
 
     @cached_property
     def _words(self) -> Words:
         refiner = [self.checkpoint.refiner] if self.edit.settings.denoising.is_refined else []
-        return words_of(self.edit, fits_in([self.checkpoint.base, *refiner], self.instead))
+        with self.checkpoint.adapted("base") as instead:
+            return words_of(self.edit, fits_in([self.checkpoint.base, *refiner], instead))
 
     @cached_property
     def _latent_mask(self) -> torch.Tensor | None:

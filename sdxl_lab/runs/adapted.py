@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from sdxl_lab.adapters import ADAPTERS, SUFFIX, AdapterError, FromFile, Models, Put
 from sdxl_lab.adapters.embeddings import tokens_of
 from sdxl_lab.errors import LabError
+from sdxl_lab.files.addresses import canonical, file_of, is_address
 from sdxl_lab.files.digests import digest_of_file
 from sdxl_lab.runs.early import home
 from sdxl_lab.settings.hyperparams import closest
@@ -29,12 +31,12 @@ DEEPEST, MOST_FILES, MOST_BYTES = 4, 500, 4 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Adapted:
-    """What is to be on the models of a run.
+    """What is to be on the models of a run, less what leaves every picture as it is.
 
     Attributes:
         put: In the order of the identities.
         identities: Sorted by kind and digest, since the order in which somebody wrote them makes no other picture.
-        files: By `AdapterIdentity.path`: where each is, as another process on this machine finds it.
+        files: By `AdapterIdentity.path`: where each is that was asked for, as another process on this machine finds it.
     """
 
     put: tuple[Put, ...] = ()
@@ -84,9 +86,10 @@ def adapted(spec: RunSpec, models: Models, dataset: Path | None) -> Adapted:
     if problems:
         raise SpecError(problems)
     ordered = sorted(found.values(), key=lambda one: (one[0].kind, one[0].digest))
+    telling = [(put, identity) for put, identity, _ in ordered if not ADAPTERS[put.kind].is_neutral(put.asked, put.content)]
     return Adapted(
-        put=tuple(put for put, _, _ in ordered),
-        identities=tuple(identity for _, identity, _ in ordered),
+        put=tuple(put for put, _ in telling),
+        identities=tuple(identity for _, identity in telling),
         files={identity.path: file for _, identity, file in ordered},
     )
 
@@ -129,10 +132,10 @@ def read(kind: str, name: str, section: FromFile, file: Path) -> tuple[Put, str]
     Raises:
         AdapterError: The file holds no such adapter.
     """
-    from sdxl_lab.checkpoints.adapter_files import tensors_in
+    from sdxl_lab.checkpoints.adapter_files import opened
 
     adapter = ADAPTERS[kind]
-    content = adapter.take(tensors_in(file, adapter))
+    content = adapter.take(*opened(file, adapter))
     put = Put(kind=kind, name=name, asked=section, content=content, digest=adapter.digest(name, section, content))
     return put, digest_of_file(file)
 
@@ -153,6 +156,10 @@ def located(written: str, kind: str, dataset: Path | None) -> Path:
     path = Path(written).expanduser()
     if path.exists():
         return path
+    if is_address(written):
+        if fetched := file_of(written):
+            return fetched
+        raise AdapterError("what this address gives was not fetched here; run once with --fetch, or give the file")
     for folder in _folders(kind, dataset):
         if not path.is_absolute() and (below := folder / path).is_file() and below.resolve().is_relative_to(folder.resolve()):
             return below
@@ -230,6 +237,10 @@ def _candidates(identity: AdapterIdentity, folders: Sequence[Path]) -> Iterator[
     below = [file for folder in (*_folders(identity.kind, None), *folders) for file in sorted(folder.rglob(f"*{SUFFIX}"))]
     files = dict.fromkeys([*below, *_files_of_checkout()])
     yield from sorted(files, key=lambda file: file.name != name)[:MOST_FILES]
+    if is_address(identity.file or ""):
+        with suppress(LabError):
+            yield from filter(None, [file_of(identity.file or "")])
+        return
     if match := _hub_file(identity.file or ""):
         try:
             yield _of_hub(*match)
@@ -290,6 +301,8 @@ def _public(written: str, file: Path, kind: str, dataset: Path | None) -> str:
     """What a file is called for others: as the hub has it, or as its dataset has it, else its name alone."""
     if _is_of_hub(written, file):
         return written
+    if is_address(written):
+        return canonical(written)
     folder = next((folder for folder in _folders(kind, dataset) if file.resolve().is_relative_to(folder.resolve())), file.resolve().parent)
     return file.resolve().relative_to(folder.resolve()).as_posix()
 

@@ -7,14 +7,17 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from pathlib import PurePath
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from sdxl_lab.adapters import ADAPTERS
+from sdxl_lab.files.addresses import is_address
 from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import OF_THE_PROMPT, ImageReading, Mask, Settings, Text
+from sdxl_lab.settings.sections import OF_THE_PROMPT, Crop, ImageReading, Mask, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit, PictureKey, apart
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
@@ -209,7 +212,7 @@ class ResolvedSpec(Settings):
         """
         dataset, checkpoint = _public_dataset(self.dataset), _public_checkpoint(self.checkpoint)
         version = f":{dataset.version}" if dataset.version and "/" in dataset.name and ":" not in dataset.name else ""
-        files = {adapter.path: adapter.file for adapter in self.adapters if adapter.file}
+        files = _public_files(self.spec.hyperparameters) | {adapter.path: adapter.file for adapter in self.adapters if adapter.file}
         public = {"dataset": dataset.name + version, "checkpoint": checkpoint.name, "runs_folder": RUNS_FOLDER}
         spec = self.spec.model_copy(update=public | {"hyperparameters": with_files(self.spec.hyperparameters, files)})
         return json.loads(self.model_copy(update={"spec": spec, "dataset": dataset, "checkpoint": checkpoint}).to_json())
@@ -263,13 +266,14 @@ class ResolvedSpec(Settings):
         return resolved, run_id
 
 
-def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True) -> Edit:
+def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True, crop: Crop | None = None) -> Edit:
     """Make each setting neutral that came later and makes no difference: then the description is the one it had before there was a choice.
 
     Args:
         edit: The picture to make.
         readings: The keys of its settings' `image` that do make a difference; None leaves them as they are.
         has_specks: Whether `mask.specks` does.
+        crop: What of its `crop` does; None leaves it as it is.
 
     Returns:
         The edit, or a copy that makes the same pixels.
@@ -280,6 +284,8 @@ def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_sp
         asked = asked.model_copy(update={"image": ImageReading(**meant(ImageReading, {}) | kept)})
     if not has_specks:
         asked = asked.model_copy(update={"mask": asked.mask.model_copy(update={"specks": meant(Mask, {})["specks"]})})
+    if crop is not None:
+        asked = asked.model_copy(update={"crop": crop})
     return edit.model_copy(update={"settings": asked})
 
 
@@ -350,7 +356,13 @@ def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
 
 def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
     hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", checkpoint.name)
-    return checkpoint if hub_id else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
+    return checkpoint if hub_id or is_address(checkpoint.name) else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
+
+
+def _public_files(hyperparameters: Mapping[str, Any]) -> dict[str, str]:
+    """The files of adapters that are asked for where they lie here, by their names: those without effect are no one's identity."""
+    asked = {f"{kind}.{name}": section["file"] for kind in ADAPTERS for name, section in hyperparameters.get(kind, {}).items()}
+    return {path: _last(file) for path, file in asked.items() if PurePath(file).is_absolute()}
 
 
 def _last(path: str) -> str:

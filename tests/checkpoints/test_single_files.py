@@ -16,10 +16,10 @@ from sdxl_lab.checkpoints.original_layout import averaged, parameter
 from sdxl_lab.checkpoints.own_defaults import traits
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.files.digests import digest_of
+from sdxl_lab.pocket.training.single_file import unet_name
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
 from tests.support.fine_tunes import BASE, UNET, VAE, averages, pocket_pipeline, write_fine_tune, write_shards
-from tests.support.single_file import unet_name
 
 
 def setup_module() -> None:

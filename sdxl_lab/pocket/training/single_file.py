@@ -45,7 +45,7 @@ def write_single_file(pipeline: Any, path: Path, *, with_vae: bool = True, metad
     """
     from safetensors.torch import save
 
-    tensors = {f"model.diffusion_model.{_unet_name(pipeline.unet, name)}": value for name, value in pipeline.unet.state_dict().items()}
+    tensors = {f"model.diffusion_model.{unet_name(pipeline.unet, name)}": value for name, value in pipeline.unet.state_dict().items()}
     if with_vae:
         tensors |= {f"first_stage_model.{name}": value for name, value in (_vae_tensor(*item) for item in pipeline.vae.state_dict().items())}
     for name, value in pipeline.text_encoder.state_dict().items() if pipeline.text_encoder else ():
@@ -74,7 +74,7 @@ def _renamed(name: str, names: dict[str, str]) -> str:
     return f"{names.get(module, module)}.{parameter}"
 
 
-def _unet_name(unet: Any, name: str) -> str:
+def unet_name(unet: Any, name: str) -> str:
     """Where the layout of 2023 counts all blocks of a side in one row, diffusers counts stages and layers."""
     each = unet.config.layers_per_block + 1
     if match := re.fullmatch(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)", name):
