@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from sdxl_lab.adapters import ADAPTERS
+from sdxl_lab.files.addresses import is_address
 from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
@@ -355,7 +356,7 @@ def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
 
 def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
     hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", checkpoint.name)
-    return checkpoint if hub_id else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
+    return checkpoint if hub_id or is_address(checkpoint.name) else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
 
 
 def _public_files(hyperparameters: Mapping[str, Any]) -> dict[str, str]:
