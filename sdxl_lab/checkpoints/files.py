@@ -61,6 +61,12 @@ class PipelineFolder:
         """`fp16` if any component has files of that variant."""
         return VARIANT if any(self.path.glob(f"*/*.{VARIANT}*.safetensors")) else None
 
+    @property
+    def holds_configuration(self) -> bool:
+        """Whether what says how its models are built is all there, as part of a repository may not be."""
+        needed = [f"{name}/config.json" for name in (("unet",) if self.is_refiner else MODELS)]
+        return all((self.path / name).is_file() for name in (INDEX, *needed))
+
     def check(self) -> None:
         """See that everything needed is there and readable.
 
@@ -122,7 +128,7 @@ class PipelineFolder:
         import torch
 
         given = {name: model for name, model in shared.items() if name in self.components}
-        wide_vae = "vae" not in given and _needs_float32(read_json(self.path / "vae" / "config.json"), dtype)
+        wide_vae = "vae" not in given and needs_float32(read_json(self.path / "vae" / "config.json"), str(dtype))
         dtypes = {"default": dtype, "vae": torch.float32 if wide_vae else dtype}
         with _failures_named(self.path, "the refiner" if self.is_refiner else "the base"):
             return kind.from_pretrained(self.path, variant=self.variant, dtype=dtypes, use_safetensors=True, add_watermarker=False, **given)
@@ -229,7 +235,7 @@ class SingleFile:
         given = {name: model for name, model in shared.items() if name in layout.components}
         with _failures_named(self.path, "the refiner" if self.is_refiner else "the base"), _lower_case(self.path) as path:
             # The pipeline's method has one dtype for all models, and what it has rounded stays rounded.
-            if "vae" not in given and _needs_float32(read_json(configuration / "vae" / "config.json"), dtype):
+            if "vae" not in given and needs_float32(read_json(configuration / "vae" / "config.json"), str(dtype)):
                 given["vae"] = diffusers.AutoencoderKL.from_single_file(str(path), config=str(configuration), subfolder="vae", dtype=torch.float32)
             return kind.from_single_file(str(path), config=str(configuration), dtype=dtype, add_watermarker=False, **given)
 
@@ -282,11 +288,14 @@ def _stem(component: str) -> str:
     return "model" if component.startswith("text") else "diffusion_pytorch_model"
 
 
-def _needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype) -> bool:
-    """Whether a VAE overflows (float16) or bands (bfloat16) in a dtype."""
-    import torch
+def needs_float32(vae_config: Mapping[str, Any], dtype: str) -> bool:
+    """Whether a VAE overflows (float16) or bands (bfloat16) in a dtype.
 
-    return dtype == torch.bfloat16 or bool(vae_config.get("force_upcast", True))
+    Args:
+        vae_config: What its config.json says.
+        dtype: Its name, with or without torch's before it.
+    """
+    return dtype.endswith("bfloat16") or bool(vae_config.get("force_upcast", True))
 
 
 @contextlib.contextmanager
