@@ -89,9 +89,10 @@ def main(folder: str, sides_px: list[int]) -> None:
         command = [sys.executable, __file__, "--look", folder, model, *map(str, sides_px)]
         seen = json.loads(subprocess.run(command, env=os.environ | GIVES_BACK, stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()[-1])
         weights = {name: size for name, size in reckoned[sides_px[0]].weights.items() if name in seen["weights"]}
-        print(f"{model}: weights {'equal to the byte' if weights == seen['weights'] else f'{weights}, and loaded {seen["weights"]}'}")
+        said = "equal to the byte" if weights == seen["weights"] else f"reckoned {weights}, and loaded {seen['weights']}"
+        print(f"{model}: weights {said}", flush=True)
         for side_px in sides_px:
-            expected, found = reckoned[side_px].at_work[model], seen["peaks"][str(side_px)]
+            expected, found = reckoned[side_px].at_work[model], max(seen["peaks"][str(side_px)], 1)
             print(
                 f"{model} at {side_px} px: reckoned {expected / 1e6:.1f} MB, at its peak {found / 1e6:.1f} MB, ratio {expected / found:.2f}",
                 flush=True,

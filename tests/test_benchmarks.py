@@ -27,6 +27,14 @@ RUNS: dict[str, tuple[str, list[str]]] = {
             r"no chromium here to show it in|longest task while 9 pictures scroll, .*",
         ],
     ),
+    "memory.py": (
+        "{half} 128",
+        [
+            rf"reckoned in {SECONDS}",
+            *(rf"{name}: weights equal to the byte" for name in ("unet", "vae", "refiner")),
+            *(rf"{name} at 128 px: reckoned {RATIO} MB, at its peak {RATIO} MB, ratio {RATIO}" for name in ("unet", "vae", "refiner")),
+        ],
+    ),
     "overhead.py": (
         "{pair} 1 10",
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -86,13 +87,34 @@ def layers_of(configurations: Mapping[str, Mapping[str, Any]]) -> dict[str, Laye
     counted = {"unet": _unet, REFINER: _unet, "vae": _vae, "text_encoder": _text_encoder, "text_encoder_2": _text_encoder}
     found: dict[str, Layers] = {}
     for name, configuration in configurations.items():
-        try:
+        with _told(name):
             found[name] = list(counted[name](configuration))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"the configuration of the {name} does not say how it is built ({type(error).__name__}: {error}); copy or download it again."
-            ) from error
     return found
+
+
+def unet_shape(name: str, configuration: Mapping[str, Any]) -> UNetShape:
+    """The shape of a UNet.
+
+    Args:
+        name: For the error.
+        configuration: What its config.json says.
+
+    Raises:
+        CheckpointError: It is not of Stable Diffusion XL's kind.
+    """
+    with _told(name):
+        return UNetShape.of(configuration)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"by its configuration the {name} is not built as those of Stable Diffusion XL are ({type(error).__name__}: {error}), so its size cannot "
+            "be reckoned; set compute.offload to none, model or sequential, or copy the file again from its source."
+        ) from error
 
 
 def _convolution(inward: int, outward: int, kernel: int = 3) -> Layer:

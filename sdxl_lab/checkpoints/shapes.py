@@ -10,7 +10,7 @@ from sdxl_lab import families
 from sdxl_lab.checkpoints.configurations import MODELS, check_configuration, read_json
 from sdxl_lab.checkpoints.files import Part, PipelineFolder, needs_float32
 from sdxl_lab.checkpoints.hub import NotCachedError, Repository, only_cached
-from sdxl_lab.checkpoints.layers import REFINER, Layers, UNetShape, layers_in, layers_of
+from sdxl_lab.checkpoints.layers import REFINER, Layers, UNetShape, layers_in, layers_of, unet_shape
 from sdxl_lab.checkpoints.locating import Source, configuration
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import Family, Sizes, family_of
@@ -66,7 +66,7 @@ def shapes_of(source: Source) -> Shapes:
             layers, told = {**layers, REFINER: of_refiner["unet"]}, {**told, REFINER: refined["unet"]}
     return Shapes(
         layers=layers,
-        unets={name: UNetShape.of(told[name]) for name in ("unet", REFINER) if name in told},
+        unets={name: unet_shape(name, told[name]) for name in ("unet", REFINER) if name in told},
         vae=told["vae"],
         sizes=family_of(source.family).sizes(told["unet"], told["vae"]),
         family=source.family,

@@ -12,14 +12,17 @@ from sdxl_lab.checkpoints.needs import Needs, needs_of, tile_side_px
 from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.checkpoints.shapes import Shapes, shapes_of
 from sdxl_lab.families import family_of
-from sdxl_lab.settings.hyperparams import replace
 from sdxl_lab.settings.sections import Compute, EditSettings
-from sdxl_lab.spec.homes import home_of
+from sdxl_lab.spec.homes import laid_out as laid_out_for
+from sdxl_lab.spec.homes import unknown
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tables import laid_out
 
 TASK = "text_to_image"
+
+OF_RUNS = RunSpec.model_fields.keys() - {"hyperparameters"}
+"""Parameters that are no settings of a picture."""
 
 CARDS = (6, 8, 12, 16, 24)
 """What cards are sold as, in GiB."""
@@ -84,7 +87,7 @@ def page(checkpoint: str, asked: Mapping[str, Any]) -> str:
 
     Args:
         checkpoint: A name, a folder, a .safetensors file or a hub id.
-        asked: Settings by their names or paths, such as `width` or `compute.dtype`.
+        asked: Settings by section or by their names, such as `width`.
 
     Returns:
         A text of at most 80 columns.
@@ -106,12 +109,10 @@ def page(checkpoint: str, asked: Mapping[str, Any]) -> str:
 
 
 def _spec(checkpoint: str, asked: Mapping[str, Any]) -> RunSpec:
-    hyperparameters: dict[str, Any] = {}
-    for name, value in asked.items():
-        path = home_of(name, RunSpec) or f"hyperparameters.{name}"
-        if not path.startswith("hyperparameters."):
-            raise SpecError([f"{name}: it makes nothing larger or smaller; allowed are settings of a picture, such as width, dtype or vae"])
-        hyperparameters = replace(hyperparameters, path.partition(".")[2], value)
+    others = [f"{name}: it makes nothing larger or smaller; give settings of a picture, such as width or vae" for name in asked if name in OF_RUNS]
+    hyperparameters, twice = laid_out_for(TASK, asked)
+    if problems := [*others, *unknown(TASK, asked), *twice]:
+        raise SpecError(problems, "the settings")
     return RunSpec.from_parameters(name="memory", dataset="pocket-prompts", checkpoint=checkpoint, tasks=[TASK], hyperparameters=hyperparameters)
 
 
@@ -191,7 +192,7 @@ def _cards(ways: Sequence[Way]) -> list[str]:
     return [
         *laid_out([("card", list(names)), ("the fastest that fits", list(lines))], left=2),
         "",
-        "So for paint; run and sweeps take paths: -p hyperparameters.compute.offload model.",
+        "So for paint; for runs the path is hyperparameters.compute.offload.",
         "Reckoned from shapes, with 1.1 GB to spare; no GPU was measured.",
     ]
 
