@@ -199,7 +199,7 @@ def test_the_page_on_small_gpus_says_what_auto_chooses():
     [free] = [list(map(float, re.findall(r"([\d.]+) GB", line))) for line in text.splitlines() if line.startswith("| free of it")]
     assert free == [round((gib << 30) / 1e9 - 0.6, 1) for gib in cards]
     rows = re.findall(r"(?m)^\| (base .*?) \| `none` from ([\d.]+) GB, `model` from ([\d.]+) GB \| (.*) \|$", text)
-    assert len(rows) == 4
+    assert len(rows) == 6
     shapes = shapes_of(locate("sdxl"))
     for what, *least, on_cards in rows:
         compute = Compute(dtype="float16", vae="fp16-fix" if "fp16-fix" in what else None, vae_tiling="vae_tiling" in what)
