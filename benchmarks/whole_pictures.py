@@ -19,28 +19,25 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from sdxl_lab import RunFolder, SweepFile, contact_sheet, fetch, find_runs, home, plan
 from sdxl_lab.pocket.dataset import FOLDER as BUILT_IN
 from sdxl_lab.pocket.training import evaluate
 from sdxl_lab.pocket.training.card import share
 from sdxl_lab.pocket.training.judge import Verdict, load_judge
-from sdxl_lab.pocket.world import COLOURS, HELD_OUT, PLACES, RADII_PX, SHAPES, caption, draw, object_mask, sample_scene
+from sdxl_lab.pocket.training.regions import region
+from sdxl_lab.pocket.world import COLOURS, HELD_OUT, PLACES, RADII_PX, SHAPES, caption, sample_scene
 from sdxl_lab.settings.arguments import written
 
 COMMAND = str(Path(sys.executable).with_name("sdxl-lab"))
 KINDS = ("colour", "shape", "background")
 FIRST_SEED = 7_000_000
-"""Far from the seeds of training, evaluation and the built-in datasets; of what is drawn to tell an object's pixels by, a million more."""
-LEAST_PX = 60
-"""Smaller regions are no object: the smallest has 400 pixels."""
+"""Far from the seeds of training, evaluation and the built-in datasets."""
 NEAR_PX = 12
 """How far an object's center may move where it is said to be in its place: a small object's radius is 16 pixels or more."""
 CHOOSING, MEASURING = 100, 200
@@ -102,34 +99,10 @@ def swept(folder: Path, name: str, dataset: Path, steps: int, **points: Any) -> 
     return {run.label: runs[run.run_id] for run in plan(SweepFile.read(path)).runs}
 
 
-@cache
-def likeness(colour: str, background: str) -> np.ndarray:
-    """How much likelier a pixel is in an object of a color than around it, by what true scenes show.
-
-    Returns:
-        Differences of logarithms by red, green and blue, of 32 levels each.
-    """
-    counted = {is_object: np.zeros((32, 32, 32)) for is_object in (True, False)}
-    for number in range(60):
-        scene = replace(sample_scene(FIRST_SEED + 1_000_000 + number), colour=colour, background=background)
-        levels, inside = np.asarray(draw(scene)) // 8, np.asarray(object_mask(scene))
-        for is_object, pixels in ((True, levels[inside > 224]), (False, levels[inside < 32])):
-            np.add.at(counted[is_object], tuple(pixels.T), 1 / len(pixels))
-    inside, outside = (np.log(ndimage.gaussian_filter(counts, 1) + 1e-6) for counts in (counted[True], counted[False]))
-    return inside - outside
-
-
 def place(picture: Image.Image, colour: str, background: str) -> np.ndarray | None:
-    """Where an object of a color is, (x, y) in pixels: the center of the largest region whose pixels are likelier its own; None without one."""
-    levels = np.asarray(picture) // 8
-    likelier = ndimage.gaussian_filter(likeness(colour, background)[tuple(np.moveaxis(levels, 2, 0))], 1) > 0
-    regions = np.zeros(likelier.shape, int)
-    ndimage.label(likelier, output=regions)
-    sizes = np.bincount(regions.ravel())
-    sizes[0] = 0
-    if sizes.max() < LEAST_PX:
-        return None
-    return center(regions == sizes.argmax())
+    """Where an object of a color is, (x, y) in pixels: the center of its region; None without one."""
+    inside = region(picture, colour, background)
+    return None if inside is None else center(inside)
 
 
 def center(inside: np.ndarray) -> np.ndarray:

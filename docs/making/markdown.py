@@ -23,8 +23,8 @@ def _cell(value: object) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text in which a star between letters or digits, such as of a power, is one for Markdown too."""
-    return re.sub(r"(?<=\w)\*+(?=\w)", lambda stars: "\\*" * len(stars[0]), text)
+    """Text in which a star between letters or digits, such as of a power, and two underscores around a word are what they are for Markdown too."""
+    return re.sub(r"(?<=\w)\*+(?=\w)|__", lambda signs: "".join(f"\\{sign}" for sign in signs[0]), text)
 
 
 def coded(text: str) -> str:

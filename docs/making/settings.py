@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from docs.making.elsewhere import answered
 from docs.making.markdown import attributes, coded, first_paragraph, table
 from sdxl_lab.adapters import ADAPTERS
-from sdxl_lab.bench.widget.knobs import knobs_of
+from sdxl_lab.bench.widget.knobs import NOT_OF_ONE, knobs_of
 from sdxl_lab.checkpoints import own_defaults
-from sdxl_lab.families import FAMILIES, OTHER, Published
+from sdxl_lab.families import FAMILIES, OTHER, Made, Published
 from sdxl_lab.settings import sections
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.homes import section_of
@@ -109,7 +109,8 @@ def checkpoints() -> str:
             where = " and ".join(f"`{repository}`" for repository in (place.base, place.refiner) if repository)
             rows.append((f"`{name}`", where, place.license or "not known here"))
         else:
-            rows.append((f"`{name}`", "comes with the lab", "the lab's own"))
+            where = f"made by `{place.command}`" if isinstance(place, Made) else "comes with the lab"
+            rows.append((f"`{name}`", where, "the lab's own"))
     return table(("checkpoint", "on the hub", "license"), rows)
 
 
@@ -136,7 +137,7 @@ def _by_section() -> dict[str, list[tuple[str, ...]]]:
     takers: dict[str, list[str]] = {}
     knobs: dict[str, dict[str, Any]] = {}
     for task in TASKS:
-        for knob in [*knobs_of(task), *_seeds()]:
+        for knob in [*knobs_of(task), *_without_knobs()]:
             takers.setdefault(knob["path"], []).append(task)
             knobs.setdefault(knob["path"], knob)
     found: dict[str, list[tuple[str, ...]]] = {"": []}
@@ -149,12 +150,11 @@ def _by_section() -> dict[str, list[tuple[str, ...]]]:
     return found
 
 
-def _seeds() -> list[dict[str, Any]]:
-    """What a knob cannot be: it asks for several pictures."""
+def _without_knobs() -> list[dict[str, Any]]:
+    """What a knob cannot be: it asks for several pictures, or changes a prompt that stands in view."""
     model: type[BaseModel] = sections.PromptAndSeed
-    return [
-        {"path": "seeds", "section": "", "allowed": sections.SEEDS, "default": None, "help": attributes(model)["seeds"], "none": "none", "unit": ""}
-    ]
+    common = {"section": "", "default": None, "none": "none", "unit": ""}
+    return [common | {"path": name, "allowed": allowed_of(model.model_fields[name]), "help": attributes(model)[name]} for name in NOT_OF_ONE]
 
 
 def _beside(said: str, allowed: str) -> str:

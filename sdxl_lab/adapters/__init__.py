@@ -1,4 +1,4 @@
-"""Techniques that change what a checkpoint's models give, an entry of `ADAPTERS` a file; `ADAPTERS["loras"] = ...` is how another comes.
+"""Techniques that change what a checkpoint's models give, an entry of `ADAPTERS` a file; `ADAPTERS["name"] = ...` is how another comes.
 
 Whatever is on the models stands in a resolved spec by content (`ResolvedSpec.adapters`), and so in `ComputedBy`, which names runs, pictures and
 what caches keep.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from sdxl_lab.adapters._adapter import FILE, SUFFIX, Adapter, AdapterError, FromFile, Models, Named, Put, Tensor, is_name
 from sdxl_lab.adapters.embeddings import EMBEDDINGS
+from sdxl_lab.adapters.loras import LORAS
 
 __all__ = ["ADAPTERS", "FILE", "SUFFIX", "Adapter", "AdapterError", "FromFile", "Models", "Named", "Put", "Tensor", "is_name"]
 
-ADAPTERS: dict[str, Adapter] = {"embeddings": EMBEDDINGS}
+ADAPTERS: dict[str, Adapter] = {"embeddings": EMBEDDINGS, "loras": LORAS}
 """By the name of its section."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -113,6 +113,15 @@ class Tensor:
         """How many numbers it has."""
         return math.prod(self.shape)
 
+    @property
+    def number(self) -> float:
+        """The first of them, as a number."""
+        import numpy as np
+
+        if self.dtype == "BF16":  # the upper half of a float of 32 bits
+            return float((np.frombuffer(self.data, "<u2", 1).astype("<u4") << 16).view("<f4")[0])
+        return float(np.frombuffer(self.data, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[self.dtype], 1)[0])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
@@ -121,10 +130,13 @@ class Models:
     Attributes:
         configuration: Folder of the base in diffusers' layout; its weights need not be there.
         tokenizers: Those of the base, loaded.
+        weights: Of one of its models, such as `unet`: name to shape, as transformers and diffusers name them now. Raises `LabError` if that cannot
+            be known.
     """
 
     configuration: Path
     tokenizers: tuple[Any, ...]
+    weights: Callable[[str], Mapping[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,11 +171,12 @@ class Adapter(Protocol):
     what: str
     section: type[Named]
 
-    def take(self, tensors: Mapping[str, Tensor]) -> Any:
+    def take(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Any:
         """Take what a file holds.
 
         Args:
             tensors: By name.
+            metadata: What the file says of itself, which anybody may have written.
 
         Raises:
             AdapterError: It is not one of these, or not finite. Says what was got and what is allowed.
@@ -177,6 +190,24 @@ class Adapter(Protocol):
             name: What people call it, which is no part of it unless it says something to the models.
             asked: Its section.
             content: What was taken.
+        """
+        ...
+
+    def is_neutral(self, asked: Any, content: Any) -> bool:
+        """Whether it leaves every picture as it is: then it is not put on the models, and names nothing.
+
+        Args:
+            asked: Its section.
+            content: What was taken.
+        """
+        ...
+
+    def in_text(self, put: Put, role: str) -> Hashable:
+        """What of it changes what a stage's text encoders make of a text, by content; None if nothing does.
+
+        Args:
+            put: One of this kind.
+            role: `base` or `refiner`.
         """
         ...
 
@@ -196,12 +227,13 @@ class Adapter(Protocol):
         """Say what has no effect on pictures of these prompts: name and reason."""
         ...
 
-    def on(self, pipelines: Sequence[Any], put: Sequence[Put]) -> AbstractContextManager[Mapping[int, Any]]:
-        """Have them on the models for the length of a block, which leaves these exactly as they were.
+    def on(self, pipelines: Sequence[Any], put: Sequence[Put], role: str = "base") -> AbstractContextManager[Mapping[int, Any]]:
+        """Have them on the models while a stage is at work, which leaves these exactly as they were.
 
         Args:
-            pipelines: Loaded ones of diffusers, which may share models.
+            pipelines: Loaded ones of diffusers, which may share models, the base's first.
             put: All of this kind.
+            role: Which stage it is, `base` or `refiner`.
 
         Returns:
             A context manager of what a stage uses instead: the `id` of one of the pipelines' components to that in its place.

@@ -46,7 +46,7 @@ def longer(encoders: Mapping[int, Any], tokenizers: Mapping[int, Any], rows: Seq
     misled = [(module, encoder) for encoder in encoders.values() for module in encoder.modules() if getattr(module, "eos_token_id", None) == MISTAKEN]
     try:
         for encoder, own in before:
-            more = torch.cat([_tensor(each).to(encoder.dtype) for each in rows])
+            more = torch.cat([as_torch(each).to(encoder.dtype) for each in rows])
             encoder.set_input_embeddings(_Longer(own, len(tokenizers[id(encoder)]), more))
         for module, encoder in misled:
             module.eos_token_id = tokenizers[id(encoder)].eos_token_id
@@ -58,5 +58,6 @@ def longer(encoders: Mapping[int, Any], tokenizers: Mapping[int, Any], rows: Seq
             encoder.set_input_embeddings(own)
 
 
-def _tensor(rows: Tensor) -> torch.Tensor:
-    return torch.frombuffer(bytearray(rows.data), dtype=DTYPES[rows.dtype]).reshape(rows.shape)
+def as_torch(tensor: Tensor) -> torch.Tensor:
+    """A copy of a file's tensor, in the file's type, aligned as torch's own are: libraries may round sums otherwise that begin anywhere."""
+    return torch.frombuffer(bytearray(tensor.data), dtype=DTYPES[tensor.dtype]).reshape(tensor.shape).clone()

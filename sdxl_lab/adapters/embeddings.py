@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ class _TextualInversion:
     what = "an embedding (textual inversion)"
     section: type[Named] = Embeddings
 
-    def take(self, tensors: Mapping[str, Tensor]) -> Vectors:
+    def take(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Vectors:
         names = {key: next((name for name in aliases if name in tensors), None) for key, aliases in KEYS.items()}
         if missing := [key for key, name in names.items() if name is None]:
             raise AdapterError(_lacking(tensors, missing))
@@ -137,6 +137,12 @@ class _TextualInversion:
         rows = {key: [rows.dtype, list(rows.shape), hashlib.sha256(rows.data).hexdigest()] for key, rows in content.tensors.items()}
         return digest_of({"kind": "embeddings", "token": _token(name, asked), "rows": rows})
 
+    def is_neutral(self, asked: Embedding, content: Vectors) -> bool:
+        return False
+
+    def in_text(self, put: Put, role: str) -> Hashable:
+        return put.digest
+
     def faults(self, put: Sequence[Put], models: Models) -> list[tuple[str, str]]:
         return [*_of_widths(put, models), *_of_tokens(put), *_of_vocabularies(put, models)]
 
@@ -147,7 +153,7 @@ class _TextualInversion:
         return [(name, f"its token {token!r} stands in no prompt") for name, token in tokens.items() if token not in read]
 
     @contextmanager
-    def on(self, pipelines: Sequence[Any], put: Sequence[Put]) -> Iterator[Mapping[int, Any]]:
+    def on(self, pipelines: Sequence[Any], put: Sequence[Put], role: str = "base") -> Iterator[Mapping[int, Any]]:
         from sdxl_lab.adapters._longer_tables import longer  # imports torch
 
         tokens = tuple(token for one in put for token in tokens_of(one))

@@ -30,6 +30,7 @@ from sdxl_lab.runs.made_picture import Described
 from sdxl_lab.runs.single import CallError, taken
 from sdxl_lab.settings.credentials import looks_secret
 from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.spec.resolved_spec import WORDS as OF_PICTURES
 from sdxl_lab.spec.resolved_spec import AdapterIdentity, with_files
 from sdxl_lab.spec.run_spec import RunSpec
 
@@ -242,7 +243,7 @@ def _asked_of(stamp: Stamp) -> tuple[dict[str, Any], tuple[AdapterIdentity, ...]
     asked = merge(old, resolved.spec.given(stamp.edit.task))
     found, missing = found_by_content(resolved) if resolved.adapters else ({}, [])
     asked = with_files(asked, {path: str(file) for path, (file, _) in found.items()})
-    return {key: value for key, value in asked.items() if key not in (*WORDS, "seeds")}, tuple(missing)
+    return {key: value for key, value in asked.items() if key not in OF_PICTURES}, tuple(missing)
 
 
 def _dataset_of(stamp: Stamp, path: Path, written: str | None) -> Dataset:

@@ -1,4 +1,4 @@
-"""A checkpoint's part on disk, base or refiner: a folder in diffusers' layout or one .safetensors file, checked before it is loaded."""
+"""A checkpoint's part on disk, base or refiner, as a folder in diffusers' layout, checked before it is loaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sdxl_lab import progress
 from sdxl_lab.checkpoints.configurations import INDEX, MODELS, SHARED, check_configuration, components_in, read_json
 from sdxl_lab.checkpoints.licenses import CARD
-from sdxl_lab.checkpoints.weight_files import BASE, REFINER, SUFFIX, CheckpointError, require_kind, safe_file, shapes_in
+from sdxl_lab.checkpoints.weight_files import CheckpointError, safe_file
 from sdxl_lab.files import digests
 from sdxl_lab.process.imports import importing
 
@@ -31,10 +30,8 @@ PIPELINE = "StableDiffusionXLInpaintPipeline"
 VARIANT = "fp16"
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 INDEX_ENDINGS = (".index.json", f".index.{VARIANT}.json")
-SHARD = re.compile(r"[\w.-]+\.safetensors")
-FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
+SHARD = re.compile(r"[^/\\:\0]+\.safetensors", re.IGNORECASE)
 LONGEST_REASON = 300
-VAE_PREFIX = "first_stage_model."
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ class PipelineFolder:
             inside = [name for name in names if name.rpartition("/")[0] == component]
             chosen += [name for name in inside if name.endswith((".json", ".txt")) and not name.endswith(INDEX_ENDINGS)]
             if component in MODELS:
-                chosen += self._choose_weights(component, inside)
+                chosen += self.choose_weights(component, inside)
         return chosen
 
     def load(self, dtype: torch.dtype, shared: Mapping[str, Any], *, class_name: str = PIPELINE) -> Any:
@@ -124,14 +121,27 @@ class PipelineFolder:
             class_name: Of the pipeline in diffusers.
         """
         progress.tell("loading diffusers")
-        kind = _imported(class_name)
+        kind = pipeline_class(class_name)
         import torch
 
         given = {name: model for name, model in shared.items() if name in self.components}
-        wide_vae = "vae" not in given and needs_float32(read_json(self.path / "vae" / "config.json"), str(dtype))
+        wide_vae = "vae" not in given and needs_float32(read_json(self.path / "vae" / "config.json"), dtype)
         dtypes = {"default": dtype, "vae": torch.float32 if wide_vae else dtype}
-        with _failures_named(self.path, "the refiner" if self.is_refiner else "the base"):
+        with failures_named(self.path, "the refiner" if self.is_refiner else "the base"):
             return kind.from_pretrained(self.path, variant=self.variant, dtype=dtypes, use_safetensors=True, add_watermarker=False, **given)
+
+    def load_vae(self, dtype: torch.dtype) -> Any:
+        """Its VAE alone, in float32 wherever it needs that to stay exact.
+
+        Args:
+            dtype: Of the UNet beside it.
+        """
+        import diffusers
+        import torch
+
+        wide = torch.float32 if needs_float32(read_json(self.path / "vae" / "config.json"), dtype) else dtype
+        variant = VARIANT if any(f".{VARIANT}" in file.name for file in self.weights("vae")) else None
+        return diffusers.AutoencoderKL.from_pretrained(self.path, subfolder="vae", variant=variant, dtype=wide, use_safetensors=True)
 
     @property
     def models(self) -> list[str]:
@@ -141,8 +151,8 @@ class PipelineFolder:
     def _needed(self, names: tuple[str, ...]) -> list[str]:
         return [name for name in names if name in self.components and not (self.is_refiner and name in SHARED)]
 
-    def _choose_weights(self, component: str, names: list[str]) -> list[str]:
-        """The weight files of a component: one, or shards and their index."""
+    def choose_weights(self, component: str, names: list[str]) -> list[str]:
+        """The weight files of a component among the names of its files: one, or shards and their index."""
         stem = f"{component}/{_stem(component)}"
         for middle in (f".{VARIANT}", ""):
             if (single := f"{stem}{middle}.safetensors") in names:
@@ -164,7 +174,7 @@ class PipelineFolder:
             if (single := folder / f"{stem}{middle}.safetensors").is_file():
                 return [single]
             if (index := folder / f"{stem}.safetensors.index{middle}.json").is_file():
-                return [folder / name for name in _shards(index)]
+                return [folder / name for name in shards_in(index)]
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
         if pickled:
             raise CheckpointError(
@@ -174,81 +184,12 @@ class PipelineFolder:
         raise CheckpointError(f"{folder / stem}.safetensors is missing; copy or download the checkpoint again.")
 
 
-@dataclass(frozen=True)
-class SingleFile:
-    """All of a pipeline in one .safetensors file, in the layout Stable Diffusion XL was published in.
-
-    Attributes:
-        path: The file.
-        is_refiner: Whether VAE and text encoders come from the base.
-    """
-
-    path: Path
-    is_refiner: bool = False
-
-    @cached_property
-    def in_channels(self) -> int:
-        """Input channels of its UNet: 9 if it was trained to inpaint.
-
-        Raises:
-            CheckpointError: It is no whole file, or of another kind.
-        """
-        shapes = shapes_in(self.path)
-        require_kind(self.path, shapes, REFINER if self.is_refiner else BASE)
-        for part, first in (("UNet", FIRST_LAYER), ("VAE", VAE_PREFIX)):
-            if not (self.is_refiner and part == "VAE") and not any(name.startswith(first) for name in shapes):
-                raise CheckpointError(f"{self.path} holds no {part}, no weight called {first}...; take a file that holds all parts.")
-        return shapes[FIRST_LAYER][1]
-
-    def check(self) -> None:
-        """See that the file is whole, and a base or a refiner of Stable Diffusion XL as is needed.
-
-        Raises:
-            CheckpointError: It is not.
-        """
-        if self.in_channels not in (4, 9):
-            raise CheckpointError(f"{self.path} takes {self.in_channels} channels; allowed are 4 or 9: a UNet for pictures, or one for inpainting.")
-
-    def looked_at(self) -> list[Path]:
-        """All that decides what `check` and `digest` find: the file."""
-        return [self.path]
-
-    def digest(self) -> str:
-        """sha256, hex, of the file."""
-        return digests.digest_of([self.path], root=self.path.parent)
-
-    def load(self, dtype: torch.dtype, shared: Mapping[str, Any], *, configuration: Path, class_name: str = PIPELINE) -> Any:
-        """The pipeline, its VAE in float32 wherever it needs that to stay exact.
-
-        Args:
-            dtype: Of UNet and text encoders.
-            shared: Components that are taken instead of the file's own, as far as the configuration names them.
-            configuration: A folder in diffusers' layout, without weights: what the file does not say of itself.
-            class_name: Of the pipeline in diffusers.
-        """
-        progress.tell("loading diffusers")
-        kind = _imported(class_name)
-        import diffusers
-        import torch
-
-        layout = PipelineFolder(configuration)
-        given = {name: model for name, model in shared.items() if name in layout.components}
-        with _failures_named(self.path, "the refiner" if self.is_refiner else "the base"), _lower_case(self.path) as path:
-            # The pipeline's method has one dtype for all models, and what it has rounded stays rounded.
-            if "vae" not in given and needs_float32(read_json(configuration / "vae" / "config.json"), str(dtype)):
-                given["vae"] = diffusers.AutoencoderKL.from_single_file(str(path), config=str(configuration), subfolder="vae", dtype=torch.float32)
-            return kind.from_single_file(str(path), config=str(configuration), dtype=dtype, add_watermarker=False, **given)
-
-
-Part = PipelineFolder | SingleFile
-
-
 def digest_of_parts(parts: list[str | None]) -> str:
     """One digest, hex, for base and refiner."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _imported(class_name: str) -> Any:
+def pipeline_class(class_name: str) -> Any:
     """A pipeline's class, once all schedulers are imported: it does that itself, to look which ones could take its scheduler's place."""
     with importing:
         import diffusers
@@ -259,22 +200,7 @@ def _imported(class_name: str) -> Any:
         return getattr(diffusers, class_name)
 
 
-@contextlib.contextmanager
-def _lower_case(path: Path) -> Iterator[Path]:
-    """A file under a name that ends in .safetensors: diffusers takes it for a pickle where the ending is in capitals."""
-    if path.suffix == SUFFIX:
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        link = Path(folder) / f"{path.stem}{SUFFIX}"
-        try:
-            link.symlink_to(path.absolute())
-        except OSError as error:
-            raise CheckpointError(f"{path} ends in capitals, and this system makes no link to it ({error}); rename it to {link.name}.") from error
-        yield link
-
-
-def _shards(index: Path) -> list[str]:
+def shards_in(index: Path) -> list[str]:
     """Names of the files that an index says a model is cut into."""
     weight_map = read_json(index).get("weight_map")
     names = list(weight_map.values()) if isinstance(weight_map, dict) else []
@@ -288,18 +214,18 @@ def _stem(component: str) -> str:
     return "model" if component.startswith("text") else "diffusion_pytorch_model"
 
 
-def needs_float32(vae_config: Mapping[str, Any], dtype: str) -> bool:
+def needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype | str) -> bool:
     """Whether a VAE overflows (float16) or bands (bfloat16) in a dtype.
 
     Args:
         vae_config: What its config.json says.
         dtype: Its name, with or without torch's before it.
     """
-    return dtype.endswith("bfloat16") or bool(vae_config.get("force_upcast", True))
+    return str(dtype).endswith("bfloat16") or bool(vae_config.get("force_upcast", True))
 
 
 @contextlib.contextmanager
-def _failures_named(path: Path, name: str) -> Iterator[None]:
+def failures_named(path: Path, name: str) -> Iterator[None]:
     """Loading without the libraries' progress bars, and with an error that says what failed."""
     from diffusers.loaders.single_file_utils import SingleFileComponentError
     from diffusers.utils import logging as diffusers_logging

@@ -144,6 +144,18 @@ class Repository:
         """
         return self._download(list(patterns))
 
+    def fetch_vae(self) -> PipelineFolder:
+        """A folder in the local cache that holds its VAE, of which that alone is downloaded.
+
+        Raises:
+            CheckpointError: It is neither there nor to be had.
+        """
+        names = [name for name in self.files(SUFFIX) if name.startswith("vae/")]
+        if not names:
+            raise self._missing(LookupError("its VAE is not there"))
+        chosen = PipelineFolder(Path()).choose_weights("vae", names)
+        return PipelineFolder(self.fetch_files("vae/config.json", *chosen))
+
     def files(self, suffix: str) -> list[str]:
         """Names of its files that end so; where the hub gives no answer, of those in the local cache.
 

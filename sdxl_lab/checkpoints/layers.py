@@ -10,19 +10,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from sdxl_lab.checkpoints.files import VAE_PREFIX, Part, PipelineFolder
+from sdxl_lab.checkpoints.configurations import MODELS
+from sdxl_lab.checkpoints.files import PipelineFolder
+from sdxl_lab.checkpoints.single_files import Part
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
 
 REFINER = "refiner"
 """What a refiner's UNet is called beside the models of its base."""
 
-IN_SINGLE_FILES: Mapping[str, str] = {
-    "unet": r"model\.diffusion_model\.",
-    "vae": re.escape(VAE_PREFIX) + r"(encoder|decoder|quant_conv|post_quant_conv)\.",
-    "text_encoder": r"conditioner\.embedders\.0\.transformer\.",
-    "text_encoder_2": r"conditioner\.embedders\.1\.model\.",
-}
-"""How the names of a model's weights begin in one file of SDXL."""
+OF_A_VAE = re.compile(r"(.*\.)?(encoder|decoder|quant_conv|post_quant_conv)\..*")
+"""What of a single file's VAE is loaded: its training may have left more."""
 
 NO_WEIGHTS = ("position_ids", "logit_scale")
 """What files hold of models beside the weights that are loaded."""
@@ -59,10 +56,11 @@ def layers_in(part: Part) -> dict[str, Layers]:
     if isinstance(part, PipelineFolder):
         names = ("unet",) if part.is_refiner else part.models
         return {name: _grouped({key: shape for file in part.weights(name) for key, shape in shapes_in(file).items()}) for name in names}
-    shapes = shapes_in(part.path)
     _ = part.in_channels  # which sees that it is of the right kind
-    kinds = {"unet": IN_SINGLE_FILES["unet"]} if part.is_refiner else IN_SINGLE_FILES
-    return {name: _grouped({key: shape for key, shape in shapes.items() if re.match(begins, key)}) for name, begins in kinds.items()}
+    read = {name: part.shapes(name) for name in (("unet",) if part.is_refiner else part.models(MODELS))}
+    if "vae" in read:
+        read["vae"] = {key: shape for key, shape in read["vae"].items() if OF_A_VAE.fullmatch(key)}
+    return {name: _grouped(shapes) for name, shapes in read.items()}
 
 
 def _grouped(shapes: Mapping[str, tuple[int, ...]]) -> Layers:

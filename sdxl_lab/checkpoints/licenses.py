@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,7 +33,22 @@ def license_in(folder: Path) -> str | None:
     if not isinstance(said, dict):
         return None
     name = said.get("license_name") if said.get("license") in (None, "other") else said["license"]
-    names = name if isinstance(name, list) else [name or said.get("license")]
+    return _shown(name if isinstance(name, list) else [name or said.get("license")])
+
+
+def license_told(metadata: Mapping[str, str]) -> str | None:
+    """Read what a single file calls its license (modelspec of Stability AI, github.com/Stability-AI/ModelSpec).
+
+    Args:
+        metadata: What whoever wrote the file said of it.
+
+    Returns:
+        Such as `CreativeML Open RAIL++-M`; None if it does not say.
+    """
+    return _shown([metadata.get("modelspec.license")])
+
+
+def _shown(names: Iterable[Any]) -> str | None:
     words = [" ".join(word.split()) for word in names if isinstance(word, str)]
     shown = ", ".join(word for word in words if word.isprintable() and word)
     return shown[:LONGEST] or None

@@ -17,7 +17,6 @@ import torch
 from sdxl_lab import progress
 from sdxl_lab.adapters import ADAPTERS, Put
 from sdxl_lab.checkpoints.configurations import MODELS, SHARED
-from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import HUB_ID, Source, configuration, identify, locate
 from sdxl_lab.checkpoints.memory import end_of_memory_told, free_bytes
@@ -27,9 +26,10 @@ from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.outlines import Outline, computed_by, device_name, outline
 from sdxl_lab.checkpoints.own_defaults import defaults, few_steps, suited, traits, traits_of
 from sdxl_lab.checkpoints.shapes import shapes_of
+from sdxl_lab.checkpoints.single_files import Part, SingleFile
 from sdxl_lab.checkpoints.thrift import keep_in_eight_bits, work_in_tiles
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.checkpoints.whole_weights import is_known_whole, remember_whole, require_filled, require_whole
+from sdxl_lab.checkpoints.whole_weights import is_known_whole, remember_whole, require_filled, require_whole, require_whole_file
 from sdxl_lab.families import Family, Sizes, family_of
 from sdxl_lab.process.threads import machine_threads, use_threads
 from sdxl_lab.process.unchanged import watch
@@ -117,8 +117,11 @@ class Checkpoint:
         return replace(self, adapters=tuple(adapters), _computed_by=named, _load_refiner=lambda: self.refiner)
 
     @contextmanager
-    def adapted(self) -> Iterator[Mapping[int, Any]]:
-        """Have the adapters on the models for the length of a block, by whoever holds `in_use`.
+    def adapted(self, role: str) -> Iterator[Mapping[int, Any]]:
+        """Have the adapters on the models while a stage is at work, by whoever holds `in_use`.
+
+        Args:
+            role: Which one, `base` or `refiner`: they share a text encoder, and what is on it may be for one of them alone.
 
         Yields:
             What a stage uses instead of a pipeline's own components, by the `id` of these.
@@ -127,8 +130,17 @@ class Checkpoint:
         with ExitStack() as stack:
             instead: dict[int, Any] = {}
             for kind in dict.fromkeys(one.kind for one in self.adapters):
-                instead |= stack.enter_context(ADAPTERS[kind].on(pipelines, [one for one in self.adapters if one.kind == kind]))
+                instead |= stack.enter_context(ADAPTERS[kind].on(pipelines, [one for one in self.adapters if one.kind == kind], role))
             yield instead
+
+    def in_text(self, role: str) -> Hashable:
+        """Name what of the adapters changes what a stage's text encoders make of a text.
+
+        Args:
+            role: As for `adapted`.
+        """
+        found = (ADAPTERS[one.kind].in_text(one, role) for one in self.adapters)
+        return frozenset(content for content in found if content is not None)
 
     @property
     def computed_by(self) -> ComputedBy:
@@ -163,7 +175,8 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     is, offloading stays `auto` until the checkpoint is loaded.
 
     Raises:
-        CheckpointError: The machine has no such device, offloading is asked for without a GPU, or weights of 8 bits on Apple's, which has none.
+        CheckpointError: The machine has no such device, offloading is asked for without a GPU, or weights of 8 bits on Apple's, which has none;
+            or the checkpoint does not have the weights that are asked for.
     """
     device = compute.device
     if device == "auto":
@@ -174,6 +187,8 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     offload = "none" if compute.offload == "auto" and kind != "cuda" else compute.offload
     if offload != "none" and kind == "cpu":
         raise CheckpointError(f"compute.offload is {offload!r}, but there is no GPU to offload from; choose none, or auto.")
+    if compute.weights:
+        _require_choice(identity, compute.weights)
     if compute.layerwise and kind == "mps":
         raise CheckpointError("compute.layerwise is 'fp8', and Apple's GPUs know no numbers of 8 bits; leave it out, or offload.")
     family, dtype = family_of(identity.family), compute.dtype
@@ -181,6 +196,17 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
         dtype = "float32" if kind == "cpu" else family.gpu_dtype
     threads = compute.threads or family.threads or machine_threads()
     return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads, "offload": offload})
+
+
+def _require_choice(identity: CheckpointIdentity, weights: str) -> None:
+    """See that a checkpoint lets its UNet's weights be chosen, and has those that are asked for."""
+    base = locate(identity.name, identity.revision).base
+    if not isinstance(base, SingleFile):
+        raise CheckpointError(
+            f"compute.weights is {weights!r}, but {identity.name} is in diffusers' layout, which holds one set of weights and does not say which; "
+            "leave it out, or give a single file that holds both."
+        )
+    base.unet(weights)
 
 
 def on_this_machine(compute: Compute) -> Compute:
@@ -280,7 +306,7 @@ def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:
 def _load(source: Source, compute: Compute) -> Checkpoint:
     device, dtype, family = torch.device(compute.device), DTYPES[compute.dtype], family_of(source.family)
     _require_whole(source)
-    base = _load_part(source.base, source.family, dtype, {"vae": _fixed_vae(family, dtype)} if compute.vae == "fp16-fix" else {})
+    base = _load_part(source.base, source.family, dtype, _vae_instead(source, compute), compute.weights)
     sizes = family.sizes(base.unet.config, base.vae.config)
     if compute.layerwise:
         keep_in_eight_bits(base.unet, dtype)
@@ -329,21 +355,24 @@ def _fitting(source: Source, compute: Compute) -> str:
 
 def _require_whole(source: Source) -> None:
     """See that what is here lacks no weight; what comes from the hub is looked at once it is here."""
-    parts = [part for part in (source.base, source.refiner) if isinstance(part, PipelineFolder)]
+    parts = [part for part in (source.base, source.refiner) if isinstance(part, Part)]
     if parts and not is_known_whole(source.identity.digest):
         for part in parts:
-            require_whole(part)
+            if isinstance(part, SingleFile):
+                require_whole_file(part, configuration(part, source.family))
+            else:
+                require_whole(part)
         remember_whole(source.identity.digest)
 
 
-def _load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: dict[str, Any]) -> Any:
+def _load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: dict[str, Any], weights: str | None = None) -> Any:
     class_name = family_of(family).pipelines["inpaint"]
     if isinstance(part, Repository):
         part = part.fetch()
         require_whole(part)
     for _ in range(LOADS):
         if isinstance(part, SingleFile):
-            pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name)
+            pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name, weights=weights)
             require_filled(pipeline, part.path)
         else:
             pipeline = part.load(dtype, shared, class_name=class_name)
@@ -358,6 +387,17 @@ def _is_of(pipeline: Any, dtype: torch.dtype) -> bool:
     """Whether its text encoders have the dtype they were asked for: transformers makes them of the process's default dtype."""
     encoders = [encoder for name in ("text_encoder", "text_encoder_2") if (encoder := getattr(pipeline, name, None)) is not None]
     return all(weight.dtype == dtype for encoder in encoders for weight in encoder.parameters())
+
+
+def _vae_instead(source: Source, compute: Compute) -> dict[str, Any]:
+    """The VAE that is loaded in place of the base's own, if any is."""
+    dtype = DTYPES[compute.dtype]
+    if compute.vae == "fp16-fix":
+        return {"vae": _fixed_vae(family_of(source.family), dtype)}
+    if source.lent_vae is None:
+        return {}
+    folder = source.lent_vae.fetch_vae() if isinstance(source.lent_vae, Repository) else source.lent_vae
+    return {"vae": folder.load_vae(dtype)}
 
 
 def _fixed_vae(family: Family, dtype: torch.dtype) -> Any:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from sdxl_lab import families
 from sdxl_lab.checkpoints.configurations import check_pair
-from sdxl_lab.checkpoints.files import CONFIGURATION, PICKLED, Part, PipelineFolder, SingleFile, digest_of_parts
+from sdxl_lab.checkpoints.derived import with_scheduling
+from sdxl_lab.checkpoints.files import CONFIGURATION, PICKLED, PipelineFolder, digest_of_parts
 from sdxl_lab.checkpoints.hub import Repository
-from sdxl_lab.checkpoints.licenses import license_in
+from sdxl_lab.checkpoints.licenses import license_in, license_told
+from sdxl_lab.checkpoints.single_files import SHARDED, Part, SingleFile, beside, file_meant_by
 from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
-from sdxl_lab.families import OTHER, Published
-from sdxl_lab.files.digests import until_changed
+from sdxl_lab.families import OTHER, Made, Published
+from sdxl_lab.files.digests import digest_of, until_changed
 from sdxl_lab.files.places import misread
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 
@@ -53,8 +55,19 @@ class Source:
     def identity(self) -> CheckpointIdentity:
         """Which checkpoint it is, by content, once everything of it was seen to be there."""
         commits = [part.commit for part in (self.base, self.refiner) if isinstance(part, Repository)]
-        digest = (_digest if commits else _digest_here)(self.base, self.refiner)
+        lent = self.lent_vae
+        is_here = not commits and not isinstance(lent, Repository)
+        digest = (_digest_here if is_here else _digest)(self.base, self.refiner, lent)
         return CheckpointIdentity(name=self.name, digest=digest, revision="+".join(commits) or None, family=self.family)
+
+    @cached_property
+    def lent_vae(self) -> PipelineFolder | Repository | None:
+        """Whose VAE a base takes that is a single file without one; None if it has its own."""
+        base = self.base
+        if not isinstance(base, SingleFile) or base.vae_beside or base.has_vae:
+            return None
+        place = place_of_configuration(base, self.family)
+        return PipelineFolder(place) if isinstance(place, Path) else place
 
 
 def locate(checkpoint: str, revision: str | None = None) -> Source:
@@ -70,6 +83,8 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
     base_commit, _, refiner_commit = (revision or "").partition("+")
     if named := families.named(checkpoint):
         family, place = named
+        if isinstance(place, Made):
+            return _made(checkpoint, place, family)
         if not isinstance(place, Published):
             return _in_folder(checkpoint, place, family)
         refiner = Repository(place.refiner, refiner_commit or "main", is_refiner=True) if place.refiner else None
@@ -96,8 +111,8 @@ def _locate_here(checkpoint: str) -> Source | None:
     except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be read, the home of nobody
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"checkpoint {checkpoint[:200]!r} cannot be looked up: {reason}; give a path that can be read, or a hub id.") from error
-    if is_file and path.suffix.lower() == SUFFIX:
-        return Source(name=checkpoint, base=SingleFile(path), refiner=_refiner_beside(path), family=families.recognized(path))
+    if not is_folder and (file := file_meant_by(path)):
+        return _in_file(checkpoint, file)
     if is_folder:
         return _in_folder(checkpoint, path, families.recognized(path))
     if is_file:
@@ -111,18 +126,29 @@ def _locate_here(checkpoint: str) -> Source | None:
     return None
 
 
+def _made(checkpoint: str, place: Made, family: str) -> Source:
+    if not place.file.is_file():
+        raise CheckpointError(f"checkpoint {checkpoint} is not made on this machine yet: {place.command} makes it, in minutes")
+    return _in_file(checkpoint, place.file, family)
+
+
+def _in_file(checkpoint: str, path: Path, family: str | None = None) -> Source:
+    base = SingleFile(path)
+    return Source(name=checkpoint, base=base, refiner=_refiner_beside(path), family=family or families.recognized(path, base.header.shapes))
+
+
 def _in_folder(checkpoint: str, path: Path, family: str) -> Source:
     base = path / "base" if (path / "base").is_dir() else path
     return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family=family)
 
 
 def _refiner_beside(base: Path) -> Part | None:
-    """`refiner/` or `refiner.safetensors` beside the base."""
+    """`refiner/` or `refiner.safetensors` beside the base, or the index of its shards."""
     folder = base.parent / "refiner"
     if folder.is_dir() and folder != base:
         return PipelineFolder(folder, is_refiner=True)
-    files = (base.parent / f"refiner{suffix}" for suffix in (SUFFIX, SUFFIX.upper()))
-    return next((SingleFile(file, is_refiner=True) for file in files if file.is_file() and file != base), None)
+    files = (beside(base, f"refiner{ending}") for ending in (SUFFIX, SHARDED))
+    return next((SingleFile(file, is_refiner=True) for file in files if file and file != base), None)
 
 
 def license_of(identity: CheckpointIdentity) -> str | None:
@@ -142,7 +168,7 @@ def license_of(identity: CheckpointIdentity) -> str | None:
         folder = base.cached()
         return license_in(folder) if folder else None
     if isinstance(base, SingleFile):
-        return None
+        return license_told(base.header.metadata)
     return license_in(base.path) or license_in(base.path.parent)
 
 
@@ -150,7 +176,8 @@ def configuration(part: Part | Repository, family: str) -> Path:
     """A folder in diffusers' layout that says what a part is like, with or without its weights; downloaded if need be.
 
     Args:
-        part: A base or a refiner. A single file shares the configuration of the repository it was published from.
+        part: A base or a refiner. A single file shares the configuration of its family, or of the repository it was published from; but for what
+            the file says of itself.
         family: As in `Source`.
 
     Raises:
@@ -159,26 +186,46 @@ def configuration(part: Part | Repository, family: str) -> Path:
     if isinstance(part, PipelineFolder):
         return part.path
     if isinstance(part, SingleFile):
-        published = families.family_of(family).single_files.get(None if part.is_refiner else part.in_channels)
-        if published is None:
-            raise CheckpointError(f"{part.path} does not say how its models are built; give the checkpoint's folder in diffusers' layout.")
-        part = Repository(published)
+        place = place_of_configuration(part, family)
+        return with_scheduling(place if isinstance(place, Path) else place.fetch_files(*CONFIGURATION), part.scheduling)
     return part.fetch_files(*CONFIGURATION)
 
 
-def _digest(base: Part | Repository, refiner: Part | Repository | None) -> str:
-    """One digest of both, once everything of them was seen to be there."""
+def place_of_configuration(part: SingleFile, family: str) -> Path | Repository:
+    """Where the configuration is that a single file shares, and the VAE that it takes if it has none.
+
+    Args:
+        part: A base or a refiner.
+        family: As in `Source`.
+
+    Raises:
+        CheckpointError: Nobody knows.
+    """
+    place = families.family_of(family).single_files.get(None if part.is_refiner else part.in_channels)
+    if place is None:
+        raise CheckpointError(f"{part.path} does not say how its models are built; give the checkpoint's folder in diffusers' layout.")
+    return place if isinstance(place, Path) else Repository(place)
+
+
+def _digest(base: Part | Repository, refiner: Part | Repository | None, lent_vae: PipelineFolder | Repository | None) -> str:
+    """One digest of both, and of a VAE that is another's, once everything of them was seen to be there."""
     parts = [base, refiner]
     for part in parts:
         if part is not None:
             part.check()
     if isinstance(base, PipelineFolder) and isinstance(refiner, PipelineFolder):
         check_pair(base.path, refiner.path)
-    return digest_of_parts([part and (f"{part.name}@{part.commit}" if isinstance(part, Repository) else part.digest()) for part in parts])
+    known = [part and (f"{part.name}@{part.commit}" if isinstance(part, Repository) else part.digest()) for part in parts]
+    if isinstance(lent_vae, Repository):
+        known.append(f"{lent_vae.name}@{lent_vae.commit}/vae")
+    elif lent_vae is not None:
+        known.append(digest_of(lent_vae.weights("vae"), root=lent_vae.path))
+    return digest_of_parts(known)
 
 
-def _files(base: Part | Repository, refiner: Part | Repository | None) -> list[Path]:
-    return [path for part in (base, refiner) if isinstance(part, Part) for path in part.looked_at()]
+def _files(base: Part | Repository, refiner: Part | Repository | None, lent_vae: PipelineFolder | Repository | None) -> list[Path]:
+    lent = lent_vae.looked_at() if isinstance(lent_vae, PipelineFolder) else []
+    return [*lent, *(path for part in (base, refiner) if isinstance(part, Part) for path in part.looked_at())]
 
 
 _digest_here = until_changed(_files, most=16)(_digest)

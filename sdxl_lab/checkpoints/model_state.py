@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 LIBRARIES = ("accelerate", "diffusers", "transformers")
+OFFLOADING = ("accelerate.hooks", "diffusers.hooks")
 
 ROW = 2**11
 """How many words of 32 bits are added up to one number."""
@@ -171,14 +172,13 @@ def _set_on(thing: Any, passed_over: Container[str] = ()) -> Iterator[Hashable]:
 
 def _replaced(thing: Any) -> Iterator[Hashable]:
     for name, value in getattr(thing, "__dict__", {}).items():
-        if type(value) not in UNCALLED and callable(value) and callable(getattr(type(thing), name, None)) and not _is_of_library(value):
+        if type(value) not in UNCALLED and callable(value) and callable(getattr(type(thing), name, None)) and not _offloads(value):
             yield name, id(value)
 
 
-def _is_of_library(method: Any) -> bool:
+def _offloads(method: Any) -> bool:
     """Whether accelerate or diffusers put it around a model's own to offload it: they put others there once they have seen the order of layers."""
-    function = getattr(method, "func", None)
-    return getattr(function, "__module__", "").partition(".")[0] in LIBRARIES
+    return getattr(getattr(method, "func", None), "__module__", "").startswith(OFFLOADING)
 
 
 def _plain(value: Any, *, deep: bool = True) -> Hashable:

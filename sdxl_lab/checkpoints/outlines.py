@@ -13,9 +13,9 @@ import torch
 from sdxl_lab import families
 from sdxl_lab.checkpoints import noise_schedules
 from sdxl_lab.checkpoints.configurations import check_configuration, read_json
-from sdxl_lab.checkpoints.files import Part
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import configuration, locate
+from sdxl_lab.checkpoints.single_files import Part
 from sdxl_lab.families import Sizes, family_of
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Compute, Denoising

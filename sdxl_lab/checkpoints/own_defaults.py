@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from sdxl_lab.checkpoints.configurations import read_json
-from sdxl_lab.checkpoints.files import Part, PipelineFolder, SingleFile
+from sdxl_lab.checkpoints.files import PipelineFolder
 from sdxl_lab.checkpoints.hub import Repository
-from sdxl_lab.checkpoints.locating import HUB_ID, locate
+from sdxl_lab.checkpoints.locating import HUB_ID, locate, place_of_configuration
+from sdxl_lab.checkpoints.single_files import Part, SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import Distilled, family_of
 from sdxl_lab.settings.dilation import AUTO
@@ -122,9 +123,9 @@ def traits(identity: CheckpointIdentity, *, area: int | None = None) -> Traits:
     try:
         source = locate(identity.name, identity.revision)
         in_channels = source.base.in_channels if isinstance(source.base, SingleFile) else None
+        base, refiner = _described(source.base, source.family), _described(source.refiner, source.family)
     except CheckpointError:
         return Traits(area=area, few_steps=few, refiner_from=refiner_from)
-    base, refiner = _described(source.base), _described(source.refiner)
     return traits_of(
         base.get("unet", {"in_channels": in_channels}),
         base.get("scheduler", {}),
@@ -174,14 +175,18 @@ def _configuration(identity: CheckpointIdentity) -> Mapping[str, Mapping[str, An
         base = locate(identity.name, identity.revision).base
     except CheckpointError:
         return {}
-    return _described(base) if isinstance(base, PipelineFolder) else {}
+    return _described(base, identity.family) if isinstance(base, PipelineFolder) else {}
 
 
-def _described(part: Part | Repository | None) -> Mapping[str, Mapping[str, Any]]:
+def _described(part: Part | Repository | None, family: str) -> Mapping[str, Mapping[str, Any]]:
     """What the files of a base or refiner say of it, as far as they are here."""
     folder = part.path if isinstance(part, PipelineFolder) else part.cached() if isinstance(part, Repository) else None
+    if isinstance(part, SingleFile):
+        folder = place if isinstance(place := place_of_configuration(part, family), Path) else None
     files = {"index": "model_index.json", "unet": "unet/config.json", "scheduler": "scheduler/scheduler_config.json"}
     read = {name: _json(folder / file) for name, file in files.items()} if folder else {}
+    if isinstance(part, SingleFile):
+        read["scheduler"] = {**read.get("scheduler", {}), **part.scheduling}
     return {name: content for name, content in read.items() if content}
 
 

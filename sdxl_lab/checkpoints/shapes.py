@@ -8,10 +8,11 @@ from typing import Any
 
 from sdxl_lab import families
 from sdxl_lab.checkpoints.configurations import MODELS, check_configuration, read_json
-from sdxl_lab.checkpoints.files import Part, PipelineFolder, needs_float32
+from sdxl_lab.checkpoints.files import PipelineFolder, needs_float32
 from sdxl_lab.checkpoints.hub import NotCachedError, Repository, only_cached
 from sdxl_lab.checkpoints.layers import REFINER, Layers, UNetShape, layers_in, layers_of, unet_shape
 from sdxl_lab.checkpoints.locating import Source, configuration
+from sdxl_lab.checkpoints.single_files import Part
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import Family, Sizes, family_of
 from sdxl_lab.families.sdxl import SDXL
@@ -88,6 +89,8 @@ def _known(part: Part | Repository, source: Source) -> tuple[Mapping[str, Layers
         told = _published(SDXL, is_refiner=part.is_refiner, unet={} if part.is_refiner else {"in_channels": part.in_channels})
     if _count(layers_of({"unet": told["unet"]})["unet"]) != _count(layers["unet"]):
         raise CheckpointError(f"{part.path} does not say how its models are built; give the checkpoint's folder in diffusers' layout.")
+    if not part.is_refiner and "vae" not in layers:  # it is lent one
+        layers |= layers_of({"vae": told["vae"]})
     return layers, told, "files"
 
 

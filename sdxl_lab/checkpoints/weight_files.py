@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdxl_lab.errors import LabError
+from sdxl_lab.files.digests import until_changed
 
 SUFFIX = ".safetensors"
-BASE, REFINER = "a base of Stable Diffusion XL", "a refiner of Stable Diffusion XL"
+BASE, REFINER, VAE_ALONE = "a base of Stable Diffusion XL", "a refiner of Stable Diffusion XL", "a VAE alone"
 
 KINDS: Mapping[str, str] = {
     "a LoRA": r"(lora_(unet|te\d?)_|.*\.(lora_[AB]|lora_(up|down)|hada_w1_a|lokr_w1(_a)?|dora_scale)\b|.*_lora\.(down|up)\.).*",
@@ -22,13 +24,13 @@ KINDS: Mapping[str, str] = {
     "Stable Diffusion 3": r"(model\.diffusion_model\.)?joint_blocks\..*",
     "Stable Cascade": r"(clip_txt_mapper|.*\.channelwise)\..*",
     "Playground 2.5": r"edm_(mean|std)",
-    "a model of v-prediction": r"v_pred",
+    "a model of EDM's v-prediction": r"edm_vpred\..*",
     REFINER: r"conditioner\.embedders\.0\.model\..*",
     BASE: r"conditioner\.embedders\.1\..*",
     "Stable Diffusion 2": r"cond_stage_model\.model\..*",
     "Stable Diffusion 1": r"cond_stage_model\..*",
-    "a UNet alone": r"(model\.diffusion_model\.(input_blocks|middle_block)|(unet\.)?down_blocks)\..*",
-    "a VAE alone": r"(first_stage_model\.)?(encoder|decoder)\.(conv_in|mid|mid_block|down|up|down_blocks|up_blocks)\..*",
+    "a UNet alone": r"(model\.diffusion_model\.(input_blocks|middle_block)\.|model_ema\.diffusion_model|(unet\.)?down_blocks\.).*",
+    VAE_ALONE: r"(first_stage_model\.)?(encoder|decoder)\.(conv_in|mid|mid_block|down|up|down_blocks|up_blocks)\..*",
     "a text encoder alone": r"(text_model|transformer\.(text_model|resblocks)|encoder\.(layers|block))\..*",
 }
 """Kinds of files that people have beside checkpoints, and a name of a weight that tells them, the most telling first."""
@@ -37,11 +39,10 @@ PART = "give the whole checkpoint that it belongs to"
 ADVICE: Mapping[str | None, str] = {
     "a LoRA": "this version applies none: merge it into a checkpoint, and give that",
     "an embedding (textual inversion)": "give it as hyperparameters.embeddings, and a checkpoint beside it",
-    "a model of v-prediction": "of single files this version reads those that predict noise: give its folder in diffusers' layout, which tells",
     BASE: "its place beside a base has a refiner's name: give the file another, or put a refiner there",
     REFINER: "call it refiner.safetensors, put it beside a base, and give the base",
     "a UNet alone": PART,
-    "a VAE alone": PART,
+    VAE_ALONE: PART,
     "a text encoder alone": PART,
 }
 """What to do instead; of other kinds, to take another checkpoint."""
@@ -73,14 +74,48 @@ def safe_file(path: Path) -> Iterator[Any]:
         ) from error
 
 
-def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a file's weights; none of them is read.
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a file says of its weights.
+
+    Attributes:
+        shapes: By a weight's name; likewise `dtypes`, as safetensors writes them: `F16`.
+        dtypes: What each is stored as.
+        metadata: What else whoever wrote the file said of it.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, str]
+    metadata: Mapping[str, str]
+
+    @classmethod
+    def of_all(cls, headers: Iterable[Header]) -> Header:
+        """That of several files together."""
+        listed = list(headers)
+        parts = ({name: value for header in listed for name, value in getattr(header, part).items()} for part in ("shapes", "dtypes", "metadata"))
+        return cls(**dict(zip(("shapes", "dtypes", "metadata"), parts, strict=True)))
+
+
+@until_changed(lambda path: [path], most=64)
+def header_of(path: Path) -> Header:
+    """What a file says of its weights; none of them is read.
 
     Raises:
         CheckpointError: As in `safe_file`.
     """
     with safe_file(path) as file:
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
+        shapes = {name: tuple(weight.get_shape()) for name, weight in slices.items()}
+        return Header(shapes=shapes, dtypes={name: weight.get_dtype() for name, weight in slices.items()}, metadata=file.metadata() or {})
+
+
+def shapes_in(path: Path) -> Mapping[str, tuple[int, ...]]:
+    """Names and shapes of a file's weights; none of them is read.
+
+    Raises:
+        CheckpointError: As in `safe_file`.
+    """
+    return header_of(path).shapes
 
 
 def require_kind(path: Path, names: Iterable[str], wanted: str) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from sdxl_lab.checkpoints.configurations import INDEX, MODELS, read_json
+from sdxl_lab.checkpoints.configurations import INDEX, MODELS, components_in, read_json
 from sdxl_lab.checkpoints.files import PipelineFolder
+from sdxl_lab.checkpoints.single_files import SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
 from sdxl_lab.files.digests import cache_folder
 from sdxl_lab.files.disk import DiskError, write_whole
@@ -36,7 +37,7 @@ def require_whole(part: PipelineFolder) -> None:
     for component in part.models:
         config = part.path / component / "config.json"
         library, class_name = index[component]
-        expected = _shapes_of(_on_paper(library, class_name, config))
+        expected = _shapes_of(on_paper(library, class_name, config))
         found = {_name(name): (shape, file) for file in part.weights(component) for name, shape in shapes_in(file).items()}
         if lost := sorted(expected.keys() - found.keys()):
             files = ", ".join(file.name for file in part.weights(component))
@@ -50,6 +51,34 @@ def require_whole(part: PipelineFolder) -> None:
                     f"{found[name][1]} holds {name} of shape {[*found[name][0]]}, and {config} asks for {[*shape]}; the two are not of one model: "
                     "copy both from one source."
                 )
+
+
+def require_whole_file(part: SingleFile, configuration: Path) -> None:
+    """Compare what a single file holds with what its configuration asks for, before any of it is read.
+
+    Args:
+        part: A base or refiner that was checked.
+        configuration: What it is like, as a folder in diffusers' layout.
+
+    Raises:
+        CheckpointError: A weight is missing, or of another shape. Names model and weight, and what to do.
+    """
+    index = read_json(configuration / INDEX)
+    for component in part.models(components_in(index)):
+        config = configuration / component / "config.json"
+        library, class_name = index[component]
+        expected = on_paper(library, class_name, config)
+        shapes = _shapes_of(expected)
+        for weights in ("plain", "ema") if component == "unet" and part.has_ema and part.has_plain else (None,):
+            found = _converted(part, component, weights, expected)
+            advice = "it is of another architecture than its text encoders say, or not whole: take it from its source again, or another checkpoint."
+            if lost := sorted(shapes.keys() - found.keys()):
+                raise CheckpointError(f"{part.path} lacks {len(lost)} of the {len(shapes)} weights of its {component}, {lost[0]} first; {advice}")
+            for name, shape in shapes.items():
+                if found[name] != shape:
+                    raise CheckpointError(
+                        f"{part.path} holds {name} of its {component} in shape {[*found[name]]}, and {config} asks for {[*shape]}; {advice}"
+                    )
 
 
 def is_known_whole(digest: str) -> bool:
@@ -93,8 +122,17 @@ def _memory(digest: str) -> Path:
     return cache_folder() / "whole" / hashlib.sha256(known_by.encode()).hexdigest()
 
 
-def _on_paper(library: str, class_name: str, config: Path) -> torch.nn.Module:
-    """The model that a configuration describes, with shapes and no numbers."""
+def on_paper(library: str, class_name: str, config: Path) -> torch.nn.Module:
+    """The model that a configuration describes, with shapes and no numbers.
+
+    Args:
+        library: Whose class it is, as a pipeline's index has it.
+        class_name: Of the model.
+        config: Its config.json.
+
+    Raises:
+        CheckpointError: The library has no such class, or the file describes none.
+    """
     content = read_json(config)
     kind = getattr(importlib.import_module(library), class_name, None)
     if kind is None:
@@ -106,6 +144,26 @@ def _on_paper(library: str, class_name: str, config: Path) -> torch.nn.Module:
             return kind.from_config(content) if library == "diffusers" else kind(kind.config_class.from_dict(content))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, StrictDataclassError) as error:
         raise CheckpointError(f"{config} describes no {class_name} ({' '.join(str(error).split())}); copy or download it again.") from error
+
+
+def _converted(part: SingleFile, component: str, weights: str | None, model: torch.nn.Module) -> Mapping[str, tuple[int, ...]]:
+    """Shapes of a single file's weights by diffusers' names for them, as diffusers itself would read them."""
+    from diffusers.loaders import single_file_utils as diffusers
+
+    held = {name: torch.empty(shape, device="meta") for name, shape in part.shapes(component, weights).items()}
+    try:
+        if component == "unet":
+            read = diffusers.convert_ldm_unet_checkpoint(held, model.config)
+        elif component == "vae":
+            is_converted = held.keys() >= model.state_dict().keys()
+            read = held if is_converted else diffusers.convert_ldm_vae_checkpoint(held, model.config)
+        elif component == "text_encoder":
+            read = diffusers.convert_ldm_clip_checkpoint(held)
+        else:
+            read = diffusers.convert_open_clip_checkpoint(model, held, prefix=part.prefix(component) + "model.")
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{part.path} holds another {component} than Stable Diffusion XL has ({error}); take another file.") from error
+    return {_name(name): tuple(weight.shape) for name, weight in read.items()}
 
 
 def _shapes_of(model: torch.nn.Module) -> Mapping[str, tuple[int, ...]]:

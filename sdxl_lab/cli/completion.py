@@ -38,7 +38,8 @@ def settings(incomplete: str) -> list[str]:
     """Settings of single pictures, by their own names."""
     from sdxl_lab.cli.usage import settings
 
-    return _beginning(incomplete, [*settings(), "checkpoint", "negative_prompt", "prompt_syntax", "long_prompt", "name", "tracking"])
+    of_words = ("negative_prompt", "prompt_syntax", "long_prompt", "wildcards", "prompt_replace", "negative_prompt_replace")
+    return _beginning(incomplete, [*settings(), "checkpoint", *of_words, "name", "tracking"])
 
 
 def _beginning(incomplete: str, words: Iterable[str]) -> list[str]:

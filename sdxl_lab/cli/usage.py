@@ -53,6 +53,7 @@ class Paints(Pairs):
         with formatter.section("Settings, by -p"):
             formatter.write_text(
                 f"{', '.join(settings())}; checkpoint, negative_prompt, {_of_words('prompt_syntax')}, {_of_words('long_prompt')}, "
+                f"{_of_words('wildcards')}, prompt_replace.WORD, "
                 "embeddings.WORD.file, name (of the session), tracking."
             )
 

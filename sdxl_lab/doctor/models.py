@@ -16,6 +16,7 @@ REINSTALL = 'pip install --force-reinstall "torch>=2.6", the build for this mach
 def files(checkpoint: str | None) -> Iterator[Finding]:
     """Whether the checkpoint's files are there and whole, without any of it in memory."""
     from sdxl_lab import families
+    from sdxl_lab.checkpoints.descriptions import described
     from sdxl_lab.checkpoints.locating import license_of, locate
     from sdxl_lab.checkpoints.own_defaults import few_steps
     from sdxl_lab.families.pocket import POCKET
@@ -30,8 +31,9 @@ def files(checkpoint: str | None) -> Iterator[Finding]:
         yield broken("checkpoint", f"{terms}{quoted(error, 500)}")  # which says what to do
         return
     what = {"PipelineFolder": "a folder in diffusers' layout", "SingleFile": "a single file", "Repository": "a repository of the hub"}
+    about = described(source)
     refiner = "with a refiner" if source.refiner else "without a refiner"
-    kind = f"{what[type(source.base).__name__]}, of the family {identity.family}, {refiner}"
+    kind = f"{what[type(source.base).__name__]}, of the family {identity.family}, {refiner}{f'; {about}' if about else ''}"
     few = few_steps(identity)
     terms = "" if checkpoint in POCKET.names else f"; license: {license_of(identity) or 'not said here, see its source'}"
     yield ok("checkpoint", f"{kind}; its files are there; digest {identity.digest[:12]}{terms}{f'; {few}' if few else ''}")

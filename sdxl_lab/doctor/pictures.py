@@ -175,15 +175,15 @@ def _fits_in_float32(checkpoint: str) -> bool:
     """Whether main memory holds all of a checkpoint's numbers; what is still to be downloaded is."""
     import psutil
 
-    from sdxl_lab.checkpoints.files import SingleFile
     from sdxl_lab.checkpoints.hub import Repository
     from sdxl_lab.checkpoints.locating import locate
+    from sdxl_lab.checkpoints.single_files import SingleFile
     from sdxl_lab.checkpoints.weight_files import shapes_in
 
     source, count = locate(checkpoint), 0
     for part in filter(None, (source.base, source.refiner)):
         here = part.fetch() if isinstance(part, Repository) else part
-        files = [here.path] if isinstance(here, SingleFile) else [file for model in here.models for file in here.weights(model)]
+        files = here.files if isinstance(here, SingleFile) else [file for model in here.models for file in here.weights(model)]
         count += sum(math.prod(shape) for file in files for shape in shapes_in(file).values())
     return 4 * count + RESERVE_BYTES <= psutil.virtual_memory().available
 

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.families._family import Distilled, Family, LatentColors, Published, Sizes
+from sdxl_lab.families._family import Distilled, Family, LatentColors, Made, Published, Sizes
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
 from sdxl_lab.families.sdxl import SDXL
@@ -22,6 +23,7 @@ __all__ = [
     "Family",
     "FamilyError",
     "LatentColors",
+    "Made",
     "Published",
     "Sizes",
     "family_of",
@@ -66,7 +68,7 @@ def names() -> list[str]:
     return [name for family in FAMILIES.values() for name in family.names]
 
 
-def named(checkpoint: str) -> tuple[str, Path | Published] | None:
+def named(checkpoint: str) -> tuple[str, Path | Published | Made] | None:
     """Find what a name stands for.
 
     Args:
@@ -124,13 +126,15 @@ def meant_by(checkpoint: str) -> str | None:
     return f"Did you mean {near}?" if near and not kinds else None
 
 
-def recognized(path: Path) -> str:
+def recognized(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> str:
     """Tell which family a folder or file is of.
 
     Args:
         path: Which is there; its content was not checked yet.
+        shapes: Of a single file's weights, by name.
 
     Returns:
         The family's word.
     """
-    return next((word for word, family in FAMILIES.items() if family.recognizes(path)), OTHER)
+    held = (shapes or {}).items()
+    return next((word for word, family in FAMILIES.items() if family.recognizes(path) or (family.shapes and family.shapes.items() <= held)), OTHER)

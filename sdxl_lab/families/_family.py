@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sdxl_lab.files.digests import cache_folder
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
@@ -38,6 +40,24 @@ class Published:
     refiner: str | None = None
     license: str | None = None
     unet: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A checkpoint that a command makes on this machine, as one file in the lab's cache folder.
+
+    Attributes:
+        name: Of the file, inside that folder.
+        command: What makes it.
+    """
+
+    name: str
+    command: str
+
+    @property
+    def file(self) -> Path:
+        """Where it is once it is made."""
+        return cache_folder() / self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +95,8 @@ class Family:
     """Checkpoints that are loaded and used in one way.
 
     Attributes:
-        names: What people call its checkpoints, and where these are: on the hub, or in a folder with a base and perhaps a refiner beside it.
+        names: What people call its checkpoints, and where these are: on the hub, in a folder with a base and perhaps a refiner beside it, or
+            where a command makes them.
         recognizes: Whether a folder or file that somebody gives by its path is of this family; nothing of it was checked yet.
         pipelines: Name of diffusers' class by kind of work.
         sizes: Of a base, by the configurations of its UNet and VAE.
@@ -86,7 +107,8 @@ class Family:
         gpu_dtype: What its UNets compute in on a GPU.
         threads: CPU threads, or None for the machine's own.
         fixed_vae: Repository of the VAE that `compute.vae` `fp16-fix` means, or None.
-        single_files: Repository whose configuration a single file shares: of a base by its UNet's input channels, under None of a refiner.
+        shapes: Of some weights of its single files, by the names that the original layout has for them: what a file must hold to be of this family.
+        single_files: Repository or folder whose configuration a single file shares: of a base by its UNet's input channels, under None of a refiner.
         configurations: What the configurations of its published models say as far as their size tells, by the name of the model, the refiner's UNet
             under `refiner`; empty where it has none. So what they take is known before they are here.
         preview: How its latents look at a glance, or None where nobody knows.
@@ -94,7 +116,7 @@ class Family:
 
     pipelines: Mapping[str, str]
     sizes: Callable[[Mapping[str, Any], Mapping[str, Any]], Sizes]
-    names: Mapping[str, Path | Published] = field(default_factory=dict)
+    names: Mapping[str, Path | Published | Made] = field(default_factory=dict)
     recognizes: Callable[[Path], bool] = lambda path: False
     num_inference_steps: int = 70
     strength: float = 0.99
@@ -105,6 +127,7 @@ class Family:
     gpu_dtype: str = "float16"
     threads: int | None = None
     fixed_vae: str | None = None
-    single_files: Mapping[int | None, str] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    single_files: Mapping[int | None, str | Path] = field(default_factory=dict)
     configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preview: LatentColors | None = None

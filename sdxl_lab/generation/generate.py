@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -91,9 +92,8 @@ def generate(
         began = time.perf_counter()
         input_image = image and as_edited(edit, image)
         start = seen(edit, input_image, found, checkpoint.sizes)
-        with checkpoint.adapted() as instead:
-            picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, instead=instead, on_step=on_step)
-            raw, base_steps, refiner_steps = picture.denoise()
+        picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, on_step=on_step)
+        raw, base_steps, refiner_steps = picture.denoise()
     if _is_one_color(raw) and not (start.image and _is_one_color(start.image)):
         message = (
             f"The decoder made every pixel {raw.getpixel((0, 0))}, though {'the input has more colors' if image else 'no noise is so'}: see whether "
@@ -140,7 +140,6 @@ class _Picture:
     seen: Seen
     checkpoint: Checkpoint
     cache: TrajectoryCache
-    instead: Mapping[int, Any] = field(default_factory=dict)
     on_step: Listener | None = None
 
     def denoise(self) -> tuple[Image.Image, int, int]:
@@ -161,9 +160,9 @@ class _Picture:
             stock = {"denoising_start": settings.denoising.high_noise_frac}
             call |= {"image": self._blended(head)} | ({"strength": settings.refiner.strength} if settings.denoising.handover == "sdedit" else stock)
         scheduler = self._scheduler(self.checkpoint.base if settings.denoising.handover == "consistent" else self.checkpoint.refiner)
-        stage, telling = self._stage(self.checkpoint.refiner, scheduler), self._telling("refiner", before=head.steps - done)
-        keep = self._keeping(key, Trajectory.end)
-        finished, raw = stage.run(start, seed=self.edit.seed, stop=stop, output_type="pil", keep=keep, **telling, **call)
+        keep, telling = self._keeping(key, Trajectory.end), self._telling("refiner", before=head.steps - done)
+        with self._stage("refiner", scheduler) as stage:
+            finished, raw = stage.run(start, seed=self.edit.seed, stop=stop, output_type="pil", keep=keep, **telling, **call)
         return raw, head.steps, finished.steps - done
 
     def _base(self, *, stop: int, output_type: str) -> tuple[Trajectory, Any]:
@@ -171,9 +170,9 @@ class _Picture:
         known = self.cache.get(self._key)
         if known is not None and known.steps >= stop and output_type == "latent":
             return known.until(stop), None
-        stage = self._stage(self.checkpoint.base, self._scheduler(self.checkpoint.base))
         keep = self._keeping(self._key)
-        return stage.run(known, seed=self.edit.seed, stop=stop, output_type=output_type, keep=keep, **self._telling("base"), **self._call)
+        with self._stage("base", self._scheduler(self.checkpoint.base)) as stage:
+            return stage.run(known, seed=self.edit.seed, stop=stop, output_type=output_type, keep=keep, **self._telling("base"), **self._call)
 
     def _blended(self, head: Trajectory) -> torch.Tensor:
         """What a truncated call of diffusers returns: the last latents in the mask, clean ones around it."""
@@ -198,11 +197,15 @@ class _Picture:
         spread = {"karras": denoising.karras, "timestep_spacing": denoising.timestep_spacing}
         return build_scheduler(denoising.scheduler, pipeline.scheduler.config, **spread)
 
-    def _stage(self, pipeline: Any, scheduler: Any) -> Stage:
-        stages, role = STAGES[TASKS[self.edit.task].pipeline], "base" if pipeline is self.checkpoint.base else "refiner"
-        kind = stages.base if role == "base" else stages.refiner
-        told = {"latent_mask": self._latent_mask, "words": self._words, "cache": self.cache, "scope": self._scope, "instead": self.instead}
-        return kind.of(pipeline, role=role, scheduler=scheduler, **told)
+    @contextmanager
+    def _stage(self, role: str, scheduler: Any) -> Iterator[Stage]:
+        """Base or refiner, with what is on its models."""
+        stages = STAGES[TASKS[self.edit.task].pipeline]
+        kind, pipeline = (stages.base, self.checkpoint.base) if role == "base" else (stages.refiner, self.checkpoint.refiner)
+        told: dict[str, Any] = {"latent_mask": self._latent_mask, "words": self._words, "cache": self.cache}
+        told |= {"scope": self._bare_scope, "in_text": self.checkpoint.in_text(role)}
+        with self.checkpoint.adapted(role) as instead:
+            yield kind.of(pipeline, role=role, scheduler=scheduler, instead=instead, **told)
 
     @cached_property
     def _steps(self) -> Window:
@@ -210,13 +213,19 @@ class _Picture:
 
     @cached_property
     def _scope(self) -> Hashable:
-        """The models, and what else changes their bits."""
+        """The models, what is on them, and what else changes their bits."""
         return self.checkpoint.computed_by.trajectories(str(self.checkpoint.device), arithmetic())
+
+    @cached_property
+    def _bare_scope(self) -> Hashable:
+        """The same but for what is on the models."""
+        return replace(self.checkpoint.computed_by, adapters=()).trajectories(str(self.checkpoint.device), arithmetic())
 
     @cached_property
     def _words(self) -> Words:
         refiner = [self.checkpoint.refiner] if self.edit.settings.denoising.is_refined else []
-        return words_of(self.edit, fits_in([self.checkpoint.base, *refiner], self.instead))
+        with self.checkpoint.adapted("base") as instead:
+            return words_of(self.edit, fits_in([self.checkpoint.base, *refiner], instead))
 
     @cached_property
     def _latent_mask(self) -> torch.Tensor | None:

@@ -134,6 +134,11 @@ class Scene:
     texture_seed: int
     texture_scale: float
 
+    @property
+    def outline(self) -> tuple[np.ndarray, ...]:
+        """The object's polygons, as `SHAPES` has them; none for an empty scene."""
+        return SHAPES[self.shape] if self.shape is not None else ()
+
 
 def sample_scene(seed: int, width: int = SIZE_PX, height: int = SIZE_PX, *, held_out: bool = False, empty_frac: float = 0.0) -> Scene:
     """Draw a scene at random; the same seed always gives the same scene.
@@ -175,13 +180,12 @@ def caption(scene: Scene, *, say_size: bool = False, say_place: bool = True) -> 
 def object_mask(scene: Scene) -> Image.Image:
     """The object's mask: mode "L", white on the object, antialiased, all black for an empty scene."""
     canvas = Image.new("L", (scene.width * SUPERSAMPLING, scene.height * SUPERSAMPLING))
-    if scene.shape is not None:
-        pen = ImageDraw.Draw(canvas)
-        tilt = np.deg2rad(scene.tilt_deg)
-        turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
-        for polygon, ink in zip(SHAPES[scene.shape], (255, 0), strict=False):
-            corners = (polygon @ turn * scene.radius_px + (scene.x_px, scene.y_px)) * SUPERSAMPLING
-            pen.polygon([(float(x), float(y)) for x, y in corners], fill=ink)
+    pen = ImageDraw.Draw(canvas)
+    tilt = np.deg2rad(scene.tilt_deg)
+    turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
+    for polygon, ink in zip(scene.outline, (255, 0), strict=False):
+        corners = (polygon @ turn * scene.radius_px + (scene.x_px, scene.y_px)) * SUPERSAMPLING
+        pen.polygon([(float(x), float(y)) for x, y in corners], fill=ink)
     return canvas.reduce(SUPERSAMPLING)
 
 

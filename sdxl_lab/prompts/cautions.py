@@ -95,7 +95,7 @@ def _not_done(text: str, syntax: str) -> Iterator[str]:
         weight = f" that weighs {1 / EMPHASIS:.3g}" if syntax == "a1111" else ""
         yield f"“{_quoted(found[0])}” is no change of words between steps here, but text{weight}; write one of the words"
     if found := _WILDCARD.search(text):
-        yield f"“{_quoted(found[0])}” is text: nothing is drawn from a list here; write one of them, or several prompts"
+        yield f"“{_quoted(found[0])}” is text: set wildcards to draw if words are to be drawn there"
     if (syntax == "a1111" and _AND.search(text)) or (syntax == "plain" and _CLEAR_AND.search(text)):
         near = "a comma, or BREAK, is" if syntax == "a1111" else "a comma is"
         yield f"“AND” is text: prompts are not composed here; {near} as near as it gets"

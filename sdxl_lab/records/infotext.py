@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.settings.schedulers import SCHEDULERS
@@ -20,7 +21,19 @@ _LABEL = re.compile(r"(negative prompt|steps)(?=:)", re.IGNORECASE)
 _FIELD = re.compile(r'\s*([\w -]+): ("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 
 
-def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], version: str, adapters: Sequence[AdapterIdentity] = ()) -> str:
+TEMPLATES = {"prompt": "Template", "negative_prompt": "Negative Template"}
+"""As Dynamic Prompts calls what a prompt was drawn from."""
+
+
+def write(
+    edit: Edit,
+    checkpoint: CheckpointIdentity,
+    *,
+    size: tuple[int, int],
+    version: str,
+    adapters: Sequence[AdapterIdentity] = (),
+    template: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Describe a picture in the field's conventional names.
 
     The prompts are put on one line each, and a space comes before a colon that would read as a label. SDXL's tokenizers see neither.
@@ -31,6 +44,7 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
         size: (width, height) of the picture in pixels.
         version: Of sdxl_lab.
         adapters: What is on the checkpoint's models.
+        template: What its prompts were before words of them were replaced or drawn.
 
     Returns:
         Two or three lines; the last one holds the settings.
@@ -66,6 +80,7 @@ def write(edit: Edit, checkpoint: CheckpointIdentity, *, size: tuple[int, int], 
         fields["Prompt syntax"] = settings.prompt_syntax
     if settings.long_prompt != "cut":
         fields["Long prompt"] = settings.long_prompt
+    fields |= {TEMPLATES[name]: _one_line(text) for name, text in template.items()}
     fields["Version"] = f"sdxl_lab {_one_line(version)}"
     negative = [f"Negative prompt: {_words(edit.negative_prompt)}"] if edit.negative_prompt else []
     return "\n".join([_words(edit.prompt), *negative, ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())])

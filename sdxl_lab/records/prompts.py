@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from typing import Any
 
 from sdxl_lab.settings.documents import written
@@ -15,7 +16,7 @@ from sdxl_lab.spec.resolved_spec import ResolvedSpec
 def prompts_table(resolved: ResolvedSpec) -> bytes:
     """Write every picture of a run as one row: step, sample, task, prompts, seed, then each setting by its dotted path.
 
-    What was on the models has a column each.
+    What was on the models has a column each, as have prompts before words of them were replaced or drawn.
 
     Args:
         resolved: The run.
@@ -25,7 +26,7 @@ def prompts_table(resolved: ResolvedSpec) -> bytes:
     """
     steps = _steps(resolved)
     on_models = {adapter.path: str(adapter) for adapter in resolved.adapters}
-    rows = [_row(steps[edit.sample], edit) | on_models for edit in resolved.edits]
+    rows = [_row(steps[edit.sample], edit) | on_models | _templates(resolved.template_of(edit)) for edit in resolved.edits]
     text = io.StringIO()
     # Keys that came after 0.1.0 are there where some picture needs them.
     columns = dict.fromkeys(column for row in rows for column in row)
@@ -39,6 +40,10 @@ def _row(step: int, edit: Edit) -> dict[str, Any]:
     words = written(edit)
     settings = words.pop("settings")
     return {"step": step, **words, **flatten(settings)}
+
+
+def _templates(template: Mapping[str, str]) -> dict[str, str]:
+    return {f"{name} template": text for name, text in template.items()}
 
 
 def step_of(resolved: ResolvedSpec, sample: str) -> int:

@@ -94,7 +94,9 @@ class Stamp:
             The content of the text chunk `parameters`.
         """
         version = self.versions.get("sdxl_lab", "")
-        return infotext.write(self.edit, self.resolved.checkpoint, size=size, version=version, adapters=self.resolved.adapters)
+        resolved = self.resolved
+        template = resolved.template_of(self.edit)
+        return infotext.write(self.edit, resolved.checkpoint, size=size, version=version, adapters=resolved.adapters, template=template)
 
 
 def stamp_of(
@@ -124,7 +126,8 @@ def stamp_of(
         The stamp to write into the picture.
     """
     narrowed = resolved.spec.model_copy(update={"samples": (edit.sample,), "tasks": (edit.task,)})
-    one = resolved.model_copy(update={"spec": narrowed, "edits": (edit,), "steps": None})
+    templates = tuple(template for template in resolved.templates if template.is_of(edit))
+    one = resolved.model_copy(update={"spec": narrowed, "edits": (edit,), "steps": None, "templates": templates})
     portable = ResolvedSpec.from_json(json.dumps(one.portable()))
     return Stamp(
         run_id=resolved.run_id,

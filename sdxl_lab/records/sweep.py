@@ -60,6 +60,10 @@ class SweepFolder:
         self.report_pictures = self.path / "report-pictures"
         self.comet_folder = self.path / "comet"
 
+    def sheet_file(self, task: str) -> Path:
+        """All pictures of a task on one sheet."""
+        return self.path / f"contact-sheet-{task}.png"
+
     def write(self, *, name: str, tracking: str, command: str, points: Sequence[RecordedPoint]) -> Self:
         """Write which points a sweep has, unless that is there.
 

@@ -29,12 +29,12 @@ DEEPEST, MOST_FILES, MOST_BYTES = 4, 500, 4 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Adapted:
-    """What is to be on the models of a run.
+    """What is to be on the models of a run, less what leaves every picture as it is.
 
     Attributes:
         put: In the order of the identities.
         identities: Sorted by kind and digest, since the order in which somebody wrote them makes no other picture.
-        files: By `AdapterIdentity.path`: where each is, as another process on this machine finds it.
+        files: By `AdapterIdentity.path`: where each is that was asked for, as another process on this machine finds it.
     """
 
     put: tuple[Put, ...] = ()
@@ -84,9 +84,10 @@ def adapted(spec: RunSpec, models: Models, dataset: Path | None) -> Adapted:
     if problems:
         raise SpecError(problems)
     ordered = sorted(found.values(), key=lambda one: (one[0].kind, one[0].digest))
+    telling = [(put, identity) for put, identity, _ in ordered if not ADAPTERS[put.kind].is_neutral(put.asked, put.content)]
     return Adapted(
-        put=tuple(put for put, _, _ in ordered),
-        identities=tuple(identity for _, identity, _ in ordered),
+        put=tuple(put for put, _ in telling),
+        identities=tuple(identity for _, identity in telling),
         files={identity.path: file for _, identity, file in ordered},
     )
 
@@ -129,10 +130,10 @@ def read(kind: str, name: str, section: FromFile, file: Path) -> tuple[Put, str]
     Raises:
         AdapterError: The file holds no such adapter.
     """
-    from sdxl_lab.checkpoints.adapter_files import tensors_in
+    from sdxl_lab.checkpoints.adapter_files import opened
 
     adapter = ADAPTERS[kind]
-    content = adapter.take(tensors_in(file, adapter))
+    content = adapter.take(*opened(file, adapter))
     put = Put(kind=kind, name=name, asked=section, content=content, digest=adapter.digest(name, section, content))
     return put, digest_of_file(file)
 

@@ -187,7 +187,7 @@ def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | N
         if identity.digest != wanted.digest:
             raise ReproduceError(
                 f"checkpoint {identity.name} is not the one the picture was made with: its digest is {identity.digest[:12]}, that of {wanted.name} "
-                f"was {wanted.digest[:12]}; give that one with --checkpoint PATH"
+                f"was {wanted.digest[:12]}; {_made_anew(identity)}give that one with --checkpoint PATH"
             )
         return loading.load(identity, _compute(stamp, threads)).with_adapters(adapters)
     except hub.NotCachedError as error:
@@ -201,7 +201,7 @@ def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIde
     """What the description's checkpoint is on this machine: one that has a name here, or one of the hub at its commit."""
     from sdxl_lab.checkpoints import locating
 
-    here = [name for name in families.names() if not _is_published(name)]
+    here = [name for name in families.names() if _is_here(name) or (name == wanted.name and not _is_published(name))]
     identity = next((found for found in map(locating.identify, here) if wanted.digest == found.digest or wanted.name == found.name), None)
     if identity is not None:
         return identity
@@ -211,6 +211,18 @@ def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIde
         f"checkpoint {wanted.name} of digest {wanted.digest[:12]} is neither the built-in one nor one of the hub; give its folder or file with "
         f"--checkpoint PATH{hint(picture, 'checkpoint')}"
     )
+
+
+def _is_here(name: str) -> bool:
+    found = families.named(name)
+    return found is not None and (found[1].file.is_file() if isinstance(found[1], families.Made) else isinstance(found[1], Path))
+
+
+def _made_anew(identity: CheckpointIdentity) -> str:
+    """What a command makes is trained on each machine, to other bits."""
+    found = families.named(identity.name)
+    made = found[1] if found else None
+    return f"{made.command} makes other weights on another machine, or of another version: " if isinstance(made, families.Made) else ""
 
 
 def _is_published(name: str) -> bool:

@@ -17,16 +17,19 @@ from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.files.room import check_room
 from sdxl_lab.process.imports import importing
 from sdxl_lab.process.quiet import quiet_libraries
+from sdxl_lab.prompts.wildcards import LinesOf, WildcardError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import as_note
 from sdxl_lab.runs import trained_words
 from sdxl_lab.runs.adapted import Adapted, adapted, idle, sections
 from sdxl_lab.runs.early import home, runs_folder_of
+from sdxl_lab.runs.word_lists import lists_of
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.cautions import MINUS_ONE, cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters, with_files
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.spec.templates import Template, nothing_replaced
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted, few, printable
 
@@ -215,15 +218,17 @@ def resolve(
         (sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task))
     )
     defaults = {task: own_defaults.defaults(identity, task=task) for task in spec.tasks}
-    edits = _edits(spec, samples, frozenset(left_out), defaults, outline)
+    content = DatasetIdentity(
+        name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dict(dataset.inputs) if dataset.inputs else None
+    )
+    lines_of = lists_of(None if content.is_of_call else dataset.folder)
+    edits, templates = _edits(spec, samples, frozenset(left_out), defaults, outline, lines_of)
     on_models = _adapted(spec, dataset, identity, outline)
     here = {"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(runs_folder_of(spec))}
     here |= {"hyperparameters": with_files(spec.hyperparameters, on_models.files)} if on_models.files else {}
     resolved = ResolvedSpec(
         spec=spec.model_copy(update=here),
-        dataset=DatasetIdentity(
-            name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dict(dataset.inputs) if dataset.inputs else None
-        ),
+        dataset=content,
         checkpoint=identity,
         edits=edits,
         device=compute.device,
@@ -231,6 +236,7 @@ def resolve(
         threads=compute.threads or 1,
         adapters=on_models.identities,
         steps=_steps(dataset, edits),
+        templates=templates,
     )
     folder = RunFolder.of(resolved)
     to_make = [size for size, _ in _sizes(dataset, edits, outline.sizes)][len(whole_lines(folder.lines_file)) :]
@@ -241,7 +247,7 @@ def resolve(
         sizes=outline.sizes,
         left_out=left_out,
         room=tuple(check_room(folder.path, to_make)),
-        notes=_notes(edits, identity, outline, on_models),
+        notes=_notes(edits, identity, outline, on_models, compute.weights),
         learned=on_models.tokens,
     )
 
@@ -258,29 +264,48 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
 
 
 def _edits(
-    spec: RunSpec, samples: tuple[Sample, ...], left_out: Collection[tuple[str, str]], defaults: Mapping[str, Mapping[str, Any]], outline: Outline
-) -> tuple[Edit, ...]:
+    spec: RunSpec,
+    samples: tuple[Sample, ...],
+    left_out: Collection[tuple[str, str]],
+    defaults: Mapping[str, Mapping[str, Any]],
+    outline: Outline,
+    lines_of: LinesOf,
+) -> tuple[tuple[Edit, ...], tuple[Template, ...]]:
+    """Every picture that will be made, and what their prompts were before words of them were replaced or drawn."""
     from sdxl_lab.runs.faults import checked, no_picture, no_pictures
 
-    edits, problems = [], []
+    edits, templates, problems = [], [], []
     lacking: dict[str, list[str]] = {}
+    unreplaced: dict[tuple[str, str], dict[str, str | None]] = {}
+    undrawn: dict[str, list[str]] = {}
     for sample in samples:
         asked = [task for task in spec.tasks if (sample.name, task) not in left_out]
         if unsuited := [task for task in asked if not sample.suits(task)]:
             lacking.setdefault(unsuited[0], []).append(sample.name)
         for task in (task for task in asked if task not in unsuited):
             metadata = sample.tasks.get(task, TaskMetadata())
-            words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt, "seed": metadata.seed}
+            words = {"prompt": metadata.prompt, "negative_prompt": metadata.negative_prompt}
+            texts = {name: spec.words(task).get(name, text) for name, text in words.items()}
+            for name, word in spec.variation(task).unreplaced(texts):
+                unreplaced.setdefault((name, word), {})[f"{sample.name} {task}"] = texts[name]
+            rest = {"seed": metadata.seed, "defaults": defaults[task], "size": sample.size, "sizes": outline.sizes, "lines_of": lines_of}
             try:
-                planned = spec.edits(sample.name, task, **words, defaults=defaults[task], size=sample.size, sizes=outline.sizes)
+                planned = spec.edits(sample.name, task, **words, **rest)
             except SpecError as error:
                 problems += error.problems
                 continue
+            except WildcardError as error:
+                undrawn.setdefault(str(error), []).append(f"{sample.name} {task}")
+                continue
+            templates += Template.of(planned, texts)
             for edit in planned:
                 edit, found = checked(as_it_matters(edit, readings=sample.facts.readings), sample, outline)
                 edits.append(edit)
                 problems += found
     problems = [*(no_picture(names, task) for task, names in lacking.items()), *problems]
+    for (name, word), found in unreplaced.items():
+        problems.append(nothing_replaced(name, word, next(iter(found.values())), few([*found], most=3)))
+    problems += [f"hyperparameters.wildcards: {error} (in the prompts of {few(titles, most=3)})" for error, titles in undrawn.items()]
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
     if not edits and not any(sample.suits(task) for sample in samples for task in spec.tasks):
@@ -292,7 +317,7 @@ def _edits(
                 f'metadata.json, as {{"{spec.tasks[0]}": {{"prompt": "a red octopus"}}}} beside a sample\'s name'
             ]
         )
-    return tuple(edits)
+    return tuple(edits), tuple(templates)
 
 
 def _steps(dataset: Dataset, edits: Sequence[Edit]) -> dict[str, int] | None:
@@ -334,8 +359,10 @@ def _adapted(spec: RunSpec, dataset: Dataset, identity: CheckpointIdentity, outl
     return adapted(spec, models_of(identity, outline), dataset.folder)
 
 
-def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline, on_models: Adapted) -> dict[PictureKey, tuple[str, ...]]:
-    from sdxl_lab.checkpoints import loading, own_defaults, tokens
+def _notes(
+    edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline, on_models: Adapted, weights: str | None
+) -> dict[PictureKey, tuple[str, ...]]:
+    from sdxl_lab.checkpoints import descriptions, loading, own_defaults, tokens
     from sdxl_lab.generation.regions import SPECKS
 
     words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
@@ -348,11 +375,13 @@ def _notes(edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline
     def is_known(word: str) -> bool:
         return any(f"{word}</w>" in tokens.loaded(folder).get_vocab() for folder in loading.tokenizers(identity))
 
+    of_file = list(descriptions.cautions(identity, weights))
     unread = idle(on_models, [text for texts in words.values() for text in texts.values() if text])
     found = {
         edit.key: [
             *tokens.notes(words[edit.key], folders, on_models.tokens, syntax=edit.settings.prompt_syntax, long_prompt=edit.settings.long_prompt),
             *cautions(edit, traits),
+            *of_file,
             *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
             *unread,
             *trained_words.cautions(words[edit.key], on_models.tokens, files, is_known),

@@ -18,7 +18,7 @@ VARIABLES = ("COMET_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_K
 _NAMES = re.compile(r"(^|_)(api_?key|access_?key|auth_?key|secret|token|password|passwd|credentials?)($|_)", re.IGNORECASE)
 _PREFIXES = re.compile(r"(?<![A-Za-z0-9])(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|AKIA[A-Z0-9]{16})")
 _COMET = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{25}(?![A-Za-z0-9])")
-_WORDS = re.compile(r"(^|\.)embeddings\.[^.]+\.token$")
+_WORDS = re.compile(r"(^|\.)(embeddings\.[^.]+\.token$|(negative_)?prompt_replace\.)")
 """Settings that are called as keys are, and are words of prompts."""
 _SHORTEST = 8
 

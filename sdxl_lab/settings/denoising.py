@@ -152,6 +152,8 @@ class Compute(Settings):
             while the next one is on its way; pins main memory); `auto` takes the fastest of the first three that fits what is free of the GPU.
             Pixels are the same.
         vae: `fp16-fix` for the VAE that decodes in half precision, or None for the checkpoint's own.
+        weights: Of a single file's UNet `ema`, the averages over its training, or `plain`, what the training ended with; None for the plain ones if
+            the file holds them.
         layerwise: `fp8` keeps the weights of the UNets in 8 bits (float8 e4m3), each layer's made wide while it computes, or None for all of their
             bits. Other pixels.
         vae_tiling: Whether the VAE encodes and decodes in overlapping tiles, half as wide and high as the checkpoint's own pictures. Other pixels,
@@ -170,6 +172,9 @@ class Compute(Settings):
     )
     vae: Annotated[Literal["fp16-fix"] | None, Knob(label="VAE", none="its own")] = Field(
         default=None, description="fp16-fix, or None for the checkpoint's own"
+    )
+    weights: Annotated[Literal["ema", "plain"] | None, Neutral(None, since="0.2.0"), Knob(label="UNet's weights", none="plain")] = Field(
+        default=None, description="ema or plain, or None for the plain ones if a single file holds them"
     )
     layerwise: Annotated[Literal["fp8"] | None, Neutral(None, since="0.2.0"), Knob(label="Layerwise weights", none="whole")] = Field(
         default=None, description="fp8, or None for weights of all bits"

@@ -14,6 +14,7 @@ from sdxl_lab.settings.denoising import Compute, Conditioning, Denoising, Refine
 from sdxl_lab.settings.documents import Neutral
 from sdxl_lab.settings.framing import Canvas, ImageReading, Mask, MaskAsAsked, PictureSize, SizeAsAsked
 from sdxl_lab.settings.knobs import Knob
+from sdxl_lab.settings.replacements import REPLACEMENTS, checked
 from sdxl_lab.settings.values import Seed, Settings, Text
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
 Mode = Literal["background", "canvas"]
 PromptSyntax = Literal["plain", "a1111", "comfy", "compel"]
 LongPrompt = Literal["cut", "chunks"]
+Wildcards = Literal["text", "draw"]
 
 SyntaxOfPrompts = Annotated[PromptSyntax, Neutral("plain", since="0.2.0"), Knob(is_shown=True)]
 LongPrompts = Annotated[LongPrompt, Neutral("cut", since="0.2.0"), Knob()]
@@ -80,6 +82,9 @@ SEEDS = (
     f"a list of 1 to {ranges.MOST_SEEDS} different seeds, each a whole number from -2**63 to 2**64 - 1, a text such as 1-4, 10-40 (10), 1-9 [3] "
     "or random(4), or None for one picture"
 )
+OF_THE_PROMPT = ("prompt_replace", "negative_prompt_replace", "wildcards")
+"""What makes other prompts of those that are given; a picture has them as they became."""
+
 DEFAULT_SEED = 0
 """The same each time, so that a run given again is the same run."""
 
@@ -103,6 +108,11 @@ class PromptAndSeed(Settings):
             `word++` and `(two words)1.3`, which `pip install 'sdxl-lab[compel]'` brings.
         long_prompt: What becomes of a prompt that is longer than the text encoders take at once, 75 tokens, or the pocket checkpoint's 30: `cut`
             leaves out the rest, of each part where `BREAK` parts it; `chunks` encodes it in as many chunks as it needs.
+        prompt_replace: Words of the prompt, the dataset's own or the one given here, and what stands in their place, `{red: blue}`: whole words,
+            several of them at the same time. One that is not in the prompt is an error. Below it each word is an axis of a sweep.
+        negative_prompt_replace: The same of the negative prompt.
+        wildcards: What becomes of `{red|blue}` and `__colors__` in both: `text` leaves them as they stand; `draw` puts one of the words there, or a
+            line of the list `colors.txt` in the dataset's folder or in `artifacts/wildcards`, chosen by sample and seed.
         seed: Where the noise comes from, over the dataset's own.
         seeds: Instead of `seed`, for several pictures of each sample in one run: a list, a range or random ones.
     """
@@ -111,5 +121,8 @@ class PromptAndSeed(Settings):
     negative_prompt: Annotated[Text | None, Knob(is_shown=True)] = Field(default=None, description=PROMPT)
     prompt_syntax: SyntaxOfPrompts = Field(default="plain", description=SYNTAX)
     long_prompt: LongPrompts = Field(default="cut", description=LONG)
+    prompt_replace: Annotated[Any, AfterValidator(checked)] | None = Field(default=None, description=REPLACEMENTS)
+    negative_prompt_replace: Annotated[Any, AfterValidator(checked)] | None = Field(default=None, description=REPLACEMENTS)
+    wildcards: Annotated[Wildcards, Knob(is_shown=True)] = Field(default="text", description="one of text, draw")
     seed: Annotated[Seed | None, Knob(is_seed=True, is_shown=True)] = Field(default=None, description=SEED)
     seeds: Annotated[Any, AfterValidator(_as_asked)] | None = Field(default=None, description=SEEDS)

@@ -55,6 +55,16 @@ ELSEWHERE = {
     "syntax": "prompt_syntax",
     "emphasis": "prompt_syntax",
     "weight_interpretation": "prompt_syntax",
+    "prompt_s/r": "prompt_replace",
+    "prompt_sr": "prompt_replace",
+    "prompt_search_replace": "prompt_replace",
+    "search_replace": "prompt_replace",
+    "search_and_replace": "prompt_replace",
+    "replace": "prompt_replace",
+    "dynamic_prompts": "wildcards",
+    "dynamic_prompt": "wildcards",
+    "wildcard": "wildcards",
+    "random_prompts": "wildcards",
     "truncate_long_prompts": "long_prompt",
     "max_embeddings_multiples": "long_prompt",
     "model": "checkpoint",
@@ -95,6 +105,10 @@ _NOT_HERE = {
         "embeddings are made from the prompt; prompt_syntax gives words a weight, long_prompt reads more of them"
     ),
     "token_normalization": "weights are taken as prompt_syntax says; there is nothing to normalize",
+    "combinatorial_generation combinatorial_batches": (
+        "not all of {red|blue} are made at once: prompt_replace as an axis of a sweep, {COLOR: [red, blue]}, makes a picture of each"
+    ),
+    "prompt_order": "words do not change places by themselves; give the orders as values of prompt in a sweep's grid",
     "comma_padding_backtrack": "long_prompt chunks begins a new chunk where one is full; BREAK, with prompt_syntax a1111, where you want it",
     "styles": "styles are not there; write their words into the prompt",
     "schedule_type scheduler_type": ("of schedule types Karras is karras true, and SGM Uniform timestep_spacing trailing; others are not there"),

@@ -7,23 +7,26 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from pathlib import PurePath
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import ImageReading, Mask, Settings, Text
+from sdxl_lab.settings.sections import OF_THE_PROMPT, ImageReading, Mask, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit, PictureKey, apart
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.parameters import plain, problems
 from sdxl_lab.spec.run_spec import RUNS_FOLDER, RunSpec, SpecError
+from sdxl_lab.spec.templates import Template
 from sdxl_lab.tasks import TASKS
 
 SPEC_FORMAT = 1
-WORDS = ("prompt", "negative_prompt", "seed", "seeds")
+WORDS = ("prompt", "negative_prompt", "seed", "seeds", *OF_THE_PROMPT)
 """What a single picture has of its own, whatever its run was asked for."""
 
 Inputs = dict[Annotated[str, Field(strict=True, pattern="^[a-z_]{1,40}$")], Annotated[str, Field(strict=True, pattern="^[0-9a-f]{64}$")]]
@@ -108,6 +111,7 @@ class ResolvedSpec(Settings):
         adapters: What is on the checkpoint's models, sorted by kind and digest; records hold it only where there are some.
         steps: Name of each sample to its index in the dataset, from 0, by which Comet lines runs up; None where the samples are the dataset's first
             ones in its order, and in records of 0.1.0, whose samples are numbered as the run has them.
+        templates: What prompts were before words of them were replaced or drawn; of those that are as they were given there is none.
     """
 
     spec: RunSpec
@@ -119,6 +123,7 @@ class ResolvedSpec(Settings):
     device: Text
     adapters: tuple[AdapterIdentity, ...] = ()
     steps: Annotated[dict[Text, Annotated[int, Field(strict=True, ge=0)]] | None, Neutral(None, since="0.2.0")] = None
+    templates: Annotated[tuple[Template, ...], Neutral((), since="0.2.0")] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -149,6 +154,15 @@ class ResolvedSpec(Settings):
             before[edit.sample, edit.task] += 1
         return places
 
+    @cached_property
+    def given_prompts(self) -> Mapping[tuple[str, str], Mapping[str, str]]:
+        """By sample and task what prompts were before words of them were replaced or drawn, by name; those that are as they were given are absent."""
+        return {(template.sample, template.task): template.given for template in self.templates}
+
+    def template_of(self, edit: Edit) -> Mapping[str, str]:
+        """The same of one picture."""
+        return self.given_prompts.get((edit.sample, edit.task), {})
+
     def title(self, edit: Edit) -> str:
         """What people call a picture of the run: its sample and task, and its seed unless it is the first of them."""
         return apart(f"{edit.sample} {edit.task}", " ", edit.seed, self.ordinals[edit.key])
@@ -168,10 +182,10 @@ class ResolvedSpec(Settings):
         return digest_of({**pixels, "edit": made_of, **self.computed_by.hashed()})
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, but that a changed copy has its own `run_id` and `ordinals`."""
+        """As pydantic's, but that a changed copy has its own `run_id`, `ordinals` and `given_prompts`."""
         copy = super().model_copy(update=update, deep=deep)
         if update:
-            for name in ("run_id", "ordinals"):
+            for name in ("run_id", "ordinals", "given_prompts"):
                 vars(copy).pop(name, None)
         return copy
 
@@ -197,7 +211,7 @@ class ResolvedSpec(Settings):
         """
         dataset, checkpoint = _public_dataset(self.dataset), _public_checkpoint(self.checkpoint)
         version = f":{dataset.version}" if dataset.version and "/" in dataset.name and ":" not in dataset.name else ""
-        files = {adapter.path: adapter.file for adapter in self.adapters if adapter.file}
+        files = _public_files(self.spec.hyperparameters) | {adapter.path: adapter.file for adapter in self.adapters if adapter.file}
         public = {"dataset": dataset.name + version, "checkpoint": checkpoint.name, "runs_folder": RUNS_FOLDER}
         spec = self.spec.model_copy(update=public | {"hyperparameters": with_files(self.spec.hyperparameters, files)})
         return json.loads(self.model_copy(update={"spec": spec, "dataset": dataset, "checkpoint": checkpoint}).to_json())
@@ -339,6 +353,12 @@ def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
 def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
     hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", checkpoint.name)
     return checkpoint if hub_id else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
+
+
+def _public_files(hyperparameters: Mapping[str, Any]) -> dict[str, str]:
+    """The files of adapters that are asked for where they lie here, by their names: those without effect are no one's identity."""
+    asked = {f"{kind}.{name}": section["file"] for kind in ADAPTERS for name, section in hyperparameters.get(kind, {}).items()}
+    return {path: _last(file) for path, file in asked.items() if PurePath(file).is_absolute()}
 
 
 def _last(path: str) -> str:

@@ -13,17 +13,21 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.files.places import misread
 from sdxl_lab.prompts import compel_marks
 from sdxl_lab.prompts.reading import PromptError
+from sdxl_lab.prompts.variants import Variation, no_lists
+from sdxl_lab.prompts.wildcards import LinesOf
 from sdxl_lab.settings import ranges
 from sdxl_lab.settings.aspects import bucket
 from sdxl_lab.settings.choices import Allowed
 from sdxl_lab.settings.credentials import saved_by_papermill, without_credentials
 from sdxl_lab.settings.hyperparams import flatten, merge, without
+from sdxl_lab.settings.replacements import words_in
 from sdxl_lab.settings.sections import DEFAULT_SEED, Compute, EditSettings, Settings
 from sdxl_lab.spec import task_names
 from sdxl_lab.spec.edit import Edit, read_here
 from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.spec.parameters import plain, problems, without_nulls
 from sdxl_lab.spec.task_names import TaskName
+from sdxl_lab.spec.templates import problems_of
 from sdxl_lab.tasks import TASKS
 
 RUNS_FOLDER = "artifacts/runs/single"
@@ -211,6 +215,7 @@ class RunSpec(Settings):
         defaults: Mapping[str, Any],
         size: tuple[int, int] | None,
         sizes: families.Sizes,
+        lines_of: LinesOf | None = None,
     ) -> tuple[Edit, ...]:
         """Plan the pictures of a sample and task: the words and the seed of the dataset, under those of the parameters.
 
@@ -223,12 +228,14 @@ class RunSpec(Settings):
             defaults: What suits checkpoint and task, as for `settings`; likewise `size` and `sizes`.
             size: (width, height) in pixels of the sample's picture.
             sizes: What the checkpoint was made for.
+            lines_of: Of a list that a prompt names, where words are drawn; None where there are no lists.
 
         Returns:
-            One picture, or as many as `seeds` asks for, in that order.
+            One picture, or as many as `seeds` asks for, in that order. Words that are to be replaced and stand nowhere are passed over.
 
         Raises:
             SpecError: Neither dataset nor parameters have a prompt, or it is compel's to read, and that is not installed.
+            WildcardError: Words cannot be drawn for it.
         """
         words = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": DEFAULT_SEED if seed is None else seed} | self.words(task)
         own = words.pop("seed")
@@ -237,9 +244,10 @@ class RunSpec(Settings):
             raise SpecError(
                 [f"hyperparameters.{task}.prompt: sample {sample} has no prompt of its own for {task}; give one here or in metadata.json"]
             )
-        settings = self.settings(task, defaults, size, sizes)
+        settings, varied = self.settings(task, defaults, size, sizes), self.variation(task)
         try:
-            return tuple(read_here(Edit(sample=sample, task=task, settings=settings, seed=each, **words)) for each in seeds)
+            said = {each: varied.of(words, sample=sample, seed=each, lines_of=lines_of or no_lists) for each in seeds}
+            return tuple(read_here(Edit(sample=sample, task=task, settings=settings, seed=each, **said[each])) for each in seeds)
         except PromptError:
             raise SpecError([f"hyperparameters.prompt_syntax: got compel, and {compel_marks.MISSING}"]) from None
 
@@ -260,6 +268,12 @@ class RunSpec(Settings):
         common, own = self._layers(task)
         keys = ("prompt", "negative_prompt", *_SEEDS)
         return _given(common, keys) | _given(own, keys)
+
+    def variation(self, task: str) -> Variation:
+        """What is done to the prompts of a task before they are read."""
+        given = self.given(task)
+        words = {name: words_in(given[key]) for name in ("prompt", "negative_prompt") if given.get(key := f"{name}_replace")}
+        return Variation(words=words, draws=given.get("wildcards") == "draw")
 
     @property
     def asks_for_minus_one(self) -> bool:
@@ -289,7 +303,9 @@ class RunSpec(Settings):
         if self.compute.layerwise and self.hyperparameters.get("loras"):
             line = "got fp8 beside loras, and nothing can be added to weights of 8 bits; leave one of the two out"
             found.append(f"hyperparameters.compute.layerwise: {line}")
-        return found + [f"hyperparameters.{task}.{line}" for task in self.tasks for line in TASKS[task].contradictions(self.given(task))]
+        of_tasks = [f"hyperparameters.{task}.{line}" for task in self.tasks for line in TASKS[task].contradictions(self.given(task))]
+        of_words = (line for task in self.tasks for line in problems_of(self.variation(task), self.words(task)))
+        return found + of_tasks + list(dict.fromkeys(of_words))
 
 
 def _given(level: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sdxl_lab import families, progress
-from sdxl_lab.checkpoints import loading, locating, own_defaults, tokens
+from sdxl_lab.checkpoints import descriptions, loading, locating, own_defaults, tokens
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
 from sdxl_lab.datasets import sources
@@ -203,8 +203,9 @@ class _Resolver:
 
 
 def _of_checkpoint(identity: CheckpointIdentity) -> list[str]:
-    """A line on the license of a checkpoint that somebody else made, if one is known, and one on the few steps that it was made for."""
+    """A line on the license of a checkpoint that somebody else made, if one is known, one on what a single file holds, and one on few steps."""
     said = [f"license {terms}"] if (terms := locating.license_of(identity)) else []
+    said += [about] if (about := descriptions.described(locating.locate(identity.name, identity.revision))) else []
     said += [str(few)] if (few := own_defaults.few_steps(identity)) else []
     return [f"checkpoint {identity.name}: {line}" for line in said]
 

@@ -21,6 +21,7 @@ from sdxl_lab.sweeps.attempts import begun, has_failed
 from sdxl_lab.sweeps.plan import Plan, PlannedRun
 from sdxl_lab.tracking import tracker
 from sdxl_lab.viewing.report import Gallery, Missing, write_report
+from sdxl_lab.viewing.sweep_sheets import sheets_of, write_sheet
 
 REPORT_NAME = "report.html"
 
@@ -68,7 +69,7 @@ def begin(plan: Plan, *, command: str = "") -> None:
 
 
 def end(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str = "", ahead: Ahead | None = None) -> list[str]:
-    """Write the report of a sweep and which points it has, as it ended, and tell Comet of it.
+    """Write the report of a sweep, its sheets and which points it has, as it ended, and tell Comet of it.
 
     Args:
         plan: All of the sweep.
@@ -83,11 +84,13 @@ def end(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str = "
         LabError: A run that has no folder can no longer be resolved, something cannot be written, or an archive not be built.
     """
     page = report(plan, failed, ahead)
+    seen = f"to look at them: {page}"
     try:
-        own = tracker.end_sweep(record(plan, failed, command=command))
+        sweep = record(plan, failed, command=command)
     except RecordError as error:
-        own = [f"the sweep gets no experiment of its own: {error}"]
-    return [f"to look at them: {page}", *of_comet(plan), *own]
+        return [seen, *of_comet(plan), f"the sweep gets no experiment of its own: {error}"]
+    sheets = [write_sheet(sheet, f"{sweep.name}: {sheet.task}", sweep.sheet_file(sheet.task)) for sheet in sheets_of(sweep)]
+    return [", ".join([seen, *(sheet.name for sheet in sheets)]), *of_comet(plan), *tracker.end_sweep(sweep)]
 
 
 def report(plan: Plan, failed: Mapping[str, str] | None = None, ahead: Ahead | None = None) -> Path:

@@ -134,7 +134,7 @@ class _Reader:
         """The runs, as far as they can be told; what is wrong with them joins the problems."""
         paths = dict.fromkeys(path for overrides in [self.axes, *self.singles] for path in overrides if path != "name")
         named = {path: path.removesuffix(".file") for path in paths}  # a file is called by what it is for
-        shown = {path: shortest(name, named.values()) for path, name in named.items()}
+        shown = {path: max(shortest(name, named.values()), _replaced_word(path), key=len) for path, name in named.items()}
         chosen = [*self._grid(), *self.singles]
         told = {path: told_apart([overrides[path] for overrides in chosen if path in overrides]) for path in paths}
         points: list[Point] = []
@@ -325,6 +325,11 @@ def _laid_over(base: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, An
     for path, value in flat.items():
         laid = merge(laid, replace({}, path, value))
     return laid
+
+
+def _replaced_word(path: str) -> str:
+    """The word that a path replaces in prompts, dots and all; empty for any other path."""
+    return path.partition("prompt_replace.")[2]
 
 
 def _get(nested: Mapping[str, Any], path: str) -> Any:

@@ -12,7 +12,6 @@ from statistics import fmean
 from typing import Any
 
 from sdxl_lab.files.disk import write_whole
-from sdxl_lab.images.png import png
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
@@ -23,14 +22,10 @@ from sdxl_lab.tracking.key import experiment_key
 from sdxl_lab.tracking.of_run import is_one_page, name_of
 from sdxl_lab.tracking.parameters import parameters_of
 from sdxl_lab.viewing.compare.costs import SPENT, STEPS, number_of
+from sdxl_lab.viewing.sweep_sheets import axes_of, sheets_of, text_of, write_sheet
 
 TAG = "sweep"
-SHEET = "contact-sheet"
 TABLE = "comparison.csv"
-CELLS_PX = (256, 192, 128, 96, 64, 48, 32)
-"""Longest sides of a sheet's pictures, the first that fits."""
-MOST_PIXELS = 24_000_000
-"""Of a sheet, which is loaded whole to be looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +59,7 @@ def of_sweep(sweep: SweepFolder, scratch: Path) -> Projection:
     begun = [each.run for each in made if each.run]
     parameters = [parameters_of(run.resolved) for run in begun]
     shared = {name: value for name, value in (parameters[0] if parameters else {}).items() if all(own.get(name) == value for own in parameters)}
-    axes = _axes(sweep.points)
+    axes = axes_of(sweep.points)
     report = file_of(sweep.report_file.name, None, sweep.report_file) if is_one_page(sweep) else None
     return Projection(
         key=experiment_key(sweep),
@@ -74,21 +69,12 @@ def of_sweep(sweep: SweepFolder, scratch: Path) -> Projection:
         parameters=shared,
         others=_others(made, axes),
         metrics={},
-        images=tuple(_sheets(sweep, made, axes, scratch)),
+        images=tuple(_sheets(sweep, scratch)),
         assets=(*_table(made, scratch), *([report] if report else [])),
         html=report if is_one_page(sweep, HTML_LIMIT_BYTES) else None,
         curves=tuple(_curves(made, axes, scratch)),
         obsolete=frozenset(name for own in parameters for name in own if name not in shared),
     )
-
-
-def _axes(points: Sequence[RecordedPoint]) -> dict[str, list[Any]]:
-    """Dotted path of each setting that differs between points to its values, each once, in their order."""
-    values: dict[str, dict[str, Any]] = {}
-    for point in points:
-        for path, value in point.values.items():
-            values.setdefault(path, {}).setdefault(json.dumps(value, sort_keys=True), value)
-    return {path: [*own.values()] for path, own in values.items() if len(own) > 1}
 
 
 def _others(made: Sequence[_Made], axes: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -113,53 +99,20 @@ def _listed(values: Sequence[Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    return without_paths(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return without_paths(text_of(value))
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def _sheets(sweep: SweepFolder, made: Sequence[_Made], axes: Mapping[str, Any], scratch: Path) -> Iterator[File]:
-    """Of each task its pictures, samples down and points across. They are known by what they are made from."""
-    for task in dict.fromkeys(picture.task for each in made for picture in each.pictures):
-        name = f"{SHEET}-{task}"
-        sources = [[each.label, each.point.failed, *([_row(one), one.sha256] for one in each.pictures if one.task == task)] for each in made]
-        write = partial(_write_sheet, f"{sweep.name}: {task}", task, made, tuple(axes))
-        yield _to_make(name, scratch / f"{name}.png", [sweep.name, sources], write)
-
-
-def _row(picture: Picture) -> str:
-    return picture.sample + (f" ({picture.ordinal + 1})" if picture.ordinal else "")
-
-
-def _write_sheet(title: str, task: str, made: Sequence[_Made], axes: Sequence[str], path: Path) -> None:
-    from PIL import Image
-
-    from sdxl_lab.images.grid import Axis, labelled_grids
-
-    def small(picture: Picture) -> Image.Image:
-        with Image.open(picture.image) as image:
-            copy = image.convert("RGB")
-        copy.thumbnail((CELLS_PX[0], CELLS_PX[0]), Image.Resampling.LANCZOS)
-        return copy
-
-    shown = [{_row(picture): small(picture) for picture in each.pictures if picture.task == task} for each in made]
-    rows = list(dict.fromkeys(row for own in shown for row in own))
-    absent = ["failed" if each.point.failed else None for each in made]
-    cells = [[own.get(row, why) for own, why in zip(shown, absent, strict=True)] for row in rows]
-    named = bool(axes) and all(path in each.point.values for path in axes for each in made)
-    labels = tuple(", ".join(_text(each.point.values[path]) for path in axes) if named else each.label for each in made)
-    points = Axis(name=", ".join(shortest(path, axes) for path in axes) if named else "point", values=labels)
-    samples = Axis(name="sample", values=tuple(rows))
-
-    def laid_out(cell_px: int) -> tuple[Image.Image, ...]:
-        return labelled_grids(x=points, y=samples, cells=cells, title=title, cell_px=cell_px, max_pixels=MOST_PIXELS)
-
-    whole = next((sheets for cell_px in CELLS_PX if len(sheets := laid_out(cell_px)) == 1), None)
-    write_whole(path, png((whole or laid_out(CELLS_PX[-1]))[0]))
+def _sheets(sweep: SweepFolder, scratch: Path) -> Iterator[File]:
+    """Of each task its pictures. They are known by what they are made from."""
+    for sheet in sheets_of(sweep, without_paths):
+        file = sweep.sheet_file(sheet.task).name
+        cells = [[cell.sha256 if isinstance(cell, Picture) else cell for cell in row] for row in sheet.cells]
+        sources = [sweep.name, sheet.across, sheet.down, sheet.columns, sheet.rows, cells]
+        yield _to_make(Path(file).stem, scratch / file, sources, partial(write_sheet, sheet, f"{sweep.name}: {sheet.task}"))
 
 
 def _table(made: Sequence[_Made], scratch: Path) -> Iterator[File]:

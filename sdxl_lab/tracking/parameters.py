@@ -13,6 +13,7 @@ from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking.experiment import VALUE_LIMIT, short_name
+from sdxl_lab.viewing.flattened import variation_of
 
 WORDS = ("prompt", "negative_prompt")
 KERNEL = "mask.kernel_size"
@@ -42,7 +43,7 @@ def parameters_of(resolved: ResolvedSpec) -> dict[str, Any]:
         **resolved.spec.compute.changing,
         **{adapter.path: str(adapter) for adapter in resolved.adapters},
     }
-    values = {task: _values([edit for edit in resolved.edits if edit.task == task]) for task in tasks}
+    values = {task: _values([edit for edit in resolved.edits if edit.task == task], resolved) for task in tasks}
     for path in dict.fromkeys(path for own in values.values() for path in own):
         takers = [task for task in tasks if path not in TASKS[task].untaken]
         own = takers if len(takers) == 1 < len(tasks) else [task for task in takers if len(tasks) > 1 and _is_given(resolved, task, path)]
@@ -65,12 +66,13 @@ def earlier_keys(resolved: ResolvedSpec) -> frozenset[str]:
     return frozenset(short_name(path.replace(".", "|")) for path in paths)
 
 
-def _values(edits: Sequence[Edit]) -> dict[str, list[Any]]:
+def _values(edits: Sequence[Edit], resolved: ResolvedSpec) -> dict[str, list[Any]]:
     """By dotted path: the values of a task's pictures, of seeds one for each sample."""
     values: dict[str, list[Any]] = {}
     for edit in edits:
         taken = without(edit.taken(), TASKS[edit.task].untaken)
-        for path, value in {**flatten(taken), **{name: getattr(edit, name) for name in WORDS}}.items():
+        words = {name: getattr(edit, name) for name in WORDS}
+        for path, value in {**flatten(taken), **words, **variation_of(edit, resolved)}.items():
             values.setdefault(path, []).append(value)
     seeds: dict[str, list[int]] = {}
     for edit in edits:

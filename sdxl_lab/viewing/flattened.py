@@ -21,6 +21,23 @@ def of_edit(edit: Edit) -> dict[str, Any]:
     return edit.model_dump(mode="json", exclude={"settings", "compel"}) | by_compel | flatten(edit.taken())
 
 
+def variation_of(edit: Edit, resolved: ResolvedSpec) -> dict[str, str]:
+    """What made other prompts of those that were given, by dotted path: words to what replaced them, and whether words were drawn."""
+    varied = resolved.spec.variation(edit.task)
+    words = {f"{name}_replace.{word}": text for name, words in varied.words.items() for word, text in words.items()}
+    return words | ({"wildcards": "draw"} if varied.draws else {})
+
+
+def given_words(edit: Edit, resolved: ResolvedSpec) -> dict[str, str | None]:
+    """The prompts of a picture as they were given, before words of them were replaced or drawn."""
+    return {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} | dict(resolved.template_of(edit))
+
+
+def templates_in(edit: Edit, resolved: ResolvedSpec) -> dict[str, str]:
+    """The prompts that became others, by `prompt template` and `negative_prompt template`."""
+    return {f"{name} template": text for name, text in resolved.template_of(edit).items()}
+
+
 def weights_in(edit: Edit, notes: Sequence[str]) -> dict[str, str]:
     """What each prompt of a picture weighs, by `prompt weights` and `negative_prompt weights`: absent where nothing is weighed.
 

@@ -25,7 +25,7 @@ from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.sections import DEFAULT_SEED
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
-from sdxl_lab.viewing.flattened import files_on_models, weights_in
+from sdxl_lab.viewing.flattened import files_on_models, templates_in, weights_in
 from sdxl_lab.viewing.onward import run_at, run_of, stamp_at
 from sdxl_lab.wording import counted, printable
 
@@ -186,7 +186,7 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
     for note in stamp.notes:
         console.print(Text(printable(note)), soft_wrap=True)
     words = {"sample": edit.sample, "task": edit.task, "prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
-    words |= weights_in(edit, stamp.notes) | ({"compel": edit.compel} if edit.compel else {})
+    words |= templates_in(edit, resolved) | weights_in(edit, stamp.notes) | ({"compel": edit.compel} if edit.compel else {})
     named = {"picture_id": picture_id} if (picture_id := stamp.picture_id or _recorded_id(path)) else {}
     if kept := kept_at(path):
         starred = f", starred {STAR}" if kept.is_starred else ""

@@ -8,10 +8,10 @@ from huggingface_hub import constants
 
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.pocket.training.single_file import write_single_file
 from tests.conftest import write_checkpoint
 from tests.support.loopback_hub import NOBODY, Hub, asked, serving
 from tests.support.run_folders import environment
-from tests.support.single_file import write_single_file
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -77,12 +77,14 @@ def somewhere(tmp_path_factory, scene, hub):
     A folder to run in, with a picture, a mask, the hub's base as a single file, and an empty cache of the hub.
     """
     from diffusers import StableDiffusionXLPipeline
+    from safetensors.torch import load_file, save_file
 
     folder = tmp_path_factory.mktemp("somewhere")
     scene[0].save(folder / "image.png")
     scene[1].save(folder / "mask.png")
     base = StableDiffusionXLPipeline.from_pretrained(hub.root / BASE, variant="fp16", use_safetensors=True, add_watermarker=False)
-    write_single_file(base, folder / "single.safetensors")
+    weights = load_file(write_single_file(base, folder / "single.safetensors"))
+    save_file({name: weight for name, weight in weights.items() if not name.startswith("first_stage_model.")}, folder / "no-vae.safetensors")
     return folder
 
 
@@ -91,7 +93,7 @@ def online(hub, somewhere, place):
     """
     What a process gets while the hub is up.
     """
-    names = ["sdxl", "sdxl-inpaint", f"{BASE}@{hub.commit(BASE)}", "single.safetensors", "nobody/nothing", f"{BASE}@v9"]
+    names = ["no-vae.safetensors", "sdxl", "sdxl-inpaint", f"{BASE}@{hub.commit(BASE)}", "single.safetensors", "nobody/nothing", f"{BASE}@v9"]
     if place == "here":
         from tests.support.named_checkpoints import loaded
 
@@ -132,6 +134,15 @@ def test_a_single_file_is_the_pipeline_it_was_written_from(hub, online):
     assert online["single.safetensors"][1:] == ["custom", *online[f"{BASE}@{hub.commit(BASE)}"][2:]]
 
 
+def test_a_single_file_without_a_vae_takes_that_of_the_repository(hub, online):
+    """
+    Which alone is fetched for it, beside the configuration, and makes the same picture to the bit.
+    """
+    assert online["no-vae.safetensors"][2:] == online["single.safetensors"][2:]
+    weights = [(repository, name) for repository, _, name in hub.fetched if name.endswith(".safetensors")]
+    assert weights[0] == (BASE, "vae/diffusion_pytorch_model.fp16.safetensors")
+
+
 def test_only_what_is_needed_is_fetched(hub, online):
     """
     Half-precision .safetensors by commit, no pickles, no single files, and of the refiner its UNet alone; nothing twice.
@@ -160,7 +171,7 @@ def test_offline_the_cache_serves_the_same(online, somewhere, monkeypatch, is_by
     """
     from tests.support.named_checkpoints import loaded
 
-    names = ["sdxl", "sdxl-inpaint", "single.safetensors"]
+    names = ["sdxl", "sdxl-inpaint", "single.safetensors", "no-vae.safetensors"]
     monkeypatch.chdir(somewhere)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", is_by_choice)
     with asked(NOBODY, somewhere / "hub"):

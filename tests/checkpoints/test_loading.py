@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from sdxl_lab.checkpoints.configurations import SHARED
-from sdxl_lab.checkpoints.files import SingleFile
 from sdxl_lab.checkpoints.locating import identify
+from sdxl_lab.checkpoints.single_files import SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.pocket.training.single_file import write_single_file
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
-from tests.support.single_file import write_single_file
 
 
 def setup_module() -> None:

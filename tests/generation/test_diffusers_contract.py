@@ -338,4 +338,4 @@ def test_loading_finds_the_progress_bar_that_it_replaces():
     Diffusers shows the components of a pipeline by a function that can be exchanged.
     """
     for name in ("tqdm", "disable_progress_bar", "enable_progress_bar"):
-        assert callable(getattr(logging, name, None)), f"{VERSION} has no {name} in its logging; see _failures_named in checkpoints/files.py"
+        assert callable(getattr(logging, name, None)), f"{VERSION} has no {name} in its logging; see failures_named in checkpoints/files.py"

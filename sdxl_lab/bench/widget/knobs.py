@@ -23,8 +23,8 @@ from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.spec.task_names import TaskName
 from sdxl_lab.tasks import TASKS
 
-NOT_OF_ONE = ("seeds",)
-"""Settings that ask for several pictures."""
+NOT_OF_ONE = ("seeds", "prompt_replace", "negative_prompt_replace")
+"""Settings that ask for several pictures, or change a prompt that stands in view."""
 
 LARGEST_EXACT = 2**53 - 1
 """Whole numbers beyond it are not exact in JavaScript."""

@@ -57,6 +57,7 @@ class Stage:
     _words: Words
     _cache: TrajectoryCache
     _scope: Hashable
+    _in_text: Hashable
     _start: Any
     _origin: dict[str, torch.Tensor | None]
     _finished: bool
@@ -72,6 +73,7 @@ class Stage:
         words: Words,
         cache: TrajectoryCache,
         scope: Hashable,
+        in_text: Hashable,
         instead: Mapping[int, Any] = MappingProxyType({}),
     ) -> Any:
         """A stage around a loaded pipeline's own models.
@@ -83,7 +85,8 @@ class Stage:
             latent_mask: (1, 1, H/8, W/8), 1 where the latents are repainted and 0 elsewhere; None where all are made.
             words: What the prompts say that it is called with.
             cache: Where encodings are looked up and kept.
-            scope: Names the models, and whatever else changes their bits; part of every key.
+            scope: Names the models as they were loaded, and whatever else changes their bits; part of every key.
+            in_text: Names what is on the text encoders, for this stage; part of the keys of texts.
             instead: What is used in place of some of the pipeline's components, by the `id` of these.
         """
         config = pipeline.config
@@ -99,7 +102,8 @@ class Stage:
         stage.image_processor = stage._decoded = _Decoded(vae_scale_factor=stage.vae_scale_factor)
         stage._decoded.vae = pipeline.vae
         stage._role = role
-        stage._latent_mask, stage._words, stage._cache, stage._scope = latent_mask, words, cache, scope
+        stage._latent_mask, stage._words, stage._cache = latent_mask, words, cache
+        stage._scope, stage._in_text = scope, in_text
         stage._start, stage._origin, stage._finished = None, {}, False
         return stage
 
@@ -229,10 +233,10 @@ class Stage:
             return embeds, pooled
 
         if self.text_encoder is not None:
-            return self._cache.recall(("text", self._scope, reading), embed)
-        both = None if reading.text is None else self._cache.get(("text", self._scope, reading))
+            return self._cache.recall(("text", self._scope, self._in_text, reading), embed)
+        both = None if reading.text is None else self._cache.get(("text", self._scope, self._in_text, reading))
         if both is None:
-            return self._cache.recall(("text of text_encoder_2", self._scope, reading), embed)
+            return self._cache.recall(("text of text_encoder_2", self._scope, self._in_text, reading), embed)
         # The refiner has text_encoder_2 alone, the base's own; its tokens are the last columns of the base's.
         embeds, pooled = both
         return embeds[..., -self.text_encoder_2.config.hidden_size :].contiguous(), pooled
@@ -250,9 +254,9 @@ class Stage:
             return encoded(encoders, reading, self._of_chunk)
 
     def _of_chunk(self, name: str, model: Any, ids: tuple[int, ...]) -> Encoded:
-        """Of text_encoder_2 base and refiner have the same."""
+        """Of text_encoder_2 base and refiner have the same, unless what is on it is for the base alone."""
         pipeline: Any = self
-        return self._cache.recall(("chunk", self._scope, name, ids), lambda: hidden_and_pooled(model, ids, pipeline._execution_device))
+        return self._cache.recall(("chunk", self._scope, self._in_text, name, ids), lambda: hidden_and_pooled(model, ids, pipeline._execution_device))
 
     def _posterior(self, image: torch.Tensor) -> DiagonalGaussianDistribution:
         """What the autoencoder makes of an image: a distribution, from which each picture samples with its own generator."""

@@ -39,6 +39,10 @@ class Figure:
         value, low, high = (f"{number:.{digits}f}" for number in (self.value, self.low, self.high))
         return f"| {self.what} | {value}{self.unit} | {low} to {high} | {self.count} | {self.aim} |"
 
+    def cell(self) -> str:
+        """The figure as a cell of one: its value, and its interval in brackets."""
+        return f"{self.value:.1f}{self.unit} ({self.low:.1f} to {self.high:.1f})"
+
 
 def share(what: str, hits: Sequence[bool], aim: str = "") -> Figure:
     """A share in percent with Wilson's score interval (Wilson, JASA 22, 1927)."""

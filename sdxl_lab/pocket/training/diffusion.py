@@ -115,17 +115,29 @@ def train_base(text: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer
 
     def loss(model: nn.ModuleDict, step: int) -> torch.Tensor:
         inputs, rows = _batch(pools)
-        drop = torch.rand(len(rows), 1)
-        tokens = torch.where((drop > 0.08) & (drop < 0.12), empty, inputs.tokens[rows]).to(device())
-        hidden, pooled = encode(model, tokens)
-        # SDXL's base reads zeros where no negative prompt is given, so zeros must mean "any picture".
-        kept = (drop >= 0.08).to(device())
-        conditioning = {"text_embeds": pooled * kept, "time_ids": inputs.time_ids[rows].to(device())}
-        timesteps = torch.randint(1000, (len(rows),))
-        errors = noise_prediction_errors(model["unet"], inputs.latents, rows, timesteps, hidden * kept[..., None], conditioning)
-        return (errors * min_snr_weights(timesteps)).mean()
+        return base_loss(model, inputs, rows, empty, torch.rand(len(rows), 1))
 
     return fit("base", build, loss, steps=steps, learning_rate=1.5e-3, folder=folder)
+
+
+def base_loss(model: nn.ModuleDict, inputs: Inputs, rows: torch.Tensor, empty: torch.Tensor, drop: torch.Tensor) -> torch.Tensor:
+    """How badly a base predicts the noise of some examples: a scalar, by min-SNR weights.
+
+    Args:
+        model: `unet`, `text_encoder` and `text_encoder_2`.
+        inputs: Examples.
+        rows: Which of them, (N,).
+        empty: Tokens of the empty prompt, (1, 32).
+        drop: What becomes of their captions, (N, 1): zeroed below 0.08, empty below 0.12, kept from there on.
+    """
+    tokens = torch.where((drop > 0.08) & (drop < 0.12), empty, inputs.tokens[rows]).to(device())
+    hidden, pooled = encode(model, tokens)
+    # SDXL's base reads zeros where no negative prompt is given, so zeros must mean "any picture".
+    kept = (drop >= 0.08).to(device())
+    conditioning = {"text_embeds": pooled * kept, "time_ids": inputs.time_ids[rows].to(device())}
+    timesteps = torch.randint(1000, (len(rows),))
+    errors = noise_prediction_errors(model["unet"], inputs.latents, rows, timesteps, hidden * kept[..., None], conditioning)
+    return (errors * min_snr_weights(timesteps)).mean()
 
 
 def train_refiner(base: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path, *, steps: int) -> nn.Module:

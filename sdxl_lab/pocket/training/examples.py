@@ -6,6 +6,7 @@ size, crop coordinates and aesthetic score, as in SDXL's micro-conditioning (Pod
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +48,13 @@ class Example:
         """Original size, crop and target size, as SDXL's base takes them."""
         return (*self.original_size, *self.crop, self.height, self.width)
 
-    def draw(self) -> Image.Image:
-        """The picture: mode "RGB", (width, height)."""
-        picture = draw(self.scene)
+    def draw(self, drawn: Callable[[Scene], Image.Image] = draw) -> Image.Image:
+        """The picture: mode "RGB", (width, height).
+
+        Args:
+            drawn: Draws a whole scene; by default as the world is.
+        """
+        picture = drawn(self.scene)
         if picture.width < self.width:
             picture = picture.resize((self.width, self.height), Image.Resampling.BICUBIC)
         top, left = self.crop
@@ -64,19 +69,25 @@ class Example:
         return Image.fromarray(np.clip(np.rint(np.asarray(picture) + grain), 0, 255).astype(np.uint8))
 
 
-def example(seed: int, width: int = SIZE_PX, height: int = SIZE_PX) -> Example:
+def usual_scene(seed: int, width: int, height: int) -> Scene:
+    """A scene as training shows it: of a pair that is not held out, and sometimes empty."""
+    return sample_scene(seed, width, height, empty_frac=EMPTY_FRAC)
+
+
+def example(seed: int, width: int = SIZE_PX, height: int = SIZE_PX, *, sample: Callable[[int, int, int], Scene] = usual_scene) -> Example:
     """Draw a training example at random; the same seed always gives the same example.
 
     Args:
         seed: Any integer from 0 to 2**32 - 1.
         width: Width of the picture in pixels.
         height: Height of the picture in pixels.
+        sample: Draws its scene, of a seed, a width and a height.
     """
     rng = np.random.RandomState(seed)
     kind = rng.choice(("whole", "crop", "small", "blurred", "noisy"), p=(0.66, 0.14, 0.08, 0.06, 0.06))
     scale = {"crop": rng.uniform(1.1, 1.6), "small": rng.uniform(0.8, 0.95)}.get(kind, 1.0)
     scene_width, scene_height = round(width * scale), round(height * scale)
-    scene = sample_scene(int(rng.randint(2**31)), scene_width, scene_height, empty_frac=EMPTY_FRAC)
+    scene = sample(int(rng.randint(2**31)), scene_width, scene_height)
     crop = (int(rng.randint(scene_height - height + 1)), int(rng.randint(scene_width - width + 1))) if kind == "crop" else (0, 0)
     spoken = rng.choice(("place", "size and place", "shape"), p=(0.56, 0.36, 0.08))
     score = rng.uniform(2, 5.5) if kind in ("blurred", "noisy") else rng.uniform(6, 7)

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from sdxl_lab.images.grid import contact_sheet
 from sdxl_lab.metrics import sharpness_inside
-from sdxl_lab.pocket.training.card import CARD, Figure, mean, put, ratio, share
+from sdxl_lab.pocket.training.card import CARD, mean, put, ratio, share
 from sdxl_lab.pocket.training.embedding import FILE, NAME
 from sdxl_lab.pocket.training.evaluate import GUIDANCE_SCALE, asked, dilated, right
 from sdxl_lab.pocket.training.judge import load_judge
@@ -156,15 +156,11 @@ def table(of: str, made: Mapping[str, Sequence[Image.Image]], wanted: Sequence[W
         columns.insert(2, "random words' = 100%")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for arm in made:
-        over = [_cell(ratio(arm, sharp[arm], sharp[other])) if arm != other else "" for other in (NONE, RANDOM_ARM) if other in made]
-        against = _cell(mean(arm, 100 * (whole[arm] - whole[NONE]), " points")) if arm != NONE else ""
-        shares = [_cell(share(name, hits[arm][name])) for name in KINDS]
+        over = [ratio(arm, sharp[arm], sharp[other]).cell() if arm != other else "" for other in (NONE, RANDOM_ARM) if other in made]
+        against = mean(arm, 100 * (whole[arm] - whole[NONE]), " points").cell() if arm != NONE else ""
+        shares = [share(name, hits[arm][name]).cell() for name in KINDS]
         lines.append(f"| {' | '.join([arm, *over, *shares, against])} |")
     return "\n".join(lines)
-
-
-def _cell(figure: Figure) -> str:
-    return f"{figure.value:.1f}{figure.unit} ({figure.low:.1f} to {figure.high:.1f})"
 
 
 def sheet(made: Mapping[str, Sequence[Image.Image]], wanted: Sequence[Wanted], count: int = 8) -> Image.Image:

@@ -15,6 +15,8 @@ from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
+from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing import flattened
 from sdxl_lab.wording import counted, few
@@ -198,7 +200,7 @@ class _Described:
             seeds.setdefault((edit.sample, edit.task), []).append(edit.seed)
         return cls(
             edits={
-                (edit.sample, edit.task): {path: value for path, value in flattened.of_edit(edit).items() if path not in ("sample", "task", "seed")}
+                (edit.sample, edit.task): {path: value for path, value in _asked(edit, resolved).items() if path not in ("sample", "task", "seed")}
                 for edit in edits
             },
             seeds={key: sorted(own) for key, own in seeds.items()},
@@ -219,6 +221,11 @@ class _Described:
         if path == "seed":
             return {sample: tuple(seeds) for (sample, of), seeds in self.seeds.items() if of == task}
         return {sample: values[path] for (sample, of), values in self.edits.items() if of == task and path in values}
+
+
+def _asked(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
+    """What is asked of a picture: words that are replaced or drawn differ as that does, and not once more in each prompt."""
+    return flattened.of_edit(edit) | flattened.given_words(edit, resolved) | flattened.variation_of(edit, resolved)
 
 
 def _differing(rows: Sequence[_Described], task: str | None) -> dict[str, list[Any]]:

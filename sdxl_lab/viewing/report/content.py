@@ -80,7 +80,8 @@ class Entry:
     def settings(self) -> dict[str, Any]:
         """All that tells it from other pictures, by dotted path."""
         whole = flattened.of_run(self.resolved)
-        return flattened.of_edit(self.edit) | {path: whole[path] for path in OF_A_RUN} | flattened.on_models(self.resolved)
+        of_run = {path: whole[path] for path in OF_A_RUN} | flattened.on_models(self.resolved)
+        return flattened.of_edit(self.edit) | of_run | flattened.variation_of(self.edit, self.resolved)
 
 
 def entries_of(folders: Iterable[RunFiles], missing: Iterable[Missing]) -> list[Entry]:
@@ -202,6 +203,7 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         "metrics": {**picture.metrics, **costs},
         "picture_id": picture.picture_id,
         **({"weights": weights} if (weights := flattened.weights_in(entry.edit, picture.notes)) else {}),
+        **({"templates": templates} if (templates := flattened.templates_in(entry.edit, entry.resolved)) else {}),
         "notes": list(picture.notes),
     }
 
@@ -234,14 +236,18 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
     for name in ("checkpoint", "dataset"):  # the digest is an axis only where the name doesn't tell
         if name in paths:
             paths.pop(f"{name}.digest", None)
+    for name in ("prompt", "negative_prompt"):  # what was replaced or drawn in it tells
+        given = {(entry.edit.sample, entry.edit.task, flattened.given_words(entry.edit, entry.resolved)[name]) for entry in entries}
+        if len(given) == len(first):
+            paths.pop(name, None)
     return list(paths)
 
 
 def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Mapping[str, Any], *, within: Sequence[str]) -> tuple[str, str | None]:
-    """Choose what is seen first: settings against each other where most combinations were planned, runs side by side, or what varies in one."""
+    """Choose what is seen first: settings against each other where most combinations were planned, runs side by side, or what varies in one; seeds down."""
     combinations = math.prod(len(axes[path]) for path in varying)
     if varying and (len(runs) > MOST_RUN_COLUMNS or len(runs) > combinations / 2):
-        order = sorted(varying, key=lambda path: len(axes[path]))
+        order = sorted(varying, key=lambda path: (path != "seed", len(axes[path])))  # a row a seed, whatever else there is to see
         chosen = [order[-1], *order[:-1][-1:]]
     else:
         chosen = ["run"] if len(runs) > 1 and (varying or not within) else list(within)

@@ -88,6 +88,7 @@ function factsOf(picture, other) {
   parts.push(element("p", { class: "quiet" }, `seed ${settings.seed}${id}`));
   for (const note of picture.notes ?? []) parts.push(element("p", { class: "note" }, note));
   if (settings.negative_prompt) parts.push(element("h3", {}, "Negative prompt"), element("p", { class: "prompt", dir: "auto" }, settings.negative_prompt));
+  if (picture.templates) parts.push(element("h3", {}, "Before words were replaced or drawn"), listed(Object.entries(picture.templates)));
   if (picture.weights) parts.push(element("h3", {}, "Weights of words"), listed(Object.entries(picture.weights)));
   if (report.varying.length) {
     parts.push(element("h3", {}, "What differs"), listed(report.varying.filter((path) => path in settings).map((path) => [path, written(settings[path])])));

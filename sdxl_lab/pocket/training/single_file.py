@@ -1,15 +1,19 @@
-"""Writes a pipeline as one .safetensors file in the layout Stable Diffusion XL was published in, for the tests that read such files."""
+"""Writes a pipeline as one .safetensors file in the layout Stable Diffusion XL was published in, which most fine-tuned checkpoints have."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sdxl_lab.files.disk import write_whole
 
 if TYPE_CHECKING:
     import torch
 
-UNET_OUTSIDE = {
+_UNET_OUTSIDE = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
     "add_embedding.linear_1": "label_emb.0.0",
@@ -18,51 +22,71 @@ UNET_OUTSIDE = {
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
 }
-UNET_RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0", "conv2": "out_layers.3"}
-UNET_RESNET |= {"conv_shortcut": "skip_connection"}
-VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
-CLIP_LAYER = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj", "self_attn.out_proj": "attn.out_proj"}
+_UNET_RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0", "conv2": "out_layers.3"}
+_UNET_RESNET |= {"conv_shortcut": "skip_connection"}
+_VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
+_CLIP_LAYER = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj", "self_attn.out_proj": "attn.out_proj"}
 
 
-def write_single_file(pipeline: Any, path: Path) -> Path:
+def write_single_file(pipeline: Any, path: Path, *, with_vae: bool = True, metadata: Mapping[str, str] | None = None) -> Path:
+    """Write all weights of a base or a refiner into one file; the same weights and metadata give the same bytes.
+
+    Args:
+        pipeline: Diffusers' pipeline, whose models have the dtype that is written.
+        path: The file, whole or absent.
+        with_vae: Whether its autoencoder is written too; readers take that of the configuration where there is none.
+        metadata: What the file's header says of it, such as `modelspec.title`.
+
+    Returns:
+        `path`.
+
+    Raises:
+        DiskError: The disk is full or not writable.
     """
-    All weights of a base or a refiner in one file.
-    """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {f"model.diffusion_model.{unet_name(pipeline.unet, name)}": value for name, value in pipeline.unet.state_dict().items()}
-    tensors |= {f"first_stage_model.{name}": value for name, value in (vae_tensor(*item) for item in pipeline.vae.state_dict().items())}
+    if with_vae:
+        tensors |= {f"first_stage_model.{name}": value for name, value in (_vae_tensor(*item) for item in pipeline.vae.state_dict().items())}
     for name, value in pipeline.text_encoder.state_dict().items() if pipeline.text_encoder else ():
         tensors[f"conditioner.embedders.0.transformer.text_model.{name.removeprefix('text_model.')}"] = value
     second = f"conditioner.embedders.{1 if pipeline.text_encoder else 0}.model"
-    tensors |= {f"{second}.{name}": value for name, value in open_clip(pipeline.text_encoder_2.state_dict()).items()}
-    save_file({name: value.contiguous().clone() for name, value in tensors.items()}, path)
+    tensors |= {f"{second}.{name}": value for name, value in _open_clip(pipeline.text_encoder_2.state_dict()).items()}
+    content = save({name: value.contiguous().clone() for name, value in tensors.items()}, dict(metadata or {}))
+    write_whole(path, _in_order(content))
     return path
 
 
-def renamed(name: str, names: dict[str, str]) -> str:
-    """
-    A parameter's name with its module's replaced, if it is among the names.
-    """
+def _in_order(content: bytes) -> bytes:
+    """The same file with its metadata sorted, which safetensors writes in any order."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    written = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    written += b" " * (-len(written) % 8)
+    return len(written).to_bytes(8, "little") + written + content[end:]
+
+
+def _renamed(name: str, names: dict[str, str]) -> str:
+    """A parameter's name with its module's replaced, if it is among the names."""
     module, _, parameter = name.rpartition(".")
     return f"{names.get(module, module)}.{parameter}"
 
 
 def unet_name(unet: Any, name: str) -> str:
-    """
-    Where the layout of 2023 counts all blocks of a side in one row, diffusers counts stages and layers.
-    """
+    """Where the layout of 2023 counts all blocks of a side in one row, diffusers counts stages and layers."""
     each = unet.config.layers_per_block + 1
     if match := re.fullmatch(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)", name):
         kind, index, rest = match.groups()
-        return f"middle_block.{1 if kind == 'attentions' else 2 * int(index)}.{renamed(rest, UNET_RESNET)}"
+        return f"middle_block.{1 if kind == 'attentions' else 2 * int(index)}.{_renamed(rest, _UNET_RESNET)}"
     match = re.fullmatch(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)", name)
     if match is None:
-        return renamed(name, UNET_OUTSIDE)
+        return _renamed(name, _UNET_OUTSIDE)
     side, stage, kind, layer, rest = match[1], int(match[2]), match[3], int(match[4]), match[5]
     blocks, position = ("input_blocks", stage * each + layer + 1) if side == "down" else ("output_blocks", stage * each + layer)
     if kind == "resnets":
-        return f"{blocks}.{position}.0.{renamed(rest, UNET_RESNET)}"
+        return f"{blocks}.{position}.0.{_renamed(rest, _UNET_RESNET)}"
     if kind == "attentions":
         return f"{blocks}.{position}.1.{rest}"
     if kind == "downsamplers":
@@ -70,10 +94,8 @@ def unet_name(unet: Any, name: str) -> str:
     return f"{blocks}.{stage * each + each - 1}.{2 if 'CrossAttn' in unet.config.up_block_types[stage] else 1}.{rest}"
 
 
-def vae_tensor(name: str, value: torch.Tensor) -> tuple[str, torch.Tensor]:
-    """
-    The old autoencoder numbers its decoder's stages from the other end, and its attention is made of convolutions.
-    """
+def _vae_tensor(name: str, value: torch.Tensor) -> tuple[str, torch.Tensor]:
+    """The old autoencoder numbers its decoder's stages from the other end, and its attention is made of convolutions."""
     name = name.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
     name = re.sub(r"mid_block\.resnets\.(\d)", lambda match: f"mid.block_{int(match[1]) + 1}", name)
     name = re.sub(r"encoder\.down_blocks\.(\d)\.resnets", r"encoder.down.\1.block", name)
@@ -82,14 +104,12 @@ def vae_tensor(name: str, value: torch.Tensor) -> tuple[str, torch.Tensor]:
     name = re.sub(r"decoder\.up_blocks\.(\d)\.upsamplers\.0", lambda match: f"decoder.up.{3 - int(match[1])}.upsample", name)
     if match := re.fullmatch(r"(\w+)\.mid_block\.attentions\.0\.(.+)", name):
         value = value[..., None, None] if value.ndim == 2 else value
-        return f"{match[1]}.mid.attn_1.{renamed(match[2], VAE_ATTENTION)}", value
+        return f"{match[1]}.mid.attn_1.{_renamed(match[2], _VAE_ATTENTION)}", value
     return name, value
 
 
-def open_clip(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """
-    OpenCLIP keeps query, key and value in one matrix, and its projection the other way around.
-    """
+def _open_clip(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """OpenCLIP keeps query, key and value in one matrix, and its projection the other way around."""
     import torch
 
     weights = {name.removeprefix("text_model."): value for name, value in weights.items()}
@@ -108,5 +128,5 @@ def open_clip(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             parts = [weights[name.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
             tensors[f"{block}.attn.in_proj_{match[1]}"] = torch.cat(parts)
         elif not re.match(r"self_attn\.[kv]_proj", rest):
-            tensors[f"{block}.{renamed(rest, CLIP_LAYER)}"] = value
+            tensors[f"{block}.{_renamed(rest, _CLIP_LAYER)}"] = value
     return tensors

@@ -1,0 +1,64 @@
+"""What a single file is, in words: which weights it holds, whose VAE it takes, what it says of its noise. Of its header alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sdxl_lab.checkpoints.hub import Repository
+from sdxl_lab.checkpoints.locating import Source, locate
+from sdxl_lab.checkpoints.single_files import SingleFile
+from sdxl_lab.errors import LabError
+from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+
+
+def described(source: Source) -> str | None:
+    """What a checkpoint's single file holds.
+
+    Args:
+        source: The checkpoint, found.
+
+    Returns:
+        Such as `EMA weights beside the plain ones; its own VAE; it predicts v`; None of a checkpoint that is no single file.
+    """
+    base = source.base
+    if not isinstance(base, SingleFile):
+        return None
+    said = [f"in {len(base.files)} shards"] if len(base.files) > 1 else []
+    if base.has_ema:
+        said.append("EMA weights beside the plain ones" if base.has_plain else "EMA weights alone")
+    said.append(_vae(source, base))
+    if base.scheduling:
+        said.append(f"it predicts v{', and was trained down to a signal of zero' if len(base.scheduling) > 1 else ''}")
+    return "; ".join(said)
+
+
+def cautions(identity: CheckpointIdentity, weights: str | None) -> Iterator[str]:
+    """Say what of a single file its user may not know, and what to do about it; nothing of any other checkpoint.
+
+    Args:
+        identity: Which checkpoint; one whose files are no longer here has nothing to say.
+        weights: As `compute.weights` has it.
+
+    Yields:
+        A sentence each; for most files none.
+    """
+    try:
+        source = locate(identity.name, identity.revision)
+    except LabError:
+        return
+    base = source.base
+    if not isinstance(base, SingleFile):
+        return
+    if weights is None and base.has_ema and base.has_plain:
+        yield f"{base.path.name} holds EMA weights too, averages over its training; compute.weights ema takes them."
+    if source.lent_vae is not None:
+        yield f"{base.path.name}: {_vae(source, base)}."
+
+
+def _vae(source: Source, base: SingleFile) -> str:
+    if base.vae_beside:
+        return f"the VAE beside it, {base.vae_beside.name}"
+    lent = source.lent_vae
+    if lent is None:
+        return "its own VAE"
+    return f"it holds no VAE, and takes that of {lent.name if isinstance(lent, Repository) else source.family}"
