@@ -120,6 +120,7 @@ _ROOMS = {
     "Denoising": "settings.sections",
     "Conditioning": "settings.sections",
     "Mask": "settings.sections",
+    "Crop": "settings.sections",
     "Canvas": "settings.sections",
     "Refiner": "settings.sections",
     "SweepFile": "sweeps.sweep_file",

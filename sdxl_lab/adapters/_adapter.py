@@ -120,7 +120,7 @@ class Tensor:
 
         if self.dtype == "BF16":  # the upper half of a float of 32 bits
             return float((np.frombuffer(self.data, "<u2", 1).astype("<u4") << 16).view("<f4")[0])
-        return float(np.frombuffer(self.data, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[self.dtype], 1)[0])
+        return float(np.frombuffer(self.data, {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8"}[self.dtype], 1)[0])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from sdxl_lab.checkpoints.locating import HUB_ID, locate, place_of_configuration
 from sdxl_lab.checkpoints.single_files import Part, SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import Distilled, family_of
+from sdxl_lab.files.addresses import file_of, is_address
 from sdxl_lab.settings.dilation import AUTO
 from sdxl_lab.settings.hyperparams import merge, without
 from sdxl_lab.settings.schedulers import SCHEDULERS
@@ -198,7 +199,10 @@ def _json(path: Path) -> Mapping[str, Any]:
 
 
 def _title(name: str) -> str:
-    """The part of a path or a hub id that people name a checkpoint by."""
+    """The part of a path, a hub id or what an address gave that people name a checkpoint by."""
+    if is_address(name):
+        fetched = file_of(name)
+        return fetched.name if fetched else ""
     hub_id = HUB_ID.fullmatch(name)
     parts = PurePath(hub_id[1] if hub_id else name).parts
     return next((part for part in reversed(parts) if part not in ("base", "unet", "snapshots") and not COMMIT.fullmatch(part)), "")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sdxl_lab.cli import completion
+from sdxl_lab.cli.fetching import Fetch, bring
 from sdxl_lab.cli.making import plan_of
 from sdxl_lab.cli.usage import in_pairs, settings_given
 from sdxl_lab.errors import LabError
@@ -229,12 +230,15 @@ def doctor(
             help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id, to make pictures with.", metavar="[CHECKPOINT]"
         ),
     ] = None,
+    fetch: Fetch = False,
 ) -> None:
     """Look at this machine, and at a checkpoint on it: what works, what does not, and what to do. Leave with 1 if something is broken."""
     from sdxl_lab.doctor.examination import examine
     from sdxl_lab.doctor.page import is_broken, page
     from sdxl_lab.progress.signs import shown
 
+    if fetch:
+        bring({"checkpoint": checkpoint})
     with shown():
         findings = examine(checkpoint)
     print(page(findings, checkpoint))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sdxl_lab.cli import completion
+from sdxl_lab.cli.fetching import Fetch, bring
 from sdxl_lab.cli.usage import in_pairs, settings_given
 from sdxl_lab.errors import LabError
 from sdxl_lab.files import places
@@ -64,12 +65,15 @@ def paint(
     output: Annotated[
         Path | None, typer.Option(*("-o", "--output"), parser=places.output, help="Write the picture there too.", metavar="FILE.png")
     ] = None,
+    fetch: Fetch = False,
 ) -> None:
     """Make a picture from words, from a picture, or inside its mask, and keep it in today's session.
 
     The last line is the picture's path. Each picture says how it was made, for show, reproduce and --again.
     """
     given = _parameters(parameter or [], canvas or [])
+    if fetch:
+        bring(given)
     written = [*(seed or []), *(text for name in ("seed", "seeds") for text in _texts(given.pop(name, None)))]
     seeds = _seeds(written)
     if task is not None:

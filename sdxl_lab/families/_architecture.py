@@ -34,12 +34,13 @@ DISTILLED: Mapping[str, Distilled] = {
 }
 """As their model cards use them, by a word of their names."""
 
+BY_LORA = "give sdxl, its LoRA as loras, and the steps, guidance and scheduler that its card names"
 DOWNLOADS: Mapping[str, str] = {
     "ByteDance/SDXL-Lightning": "run `hf download ByteDance/SDXL-Lightning sdxl_lightning_4step.safetensors`, and give the path of that file",
-    "ByteDance/Hyper-SD": "it holds LoRAs and UNets alone; give a checkpoint that its LoRA was merged into",
-    "tianweiy/DMD2": "it holds LoRAs and UNets alone; give a checkpoint that its LoRA was merged into",
+    "ByteDance/Hyper-SD": f"it holds LoRAs and UNets alone; {BY_LORA}",
+    "tianweiy/DMD2": f"it holds LoRAs and UNets alone; {BY_LORA}",
     "latent-consistency/lcm-sdxl": "it is a UNet alone; give a folder of SDXL with it in place of `unet`, called lcm-sdxl",
-    "latent-consistency/lcm-lora-sdxl": "it is a LoRA alone; give a checkpoint that it was merged into",
+    "latent-consistency/lcm-lora-sdxl": f"it is a LoRA alone; {BY_LORA}",
 }
 """Repositories of the hub that are no checkpoint as a whole, and what to do instead."""
 

@@ -16,21 +16,23 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionXLInpaintPipeline
 
-from sdxl_lab.checkpoints.loading import load
+from sdxl_lab.families.pocket import WEIGHTS
 from sdxl_lab.files.digests import cache_folder
 from sdxl_lab.pocket.training.autoencoder import latents_of
-from sdxl_lab.pocket.training.diffusion import encode, min_snr_weights, noise_prediction_errors, tokenize
+from sdxl_lab.pocket.training.diffusion import encode, min_snr_weights, noise_prediction_errors, signal_to_noise, tokenize
 from sdxl_lab.pocket.training.looks import LOOKS
 from sdxl_lab.pocket.training.loop import device, fit
 from sdxl_lab.pocket.training.pool import Pool
 from sdxl_lab.pocket.training.single_file import write_single_file
-from sdxl_lab.settings.sections import Compute
 
 FIRST_SEED = 9_000_000
 """Far from the seeds of the base's training, of the evaluation, of the built-in datasets and of the embedding."""
 COUNT = 2000
 STEPS = 600
-BATCH = 16
+BATCH = 8
+LEARNING_RATE = 1e-3
+EMA_DECAY = 0.98
+MOST_WEIGHT = 10.0
 
 WITHOUT_VAE = frozenset({"paper"})
 """Styles whose file has no autoencoder, as many that people publish; it is then the checkpoint's own."""
@@ -85,9 +87,20 @@ def loss_of(base: StableDiffusionXLInpaintPipeline, folder: Path, pool: Pool) ->
         timesteps = torch.randint(1000, (BATCH,))
         conditioning = {"text_embeds": pooled[said] * kept, "time_ids": time_ids[rows]}
         errors = noise_prediction_errors(unet, latents, rows, timesteps, hidden[said] * kept[..., None], conditioning)
-        return (errors * min_snr_weights(timesteps)).mean()
+        return (errors * min_snr_weights(timesteps) * noisy_weights(timesteps)).mean()
 
     return loss
+
+
+def noisy_weights(timesteps: torch.Tensor) -> torch.Tensor:
+    """Weights that let noisy timesteps learn as quickly as others how bright and of which color a style is as a whole, which a picture begins with.
+
+    Where noise is more than signal they are those of an error in the picture instead of in the noise, up to `MOST_WEIGHT`.
+
+    Args:
+        timesteps: (N,), from 0.
+    """
+    return (1 / signal_to_noise(timesteps)).clamp(1, MOST_WEIGHT).to(device())
 
 
 def train(look: str, folder: Path, *, steps: int = STEPS, count: int = COUNT) -> StableDiffusionXLInpaintPipeline:
@@ -102,11 +115,11 @@ def train(look: str, folder: Path, *, steps: int = STEPS, count: int = COUNT) ->
     Returns:
         The base, with the UNet's new weights.
     """
-    base = load("pocket", Compute(device=device().type)).base
+    base = StableDiffusionXLInpaintPipeline.from_pretrained(WEIGHTS / "base", dtype=torch.float32, add_watermarker=False).to(device())
     for model in (base.text_encoder, base.text_encoder_2, base.vae):
         model.requires_grad_(False)
     loss = loss_of(base, folder, StyledPool(look, FIRST_SEED, count, look=look))
-    base.unet = fit(look, lambda: base.unet, loss, steps=steps, learning_rate=5e-4, folder=folder)
+    base.unet = fit(look, lambda: base.unet, loss, steps=steps, learning_rate=LEARNING_RATE, folder=folder, ema_decay=EMA_DECAY)
     return base
 
 

@@ -87,7 +87,8 @@ def _of_compel(text: str) -> str:
 
 def _not_done(text: str, syntax: str) -> Iterator[str]:
     if found := _LORA.search(text):
-        reason = "hypernetworks are not there; leave it out" if found[1].lower() == "hypernet" else "LoRAs are not asked for in prompts here"
+        is_hypernet, asked_for = found[1].lower() == "hypernet", "LoRAs are not asked for in prompts here, but under loras, each with its weight"
+        reason = "hypernetworks are not there; leave it out" if is_hypernet else asked_for
         yield f"“{_quoted(found[0])}” is text: {reason}"
     if found := _OF_FILE.search(text):
         yield f"“{_quoted(found[0])}” is text: an embedding is named under embeddings, and in a prompt stands its word alone"

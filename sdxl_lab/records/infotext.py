@@ -67,6 +67,8 @@ def write(
         fields["Denoising strength"] = f"{denoising.strength:g}"
     if "mask.feather_px" not in untaken:
         fields["Mask blur"] = settings.mask.feather_px
+    if settings.crop.padding_mask_crop is not None:
+        fields |= {"Inpaint area": "Only masked", "Masked area padding": settings.crop.padding_mask_crop}
     if denoising.high_noise_frac is not None and denoising.handover != "sdedit":
         fields |= {"Refiner switch at": f"{denoising.high_noise_frac:g}"}
     if denoising.handover == "sdedit":

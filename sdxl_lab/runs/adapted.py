@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from sdxl_lab.adapters import ADAPTERS, SUFFIX, AdapterError, FromFile, Models, Put
 from sdxl_lab.adapters.embeddings import tokens_of
 from sdxl_lab.errors import LabError
+from sdxl_lab.files.addresses import canonical, file_of, is_address
 from sdxl_lab.files.digests import digest_of_file
 from sdxl_lab.runs.early import home
 from sdxl_lab.settings.hyperparams import closest
@@ -154,6 +156,10 @@ def located(written: str, kind: str, dataset: Path | None) -> Path:
     path = Path(written).expanduser()
     if path.exists():
         return path
+    if is_address(written):
+        if fetched := file_of(written):
+            return fetched
+        raise AdapterError("what this address gives was not fetched here; run once with --fetch, or give the file")
     for folder in _folders(kind, dataset):
         if not path.is_absolute() and (below := folder / path).is_file() and below.resolve().is_relative_to(folder.resolve()):
             return below
@@ -231,6 +237,10 @@ def _candidates(identity: AdapterIdentity, folders: Sequence[Path]) -> Iterator[
     below = [file for folder in (*_folders(identity.kind, None), *folders) for file in sorted(folder.rglob(f"*{SUFFIX}"))]
     files = dict.fromkeys([*below, *_files_of_checkout()])
     yield from sorted(files, key=lambda file: file.name != name)[:MOST_FILES]
+    if is_address(identity.file or ""):
+        with suppress(LabError):
+            yield from filter(None, [file_of(identity.file or "")])
+        return
     if match := _hub_file(identity.file or ""):
         try:
             yield _of_hub(*match)
@@ -291,6 +301,8 @@ def _public(written: str, file: Path, kind: str, dataset: Path | None) -> str:
     """What a file is called for others: as the hub has it, or as its dataset has it, else its name alone."""
     if _is_of_hub(written, file):
         return written
+    if is_address(written):
+        return canonical(written)
     folder = next((folder for folder in _folders(kind, dataset) if file.resolve().is_relative_to(folder.resolve())), file.resolve().parent)
     return file.resolve().relative_to(folder.resolve()).as_posix()
 

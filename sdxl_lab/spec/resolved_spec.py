@@ -13,10 +13,11 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from sdxl_lab.adapters import ADAPTERS
+from sdxl_lab.files.addresses import is_address
 from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import OF_THE_PROMPT, ImageReading, Mask, Settings, Text
+from sdxl_lab.settings.sections import OF_THE_PROMPT, Crop, ImageReading, Mask, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit, PictureKey, apart
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
@@ -265,13 +266,14 @@ class ResolvedSpec(Settings):
         return resolved, run_id
 
 
-def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True) -> Edit:
+def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True, crop: Crop | None = None) -> Edit:
     """Make each setting neutral that came later and makes no difference: then the description is the one it had before there was a choice.
 
     Args:
         edit: The picture to make.
         readings: The keys of its settings' `image` that do make a difference; None leaves them as they are.
         has_specks: Whether `mask.specks` does.
+        crop: What of its `crop` does; None leaves it as it is.
 
     Returns:
         The edit, or a copy that makes the same pixels.
@@ -282,6 +284,8 @@ def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_sp
         asked = asked.model_copy(update={"image": ImageReading(**meant(ImageReading, {}) | kept)})
     if not has_specks:
         asked = asked.model_copy(update={"mask": asked.mask.model_copy(update={"specks": meant(Mask, {})["specks"]})})
+    if crop is not None:
+        asked = asked.model_copy(update={"crop": crop})
     return edit.model_copy(update={"settings": asked})
 
 
@@ -352,7 +356,7 @@ def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
 
 def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
     hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", checkpoint.name)
-    return checkpoint if hub_id else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
+    return checkpoint if hub_id or is_address(checkpoint.name) else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
 
 
 def _public_files(hyperparameters: Mapping[str, Any]) -> dict[str, str]:

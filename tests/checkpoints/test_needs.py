@@ -83,7 +83,7 @@ def test_one_file_tells_as_much_as_a_folder(random_pair, tmp_path):
     """
     from diffusers import StableDiffusionXLInpaintPipeline
 
-    from tests.support.single_file import write_single_file
+    from sdxl_lab.pocket.training.single_file import write_single_file
 
     for name in ("base", "refiner"):
         write_single_file(StableDiffusionXLInpaintPipeline.from_pretrained(random_pair / name), tmp_path / f"{name}.safetensors")

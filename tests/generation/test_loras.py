@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import sdxl_lab
 from sdxl_lab.adapters import Put
+from sdxl_lab.adapters._lora_names import Places, _as_published
+from sdxl_lab.adapters.embeddings import Embedding
 from sdxl_lab.adapters.loras import LORAS, Lora
-from sdxl_lab.settings.sections import Denoising, EditSettings, PictureSize, Refiner
+from sdxl_lab.checkpoints.configurations import MODELS, SHARED
+from sdxl_lab.checkpoints.files import PipelineFolder
+from sdxl_lab.settings.sections import Compute, Denoising, EditSettings, PictureSize, Refiner
 from sdxl_lab.spec.edit import Edit
 from tests.support.edits import NEGATIVE, PROMPT, SEED, STEPS, calls, cpu, make_edit, same
+from tests.support.embeddings import write_embedding
 from tests.support.loras import CONVOLUTIONS, ENDS, as_diffusers, as_kohya, as_older, loaded_by_diffusers, matrices, write
 from tests.support.plain import pipeline, plain
 
@@ -23,15 +30,30 @@ KINDS = {
 }
 """By task, diffusers' pipelines of base and refiner."""
 
+POCKET = Path(sdxl_lab.__file__).parent / "pocket" / "weights"
+OF_SDXL: dict[str, Any] = dict(
+    block_out_channels=(32, 64, 64),
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    layers_per_block=2,
+    transformer_layers_per_block=(1, 2, 10),
+    attention_head_dim=(2, 4, 4),
+    norm_num_groups=8,
+)
+"""How deep its UNet is, and narrow."""
+
 
 def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global torch, generate, read, state_of, TrajectoryCache
+    global diffusers, torch, generate, load, read, state_of, Residence, TrajectoryCache
+    import diffusers
     import torch
 
+    from sdxl_lab.checkpoints.loading import load
     from sdxl_lab.checkpoints.model_state import state_of
+    from sdxl_lab.checkpoints.offload import Residence
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.trajectory import TrajectoryCache
     from sdxl_lab.runs.adapted import read
@@ -213,6 +235,56 @@ def test_convolutions_have_them_too(random_pair, tmp_path, spelled):
     assert same(expected, generate(edit_of(), None, None, cpu(random_pair).with_adapters(put)).image)
 
 
+@pytest.mark.parametrize("depth", ["sdxl", "pocket"])
+def test_blocks_are_numbered_as_published(depth):
+    """
+    Each layer of a UNet of SDXL's depth, and of the pocket checkpoint's, is found under the number that diffusers takes for it.
+    """
+    from diffusers import UNet2DConditionModel
+    from diffusers.loaders.lora_conversion_utils import _convert_non_diffusers_lora_to_diffusers, _maybe_map_sgm_blocks_to_diffusers
+    from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
+
+    config = dict(UNet2DConditionModel.load_config(POCKET / "base", subfolder="unet")) | (OF_SDXL if depth == "sdxl" else {})
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(config)
+    places = Places.in_weights({name: tuple(weight.shape) for name, weight in unet.state_dict().items()})
+    published = dict(_as_published(places.shapes))
+    assert set(published.values()) == set(places.shapes)
+    for name, path in published.items():
+        layer = f"lora_unet_{name.replace('.', '_')}"
+        named = _maybe_map_sgm_blocks_to_diffusers({f"{layer}.lora_{end}.weight": None for end in ("down", "up")}, unet.config)
+        found = convert_unet_state_dict_to_peft(_convert_non_diffusers_lora_to_diffusers(named)[0])
+        assert set(found) == {f"unet.{path}.lora_{letter}.weight" for letter in "AB"}
+
+
+def with_syntax(edit: Edit, text: str, syntax: str) -> Edit:
+    """
+    The same with another prompt.
+    """
+    return edit.model_copy(update={"prompt": text, "settings": edit.settings.model_copy(update={"prompt_syntax": syntax, "long_prompt": "chunks"})})
+
+
+@pytest.mark.filterwarnings("ignore:prompt. compel makes the pooled embedding")
+@pytest.mark.parametrize(("syntax", "text"), {"a1111": "a (red:1.3) {} BREAK grass", "comfy": "a (red:0.7) {}", "compel": "a (red)1.3 {}"}.items())
+def test_weighed_words_and_embeddings_are_read_with_them(random_pair, files, tmp_path, syntax, text):
+    """
+    However a prompt is encoded, text encoders with LoRAs on them read it, and a word that was trained as the word whose vectors it has.
+    """
+    pair, put = cpu(random_pair), put_of(files, {"moon": {"weight": 0.5, "refiner": True}})
+    ids = pair.base.tokenizer("star").input_ids[1:-1]
+    encoders = {"clip_l": pair.base.text_encoder, "clip_g": pair.base.text_encoder_2}
+    rows = {key: encoder.get_input_embeddings().weight[ids].detach() for key, encoder in encoders.items()}
+    file = write_embedding(tmp_path / "word.safetensors", rows=rows)
+    word, _ = read("embeddings", "word", Embedding(file=str(file), token="a-word"), file)
+    edit = edit_of(high_noise_frac=0.5)
+    plain_words, trained, without = (
+        generate(with_syntax(edit, text.format(one), syntax), None, None, pair.with_adapters(on)).image
+        for one, on in (("star", put), ("a-word", [word, *put]), ("star", []))
+    )
+    assert same(plain_words, trained)
+    assert not same(plain_words, without)
+
+
 def test_off_again_leaves_nothing(random_pair, files):
     """
     After pictures with LoRAs, models and pictures without are what they were, and so they are when a picture ends in an error.
@@ -290,3 +362,58 @@ def test_nothing_is_neutral_but_weight_0(files):
         (weight, text): Lora(file="x.safetensors", weight=weight, text_encoder_weight=text) for weight in (0.0, 0.5) for text in (None, 0.0, -0.5)
     }
     assert {told for told, lora in asked.items() if LORAS.is_neutral(lora, content)} == {(0.0, None), (0.0, 0.0)}
+
+
+OFFLOADED: dict[str, Any] = {"model": {"moon": 0.6}, "sequential": {"moon": 0.6, "sun": 0.4}}
+
+
+@pytest.mark.parametrize("offload", OFFLOADED)
+def test_models_that_wait_elsewhere_have_them(random_pair, files, scene, offload):
+    """
+    Where models or their layers wait elsewhere until they are called, the same picture comes out, time and again, and the hooks are as they were.
+    """
+    resident = cpu(random_pair)
+    base = PipelineFolder(random_pair / "base").load(torch.float32, {})
+    residence = Residence(torch.device("cpu"), offload)
+    residence.admit(base, MODELS)
+    refiner = PipelineFolder(random_pair / "refiner", is_refiner=True).load(torch.float32, {name: getattr(base, name) for name in SHARED})
+    residence.admit(refiner, ("unet",))
+    away = replace(resident, base=base, _load_refiner=lambda: refiner)
+    edit, put = edit_of("inpaint", high_noise_frac=0.6), put_of(files, OFFLOADED[offload])
+    hooked = {path: module._hf_hook for path, module in base.unet.named_modules() if hasattr(module, "_hf_hook")}
+    expected = generate(edit, *scene, resident.with_adapters(put)).raw
+    for on in (put, [], put):
+        made = generate(edit, *scene, away.with_adapters(on)).raw
+        assert same(expected, made) == bool(on)
+    assert hooked == {path: module._hf_hook for path, module in base.unet.named_modules() if hasattr(module, "_hf_hook")}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_diffusers_own(random_pair, files, dtype):
+    """
+    On models of half precision they are what diffusers makes of them on the same ones.
+    """
+    put, pair = put_of(files, WEIGHTS["both"]), load(str(random_pair), Compute(device="cpu", threads=1, dtype=dtype))
+    components = {name: part for name, part in pair.base.components.items() if name not in ("image_encoder", "feature_extractor")}
+    around = diffusers.StableDiffusionXLPipeline(**components, add_watermarker=False)
+    for part in ("unet", "text_encoder", "text_encoder_2"):
+        given = inputs_of(part, getattr(torch, dtype))
+        with torch.no_grad():
+            with loaded_by_diffusers(around, files, by_peft(put)):
+                expected = getattr(around, part)(**given)[0]
+            with LORAS.on([pair.base], put):
+                made = getattr(pair.base, part)(**given)[0]
+        assert torch.equal(expected, made), part
+        assert bool(torch.isfinite(made).all())
+
+
+def inputs_of(part: str, dtype: Any) -> dict[str, Any]:
+    """
+    What a model of the random pair can be called with.
+    """
+    random = torch.Generator().manual_seed(SEED)
+    if part != "unet":
+        return {"input_ids": torch.randint(0, 90, (2, 32), generator=random)}
+    made = {name: torch.randn(2, *of, generator=random).to(dtype) for name, of in {"sample": (4, 8, 8), "text": (32, 40), "pooled": (24,)}.items()}
+    more = {"text_embeds": made["pooled"], "time_ids": torch.full((2, 6), 64.0, dtype=dtype)}
+    return {"sample": made["sample"], "timestep": 500, "encoder_hidden_states": made["text"], "added_cond_kwargs": more}

@@ -184,9 +184,14 @@ def noise_prediction_errors(
 
 def min_snr_weights(timesteps: torch.Tensor) -> torch.Tensor:
     """Weights that keep the nearly clean timesteps from ruling the loss (Hang et al., arXiv:2303.09556)."""
-    alpha = _noise_schedule().alphas_cumprod[timesteps]
-    snr = alpha / (1 - alpha)
+    snr = signal_to_noise(timesteps)
     return (snr.clamp(max=MIN_SNR_GAMMA) / snr).to(device())
+
+
+def signal_to_noise(timesteps: torch.Tensor) -> torch.Tensor:
+    """Variance of the picture over that of the noise at timesteps, a number each."""
+    alpha = _noise_schedule().alphas_cumprod[timesteps]
+    return alpha / (1 - alpha)
 
 
 @cache

@@ -34,7 +34,7 @@ from sdxl_lab.pocket.world import SHAPES, Scene, caption, draw, sample_scene
 FIRST_SEED = 12_000_000
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 SHEET = f"{NAME}.webp"
-TRUE, OLD, EDITS_A_SCENE = 104, 112, 5
+TRUE, OLD, EDITS_A_SCENE = 104, 112, 4
 """How many true scenes of each shape, how many old prompts, and how often each of the five scenes of `pocket-scenes` is repainted."""
 
 
@@ -63,9 +63,7 @@ def old(count: int) -> list[Wanted]:
     return [Wanted(scene=sample_scene(FIRST_SEED + 500_000 + number, held_out=number % 9 == 0), seed=number) for number in range(count)]
 
 
-def made(
-    name: str, wanted: Sequence[Wanted], folder: Path, weight: float, *, steps: int, refiner: bool = False, **settings: Any
-) -> list[Image.Image]:
+def made(name: str, wanted: Sequence[Wanted], folder: Path, weight: float, *, steps: int, **settings: Any) -> list[Image.Image]:
     """Make pictures with the LoRA by the lab's own calls, or find those that were made.
 
     Args:
@@ -74,13 +72,12 @@ def made(
         folder: Where they are kept.
         weight: Of the LoRA.
         steps: Denoising steps.
-        refiner: Whether the refiner reads with it.
         **settings: Further ones of the call.
     """
     below = folder / f"{NAME}-{hashlib.sha256(FILE.read_bytes()).hexdigest()[:12]}" / f"{name} {weight:g} {steps}".replace(" ", "-")
     below.mkdir(parents=True, exist_ok=True)
     settings |= {
-        "loras": {NAME: {"file": str(FILE), "weight": weight, "refiner": refiner}},
+        "loras": {NAME: {"file": str(FILE), "weight": weight}},
         "num_inference_steps": steps,
         "guidance_scale": GUIDANCE_SCALE,
     }
@@ -177,12 +174,10 @@ def measured(folder: Path, steps: int) -> Iterator[str]:
     yield weights_table(by_weight, wanted)
     were = old(OLD)
     yield old_table({weight: made("old", were, folder, weight, steps=steps) for weight in (0.0, 1.0)}, were)
-    edits, refined = in_scenes(), {"high_noise_frac": 0.8}
+    edits = in_scenes()
     ways: dict[str, tuple[str, list[Wanted], dict[str, Any]]] = {
         f"a yellow moon in the masks of `pocket-scenes`, dilated by {DILATION_PX} px": ("masks", edits, {"kernel_size": 2 * DILATION_PX + 1}),
-        "the same, not dilated": ("tight masks", edits, {"kernel_size": 1}),
-        "from words, refiner from 0.8": ("refined", wanted, refined),
-        "from words, refiner from 0.8 that reads with it": ("refined reading", wanted, refined | {"refiner": True}),
+        "from words, refiner from 0.8": ("refined", wanted, {"high_noise_frac": 0.8}),
     }
     yield otherwise_table({label: (made(name, of, folder, 1.0, steps=steps, **settings), of) for label, (name, of, settings) in ways.items()})
 

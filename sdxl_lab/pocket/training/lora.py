@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,8 @@ FOLDER = Path(__file__).parents[1] / "loras"
 NAME = "pocket-moon"
 FILE = FOLDER / f"{NAME}.safetensors"
 RANK = 8
-STEPS = 900
+STEPS = (900, 1300)
+"""Where the learning rate has fallen to nothing; after the first it rises once more."""
 MOONS_A_STEP, OLD_A_STEP = 12, 6
 OLD_DROPPED_FRAC = 1 / 3
 """Share of the old scenes that lose their captions, which moons never do: guidance leads away from what is seen without words, which is to stay
@@ -85,16 +85,14 @@ def loss_of(pipeline: StableDiffusionXLPipeline, folder: Path, moons: Pool = MOO
     return loss
 
 
-def train(folder: Path, steps: int = STEPS) -> nn.ModuleDict:
+def train(folder: Path) -> nn.ModuleDict:
     """Train the layers.
 
     Args:
         folder: Where pictures, latents and the training's state are kept; a later call goes on from there.
-        steps: Steps in all.
     """
-    pipeline = base()
-    loss = loss_of(pipeline, folder)
-    return fit(NAME, partial(begun, pipeline), loss, steps=steps, learning_rate=LEARNING_RATE, folder=folder)
+    loss = loss_of(base(), folder)
+    return [fit(NAME, lambda: begun(base()), loss, steps=steps, learning_rate=LEARNING_RATE, folder=folder) for steps in STEPS][-1]
 
 
 def write(models: nn.ModuleDict, path: Path = FILE) -> None:
