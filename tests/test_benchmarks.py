@@ -27,6 +27,22 @@ RUNS: dict[str, tuple[str, list[str]]] = {
             r"no chromium here to show it in|longest task while 9 pictures scroll, .*",
         ],
     ),
+    "checkpoints.py": (
+        "--pairs 1 --steps 3",
+        [
+            "15 pictures, equal bit for bit",
+            rf"from the shell to all pictures: lab {SECONDS}, script {SECONDS}, median of 1 ratios {RATIO}",
+            rf"the pictures alone: lab {SECONDS}, script {SECONDS}, median of 1 ratios {RATIO}",
+        ],
+    ),
+    "memory.py": (
+        "{half} 128",
+        [
+            rf"reckoned in {SECONDS}",
+            *(rf"{name}: weights equal to the byte" for name in ("unet", "vae", "refiner")),
+            *(rf"{name} at 128 px: reckoned {RATIO} MB, at its peak {RATIO} MB, ratio {RATIO}" for name in ("unet", "vae", "refiner")),
+        ],
+    ),
     "overhead.py": (
         "{pair} 1 10",
         [
@@ -141,6 +157,18 @@ def half(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture
+def styles(tmp_path, monkeypatch) -> None:
+    """
+    Fine-tunes of the pocket checkpoint that were hardly trained.
+    """
+    from sdxl_lab.pocket import styles
+
+    monkeypatch.setenv("SDXL_LAB_CACHE", str(tmp_path))
+    for look in styles.LOOKS:
+        styles.make(look, tmp_path, steps=1, count=4)
+
+
 def test_each_benchmark_has_a_quick_run():
     """
     No file of the folder is left out.
@@ -151,10 +179,12 @@ def test_each_benchmark_has_a_quick_run():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", RUNS)
-def test_a_benchmark_runs_and_finds_what_it_did(name, random_pair, half, tmp_path):
+def test_a_benchmark_runs_and_finds_what_it_did(name, random_pair, half, tmp_path, request):
     """
     A quick run leaves with 0 and says each of its facts: equal pictures, and forwards as they were planned.
     """
+    if name == "checkpoints.py":
+        request.getfixturevalue("styles")
     given, facts = RUNS[name]
     script, *part = name.split()
     command = [sys.executable, str(FOLDER / script), *part, *given.format(pair=random_pair, half=half, folder=tmp_path).split()]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from textwrap import fill
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from docs.making.elsewhere import answered
 from docs.making.markdown import attributes, coded, first_paragraph, table
@@ -126,10 +128,16 @@ def _of_adapters(kind: str) -> list[str]:
     section = ADAPTERS[kind].section
     about = attributes(section.of)
     rows = [
-        (f"`{kind}.NAME.{key}`", "none" if field.default is None else "", coded(allowed_of(field) or ""), coded(about[key]))
-        for key, field in section.of.model_fields.items()
+        (f"`{kind}.NAME.{key}`", _written(field), coded(allowed_of(field) or ""), coded(about[key])) for key, field in section.of.model_fields.items()
     ]
     return [f"## {kind}\n", f"{first_paragraph(section)}\n", table(("setting", "default", "allowed", "what it does"), rows)]
+
+
+def _written(field: FieldInfo) -> str:
+    """The default of a setting that one may leave out."""
+    if field.is_required():
+        return ""
+    return "none" if field.default is None else f"`{json.dumps(field.default)}`"
 
 
 def _by_section() -> dict[str, list[tuple[str, ...]]]:

@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from sdxl_lab.adapters._adapter import AdapterError, Tensor
-from sdxl_lab.adapters._lora_names import OTHER_KINDS, family_by_name, listed, plain, split, text_width
+from sdxl_lab.adapters._lora_names import OTHER_KINDS, family_of, listed, plain, split, text_width
+from sdxl_lab.adapters._lora_said import Said
 from sdxl_lab.settings.documents import digest_of
 
 DTYPES = ("F32", "F16", "BF16", "F64")
@@ -58,11 +59,13 @@ class Content:
         layers: In the file's order.
         digest: sha256, hex, over names, types, shapes and numbers of its tensors, whatever else the file says of itself.
         text_width: How wide the text is that its cross attention reads, None if it changes none.
+        said: What it says of itself.
     """
 
     layers: tuple[Layer, ...]
     digest: str
     text_width: int | None
+    said: Said
 
     def of(self, part: str) -> list[Layer]:
         """Its layers for one model."""
@@ -90,7 +93,7 @@ def content_of(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Co
         raise AdapterError(
             f"it is {kind}, and only plain LoRAs are applied, of linear layers and convolutions; take one, or merge it into a checkpoint"
         )
-    if family := family_by_name(tensors):
+    if family := family_of(tensors):
         raise AdapterError(f"it is for {family}; {TAKE}")
     found: dict[tuple[str, str], dict[str, Tensor]] = {}
     strange = []
@@ -107,7 +110,7 @@ def content_of(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Co
         raise AdapterError(f"it has more than one LoRA for a layer, {listed(twice)}; take another file")
     scales = _scales_told(metadata)
     layers = tuple(_layer(part, name, held, scales.get(part, {})) for (part, name), held in found.items())
-    return Content(layers=layers, digest=_digest(tensors, layers), text_width=text_width(tensors))
+    return Content(layers=layers, digest=_digest(tensors, layers), text_width=text_width(tensors), said=Said.of(metadata))
 
 
 def _layer(part: str, name: str, held: Mapping[str, Tensor], told: Mapping[str, Any]) -> Layer:
@@ -134,12 +137,17 @@ def _kept(name: str, tensor: Tensor) -> Tensor:
 
 
 def _scale(shown: str, alpha: Tensor | None, name: str, rank: int, told: Mapping[str, Any]) -> float:
-    if alpha is None:
-        return _told_scale(name, rank, told)
-    value = alpha.number if alpha.dtype in DTYPES and alpha.count == 1 else math.nan
+    try:
+        value = _told_scale(name, rank, told) if alpha is None else _alpha(alpha)
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        value = math.nan
     if not math.isfinite(value):
         raise AdapterError(f"{shown} has an alpha that is no number; train it again, or take another file")
     return value
+
+
+def _alpha(tensor: Tensor) -> float:
+    return tensor.number if tensor.dtype in (*DTYPES, "I32", "I64") and tensor.count == 1 else math.nan
 
 
 def _told_scale(name: str, rank: int, told: Mapping[str, Any]) -> float:
@@ -152,14 +160,14 @@ def _told_scale(name: str, rank: int, told: Mapping[str, Any]) -> float:
 
 def _scales_told(metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """What diffusers keeps of peft's configuration, by model."""
+    found: dict[str, dict[str, Any]] = {}
     try:
-        told = json.loads(metadata.get(METADATA, "{}"))
-        found: dict[str, dict[str, Any]] = {}
-        for key, value in told.items():
-            part, _, name = key.partition(".")
-            found.setdefault(part, {})[name] = value
-    except (ValueError, AttributeError):
+        told = dict(json.loads(metadata.get(METADATA, "{}")))
+    except (ValueError, TypeError):
         return {}
+    for key, value in told.items():
+        part, _, name = key.partition(".")
+        found.setdefault(part, {})[name] = value
     return found
 
 

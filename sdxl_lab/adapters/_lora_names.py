@@ -37,18 +37,17 @@ OTHER_KINDS: Mapping[str, str] = {
 }
 """Relatives that hold something else than two matrices a layer, by what their names have in them."""
 
+OLDER = "Stable Diffusion 1 or 2, which have one text encoder"
 OTHER_FAMILIES: Mapping[str, str] = {
     r".*(joint_blocks|joint_transformer).*|lora_te3_.*|text_encoder_3\..*": "Stable Diffusion 3",
     r".*(double_blocks|single_blocks|single_transformer_blocks).*": "Flux",
     r"(transformer|diffusion_model|lora_transformer)[._].*": "a transformer, such as Flux or Stable Diffusion 3",
-    r"(lora_te_|lora_prior_|lora_unet_decoders).*": "Stable Diffusion 1 or 2, which have one text encoder",
+    r"lora_te_.*": OLDER,
 }
 """What is no Stable Diffusion XL by its names."""
 
 WIDTHS = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 1280: "the refiner of Stable Diffusion XL", 2048: "Stable Diffusion XL"}
 """How wide the text is that a family's cross attention reads."""
-
-_READS_TEXT = re.compile(r".*attn2[._](processor\.)?to_[kv]\b.*|.*attn2_to_[kv]\..*")
 
 
 def split(name: str) -> tuple[str, str, str] | None:
@@ -107,17 +106,27 @@ class Places:
         return self._paths.get(plain(layer))
 
 
-def family_by_name(names: Iterable[str]) -> str | None:
-    """Which other family a file is for, by how its layers are called."""
-    listed = list(names)
-    return next((family for pattern, family in OTHER_FAMILIES.items() if any(re.fullmatch(pattern, name) for name in listed)), None)
+def family_of(tensors: Mapping[str, Tensor]) -> str | None:
+    """Which other family a file is for, by how its layers are called.
+
+    Args:
+        tensors: By name.
+    """
+    found = next((family for pattern, family in OTHER_FAMILIES.items() if any(re.fullmatch(pattern, name) for name in tensors)), None)
+    return WIDTHS.get(text_width(tensors) or 0, found) if found == OLDER else found
 
 
 def text_width(tensors: Mapping[str, Tensor]) -> int | None:
-    """How wide the text is that its cross attention reads; None if it has none."""
-    found = (split(name) for name in tensors if _READS_TEXT.fullmatch(name))
-    down = (name for name, told in zip([name for name in tensors if _READS_TEXT.fullmatch(name)], found, strict=True) if told and told[2] == "down")
-    return next((tensors[name].shape[1] for name in down if len(tensors[name].shape) > 1), None)
+    """How wide the text is that its cross attention reads; None if it has none.
+
+    Args:
+        tensors: By name.
+    """
+    for name, tensor in tensors.items():
+        told = split(name)
+        if told and told[2] == "down" and plain(told[1]).endswith(("attn2_to_k", "attn2_to_v")) and len(tensor.shape) > 1:
+            return tensor.shape[1]
+    return None
 
 
 def listed(names: Sequence[str]) -> str:

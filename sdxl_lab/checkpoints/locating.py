@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from sdxl_lab.checkpoints.licenses import license_in, license_told
 from sdxl_lab.checkpoints.single_files import SHARDED, Part, SingleFile, beside, file_meant_by
 from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
 from sdxl_lab.families import OTHER, Made, Published
+from sdxl_lab.files.addresses import canonical, file_of, is_address
 from sdxl_lab.files.digests import digest_of, until_changed
 from sdxl_lab.files.places import misread
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
@@ -91,6 +92,10 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
         return Source(name=checkpoint, base=Repository(place.base, base_commit or "main"), refiner=refiner, family=family)
     if reason := misread(checkpoint, "checkpoint"):
         raise CheckpointError(f"checkpoint {checkpoint[:200]!r} cannot be found: {reason}")
+    if is_address(checkpoint):
+        fetched = file_of(checkpoint)
+        assert fetched is not None  # else it would be misread
+        return replace(_in_file(checkpoint, fetched), name=canonical(checkpoint))
     # What has a commit came from the hub: a folder that happens to have its name is another checkpoint.
     if revision is None and (found := _locate_here(checkpoint)):
         return found

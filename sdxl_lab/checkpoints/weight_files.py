@@ -16,7 +16,7 @@ SUFFIX = ".safetensors"
 BASE, REFINER, VAE_ALONE = "a base of Stable Diffusion XL", "a refiner of Stable Diffusion XL", "a VAE alone"
 
 KINDS: Mapping[str, str] = {
-    "a LoRA": r"(lora_(unet|te\d?)_|.*\.(lora_[AB]|lora_(up|down)|hada_w1_a|lokr_w1(_a)?|dora_scale)\b|.*_lora\.(down|up)\.).*",
+    "a LoRA": r"(lora_(unet|te\d?)_|.*\.(lora_[AB]|lora_(up|down)|hada_w1_a|lokr_w1(_a)?|dora_scale)\b|.*[._]lora(_linear_layer)?\.(down|up)\.).*",
     "an embedding (textual inversion)": r"(clip_[lg]|emb_params|string_to_param|<.+>|\*)",
     "a ControlNet": r"(control_model\.|controlnet_|control_|.*controlnet_(down|mid)_block|input_hint_block\.).*",
     "an IP-Adapter": r"(ip_adapter|image_proj)\..*",
@@ -37,7 +37,7 @@ KINDS: Mapping[str, str] = {
 
 PART = "give the whole checkpoint that it belongs to"
 ADVICE: Mapping[str | None, str] = {
-    "a LoRA": "this version applies none: merge it into a checkpoint, and give that",
+    "a LoRA": "give it as hyperparameters.loras, and a checkpoint beside it",
     "an embedding (textual inversion)": "give it as hyperparameters.embeddings, and a checkpoint beside it",
     BASE: "its place beside a base has a refiner's name: give the file another, or put a refiner there",
     REFINER: "call it refiner.safetensors, put it beside a base, and give the base",

@@ -67,7 +67,7 @@ def require_whole_file(part: SingleFile, configuration: Path) -> None:
     for component in part.models(components_in(index)):
         config = configuration / component / "config.json"
         library, class_name = index[component]
-        expected = _on_paper(library, class_name, config)
+        expected = on_paper(library, class_name, config)
         shapes = _shapes_of(expected)
         for weights in ("plain", "ema") if component == "unet" and part.has_ema and part.has_plain else (None,):
             found = _converted(part, component, weights, expected)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sdxl_lab.cli import completion
+from sdxl_lab.cli.fetching import Fetch, bring
 from sdxl_lab.cli.making import plan_of
+from sdxl_lab.cli.usage import in_pairs, settings_given
 from sdxl_lab.errors import LabError
 from sdxl_lab.files import places
 
@@ -200,6 +202,27 @@ def compare(
         print(f"written: {notebook}")
 
 
+def memory(
+    checkpoint: Annotated[
+        str, typer.Argument(help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id.", metavar="CHECKPOINT")
+    ],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            *("-p", "--parameters", "--parameter"),
+            metavar="NAME VALUE",
+            help="A setting by name: -p width 768, -p high_noise_frac 0.8, -p vae_tiling true. Repeatable.",
+            callback=in_pairs,
+            autocompletion=completion.settings,
+        ),
+    ] = None,
+) -> None:
+    """Say how much of a GPU a checkpoint takes, and the settings with which it fits 6 to 24 GB. Nothing is loaded or downloaded."""
+    from sdxl_lab.doctor.memory import page
+
+    print(page(checkpoint, settings_given(parameter or [])))
+
+
 def doctor(
     checkpoint: Annotated[
         str | None,
@@ -207,12 +230,15 @@ def doctor(
             help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id, to make pictures with.", metavar="[CHECKPOINT]"
         ),
     ] = None,
+    fetch: Fetch = False,
 ) -> None:
     """Look at this machine, and at a checkpoint on it: what works, what does not, and what to do. Leave with 1 if something is broken."""
     from sdxl_lab.doctor.examination import examine
     from sdxl_lab.doctor.page import is_broken, page
     from sdxl_lab.progress.signs import shown
 
+    if fetch:
+        bring({"checkpoint": checkpoint})
     with shown():
         findings = examine(checkpoint)
     print(page(findings, checkpoint))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sdxl_lab.cli import completion
+from sdxl_lab.cli.fetching import Fetch, bring
 from sdxl_lab.cli.usage import in_pairs, print_described
 from sdxl_lab.files import places
 from sdxl_lab.wording import counted
@@ -59,6 +60,7 @@ def run(
     encoded: Annotated[
         list[str] | None, typer.Option("-b", "--parameters_base64", metavar="TEXT", help="The same, in base64, as scripts pass it on.")
     ] = None,
+    fetch: Fetch = False,
 ) -> None:
     """Run a notebook through papermill, resumably: -p hyperparameters.denoising.guidance_scale 5.
 
@@ -81,6 +83,8 @@ def run(
         takes_text=lambda name: takes_text(name, RunSpec),
         takes_none=lambda name: takes_none(name, RunSpec),
     )
+    if fetch:
+        bring(parameters)
     with started(path, RunSpec.from_parameters(**parameters)):
         from sdxl_lab.progress.bars import following
         from sdxl_lab.runs.experiment import execute
@@ -131,10 +135,14 @@ def plan(
     file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="FILE")],
     only_failed: OnlyFailed = False,
     limit: Limit = None,
+    fetch: Fetch = False,
 ) -> None:
     """Say what a sweep would do: its points in order, which are done, and what they cost. Runs nothing."""
+    from sdxl_lab.settings.arguments import read_file
     from sdxl_lab.sweeps.sweep_file import SweepFile
 
+    if fetch:
+        bring(read_file(file))
     print(plan_of(SweepFile.read(file), only_failed=only_failed, limit=limit))
 
 
@@ -146,11 +154,15 @@ def sweep(
     ] = None,
     only_failed: OnlyFailed = False,
     limit: Limit = None,
+    fetch: Fetch = False,
 ) -> None:
     """Run all points of a sweep that are not recorded yet, resumably; leave with 1 if one failed."""
     from sdxl_lab.progress.signs import shown
+    from sdxl_lab.settings.arguments import read_file
     from sdxl_lab.sweeps.sweep_file import SweepFile
 
+    if fetch:
+        bring(read_file(file))
     read = SweepFile.read(file)  # what is wrong with it shows before PyTorch is imported
     from sdxl_lab.sweeps.executors import opened, prepare, remarks
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sdxl_lab.cli import completion
-from sdxl_lab.cli.usage import in_pairs
+from sdxl_lab.cli.fetching import Fetch, bring
+from sdxl_lab.cli.usage import in_pairs, settings_given
 from sdxl_lab.errors import LabError
 from sdxl_lab.files import places
 
@@ -64,12 +65,15 @@ def paint(
     output: Annotated[
         Path | None, typer.Option(*("-o", "--output"), parser=places.output, help="Write the picture there too.", metavar="FILE.png")
     ] = None,
+    fetch: Fetch = False,
 ) -> None:
     """Make a picture from words, from a picture, or inside its mask, and keep it in today's session.
 
     The last line is the picture's path. Each picture says how it was made, for show, reproduce and --again.
     """
     given = _parameters(parameter or [], canvas or [])
+    if fetch:
+        bring(given)
     written = [*(seed or []), *(text for name in ("seed", "seeds") for text in _texts(given.pop(name, None)))]
     seeds = _seeds(written)
     if task is not None:
@@ -129,19 +133,7 @@ def paint(
 
 def _parameters(words: list[str], canvas: list[str]) -> dict[str, Any]:
     """What `-p` and `--canvas` give, by name or section; `seeds` are several of `--seed`."""
-    from sdxl_lab.settings.arguments import laid_over, pairs
-    from sdxl_lab.spec.homes import home_of
-    from sdxl_lab.spec.parameters import takes_none, takes_text
-    from sdxl_lab.spec.run_spec import RunSpec
-
-    values = [(name.removeprefix("hyperparameters."), value) for name, value in pairs(words)]
-
-    def home(name: str) -> str:
-        return home_of(name, RunSpec) or f"hyperparameters.{name}"
-
-    given = laid_over(
-        {}, values=values, takes_text=lambda name: takes_text(home(name), RunSpec), takes_none=lambda name: takes_none(home(name), RunSpec)
-    )
+    given = settings_given(words)
     for written in (part for text in canvas for part in text.split(",")):
         side, _, pixels = written.strip().partition("=")
         if side not in SIDES or not pixels.isdecimal():

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
+from sdxl_lab.files.addresses import AddressError, file_of, is_address
 
 LONGEST_NAME_BYTES = 255
 """Of one folder or file, on the file systems of Linux and macOS."""
@@ -14,6 +15,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _MADE = ("runs_folder", "output")
 """What is made where it is not there: that something of the name is there already excuses nothing."""
+FETCHED = ("file", "checkpoint")
+"""What may be written as the address that it was fetched from."""
 _VARIABLE = re.compile(r"\$\{?\w+\}?|%\w+%")
 _REMEDIES = {
     "file": "nothing is fetched from addresses: download it and give the file; a repository of the hub is written owner/name",
@@ -59,6 +62,8 @@ def misread(written: str, what: str) -> str | None:
         return "it holds a NUL character, which no path can; write the path again"
     if what not in _MADE and _is_here(written):
         return None
+    if what in FETCHED and is_address(written):
+        return _not_fetched(written)
     if scheme := _SCHEME.match(written):
         if scheme[1].casefold() == "file":
             return f"it is an address; write the path alone: {written.partition(':')[2].replace('//', '', 1)}"
@@ -100,6 +105,16 @@ def _unwritable(path: Path) -> str | None:
     if file := in_the_way(path.parent):
         return f"{file} is no folder: choose another, or move it away"
     return None
+
+
+def _not_fetched(written: str) -> str | None:
+    """Why an address stands for no file here; None if what it gives was fetched."""
+    try:
+        if file_of(written):
+            return None
+    except AddressError as error:
+        return str(error)
+    return "it is an address, and nothing is fetched from addresses unasked: run it once with --fetch, or download the file and give that"
 
 
 def _is_here(written: str) -> bool:

@@ -20,12 +20,13 @@ from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.generation.encoding import fits_in
+from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
-from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled, sizes_of
+from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled
 from sdxl_lab.generation.stages import STAGES, Stage, blended
 from sdxl_lab.generation.steps import Listener, Step
 from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, window_of
-from sdxl_lab.images import masks, pictures
+from sdxl_lab.images import boxes, masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
 from sdxl_lab.prompts.reading import Words
 from sdxl_lab.spec.cautions import caution, cautions
@@ -60,7 +61,7 @@ def generate(
 
     Raises:
         SpecError: The edit is not valid, as a copy with changes may be; or there is an image where none is needed, or none where one is.
-        MaskError: There is no mask, nothing of it would be repainted, or a part of it has no latent cell.
+        MaskError: There is no mask, nothing of it would be repainted, a part of it has no latent cell, or a crop around it is less than one.
         TrajectoryError: A stage would run no step.
         CheckpointError: A refiner is asked for and the checkpoint has none, or the base cannot do such a task.
         NotFiniteError: A model gave NaN or infinity.
@@ -82,12 +83,13 @@ def generate(
     _require_models(edit, checkpoint)  # a refiner is loaded here, which is no part of a picture's time
     if found:
         require_cells(edit, found)
-    for line in [*cautions(edit, checkpoint.traits), *([SPECKS] if found and found.has_ignored else [])]:
+    of_mask = [line for line in (found.has_ignored and SPECKS, found.idle_crop) if line] if found else []
+    for line in [*cautions(edit, checkpoint.traits), *of_mask]:
         caution(line, stacklevel=2)
     cache = TrajectoryCache() if trajectories is None else trajectories
     with (
         progress.held(checkpoint.in_use, BUSY),
-        end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload),
+        end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload, switches=checkpoint.switches),
     ):
         began = time.perf_counter()
         input_image = image and as_edited(edit, image)
@@ -101,7 +103,8 @@ def generate(
         )
         warnings.warn(message, stacklevel=2)
     size, _ = sizes_of(edit, image and image.size, checkpoint.sizes)
-    output_image = raw.resize(size, Image.Resampling.LANCZOS)
+    frame = found and found.frame
+    output_image = boxes.put_back(raw, frame.box, input_image) if frame and input_image else raw.resize(size, Image.Resampling.LANCZOS)
     if found and input_image:
         output_image = masks.composite(input_image, output_image, found.composited, feather_px=edit.settings.mask.feather_px)
     return Generated(
@@ -112,11 +115,16 @@ def generate(
         mask_image=found and found.repainted,
         seam_image=found and found.composited,
         working_size=start.size,
-        stretch=(start.size[0] * input_image.height) / (start.size[1] * input_image.width) if input_image else 1.0,
+        stretch=_stretch(start.size, boxes.size_of(frame.box) if frame else input_image.size) if input_image else 1.0,
         base_steps=base_steps,
         refiner_steps=refiner_steps,
         seconds=time.perf_counter() - began,
+        frame=frame,
     )
+
+
+def _stretch(seen: tuple[int, int], of: tuple[int, int]) -> float:
+    return (seen[0] * of[1]) / (seen[1] * of[0])
 
 
 def _settled(edit: Edit, image: Image.Image | None, mask: Image.Image | None, checkpoint: Checkpoint) -> tuple[Edit, Regions | None]:
@@ -129,7 +137,7 @@ def _settled(edit: Edit, image: Image.Image | None, mask: Image.Image | None, ch
         return edit, None
     look = settled if are_specks_open else regions
     found = look(edit, image.size, mask, checkpoint.sizes)
-    return as_it_matters(edit, has_specks=found.has_ignored) if are_specks_open else edit, found
+    return as_it_matters(edit, has_specks=not are_specks_open or found.has_ignored, crop=found.crop), found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

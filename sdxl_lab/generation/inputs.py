@@ -11,7 +11,8 @@ from typing import Any
 from PIL import Image
 
 from sdxl_lab.checkpoints.loading import Sizes
-from sdxl_lab.generation.regions import Regions, sizes_of
+from sdxl_lab.generation.frames import sizes_of
+from sdxl_lab.generation.regions import Regions
 from sdxl_lab.images import masks, pictures
 from sdxl_lab.prompts import reading
 from sdxl_lab.prompts.reading import Fits, Words
@@ -57,7 +58,7 @@ class Seen:
 
     Attributes:
         size: (width, height) in pixels, the working size.
-        image: The picture as edited, of that size; None for a task that needs none.
+        image: The picture as edited, or the crop of it, of that size; None for a task that needs none.
         mask_image: What is repainted of it, white, of that size; None where all is made.
     """
 
@@ -75,7 +76,7 @@ class Seen:
 
 
 def seen(edit: Edit, input_image: Image.Image | None, found: Regions | None, sizes: Sizes) -> Seen:
-    """Bring what an edit starts from to the working size.
+    """Bring what an edit starts from to the working size: it is cropped first, and scaled then.
 
     Args:
         edit: What to paint, and every setting.
@@ -84,9 +85,10 @@ def seen(edit: Edit, input_image: Image.Image | None, found: Regions | None, siz
         sizes: What the checkpoint was made for.
     """
     size = found.scaled.size if found else sizes_of(edit, input_image and input_image.size, sizes)[1]
+    part = input_image.crop(found.frame.box) if input_image and found and found.frame else input_image
     return Seen(
         size=size,
-        image=input_image and input_image.resize(size, Image.Resampling.LANCZOS),
+        image=part and part.resize(size, Image.Resampling.LANCZOS),
         mask_image=found and found.scaled,
     )
 

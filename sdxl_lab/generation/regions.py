@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from PIL import Image, ImageChops
 
 from sdxl_lab.checkpoints.loading import Sizes
-from sdxl_lab.images import masks
-from sdxl_lab.settings.sections import Conditioning, Denoising, EditSettings, Refiner
+from sdxl_lab.generation.frames import CELL_PX, WHOLE, crop_that_matters, framed, whole_size, without_crop
+from sdxl_lab.images import boxes, masks
+from sdxl_lab.settings.sections import Conditioning, Crop, Denoising, EditSettings, Refiner
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.generated import Frame
 from sdxl_lab.spec.resolved_spec import as_it_matters
 from sdxl_lab.tasks import TASKS
-
-CELL_PX = 8
-"""Side of a latent cell, in pixels at the working size."""
-
 
 SPECKS = (
     "the mask has specks, smaller than a latent cell (8x8 pixels at the working size), and they are ignored; mask.specks keep takes the mask as it is"
@@ -30,7 +28,10 @@ class Regions:
     Attributes:
         repainted: In the pixels of the picture as edited, extended where the canvas was.
         composited: What of that is composited, less than all where an extended canvas overlaps the input; of the same size.
-        scaled: `repainted` as the UNets see it, at the working size.
+        scaled: `repainted` as the UNets see it, at the working size; of a crop, what of it they see.
+        frame: The crop that they see; None for the whole picture.
+        crop: What of the edit's `crop` decided about it.
+        idle_crop: Why a crop that is asked for makes no difference; None where it does, or none is.
         has_ignored: Whether specks were left out.
         parts: What people call the white regions of `repainted`.
     """
@@ -38,61 +39,17 @@ class Regions:
     repainted: Image.Image
     composited: Image.Image
     scaled: Image.Image
+    frame: Frame | None = None
+    crop: Crop = WHOLE
+    idle_crop: str | None = None
     has_ignored: bool = False
     parts: str = "regions to repaint"
 
     def same_as(self, other: Regions) -> bool:
         """Whether the same picture comes of both."""
-        return all(
+        return self.frame == other.frame and all(
             ImageChops.difference(getattr(self, name), getattr(other, name)).getbbox() is None for name in ("repainted", "composited", "scaled")
         )
-
-
-def working_size(size: tuple[int, int], *, at_scale_of: tuple[int, int], sizes: Sizes) -> tuple[int, int]:
-    """The size at which the UNets see a picture: about the area they were trained at, at the picture's aspect.
-
-    A picture between `area` and `max_area` keeps its scale. So does an extended one, as far as `max_area` allows: a model that has seen one
-    scale of texture alone fails on a shrunk picture, but not on a wider one.
-
-    Args:
-        size: (width, height) of the picture as edited, in pixels.
-        at_scale_of: (width, height) of the picture before its canvas was extended.
-        sizes: What the checkpoint was made for.
-
-    Returns:
-        (width, height) in pixels.
-    """
-    pixels = at_scale_of[0] * at_scale_of[1]
-    scale = 1.0 if sizes.area <= pixels <= sizes.max_area else math.sqrt(sizes.area / pixels)
-    scale = min(scale, math.sqrt(sizes.max_area / (size[0] * size[1])))
-    width, height = (max(round(side * scale / sizes.multiple), 1) * sizes.multiple for side in size)
-    return width, height
-
-
-def sizes_of(edit: Edit, size: tuple[int, int] | None, sizes: Sizes) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The size of a finished picture, and the one at which the UNets see it.
-
-    Args:
-        edit: What to paint.
-        size: (width, height) of the sample's picture, in pixels, None for a task that needs none; so are both that are returned.
-        sizes: What the checkpoint was made for.
-    """
-    settings = edit.settings
-    result = TASKS[edit.task].size_of(settings, size)
-    if given := settings.size.given:
-        return result, given
-    assert size is not None  # without one there is a size that was asked for
-    return result, working_size(settings.canvas.around(size), at_scale_of=size, sizes=sizes)
-
-
-def cell_area(size: tuple[int, int], working: tuple[int, int]) -> float:
-    """How many pixels of a sample's picture a latent cell has.
-
-    Args:
-        size: (width, height) of that picture, in pixels.
-        working: (width, height) at which the UNets see it.
-    """
-    return CELL_PX**2 * size[0] * size[1] / (working[0] * working[1])
 
 
 def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: Sizes) -> Regions:
@@ -106,22 +63,27 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
 
     Raises:
         MaskError: There is no mask, the canvas cannot be extended so, or nothing would be repainted; the message names sample and task.
+        CropError: The crop is smaller than a latent cell; likewise.
     """
     task, settings = TASKS[edit.task], edit.settings
     assert task.area is not None, f"{edit.task} makes all of a picture"
     mask = _of_sample(edit, size, mask) if "mask" in task.needs(settings) else None
-    _, (width, height) = sizes_of(edit, size, sizes)
+    whole = whole_size(settings, size, sizes)
     try:
-        area = task.area(settings, size, mask, cell_area(size, (width, height)))
+        area, frame = framed(task, settings, size, mask, sizes)
     except masks.MaskError as error:
-        raise masks.MaskError(f"{_named(edit)}: {error}") from None
-    scaled = masks.binarize(area.repainted.resize((width, height), Image.Resampling.LANCZOS))
+        raise type(error)(f"{_named(edit)}: {error}") from None
+    part = area.repainted.crop(frame.box) if frame else area.repainted
+    scaled = masks.binarize(part.resize(frame.size if frame else whole, Image.Resampling.LANCZOS))
     # Black specks are none here: a corner that a dilated region leaves is no fault of the mask.
     seen = masks.without_specks(scaled, CELL_PX**2, holes=False) if area.ignores_specks else scaled
     return Regions(
         repainted=area.repainted,
         composited=area.composited,
         scaled=seen,
+        frame=frame,
+        crop=crop_that_matters(settings.crop, frame, boxes.magnified(whole, area.repainted.size)),
+        idle_crop=None if frame else without_crop(settings.crop),
         has_ignored=area.has_ignored or ImageChops.difference(scaled, seen).getbbox() is not None,
         parts=area.parts,
     )
@@ -152,16 +114,19 @@ def require_cells(edit: Edit, found: Regions) -> None:
         MaskError: One has none. The message names sample and task, and where the region lies in the pixels of the picture as edited.
     """
     (width, height), scaled = found.repainted.size, found.scaled
+    seen = found.frame.box if found.frame else (0, 0, width, height)
     if scaled.getbbox() is None:
         raise masks.MaskError(
             f"{_named(edit)}: what is to be repainted of the picture's {width}x{height} pixels vanishes at the working size of "
-            f"{scaled.width}x{scaled.height}; dilate the mask (mask.kernel_size), or crop the picture closer around it"
+            f"{scaled.width}x{scaled.height}; dilate the mask (mask.kernel_size), or let the models see what is around it alone "
+            "(crop.padding_mask_crop, such as 32)"
         )
     lost = masks.vanishing(scaled, factor=CELL_PX) if edit.settings.mask.latent_mask == "nearest" else []
     if lost:
-        across, down = width / scaled.width, height / scaled.height
+        across, down = (side / of for side, of in zip(boxes.size_of(seen), scaled.size, strict=True))
         left, top, right, bottom = lost[0]
-        box = f"{math.ceil((right - left) * across)}x{math.ceil((bottom - top) * down)} pixels at ({round(left * across)}, {round(top * down)})"
+        at = f"({round(seen[0] + left * across)}, {round(seen[1] + top * down)})"
+        box = f"{math.ceil((right - left) * across)}x{math.ceil((bottom - top) * down)} pixels at {at}"
         raise masks.MaskError(
             f"{_named(edit)}: {len(lost)} of the {found.parts} would vanish, the first about {box}: "
             f"at the working size of {scaled.width}x{scaled.height}, latent_mask nearest looks at one pixel in "

@@ -173,6 +173,21 @@ def without_specks(mask_image: Image.Image, area: float, *, holes: bool = True) 
     return _mask_of(areas.cleaned(_white(mask_image), area, holes=holes))
 
 
+def largest_region(mask_image: Image.Image) -> int:
+    """Count the pixels of a mask's largest connected white region.
+
+    Args:
+        mask_image: Mask of size (W, H), any mode; binarized at half intensity first.
+
+    Returns:
+        0 if no pixel is white.
+
+    Raises:
+        MaskError: OpenCV can't be imported.
+    """
+    return areas.largest(_white(mask_image))
+
+
 def extend_canvas(
     image: Image.Image, *, left_px: int = 0, right_px: int = 0, top_px: int = 0, bottom_px: int = 0, fill: Fill = "reflect", seed: int = 0
 ) -> Image.Image:

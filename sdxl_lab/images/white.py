@@ -64,6 +64,12 @@ def cleaned(white: np.ndarray, area: float, *, holes: bool = True) -> np.ndarray
     return white if kept is region else np.pad(kept, beyond, mode="edge")
 
 
+def largest(white: np.ndarray) -> int:
+    """Pixels of the largest connected region of white, 0 if there is none."""
+    stats = opencv().connectedComponentsWithStats(white.view(np.uint8), connectivity=8)[2]
+    return int(stats[1:, opencv().CC_STAT_AREA].max(initial=0))
+
+
 def around(white: np.ndarray, reach: int) -> tuple[slice, slice]:
     """Find the rows and columns that hold all borders between white and black.
 

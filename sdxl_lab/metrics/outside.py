@@ -16,6 +16,9 @@ from sdxl_lab.spec.generated import Generated
 _SIGMA_PX = 1.5
 _REACH_PX = 5
 """Pixels from the center of scikit-image's Gaussian window to its rim: int(3.5 sigma + 0.5)."""
+Compared = tuple[Image.Image | None, Image.Image | None, Image.Image | None]
+"""Input, picture and mask."""
+
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 
 
@@ -132,12 +135,12 @@ def _box(where: np.ndarray, *, margin_px: int) -> tuple[slice, slice] | None:
     return spans[0], spans[1]
 
 
-def _metrics(prefix: str, which: str, picture: Callable[[Generated], Image.Image], *, telling: int | None = None) -> tuple[Metric, ...]:
+def _metrics(prefix: str, which: str, compared: Callable[[Generated], Compared], *, telling: int | None = None) -> tuple[Metric, ...]:
     """The metrics of the finished picture, or those of the decoded one."""
 
     @pixels.once
     def changed(made: Generated) -> dict[str, float]:
-        return pixels.if_there(change_outside, made.input_image, picture(made), made.mask_image) or {}
+        return pixels.if_there(change_outside, *compared(made)) or {}
 
     return (
         Metric(
@@ -162,7 +165,7 @@ def _metrics(prefix: str, which: str, picture: Callable[[Generated], Image.Image
         ),
         Metric(
             name=f"{prefix}psnr_outside_db",
-            of=lambda made, _: pixels.if_there(psnr_outside, made.input_image, picture(made), made.mask_image),
+            of=lambda made, _: pixels.if_there(psnr_outside, *compared(made)),
             sentence=f"Peak signal-to-noise ratio to the input outside the mask, {which}.",
             unit="dB",
             better="higher",
@@ -170,14 +173,22 @@ def _metrics(prefix: str, which: str, picture: Callable[[Generated], Image.Image
         ),
         Metric(
             name=f"{prefix}ssim_outside",
-            of=lambda made, _: pixels.if_there(ssim_outside, made.input_image, picture(made), made.mask_image),
+            of=lambda made, _: pixels.if_there(ssim_outside, *compared(made)),
             sentence=f"Structural similarity to the input outside the mask, {which}; 1 where nothing changed.",
             better="higher",
         ),
     )
 
 
+def _finished(made: Generated) -> Compared:
+    return made.input_image, made.image, made.mask_image
+
+
+def _decoded(made: Generated) -> Compared:
+    return pixels.as_decoded(made, made.input_image), pixels.decoded(made), pixels.as_decoded(made, made.mask_image)
+
+
 METRICS = (
-    *_metrics("", "in the finished picture", lambda made: made.image),
-    *_metrics("raw_", "before compositing put the input back", pixels.decoded, telling=3),
+    *_metrics("", "in the finished picture", _finished),
+    *_metrics("raw_", "before compositing put the input back", _decoded, telling=3),
 )

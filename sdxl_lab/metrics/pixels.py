@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.images import pictures
+from sdxl_lab.images import boxes, pictures
 from sdxl_lab.spec.generated import Generated
 
 _T = TypeVar("_T")
@@ -77,5 +77,11 @@ def once(measure: Callable[[Generated], _T]) -> Callable[[Generated], _T]:
 
 @once
 def decoded(made: Generated) -> Image.Image:
-    """The picture as decoded, before compositing, brought to the result's size with Lanczos."""
-    return made.raw if made.raw.size == made.image.size else made.raw.resize(made.image.size, Image.Resampling.LANCZOS)
+    """The picture as decoded, before compositing, brought to the result's size with Lanczos; of a crop, to the size of its box."""
+    size = boxes.size_of(made.frame.box) if made.frame else made.image.size
+    return made.raw if made.raw.size == size else made.raw.resize(size, Image.Resampling.LANCZOS)
+
+
+def as_decoded(made: Generated, image: Image.Image | None) -> Image.Image | None:
+    """What of a picture of the result's size lies where `decoded` does: nothing else of it was made."""
+    return image.crop(made.frame.box) if image and made.frame else image

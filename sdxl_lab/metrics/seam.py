@@ -14,6 +14,7 @@ from PIL import Image
 from sdxl_lab.images.masks import opencv
 from sdxl_lab.metrics import pixels
 from sdxl_lab.metrics._metric import Metric
+from sdxl_lab.spec.generated import Generated
 
 _NEAR_PX = 9
 """Side of the square over which the color of a ring is averaged."""
@@ -160,6 +161,11 @@ def _average(lab: np.ndarray, ring: np.ndarray, places: Any) -> np.ndarray:
     return np.divide(total, count[:, None], out=np.full(total.shape, np.nan, np.float32), where=count[:, None] > 0.5)
 
 
+def _mismatch(made: Generated) -> float | None:
+    before, mask = pixels.as_decoded(made, made.input_image), pixels.as_decoded(made, made.seam_image)
+    return pixels.if_there(seam_mismatch, before, pixels.decoded(made), mask)
+
+
 METRICS = (
     Metric(
         name="seam_gradient",
@@ -178,7 +184,7 @@ METRICS = (
     ),
     Metric(
         name="raw_seam_delta_e",
-        of=lambda made, _: pixels.if_there(seam_mismatch, made.input_image, pixels.decoded(made), made.seam_image),
+        of=lambda made, _: _mismatch(made),
         sentence="How far what was painted just outside the mask is from what compositing puts back there; about 1 is just noticeable.",
         unit="ΔE",
         better="lower",

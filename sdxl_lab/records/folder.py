@@ -102,6 +102,7 @@ class RunFolder(RunFiles):
             sha256=digest,
             picture_id=picture.picture_id,
             notes=picture.notes,
+            frame=picture.frame,
         )
         others = [self._of_role(picture.files[role.name], made.prepared[role.name], role, edit) for role in task.roles if role != RESULT]
         write_together({path: content for each in others for path, content in each} | {picture.image: stamped_png(made.image, stamp)})

@@ -72,6 +72,7 @@ class KeptPicture:
             stated_id=resolved.run_id,
             picture_id=recorded.picture_id,
             notes=recorded.notes,
+            frame=recorded.frame,
             **{key: self.of_part[key] for key in MADE_WITH},
         )
 

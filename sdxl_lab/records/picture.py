@@ -19,11 +19,11 @@ from pydantic_core import from_json
 from sdxl_lab.files.digests import once_a_file
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.spec.edit import PictureKey, apart
-from sdxl_lab.spec.generated import Generated
+from sdxl_lab.spec.generated import Frame, Generated
 from sdxl_lab.tasks import INPUT, MASK, RESULT, TASKS
 
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-LATER = ("picture_id", "notes", "ordinal")
+LATER = ("picture_id", "notes", "ordinal", "frame")
 """What lines of 0.1.0 lack; written where there is something to say."""
 
 
@@ -52,6 +52,7 @@ class Picture:
         picture_id: Names it by all that made it, as `ResolvedSpec.picture_id` does; None in a line of 0.1.0, until its run folder computes it.
         notes: What was to be said of it, such as words that its model did not read.
         ordinal: Its place among the run's pictures of this sample and task, which differ in their seeds, from 0.
+        frame: The crop that its models saw; None where they saw all of it.
     """
 
     sample: str
@@ -74,6 +75,7 @@ class Picture:
     picture_id: str | None = None
     notes: tuple[str, ...] = ()
     ordinal: int = 0
+    frame: Frame | None = None
 
     @classmethod
     def of(
@@ -110,6 +112,7 @@ class Picture:
             sha256=sha256,
             metrics={name: float(number) for name, number in metrics.items()},
             picture_id=picture_id,
+            frame=made.frame,
             **said,
         )
 

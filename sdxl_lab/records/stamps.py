@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.images.png import PngError, png, text_in
 from sdxl_lab.records import infotext, machine
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.generated import Frame
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import SpecError
 from sdxl_lab.wording import UNSEEN, printable
@@ -24,7 +26,7 @@ STAMP_FORMAT = 1
 LIMIT_BYTES = 1 << 20
 """Longest stamp that is written or read, 1 MiB. One with a prompt of 1,000 words has 10 KiB."""
 
-_KEYS = {"format", "run_id", "resolved", "versions", "hardware", "instruction_set", "sha256", "picture_id", "notes"}
+_KEYS = {"format", "run_id", "resolved", "versions", "hardware", "instruction_set", "sha256", "picture_id", "notes", "frame"}
 MADE_WITH = ("versions", "hardware", "instruction_set")
 """What a picture's last bits depend on besides its description."""
 
@@ -57,6 +59,7 @@ class Stamp:
         stated_id: The `run_id` that the picture states for `resolved`, whose own it is unless the description was changed.
         picture_id: Names the picture by all that made it; None in pictures of 0.1.0.
         notes: What was to be said of it when it was made, one line each.
+        frame: The crop that the models saw; None where they saw all of it.
     """
 
     run_id: str
@@ -68,6 +71,7 @@ class Stamp:
     stated_id: str
     picture_id: str | None = None
     notes: tuple[str, ...] = ()
+    frame: Frame | None = None
 
     @property
     def edit(self) -> Edit:
@@ -96,7 +100,8 @@ class Stamp:
         version = self.versions.get("sdxl_lab", "")
         resolved = self.resolved
         template = resolved.template_of(self.edit)
-        return infotext.write(self.edit, resolved.checkpoint, size=size, version=version, adapters=resolved.adapters, template=template)
+        adapters = [(adapter, resolved.asked_of(adapter)) for adapter in resolved.adapters]
+        return infotext.write(self.edit, resolved.checkpoint, size=size, version=version, adapters=adapters, template=template)
 
 
 def stamp_of(
@@ -109,6 +114,7 @@ def stamp_of(
     sha256: str,
     picture_id: str | None = None,
     notes: Sequence[str] = (),
+    frame: Frame | None = None,
 ) -> Stamp:
     """Cut a run down to one of its pictures.
 
@@ -121,6 +127,7 @@ def stamp_of(
         sha256: Of the picture's pixels.
         picture_id: Names the picture by all that made it; None if that is not known.
         notes: What is to be said of it, one line each.
+        frame: The crop that the models saw, if they did not see all of it.
 
     Returns:
         The stamp to write into the picture.
@@ -139,6 +146,7 @@ def stamp_of(
         stated_id=portable.run_id,
         picture_id=picture_id,
         notes=tuple(notes),
+        frame=frame,
     )
 
 
@@ -162,7 +170,7 @@ def stamped_png(image: Image.Image, stamp: Stamp) -> bytes:
         **stamp.made_with,
         "sha256": stamp.sha256,
     }
-    later = {"picture_id": stamp.picture_id, "notes": list(stamp.notes)}
+    later = {"picture_id": stamp.picture_id, "notes": list(stamp.notes), "frame": stamp.frame and asdict(stamp.frame)}
     text = json.dumps(values | {key: value for key, value in later.items() if value})
     if len(text) > LIMIT_BYTES:
         raise StampError(
@@ -248,7 +256,7 @@ def _parse(values: Any) -> Stamp:
         _matching(f"resolved.{name}.digest", identity.digest, _DIGEST)
         _matching(f"resolved.{name}.name", identity.name, _NAME)
     for index, adapter in enumerate(resolved.adapters):
-        for key, pattern in {"kind": _NAME, "name": _NAME, "digest": _DIGEST, "file": _NAME, "sha256": _DIGEST}.items():
+        for key, pattern in {"kind": _NAME, "name": _NAME, "digest": _DIGEST, "file": _NAME, "sha256": _DIGEST, "tensors_sha256": _DIGEST}.items():
             if (value := getattr(adapter, key)) is not None:
                 _matching(f"resolved.adapters[{index}].{key}", value, pattern)
     _matching("resolved.device", resolved.device, _NAME)
@@ -264,7 +272,17 @@ def _parse(values: Any) -> Stamp:
         stated_id=_matching("resolved.run_id", stated_id, _DIGEST),
         picture_id=None if values.get("picture_id") is None else _matching("picture_id", values["picture_id"], _DIGEST),
         notes=tuple(_matching("notes", note, _NOTE) for note in values.get("notes", ())),
+        frame=_frame(values["frame"]) if values.get("frame") else None,
     )
+
+
+def _frame(values: Any) -> Frame:
+    try:
+        return TypeAdapter(Frame).validate_python(values)
+    except ValidationError:
+        raise _StrangeError(
+            "frame: allowed is a box of four whole numbers and a size of two, such as {'box': [0, 0, 64, 64], 'size': [128, 128]}"
+        ) from None
 
 
 def _matching(path: str, value: Any, pattern: re.Pattern[str]) -> str:

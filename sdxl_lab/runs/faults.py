@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,39 @@ from typing import Any
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.datasets.samples import Sample, tasks_from_words
 from sdxl_lab.generation import trajectory
+from sdxl_lab.generation.frames import CropError
 from sdxl_lab.generation.inputs import unfit_base
 from sdxl_lab.generation.regions import placing, require_cells, settled
 from sdxl_lab.generation.trajectory import TrajectoryError, Window, build_scheduler, steps_run
 from sdxl_lab.images.masks import MaskError
 from sdxl_lab.settings.documents import canonical
 from sdxl_lab.settings.schedulers import SCHEDULERS
-from sdxl_lab.settings.sections import EditSettings
+from sdxl_lab.settings.sections import Crop, EditSettings
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.generated import Frame
 from sdxl_lab.spec.resolved_spec import as_it_matters
 from sdxl_lab.tasks import TASKS, Task
 from sdxl_lab.wording import few
 
 
-def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[str]]:
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What was found of a planned picture.
+
+    Attributes:
+        edit: It, with what later settings make no difference to its mask neutral.
+        problems: What stops it, one line each, starting with a dotted path.
+        frame: The crop that the models will see; None for the whole picture.
+        cautions: What is to be said of what was asked for and is neutral now.
+    """
+
+    edit: Edit
+    problems: Sequence[str] = ()
+    frame: Frame | None = None
+    cautions: Sequence[str] = ()
+
+
+def checked(edit: Edit, sample: Sample, outline: Outline) -> Checked:
     """Look for what would stop a picture.
 
     Args:
@@ -32,27 +52,40 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> tuple[Edit, list[st
         sample: What it is made from.
         outline: Of the checkpoint.
 
-    Returns:
-        The edit, with what later settings make no difference to its mask neutral; and what stops it, one line each, starting with a dotted path.
-
     Raises:
         ArtifactError: The mask has changed since it was fetched.
     """
     problems = [line for line in (_of_the_base(edit, outline), _of_the_refiner(edit, outline), _of_the_steps(edit, outline)) if line]
     task, needed = TASKS[edit.task], TASKS[edit.task].needs(edit.settings)
     if "image" in needed and sample.size is None:
-        return edit, [*problems, no_picture([sample.name], edit.task)]
+        return Checked(edit=edit, problems=[*problems, no_picture([sample.name], edit.task)])
     if task.area is None:
-        return edit, problems
+        return Checked(edit=edit, problems=problems)
     assert sample.size is not None  # what repaints a part needs a picture
     needs_mask = "mask" in needed
     if needs_mask and sample.mask_path is None:
         missing = f"tasks: sample {sample.name} has no mask, and {edit.task} needs one; add it to metadata.json, or outpaint with mode canvas"
-        return edit, [*problems, missing]
+        return Checked(edit=edit, problems=[*problems, missing])
     mask_file = (sample.mask_path, sample.mask_sha256) if needs_mask and sample.mask_path else None
     asked: Any = placing(edit.settings)  # frozen, so that it can be hashed
-    has_specks, fault = _of_the_mask(edit.sample, task, mask_file, sample.size, asked, outline.sizes)
-    return as_it_matters(edit, has_specks=has_specks), problems + ([f"hyperparameters.mask: {fault}"] if fault else [])
+    found = _of_the_mask(edit.sample, task, mask_file, sample.size, asked, outline.sizes)
+    return Checked(
+        edit=as_it_matters(edit, has_specks=found.has_specks, crop=found.crop),
+        problems=[*problems, *found.problems],
+        frame=found.frame,
+        cautions=found.cautions,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfMask:
+    """What was found of a mask; `has_specks` says whether specks of it are ignored to any effect, and `crop` what of those settings has one."""
+
+    has_specks: bool = True
+    crop: Crop | None = None
+    frame: Frame | None = None
+    cautions: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def no_picture(samples: Sequence[str], task: str) -> str:
@@ -120,13 +153,13 @@ def _of_the_steps(edit: Edit, outline: Outline) -> str | None:
 @lru_cache(maxsize=1 << 16)
 def _of_the_mask(
     sample: str, task: Task, file: tuple[Path, str | None] | None, size: tuple[int, int], settings: EditSettings, sizes: Sizes
-) -> tuple[bool, str | None]:
-    """Whether specks of the mask are ignored to any effect, and what is wrong with it."""
+) -> _OfMask:
     edit = Edit(sample=sample, task=task.name, prompt="", seed=0, settings=settings)
     mask_image = Sample(name=sample, image_path=file[0], size=size, mask_path=file[0], mask_sha256=file[1]).mask() if file else None
     try:
         found = settled(edit, size, mask_image, sizes)
         require_cells(edit, found)
     except MaskError as error:
-        return True, str(error)
-    return found.has_ignored, None
+        return _OfMask(problems=(f"hyperparameters.{'crop' if isinstance(error, CropError) else 'mask'}: {error}",))
+    idle = (found.idle_crop,) if found.idle_crop else ()
+    return _OfMask(has_specks=found.has_ignored, crop=found.crop, frame=found.frame, cautions=idle)

@@ -12,6 +12,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from sdxl_lab import families
+from sdxl_lab.files import downloads
+from sdxl_lab.files.addresses import is_address
 from sdxl_lab.images import pictures
 from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels
 from sdxl_lab.process.quiet import quiet_libraries
@@ -81,6 +83,8 @@ def reproduce(
     from sdxl_lab.checkpoints import hub
 
     quiet_libraries()
+    if fetch and checkpoint is None and stamp.resolved.checkpoint.name.startswith("https://"):  # a stranger's picture asks nothing of this machine
+        downloads.fetch(stamp.resolved.checkpoint.name)
     with nullcontext() if fetch else hub.only_cached():
         loaded = _checkpoint(stamp, picture, checkpoint, threads, dataset)
         _check_working_size(stamp.edit, original.size, loaded)
@@ -205,6 +209,8 @@ def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIde
     identity = next((found for found in map(locating.identify, here) if wanted.digest == found.digest or wanted.name == found.name), None)
     if identity is not None:
         return identity
+    if is_address(wanted.name):
+        return locating.identify(wanted.name)
     if (_is_published(wanted.name) or locating.HUB_ID.fullmatch(wanted.name)) and COMMITS.fullmatch(wanted.revision or ""):
         return wanted
     raise ReproduceError(

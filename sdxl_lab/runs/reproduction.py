@@ -178,7 +178,8 @@ class Reproduction:
         resolved = self.stamp.resolved.model_copy(update={"device": here.device, "threads": here.threads})
         facts = {"versions": dict(here.versions), "hardware": here.hardware, "instruction_set": here.instruction_set}
         edit = self.stamp.edit.model_copy(update={"compel": here.versions.get("compel")})
-        stamp = stamp_of(resolved, edit, **facts, sha256=digest_of_pixels(self.image), picture_id=self.picture_id, notes=self.stamp.notes)
+        said = {"picture_id": self.picture_id, "notes": self.stamp.notes, "frame": self.stamp.frame}
+        stamp = stamp_of(resolved, edit, **facts, sha256=digest_of_pixels(self.image), **said)
         write_whole(path, stamped_png(self.image, stamp))
         return path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,13 @@ from sdxl_lab.prompts.wildcards import LinesOf, WildcardError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import as_note
 from sdxl_lab.runs import trained_words
-from sdxl_lab.runs.adapted import Adapted, adapted, idle, sections
+from sdxl_lab.runs.adapted import Adapted, adapted, few_steps, sections, unasked
 from sdxl_lab.runs.early import home, runs_folder_of
 from sdxl_lab.runs.word_lists import lists_of
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.cautions import MINUS_ONE, cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
+from sdxl_lab.spec.generated import Frame
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters, with_files
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.spec.templates import Template, nothing_replaced
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from sdxl_lab.checkpoints.loading import Outline, Sizes
+    from sdxl_lab.runs.faults import Checked
     from sdxl_lab.settings.sections import Compute
 
 
@@ -53,6 +55,7 @@ class Resolved:
         room: What is to be said of the disk; at most one line.
         notes: What is to be said of pictures before they are made, such as words that the model will not read: lines by picture.
         learned: Tokens of embeddings, which the tokenizers know besides.
+        frames: The crops that the models see, of pictures of which they do not see all.
     """
 
     spec: ResolvedSpec
@@ -63,6 +66,7 @@ class Resolved:
     room: tuple[str, ...] = ()
     notes: Mapping[PictureKey, tuple[str, ...]] = field(default_factory=dict)
     learned: tuple[str, ...] = ()
+    frames: Mapping[PictureKey, Frame] = field(default_factory=dict)
 
     def __str__(self) -> str:
         made, planned = len(self.folder.pictures()) if self.folder.spec_file.is_file() else 0, len(self.spec.edits)
@@ -97,9 +101,10 @@ class Resolved:
         asked = [
             (edit.settings.canvas.around(size), given)
             for edit in edits
-            if (size := own[edit.sample]) and TASKS[edit.task].needs_image and (given := edit.settings.size.given)
+            if (size := own[edit.sample]) and TASKS[edit.task].needs_image and (given := edit.settings.size.given) and edit.key not in self.frames
         ]
-        sizes = [(edit.task, *of) for edit, of in zip(self.spec.edits, _sizes(self.dataset, self.spec.edits, self.sizes), strict=True)]
+        whole = [edit for edit in edits if edit.key not in self.frames]
+        sizes = [(edit.task, *of) for edit, of in zip(whole, _sizes(self.dataset, whole, self.sizes), strict=True)]
         samples = {sample.name: sample for sample in self.dataset.samples}
         return (
             *files,
@@ -108,6 +113,11 @@ class Resolved:
             *notes.without_prompt([(samples[name], task) for name, task in self.left_out]),
             *_of_same(edits),
         )
+
+    def sizes_of(self, edit: Edit) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The size of one of its finished pictures, and the one at which the UNets see it or the crop of it: (width, height) in pixels."""
+        [(size, whole)] = _sizes(self.dataset, [edit], self.sizes)
+        return size, frame.size if (frame := self.frames.get(edit.key)) else whole
 
     @property
     def picture_sizes(self) -> tuple[tuple[int, int], ...]:
@@ -222,7 +232,8 @@ def resolve(
         name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dict(dataset.inputs) if dataset.inputs else None
     )
     lines_of = lists_of(None if content.is_of_call else dataset.folder)
-    edits, templates = _edits(spec, samples, frozenset(left_out), defaults, outline, lines_of)
+    planned, templates = _planned(spec, samples, frozenset(left_out), defaults, outline, lines_of)
+    edits = tuple(found.edit for found in planned)
     on_models = _adapted(spec, dataset, identity, outline)
     here = {"dataset": _pinned(spec.dataset, dataset), "runs_folder": str(runs_folder_of(spec))}
     here |= {"hyperparameters": with_files(spec.hyperparameters, on_models.files)} if on_models.files else {}
@@ -247,8 +258,9 @@ def resolve(
         sizes=outline.sizes,
         left_out=left_out,
         room=tuple(check_room(folder.path, to_make)),
-        notes=_notes(edits, identity, outline, on_models, compute.weights),
+        notes=_notes(planned, identity, outline, on_models, compute.weights),
         learned=on_models.tokens,
+        frames={found.edit.key: found.frame for found in planned if found.frame},
     )
 
 
@@ -263,18 +275,19 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
     return tuple(dataset.sample(name) for name in spec.samples)
 
 
-def _edits(
+def _planned(
     spec: RunSpec,
     samples: tuple[Sample, ...],
     left_out: Collection[tuple[str, str]],
     defaults: Mapping[str, Mapping[str, Any]],
     outline: Outline,
     lines_of: LinesOf,
-) -> tuple[tuple[Edit, ...], tuple[Template, ...]]:
+) -> tuple[tuple[Checked, ...], tuple[Template, ...]]:
     """Every picture that will be made, and what their prompts were before words of them were replaced or drawn."""
     from sdxl_lab.runs.faults import checked, no_picture, no_pictures
 
-    edits, templates, problems = [], [], []
+    plans: list[Checked] = []
+    templates, problems = [], []
     lacking: dict[str, list[str]] = {}
     unreplaced: dict[tuple[str, str], dict[str, str | None]] = {}
     undrawn: dict[str, list[str]] = {}
@@ -298,26 +311,24 @@ def _edits(
                 undrawn.setdefault(str(error), []).append(f"{sample.name} {task}")
                 continue
             templates += Template.of(planned, texts)
-            for edit in planned:
-                edit, found = checked(as_it_matters(edit, readings=sample.facts.readings), sample, outline)
-                edits.append(edit)
-                problems += found
+            plans += [checked(as_it_matters(edit, readings=sample.facts.readings), sample, outline) for edit in planned]
+    problems += [line for plan in plans for line in plan.problems]
     problems = [*(no_picture(names, task) for task, names in lacking.items()), *problems]
     for (name, word), found in unreplaced.items():
         problems.append(nothing_replaced(name, word, next(iter(found.values())), few([*found], most=3)))
     problems += [f"hyperparameters.wildcards: {error} (in the prompts of {few(titles, most=3)})" for error, titles in undrawn.items()]
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
-    if not edits and not any(sample.suits(task) for sample in samples for task in spec.tasks):
+    if not plans and not any(sample.suits(task) for sample in samples for task in spec.tasks):
         raise SpecError([no_pictures(spec.tasks)])
-    if not edits:
+    if not plans:
         raise SpecError(
             [
                 f"hyperparameters.prompt: none of the samples asked for has a prompt of its own for {' or '.join(spec.tasks)}; give one here, or in "
                 f'metadata.json, as {{"{spec.tasks[0]}": {{"prompt": "a red octopus"}}}} beside a sample\'s name'
             ]
         )
-    return tuple(edits), tuple(templates)
+    return tuple(plans), tuple(templates)
 
 
 def _steps(dataset: Dataset, edits: Sequence[Edit]) -> dict[str, int] | None:
@@ -345,7 +356,7 @@ def _of_same(edits: Sequence[Edit]) -> list[str]:
 
 def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Of each picture its own size and the working size."""
-    from sdxl_lab.generation.regions import sizes_of
+    from sdxl_lab.generation.frames import sizes_of
 
     own = {sample.name: sample.size for sample in dataset.samples}
     return [sizes_of(edit, own[edit.sample], sizes) for edit in edits]
@@ -360,35 +371,38 @@ def _adapted(spec: RunSpec, dataset: Dataset, identity: CheckpointIdentity, outl
 
 
 def _notes(
-    edits: Sequence[Edit], identity: CheckpointIdentity, outline: Outline, on_models: Adapted, weights: str | None
+    planned: Sequence[Checked], identity: CheckpointIdentity, outline: Outline, on_models: Adapted, weights: str | None
 ) -> dict[PictureKey, tuple[str, ...]]:
     from sdxl_lab.checkpoints import descriptions, loading, own_defaults, tokens
     from sdxl_lab.generation.regions import SPECKS
 
+    edits = [found.edit for found in planned]
     words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
     limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
     is_long = any(tokens.may_be_cut(written_out(text or "", on_models.tokens), limit=limit) for texts in words.values() for text in texts.values())
     folders = loading.tokenizers(identity) if is_long else ()
     traits = own_defaults.traits(identity, area=outline.sizes.area)
+    traits = replace(traits, few_steps=traits.few_steps or few_steps(on_models, identity.family))
     files = trained_words.files_by_word()
 
     def is_known(word: str) -> bool:
         return any(f"{word}</w>" in tokens.loaded(folder).get_vocab() for folder in loading.tokenizers(identity))
 
     of_file = list(descriptions.cautions(identity, weights))
-    unread = idle(on_models, [text for texts in words.values() for text in texts.values() if text])
-    found = {
+    unread = unasked(on_models, [text for texts in words.values() for text in texts.values() if text])
+    said = {
         edit.key: [
             *tokens.notes(words[edit.key], folders, on_models.tokens, syntax=edit.settings.prompt_syntax, long_prompt=edit.settings.long_prompt),
             *cautions(edit, traits),
             *of_file,
             *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
+            *found.cautions,
             *unread,
             *trained_words.cautions(words[edit.key], on_models.tokens, files, is_known),
         ]
-        for edit in edits
+        for edit, found in zip(edits, planned, strict=True)
     }
-    return {key: tuple(map(as_note, lines)) for key, lines in found.items() if lines}
+    return {key: tuple(map(as_note, lines)) for key, lines in said.items() if lines}
 
 
 def _pinned(written: str, dataset: Dataset) -> str:

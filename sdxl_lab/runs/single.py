@@ -201,6 +201,7 @@ def made(ready: Planned, trajectories: TrajectoryCache, on_step: Callable[[Step]
         sha256=digest_of_pixels(picture.image),
         picture_id=spec.picture_id(edit, digests_of_pixels(picture.prepared)),
         notes=ready.notes,
+        frame=picture.frame,
     )
     return picture, stamp
 

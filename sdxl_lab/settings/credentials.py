@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-VARIABLES = ("COMET_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "OPENAI_API_KEY")
+from sdxl_lab.files.addresses import holds_key
+
+VARIABLES = ("COMET_API_KEY", "HF_TOKEN", "CIVITAI_API_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "OPENAI_API_KEY")
 """Environment variables whose values are keys, wherever they turn up."""
 
 _NAMES = re.compile(r"(^|_)(api_?key|access_?key|auth_?key|secret|token|password|passwd|credentials?)($|_)", re.IGNORECASE)
@@ -57,6 +59,8 @@ def looks_secret(text: str) -> bool:
     """
     known = (os.environ.get(name, "").strip() for name in VARIABLES)
     if any(len(key) >= _SHORTEST and key in text for key in known):
+        return True
+    if holds_key(text):
         return True
     return bool(_PREFIXES.search(text)) or any(_is_random(word) for word in _COMET.findall(text))
 

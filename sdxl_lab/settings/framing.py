@@ -131,6 +131,31 @@ class MaskAsAsked(Mask):
     )
 
 
+class Crop(Settings):
+    """Whether the models see all of a picture, or only what is around the region to repaint, larger; what they make is put back into the picture.
+
+    Attributes:
+        padding_mask_crop: Pixels of the picture, 0 or more, that are seen around that region on each side, at least `mask.feather_px`; 0 crops, too.
+            None for the whole picture.
+        context_factor: What is seen beside the region, in proportion to it: so many times as wide and as high as the region, and the padding around
+            that. 1 for the padding alone.
+        min_upscale: How many times larger than in the whole picture the region has to be seen, or else the whole picture is; 1 for where it is
+            not smaller, 0 for always.
+    """
+
+    padding_mask_crop: Annotated[
+        PixelCount | None,
+        Neutral(None, since="0.2.0"),
+        Knob(label="Crop to the mask, padding", soft=(0, 256), unit="px", none="whole picture", is_shown=True),
+    ] = Field(default=None, description=f"{PIXELS}, or None for the whole picture")
+    context_factor: Annotated[float, Neutral(1.0, since="0.2.0"), Knob(label="Crop context", soft=(1, 4), step=0.1)] = Field(
+        default=1.0, strict=True, ge=1, le=64, allow_inf_nan=False, description="a number from 1 (the padding alone) to 64"
+    )
+    min_upscale: Annotated[float, Neutral(1.0, since="0.2.0"), Knob(label="Crop only from, times", soft=(0, 4), step=0.1)] = Field(
+        default=1.0, strict=True, ge=0, le=1024, allow_inf_nan=False, description="a number from 0 (always) to 1024"
+    )
+
+
 class Canvas(Settings):
     """How far the picture is extended beyond its borders, in pixels of the input. Only outpainting with mode `canvas` uses it.
 

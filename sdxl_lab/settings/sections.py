@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from sdxl_lab.settings import ranges
 from sdxl_lab.settings.denoising import Compute, Conditioning, Denoising, Refiner, less
 from sdxl_lab.settings.documents import Neutral
-from sdxl_lab.settings.framing import Canvas, ImageReading, Mask, MaskAsAsked, PictureSize, SizeAsAsked
+from sdxl_lab.settings.framing import Canvas, Crop, ImageReading, Mask, MaskAsAsked, PictureSize, SizeAsAsked
 from sdxl_lab.settings.knobs import Knob
 from sdxl_lab.settings.replacements import REPLACEMENTS, checked
 from sdxl_lab.settings.values import Seed, Settings, Text
@@ -21,6 +21,7 @@ __all__ = [
     "Canvas",
     "Compute",
     "Conditioning",
+    "Crop",
     "Denoising",
     "EditSettings",
     "ImageReading",
@@ -60,6 +61,7 @@ class EditSettings(Settings):
         mode: How to outpaint: `background` repaints all but the object, `canvas` paints beyond the borders. None for other tasks.
         image: How the sample's picture is read; neutral where that makes no difference to it.
         size: The size at which the models see it, where it is not left to picture and checkpoint.
+        crop: What of it they see; neutral where that is all of it.
         prompt_syntax: How prompt and negative prompt are read.
         long_prompt: What becomes of what the text encoders do not take at once.
     """
@@ -72,6 +74,7 @@ class EditSettings(Settings):
     mode: Mode | None = None
     image: ImageReading = ImageReading()
     size: PictureSize = PictureSize()
+    crop: Crop = Crop()
     prompt_syntax: SyntaxOfPrompts = Field(default="plain", description=SYNTAX)
     long_prompt: LongPrompts = Field(default="cut", description=LONG)
 

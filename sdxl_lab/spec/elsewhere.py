@@ -28,6 +28,12 @@ ELSEWHERE = {
     "mask_blur": "mask.feather_px",
     "blur": "mask.feather_px",
     "feather": "mask.feather_px",
+    "inpaint_full_res_padding": "crop.padding_mask_crop",
+    "only_masked_padding": "crop.padding_mask_crop",
+    "masked_area_padding": "crop.padding_mask_crop",
+    "context_from_mask_extend_factor": "crop.context_factor",
+    "context_expand_factor": "crop.context_factor",
+    "context_expand_pixels": "crop.padding_mask_crop",
     "torch_dtype": "compute.dtype",
     "precision": "compute.dtype",
     "sd_vae": "compute.vae",
@@ -48,6 +54,9 @@ ELSEWHERE = {
     "embedding": "embeddings",
     "textual_inversion": "embeddings",
     "textual_inversions": "embeddings",
+    "lora": "loras",
+    "lora_model": "loras",
+    "lora_weights": "loras",
     "negative": "negative_prompt",
     "prompt_attention": "prompt_syntax",
     "prompt_parser": "prompt_syntax",
@@ -83,8 +92,8 @@ _NOT_HERE = {
         "upscalers and the hires fix are not there; image_to_image of the picture, with a larger size and strength 0.4, paints it larger"
     ),
     "restore_faces face_restorer": "faces are not restored afterwards; inpaint repaints one",
-    "inpaint_full_res inpaint_full_res_padding only_masked only_masked_padding padding_mask_crop": (
-        "the models always see the whole picture; crop the picture and its mask to paint a part of it larger"
+    "inpaint_full_res only_masked inpaint_area": (
+        "crop.padding_mask_crop, such as 32, shows the models the mask with so many pixels around it alone; None shows the whole picture"
     ),
     "inpainting_fill masked_content": (
         "what is under the mask begins as the picture's own, noised as far as strength says; what a canvas begins with is canvas.fill"
@@ -98,7 +107,8 @@ _NOT_HERE = {
     "xformers opt_sdp_attention": "attention is PyTorch's own scaled_dot_product_attention; there is nothing to choose",
     "end_at_step start_at_step refiner_steps": "denoising.high_noise_frac is the base's share of the steps: 20 of 25 are 0.8",
     "refiner_checkpoint": "the refiner is the checkpoint's own; denoising.high_noise_frac, such as 0.8, asks for it",
-    "lora loras hypernetwork": "LoRA is not there; merge it into a checkpoint, and give that",
+    "lora_scale lora_weight lora_strength cross_attention_kwargs": "a LoRA's weight stands beside its file: loras.NAME.weight",
+    "hypernetwork": "hypernetworks are not there",
     "controlnet control_net ip_adapter": "ControlNet and IP-Adapter are not there",
     "prompt_2 negative_prompt_2 style_prompt text_g text_l": "both text encoders read one prompt",
     "prompt_embeds negative_prompt_embeds pooled_prompt_embeds": (

@@ -7,8 +7,32 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from sdxl_lab.images import boxes
+from sdxl_lab.images.boxes import Box
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.tasks import RESULT, TASKS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """The part of a picture that the models saw, where that was not all of it.
+
+    Attributes:
+        box: (left, top, right, bottom) in pixels of the picture in its canvas.
+        size: (width, height) in pixels at which they saw it.
+    """
+
+    box: Box
+    size: tuple[int, int]
+
+    @property
+    def upscale(self) -> float:
+        """How many times larger than in the picture they saw it, along a side."""
+        return boxes.magnified(self.size, boxes.size_of(self.box))
+
+    def __str__(self) -> str:
+        width, height = boxes.size_of(self.box)
+        return f"{width}x{height} pixels at ({self.box[0]}, {self.box[1]}), seen at {self.size[0]}x{self.size[1]}, {self.upscale:.3g} times as large"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -18,15 +42,16 @@ class Generated:
     Attributes:
         edit: What was painted: the edit that was given, with what it left open filled in.
         image: The result at the input's size plus the extension; outside the feathered mask it is the input, exactly.
-        raw: The decoded picture at the working size, before compositing.
+        raw: The decoded picture at the working size, before compositing; of a crop, that alone.
         input_image: The input as edited, RGB, extended where the canvas was; None, as the masks may be, for a task without one.
         mask_image: What was repainted, mode "L", 0 and 255, of `image`'s size.
         seam_image: What of that was composited, less than all where an extended canvas overlaps the input; same mode and size.
         working_size: (width, height) in pixels at which the UNets saw the picture.
-        stretch: Width's scale over height's between input and working size; 1.0 keeps the aspect.
+        stretch: Width's scale over height's between input, or its crop, and working size; 1.0 keeps the aspect.
         base_steps: UNet evaluations by the base that this picture is made of.
         refiner_steps: The same by the refiner, 0 without one.
         seconds: Wall time of this call, less whatever was remembered.
+        frame: The crop that the models saw; None for the whole picture.
     """
 
     edit: Edit
@@ -40,6 +65,7 @@ class Generated:
     base_steps: int
     refiner_steps: int
     seconds: float
+    frame: Frame | None = None
 
     @property
     def prepared(self) -> Mapping[str, Image.Image]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import create_model
 
 from sdxl_lab.adapters import ADAPTERS, Adapter
-from sdxl_lab.settings.sections import Canvas, Compute, Conditioning, Denoising, ImageReading, MaskAsAsked, PromptAndSeed, Refiner, SizeAsAsked
+from sdxl_lab.settings.sections import Canvas, Compute, Conditioning, Crop, Denoising, ImageReading, MaskAsAsked, PromptAndSeed, Refiner, SizeAsAsked
 from sdxl_lab.tasks import TASKS, Task
 
 
@@ -16,7 +16,7 @@ class CommonHyperparameters(PromptAndSeed):
     """The keys that hold for every task that takes them; what is not given stays unset.
 
     Attributes:
-        denoising: See `Denoising`; likewise `refiner`, `mask`, `conditioning`, `canvas`, `size`, `image` and `compute`.
+        denoising: See `Denoising`; likewise `refiner`, `mask`, `conditioning`, `canvas`, `size`, `crop`, `image` and `compute`.
     """
 
     denoising: Denoising = Denoising()
@@ -25,6 +25,7 @@ class CommonHyperparameters(PromptAndSeed):
     conditioning: Conditioning = Conditioning()
     canvas: Canvas = Canvas()
     size: SizeAsAsked = SizeAsAsked()
+    crop: Crop = Crop()
     image: ImageReading = ImageReading()
     compute: Compute = Compute()
 

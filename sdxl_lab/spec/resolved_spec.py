@@ -13,10 +13,11 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from sdxl_lab.adapters import ADAPTERS
+from sdxl_lab.files.addresses import is_address
 from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
 from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import OF_THE_PROMPT, ImageReading, Mask, Settings, Text
+from sdxl_lab.settings.sections import OF_THE_PROMPT, Crop, ImageReading, Mask, Settings, Text
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit, PictureKey, apart
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
@@ -79,7 +80,8 @@ class AdapterIdentity(Settings):
         name: Its name, for people.
         digest: What `Adapter.digest` says, hex.
         file: What its file is called, without a local path; a file of the hub as people write it.
-        sha256: Of that file, by which other tools know it.
+        sha256: Of that file.
+        tensors_sha256: Of its tensors alone, where other tools know it by that, else None.
     """
 
     kind: Text
@@ -87,14 +89,20 @@ class AdapterIdentity(Settings):
     digest: Text
     file: Text | None = None
     sha256: Text | None = None
+    tensors_sha256: Text | None = None
 
     @property
     def path(self) -> str:
         """Where it is asked for among the hyperparameters, dotted."""
         return f"{self.kind}.{self.name}"
 
+    @property
+    def known_as(self) -> str | None:
+        """The sha256 by which other tools know it."""
+        return self.tensors_sha256 or self.sha256
+
     def __str__(self) -> str:
-        return f"{self.file or self.name} {self.digest[:10]}"
+        return f"{self.file or self.name} {(self.tensors_sha256 or self.digest)[:10]}"
 
 
 class ResolvedSpec(Settings):
@@ -203,6 +211,22 @@ class ResolvedSpec(Settings):
         asked = ((adapter.path, self.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name)) for adapter in self.adapters)
         return {path: section["file"] for path, section in asked if section}
 
+    def asked_of(self, adapter: AdapterIdentity) -> Any:
+        """The section that asks for an adapter; None where no such kind is known here."""
+        section = self.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name)
+        return ADAPTERS[adapter.kind].section.of.model_validate(section) if section and adapter.kind in ADAPTERS else None
+
+    @property
+    def on_models(self) -> dict[str, Any]:
+        """What is on the checkpoint's models, by dotted path: the file of each and what it is by content, in short, and what is asked of it."""
+        told: dict[str, Any] = {}
+        for adapter in self.adapters:
+            section = self.asked_of(adapter)
+            asked = section.model_dump(mode="json", exclude={"file"}) if section else {}
+            told[adapter.path] = str(adapter)
+            told |= {f"{adapter.path}.{key}": value for key, value in asked.items() if value is not None and value is not False}
+        return told
+
     def portable(self) -> dict[str, Any]:
         """Describe it without local paths: dataset and checkpoint by name, no runs folder.
 
@@ -265,13 +289,14 @@ class ResolvedSpec(Settings):
         return resolved, run_id
 
 
-def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True) -> Edit:
+def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True, crop: Crop | None = None) -> Edit:
     """Make each setting neutral that came later and makes no difference: then the description is the one it had before there was a choice.
 
     Args:
         edit: The picture to make.
         readings: The keys of its settings' `image` that do make a difference; None leaves them as they are.
         has_specks: Whether `mask.specks` does.
+        crop: What of its `crop` does; None leaves it as it is.
 
     Returns:
         The edit, or a copy that makes the same pixels.
@@ -282,6 +307,8 @@ def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_sp
         asked = asked.model_copy(update={"image": ImageReading(**meant(ImageReading, {}) | kept)})
     if not has_specks:
         asked = asked.model_copy(update={"mask": asked.mask.model_copy(update={"specks": meant(Mask, {})["specks"]})})
+    if crop is not None:
+        asked = asked.model_copy(update={"crop": crop})
     return edit.model_copy(update={"settings": asked})
 
 
@@ -352,7 +379,7 @@ def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:
 
 def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
     hub_id = checkpoint.revision and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", checkpoint.name)
-    return checkpoint if hub_id else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
+    return checkpoint if hub_id or is_address(checkpoint.name) else checkpoint.model_copy(update={"name": _last(checkpoint.name)})
 
 
 def _public_files(hyperparameters: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from sdxl_lab import families, progress
 from sdxl_lab.checkpoints import descriptions, loading, locating, own_defaults, tokens
 from sdxl_lab.checkpoints.loading import Outline, Sizes
 from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
+from sdxl_lab.checkpoints.single_files import file_meant_by
 from sdxl_lab.datasets import sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
@@ -218,7 +219,8 @@ def _settled(parameters: Mapping[str, Any], resolved: ResolvedSpec) -> dict[str,
         source = sources.source_of(written)
         is_path = source is not None and source.is_path if name == "dataset" else families.named(written) is None
         local = Path(written).expanduser()
-        paths[name] = str(local.absolute()) if is_path and local.exists() else written
+        is_here = local.exists() or (name == "checkpoint" and file_meant_by(local) is not None)
+        paths[name] = str(local.absolute()) if is_path and is_here else written
     compute = {"dtype": resolved.dtype, "threads": resolved.threads}
     return merge(parameters, paths | {"hyperparameters": with_files(parameters.get("hyperparameters", {}), resolved.files) | {"compute": compute}})
 

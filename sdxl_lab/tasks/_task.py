@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from sdxl_lab.settings.documents import RELEASES, meant
 from sdxl_lab.settings.hyperparams import flatten
-from sdxl_lab.settings.sections import Conditioning, Denoising, EditSettings, MaskAsAsked, PromptAndSeed, Refiner, SizeAsAsked
+from sdxl_lab.settings.sections import Conditioning, Crop, Denoising, EditSettings, MaskAsAsked, PromptAndSeed, Refiner, SizeAsAsked
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -200,6 +200,7 @@ class MaskHyperparameters(PromptAndSeed):
     mask: MaskAsAsked = MaskAsAsked()
     conditioning: Conditioning = Conditioning()
     size: SizeAsAsked = SizeAsAsked()
+    crop: Crop = Crop()
 
 
 def area_of_mask(settings: EditSettings, mask: Image.Image, cell_px: float, *, is_background: bool = False) -> Area:

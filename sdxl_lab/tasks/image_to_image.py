@@ -24,7 +24,7 @@ IMAGE_TO_IMAGE = Task(
     # 25 at 0.4, 23 at 0.5 and 19 at 0.6, where most change and half have wandered. Below 0.5 remnants of the old object show.
     suits={"strength": 0.5},
     refusals=dict.fromkeys(
-        ("mask_image", "mask", "canvas", "mode"), "image to image makes all of the picture anew; to repaint a part, take inpaint or outpaint"
+        ("mask_image", "mask", "crop", "canvas", "mode"), "image to image makes all of the picture anew; to repaint a part, take inpaint or outpaint"
     ),
     elsewhere=("img2img", "img2image", "image2img", "image2image"),
     roles=(INPUT, RESULT),

@@ -27,7 +27,7 @@ TEXT_TO_IMAGE = Task(
     suits={"guidance_scale": 5.0},
     holds={"denoising.strength": 1.0},
     refusals=dict.fromkeys(
-        ("image", "mask_image", "strength", "mask", "canvas", "mode"),
+        ("image", "mask_image", "strength", "mask", "crop", "canvas", "mode"),
         "text to image starts from noise alone; to start from a picture, take image_to_image",
     ),
     elsewhere=("txt2img", "txt2image", "text2img", "text2image"),

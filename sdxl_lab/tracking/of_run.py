@@ -181,7 +181,8 @@ def told(picture: Picture, edit: Edit) -> dict[str, Any]:
         "picture_id": picture.picture_id,
     }
     by_compel = {"compel": edit.compel} if edit.compel else {}
-    return words_of(picture) | made | by_compel | ({"notes": list(picture.notes)} if picture.notes else {})
+    seen = {"seen": str(picture.frame)} if picture.frame else {}
+    return words_of(picture) | made | by_compel | seen | ({"notes": list(picture.notes)} if picture.notes else {})
 
 
 def numbers_of(picture: Picture) -> dict[str, float]:

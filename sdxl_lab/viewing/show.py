@@ -187,6 +187,7 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
         console.print(Text(printable(note)), soft_wrap=True)
     words = {"sample": edit.sample, "task": edit.task, "prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
     words |= templates_in(edit, resolved) | weights_in(edit, stamp.notes) | ({"compel": edit.compel} if edit.compel else {})
+    words |= {"seen": str(stamp.frame)} if stamp.frame else {}
     named = {"picture_id": picture_id} if (picture_id := stamp.picture_id or _recorded_id(path)) else {}
     if kept := kept_at(path):
         starred = f", starred {STAR}" if kept.is_starred else ""

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.bench.widget.outlines import MOST_POINTS, Outlines, outlines
+from sdxl_lab.families import Sizes
 from sdxl_lab.settings.sections import Canvas, EditSettings, Mask
 from sdxl_lab.tasks import TASKS
 
-SIZE, WORKING = (300, 200), (240, 160)
+SIZE, WORKING = (300, 200), Sizes(area=240 * 160, max_area=240 * 160, multiple=8)
 CELL = 8 * 8 * (300 * 200) / (240 * 160)
 """Pixels of the picture that a latent cell has."""
 
@@ -121,6 +122,8 @@ def test_of_noise_the_longest_lines_are_drawn():
     white = np.zeros((1000, 1000), np.uint8)
     white[::2, ::2] = 255
     cv2.circle(white, (500, 500), 100, 255, -1)
-    repainted, _ = told(outlines(TASKS["inpaint"], settings(specks="keep"), (1000, 1000), Image.fromarray(white), (1000, 1000)))
+    repainted, _ = told(
+        outlines(TASKS["inpaint"], settings(specks="keep"), (1000, 1000), Image.fromarray(white), Sizes(area=10**6, max_area=10**6, multiple=8))
+    )
     assert sum(map(len, repainted)) <= MOST_POINTS
     assert max(around(white), key=len) in repainted

@@ -26,8 +26,8 @@ def setup_module() -> None:
     from diffusers import StableDiffusionXLInpaintPipeline
 
     from sdxl_lab.checkpoints.loading import Sizes
+    from sdxl_lab.generation.frames import working_size
     from sdxl_lab.generation.generate import generate
-    from sdxl_lab.generation.regions import working_size
 
 
 def diffusers_own(name: str, **changes: Any) -> Callable[[Any], Any]:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import sdxl_lab
 from sdxl_lab.adapters import Put
+from sdxl_lab.adapters._lora_names import Places, _as_published
+from sdxl_lab.adapters.embeddings import Embedding
 from sdxl_lab.adapters.loras import LORAS, Lora
-from sdxl_lab.settings.sections import Denoising, EditSettings, PictureSize, Refiner
+from sdxl_lab.checkpoints.configurations import MODELS, SHARED
+from sdxl_lab.checkpoints.files import PipelineFolder
+from sdxl_lab.settings.sections import Compute, Denoising, EditSettings, PictureSize, Refiner
 from sdxl_lab.spec.edit import Edit
-from tests.support.edits import NEGATIVE, PROMPT, SEED, STEPS, calls, cpu, make_edit, same
+from tests.support.edits import NEGATIVE, PROMPT, SEED, calls, cpu, crossed, make_edit, same
+from tests.support.embeddings import write_embedding
 from tests.support.loras import CONVOLUTIONS, ENDS, as_diffusers, as_kohya, as_older, loaded_by_diffusers, matrices, write
 from tests.support.plain import pipeline, plain
+
+STEPS = 4
+QUICKLY: dict[str, Any] = dict(width=64, height=64, num_inference_steps=STEPS, guidance_scale=5.0)
 
 KINDS = {
     "text_to_image": ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
@@ -23,15 +33,30 @@ KINDS = {
 }
 """By task, diffusers' pipelines of base and refiner."""
 
+POCKET = Path(sdxl_lab.__file__).parent / "pocket" / "weights"
+OF_SDXL: dict[str, Any] = dict(
+    block_out_channels=(32, 64, 64),
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    layers_per_block=2,
+    transformer_layers_per_block=(1, 2, 10),
+    attention_head_dim=(2, 4, 4),
+    norm_num_groups=8,
+)
+"""How deep its UNet is, and narrow."""
+
 
 def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global torch, generate, read, state_of, TrajectoryCache
+    global diffusers, torch, generate, load, read, state_of, Residence, TrajectoryCache
+    import diffusers
     import torch
 
+    from sdxl_lab.checkpoints.loading import load
     from sdxl_lab.checkpoints.model_state import state_of
+    from sdxl_lab.checkpoints.offload import Residence
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.trajectory import TrajectoryCache
     from sdxl_lab.runs.adapted import read
@@ -73,7 +98,7 @@ def edit_of(task: str = "text_to_image", **denoising: Any) -> Edit:
     A picture of few steps.
     """
     if task == "inpaint":
-        return make_edit(guidance_scale=5.0, **denoising)
+        return make_edit(**{"guidance_scale": 5.0, "num_inference_steps": STEPS, **denoising})
     refiner = denoising.pop("refiner", None) or Refiner()
     size = {"size": PictureSize(width=64, height=64)} if task == "text_to_image" else {}
     told = {"num_inference_steps": STEPS, "guidance_scale": 5.0, **denoising}
@@ -111,7 +136,7 @@ def test_on_equals_diffusers_own(random_pair, files, weights):
     """
     put = put_of(files, WEIGHTS[weights])
     with loaded_by_diffusers(pipeline(KINDS["text_to_image"][0], random_pair / "base")[0], files, by_peft(put)):
-        expected = plain(KINDS["text_to_image"][0], random_pair / "base", "euler", width=64, height=64, guidance_scale=5.0)
+        expected = plain(KINDS["text_to_image"][0], random_pair / "base", "euler", **QUICKLY)
     made = generate(edit_of(), None, None, cpu(random_pair).with_adapters(put)).image
     assert same(expected, made)
     assert not same(made, generate(edit_of(), None, None, cpu(random_pair)).image)
@@ -124,7 +149,7 @@ def test_each_task_has_them(random_pair, files, scene, task):
     """
     put, (given, inputs) = put_of(files, WEIGHTS["both"]), given_to(task, scene)
     with loaded_by_diffusers(pipeline(KINDS[task][0], random_pair / "base")[0], files, by_peft(put)):
-        expected = plain(KINDS[task][0], random_pair / "base", "euler", guidance_scale=5.0, **given)
+        expected = plain(KINDS[task][0], random_pair / "base", "euler", num_inference_steps=STEPS, guidance_scale=5.0, **given)
     assert same(expected, generate(edit_of(task, strength=0.99), *inputs, cpu(random_pair).with_adapters(put)).raw)
 
 
@@ -135,21 +160,26 @@ HANDOVERS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "consistent": ({"high_noise_frac": 0.6}, {"denoising_end": 0.6}, {"denoising_start": 0.6}),
 }
 
+QUICK = (("text_to_image", "consistent"), ("inpaint", "stock"))
+
 
 @pytest.mark.filterwarnings("ignore:.* no effect")  # of words alone and under euler, stock makes the picture of consistent
-@pytest.mark.parametrize("reads", [False, True])
-@pytest.mark.parametrize("handover", HANDOVERS)
-@pytest.mark.parametrize("task", ["text_to_image", "inpaint"])
+@pytest.mark.parametrize(
+    ("task", "handover", "reads"),
+    [
+        case
+        for case in crossed(["text_to_image", "inpaint"], HANDOVERS, [False, True], quick=lambda task, handover, _: (task, handover) in QUICK)
+        if case.values[:2] != ("inpaint", "consistent")  # diffusers has none with a mask
+    ],
+)
 def test_the_refiner_has_them_where_it_is_told_to(random_pair, files, scene, task, handover, reads):
     """
     Base with LoRAs and refiner without any are two calls of diffusers; with `refiner` the refiner reads by the base's text encoder with them.
     """
-    if (task, handover) == ("inpaint", "consistent"):
-        pytest.skip("diffusers has no such hand-over with a mask")
     asked, first, second = HANDOVERS[handover]
     put = put_of(files, {name: {"weight": weight, "refiner": reads} for name, weight in WEIGHTS["both"].items()})
     (given, inputs), (of_base, of_refiner) = given_to(task, scene), KINDS[task]
-    shared: dict[str, Any] = dict(num_inference_steps=10, guidance_scale=5.0)
+    shared: dict[str, Any] = dict(num_inference_steps=5, guidance_scale=5.0)
     base, refiner = pipeline(of_base, random_pair / "base")[0], pipeline(of_refiner, random_pair / "refiner")[0]
     own = refiner.text_encoder_2
     with loaded_by_diffusers(base, files, by_peft(put)):
@@ -159,7 +189,7 @@ def test_the_refiner_has_them_where_it_is_told_to(random_pair, files, scene, tas
         image = latents[None] if latents.ndim == 3 else latents
         expected = plain(of_refiner, random_pair / "refiner", "euler", image=image, **again | shared | second)
         refiner.text_encoder_2 = own
-    edit = edit_of(task, num_inference_steps=10, strength=0.99, **asked)
+    edit = edit_of(task, num_inference_steps=5, strength=0.99, **asked)
     assert same(expected, generate(edit, *inputs, cpu(random_pair).with_adapters(put)).raw)
 
 
@@ -183,19 +213,19 @@ SPELLED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("spelled", SPELLED)
+@pytest.mark.parametrize(
+    ("spelled", "dtype"),
+    crossed(SPELLED, ["float32", "float16", "bfloat16"], quick=lambda spelled, dtype: (dtype == "float32") != (spelled in ("diffusers", "kohya"))),
+)
 def test_whoever_wrote_the_file(random_pair, tmp_path, spelled, dtype):
     """
     However a file names its layers, and in whichever precision it holds them, it is read as diffusers reads it.
     """
-    if spelled != "diffusers" and dtype == "bfloat16":
-        pytest.skip("one of each is enough")
     base = random_pair / "base"
     file = write(tmp_path / "moon.safetensors", SPELLED[spelled](matrices(base, 5)), dtype=getattr(torch, dtype))
     put = put_of({"moon": file}, {"moon": 0.9})
     with loaded_by_diffusers(pipeline(KINDS["text_to_image"][0], base)[0], {"moon": file}, by_peft(put)):
-        expected = plain(KINDS["text_to_image"][0], base, "euler", width=64, height=64, guidance_scale=5.0)
+        expected = plain(KINDS["text_to_image"][0], base, "euler", **QUICKLY)
     assert same(expected, generate(edit_of(), None, None, cpu(random_pair).with_adapters(put)).image)
 
 
@@ -209,8 +239,58 @@ def test_convolutions_have_them_too(random_pair, tmp_path, spelled):
     file = write(tmp_path / "moon.safetensors", SPELLED[spelled](made))
     put = put_of({"moon": file}, {"moon": 0.9})
     with loaded_by_diffusers(pipeline(KINDS["text_to_image"][0], base)[0], {"moon": file}, {"moon": 0.9}):
-        expected = plain(KINDS["text_to_image"][0], base, "euler", width=64, height=64, guidance_scale=5.0)
+        expected = plain(KINDS["text_to_image"][0], base, "euler", **QUICKLY)
     assert same(expected, generate(edit_of(), None, None, cpu(random_pair).with_adapters(put)).image)
+
+
+@pytest.mark.parametrize("depth", ["sdxl", "pocket"])
+def test_blocks_are_numbered_as_published(depth):
+    """
+    Each layer of a UNet of SDXL's depth, and of the pocket checkpoint's, is found under the number that diffusers takes for it.
+    """
+    from diffusers import UNet2DConditionModel
+    from diffusers.loaders.lora_conversion_utils import _convert_non_diffusers_lora_to_diffusers, _maybe_map_sgm_blocks_to_diffusers
+    from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
+
+    config = dict(UNet2DConditionModel.load_config(POCKET / "base", subfolder="unet")) | (OF_SDXL if depth == "sdxl" else {})
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(config)
+    places = Places.in_weights({name: tuple(weight.shape) for name, weight in unet.state_dict().items()})
+    published = dict(_as_published(places.shapes))
+    assert set(published.values()) == set(places.shapes)
+    for name, path in published.items():
+        layer = f"lora_unet_{name.replace('.', '_')}"
+        named = _maybe_map_sgm_blocks_to_diffusers({f"{layer}.lora_{end}.weight": None for end in ("down", "up")}, unet.config)
+        found = convert_unet_state_dict_to_peft(_convert_non_diffusers_lora_to_diffusers(named)[0])
+        assert set(found) == {f"unet.{path}.lora_{letter}.weight" for letter in "AB"}
+
+
+def with_syntax(edit: Edit, text: str, syntax: str) -> Edit:
+    """
+    The same with another prompt.
+    """
+    return edit.model_copy(update={"prompt": text, "settings": edit.settings.model_copy(update={"prompt_syntax": syntax, "long_prompt": "chunks"})})
+
+
+@pytest.mark.filterwarnings("ignore:prompt. compel makes the pooled embedding")
+@pytest.mark.parametrize(("syntax", "text"), {"a1111": "a (red:1.3) {} BREAK grass", "comfy": "a (red:0.7) {}", "compel": "a (red)1.3 {}"}.items())
+def test_weighed_words_and_embeddings_are_read_with_them(random_pair, files, tmp_path, syntax, text):
+    """
+    However a prompt is encoded, text encoders with LoRAs on them read it, and a word that was trained as the word whose vectors it has.
+    """
+    pair, put = cpu(random_pair), put_of(files, {"moon": {"weight": 0.5, "refiner": True}})
+    ids = pair.base.tokenizer("star").input_ids[1:-1]
+    encoders = {"clip_l": pair.base.text_encoder, "clip_g": pair.base.text_encoder_2}
+    rows = {key: encoder.get_input_embeddings().weight[ids].detach() for key, encoder in encoders.items()}
+    file = write_embedding(tmp_path / "word.safetensors", rows=rows)
+    word, _ = read("embeddings", "word", Embedding(file=str(file), token="a-word"), file)
+    edit = edit_of(high_noise_frac=0.5)
+    plain_words, trained, without = (
+        generate(with_syntax(edit, text.format(one), syntax), None, None, pair.with_adapters(on)).image
+        for one, on in (("star", put), ("a-word", [word, *put]), ("star", []))
+    )
+    assert same(plain_words, trained)
+    assert not same(plain_words, without)
 
 
 def test_off_again_leaves_nothing(random_pair, files):
@@ -247,7 +327,7 @@ def test_what_is_remembered_is_never_another_sets(random_pair, files):
             assert same(expected, generate(edit, None, None, pair.with_adapters(put), trajectories=cache).image)
         counted.append(tuple(forwards))
     unets, texts = {forwards[:2] for forwards in counted[:6]}, [forwards[2:] for forwards in counted[:6]]
-    assert unets == {(2, 4)}
+    assert unets == {(2, 2)}
     # The refiner reads without them: what the first set left. The last set changes no text encoder.
     assert texts == [(2, 2)] * 5 + [(0, 0)]
     assert counted[6:] == [(0, 0, 0, 0)] * 6
@@ -264,7 +344,7 @@ def test_the_refiner_alone_costs_its_own_text(random_pair, files):
         with calls(pair.base.unet, pair.refiner.unet, pair.base.text_encoder_2) as forwards:
             generate(edit, None, None, pair.with_adapters(put_of(files, {"moon": told})))
         counted[str(told)] = tuple(forwards)
-    assert list(counted.values()) == [(2, 4, 4), (2, 4, 2), (2, 4, 2)]
+    assert list(counted.values()) == [(2, 2, 4), (2, 2, 2), (2, 2, 2)]
 
 
 def test_names_are_no_matter_and_weights_are(files):
@@ -290,3 +370,58 @@ def test_nothing_is_neutral_but_weight_0(files):
         (weight, text): Lora(file="x.safetensors", weight=weight, text_encoder_weight=text) for weight in (0.0, 0.5) for text in (None, 0.0, -0.5)
     }
     assert {told for told, lora in asked.items() if LORAS.is_neutral(lora, content)} == {(0.0, None), (0.0, 0.0)}
+
+
+OFFLOADED: dict[str, Any] = {"model": {"moon": 0.6}, "sequential": {"moon": 0.6, "sun": 0.4}}
+
+
+@pytest.mark.parametrize("offload", OFFLOADED)
+def test_models_that_wait_elsewhere_have_them(random_pair, files, scene, offload):
+    """
+    Where models or their layers wait elsewhere until they are called, the same picture comes out, time and again, and the hooks are as they were.
+    """
+    resident = cpu(random_pair)
+    base = PipelineFolder(random_pair / "base").load(torch.float32, {})
+    residence = Residence(torch.device("cpu"), offload)
+    residence.admit(base, MODELS)
+    refiner = PipelineFolder(random_pair / "refiner", is_refiner=True).load(torch.float32, {name: getattr(base, name) for name in SHARED})
+    residence.admit(refiner, ("unet",))
+    away = replace(resident, base=base, _load_refiner=lambda: refiner)
+    edit, put = edit_of("inpaint", high_noise_frac=0.6), put_of(files, OFFLOADED[offload])
+    hooked = {path: module._hf_hook for path, module in base.unet.named_modules() if hasattr(module, "_hf_hook")}
+    expected = generate(edit, *scene, resident.with_adapters(put)).raw
+    for on in (put, [], put):
+        made = generate(edit, *scene, away.with_adapters(on)).raw
+        assert same(expected, made) == bool(on)
+    assert hooked == {path: module._hf_hook for path, module in base.unet.named_modules() if hasattr(module, "_hf_hook")}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_diffusers_own(random_pair, files, dtype):
+    """
+    On models of half precision they are what diffusers makes of them on the same ones.
+    """
+    put, pair = put_of(files, WEIGHTS["both"]), load(str(random_pair), Compute(device="cpu", threads=1, dtype=dtype))
+    components = {name: part for name, part in pair.base.components.items() if name not in ("image_encoder", "feature_extractor")}
+    around = diffusers.StableDiffusionXLPipeline(**components, add_watermarker=False)
+    for part in ("unet", "text_encoder", "text_encoder_2"):
+        given = inputs_of(part, getattr(torch, dtype))
+        with torch.no_grad():
+            with loaded_by_diffusers(around, files, by_peft(put)):
+                expected = getattr(around, part)(**given)[0]
+            with LORAS.on([pair.base], put):
+                made = getattr(pair.base, part)(**given)[0]
+        assert torch.equal(expected, made), part
+        assert bool(torch.isfinite(made).all())
+
+
+def inputs_of(part: str, dtype: Any) -> dict[str, Any]:
+    """
+    What a model of the random pair can be called with.
+    """
+    random = torch.Generator().manual_seed(SEED)
+    if part != "unet":
+        return {"input_ids": torch.randint(0, 90, (2, 32), generator=random)}
+    made = {name: torch.randn(2, *of, generator=random).to(dtype) for name, of in {"sample": (4, 8, 8), "text": (32, 40), "pooled": (24,)}.items()}
+    more = {"text_embeds": made["pooled"], "time_ids": torch.full((2, 6), 64.0, dtype=dtype)}
+    return {"sample": made["sample"], "timestep": 500, "encoder_hidden_states": made["text"], "added_cond_kwargs": more}

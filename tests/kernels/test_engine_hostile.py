@@ -59,7 +59,7 @@ HOSTILE = {
     "an experiment left open, and an error": ("kept", EXPERIMENT),
     "a hook": ("replaced", LOADED + "models.base.unet.register_forward_hook(lambda *_: None)\nraise RuntimeError"),
     "weights": ("replaced", LOADED + "with torch.no_grad(): next(models.base.unet.parameters()).data.mul_(1.01)\nraise SystemExit(3)"),
-    "a patch": ("replaced", "import sdxl_lab.generation.regions\nsdxl_lab.generation.regions.working_size = lambda *_, **__: (64, 32)\n1 / 0"),
+    "a patch": ("replaced", "import sdxl_lab.generation.frames\nsdxl_lab.generation.frames.working_size = lambda *_, **__: (64, 32)\n1 / 0"),
     "a pipeline's scheduler": ("replaced", LOADED + "models.base.register_to_config(force_zeros_for_empty_prompt=False)\n1 / 0"),
 }
 

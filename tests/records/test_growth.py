@@ -14,7 +14,7 @@ from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings import sections as settings_sections
 from sdxl_lab.settings.documents import FIRST_KEYS, Neutral, later_fields, meant, neutral, written
 from sdxl_lab.settings.hyperparams import flatten, replace
-from sdxl_lab.settings.sections import Compute, EditSettings, ImageReading, PictureSize
+from sdxl_lab.settings.sections import Compute, Crop, EditSettings, ImageReading, PictureSize
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
@@ -169,7 +169,7 @@ def sections() -> list[type[BaseModel]]:
     """
     Every class of settings that documents hold.
     """
-    return [getattr(settings_sections, name) for name in FIRST_KEYS if hasattr(settings_sections, name)] + [Edit, ImageReading, PictureSize]
+    return [getattr(settings_sections, name) for name in FIRST_KEYS if hasattr(settings_sections, name)] + [Crop, Edit, ImageReading, PictureSize]
 
 
 def test_every_later_key_says_since_when_and_what_is_neutral():
@@ -178,7 +178,7 @@ def test_every_later_key_says_since_when_and_what_is_neutral():
     """
     later = {(section.__name__, name): field for section in sections() for name, field in later_fields(section).items()}
     unmarked = [key for key, field in later.items() if not any(isinstance(mark, Neutral) for mark in field.metadata)]
-    assert unmarked == [("EditSettings", "image"), ("EditSettings", "size")]  # sections; their own keys are marked
+    assert unmarked == [("EditSettings", "image"), ("EditSettings", "size"), ("EditSettings", "crop")]  # sections; their own keys are marked
     assert all(field.default == neutral(field) for field in later_fields(Compute).values())
 
 

@@ -17,6 +17,8 @@ ENDS = {
 """The layers that a test's LoRA is for, by the ends of their names."""
 CONVOLUTIONS = ("conv1", "conv2", "downsamplers.0.conv", "upsamplers.0.conv", "conv_shortcut", "conv_in", "conv_out")
 
+TABLES = ("token_embedding.weight", "position_embedding.weight")
+
 Matrices = Mapping[tuple[str, str], tuple[Any, Any]]
 """By model and layer: `lora_A` and `lora_B`."""
 
@@ -24,7 +26,7 @@ Matrices = Mapping[tuple[str, str], tuple[Any, Any]]
 @cache
 def layers_in(folder: Path) -> dict[tuple[str, str], tuple[int, ...]]:
     """
-    Model and layer to the shape of its weights, of a base in diffusers' layout, as its files have them.
+    Model and layer to the shape of its weights, of a base in diffusers' layout, as its files have them; tables of tokens left out.
     """
     from safetensors import safe_open
 
@@ -33,7 +35,7 @@ def layers_in(folder: Path) -> dict[tuple[str, str], tuple[int, ...]]:
         for file in (folder / part).glob("*.safetensors"):
             with safe_open(file, "np") as held:
                 for name in held.keys():  # noqa: SIM118 - the file is no mapping
-                    if name.endswith(".weight") and len(shape := held.get_slice(name).get_shape()) in (2, 4):
+                    if name.endswith(".weight") and len(shape := held.get_slice(name).get_shape()) in (2, 4) and not name.endswith(TABLES):
                         found[part, name.removesuffix(".weight")] = tuple(shape)
     return found
 

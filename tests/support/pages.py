@@ -27,6 +27,7 @@ SHOWN = ("text", "pycon")
 
 NEEDS = {
     "weights": "Real SDXL: it runs with the built-in checkpoint in its place.",
+    "styles": "The built-in checkpoint's fine-tunes: they are trained for a step, not for minutes, among the slow tests.",
     "comet": "An account: it runs against the stand-in, among the slow tests.",
     "clone": "A clone with its own .venv: make is asked what it would do.",
     "installing": "The network or the system's packages: the names in it are compared with the project's own.",
@@ -34,6 +35,7 @@ NEEDS = {
 }
 """What a block may need that a test has not, in a comment before it, `<!-- needs: comet -->`, and what becomes of it."""
 
+TRAINING = ["python", "-m", "sdxl_lab.pocket.styles"]
 REAL = re.compile(r"\bsdxl(-inpaint)?\b(?![-_/.])")
 ONLY_REAL = re.compile(r" -p (hyperparameters\.compute\.)?vae fp16-fix|, vae: fp16-fix")
 """What is left out where the built-in checkpoint stands in, which has no such VAE."""
@@ -194,12 +196,23 @@ class Reader:
         Run one command, and give what it wrote: `sdxl-lab` within this process, anything else in a shell.
         """
         given = words(line)
+        if given == TRAINING and block.needs == "styles":
+            return self._hardly_trained()
         if given[0] == "sdxl-lab" and not re.search(r"\$\(|&&|[|;]", line.partition("#")[0]):
             return self._lab(given[1:], code, block)
         environment = os.environ | self.environment
         ended = subprocess.run(["bash", "-c", line], env=environment, cwd=self.folder, capture_output=True, text=True, check=False)
         assert ended.returncode == code, f"{block}: {line}\n{ended.stdout}{ended.stderr}"
         return ended.stdout or ended.stderr
+
+    def _hardly_trained(self) -> str:
+        """
+        Fine-tunes for all but looking at their pictures.
+        """
+        from sdxl_lab.files.digests import cache_folder
+        from sdxl_lab.pocket import styles
+
+        return "\n".join(str(styles.make(look, cache_folder(), steps=1, count=4)) for look in styles.LOOKS)
 
     def _lab(self, given: list[str], code: int, block: Block) -> str:
         target = None

@@ -96,7 +96,7 @@ def test_its_settings_are_its_own(dataset):
         "tasks[0]: got 'retuch'; allowed is a list of one or more of inpaint, outpaint, image_to_image, text_to_image, retouch. "
         "Did you mean retouch?",
         "hyperparameters.retouch.mask: unknown key; valid here are denoising, refiner, prompt, negative_prompt, "
-        "prompt_syntax, long_prompt, seed, seeds. "
+        "prompt_syntax, long_prompt, prompt_replace, negative_prompt_replace, wildcards, seed, seeds. "
         "Did you mean hyperparameters.mask?",
         "hyperparameters.retouch.denoising.strength: got 2; allowed is a number above 0, at most 1",
     }

@@ -84,11 +84,9 @@ def sizes_of(ready: Planned) -> tuple[tuple[int, int], tuple[int, int]]:
         ready: What was planned.
 
     Returns:
-        (width, height) of the finished picture in pixels, and as the UNets see it.
+        (width, height) of the finished picture in pixels, and as the UNets see it, or the crop of it.
     """
-    from sdxl_lab.generation import regions  # imports torch
-
-    return regions.sizes_of(ready.edit, ready.resolved.dataset.sample(ready.edit.sample).size, ready.resolved.sizes)
+    return ready.resolved.sizes_of(ready.edit)
 
 
 def _problem(line: str) -> dict[str, str]:

@@ -232,8 +232,7 @@ class Desk:
         ready, size = self._gate.planned, self._surface.size
         if ready is None or size is None:
             return
-        edit = ready.edit
-        found = outlines(TASKS[edit.task], edit.settings, size, self._surface.mask, asking.sizes_of(ready)[1])
+        found = outlines(TASKS[ready.edit.task], ready.edit.settings, size, self._surface.mask, ready.resolved.sizes)
         self._tell("outline", found.fields | {"token": self._surface.token, "strokes": len(self._surface.strokes)}, found.buffers)
 
     # --- what is asked -------------------------------------------------------------------------------------------------------------------------

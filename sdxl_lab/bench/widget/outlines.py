@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from sdxl_lab.families import Sizes
+from sdxl_lab.generation.frames import framed
 from sdxl_lab.images import masks
+from sdxl_lab.images.boxes import Box
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.tasks import Task
 
@@ -34,6 +37,7 @@ class Outlines:
         repainted: Arrays (n, 2) of uint16, x and y of pixels in the canvas: what is repainted has its border there. It is drawn through their
             middles.
         feathered: Likewise, of what shows any of the result; empty without a feather.
+        frame: The crop that the models see, in pixels of the canvas; None for all of it.
     """
 
     size: tuple[int, int]
@@ -41,12 +45,14 @@ class Outlines:
     top: int
     repainted: Lines = ()
     feathered: Lines = ()
+    frame: Box | None = None
 
     @property
     def fields(self) -> dict[str, Any]:
         """What a page is told besides the points: in pixels of the canvas, and how many points each line has."""
         lengths = {"lengths": [len(line) for line in self.repainted], "feather": [len(line) for line in self.feathered]}
-        return {"width": self.size[0], "height": self.size[1], "left": self.left, "top": self.top} | lengths
+        place = {"width": self.size[0], "height": self.size[1], "left": self.left, "top": self.top}
+        return place | lengths | ({"frame": self.frame} if self.frame else {})
 
     @property
     def buffers(self) -> list[bytes]:
@@ -54,7 +60,7 @@ class Outlines:
         return [b"".join(line.astype("<u2").tobytes() for line in lines) for lines in (self.repainted, self.feathered)]
 
 
-def outlines(task: Task, settings: EditSettings, size: tuple[int, int], mask: Image.Image | None, working: tuple[int, int]) -> Outlines:
+def outlines(task: Task, settings: EditSettings, size: tuple[int, int], mask: Image.Image | None, sizes: Sizes) -> Outlines:
     """Find where a picture will be repainted.
 
     Args:
@@ -62,24 +68,23 @@ def outlines(task: Task, settings: EditSettings, size: tuple[int, int], mask: Im
         settings: Nothing of them left to choose.
         size: (width, height) of the picture, in pixels.
         mask: Of that size, white is the object; None for one that nobody has painted yet.
-        working: (width, height) at which the UNets see it.
+        sizes: What the checkpoint was made for.
 
     Returns:
         Lines from the very region that the task gives; none where it makes all of the picture, or as long as nothing can be repainted.
     """
-    from sdxl_lab.generation.regions import cell_area  # not above: it brings torch
-
     canvas = settings.canvas.around(size)
     bare = Outlines(size=canvas, left=settings.canvas.left_px, top=settings.canvas.top_px)
     lacks_mask = "mask" in task.needs(settings) and mask is None
     if task.area is None or lacks_mask or max(canvas) > LONGEST_SIDE:
         return bare
     try:
-        area = task.area(settings, size, mask, cell_area(size, working))
+        area, frame = framed(task, settings, size, mask, sizes)
         soft = masks.feather(area.composited, settings.mask.feather_px) if settings.mask.feather_px else None
     except masks.MaskError:  # the gate says why, when it is asked
         return bare
-    return Outlines(size=canvas, left=bare.left, top=bare.top, repainted=_lines(area.repainted), feathered=() if soft is None else _lines(soft))
+    lines = {"repainted": _lines(area.repainted), "feathered": () if soft is None else _lines(soft)}
+    return replace(bare, **lines, frame=frame and frame.box)
 
 
 def _lines(mask_image: Image.Image) -> Lines:

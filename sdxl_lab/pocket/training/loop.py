@@ -23,7 +23,14 @@ def device() -> torch.device:
 
 
 def fit(
-    name: str, build: Callable[[], Model], loss: Callable[[Model, int], torch.Tensor], *, steps: int, learning_rate: float, folder: Path
+    name: str,
+    build: Callable[[], Model],
+    loss: Callable[[Model, int], torch.Tensor],
+    *,
+    steps: int,
+    learning_rate: float,
+    folder: Path,
+    ema_decay: float = EMA_DECAY,
 ) -> Model:
     """Train a model and return the moving average of its weights.
 
@@ -37,10 +44,11 @@ def fit(
         steps: Steps in all. A finished stage that is given more steps goes on from where it stood.
         learning_rate: Peak of a schedule that rises over the first 100 steps, stays, and falls to nothing over the last 30%.
         folder: Where the training state is kept.
+        ema_decay: How much of the moving average each step leaves.
     """
     torch.manual_seed(0)
     model = build().to(device()).train()
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
     optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
     parts = {"model": model, "average": average, "optimizer": optimizer}
     state_file, step = folder / f"{name}.pt", 0

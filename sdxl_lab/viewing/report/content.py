@@ -80,7 +80,7 @@ class Entry:
     def settings(self) -> dict[str, Any]:
         """All that tells it from other pictures, by dotted path."""
         whole = flattened.of_run(self.resolved)
-        of_run = {path: whole[path] for path in OF_A_RUN} | flattened.on_models(self.resolved)
+        of_run = {path: whole[path] for path in OF_A_RUN} | self.resolved.on_models
         return flattened.of_edit(self.edit) | of_run | flattened.variation_of(self.edit, self.resolved)
 
 
@@ -203,6 +203,7 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         "metrics": {**picture.metrics, **costs},
         "picture_id": picture.picture_id,
         **({"weights": weights} if (weights := flattened.weights_in(entry.edit, picture.notes)) else {}),
+        **({"seen": str(picture.frame)} if picture.frame else {}),
         **({"templates": templates} if (templates := flattened.templates_in(entry.edit, entry.resolved)) else {}),
         "notes": list(picture.notes),
     }
@@ -244,7 +245,7 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
 
 
 def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Mapping[str, Any], *, within: Sequence[str]) -> tuple[str, str | None]:
-    """Choose what is seen first: settings against each other where most combinations were planned, runs side by side, or what varies in one; seeds down."""
+    """Choose what is seen first: settings against each other where most combinations were planned, runs side by side, or what varies in one."""
     combinations = math.prod(len(axes[path]) for path in varying)
     if varying and (len(runs) > MOST_RUN_COLUMNS or len(runs) > combinations / 2):
         order = sorted(varying, key=lambda path: (path != "seed", len(axes[path])))  # a row a seed, whatever else there is to see

@@ -86,6 +86,7 @@ function factsOf(picture, other) {
   parts.push(element("h3", {}, "Prompt"), element("p", { class: "prompt", dir: "auto" }, settings.prompt));
   const id = picture.picture_id ? `, picture ${picture.picture_id.slice(0, 10)}` : "";
   parts.push(element("p", { class: "quiet" }, `seed ${settings.seed}${id}`));
+  if (picture.seen) parts.push(element("p", { class: "quiet" }, picture.seen));
   for (const note of picture.notes ?? []) parts.push(element("p", { class: "note" }, note));
   if (settings.negative_prompt) parts.push(element("h3", {}, "Negative prompt"), element("p", { class: "prompt", dir: "auto" }, settings.negative_prompt));
   if (picture.templates) parts.push(element("h3", {}, "Before words were replaced or drawn"), listed(Object.entries(picture.templates)));

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.bench.widget.outlines import outlines
+from sdxl_lab.families import Sizes
 from sdxl_lab.images.strokes import Painted, strokes
 from sdxl_lab.settings.sections import Canvas, EditSettings, Mask
 from sdxl_lab.tasks import TASKS
@@ -28,6 +29,7 @@ pytestmark = [
 ]
 
 SIZE = (600, 400)
+SIZES = Sizes(area=600 * 400, max_area=600 * 400, multiple=8)
 OWN = files("sdxl_lab.bench.widget").joinpath("page")
 MODULES = ("strokes.js", "painting.js", "place.js", "hands.js", "uploading.js", "tools.js", "canvas.js")
 SCRIPT = joined([*map(SHARED.joinpath, ("elements.js", "looking.js")), *map(OWN.joinpath, MODULES)])
@@ -356,7 +358,7 @@ def test_a_picture_stays_itself_in_a_larger_canvas(canvas):
     In a canvas that goes beyond it, a picture is painted at its own pixels, beyond its border too, and so it is after the wheel has zoomed.
     """
     sides = {"left_px": 150, "right_px": 50, "top_px": 100, "bottom_px": 0}
-    found = outlines(TASKS["outpaint"], EditSettings(mode="canvas", canvas=Canvas(**sides)), SIZE, None, SIZE)
+    found = outlines(TASKS["outpaint"], EditSettings(mode="canvas", canvas=Canvas(**sides)), SIZE, None, SIZES)
     canvas.tell("outline", {**found.fields, "token": 1, "strokes": 0}, *[base64.b64encode(one).decode() for one in found.buffers])
     left, top, width, height = canvas.page.evaluate(BOX)
     assert width / height == pytest.approx(800 / 500, abs=0.01)
@@ -383,7 +385,7 @@ def test_what_is_shown_is_where_it_lies(canvas):
     canvas.drag((150, 100), (300, 200))
     white = canvas.check()
     settings = EditSettings(mask=Mask(kernel_size=41, feather_px=10))
-    found = outlines(TASKS["inpaint"], settings, SIZE, Image.fromarray(white), SIZE)
+    found = outlines(TASKS["inpaint"], settings, SIZE, Image.fromarray(white), SIZES)
     buffers = [base64.b64encode(one).decode() for one in found.buffers]
     canvas.tell("outline", {**found.fields, "token": 1, "strokes": 1}, *buffers)
     box = canvas.page.evaluate(

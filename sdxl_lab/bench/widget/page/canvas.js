@@ -116,10 +116,11 @@ export function canvasPart(hub) {
   hub.on("outline", (outline, [repainted, feather]) => {
     if (outline.token !== hub.state.opened?.token) return;
     const paths = [[outline.feather, feather, "feather"], [outline.lengths, repainted, "repainted"]];
-    lines.replaceChildren(...paths.flatMap(([lengths, points, name]) => {
-      const d = pathOf(lengths, points);
-      return d ? ["outline-under", "outline"].map((kind) => shape("path", { d, class: `${kind} ${name}` })) : [];
-    }));
+    const drawn = paths.map(([lengths, points, name]) => [pathOf(lengths, points), name]);
+    if (outline.frame) drawn.push([pathAround(outline.frame), "frame"]);
+    lines.replaceChildren(...drawn.flatMap(([d, name]) => (
+      d ? ["outline-under", "outline"].map((kind) => shape("path", { d, class: `${kind} ${name}` })) : []
+    )));
     if (["width", "height", "left", "top"].some((side) => canvas?.[side] !== outline[side])) lay();
   });
   hub.on("end", () => { if (source) URL.revokeObjectURL(source); });
@@ -209,6 +210,11 @@ function pathOf(lengths, buffer) {
     parts.push("Z");
   }
   return parts.join("");
+}
+
+/** Around what a box holds, likewise. */
+function pathAround([left, top, right, bottom]) {
+  return `M${left + 0.5} ${top + 0.5}H${right - 0.5}V${bottom - 0.5}H${left + 0.5}Z`;
 }
 
 function drawing(name = "") {

@@ -1,0 +1,110 @@
+"""Addresses of single files, as people copy them from a page: which are allowed, and where what was fetched from one lies."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from sdxl_lab.errors import LabError
+from sdxl_lab.files.digests import cache_folder
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HUB = ("huggingface.co", "hf.co")
+TOKENS = {"huggingface.co": "HF_TOKEN", "hf.co": "HF_TOKEN", "civitai.com": "CIVITAI_API_TOKEN"}
+"""By the host that asks for one, the environment variable that holds a person's key."""
+
+_SECRET = ("token", "api_key", "apikey", "key", "auth", "access_token", "sig", "signature", "policy", "expires", "password")
+
+
+class AddressError(LabError):
+    """An address that nothing is fetched from."""
+
+
+def is_address(written: str) -> bool:
+    """Whether a text is the address of something on the net."""
+    return written[:8].lower().startswith(("https://", "http://"))
+
+
+def canonical(written: str) -> str:
+    """The address of a file, as it is recorded; one of the hub's page for a file becomes that of the file.
+
+    Args:
+        written: As somebody wrote it.
+
+    Returns:
+        It, without what leads to a place in a page.
+
+    Raises:
+        AddressError: It is not encrypted, or holds a key. Does not repeat it.
+    """
+    try:
+        parts = urlsplit(written)
+        host, is_odd = parts.hostname or "", parts.port == 0
+    except ValueError:
+        host, is_odd, parts = "", True, urlsplit("")
+    if is_odd or not host or len(parts.path) < 2:
+        raise AddressError("it is no whole address of a file; copy it again from the page that offers the file")
+    if parts.username is not None or parts.password is not None:
+        raise AddressError(f"the address holds a name or password before its @; take it out{_instead(host)}")
+    if secret := _key_in(parts.query):
+        raise AddressError(f"the address holds a key ({secret}=), which would be recorded; take it out{_instead(host)}")
+    if parts.scheme.lower() != "https" and host not in LOOPBACK:
+        raise AddressError("it is an address without encryption (http:); write https://, and nothing is fetched otherwise")
+    path = parts.path.replace("/blob/", "/resolve/", 1) if host in HUB else parts.path
+    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), path, parts.query, ""))
+
+
+def holds_key(written: str) -> bool:
+    """Whether a text is an address with a key in it, in its query or before its host."""
+    try:
+        parts = urlsplit(written)
+    except ValueError:
+        return False
+    return is_address(written) and ("@" in parts.netloc or _key_in(parts.query) is not None)
+
+
+def file_of(written: str) -> Path | None:
+    """The file that was fetched from an address, if it lies in the user's cache folder.
+
+    Args:
+        written: The address.
+
+    Raises:
+        AddressError: As in `canonical`.
+    """
+    address = canonical(written)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(entry(address).read_text("utf-8"))
+        file = folder() / known["sha256"] / known["name"]
+        if file.parent.parent == folder() and file.stat().st_size == known["size_bytes"]:
+            return file
+    return None
+
+
+def folder() -> Path:
+    """Where what was fetched lies: each file in a folder named by its sha256, under its own name."""
+    return cache_folder() / "fetched"
+
+
+def entry(address: str) -> Path:
+    """Where it is kept which file an address brought."""
+    return folder() / f"{hashlib.sha256(address.encode()).hexdigest()}.json"
+
+
+def _key_in(query: str) -> str | None:
+    """The name in a query that people's keys have."""
+    names = (name for name, _ in parse_qsl(query, keep_blank_values=True))
+    return next((name for name in names if name.lower() in _SECRET or name.lower().startswith("x-amz")), None)
+
+
+def token_variable(host: str) -> str | None:
+    """The environment variable whose key a host asks for; None of hosts that are not known here."""
+    return next((variable for name, variable in TOKENS.items() if host == name or host.endswith(f".{name}")), None)
+
+
+def _instead(host: str) -> str:
+    variable = token_variable(host)
+    return f", and put the key into the environment as {variable}" if variable else ""
