@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.prompts.cut import unread_of
 from sdxl_lab.prompts.reading import weights_of
 from sdxl_lab.settings.hyperparams import flatten
@@ -62,21 +63,17 @@ def of_run(resolved: ResolvedSpec) -> dict[str, Any]:
         "compute.dtype": resolved.dtype,
         "compute.threads": resolved.threads,
         **{f"compute.{key}": value for key, value in compute.model_dump(mode="json").items() if key not in CHOSEN},
-        **on_models(resolved),
+        **resolved.on_models,
     }
 
 
-def on_models(resolved: ResolvedSpec) -> dict[str, str]:
-    """What is on the checkpoint's models: the file of each and its digest, in short."""
-    return {adapter.path: str(adapter) for adapter in resolved.adapters}
-
-
 def files_on_models(resolved: ResolvedSpec) -> dict[str, str]:
-    """What is on the checkpoint's models, as other tools tell it: the file of each, what stands for it in prompts, and the file's sha256."""
+    """What is on the checkpoint's models, as other tools tell it: the file of each, what is asked of it, and the file's sha256."""
     return {adapter.path: _file_on_models(adapter, resolved) for adapter in resolved.adapters}
 
 
 def _file_on_models(adapter: AdapterIdentity, resolved: ResolvedSpec) -> str:
-    token = resolved.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name, {}).get("token")
+    section = resolved.asked_of(adapter)
+    told = ADAPTERS[adapter.kind].told(section) if section else ""
     known = f"sha256 {adapter.sha256[:12]}" if adapter.sha256 else f"digest {adapter.digest[:12]}"
-    return f"{adapter.file or adapter.name}{f' as {token}' if token else ''}, {known}"
+    return f"{' '.join(filter(None, (adapter.file or adapter.name, told)))}, {known}"

@@ -80,7 +80,7 @@ class Entry:
     def settings(self) -> dict[str, Any]:
         """All that tells it from other pictures, by dotted path."""
         whole = flattened.of_run(self.resolved)
-        of_run = {path: whole[path] for path in OF_A_RUN} | flattened.on_models(self.resolved)
+        of_run = {path: whole[path] for path in OF_A_RUN} | self.resolved.on_models
         return flattened.of_edit(self.edit) | of_run | flattened.variation_of(self.edit, self.resolved)
 
 
