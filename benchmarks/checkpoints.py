@@ -24,7 +24,6 @@ from PIL import Image
 from sdxl_lab.families import Made
 from sdxl_lab.families.pocket import POCKET, WEIGHTS
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.runs.adapted import BUILT_IN
 from sdxl_lab.settings.arguments import read_file, written
 from sdxl_lab.settings.hyperparams import replace
 
@@ -85,7 +84,7 @@ def by_hand(folder: Path, steps: int) -> tuple[float, float]:
         "checkpoints": {name: places[name] for name in STUDY["grid"]["checkpoint"]},
         "without_vae": ["pocket-paper"],
         "base": str(WEIGHTS / "base"),
-        "embedding": str(BUILT_IN / "embeddings" / embedding["file"]),
+        "embedding": str(WEIGHTS.parent / "embeddings" / embedding["file"]),
         "token": token,
         "prompt": asked["prompt"],
         "negative_prompt": asked["negative_prompt"],

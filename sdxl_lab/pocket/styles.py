@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from diffusers import StableDiffusionXLInpaintPipeline
+from torch import nn
 
 from sdxl_lab.families.pocket import WEIGHTS
 from sdxl_lab.files.digests import cache_folder
-from sdxl_lab.pocket.training.autoencoder import latents_of
-from sdxl_lab.pocket.training.diffusion import encode, min_snr_weights, noise_prediction_errors, signal_to_noise, tokenize
+from sdxl_lab.pocket.training.diffusion import base_loss, inputs_of, min_snr_weights, signal_to_noise, tokenize
 from sdxl_lab.pocket.training.looks import LOOKS
 from sdxl_lab.pocket.training.loop import device, fit
 from sdxl_lab.pocket.training.pool import Pool
@@ -28,11 +28,10 @@ from sdxl_lab.pocket.training.single_file import write_single_file
 FIRST_SEED = 9_000_000
 """Far from the seeds of the base's training, of the evaluation, of the built-in datasets and of the embedding."""
 COUNT = 2000
-STEPS = 600
+STEPS = 400
 BATCH = 8
 LEARNING_RATE = 1e-3
 EMA_DECAY = 0.98
-MOST_WEIGHT = 10.0
 
 WITHOUT_VAE = frozenset({"paper"})
 """Styles whose file has no autoencoder, as many that people publish; it is then the checkpoint's own."""
@@ -63,7 +62,7 @@ class StyledPool(Pool):
         return np.asarray(self.example(index).draw(LOOKS[self.look]))
 
 
-def loss_of(base: StableDiffusionXLInpaintPipeline, folder: Path, pool: Pool) -> Any:
+def loss_of(base: StableDiffusionXLInpaintPipeline, folder: Path, pool: Pool) -> Callable[[nn.Module, int], torch.Tensor]:
     """The loss of a UNet at a step, as `fit` takes it: how well it predicts the noise of a style's pictures when it is told their captions.
 
     Args:
@@ -71,36 +70,24 @@ def loss_of(base: StableDiffusionXLInpaintPipeline, folder: Path, pool: Pool) ->
         folder: Where pictures and latents are kept.
         pool: The pictures.
     """
-    examples = [pool.example(index) for index in range(pool.count)]
-    latents = np.array(latents_of(pool, base.vae, folder))
-    with torch.no_grad():
-        tokens = tokenize(base.tokenizer, ["", *(example.caption for example in examples)]).to(device())
-        hidden, pooled = (torch.cat(parts) for parts in zip(*(encode(base.components, some) for some in tokens.split(100)), strict=True))
-    time_ids = torch.tensor([example.time_ids for example in examples], dtype=torch.float32, device=device())
+    inputs, empty = inputs_of(pool, base.vae, base.tokenizer, folder), tokenize(base.tokenizer, [""])
 
-    def loss(unet: torch.nn.Module, step: int) -> torch.Tensor:
-        rows = torch.randint(pool.count, (BATCH,))
-        drop = torch.rand(BATCH)
-        # As the base was trained: the empty caption now and then, and zeros, which stand for no negative prompt.
-        said = torch.where((drop > 0.08) & (drop < 0.12), 0, 1 + rows)
-        kept = (drop >= 0.08).to(device())[:, None]
-        timesteps = torch.randint(1000, (BATCH,))
-        conditioning = {"text_embeds": pooled[said] * kept, "time_ids": time_ids[rows]}
-        errors = noise_prediction_errors(unet, latents, rows, timesteps, hidden[said] * kept[..., None], conditioning)
-        return (errors * min_snr_weights(timesteps) * noisy_weights(timesteps)).mean()
+    def loss(unet: nn.Module, step: int) -> torch.Tensor:
+        rows, drop = torch.randint(pool.count, (BATCH,)), torch.rand(BATCH, 1)
+        return base_loss({**base.components, "unet": unet}, inputs, rows, empty, drop, weights)
 
     return loss
 
 
-def noisy_weights(timesteps: torch.Tensor) -> torch.Tensor:
-    """Weights that let noisy timesteps learn as quickly as others how bright and of which color a style is as a whole, which a picture begins with.
+def weights(timesteps: torch.Tensor) -> torch.Tensor:
+    """Min-SNR weights, and where noise is more than signal those of an error in the picture instead of in the noise.
 
-    Where noise is more than signal they are those of an error in the picture instead of in the noise, up to `MOST_WEIGHT`.
+    There a picture begins: what it is like as a whole, such as dark, is hardly seen in the noise, and would be learned last.
 
     Args:
         timesteps: (N,), from 0.
     """
-    return (1 / signal_to_noise(timesteps)).clamp(1, MOST_WEIGHT).to(device())
+    return min_snr_weights(timesteps) * (1 / signal_to_noise(timesteps)).clamp(min=1).to(device())
 
 
 def train(look: str, folder: Path, *, steps: int = STEPS, count: int = COUNT) -> StableDiffusionXLInpaintPipeline:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.adapters import ADAPTERS, SUFFIX, AdapterError, FromFile, Models, Put
+from sdxl_lab.adapters import ADAPTERS, SUFFIX, Adapter, AdapterError, FromFile, Models, Put
 from sdxl_lab.adapters.embeddings import tokens_of
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.addresses import canonical, file_of, is_address
-from sdxl_lab.files.digests import digest_of_file, once_a_file
+from sdxl_lab.files.digests import digest_of_file, once_a_file, until_changed
 from sdxl_lab.runs.early import home
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.cautions import FewSteps
@@ -135,12 +135,18 @@ def read(kind: str, name: str, section: FromFile, file: Path) -> tuple[Put, str]
     Raises:
         AdapterError: The file holds no such adapter.
     """
-    from sdxl_lab.checkpoints.adapter_files import opened
-
     adapter = ADAPTERS[kind]
-    content = adapter.take(*opened(file, adapter))
+    content = _taken(adapter, file)
     put = Put(kind=kind, name=name, asked=section, content=content, digest=adapter.digest(name, section, content))
     return put, digest_of_file(file)
+
+
+@until_changed(lambda adapter, file: [file], most=2)
+def _taken(adapter: Adapter, file: Path) -> Any:
+    """What a file holds: each point of a sweep asks twice, and it may be as large as a model."""
+    from sdxl_lab.checkpoints.adapter_files import opened
+
+    return adapter.take(*opened(file, adapter))
 
 
 @once_a_file

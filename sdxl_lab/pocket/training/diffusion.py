@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -120,8 +120,15 @@ def train_base(text: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer
     return fit("base", build, loss, steps=steps, learning_rate=1.5e-3, folder=folder)
 
 
-def base_loss(model: nn.ModuleDict, inputs: Inputs, rows: torch.Tensor, empty: torch.Tensor, drop: torch.Tensor) -> torch.Tensor:
-    """How badly a base predicts the noise of some examples: a scalar, by min-SNR weights.
+def base_loss(
+    model: nn.ModuleDict | Mapping[str, Any],
+    inputs: Inputs,
+    rows: torch.Tensor,
+    empty: torch.Tensor,
+    drop: torch.Tensor,
+    weights: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """How badly a base predicts the noise of some examples: a scalar.
 
     Args:
         model: `unet`, `text_encoder` and `text_encoder_2`.
@@ -129,6 +136,7 @@ def base_loss(model: nn.ModuleDict, inputs: Inputs, rows: torch.Tensor, empty: t
         rows: Which of them, (N,).
         empty: Tokens of the empty prompt, (1, 32).
         drop: What becomes of their captions, (N, 1): zeroed below 0.08, empty below 0.12, kept from there on.
+        weights: Of timesteps, (N,); `min_snr_weights` if left out.
     """
     tokens = torch.where((drop > 0.08) & (drop < 0.12), empty, inputs.tokens[rows]).to(device())
     hidden, pooled = encode(model, tokens)
@@ -137,7 +145,7 @@ def base_loss(model: nn.ModuleDict, inputs: Inputs, rows: torch.Tensor, empty: t
     conditioning = {"text_embeds": pooled * kept, "time_ids": inputs.time_ids[rows].to(device())}
     timesteps = torch.randint(1000, (len(rows),))
     errors = noise_prediction_errors(model["unet"], inputs.latents, rows, timesteps, hidden * kept[..., None], conditioning)
-    return (errors * min_snr_weights(timesteps)).mean()
+    return (errors * (weights or min_snr_weights)(timesteps)).mean()
 
 
 def train_refiner(base: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path, *, steps: int) -> nn.Module:
