@@ -22,6 +22,9 @@ Draw = Callable[[Place], int]
 """A whole number for each place, from 0 and below `DRAWN_BELOW`."""
 
 DRAWN_BELOW = 2**64
+MOST_CHARACTERS = 100_000
+"""Of a prompt whose words are drawn."""
+
 DEEPEST = 20
 """Braces within braces, and lists that name lists, that are read."""
 
@@ -113,7 +116,10 @@ class _Drawing:
     depth: int = 0
 
     def of(self, template: Template, within: Place) -> str:
-        return "".join(piece if isinstance(piece, str) else self._of(piece, within) for piece in template)
+        text = "".join(piece if isinstance(piece, str) else self._of(piece, within) for piece in template)
+        if len(text) > MOST_CHARACTERS:  # lists of lists, which may come from anywhere, grow fast
+            raise WildcardError(f"got more than {MOST_CHARACTERS:,} characters; draw fewer words")
+        return text
 
     def _of(self, piece: _List | _Group, within: Place) -> str:
         place = (*within, piece.number)

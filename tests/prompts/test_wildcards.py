@@ -17,7 +17,8 @@ from scipy.stats import chisquare
 from sdxl_lab.prompts.variants import Variation
 from sdxl_lab.prompts.wildcards import WildcardError, check
 
-LISTS = {"colors": ["red", "blue", "{dark|light} green"], "animals/small": ["a __colors__ mouse"], "endless": ["__endless__"], "broken": ["{"]}
+LISTS = {f"twice{number}": [f"__twice{number + 1}__ __twice{number + 1}__"] for number in range(18)} | {"twice18": ["word "]}
+LISTS |= {"colors": ["red", "blue", "{dark|light} green"], "animals/small": ["a __colors__ mouse"], "endless": ["__endless__"], "broken": ["{"]}
 SEEDS = range(1000)
 UNLIKELY = 1e-4
 """Of a thousand fair draws, by Pearson's chi-squared."""
@@ -101,6 +102,7 @@ def test_what_cannot_be_drawn_is_one_clear_error(text, said):
         ("{3$$a|b}", r"got 3\$\$ before 2 alternatives; ask for fewer, or add some"),
         ("{5-$$__colors__}", r"got 5\$\$ before 3 alternatives"),
         ("__endless__", "“__endless__” in 20 lists within each other; take it out of one of them"),
+        ("__twice0__", "got more than 100,000 characters; draw fewer words"),
         ("__broken__", "list broken, “{”: got “{”, whose brace is never closed"),
     ],
 )
