@@ -14,13 +14,13 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from sdxl_lab import text_to_image
 from sdxl_lab.images.grid import contact_sheet
 from sdxl_lab.pocket.training.card import CARD, mean, put, share
 from sdxl_lab.pocket.training.evaluate import right
 from sdxl_lab.pocket.training.judge import load_judge
 from sdxl_lab.pocket.training.looks import LOOKS
 from sdxl_lab.pocket.world import COLOURS, PLACES, SHAPES, Scene, caption, draw, sample_scene
+from sdxl_lab.runs.calls import text_to_image
 
 FIRST_SEED = 13_000_000
 SHEET = "pocket-styles.webp"
