@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from sdxl_lab import inpaint, text_to_image
 from sdxl_lab.images.grid import contact_sheet
 from sdxl_lab.pocket.dataset import five
 from sdxl_lab.pocket.training.card import CARD, mean, put, share
@@ -30,6 +29,7 @@ from sdxl_lab.pocket.training.moon import UNSEEN, moon_scene
 from sdxl_lab.pocket.training.negatives import KINDS, Wanted
 from sdxl_lab.pocket.training.train import default_folder
 from sdxl_lab.pocket.world import SHAPES, Scene, caption, draw, sample_scene
+from sdxl_lab.runs.calls import inpaint, text_to_image
 
 FIRST_SEED = 12_000_000
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
