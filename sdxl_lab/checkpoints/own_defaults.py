@@ -118,7 +118,9 @@ def few_steps_by(what: str, titles: Sequence[str], family: str) -> FewSteps | No
     """
     distilled = family_of(family).distilled
     kind = _kind_in(titles, distilled)
-    return replace(_made(kind, titles, distilled), what=what) if kind else None
+    if kind is None or any("cfg" in _words(title) for title in titles):  # of Hyper-SD some take guidance as ever, and say so
+        return None
+    return replace(_made(kind, titles, distilled), what=what)
 
 
 def _kind_in(titles: Sequence[str], distilled: Mapping[str, Distilled]) -> str | None:

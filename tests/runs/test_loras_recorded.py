@@ -131,7 +131,7 @@ def test_what_is_shown_has_file_and_weights(lab, random_pair):
     resolved, picture = done(random_pair, {"moon": asked_for})
     sha256 = hashlib.sha256((lab / "half-moon.safetensors").read_bytes()).hexdigest()
     for path in (picture, resolved.folder.path):
-        line = rf"loras\.moon +half-moon\.safetensors 0\.8, text encoders 0\.5, in the refiner too, sha256 {sha256[:12]}\s"
+        line = rf"loras\.moon +half-moon\.safetensors at 0\.8, text encoders at 0\.5, in the refiner too, sha256 {sha256[:12]}\s"
         assert re.search(line, shown(path))
 
 
@@ -161,6 +161,7 @@ def test_words_that_a_file_was_trained_with_are_told(lab, random_pair, phrase, p
     ("mine", {"ss_output_name": "Hyper-SDXL-8steps-lora"}, "hyper", 8),
     ("mine", {"modelspec.title": "A turbo"}, "turbo", 4),
     ("HyperRealistic", {}, None, None),
+    ("Hyper-SDXL-8steps-CFG-lora", {}, None, None),
 ])  # fmt: skip
 def test_a_lora_of_few_steps_is_told_what_suits_it(lab, random_pair, file, metadata, kind, steps):
     """
