@@ -54,7 +54,7 @@ class Paints(Pairs):
             formatter.write_text(
                 f"{', '.join(settings())}; checkpoint, negative_prompt, {_of_words('prompt_syntax')}, {_of_words('long_prompt')}, "
                 f"{_of_words('wildcards')}, prompt_replace.WORD, "
-                "embeddings.WORD.file, name (of the session), tracking."
+                "embeddings.WORD.file, loras.NAME.file and .weight, name (of the session), tracking."
             )
 
 
