@@ -129,7 +129,7 @@ class _Layers:
                 f"a LoRA has {len(strange)} layers that do not fit the checkpoint's {part}, {strange[0]} first; resolve the run again."
             )
         with importing:
-            import peft.tuners.lora  # noqa: F401 - it takes seconds, in whichever thread comes first
+            from peft import LoraConfig  # noqa: F401 - by one thread at a time; layers are built by what is there then
         for path, layer in found:
             assert path is not None
             if path not in self._sites:
