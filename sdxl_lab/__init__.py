@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sdxl_lab.runs.made_picture import MadePicture
     from sdxl_lab.runs.reproduce import reproduce
     from sdxl_lab.runs.resolution import fetch, resolve
-    from sdxl_lab.settings.sections import Canvas, Conditioning, Denoising, EditSettings, ImageReading, Mask, Refiner
+    from sdxl_lab.settings.sections import Canvas, Conditioning, Crop, Denoising, EditSettings, ImageReading, Mask, Refiner
     from sdxl_lab.spec.edit import Edit
     from sdxl_lab.spec.injected import check_parameters
     from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters
@@ -41,6 +41,7 @@ __all__ = [
     "Canvas",
     "Comparison",
     "Conditioning",
+    "Crop",
     "Denoising",
     "Edit",
     "EditSettings",

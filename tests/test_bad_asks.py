@@ -76,6 +76,12 @@ def few(**denoising: Any) -> dict[str, Any]:
     return {"denoising": {"num_inference_steps": 10, **denoising}}
 
 
+def cropped(*words: str, **crop: Any) -> Ask:
+    """A crop around a mask."""
+    return Ask("inpaint", {"crop": crop}, list(words))
+
+
+PADDING = "a whole number of pixels from 0 to 16384, or None for the whole picture"
 FROM_NOISE = "text to image starts from noise alone; to start from a picture, take image_to_image"
 SIDE = "a whole number of pixels from 8 to 16384 that 8 divides"
 ASPECT = "width to height such as 1:1, 16:9 or 3:4"
@@ -109,6 +115,21 @@ RUNS: dict[str, Ask] = {
     "an aspect in a word": sized("size.aspect: got 'wide'", ASPECT, aspect="wide"),
     "an aspect as a number": sized("size.aspect: got 1.5", ASPECT, aspect=1.5),
     "a size as a list": Ask("image_to_image", {"size": [64, 64]}, ["size: got [64, 64]", "keys among width, height, aspect"]),
+    "a negative padding": cropped("crop.padding_mask_crop: got -1", PADDING, padding_mask_crop=-1),
+    "a padding that is not whole": cropped("crop.padding_mask_crop: got 1.5", PADDING, padding_mask_crop=1.5),
+    "a padding as text": cropped("crop.padding_mask_crop: got '32'", "Write 32, without quotes", padding_mask_crop="32"),
+    "a huge padding": cropped("crop.padding_mask_crop: got 20000", PADDING, padding_mask_crop=20000),
+    "a padding as a switch": cropped("crop.padding_mask_crop: got True", PADDING, padding_mask_crop=True),
+    "a factor below 1": cropped("crop.context_factor: got 0.5", "a number from 1 (the padding alone) to 64", context_factor=0.5),
+    "a factor in percent": cropped("crop.context_factor: got '120%'", "a number from 1", context_factor="120%"),
+    "a negative upscale": cropped("crop.min_upscale: got -1", "a number from 0 (always) to 1024", min_upscale=-1),
+    "a padding as the crop": Ask("inpaint", {"crop": 32}, ["crop: got 32", "keys among padding_mask_crop, context_factor, min_upscale"]),
+    "a padding by half its name": cropped("crop.padding: unknown key", "padding_mask_crop", padding=32),
+    "another tool's switch": Ask("inpaint", {"inpaint_full_res": True}, ["inpaint_full_res", "crop.padding_mask_crop, such as 32"]),
+    "another tool's padding": Ask("inpaint", {"inpaint_full_res_padding": 32}, ["inpaint_full_res_padding", "crop.padding_mask_crop"]),
+    "another tool's factor": Ask("inpaint", {"context_from_mask_extend_factor": 1.2}, ["context_from_mask_extend_factor", "crop.context_factor"]),
+    "a crop from words": from_words("text_to_image.crop", FROM_NOISE, text_to_image={"crop": {"padding_mask_crop": 8}}),
+    "a crop of all": Ask("image_to_image", {"image_to_image": {"crop": {"padding_mask_crop": 8}}}, ["makes all of the picture anew", "take inpaint"]),
     "a strength without a step": Ask("image_to_image", few(strength=0.01), ["strength 0.01", "10"]),
     "a strength above 1": Ask("image_to_image", few(strength=1.5), ["strength: got 1.5", "above 0, at most 1"]),
     "a refiner's strength without a step": Ask(

@@ -35,6 +35,14 @@ RUNS: dict[str, tuple[str, list[str]]] = {
             rf"the pictures alone: lab {SECONDS}, script {SECONDS}, median of 1 ratios {RATIO}",
         ],
     ),
+    "memory.py": (
+        "{half} 128",
+        [
+            rf"reckoned in {SECONDS}",
+            *(rf"{name}: weights equal to the byte" for name in ("unet", "vae", "refiner")),
+            *(rf"{name} at 128 px: reckoned {RATIO} MB, at its peak {RATIO} MB, ratio {RATIO}" for name in ("unet", "vae", "refiner")),
+        ],
+    ),
     "overhead.py": (
         "{pair} 1 10",
         [

@@ -165,11 +165,13 @@ class Adapter(Protocol):
         label: What the tools around AUTOMATIC1111's web UI call those of a picture.
         what: What a file of it is called in a message, as `checkpoints.weight_files.KINDS` has it.
         section: Its section of settings, absent unless given.
+        is_known_by_tensors: Whether those tools know a file by the sha256 of its tensors, instead of by that of all of it.
     """
 
     label: str
     what: str
     section: type[Named]
+    is_known_by_tensors: bool
 
     def take(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Any:
         """Take what a file holds.
@@ -223,8 +225,30 @@ class Adapter(Protocol):
         """
         ...
 
-    def idle(self, put: Sequence[Put], texts: Sequence[str]) -> list[tuple[str, str]]:
-        """Say what has no effect on pictures of these prompts: name and reason."""
+    def unasked(self, put: Sequence[Put], texts: Sequence[str]) -> list[tuple[str, str]]:
+        """Say which of them no prompt asks for: name, and what goes on from it."""
+        ...
+
+    def told(self, asked: Any) -> str:
+        """What stands behind its file where it is shown, such as how strongly it is there; perhaps nothing."""
+        ...
+
+    def in_prompt(self, name: str, asked: Any) -> str:
+        """What the tools around AUTOMATIC1111's web UI have in a prompt to ask for it; empty where its word stands there anyway.
+
+        Args:
+            name: What those tools call it.
+            asked: Its section.
+        """
+        ...
+
+    def titles(self, content: Any, file: str) -> tuple[str, ...]:
+        """Names that may tell for how few steps it was made; none where it cannot change that.
+
+        Args:
+            content: What was taken.
+            file: What its file is called, as `AdapterIdentity.file` has it.
+        """
         ...
 
     def on(self, pipelines: Sequence[Any], put: Sequence[Put], role: str = "base") -> AbstractContextManager[Mapping[int, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sdxl_lab.adapters._adapter import AdapterError, Tensor
 from sdxl_lab.adapters._lora_names import OTHER_KINDS, family_of, listed, plain, split, text_width
+from sdxl_lab.adapters._lora_said import Said
 from sdxl_lab.settings.documents import digest_of
 
 DTYPES = ("F32", "F16", "BF16", "F64")
@@ -58,11 +59,13 @@ class Content:
         layers: In the file's order.
         digest: sha256, hex, over names, types, shapes and numbers of its tensors, whatever else the file says of itself.
         text_width: How wide the text is that its cross attention reads, None if it changes none.
+        said: What it says of itself.
     """
 
     layers: tuple[Layer, ...]
     digest: str
     text_width: int | None
+    said: Said
 
     def of(self, part: str) -> list[Layer]:
         """Its layers for one model."""
@@ -107,7 +110,7 @@ def content_of(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Co
         raise AdapterError(f"it has more than one LoRA for a layer, {listed(twice)}; take another file")
     scales = _scales_told(metadata)
     layers = tuple(_layer(part, name, held, scales.get(part, {})) for (part, name), held in found.items())
-    return Content(layers=layers, digest=_digest(tensors, layers), text_width=text_width(tensors))
+    return Content(layers=layers, digest=_digest(tensors, layers), text_width=text_width(tensors), said=Said.of(metadata))
 
 
 def _layer(part: str, name: str, held: Mapping[str, Tensor], told: Mapping[str, Any]) -> Layer:

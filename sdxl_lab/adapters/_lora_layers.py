@@ -150,5 +150,8 @@ _known: WeakKeyDictionary[Any, _Layers] = WeakKeyDictionary()
 
 def _device_of(layer: Any) -> torch.device:
     """Where a layer computes: where its weights are, unless these wait elsewhere until they are needed."""
+    registry = getattr(layer, "_diffusers_hook", None)
+    if registry and (offloading := registry.get_hook("group_offloading")):
+        return offloading.group.onload_device
     device = layer.weight.device
     return torch.device(layer._hf_hook.execution_device) if device.type == "meta" else device

@@ -120,6 +120,7 @@ class _TextualInversion:
     label = "TI hashes"
     what = "an embedding (textual inversion)"
     section: type[Named] = Embeddings
+    is_known_by_tensors = False
 
     def take(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Vectors:
         names = {key: next((name for name in aliases if name in tensors), None) for key, aliases in KEYS.items()}
@@ -146,11 +147,20 @@ class _TextualInversion:
     def faults(self, put: Sequence[Put], models: Models) -> list[tuple[str, str]]:
         return [*_of_widths(put, models), *_of_tokens(put), *_of_vocabularies(put, models)]
 
-    def idle(self, put: Sequence[Put], texts: Sequence[str]) -> list[tuple[str, str]]:
+    def unasked(self, put: Sequence[Put], texts: Sequence[str]) -> list[tuple[str, str]]:
         tokens = {one.name: tokens_of(one)[0] for one in put}
         learned = [token for one in put for token in tokens_of(one)]
         read = {token for text in texts for token, _, _ in places(text, learned)}
-        return [(name, f"its token {token!r} stands in no prompt") for name, token in tokens.items() if token not in read]
+        return [(name, f"has no effect: its token {token!r} stands in no prompt") for name, token in tokens.items() if token not in read]
+
+    def told(self, asked: Embedding) -> str:
+        return f"as {asked.token}" if asked.token else ""
+
+    def in_prompt(self, name: str, asked: Embedding) -> str:
+        return ""
+
+    def titles(self, content: Vectors, file: str) -> tuple[str, ...]:
+        return ()
 
     @contextmanager
     def on(self, pipelines: Sequence[Any], put: Sequence[Put], role: str = "base") -> Iterator[Mapping[int, Any]]:

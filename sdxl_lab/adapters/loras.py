@@ -73,6 +73,7 @@ class _LowRank:
     label = "Lora hashes"
     what = "a LoRA"
     section: type[Named] = Loras
+    is_known_by_tensors = True
 
     def take(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Content:
         return content_of(tensors, metadata)
@@ -95,8 +96,23 @@ class _LowRank:
         on = [one for one in put if not self.is_neutral(one.asked, one.content)]
         return [*of_files(put, models), *of_names(on)]
 
-    def idle(self, put: Sequence[Put], texts: Sequence[str]) -> list[tuple[str, str]]:
-        return []
+    def unasked(self, put: Sequence[Put], texts: Sequence[str]) -> list[tuple[str, str]]:
+        read = " ".join(" ".join(texts).casefold().split())
+        asked = ((one.name, one.content.said.trigger) for one in put)
+        missing = ((name, words) for name, words in asked if words and not any(word in read for word in _apart(words)))
+        return [(name, f"was trained with {words!r}, by what its file says, which stands in no prompt") for name, words in missing]
+
+    def told(self, asked: Lora) -> str:
+        text = "" if asked.text_encoder_weight is None else f", text encoders at {asked.text_encoder_weight:g}"
+        return f"at {asked.weight:g}{text}{', in the refiner too' if asked.refiner else ''}"
+
+    def in_prompt(self, name: str, asked: Lora) -> str:
+        text = asked.weight if asked.text_encoder_weight is None else asked.text_encoder_weight
+        weights = f"{text:g}" if text == asked.weight else f"{text:g}:{asked.weight:g}"
+        return f"<lora:{name}:{weights}>"
+
+    def titles(self, content: Content, file: str) -> tuple[str, ...]:
+        return (*reversed(file.split("/")), *content.said.titles)
 
     @contextmanager
     def on(self, pipelines: Sequence[Any], put: Sequence[Put], role: str = "base") -> Iterator[Mapping[int, Any]]:
@@ -119,3 +135,8 @@ class _LowRank:
 
 
 LORAS = _LowRank()
+
+
+def _apart(words: str) -> list[str]:
+    """What of trigger words may stand by itself."""
+    return [" ".join(word.split()) for word in words.casefold().split(",") if word.strip()]

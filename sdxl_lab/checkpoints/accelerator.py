@@ -10,12 +10,12 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sdxl_lab.checkpoints.loading import DTYPES, settle
-from sdxl_lab.checkpoints.memory import fastest_offload, free_bytes
+from sdxl_lab.checkpoints.locating import locate
+from sdxl_lab.checkpoints.memory import free_bytes
+from sdxl_lab.checkpoints.needs import fastest_offload, needs_of
+from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.resolved_spec import CheckpointIdentity
-
-SDXL_WEIGHTS = {"unet": 2_567_463_684, "refiner": 2_259_526_660, "text_encoder": 123_060_480, "text_encoder_2": 694_659_840, "vae": 83_653_863}
-"""Numbers in the models of Stable Diffusion XL's pair."""
 
 KERNELS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -80,8 +80,8 @@ def offload_for_sdxl(room_bytes: int) -> str:
     Args:
         room_bytes: What is free of a GPU's memory.
     """
-    weights = {name: count * (4 if name == "vae" else 2) for name, count in SDXL_WEIGHTS.items()}
-    return fastest_offload(weights, pixels=1024**2, decoder_bytes=4, free_bytes=room_bytes)
+    shapes = shapes_of(locate("sdxl"))
+    return fastest_offload(needs_of(shapes, Compute(dtype="float16"), pixels=shapes.sizes.max_area, is_refined=True), room_bytes)
 
 
 def computes_rightly(device: str, dtype: str) -> bool:

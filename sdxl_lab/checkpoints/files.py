@@ -58,6 +58,12 @@ class PipelineFolder:
         """`fp16` if any component has files of that variant."""
         return VARIANT if any(self.path.glob(f"*/*.{VARIANT}*.safetensors")) else None
 
+    @property
+    def holds_configuration(self) -> bool:
+        """Whether what says how its models are built is all there, as part of a repository may not be."""
+        needed = [f"{name}/config.json" for name in (("unet",) if self.is_refiner else MODELS)]
+        return all((self.path / name).is_file() for name in (INDEX, *needed))
+
     def check(self) -> None:
         """See that everything needed is there and readable.
 
@@ -208,11 +214,14 @@ def _stem(component: str) -> str:
     return "model" if component.startswith("text") else "diffusion_pytorch_model"
 
 
-def needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype) -> bool:
-    """Whether a VAE overflows (float16) or bands (bfloat16) in a dtype."""
-    import torch
+def needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype | str) -> bool:
+    """Whether a VAE overflows (float16) or bands (bfloat16) in a dtype.
 
-    return dtype == torch.bfloat16 or bool(vae_config.get("force_upcast", True))
+    Args:
+        vae_config: What its config.json says.
+        dtype: Its name, with or without torch's before it.
+    """
+    return str(dtype).endswith("bfloat16") or bool(vae_config.get("force_upcast", True))
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,17 +17,18 @@ import torch
 from sdxl_lab import progress
 from sdxl_lab.adapters import ADAPTERS, Put
 from sdxl_lab.checkpoints.configurations import MODELS, SHARED
-from sdxl_lab.checkpoints.files import PipelineFolder
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import HUB_ID, Source, configuration, identify, locate
-from sdxl_lab.checkpoints.memory import end_of_memory_told, fastest_offload, free_bytes
+from sdxl_lab.checkpoints.memory import end_of_memory_told, free_bytes
 from sdxl_lab.checkpoints.model_state import state_of
+from sdxl_lab.checkpoints.needs import fastest_offload, needs_of
 from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.outlines import Outline, computed_by, device_name, outline
 from sdxl_lab.checkpoints.own_defaults import defaults, few_steps, suited, traits, traits_of
+from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.checkpoints.single_files import Part, SingleFile
 from sdxl_lab.checkpoints.thrift import keep_in_eight_bits, work_in_tiles
-from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
+from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.checkpoints.whole_weights import is_known_whole, remember_whole, require_filled, require_whole, require_whole_file
 from sdxl_lab.families import Family, Sizes, family_of
 from sdxl_lab.process.threads import machine_threads, use_threads
@@ -146,6 +146,11 @@ class Checkpoint:
     def computed_by(self) -> ComputedBy:
         """All that changes what its models give, with as many threads as the process has now."""
         return replace(self._computed_by, threads=torch.get_num_threads())
+
+    @property
+    def switches(self) -> Mapping[str, Any]:
+        """What of `Compute` besides dtype and threads changes what its models give, as it is set."""
+        return dict(self._computed_by.switches)
 
     @property
     def traits(self) -> Traits:
@@ -307,9 +312,10 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
         keep_in_eight_bits(base.unet, dtype)
     if compute.vae_tiling:
         work_in_tiles(base.vae, sizes)
-    residence = Residence(device, _fitting(base, source.refiner, sizes, device) if compute.offload == "auto" else compute.offload)
+    residence = Residence(device, _fitting(source, compute) if compute.offload == "auto" else compute.offload)
+    told = partial(end_of_memory_told, dtype=dtype, decoder=base.vae.dtype, offload=residence.offload, switches=compute.changing)
     progress.tell(f"moving the base to {device}")
-    with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
+    with told():
         residence.admit(base, MODELS)
     progress.tell("looking through the base's weights")
     watch.add("the loaded base", base, state_of)
@@ -321,7 +327,7 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
         if compute.layerwise:
             keep_in_eight_bits(refiner.unet, dtype)
         progress.tell(f"moving the refiner to {device}")
-        with end_of_memory_told(dtype=dtype, decoder=base.vae.dtype, offload=residence.offload):
+        with told():
             residence.admit(refiner, ("unet",))
         progress.tell("looking through the refiner's weights")
         watch.add("the loaded refiner", refiner, partial(state_of, less=SHARED))
@@ -340,15 +346,11 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
     )
 
 
-def _fitting(base: Any, refiner: Part | Repository | None, sizes: Sizes, device: torch.device) -> str:
-    """The fastest offloading that fits; a refiner that is not looked into is taken to be as large as its base."""
-    weights = {name: sum(weight.nbytes for weight in getattr(base, name).parameters()) for name in MODELS}
-    if isinstance(refiner, PipelineFolder):
-        count = sum(math.prod(shape) for file in refiner.weights("unet") for shape in shapes_in(file).values())
-        weights["refiner"] = count * base.unet.dtype.itemsize
-    elif refiner is not None:
-        weights["refiner"] = weights["unet"]
-    return fastest_offload(weights, pixels=sizes.max_area, decoder_bytes=base.vae.dtype.itemsize, free_bytes=free_bytes(device))
+def _fitting(source: Source, compute: Compute) -> str:
+    """The fastest offloading that fits, with the refiner, where there is one."""
+    shapes = shapes_of(source)
+    needs = needs_of(shapes, compute, pixels=shapes.sizes.max_area, is_refined=source.refiner is not None)
+    return fastest_offload(needs, free_bytes(torch.device(compute.device)))
 
 
 def _require_whole(source: Source) -> None:

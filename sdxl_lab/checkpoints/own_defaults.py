@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any
@@ -98,18 +99,44 @@ def few_steps(identity: CheckpointIdentity) -> FewSteps | None:
     configuration = _configuration(identity)
     unet, scheduler = (configuration.get(name, {}) for name in ("unet", "scheduler"))
     titles = [_title(identity.name), *(_title(str(part.get("_name_or_path", ""))) for part in configuration.values())]
-    kind = next((kind for title in titles if (kind := _named(_words(title), distilled))), None) or _scheduled(scheduler, unet)
+    kind = _kind_in(titles, distilled) or _scheduled(scheduler, unet)
     if kind is None:
         return None
-    made, guided = distilled[kind], unet.get("time_cond_proj_dim") is not None  # told the guidance, as latent consistency models were distilled
-    is_trailing = scheduler.get("timestep_spacing") == "trailing" or not SCHEDULERS[made.scheduler].is_spaced
+    made = _made(kind, titles, distilled)
+    is_guided = unet.get("time_cond_proj_dim") is not None  # told the guidance, as latent consistency models were distilled
+    is_trailing = scheduler.get("timestep_spacing") == "trailing"
+    return replace(made, guidance_scale=7.5 if is_guided else made.guidance_scale, timestep_spacing=None if is_trailing else made.timestep_spacing)
+
+
+def few_steps_by(what: str, titles: Sequence[str], family: str) -> FewSteps | None:
+    """What something that is on a checkpoint's models was distilled to, or None if its names do not say that it was.
+
+    Args:
+        what: What it is called in a sentence.
+        titles: Its names, the most telling first.
+        family: The checkpoint's, as records have it.
+    """
+    distilled = family_of(family).distilled
+    kind = _kind_in(titles, distilled)
+    if kind is None or any("cfg" in _words(title) for title in titles):  # of Hyper-SD some take guidance as ever, and say so
+        return None
+    return replace(_made(kind, titles, distilled), what=what)
+
+
+def _kind_in(titles: Sequence[str], distilled: Mapping[str, Distilled]) -> str | None:
+    return next((kind for title in titles if (kind := _named(_words(title), distilled))), None)
+
+
+def _made(kind: str, titles: Sequence[str], distilled: Mapping[str, Distilled]) -> FewSteps:
+    """How those of a kind are used, in as many steps as the names state."""
+    made = distilled[kind]
     return FewSteps(
         kind=kind,
         num_inference_steps=next((steps for title in titles if (steps := _stated(_words(title)))), made.num_inference_steps),
-        guidance_scale=7.5 if guided else made.guidance_scale,
+        guidance_scale=made.guidance_scale,
         scheduler=made.scheduler,
         schedulers=(made.scheduler, *made.schedulers) if made.scheduler == "lcm" else (),
-        timestep_spacing=None if is_trailing else "trailing",
+        timestep_spacing="trailing" if SCHEDULERS[made.scheduler].is_spaced else None,
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 
+from sdxl_lab.checkpoints.needs import tile_side_px
 from sdxl_lab.families import Sizes
 
 
@@ -35,8 +35,3 @@ def work_in_tiles(vae: Any, sizes: Sizes) -> None:
     side_px, latent_px = tile_side_px(sizes), 2 ** (len(vae.config.block_out_channels) - 1)
     vae.tile_sample_min_size, vae.tile_latent_min_size = side_px, side_px // latent_px
     vae.enable_tiling()
-
-
-def tile_side_px(sizes: Sizes) -> int:
-    """The side of a tile: half of that of the pictures that a checkpoint was made for."""
-    return math.isqrt(sizes.area) // 2

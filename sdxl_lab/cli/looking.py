@@ -12,6 +12,7 @@ import typer
 from sdxl_lab.cli import completion
 from sdxl_lab.cli.fetching import Fetch, bring
 from sdxl_lab.cli.making import plan_of
+from sdxl_lab.cli.usage import in_pairs, settings_given
 from sdxl_lab.errors import LabError
 from sdxl_lab.files import places
 
@@ -199,6 +200,27 @@ def compare(
         with shown():
             notebooks.run(notebooks.built_in()[notebooks.COMPARE], parameters | {"pool_seeds": not each_seed}, notebook)
         print(f"written: {notebook}")
+
+
+def memory(
+    checkpoint: Annotated[
+        str, typer.Argument(help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id.", metavar="CHECKPOINT")
+    ],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            *("-p", "--parameters", "--parameter"),
+            metavar="NAME VALUE",
+            help="A setting by name: -p width 768, -p high_noise_frac 0.8, -p vae_tiling true. Repeatable.",
+            callback=in_pairs,
+            autocompletion=completion.settings,
+        ),
+    ] = None,
+) -> None:
+    """Say how much of a GPU a checkpoint takes, and the settings with which it fits 6 to 24 GB. Nothing is loaded or downloaded."""
+    from sdxl_lab.doctor.memory import page
+
+    print(page(checkpoint, settings_given(parameter or [])))
 
 
 def doctor(

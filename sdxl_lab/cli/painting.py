@@ -12,7 +12,7 @@ import typer
 
 from sdxl_lab.cli import completion
 from sdxl_lab.cli.fetching import Fetch, bring
-from sdxl_lab.cli.usage import in_pairs
+from sdxl_lab.cli.usage import in_pairs, settings_given
 from sdxl_lab.errors import LabError
 from sdxl_lab.files import places
 
@@ -133,19 +133,7 @@ def paint(
 
 def _parameters(words: list[str], canvas: list[str]) -> dict[str, Any]:
     """What `-p` and `--canvas` give, by name or section; `seeds` are several of `--seed`."""
-    from sdxl_lab.settings.arguments import laid_over, pairs
-    from sdxl_lab.spec.homes import home_of
-    from sdxl_lab.spec.parameters import takes_none, takes_text
-    from sdxl_lab.spec.run_spec import RunSpec
-
-    values = [(name.removeprefix("hyperparameters."), value) for name, value in pairs(words)]
-
-    def home(name: str) -> str:
-        return home_of(name, RunSpec) or f"hyperparameters.{name}"
-
-    given = laid_over(
-        {}, values=values, takes_text=lambda name: takes_text(home(name), RunSpec), takes_none=lambda name: takes_none(home(name), RunSpec)
-    )
+    given = settings_given(words)
     for written in (part for text in canvas for part in text.split(",")):
         side, _, pixels = written.strip().partition("=")
         if side not in SIDES or not pixels.isdecimal():

@@ -74,6 +74,26 @@ def _of_setting(name: str) -> str:
     return f"write -p {home.rpartition('.')[2]} VALUE" if home else not_here(name, RunSpec) or ""
 
 
+def settings_given(words: list[str]) -> dict[str, Any]:
+    """What `-p` gives of a single picture, by name or path.
+
+    Args:
+        words: As `in_pairs` leaves them.
+    """
+    from sdxl_lab.settings.arguments import laid_over, pairs
+    from sdxl_lab.spec.homes import home_of
+    from sdxl_lab.spec.parameters import takes_none, takes_text
+    from sdxl_lab.spec.run_spec import RunSpec
+
+    def home(name: str) -> str:
+        return home_of(name, RunSpec) or f"hyperparameters.{name}"
+
+    values = [(name.removeprefix("hyperparameters."), value) for name, value in pairs(words)]
+    return laid_over(
+        {}, values=values, takes_text=lambda name: takes_text(home(name), RunSpec), takes_none=lambda name: takes_none(home(name), RunSpec)
+    )
+
+
 def settings() -> list[str]:
     """All settings of single pictures, by their own names."""
     from sdxl_lab.spec.homes import settings_of

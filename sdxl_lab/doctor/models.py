@@ -86,7 +86,7 @@ def device(_: str | None) -> Iterator[Finding]:
         yield (
             ok("gpu memory", line)
             if offload == "none"
-            else attention("gpu memory", line, "-p hyperparameters.compute.offload auto; the page Small GPUs says more")
+            else attention("gpu memory", line, "-p hyperparameters.compute.offload auto; sdxl-lab memory sdxl names what else makes it fit")
         )
 
 

@@ -44,6 +44,46 @@ DOWNLOADS: Mapping[str, str] = {
 }
 """Repositories of the hub that are no checkpoint as a whole, and what to do instead."""
 
+_CROSS, _DOWN = "CrossAttnDownBlock2D", "DownBlock2D"
+_UNET: Mapping[str, Any] = {"sample_size": 128, "in_channels": 4, "layers_per_block": 2}
+CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
+    "unet": {
+        **_UNET,
+        "block_out_channels": (320, 640, 1280),
+        "down_block_types": (_DOWN, _CROSS, _CROSS),
+        "transformer_layers_per_block": (1, 2, 10),
+        "cross_attention_dim": 2048,
+        "projection_class_embeddings_input_dim": 2816,
+    },
+    "refiner": {
+        **_UNET,
+        "block_out_channels": (384, 768, 1536, 1536),
+        "down_block_types": (_DOWN, _CROSS, _CROSS, _DOWN),
+        "transformer_layers_per_block": 4,
+        "cross_attention_dim": 1280,
+        "projection_class_embeddings_input_dim": 2560,
+    },
+    "vae": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4, "force_upcast": True},
+    "text_encoder": {
+        "architectures": ("CLIPTextModel",),
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "vocab_size": 49408,
+        "max_position_embeddings": 77,
+    },
+    "text_encoder_2": {
+        "architectures": ("CLIPTextModelWithProjection",),
+        "hidden_size": 1280,
+        "intermediate_size": 5120,
+        "num_hidden_layers": 32,
+        "projection_dim": 1280,
+        "vocab_size": 49408,
+        "max_position_embeddings": 77,
+    },
+}
+"""Of SDXL's base and refiner, as far as the sizes of their models depend on them; a pipeline is never built of these."""
+
 SMALL_SIDE_PX = 512
 """Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""
 

@@ -33,11 +33,13 @@ class Published:
         base: Repository of its base, `owner/name`.
         refiner: The same of its refiner, or None.
         license: What its license is called, and what that asks for in a few words; None if nobody looked.
+        unet: What the configuration of its base's UNet says otherwise than the family's `configurations`.
     """
 
     base: str
     refiner: str | None = None
     license: str | None = None
+    unet: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,8 @@ class Family:
         fixed_vae: Repository of the VAE that `compute.vae` `fp16-fix` means, or None.
         shapes: Of some weights of its single files, by the names that the original layout has for them: what a file must hold to be of this family.
         single_files: Repository or folder whose configuration a single file shares: of a base by its UNet's input channels, under None of a refiner.
+        configurations: What the configurations of its published models say as far as their size tells, by the name of the model, the refiner's UNet
+            under `refiner`; empty where it has none. So what they take is known before they are here.
         preview: How its latents look at a glance, or None where nobody knows.
     """
 
@@ -125,4 +129,5 @@ class Family:
     fixed_vae: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     single_files: Mapping[int | None, str | Path] = field(default_factory=dict)
+    configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preview: LatentColors | None = None

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sdxl_lab.families._architecture import BASE, DISTILLED, FIXED_VAE, INPAINT, LATENT_COLORS, PIPELINES, REFINER, SINGLE_FILES, sizes
+from sdxl_lab.families._architecture import (
+    BASE,
+    CONFIGURATIONS,
+    DISTILLED,
+    FIXED_VAE,
+    INPAINT,
+    LATENT_COLORS,
+    PIPELINES,
+    REFINER,
+    SINGLE_FILES,
+    sizes,
+)
 from sdxl_lab.families._family import Family, Published
 
 OPEN = "CreativeML Open RAIL++-M: any use but those that it lists as harmful"
@@ -12,8 +23,8 @@ RESEARCH = "SDXL 0.9 Research License: research alone, no commercial use; its te
 SDXL = Family(
     names={
         "sdxl": Published(base=BASE, refiner=REFINER, license=OPEN),
-        "sdxl-inpaint": Published(base=INPAINT, refiner=REFINER, license=OPEN),
-        "sdxl-turbo": Published(base="stabilityai/sdxl-turbo", license=COMMUNITY),
+        "sdxl-inpaint": Published(base=INPAINT, refiner=REFINER, license=OPEN, unet={"in_channels": 9}),
+        "sdxl-turbo": Published(base="stabilityai/sdxl-turbo", license=COMMUNITY, unet={"sample_size": 64}),
         "sdxl-0.9": Published(
             base="stabilityai/stable-diffusion-xl-base-0.9",
             refiner="stabilityai/stable-diffusion-xl-refiner-0.9",
@@ -26,5 +37,6 @@ SDXL = Family(
     refiner_from=0.8,  # its model card: trained on the last 200 of 1000 timesteps
     fixed_vae=FIXED_VAE,
     single_files=SINGLE_FILES,
+    configurations=CONFIGURATIONS,
     preview=LATENT_COLORS,
 )

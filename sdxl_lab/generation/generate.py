@@ -90,7 +90,7 @@ def generate(
     cache = TrajectoryCache() if trajectories is None else trajectories
     with (
         progress.held(checkpoint.in_use, BUSY),
-        end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload),
+        end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload, switches=checkpoint.switches),
     ):
         began = time.perf_counter()
         input_image = image and as_edited(edit, image)

@@ -87,9 +87,8 @@ def _of_compel(text: str) -> str:
 
 def _not_done(text: str, syntax: str) -> Iterator[str]:
     if found := _LORA.search(text):
-        is_hypernet, asked_for = found[1].lower() == "hypernet", "LoRAs are not asked for in prompts here, but under loras, each with its weight"
-        reason = "hypernetworks are not there; leave it out" if is_hypernet else asked_for
-        yield f"“{_quoted(found[0])}” is text: {reason}"
+        instead = "hypernetworks are not there; leave it out" if found[1].lower() == "hypernet" else _lora_asked_for(found[0])
+        yield f"“{_quoted(found[0])}” is text: {instead}"
     if found := _OF_FILE.search(text):
         yield f"“{_quoted(found[0])}” is text: an embedding is named under embeddings, and in a prompt stands its word alone"
     if found := (_EDITING if syntax in ("a1111", "comfy") else _CLEAR_EDITING).search(text):
@@ -102,6 +101,17 @@ def _not_done(text: str, syntax: str) -> Iterator[str]:
         yield f"“AND” is text: prompts are not composed here; {near} as near as it gets"
     if syntax == "compel" and (found := _SWAP.search(text)):
         yield f"“{_quoted(found[0])}” changes nothing here: of compel, weights, .blend() and .and() are read"
+
+
+def _lora_asked_for(mark: str) -> str:
+    """The settings that ask for what the web UI's mark asks for, which has the text encoders' weight first."""
+    _, file, *rest = (part.strip() for part in mark.strip("<>").split(":"))
+    name = re.sub(r"[^A-Za-z0-9]+", "-", file).strip("-")[:60] or "NAME"
+    weights = [weight for part in rest[:2] if re.fullmatch(NUMBER, weight := part.removeprefix("te=").removeprefix("unet="))] or ["1"]
+    asked = [f"loras.{name}.file {file}.safetensors", f"loras.{name}.weight {weights[-1]}"]
+    asked += [f"loras.{name}.text_encoder_weight {weights[0]}"] if weights[0] != weights[-1] else []
+    *first, last = asked
+    return f"a LoRA is asked for by {', '.join(first)} and {last}"
 
 
 def _of_weights(text: str, syntax: str) -> Iterator[str]:

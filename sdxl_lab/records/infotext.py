@@ -6,9 +6,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from types import MappingProxyType
+from typing import Any
 
-from sdxl_lab.adapters import ADAPTERS
+from sdxl_lab.adapters import ADAPTERS, SUFFIX
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.cautions import is_spaced
 from sdxl_lab.spec.edit import Edit
@@ -21,6 +23,8 @@ _LABEL = re.compile(r"(negative prompt|steps)(?=:)", re.IGNORECASE)
 _FIELD = re.compile(r'\s*([\w -]+): ("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 
 
+_PARTING = str.maketrans("", "", ":,<>")
+
 TEMPLATES = {"prompt": "Template", "negative_prompt": "Negative Template"}
 """As Dynamic Prompts calls what a prompt was drawn from."""
 
@@ -31,19 +35,20 @@ def write(
     *,
     size: tuple[int, int],
     version: str,
-    adapters: Sequence[AdapterIdentity] = (),
+    adapters: Sequence[tuple[AdapterIdentity, Any]] = (),
     template: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Describe a picture in the field's conventional names.
 
-    The prompts are put on one line each, and a space comes before a colon that would read as a label. SDXL's tokenizers see neither.
+    The prompts are put on one line each, and a space comes before a colon that would read as a label. SDXL's tokenizers see neither. What those
+    tools ask for in the prompt stands behind it.
 
     Args:
         edit: The picture.
         checkpoint: What made it.
         size: (width, height) of the picture in pixels.
         version: Of sdxl_lab.
-        adapters: What is on the checkpoint's models.
+        adapters: What is on the checkpoint's models, each with the section that asks for it.
         template: What its prompts were before words of them were replaced or drawn.
 
     Returns:
@@ -77,9 +82,12 @@ def write(
         fields |= {"Refiner denoising strength": f"{refiner.strength:g}"}
     if denoising.is_refined and refiner.guidance_scale is not None:
         fields |= {"Refiner CFG scale": f"{refiner.guidance_scale:g}"}
-    for kind in dict.fromkeys(adapter.kind for adapter in adapters if adapter.kind in ADAPTERS):
-        known = [f"{_one_line(adapter.name)}: {adapter.sha256[:12]}" for adapter in adapters if adapter.kind == kind and adapter.sha256]
-        fields[ADAPTERS[kind].label] = ", ".join(known)
+    known = [(adapter, asked, _called(adapter)) for adapter, asked in adapters if asked is not None]
+    for kind in dict.fromkeys(adapter.kind for adapter, _, _ in known):
+        hashes = [f"{name}: {adapter.known_as[:12]}" for adapter, _, name in known if adapter.kind == kind and adapter.known_as]
+        fields[ADAPTERS[kind].label] = ", ".join(hashes)
+    asked_for = [ADAPTERS[adapter.kind].in_prompt(name, asked) for adapter, asked, name in known]
+    prompt = " ".join(filter(None, [_words(edit.prompt), *asked_for]))
     if settings.prompt_syntax not in ("plain", "a1111"):  # theirs, and what they read whatever is meant
         fields["Prompt syntax"] = settings.prompt_syntax
     if settings.long_prompt != "cut":
@@ -87,7 +95,8 @@ def write(
     fields |= {TEMPLATES[name]: _one_line(text) for name, text in template.items()}
     fields["Version"] = f"sdxl_lab {_one_line(version)}"
     negative = [f"Negative prompt: {_words(edit.negative_prompt)}"] if edit.negative_prompt else []
-    return "\n".join([_words(edit.prompt), *negative, ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())])
+    listed = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())
+    return "\n".join([prompt, *negative, listed])
 
 
 def differing(text: str, expected: str) -> dict[str, tuple[str, str]]:
@@ -108,6 +117,13 @@ def _fields(text: str) -> dict[str, str]:
     *words, settings = text.split("\n")
     prompt, _, negative = "\n".join(words).partition("\nNegative prompt: ")
     return {"Prompt": prompt, "Negative prompt": negative} | dict(_FIELD.findall(settings))
+
+
+def _called(adapter: AdapterIdentity) -> str:
+    """As those tools know it: an embedding by its word, what is asked for in a prompt by its file, without the signs that part theirs."""
+    path = PurePath(adapter.file or "")
+    name = path.stem if ADAPTERS[adapter.kind].is_known_by_tensors and path.suffix == SUFFIX else adapter.name
+    return _one_line(name.translate(_PARTING))
 
 
 def _words(prompt: str) -> str:

@@ -25,8 +25,7 @@ def prompts_table(resolved: ResolvedSpec) -> bytes:
         CSV in UTF-8. None is an empty cell.
     """
     steps = _steps(resolved)
-    on_models = {adapter.path: str(adapter) for adapter in resolved.adapters}
-    rows = [_row(steps[edit.sample], edit) | on_models | _templates(resolved.template_of(edit)) for edit in resolved.edits]
+    rows = [_row(steps[edit.sample], edit) | resolved.on_models | _templates(resolved.template_of(edit)) for edit in resolved.edits]
     text = io.StringIO()
     # Keys that came after 0.1.0 are there where some picture needs them.
     columns = dict.fromkeys(column for row in rows for column in row)

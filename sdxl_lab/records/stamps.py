@@ -100,7 +100,8 @@ class Stamp:
         version = self.versions.get("sdxl_lab", "")
         resolved = self.resolved
         template = resolved.template_of(self.edit)
-        return infotext.write(self.edit, resolved.checkpoint, size=size, version=version, adapters=resolved.adapters, template=template)
+        adapters = [(adapter, resolved.asked_of(adapter)) for adapter in resolved.adapters]
+        return infotext.write(self.edit, resolved.checkpoint, size=size, version=version, adapters=adapters, template=template)
 
 
 def stamp_of(
@@ -255,7 +256,7 @@ def _parse(values: Any) -> Stamp:
         _matching(f"resolved.{name}.digest", identity.digest, _DIGEST)
         _matching(f"resolved.{name}.name", identity.name, _NAME)
     for index, adapter in enumerate(resolved.adapters):
-        for key, pattern in {"kind": _NAME, "name": _NAME, "digest": _DIGEST, "file": _NAME, "sha256": _DIGEST}.items():
+        for key, pattern in {"kind": _NAME, "name": _NAME, "digest": _DIGEST, "file": _NAME, "sha256": _DIGEST, "tensors_sha256": _DIGEST}.items():
             if (value := getattr(adapter, key)) is not None:
                 _matching(f"resolved.adapters[{index}].{key}", value, pattern)
     _matching("resolved.device", resolved.device, _NAME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +15,10 @@ from sdxl_lab.adapters import ADAPTERS, SUFFIX, Adapter, AdapterError, FromFile,
 from sdxl_lab.adapters.embeddings import tokens_of
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.addresses import canonical, file_of, is_address
-from sdxl_lab.files.digests import digest_of_file, until_changed
+from sdxl_lab.files.digests import digest_of_file, once_a_file, until_changed
 from sdxl_lab.runs.early import home
 from sdxl_lab.settings.hyperparams import closest
+from sdxl_lab.spec.cautions import FewSteps
 from sdxl_lab.spec.resolved_spec import AdapterIdentity, ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.wording import few
@@ -74,11 +76,12 @@ def adapted(spec: RunSpec, models: Models, dataset: Path | None) -> Adapted:
         try:
             file = located(section.file, kind, dataset)
             put, sha256 = read(kind, name, section, file)
+            tensors_sha256 = _digest_of_tensors(file) if ADAPTERS[kind].is_known_by_tensors else None
         except LabError as error:
             problems.append(f"hyperparameters.{kind}.{name}.file: got {section.file!r}; {error}")
             continue
         public = _public(section.file, file, kind, dataset)
-        identity = AdapterIdentity(kind=kind, name=name, digest=put.digest, file=public, sha256=sha256)
+        identity = AdapterIdentity(kind=kind, name=name, digest=put.digest, file=public, sha256=sha256, tensors_sha256=tensors_sha256)
         found[identity.path] = put, identity, section.file if _is_of_hub(section.file, file) else str(file.absolute())
     for kind in dict.fromkeys(put.kind for put, _, _ in found.values()):
         for path, line in ADAPTERS[kind].faults([put for put, _, _ in found.values() if put.kind == kind], models):
@@ -146,6 +149,14 @@ def _taken(adapter: Adapter, file: Path) -> Any:
     return adapter.take(*opened(file, adapter))
 
 
+@once_a_file
+def _digest_of_tensors(file: Path) -> str:
+    """As kohya's scripts and the web UI have it: sha256 over all that comes after the header."""
+    with file.open("rb") as held:
+        held.seek(int.from_bytes(held.read(8), "little") + 8)
+        return hashlib.file_digest(held, "sha256").hexdigest()
+
+
 def located(written: str, kind: str, dataset: Path | None) -> Path:
     """Find the file of an adapter.
 
@@ -196,11 +207,25 @@ def shown_folder(kind: str) -> str:
     return Path(os.path.relpath(own_folder(kind))).as_posix()
 
 
-def idle(found: Adapted, texts: Sequence[str]) -> list[str]:
-    """Say which adapters have no effect on pictures of these prompts, one line each."""
+def unasked(found: Adapted, texts: Sequence[str]) -> list[str]:
+    """Say which adapters no prompt asks for, one line each."""
     kinds = dict.fromkeys(put.kind for put in found.put)
-    of_kind = {kind: ADAPTERS[kind].idle([put for put in found.put if put.kind == kind], texts) for kind in kinds}
-    return [f"{kind}.{name} has no effect: {reason}." for kind, lines in of_kind.items() for name, reason in lines]
+    of_kind = {kind: ADAPTERS[kind].unasked([put for put in found.put if put.kind == kind], texts) for kind in kinds}
+    return [f"{kind}.{name} {line}." for kind, lines in of_kind.items() for name, line in lines]
+
+
+def few_steps(found: Adapted, family: str) -> FewSteps | None:
+    """What the first of the adapters was distilled to that says so.
+
+    Args:
+        found: What is on the models.
+        family: The checkpoint's, as records have it.
+    """
+    from sdxl_lab.checkpoints.own_defaults import few_steps_by
+
+    pairs = zip(found.put, found.identities, strict=True)
+    titled = ((identity.path, ADAPTERS[put.kind].titles(put.content, identity.file or put.name)) for put, identity in pairs)
+    return next((few for path, titles in titled if (few := few_steps_by(path, titles, family))), None)
 
 
 def found_by_content(resolved: ResolvedSpec, folders: Sequence[Path] = ()) -> tuple[dict[str, tuple[Path, Put]], list[AdapterIdentity]]:
@@ -238,11 +263,13 @@ def _readable(identity: AdapterIdentity, section: Any, file: Path) -> Put | None
         return None
 
 
+def namesake(identity: AdapterIdentity, folders: Sequence[Path] = ()) -> Path | None:
+    """A file that is called as an adapter's was, where `found_by_content` looks; one that is not found holds something else."""
+    return next((file for file in _files_here(identity.kind, folders) if file.name == _file_name(identity)), None)
+
+
 def _candidates(identity: AdapterIdentity, folders: Sequence[Path]) -> Iterator[Path]:
-    name = (identity.file or "").rpartition("/")[2]
-    below = [file for folder in (*_folders(identity.kind, None), *folders) for file in sorted(folder.rglob(f"*{SUFFIX}"))]
-    files = dict.fromkeys([*below, *_files_of_checkout()])
-    yield from sorted(files, key=lambda file: file.name != name)[:MOST_FILES]
+    yield from sorted(_files_here(identity.kind, folders), key=lambda file: file.name != _file_name(identity))[:MOST_FILES]
     if is_address(identity.file or ""):
         with suppress(LabError):
             yield from filter(None, [file_of(identity.file or "")])
@@ -252,6 +279,15 @@ def _candidates(identity: AdapterIdentity, folders: Sequence[Path]) -> Iterator[
             yield _of_hub(*match)
         except LabError:
             return
+
+
+def _file_name(identity: AdapterIdentity) -> str:
+    return (identity.file or "").rpartition("/")[2]
+
+
+def _files_here(kind: str, folders: Sequence[Path]) -> list[Path]:
+    below = [file for folder in (*_folders(kind, None), *folders) for file in sorted(folder.rglob(f"*{SUFFIX}"))]
+    return list(dict.fromkeys([*below, *_files_of_checkout()]))
 
 
 def _files_of_checkout() -> Iterator[Path]:

@@ -17,7 +17,7 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.runs import resolution
-from sdxl_lab.runs.adapted import found_by_content, shown_folder
+from sdxl_lab.runs.adapted import found_by_content, namesake, shown_folder
 from sdxl_lab.runs.reproduction import ReproduceError
 from sdxl_lab.spec.resolved_spec import AdapterIdentity
 from sdxl_lab.tasks import TASKS
@@ -94,18 +94,26 @@ def on_models(stamp: Stamp, picture: Path, given: str | None) -> tuple[Put, ...]
         raise ReproduceError(
             f"{picture} was made with {unknown[0]} on the checkpoint's models, which this version of sdxl_lab cannot put there; update sdxl_lab"
         )
-    found, missing = found_by_content(stamp.resolved, _near(stamp, given)) if wanted else ({}, [])
+    folders = _near(stamp, given) if wanted else []
+    found, missing = found_by_content(stamp.resolved, folders)
     if missing:
-        raise ReproduceError(f"{picture} was made with {absent(missing)}")
+        raise ReproduceError(f"{picture} was made with {absent(missing, folders)}")
     return tuple(put for _, put in found.values())
 
 
-def absent(missing: Sequence[AdapterIdentity]) -> str:
-    """Say which adapters are not here, and where to put them."""
+def absent(missing: Sequence[AdapterIdentity], folders: Sequence[Path] = ()) -> str:
+    """Say which adapters are not here, which have changed, and where to put them.
+
+    Args:
+        missing: What was not found.
+        folders: Where it was looked for besides the lab's own.
+    """
     told = [f"{one.path} ({one.file or 'a file'}, digest {one.digest[:12]}{f', sha256 {one.sha256[:12]}' if one.sha256 else ''})" for one in missing]
-    folders = dict.fromkeys(shown_folder(one.kind) for one in missing)
+    places = dict.fromkeys(shown_folder(one.kind) for one in missing)
     are, files = ("are", "files") if len(missing) > 1 else ("is", "file")
-    return printable(f"{' and '.join(told)}, which {are} not here; put the {files} into {' and '.join(folders)}, under any name")
+    others = [Path(os.path.relpath(file)).as_posix() for one in missing if (file := namesake(one, folders))]
+    changed = f"; {' and '.join(others)} {'hold' if len(others) > 1 else 'holds'} something else" if others else ""
+    return printable(f"{' and '.join(told)}, which {are} not here; put the {files} into {' and '.join(places)}, under any name{changed}")
 
 
 def _near(stamp: Stamp, given: str | None) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from sdxl_lab.prompts.wildcards import LinesOf, WildcardError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import as_note
 from sdxl_lab.runs import trained_words
-from sdxl_lab.runs.adapted import Adapted, adapted, idle, sections
+from sdxl_lab.runs.adapted import Adapted, adapted, few_steps, sections, unasked
 from sdxl_lab.runs.early import home, runs_folder_of
 from sdxl_lab.runs.word_lists import lists_of
 from sdxl_lab.settings.schedulers import SCHEDULERS
@@ -383,13 +383,14 @@ def _notes(
     is_long = any(tokens.may_be_cut(written_out(text or "", on_models.tokens), limit=limit) for texts in words.values() for text in texts.values())
     folders = loading.tokenizers(identity) if is_long else ()
     traits = own_defaults.traits(identity, area=outline.sizes.area)
+    traits = replace(traits, few_steps=traits.few_steps or few_steps(on_models, identity.family))
     files = trained_words.files_by_word()
 
     def is_known(word: str) -> bool:
         return any(f"{word}</w>" in tokens.loaded(folder).get_vocab() for folder in loading.tokenizers(identity))
 
     of_file = list(descriptions.cautions(identity, weights))
-    unread = idle(on_models, [text for texts in words.values() for text in texts.values() if text])
+    unread = unasked(on_models, [text for texts in words.values() for text in texts.values() if text])
     said = {
         edit.key: [
             *tokens.notes(words[edit.key], folders, on_models.tokens, syntax=edit.settings.prompt_syntax, long_prompt=edit.settings.long_prompt),

@@ -74,6 +74,7 @@ class FewSteps:
         scheduler: What it was published with.
         schedulers: All that draw its steps as it was trained to take them; empty if nearly any does.
         timestep_spacing: Its own default: `trailing`, or None where its scheduler is configured so already, or has a way of its own.
+        what: What it is called in a sentence.
     """
 
     kind: str
@@ -82,6 +83,7 @@ class FewSteps:
     scheduler: str = "euler"
     schedulers: tuple[str, ...] = ()
     timestep_spacing: str | None = None
+    what: str = "This checkpoint"
 
     def __str__(self) -> str:
         """How it is used, in a few words."""
@@ -282,7 +284,7 @@ def _of_few_steps(edit: Edit, traits: Traits) -> Iterator[str]:
                 f"{steps} steps at guidance_scale {guidance:g} burn it: choose num_inference_steps 4 to 8, strength 1.0 and guidance_scale 0."
             )
         return
-    made_for = f"This checkpoint ({few.kind}) was made for about {few.num_inference_steps} steps at guidance_scale {few.guidance_scale:g}"
+    made_for = f"{few.what} ({few.kind}) was made for about {few.num_inference_steps} steps at guidance_scale {few.guidance_scale:g}"
     if many or much:
         burning = [f"num_inference_steps {steps}"] * many + [f"guidance_scale {guidance:g}"] * much
         remedy = [f"about {few.num_inference_steps}"] * many + [

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sdxl_lab.adapters import ADAPTERS, Named
-from sdxl_lab.settings.hyperparams import closest, difference
+from sdxl_lab.settings.hyperparams import closest, difference, shortest
 from sdxl_lab.settings.sections import PromptAndSeed
 from sdxl_lab.spec.elsewhere import ELSEWHERE, NOT_HERE, as_listed
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters, hyperparameters
@@ -77,6 +77,17 @@ def nearest_home(key: str, model: type[BaseModel]) -> str | None:
     """
     names = [path.rpartition(".")[2] for path in _paths(hyperparameters())]
     return home_of(key, model) or home_of(closest(key, names) or "", model)
+
+
+def named_among(path: str, paths: Iterable[str]) -> str:
+    """Name a setting by as few of its last keys as set it apart, and what is asked of an adapter by the adapter's name at least.
+
+    Args:
+        path: Its dotted path, such as `loras.moon.weight`.
+        paths: Those it stands among, itself included.
+    """
+    kind, _, rest = path.removeprefix("hyperparameters.").partition(".")
+    return max(shortest(path, paths), rest if kind in ADAPTERS else "", key=len)
 
 
 def laid_out(task: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

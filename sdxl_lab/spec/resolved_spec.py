@@ -80,7 +80,8 @@ class AdapterIdentity(Settings):
         name: Its name, for people.
         digest: What `Adapter.digest` says, hex.
         file: What its file is called, without a local path; a file of the hub as people write it.
-        sha256: Of that file, by which other tools know it.
+        sha256: Of that file.
+        tensors_sha256: Of its tensors alone, where other tools know it by that, else None.
     """
 
     kind: Text
@@ -88,14 +89,20 @@ class AdapterIdentity(Settings):
     digest: Text
     file: Text | None = None
     sha256: Text | None = None
+    tensors_sha256: Text | None = None
 
     @property
     def path(self) -> str:
         """Where it is asked for among the hyperparameters, dotted."""
         return f"{self.kind}.{self.name}"
 
+    @property
+    def known_as(self) -> str | None:
+        """The sha256 by which other tools know it."""
+        return self.tensors_sha256 or self.sha256
+
     def __str__(self) -> str:
-        return f"{self.file or self.name} {self.digest[:10]}"
+        return f"{self.file or self.name} {(self.tensors_sha256 or self.digest)[:10]}"
 
 
 class ResolvedSpec(Settings):
@@ -203,6 +210,28 @@ class ResolvedSpec(Settings):
         """The file of each adapter as it is asked for, by `AdapterIdentity.path`."""
         asked = ((adapter.path, self.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name)) for adapter in self.adapters)
         return {path: section["file"] for path, section in asked if section}
+
+    def asked_of(self, adapter: AdapterIdentity) -> Any:
+        """The section that asks for an adapter; None where no such kind is known here."""
+        section = self.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name)
+        return ADAPTERS[adapter.kind].section.of.model_validate(section) if section and adapter.kind in ADAPTERS else None
+
+    def told_of(self, adapter: AdapterIdentity) -> str:
+        """An adapter's file, and what is asked of it, in short: `moon.safetensors at 0.8`."""
+        section = self.asked_of(adapter)
+        told = ADAPTERS[adapter.kind].told(section) if section else ""
+        return f"{adapter.file or adapter.name} {told}".rstrip()
+
+    @property
+    def on_models(self) -> dict[str, Any]:
+        """What is on the checkpoint's models, by dotted path: the file of each and what it is by content, in short, and what is asked of it."""
+        told: dict[str, Any] = {}
+        for adapter in self.adapters:
+            section = self.asked_of(adapter)
+            asked = section.model_dump(mode="json", exclude={"file"}) if section else {}
+            told[adapter.path] = str(adapter)
+            told |= {f"{adapter.path}.{key}": value for key, value in asked.items() if value is not None and value is not False}
+        return told
 
     def portable(self) -> dict[str, Any]:
         """Describe it without local paths: dataset and checkpoint by name, no runs folder.

@@ -41,7 +41,7 @@ def parameters_of(resolved: ResolvedSpec) -> dict[str, Any]:
         "threads": resolved.threads,
         "device": resolved.device,
         **resolved.spec.compute.changing,
-        **{adapter.path: str(adapter) for adapter in resolved.adapters},
+        **resolved.on_models,
     }
     values = {task: _values([edit for edit in resolved.edits if edit.task == task], resolved) for task in tasks}
     for path in dict.fromkeys(path for own in values.values() for path in own):

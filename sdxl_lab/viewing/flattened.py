@@ -62,21 +62,15 @@ def of_run(resolved: ResolvedSpec) -> dict[str, Any]:
         "compute.dtype": resolved.dtype,
         "compute.threads": resolved.threads,
         **{f"compute.{key}": value for key, value in compute.model_dump(mode="json").items() if key not in CHOSEN},
-        **on_models(resolved),
+        **resolved.on_models,
     }
 
 
-def on_models(resolved: ResolvedSpec) -> dict[str, str]:
-    """What is on the checkpoint's models: the file of each and its digest, in short."""
-    return {adapter.path: str(adapter) for adapter in resolved.adapters}
-
-
 def files_on_models(resolved: ResolvedSpec) -> dict[str, str]:
-    """What is on the checkpoint's models, as other tools tell it: the file of each, what stands for it in prompts, and the file's sha256."""
+    """What is on the checkpoint's models, as other tools tell it: the file of each, what is asked of it, and the file's sha256."""
     return {adapter.path: _file_on_models(adapter, resolved) for adapter in resolved.adapters}
 
 
 def _file_on_models(adapter: AdapterIdentity, resolved: ResolvedSpec) -> str:
-    token = resolved.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name, {}).get("token")
     known = f"sha256 {adapter.sha256[:12]}" if adapter.sha256 else f"digest {adapter.digest[:12]}"
-    return f"{adapter.file or adapter.name}{f' as {token}' if token else ''}, {known}"
+    return f"{resolved.told_of(adapter)}, {known}"

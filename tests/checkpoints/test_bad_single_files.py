@@ -37,7 +37,7 @@ Weights = dict[str, Any]
 FIRST, LAST = f"{UNET}input_blocks.0.0.weight", f"{UNET}out.2.weight"
 TEXT = "conditioner.embedders.1.model.text_projection"
 CHANGES: dict[str, tuple[Callable[[Weights], Weights], str]] = {
-    "a LoRA": (lambda weights: {"lora_unet_mid.lora_down.weight": weights[FIRST]}, r"is a LoRA, where a base .* merge it into a checkpoint"),
+    "a LoRA": (lambda weights: {"lora_unet_mid.lora_down.weight": weights[FIRST]}, r"is a LoRA, where a base .{20}"),
     "an embedding": (
         lambda weights: {"clip_g": weights[FIRST], "clip_l": weights[FIRST]},
         r"is an embedding .*; give it as hyperparameters.embeddings",

@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from sdxl_lab.checkpoints.locating import locate
+from sdxl_lab.checkpoints.needs import fastest_offload, needs_of
+from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.doctor.findings import Finding
 from sdxl_lab.settings.schedulers import SCHEDULERS
+from sdxl_lab.settings.sections import Compute
 from tests.support import loopback_hub
 from tests.support.edits import cpu, same
 from tests.support.plain import plain as by_itself
@@ -22,10 +26,10 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global accelerator, memory, models, pictures, plain, torch
+    global accelerator, models, pictures, plain, torch
     import torch
 
-    from sdxl_lab.checkpoints import accelerator, memory
+    from sdxl_lab.checkpoints import accelerator
     from sdxl_lab.doctor import models, pictures
     from sdxl_lab.generation.plain import plain
 
@@ -181,9 +185,9 @@ def test_a_cpu_computes_rightly_and_knows_attention(dtype):
 
 def test_what_fits_a_card_is_what_offloading_chooses():
     """
-    Cards of 8, 12 and 24 GB take SDXL's pair one layer at a time, one model at a time, and whole.
+    Cards of 6, 12 and 24 GB take SDXL's pair one layer at a time, one model at a time, and whole.
     """
-    assert [accelerator.offload_for_sdxl(gib << 30) for gib in (6, 8, 11, 12, 24)] == ["sequential", "sequential", "model", "model", "none"]
+    assert [accelerator.offload_for_sdxl(gib << 30) for gib in (6, 8, 11, 12, 24)] == ["sequential", "model", "model", "model", "none"]
 
 
 def test_the_page_on_small_gpus_says_what_auto_chooses():
@@ -195,13 +199,12 @@ def test_the_page_on_small_gpus_says_what_auto_chooses():
     [free] = [list(map(float, re.findall(r"([\d.]+) GB", line))) for line in text.splitlines() if line.startswith("| free of it")]
     assert free == [round((gib << 30) / 1e9 - 0.6, 1) for gib in cards]
     rows = re.findall(r"(?m)^\| (base .*?) \| `none` from ([\d.]+) GB, `model` from ([\d.]+) GB \| (.*) \|$", text)
-    assert len(rows) == 4
+    assert len(rows) == 6
+    shapes = shapes_of(locate("sdxl"))
     for what, *least, on_cards in rows:
-        decoder_bytes = 2 if "fp16-fix" in what else 4
-        counts = {name: count for name, count in accelerator.SDXL_WEIGHTS.items() if name != "refiner" or "refiner" in what}
-        weights = {name: count * (decoder_bytes if name == "vae" else 2) for name, count in counts.items()}
-        choose = partial(memory.fastest_offload, weights, pixels=1024**2, decoder_bytes=decoder_bytes)
+        compute = Compute(dtype="float16", vae="fp16-fix" if "fp16-fix" in what else None, vae_tiling="vae_tiling" in what)
+        choose = partial(fastest_offload, needs_of(shapes, compute, pixels=1024**2, is_refined="refiner" in what))
         for offload, gigabytes in zip(("none", "model"), map(float, least), strict=True):
-            chosen = [choose(free_bytes=int(room * 1e9)) for room in (gigabytes, gigabytes - 0.1)]
+            chosen = [choose(int(room * 1e9)) for room in (gigabytes, gigabytes - 0.1)]
             assert chosen[0] == offload != chosen[1], what
-        assert [choose(free_bytes=int(room * 1e9)) for room in free] == re.findall(r"`(\w+)`", on_cards), what
+        assert [choose(int(room * 1e9)) for room in free] == re.findall(r"`(\w+)`", on_cards), what

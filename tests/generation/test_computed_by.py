@@ -36,6 +36,7 @@ PARTS: dict[str, tuple[tuple[Any, Any, Any], str]] = {
     "checkpoint": (DIGESTS, "run_id picture_id models trajectory"),
     "dtype": (("float32", "float16", "bfloat16"), "run_id picture_id models trajectory"),
     "vae": ((None, "fp16-fix", None), "run_id picture_id models trajectory"),
+    "weights": ((None, "ema", "plain"), "run_id picture_id models trajectory"),
     "layerwise": ((None, "fp8", None), "run_id picture_id models trajectory"),
     "vae_tiling": ((False, True, False), "run_id picture_id models trajectory"),
     "threads": ((1, 2, 3), "run_id picture_id trajectory"),
@@ -54,6 +55,7 @@ def names(
     checkpoint: str,
     dtype: Any,
     vae: Any,
+    weights: Any,
     layerwise: Any,
     vae_tiling: bool,
     threads: int,
@@ -68,8 +70,9 @@ def names(
     """
     What a picture's run, the picture, its models and its trajectory are called.
     """
-    settled = Compute(device=device, dtype=dtype, threads=threads, offload=offload, vae=vae, layerwise=layerwise, vae_tiling=vae_tiling)
-    asked = {"compute": {"vae": vae, "offload": offload, "layerwise": layerwise, "vae_tiling": vae_tiling}}
+    changing: dict[str, Any] = {"vae": vae, "weights": weights, "layerwise": layerwise, "vae_tiling": vae_tiling}
+    settled = Compute(device=device, dtype=dtype, threads=threads, offload=offload, **changing)
+    asked = {"compute": {"offload": offload, **changing}}
     spec = RunSpec(name=name, dataset=name, checkpoint=name, hyperparameters=asked)
     identity = CheckpointIdentity(name=name, digest=checkpoint, family=family)
     [edit] = spec.edits("star", "inpaint", prompt="a", negative_prompt=None, seed=1, defaults={}, size=(64, 64), sizes=SIZES)

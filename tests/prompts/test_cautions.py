@@ -39,7 +39,18 @@ SAID = [
     ("plain", "a red++ star", "“red++” is text: prompt_syntax is plain; set it to compel"),
     ("plain", "a (red)1.3 star", "“(red)1.3” is text: prompt_syntax is plain; set it to compel"),
     ("plain", "a star BREAK on grass", "“BREAK” is text: prompt_syntax is plain; set it to a1111 or comfy"),
-    ("plain", "a star <lora:moon:0.8>", "“<lora:moon:0.8>” is text: LoRAs are not asked for in prompts"),
+    (
+        "plain",
+        "a star <lora:moon:0.8>",
+        "“<lora:moon:0.8>” is text: a LoRA is asked for by loras.moon.file moon.safetensors and loras.moon.weight 0.8",
+    ),
+    ("plain", "a star <lora:moon>", "“<lora:moon>” is text: a LoRA is asked for by loras.moon.file moon.safetensors and loras.moon.weight 1."),
+    (
+        "plain",
+        "<lora:my moon:te=0.5:unet=1>",
+        "“<lora:my moon:te=0.5:unet=1>” is text: a LoRA is asked for by loras.my-moon.file my moon.safetensors, loras.my-moon.weight 1 and "
+        "loras.my-moon.text_encoder_weight 0.5.",
+    ),
     ("plain", "a star <hypernet:moon:1>", "“<hypernet:moon:1>” is text: hypernetworks are not there"),
     ("plain", "a [red:blue:0.5] star", "“[red:blue:0.5]” is no change of words between steps here, but text; write one of the words"),
     ("plain", "a [red:blue:10] star", "“[red:blue:10]” is no change of words between steps here"),

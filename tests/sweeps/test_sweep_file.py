@@ -206,6 +206,16 @@ def test_an_embedding_is_called_by_its_name():
     assert labels == [f"moon={moon} star={star}" for moon in ("none", "moon.safetensors") for star in ("none", "star.safetensors")]
 
 
+def test_a_lora_s_weight_is_called_by_its_name():
+    """
+    Of a LoRA, the label says whose weight it is, also where no other is swept; a range is its values.
+    """
+    parameters = {"hyperparameters.loras.moon.file": "moon.safetensors"}
+    points = sweep(parameters=parameters, grid={"hyperparameters.loras.moon.weight": "0-1 (+0.5)"}).points
+    assert [point.label for point in points] == ["moon.weight=0.0", "moon.weight=0.5", "moon.weight=1.0"]
+    assert [point.spec.hyperparameters["loras"]["moon"] for point in points] == [{"file": "moon.safetensors", "weight": w} for w in (0.0, 0.5, 1.0)]
+
+
 def test_every_problem_is_listed_at_once(tmp_path):
     """
     One error names each thing that is wrong by its dotted path, whichever part of the file it stands in, and the file.

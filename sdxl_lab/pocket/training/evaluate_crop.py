@@ -90,8 +90,6 @@ def arms(asked: Asked) -> dict[str, dict[str, Any]]:
         CROPPED: {"crop": PADDED},
         f"{CROPPED}, told the picture's size and the crop's corner": {"crop": PADDED, "conditioning": place},
         f"{CROPPED}, told the crop's own size": {"crop": PADDED, "conditioning": own},
-        "crop, padding 0": {"crop": Crop(padding_mask_crop=0)},
-        "crop, padding 128": {"crop": Crop(padding_mask_crop=128)},
     }
 
 
