@@ -33,7 +33,7 @@ from sdxl_lab.tracking import tracker
 __all__ = ["CACHE_BYTES", "ExperimentError", "Resolved", "execute", "fetch", "finish", "home", "load", "resolve", "run"]
 
 if TYPE_CHECKING:
-    from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
     from sdxl_lab.generation.steps import Step
     from sdxl_lab.generation.trajectory import TrajectoryCache
 

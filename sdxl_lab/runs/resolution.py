@@ -37,7 +37,8 @@ from sdxl_lab.wording import counted, few, printable
 if TYPE_CHECKING:
     from PIL import Image
 
-    from sdxl_lab.checkpoints.loading import Outline, Sizes
+    from sdxl_lab.checkpoints.outlines import Outline
+    from sdxl_lab.families import Sizes
     from sdxl_lab.runs.faults import Checked
     from sdxl_lab.settings.sections import Compute
 
@@ -219,12 +220,12 @@ def resolve(
     progress.tell("starting PyTorch")
     quiet_libraries()
     with importing:
-        from sdxl_lab.checkpoints import loading, locating, own_defaults  # slow: after the mistakes that show without it
+        from sdxl_lab.checkpoints import locating, outlines, own_defaults, settling  # slow: after the mistakes that show without it
 
     progress.tell(f"looking at checkpoint {spec.checkpoint}")
     identity = identity or locating.identify(spec.checkpoint)
-    compute = loading.settle(spec.compute, identity)
-    outline = (outline_of or loading.outline)(identity, compute)
+    compute = settling.settle(spec.compute, identity)
+    outline = (outline_of or outlines.outline)(identity, compute)
     left_out = tuple(
         (sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task))
     )
@@ -374,20 +375,20 @@ def _adapted(spec: RunSpec, dataset: Dataset, identity: CheckpointIdentity, outl
 def _notes(
     planned: Sequence[Checked], identity: CheckpointIdentity, outline: Outline, on_models: Adapted, weights: str | None
 ) -> dict[PictureKey, tuple[str, ...]]:
-    from sdxl_lab.checkpoints import descriptions, loading, own_defaults, tokens
+    from sdxl_lab.checkpoints import descriptions, own_defaults, tokens
     from sdxl_lab.generation.regions import SPECKS
 
     edits = [found.edit for found in planned]
     words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
     limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
     is_long = any(tokens.may_be_cut(written_out(text or "", on_models.tokens), limit=limit) for texts in words.values() for text in texts.values())
-    folders = loading.tokenizers(identity) if is_long else ()
+    folders = tokens.tokenizers(identity) if is_long else ()
     traits = own_defaults.traits(identity, area=outline.sizes.area)
     traits = replace(traits, few_steps=traits.few_steps or few_steps(on_models, identity.family))
     files = trained_words.files_by_word()
 
     def is_known(word: str) -> bool:
-        return any(f"{word}</w>" in tokens.loaded(folder).get_vocab() for folder in loading.tokenizers(identity))
+        return any(f"{word}</w>" in tokens.loaded(folder).get_vocab() for folder in tokens.tokenizers(identity))
 
     of_file = list(descriptions.cautions(identity, weights))
     unread = unasked(on_models, [text for texts in words.values() for text in texts.values() if text])

@@ -30,7 +30,8 @@ def setup_module() -> None:
     What takes seconds to import.
     """
     global build_scheduler, generate, Outline, outline, settle
-    from sdxl_lab.checkpoints.loading import Outline, outline, settle
+    from sdxl_lab.checkpoints.outlines import Outline, outline
+    from sdxl_lab.checkpoints.settling import settle
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.trajectory import build_scheduler
 

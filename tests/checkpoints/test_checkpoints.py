@@ -22,8 +22,9 @@ def setup_module() -> None:
     import torch
 
     from sdxl_lab.checkpoints import loading
-    from sdxl_lab.checkpoints.loading import forget, load, settle
+    from sdxl_lab.checkpoints.loading import forget, load
     from sdxl_lab.checkpoints.offload import Residence
+    from sdxl_lab.checkpoints.settling import settle
 
 
 UNET = "base/unet/diffusion_pytorch_model.safetensors"

@@ -22,8 +22,8 @@ def setup_module() -> None:
     global generate, GpuMemoryError, settle, thriftier, torch
     import torch
 
-    from sdxl_lab.checkpoints.loading import settle
     from sdxl_lab.checkpoints.memory import GpuMemoryError, thriftier
+    from sdxl_lab.checkpoints.settling import settle
     from sdxl_lab.generation.generate import generate
 
 

@@ -23,8 +23,10 @@ def setup_module() -> None:
     global _Picture, Checkpoint, Seen, computed_by, key_of, Sizes, torch
     import torch
 
-    from sdxl_lab.checkpoints.loading import Checkpoint, Sizes, key_of
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
+    from sdxl_lab.checkpoints.loading import key_of
     from sdxl_lab.checkpoints.outlines import computed_by
+    from sdxl_lab.families import Sizes
     from sdxl_lab.generation.generate import _Picture
     from sdxl_lab.generation.inputs import Seen
 

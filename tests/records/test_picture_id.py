@@ -27,7 +27,7 @@ def setup_module() -> None:
     What takes seconds to import.
     """
     global Checkpoint, generate, TrajectoryCache
-    from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.trajectory import TrajectoryCache
 

@@ -459,7 +459,7 @@ def test_calls_share_one_checkpoint_and_what_was_computed(sample, monkeypatch):
     roles: list[str] = []
     real = Stage.of
     monkeypatch.setattr(Stage, "of", lambda *given, **named: roles.append(named["role"]) or real(*given, **named))
-    monkeypatch.setattr(loading, "require_whole", lambda *_: pytest.fail("it loads again"))
+    monkeypatch.setattr(loading, "require_weights_of", lambda *_: pytest.fail("it loads again"))
     inpaint(sample.image(), sample.mask(), "a shared star", high_noise_frac=0.75, refiner={"guidance_scale": 2.0}, **QUICK)
     assert roles == ["refiner"]
 
