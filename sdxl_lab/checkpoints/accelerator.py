@@ -15,7 +15,7 @@ from sdxl_lab.checkpoints.needs import fastest_offload, needs_of
 from sdxl_lab.checkpoints.settling import DTYPES, settle
 from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.settings.sections import Compute
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 KERNELS = {
     "flash": SDPBackend.FLASH_ATTENTION,

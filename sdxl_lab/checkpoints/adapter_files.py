@@ -12,7 +12,7 @@ from sdxl_lab.checkpoints import tokens
 from sdxl_lab.checkpoints.outlines import Outline
 from sdxl_lab.checkpoints.weight_files import kind_of
 from sdxl_lab.checkpoints.weight_shapes import weights_of
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 ADVICE = "take another file, or download it again (with `git lfs pull` if it came by git)"
 

@@ -17,7 +17,7 @@ from sdxl_lab.checkpoints.own_defaults import few_steps, traits_of
 from sdxl_lab.families import Sizes
 from sdxl_lab.spec.cautions import Traits
 from sdxl_lab.spec.computed_by import ComputedBy
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 one_loads = RLock()
 """One thread loads at a time: what others ask for may be the same, and libraries that load set torch's default dtype for the whole process."""

@@ -30,7 +30,7 @@ from sdxl_lab.families import Sizes, family_of
 from sdxl_lab.process.threads import use_threads
 from sdxl_lab.process.unchanged import watch
 from sdxl_lab.settings.sections import Compute
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 __all__ = ["Checkpoint", "CheckpointError", "Sizes", "forget", "key_of", "load"]
 

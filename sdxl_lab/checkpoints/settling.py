@@ -10,7 +10,7 @@ from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import family_of
 from sdxl_lab.process.threads import machine_threads
 from sdxl_lab.settings.sections import Compute
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

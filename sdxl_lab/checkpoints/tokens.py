@@ -13,7 +13,7 @@ from sdxl_lab.checkpoints.configurations import read_json
 from sdxl_lab.checkpoints.locating import configuration, locate
 from sdxl_lab.prompts.cut import note_of
 from sdxl_lab.prompts.reading import Fits, parts_of
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 MARKS = 2
 """Tokens of the beginning and the end."""

@@ -19,7 +19,7 @@ from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.adapted import found_by_content, namesake, shown_folder
 from sdxl_lab.runs.reproduction import ReproduceError
-from sdxl_lab.spec.resolved_spec import AdapterIdentity
+from sdxl_lab.spec.identities import AdapterIdentity
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import printable
 

@@ -24,8 +24,8 @@ from sdxl_lab.runs.made_from import hint, on_models, started_from
 from sdxl_lab.runs.reproduction import Conditions, PixelDifference, ReproduceError, Reproduction
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.parameters import problems
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import printable
 

@@ -25,10 +25,12 @@ from sdxl_lab.runs.adapted import Adapted, adapted, few_steps, sections, unasked
 from sdxl_lab.runs.early import home, runs_folder_of
 from sdxl_lab.runs.word_lists import lists_of
 from sdxl_lab.settings.schedulers import SCHEDULERS
+from sdxl_lab.spec.asked_again import with_files
 from sdxl_lab.spec.cautions import MINUS_ONE, cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.generated import Frame
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters, with_files
+from sdxl_lab.spec.identities import CheckpointIdentity, DatasetIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_it_matters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.spec.templates import Template, nothing_replaced
 from sdxl_lab.tasks import TASKS

@@ -28,8 +28,10 @@ from sdxl_lab.runs.resolution import Resolved, resolve
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.settings.sections import Compute
+from sdxl_lab.spec.asked_again import with_files
 from sdxl_lab.spec.edit import Edit, PictureKey
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, ResolvedSpec, with_files
+from sdxl_lab.spec.identities import CheckpointIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.attempts import begun, is_done
 from sdxl_lab.sweeps.pace import Load, Pace

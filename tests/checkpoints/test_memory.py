@@ -10,7 +10,7 @@ from sdxl_lab.checkpoints.locating import locate
 from sdxl_lab.checkpoints.needs import fastest_offload, needs_of
 from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.settings.sections import Compute
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.edits import cpu, make_edit
 

@@ -14,7 +14,7 @@ from sdxl_lab.checkpoints.configurations import MODELS
 from sdxl_lab.errors import LabError
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings, PictureSize, Refiner
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from tests.support.edits import NEGATIVE, PROMPT, SEED, make_edit, same
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from sdxl_lab.settings.sections import Compute
-from sdxl_lab.spec.resolved_spec import AdapterIdentity, CheckpointIdentity, DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.identities import AdapterIdentity, CheckpointIdentity, DatasetIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.specs import SIZES
 

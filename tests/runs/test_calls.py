@@ -29,7 +29,7 @@ from sdxl_lab.runs.resolution import fetch, resolve
 from sdxl_lab.runs.single import CallError
 from sdxl_lab.settings.documents import written
 from sdxl_lab.spec.cautions import CautionWarning
-from sdxl_lab.spec.resolved_spec import DatasetIdentity
+from sdxl_lab.spec.identities import DatasetIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.viewing.onward import parameters_of
 from sdxl_lab.viewing.show import print_path

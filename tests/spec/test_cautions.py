@@ -19,7 +19,7 @@ from sdxl_lab.checkpoints.own_defaults import defaults, traits
 from sdxl_lab.settings.hyperparams import flatten, merge, replace, without
 from sdxl_lab.spec.cautions import CautionWarning, FewSteps, Traits, cautions
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS
 from tests import conftest
