@@ -24,7 +24,8 @@ from sdxl_lab.generation.regions import placing, regions
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.faults import window_of
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.settings.sections import Compute
@@ -238,7 +239,7 @@ def _about_defaults(moved: Mapping[str, tuple[Any, Any]]) -> list[str]:
 
 
 def _home_runs() -> Path:
-    return resolution.home() / "artifacts" / "runs"
+    return resolution.runs_folder()
 
 
 def _where(labels: Sequence[str], total: int) -> str:
