@@ -14,6 +14,7 @@ from sdxl_lab.settings.values import PIXELS, PixelCount, Settings
 
 ColorProfile = Literal["srgb", "ignore"]
 Background = Literal["white", "gray", "black"]
+Soft = Literal["off", "threshold", "blend"]
 
 SIDE_MULTIPLE = 8
 """Pixels of a latent cell: no model of these families takes a side that is none of its multiples."""
@@ -103,6 +104,10 @@ class Mask(Settings):
         specks: What becomes of connected parts of the dataset's mask, white or black, that are smaller than a latent cell, 8x8 pixels at the
             working size: `ignore` leaves them out before the mask is dilated, `keep` takes them as they are. Records hold it only where it
             makes another picture.
+        soft: Whether a gray of the mask says how far a pixel is repainted, black not at all, white as far as `denoising.strength` says: `threshold`
+            repaints it in the last of the steps alone, as many as its gray tells (differential diffusion); `blend` lays so much of what is painted
+            over the input after each step; `off` cuts the mask at half.
+        blur_px: Width in pixels of the strip around the region to repaint in which a soft mask fades to black. What was white stays so.
     """
 
     kernel_size: Annotated[int, ODD] = Field(
@@ -112,6 +117,8 @@ class Mask(Settings):
     feather_px: Annotated[PixelCount, Knob(label="Feather", soft=(0, 64), is_shown=True)] = Field(default=0, description=PIXELS)
     latent_mask: Literal["nearest", "cover"] = Field(default="nearest", description="one of nearest, cover")
     specks: Annotated[Literal["ignore", "keep"], Neutral("keep", since="0.2.0")] = Field(default="ignore", description="one of ignore, keep")
+    soft: Annotated[Soft, Neutral("off", since="0.2.0"), Knob(label="Soft mask")] = Field(default="off", description="one of off, threshold, blend")
+    blur_px: Annotated[PixelCount, Neutral(0, since="0.2.0"), Knob(label="Soft mask, blur", soft=(0, 64))] = Field(default=0, description=PIXELS)
 
 
 class MaskAsAsked(Mask):

@@ -38,6 +38,8 @@ OTHER_VALUES: dict[str, Any] = {
     "mask.feather_px": 3,
     "mask.latent_mask": "cover",
     "mask.specks": "keep",
+    "mask.soft": "threshold",
+    "mask.blur_px": 4,
     "conditioning.original_size": [64, 64],
     "conditioning.crops_coords_top_left": [0, 8],
     "conditioning.target_size": [128, 192],
