@@ -28,7 +28,7 @@ from sdxl_lab.pocket.training.single_file import write_single_file
 FIRST_SEED = 9_000_000
 """Far from the seeds of the base's training, of the evaluation, of the built-in datasets and of the embedding."""
 COUNT = 2000
-STEPS = 400
+STEPS = 1200
 BATCH = 8
 LEARNING_RATE = 1e-3
 EMA_DECAY = 0.98

@@ -79,6 +79,17 @@ def nearest_home(key: str, model: type[BaseModel]) -> str | None:
     return home_of(key, model) or home_of(closest(key, names) or "", model)
 
 
+def place_of(path: str, value: Any) -> str:
+    """Where a value is laid: a text in place of an adapter's section is its file, beside which more may be asked of it.
+
+    Args:
+        path: The dotted path at which it is given.
+        value: What is given there.
+    """
+    kind, _, name = path.removeprefix("hyperparameters.").partition(".")
+    return f"{path}.file" if kind in ADAPTERS and name and "." not in name and isinstance(value, str) else path
+
+
 def named_among(path: str, paths: Iterable[str]) -> str:
     """Name a setting by as few of its last keys as set it apart, and what is asked of an adapter by the adapter's name at least.
 

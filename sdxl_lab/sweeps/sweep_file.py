@@ -15,7 +15,7 @@ from sdxl_lab.settings import arguments, ranges
 from sdxl_lab.settings.credentials import without_credentials
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, merge, replace, split, unknown_key
-from sdxl_lab.spec.homes import named_among
+from sdxl_lab.spec.homes import named_among, place_of
 from sdxl_lab.spec.parameters import plain, takes_numbers
 from sdxl_lab.spec.run_spec import NAME_ALLOWED, NAME_PATTERN, SECRET, RunSpec, SpecError
 from sdxl_lab.sweeps.labels import leaves, short, told_apart, whole
@@ -324,7 +324,7 @@ def _listed(value: Any) -> list[Any]:
 def _laid_over(base: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
     laid = dict(base)
     for path, value in flat.items():
-        laid = merge(laid, replace({}, path, value))
+        laid = merge(laid, replace({}, place_of(path, value), value))
     return laid
 
 
