@@ -22,6 +22,7 @@ from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.generation.encoding import fits_in
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
+from sdxl_lab.generation.pasting import pasted
 from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled
 from sdxl_lab.generation.stages import STAGES, Stage, blended
 from sdxl_lab.generation.steps import Listener, Step
@@ -83,7 +84,7 @@ def generate(
     _require_models(edit, checkpoint)  # a refiner is loaded here, which is no part of a picture's time
     if found:
         require_cells(edit, found)
-    of_mask = [line for line in (found.has_ignored and SPECKS, found.idle_crop) if line] if found else []
+    of_mask = [line for line in (found.has_ignored and SPECKS, found.idle_crop, found.idle_seam) if line] if found else []
     for line in [*cautions(edit, checkpoint.traits), *of_mask]:
         caution(line, stacklevel=2)
     cache = TrajectoryCache() if trajectories is None else trajectories
@@ -104,9 +105,10 @@ def generate(
         warnings.warn(message, stacklevel=2)
     size, _ = sizes_of(edit, image and image.size, checkpoint.sizes)
     frame = found and found.frame
-    output_image = boxes.put_back(raw, frame.box, input_image) if frame and input_image else raw.resize(size, Image.Resampling.LANCZOS)
     if found and input_image:
-        output_image = masks.composite(input_image, output_image, found.composited, feather_px=edit.settings.mask.feather_px)
+        output_image = pasted(raw, input_image, found, edit.settings.mask)
+    else:
+        output_image = raw.resize(size, Image.Resampling.LANCZOS)
     return Generated(
         edit=edit,
         image=output_image,

@@ -10,7 +10,8 @@ from PIL import Image, ImageChops
 from sdxl_lab.checkpoints.loading import Sizes
 from sdxl_lab.generation.frames import CELL_PX, WHOLE, crop_that_matters, framed, whole_size, without_crop
 from sdxl_lab.images import boxes, masks
-from sdxl_lab.settings.sections import Conditioning, Crop, Denoising, EditSettings, Refiner
+from sdxl_lab.images.holes import FROM_AROUND, nothing_around
+from sdxl_lab.settings.sections import Conditioning, Crop, Denoising, EditSettings, Mask, Refiner
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Frame
 from sdxl_lab.spec.resolved_spec import as_it_matters
@@ -32,6 +33,7 @@ class Regions:
         frame: The crop that they see; None for the whole picture.
         crop: What of the edit's `crop` decided about it.
         idle_crop: Why a crop that is asked for makes no difference; None where it does, or none is.
+        idle_seam: The same of what is asked for the seam.
         has_ignored: Whether specks were left out.
         parts: What people call the white regions of `repainted`.
     """
@@ -42,6 +44,7 @@ class Regions:
     frame: Frame | None = None
     crop: Crop = WHOLE
     idle_crop: str | None = None
+    idle_seam: str | None = None
     has_ignored: bool = False
     parts: str = "regions to repaint"
 
@@ -62,7 +65,8 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
         sizes: What the checkpoint was made for.
 
     Raises:
-        MaskError: There is no mask, the canvas cannot be extended so, or nothing would be repainted; the message names sample and task.
+        MaskError: There is no mask, the canvas cannot be extended so, nothing would be repainted, or all that is seen would be and is to be filled
+            from around it; the message names sample and task.
         CropError: The crop is smaller than a latent cell; likewise.
     """
     task, settings = TASKS[edit.task], edit.settings
@@ -77,6 +81,8 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
     scaled = masks.binarize(part.resize(frame.size if frame else whole, Image.Resampling.LANCZOS))
     # Black specks are none here: a corner that a dilated region leaves is no fault of the mask.
     seen = masks.without_specks(scaled, CELL_PX**2, holes=False) if area.ignores_specks else scaled
+    if settings.mask.fill in FROM_AROUND and _is_all(seen):
+        raise masks.MaskError(f"{_named(edit)}: {nothing_around(settings.mask.fill)}")
     return Regions(
         repainted=area.repainted,
         composited=area.composited,
@@ -84,6 +90,7 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
         frame=frame,
         crop=crop_that_matters(settings.crop, frame, boxes.magnified(whole, area.repainted.size)),
         idle_crop=None if frame else without_crop(settings.crop),
+        idle_seam=_without_seam(settings.mask) if _is_all(area.composited.crop(frame.box) if frame else area.composited) else None,
         has_ignored=area.has_ignored or ImageChops.difference(scaled, seen).getbbox() is not None,
         parts=area.parts,
     )
@@ -132,6 +139,18 @@ def require_cells(edit: Edit, found: Regions) -> None:
             f"at the working size of {scaled.width}x{scaled.height}, latent_mask nearest looks at one pixel in "
             f"{CELL_PX}x{CELL_PX} only. Take mask.latent_mask cover, dilate it, or clean it"
         )
+
+
+def _without_seam(asked: Mask) -> str | None:
+    """Say that what is asked for the seam makes no difference to a picture without one; None if nothing is."""
+    given = [f"mask.{name}" for name in ("color_match", "blend") if getattr(asked, name) != getattr(Mask(), name)]
+    if not given:
+        return None
+    return f"{' and '.join(given)} {'has' if len(given) == 1 else 'have'} no effect: all that the models see is repainted, so there is no seam."
+
+
+def _is_all(mask_image: Image.Image) -> bool:
+    return mask_image.getextrema()[0] == 255
 
 
 def _of_sample(edit: Edit, size: tuple[int, int], mask: Image.Image | None) -> Image.Image:

@@ -161,5 +161,5 @@ def _of_the_mask(
         require_cells(edit, found)
     except MaskError as error:
         return _OfMask(problems=(f"hyperparameters.{'crop' if isinstance(error, CropError) else 'mask'}: {error}",))
-    idle = (found.idle_crop,) if found.idle_crop else ()
+    idle = tuple(line for line in (found.idle_crop, found.idle_seam) if line)
     return _OfMask(has_specks=found.has_ignored, crop=found.crop, frame=found.frame, cautions=idle)
