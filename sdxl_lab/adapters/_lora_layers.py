@@ -129,7 +129,7 @@ class _Layers:
                 f"a LoRA has {len(strange)} layers that do not fit the checkpoint's {part}, {strange[0]} first; resolve the run again."
             )
         with importing:
-            import peft.tuners.lora  # noqa: F401 - it takes seconds, in whichever thread comes first
+            from peft import LoraConfig  # noqa: F401 - by one thread at a time; layers are built by what is there then
         for path, layer in found:
             assert path is not None
             if path not in self._sites:
@@ -150,5 +150,8 @@ _known: WeakKeyDictionary[Any, _Layers] = WeakKeyDictionary()
 
 def _device_of(layer: Any) -> torch.device:
     """Where a layer computes: where its weights are, unless these wait elsewhere until they are needed."""
+    registry = getattr(layer, "_diffusers_hook", None)
+    if registry and (offloading := registry.get_hook("group_offloading")):
+        return offloading.group.onload_device
     device = layer.weight.device
     return torch.device(layer._hf_hook.execution_device) if device.type == "meta" else device

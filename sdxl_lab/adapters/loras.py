@@ -103,8 +103,8 @@ class _LowRank:
         return [(name, f"was trained with {words!r}, by what its file says, which stands in no prompt") for name, words in missing]
 
     def told(self, asked: Lora) -> str:
-        text = "" if asked.text_encoder_weight is None else f", text encoders {asked.text_encoder_weight:g}"
-        return f"{asked.weight:g}{text}{', in the refiner too' if asked.refiner else ''}"
+        text = "" if asked.text_encoder_weight is None else f", text encoders at {asked.text_encoder_weight:g}"
+        return f"at {asked.weight:g}{text}{', in the refiner too' if asked.refiner else ''}"
 
     def in_prompt(self, name: str, asked: Lora) -> str:
         text = asked.weight if asked.text_encoder_weight is None else asked.text_encoder_weight

@@ -33,6 +33,9 @@ from sdxl_lab.tasks import TASKS
 MOST_STEPS = 16
 """Most that a checkpoint is distilled to."""
 
+OTHER_MEANINGS = frozenset(["turbo", "lightning", "hyper"])
+"""Words of kinds that a style or a thing may be called by too."""
+
 TURBO_SIDE = 64
 """Side of SDXL Turbo's latents, half of SDXL's."""
 
@@ -117,8 +120,16 @@ def few_steps_by(what: str, titles: Sequence[str], family: str) -> FewSteps | No
         family: The checkpoint's, as records have it.
     """
     distilled = family_of(family).distilled
-    kind = _kind_in(titles, distilled)
-    return replace(_made(kind, titles, distilled), what=what) if kind else None
+    kind = _kind_in([title for title in titles if _is_of_steps(_words(title))], distilled)
+    if kind is None or any("cfg" in _words(title) for title in titles):  # of Hyper-SD some take guidance as ever, and say so
+        return None
+    return replace(_made(kind, titles, distilled), what=what)
+
+
+def _is_of_steps(words: list[str]) -> bool:
+    """Whether words that name a kind mean it, where lightning may also be what is in the picture."""
+    beside = {word for pair in pairwise(words) if not OTHER_MEANINGS.isdisjoint(pair) for word in pair}
+    return OTHER_MEANINGS.isdisjoint(words) or not beside.isdisjoint({"sd", "xl", "sdxl"}) or _stated(words) is not None
 
 
 def _kind_in(titles: Sequence[str], distilled: Mapping[str, Distilled]) -> str | None:

@@ -69,6 +69,7 @@ def run(
     from sdxl_lab.kernels import notebooks
     from sdxl_lab.runs.early import started
     from sdxl_lab.settings.arguments import laid_over, pairs
+    from sdxl_lab.spec.homes import place_of
     from sdxl_lab.spec.parameters import takes_none, takes_text
     from sdxl_lab.spec.run_spec import RunSpec
 
@@ -82,6 +83,7 @@ def run(
         raw=pairs(raw or ()),
         takes_text=lambda name: takes_text(name, RunSpec),
         takes_none=lambda name: takes_none(name, RunSpec),
+        place_of=place_of,
     )
     if fetch:
         bring(parameters)

@@ -54,7 +54,7 @@ class Paints(Pairs):
             formatter.write_text(
                 f"{', '.join(settings())}; checkpoint, negative_prompt, {_of_words('prompt_syntax')}, {_of_words('long_prompt')}, "
                 f"{_of_words('wildcards')}, prompt_replace.WORD, "
-                "embeddings.WORD.file, name (of the session), tracking."
+                "embeddings.WORD.file, loras.NAME.file and .weight, name (of the session), tracking."
             )
 
 
@@ -81,7 +81,7 @@ def settings_given(words: list[str]) -> dict[str, Any]:
         words: As `in_pairs` leaves them.
     """
     from sdxl_lab.settings.arguments import laid_over, pairs
-    from sdxl_lab.spec.homes import home_of
+    from sdxl_lab.spec.homes import home_of, place_of
     from sdxl_lab.spec.parameters import takes_none, takes_text
     from sdxl_lab.spec.run_spec import RunSpec
 
@@ -90,7 +90,11 @@ def settings_given(words: list[str]) -> dict[str, Any]:
 
     values = [(name.removeprefix("hyperparameters."), value) for name, value in pairs(words)]
     return laid_over(
-        {}, values=values, takes_text=lambda name: takes_text(home(name), RunSpec), takes_none=lambda name: takes_none(home(name), RunSpec)
+        {},
+        values=values,
+        takes_text=lambda name: takes_text(home(name), RunSpec),
+        takes_none=lambda name: takes_none(home(name), RunSpec),
+        place_of=place_of,
     )
 
 

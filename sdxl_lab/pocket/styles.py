@@ -28,11 +28,10 @@ from sdxl_lab.pocket.training.single_file import write_single_file
 FIRST_SEED = 9_000_000
 """Far from the seeds of the base's training, of the evaluation, of the built-in datasets and of the embedding."""
 COUNT = 2000
-STEPS = 600
+STEPS = 1200
 BATCH = 8
 LEARNING_RATE = 1e-3
 EMA_DECAY = 0.98
-MOST_WEIGHT = 10.0
 
 WITHOUT_VAE = frozenset({"paper"})
 """Styles whose file has no autoencoder, as many that people publish; it is then the checkpoint's own."""
@@ -81,14 +80,14 @@ def loss_of(base: StableDiffusionXLInpaintPipeline, folder: Path, pool: Pool) ->
 
 
 def weights(timesteps: torch.Tensor) -> torch.Tensor:
-    """Min-SNR weights, and more where noise is more than signal, so that how bright and of which color a style is as a whole is learned as quickly.
+    """Min-SNR weights, and where noise is more than signal those of an error in the picture instead of in the noise.
 
-    There they are those of an error in the picture instead of in the noise, up to `MOST_WEIGHT`: a picture begins there.
+    There a picture begins: what it is like as a whole, such as dark, is hardly seen in the noise, and would be learned last.
 
     Args:
         timesteps: (N,), from 0.
     """
-    return min_snr_weights(timesteps) * (1 / signal_to_noise(timesteps)).clamp(1, MOST_WEIGHT).to(device())
+    return min_snr_weights(timesteps) * (1 / signal_to_noise(timesteps)).clamp(min=1).to(device())
 
 
 def train(look: str, folder: Path, *, steps: int = STEPS, count: int = COUNT) -> StableDiffusionXLInpaintPipeline:

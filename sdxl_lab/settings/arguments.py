@@ -117,6 +117,7 @@ def laid_over(
     raw: Sequence[Pair] = (),
     takes_text: Callable[[str], bool],
     takes_none: Callable[[str], bool] = lambda path: False,
+    place_of: Callable[[str, Any], str] = lambda path, value: path,
 ) -> dict[str, Any]:
     """Lay what a command line gives over a notebook's own parameters, kind after kind as papermill does, each in its order: the last one wins.
 
@@ -129,6 +130,7 @@ def laid_over(
         raw: Single parameters that are texts, whatever takes them.
         takes_text: Says of a dotted path whether a text is meant there, which is then taken as it is, to the last character.
         takes_none: Likewise, whether the words none and None stand for null, as plans and reports write it.
+        place_of: Says of a dotted path and what is given there where that is laid.
 
     Returns:
         A new dictionary.
@@ -142,9 +144,9 @@ def laid_over(
     for path, text in values:
         text = "null" if text.strip() in ("none", "None") and takes_none(path) else text
         value = text if takes_text(path) else _read(text, f"{path}: the value is not YAML", f"-r {path} takes a text as it is")
-        parameters = merge(parameters, replace({}, path, value))
+        parameters = merge(parameters, replace({}, place_of(path, value), value))
     for path, text in raw:
-        parameters = merge(parameters, replace({}, path, text))
+        parameters = merge(parameters, replace({}, place_of(path, text), text))
     return parameters
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sdxl_lab.adapters import ADAPTERS, Named
-from sdxl_lab.settings.hyperparams import closest, difference
+from sdxl_lab.settings.hyperparams import closest, difference, shortest
 from sdxl_lab.settings.sections import PromptAndSeed
 from sdxl_lab.spec.elsewhere import ELSEWHERE, NOT_HERE, as_listed
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters, hyperparameters
@@ -77,6 +77,28 @@ def nearest_home(key: str, model: type[BaseModel]) -> str | None:
     """
     names = [path.rpartition(".")[2] for path in _paths(hyperparameters())]
     return home_of(key, model) or home_of(closest(key, names) or "", model)
+
+
+def place_of(path: str, value: Any) -> str:
+    """Where a value is laid: a text in place of an adapter's section is its file, beside which more may be asked of it.
+
+    Args:
+        path: The dotted path at which it is given.
+        value: What is given there.
+    """
+    kind, _, name = path.removeprefix("hyperparameters.").partition(".")
+    return f"{path}.file" if kind in ADAPTERS and name and "." not in name and isinstance(value, str) else path
+
+
+def named_among(path: str, paths: Iterable[str]) -> str:
+    """Name a setting by as few of its last keys as set it apart, and what is asked of an adapter by the adapter's name at least.
+
+    Args:
+        path: Its dotted path, such as `loras.moon.weight`.
+        paths: Those it stands among, itself included.
+    """
+    kind, _, rest = path.removeprefix("hyperparameters.").partition(".")
+    return max(shortest(path, paths), rest if kind in ADAPTERS else "", key=len)
 
 
 def laid_out(task: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -216,6 +216,12 @@ class ResolvedSpec(Settings):
         section = self.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name)
         return ADAPTERS[adapter.kind].section.of.model_validate(section) if section and adapter.kind in ADAPTERS else None
 
+    def told_of(self, adapter: AdapterIdentity) -> str:
+        """An adapter's file, and what is asked of it, in short: `moon.safetensors at 0.8`."""
+        section = self.asked_of(adapter)
+        told = ADAPTERS[adapter.kind].told(section) if section else ""
+        return f"{adapter.file or adapter.name} {told}".rstrip()
+
     @property
     def on_models(self) -> dict[str, Any]:
         """What is on the checkpoint's models, by dotted path: the file of each and what it is by content, in short, and what is asked of it."""

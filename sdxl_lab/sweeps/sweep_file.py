@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.settings import arguments, ranges
 from sdxl_lab.settings.credentials import without_credentials
 from sdxl_lab.settings.documents import RELEASES
-from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, merge, replace, shortest, split, unknown_key
+from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, merge, replace, split, unknown_key
+from sdxl_lab.spec.homes import named_among, place_of
 from sdxl_lab.spec.parameters import plain, takes_numbers
 from sdxl_lab.spec.run_spec import NAME_ALLOWED, NAME_PATTERN, SECRET, RunSpec, SpecError
 from sdxl_lab.sweeps.labels import leaves, short, told_apart, whole
@@ -135,7 +135,7 @@ class _Reader:
         """The runs, as far as they can be told; what is wrong with them joins the problems."""
         paths = dict.fromkeys(path for overrides in [self.axes, *self.singles] for path in overrides if path != "name")
         named = {path: path.removesuffix(".file") for path in paths}  # a file is called by what it is for
-        shown = {path: max(shortest(name, named.values()), _replaced_word(path), _of_adapter(name), key=len) for path, name in named.items()}
+        shown = {path: max(named_among(name, named.values()), _replaced_word(path), key=len) for path, name in named.items()}
         chosen = [*self._grid(), *self.singles]
         told = {path: told_apart([overrides[path] for overrides in chosen if path in overrides]) for path in paths}
         points: list[Point] = []
@@ -324,19 +324,13 @@ def _listed(value: Any) -> list[Any]:
 def _laid_over(base: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
     laid = dict(base)
     for path, value in flat.items():
-        laid = merge(laid, replace({}, path, value))
+        laid = merge(laid, replace({}, place_of(path, value), value))
     return laid
 
 
 def _replaced_word(path: str) -> str:
     """The word that a path replaces in prompts, dots and all; empty for any other path."""
     return path.partition("prompt_replace.")[2]
-
-
-def _of_adapter(path: str) -> str:
-    """What a path asks of an adapter, by its name: `moon.weight`; empty for any other path."""
-    first, kind, *rest = *path.split("."), ""
-    return ".".join(rest).strip(".") if first == "hyperparameters" and kind in ADAPTERS else ""
 
 
 def _get(nested: Mapping[str, Any], path: str) -> Any:

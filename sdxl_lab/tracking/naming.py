@@ -9,7 +9,8 @@ from typing import Any
 
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.settings.arguments import written
-from sdxl_lab.settings.hyperparams import flatten, shortest
+from sdxl_lab.settings.hyperparams import flatten
+from sdxl_lab.spec.homes import named_among
 from sdxl_lab.spec.parameters import takes_text
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
@@ -112,7 +113,7 @@ def _set(resolved: ResolvedSpec) -> Iterator[tuple[str, str]]:
     settings = {_of_task(path)[1] for path in paths}
     for path, value in paths.items():
         task, setting = _of_task(path)
-        yield task + shortest(setting, settings), _text(value)
+        yield task + named_among(setting, settings), _text(value)
     if spec.samples:
         samples = ",".join(spec.samples) if len(spec.samples) <= FEW_SAMPLES else str(len(spec.samples))
         yield "samples", samples

@@ -15,7 +15,7 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
-from sdxl_lab.settings.hyperparams import shortest
+from sdxl_lab.spec.homes import named_among
 from sdxl_lab.tracking.disclosure import without_paths
 from sdxl_lab.tracking.experiment import HTML_LIMIT_BYTES, File, Projection, file_of, short, short_name
 from sdxl_lab.tracking.key import experiment_key
@@ -84,8 +84,8 @@ def _others(made: Sequence[_Made], axes: Mapping[str, Sequence[Any]]) -> dict[st
         "done": sum(each.run is not None and each.run.is_done for each in made),
         "failed": sum(each.point.failed for each in made),
         "pictures": sum(len(each.pictures) for each in made),
-        "axes": ", ".join(shortest(path, axes) for path in axes),
-        **{f"axis.{shortest(path, axes)}": _listed(values) for path, values in axes.items()},
+        "axes": ", ".join(named_among(path, axes) for path in axes),
+        **{f"axis.{named_among(path, axes)}": _listed(values) for path, values in axes.items()},
         "dataset": ", ".join(dict.fromkeys(name_of(spec.dataset) for spec in specs)),
         "checkpoint": ", ".join(dict.fromkeys(spec.checkpoint.name for spec in specs)),
     }
@@ -140,7 +140,7 @@ def _curves(made: Sequence[_Made], axes: Mapping[str, Sequence[Any]], scratch: P
         for metric in (*metrics, STEPS):
             means = [_mean([number_of(picture, metric) for picture in own]) for own in pictures]
             for path, values in axes.items():
-                name = short_name(f"{task}/{metric} over {shortest(path, axes)}")
+                name = short_name(f"{task}/{metric} over {named_among(path, axes)}")
                 if curve := _curve(path, values, [each.point for each in made], means):
                     file = scratch / f"curve-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
                     write_whole(file, json.dumps({"name": name, **curve}).encode())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.prompts.cut import unread_of
 from sdxl_lab.prompts.reading import weights_of
 from sdxl_lab.settings.hyperparams import flatten
@@ -73,7 +72,5 @@ def files_on_models(resolved: ResolvedSpec) -> dict[str, str]:
 
 
 def _file_on_models(adapter: AdapterIdentity, resolved: ResolvedSpec) -> str:
-    section = resolved.asked_of(adapter)
-    told = ADAPTERS[adapter.kind].told(section) if section else ""
     known = f"sha256 {adapter.sha256[:12]}" if adapter.sha256 else f"digest {adapter.digest[:12]}"
-    return f"{' '.join(filter(None, (adapter.file or adapter.name, told)))}, {known}"
+    return f"{resolved.told_of(adapter)}, {known}"

@@ -13,7 +13,7 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.png import png
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
-from sdxl_lab.settings.hyperparams import shortest
+from sdxl_lab.spec.homes import named_among
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -123,10 +123,10 @@ def _laid_out(task: str, made: Sequence[tuple[RecordedPoint, Sequence[Picture]]]
             seconds.append(picture.seconds)
     failed = {column_of(index, point) for index, (point, _) in enumerate(made) if point.failed}
     ordered = sorted(rows, key=lambda row: 0 if down else rows[row])
-    kinds = [*(shortest(path, axes) for path in down), *(["sample"] if several and not down else []), *(["seed"] if has_seeds else [])]
+    kinds = [*(named_among(path, axes) for path in down), *(["sample"] if several and not down else []), *(["seed"] if has_seeds else [])]
     return Sheet(
         task=task,
-        across=f"{', '.join(shortest(path, axes) for path in across) if named else 'point'}; seconds spent a picture",
+        across=f"{', '.join(named_among(path, axes) for path in across) if named else 'point'}; seconds spent a picture",
         down=", ".join(kinds),
         columns=tuple(f"{column.label}\n{fmean(seconds):.2g} s" if seconds else column.label for column, seconds in columns.items()),
         rows=tuple(row.label for row in ordered),

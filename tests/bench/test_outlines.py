@@ -9,7 +9,7 @@ from PIL import Image
 
 from sdxl_lab.bench.widget.outlines import MOST_POINTS, Outlines, outlines
 from sdxl_lab.families import Sizes
-from sdxl_lab.settings.sections import Canvas, EditSettings, Mask
+from sdxl_lab.settings.sections import Canvas, Crop, EditSettings, Mask
 from sdxl_lab.tasks import TASKS
 
 SIZE, WORKING = (300, 200), Sizes(area=240 * 160, max_area=240 * 160, multiple=8)
@@ -127,3 +127,17 @@ def test_of_noise_the_longest_lines_are_drawn():
     )
     assert sum(map(len, repainted)) <= MOST_POINTS
     assert max(around(white), key=len) in repainted
+
+
+def test_a_crop_has_a_frame():
+    """
+    A page is told the box that the models will see, which holds the region with its padding, and of a whole picture nothing.
+    """
+    mask = Image.new("L", SIZE)
+    mask.paste(255, (100, 80, 130, 110))
+    whole = settings(specks="keep")
+    cropped = whole.model_copy(update={"crop": Crop(padding_mask_crop=10)})
+    told_of = [outlines(TASKS["inpaint"], asked, SIZE, mask, WORKING).fields for asked in (whole, cropped)]
+    assert "frame" not in told_of[0]
+    assert told_of[1]["frame"] == (90, 70, 140, 120)
+    assert told_of[0] == {name: value for name, value in told_of[1].items() if name != "frame"}

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.cli.usage import settings_given
 from sdxl_lab.doctor.memory import CARDS, free_bytes_of, page
 from sdxl_lab.settings.arguments import paired
@@ -152,11 +151,10 @@ def test_what_cannot_be_looked_at_is_one_error(random_pair, tmp_path, name):
     assert "Traceback" not in ended.err
 
 
-def test_8_bits_beside_a_lora_are_refused_at_the_gate(monkeypatch):
+def test_8_bits_beside_a_lora_are_refused_at_the_gate():
     """
-    Whatever loads LoRAs, nothing can be added to weights of 8 bits: known before anything is loaded.
+    Nothing can be added to weights of 8 bits: known before anything is loaded.
     """
-    monkeypatch.setitem(ADAPTERS, "loras", ADAPTERS["embeddings"])
     given: dict[str, Any] = {"loras": {"moon": {"file": "moon.safetensors"}}, "compute": {"layerwise": "fp8"}}
     with pytest.raises(SpecError, match=r"compute\.layerwise: got fp8 beside loras.*leave one of the two out"):
         RunSpec.from_parameters(name="a", dataset="pocket-prompts", checkpoint="pocket", hyperparameters=given)

@@ -372,7 +372,7 @@ def test_nothing_is_neutral_but_weight_0(files):
     assert {told for told, lora in asked.items() if LORAS.is_neutral(lora, content)} == {(0.0, None), (0.0, 0.0)}
 
 
-OFFLOADED: dict[str, Any] = {"model": {"moon": 0.6}, "sequential": {"moon": 0.6, "sun": 0.4}}
+OFFLOADED: dict[str, Any] = {"model": {"moon": 0.6}, "sequential": {"moon": 0.6, "sun": 0.4}, "group": {"moon": 0.6, "sun": 0.4}}
 
 
 @pytest.mark.parametrize("offload", OFFLOADED)
@@ -394,6 +394,21 @@ def test_models_that_wait_elsewhere_have_them(random_pair, files, scene, offload
         made = generate(edit, *scene, away.with_adapters(on)).raw
         assert same(expected, made) == bool(on)
     assert hooked == {path: module._hf_hook for path, module in base.unet.named_modules() if hasattr(module, "_hf_hook")}
+
+
+def test_matrices_go_where_their_layer_computes():
+    """
+    Not where its weights wait: a layer of a group that is brought in when it is called says where to.
+    """
+    from diffusers.hooks import apply_group_offloading
+
+    from sdxl_lab.adapters._lora_layers import _device_of
+
+    layer: Any = torch.nn.Linear(2, 2)
+    apply_group_offloading(torch.nn.Sequential(layer), onload_device=torch.device("cpu"), offload_type="leaf_level")
+    layer._diffusers_hook.get_hook("group_offloading").group.onload_device = torch.device("meta")
+    assert layer.weight.device.type == "cpu"
+    assert _device_of(layer).type == "meta"
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

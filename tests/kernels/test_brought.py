@@ -59,6 +59,14 @@ def test_the_sweep_of_weights_makes_once_what_both_syntaxes_say_alike(here):
     assert "UNet forwards still needed: 330 " in planned
 
 
+def test_the_sweep_of_moons_finds_the_built_in_lora(here):
+    """
+    Its fifteen points are planned in a folder that has nothing but the sweep's file.
+    """
+    said("notebook", "moon")
+    assert "15 points, 0 done, 15 to run" in said("plan", "moon.yaml").out
+
+
 def test_what_is_there_is_not_overwritten(here):
     """
     A file of that name is left as it is, and the answer names another way.

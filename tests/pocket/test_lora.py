@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -17,10 +18,11 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global loop, lora, torch
+    global card, evaluate_lora, load_file, loop, lora, torch
     import torch
+    from safetensors.torch import load_file
 
-    from sdxl_lab.pocket.training import loop, lora
+    from sdxl_lab.pocket.training import card, evaluate_lora, loop, lora
 
 
 def _inside(scene):
@@ -121,3 +123,48 @@ def test_nothing_but_the_new_layers_is_trained_and_a_killed_training_goes_on(tmp
     new = {name: weight for name, weight in alone.items() if ".lora_B." in name}
     assert new
     assert all(bool(weight.any()) for weight in new.values())
+
+
+def test_the_file_is_the_one_that_the_model_card_speaks_of():
+    """
+    Its digest stands in the model card.
+    """
+    assert hashlib.sha256(lora.FILE.read_bytes()).hexdigest() in card.CARD.read_text()
+
+
+def test_the_file_holds_what_is_trained_under_the_names_of_diffusers(tmp_path):
+    """
+    It has finite fp16 matrices under the names that diffusers writes for layers as training begins them, in at most 600 KB.
+    """
+    lora.write(lora.begun(lora.base()), tmp_path / "begun.safetensors")
+    written, begun = (load_file(file) for file in (lora.FILE, tmp_path / "begun.safetensors"))
+    assert {name: weight.shape for name, weight in written.items()} == {name: weight.shape for name, weight in begun.items()}
+    assert all(weight.dtype == torch.float16 and bool(weight.isfinite().all()) for weight in written.values())
+    assert {name.split(".")[0] for name in written} == set(lora.LAYERS)
+    assert lora.FILE.stat().st_size <= 600e3
+
+
+def test_diffusers_takes_every_matrix_of_the_file():
+    """
+    A pipeline that has loaded it with `load_lora_weights` holds all of its numbers, none more.
+    """
+    pipeline = lora.base()
+    pipeline.load_lora_weights(lora.FILE)
+    loaded = [weight.detach() for name in lora.LAYERS for key, weight in getattr(pipeline, name).named_parameters() if ".lora_" in key]
+    written = load_file(lora.FILE).values()
+    assert sorted(float(weight.double().sum()) for weight in loaded) == sorted(float(weight.float().double().sum()) for weight in written)
+
+
+def test_a_moon_comes_at_weight_1_and_not_at_0(tmp_path):
+    """
+    In the lab the same words and seed give a crescent with it and none without, and a picture that was made is not made again.
+    """
+    wanted = evaluate_lora.moons()[:1]
+
+    def is_crescent_at(weight):
+        return evaluate_lora.crescents(evaluate_lora.made("moons", wanted, tmp_path, weight, steps=15), [wanted[0].scene])
+
+    assert (is_crescent_at(1.0), is_crescent_at(0.0)) == ([True], [False])
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.png")}
+    assert is_crescent_at(1.0) == [True]
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.png")} == before

@@ -88,6 +88,55 @@ def test_another_thread_is_given_the_module_itself():
     assert said_by("[type(found).__name__, found is sys.modules['scipy.stats']]", inside=inside, before=before) == ["module", True]
 
 
+def test_a_class_that_nothing_is_of_waits_too():
+    """
+    Where libraries import peft to ask whether a layer is one of its own, none is until somebody imports it; then they are, and all of it is there.
+    """
+    inside = (
+        "from peft.helpers import disable_input_dtype_casting\nfrom peft.tuners.tuners_utils import BaseTunerLayer\n"
+        "import importlib.util, torch\nis_there = importlib.util.find_spec('peft') is not None"
+    )
+    after = (
+        "[is_there, [name for name in sys.modules if name.startswith('peft')], isinstance(torch.nn.Linear(1, 1), BaseTunerLayer),"
+        " __import__('peft').tuners.tuners_utils.BaseTunerLayer is BaseTunerLayer,"
+        " isinstance(__import__('peft').tuners.lora.Linear(torch.nn.Linear(1, 1), 'x', r=1, config=__import__('peft').LoraConfig()), BaseTunerLayer),"
+        " issubclass(__import__('peft').tuners.lora.Linear, BaseTunerLayer), __import__('peft').helpers.__spec__.name,"
+        " type(__import__('peft').helpers.__loader__).__name__]"
+    )
+    assert said_by(after, inside=inside) == [True, [], False, False, True, True, "peft.helpers", "SourceFileLoader"]
+
+
+@pytest.mark.parametrize(
+    "asked", ["import peft.tuners.lora", "from peft import LoraConfig", "import peft; peft.LoraConfig", "import peft.helpers, peft; peft.LoraConfig"]
+)
+def test_a_package_that_is_used_while_libraries_are_imported_is_all_there(asked):
+    """
+    Whatever of it is asked for first, a package with stand-ins in it is imported whole, with none of them left.
+    """
+    after = (
+        "[peft.tuners.lora.LoraConfig is peft.LoraConfig, type(peft).__name__, type(sys.modules['peft.helpers']).__name__,"
+        " peft.tuners is sys.modules['peft.tuners']]"
+    )
+    assert said_by(after, inside=f"{asked}\nimport peft") == [True, "module", "module", True]
+
+
+@pytest.mark.slow
+def test_a_picture_without_a_lora_imports_no_peft():
+    """
+    A checkpoint is loaded and makes a picture without it, and a LoRA that is there is scaled as ever.
+    """
+    before = "import os, tempfile, warnings\nwarnings.simplefilter('ignore')\nos.chdir(tempfile.mkdtemp())"
+    inside = "import importlib\nfrom sdxl_lab.runs.early import PRELOAD\n[importlib.import_module(name.partition(':')[0]) for name in PRELOAD]"
+    made = "__import__('sdxl_lab').text_to_image('a star', num_inference_steps=2, high_noise_frac=0.5).image.size"
+    scaled = (
+        "(lambda peft, torch, utils: (lambda layer: [utils.scale_lora_layers(layer, 0.5), layer.scaling['x'], utils.unscale_lora_layers(layer, 0.5),"
+        " layer.scaling['x']])(peft.tuners.lora.Linear(torch.nn.Linear(2, 2), 'x', r=2, lora_alpha=2, config=peft.LoraConfig())))"
+        "(__import__('peft'), __import__('torch'), __import__('diffusers.utils.peft_utils', fromlist=['x']))"
+    )
+    after = f"[{made}, [name for name in sys.modules if name.startswith('peft')], {scaled}]"
+    assert said_by(after, inside=inside, before=before) == [[128, 128], [], [None, 0.5, None, 1.0]]
+
+
 @pytest.mark.slow
 def test_libraries_are_what_they_are_without_it():
     """

@@ -12,6 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from sdxl_lab import inpaint, reproduce
+from sdxl_lab.images.masks import binarize
 from sdxl_lab.images.png import png
 from sdxl_lab.pocket.world import draw, object_mask, sample_scene
 from sdxl_lab.records.folder import RunFolder
@@ -35,7 +36,7 @@ def dataset(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     scene = sample_scene(3, 320, 256)
     draw(scene).save(folder / "far.png")
-    object_mask(scene).point(lambda level: 255 * (level >= 128)).save(folder / "mask.png")
+    binarize(object_mask(scene)).save(folder / "mask.png")
     tiny = Image.new("L", (320, 256))
     tiny.paste(255, (100, 90, 103, 93))
     tiny.save(folder / "tiny.png")

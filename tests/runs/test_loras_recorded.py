@@ -131,7 +131,7 @@ def test_what_is_shown_has_file_and_weights(lab, random_pair):
     resolved, picture = done(random_pair, {"moon": asked_for})
     sha256 = hashlib.sha256((lab / "half-moon.safetensors").read_bytes()).hexdigest()
     for path in (picture, resolved.folder.path):
-        line = rf"loras\.moon +half-moon\.safetensors 0\.8, text encoders 0\.5, in the refiner too, sha256 {sha256[:12]}\s"
+        line = rf"loras\.moon +half-moon\.safetensors at 0\.8, text encoders at 0\.5, in the refiner too, sha256 {sha256[:12]}\s"
         assert re.search(line, shown(path))
 
 
@@ -159,8 +159,10 @@ def test_words_that_a_file_was_trained_with_are_told(lab, random_pair, phrase, p
 @pytest.mark.parametrize(("file", "metadata", "kind", "steps"), [
     ("sdxl_lightning_4step_lora", {}, "lightning", 4),
     ("mine", {"ss_output_name": "Hyper-SDXL-8steps-lora"}, "hyper", 8),
-    ("mine", {"modelspec.title": "A turbo"}, "turbo", 4),
-    ("HyperRealistic", {}, None, None),
+    ("mine", {"modelspec.title": "SDXL Turbo"}, "turbo", 4),
+    ("lcm-lora", {}, "lcm", 8),
+    ("lightning-over-hills", {"modelspec.title": "Hyper detailed, 20 epochs"}, None, None),
+    ("Hyper-SDXL-8steps-CFG-lora", {}, None, None),
 ])  # fmt: skip
 def test_a_lora_of_few_steps_is_told_what_suits_it(lab, random_pair, file, metadata, kind, steps):
     """
@@ -174,10 +176,12 @@ def test_a_lora_of_few_steps_is_told_what_suits_it(lab, random_pair, file, metad
         spec = asked(random_pair, {"fast": {"file": f"{file}.safetensors", "weight": weight}}, **settings)
         return [line for line in resolve(spec).said if "was made for" in line]
 
-    expected = f"loras.fast ({kind}) was made for about {steps} steps at guidance_scale 0; num_inference_steps 30 and guidance_scale 7 burn"
-    assert [expected in line for line in told(1.0)] == [True] * bool(kind)
+    guidance = 1 if kind == "lcm" else 0
+    expected = f"loras.fast ({kind}) was made for about {steps} steps at guidance_scale {guidance}; num_inference_steps 30 and guidance_scale 7 burn"
+    assert [expected in line for line in told(1.0)][:1] == [True] * bool(kind)
     assert not told(0.0)
-    suited = {"num_inference_steps": steps or 8, "guidance_scale": 0, "strength": 1.0, "timestep_spacing": "trailing"}
+    by_kind = {"scheduler": "lcm"} if kind == "lcm" else {"timestep_spacing": "trailing"}
+    suited = {"num_inference_steps": steps or 8, "guidance_scale": guidance, "strength": 1.0, **by_kind}
     assert not told(1.0, **suited)
 
 

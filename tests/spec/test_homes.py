@@ -7,7 +7,7 @@ import pytest
 from sdxl_lab.settings.hyperparams import replace
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.elsewhere import ELSEWHERE, NOT_HERE, as_listed
-from sdxl_lab.spec.homes import home_of, laid_out, not_here, paths_of, unknown
+from sdxl_lab.spec.homes import home_of, laid_out, named_among, not_here, paths_of, unknown
 from sdxl_lab.spec.injected import problems_of
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.specs import OTHER_VALUES, PARAMETERS, make_spec
@@ -170,3 +170,13 @@ def test_a_spacing_of_another_tool_is_answered_by_ours(written, answer):
     """
     with pytest.raises(SpecError, match=answer.replace("?", "[?]")):
         RunSpec.from_parameters(**PARAMETERS, hyperparameters={"denoising": {"timestep_spacing": written}})
+
+
+def test_what_is_asked_of_an_adapter_is_named_with_it():
+    """
+    A weight alone does not say whose it is; any other setting is named by as little as tells it from the others.
+    """
+    paths = ["hyperparameters.loras.moon.weight", "hyperparameters.denoising.guidance_scale", "hyperparameters.refiner.guidance_scale"]
+    assert [named_among(path, paths) for path in paths] == ["moon.weight", "denoising.guidance_scale", "refiner.guidance_scale"]
+    assert [named_among(path, paths[:2]) for path in paths[:2]] == ["moon.weight", "guidance_scale"]
+    assert named_among("loras.moon.weight", ["loras.moon.weight", "loras.sun.weight"]) == "moon.weight"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sdxl_lab.cli.usage import settings_given
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.settings.ranges import random_seeds
 from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
@@ -214,6 +215,18 @@ def test_a_lora_s_weight_is_called_by_its_name():
     points = sweep(parameters=parameters, grid={"hyperparameters.loras.moon.weight": "0-1 (+0.5)"}).points
     assert [point.label for point in points] == ["moon.weight=0.0", "moon.weight=0.5", "moon.weight=1.0"]
     assert [point.spec.hyperparameters["loras"]["moon"] for point in points] == [{"file": "moon.safetensors", "weight": w} for w in (0.0, 0.5, 1.0)]
+
+
+def test_a_text_for_a_lora_is_its_file_beside_a_weight():
+    """
+    What a text in place of a section says stays where more is asked below it, in a sweep as on a command line, in either order.
+    """
+    points = sweep(parameters={"hyperparameters.loras.moon": "moon.safetensors"}, grid={"hyperparameters.loras.moon.weight": [0, 0.5]}).points
+    assert [point.spec.hyperparameters["loras"]["moon"] for point in points] == [{"file": "moon.safetensors", "weight": w} for w in (0, 0.5)]
+    given = [["-p", "loras.moon", "-p", "moon.safetensors"], ["-p", "loras.moon.weight", "-p", "0.5"]]
+    for order in (given, given[::-1]):
+        words = [word for pair in order for word in pair if word != "-p"]
+        assert settings_given(words) == {"loras": {"moon": {"file": "moon.safetensors", "weight": 0.5}}}
 
 
 def test_every_problem_is_listed_at_once(tmp_path):

@@ -18,6 +18,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from sdxl_lab.checkpoints.loading import load
+from sdxl_lab.families import Sizes
 from sdxl_lab.generation.frames import frame_of
 from sdxl_lab.generation.generate import generate
 from sdxl_lab.images.boxes import Box, size_of
@@ -71,8 +72,6 @@ class Asked:
     @property
     def seen(self) -> Box:
         """The box that a crop with the padding sees."""
-        from sdxl_lab.families import Sizes
-
         region = dilate(object_mask(self.scene), MASK.kernel_size).getbbox()
         assert region is not None
         small, whole = SIZE_PX**2, (SIZE_PX, SIZE_PX)
@@ -90,6 +89,8 @@ def arms(asked: Asked) -> dict[str, dict[str, Any]]:
         CROPPED: {"crop": PADDED},
         f"{CROPPED}, told the picture's size and the crop's corner": {"crop": PADDED, "conditioning": place},
         f"{CROPPED}, told the crop's own size": {"crop": PADDED, "conditioning": own},
+        "crop, padding 0": {"crop": Crop(padding_mask_crop=0)},
+        "crop, padding 128": {"crop": Crop(padding_mask_crop=128)},
     }
 
 

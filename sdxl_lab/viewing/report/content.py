@@ -12,9 +12,9 @@ from sdxl_lab.datasets import inputs
 from sdxl_lab.records.kept import KeptPicture, RunOfOne
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
-from sdxl_lab.settings.hyperparams import shortest
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.homes import named_among
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import RESULT, TASKS
 from sdxl_lab.viewing import flattened
@@ -259,7 +259,7 @@ def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Map
 
 def _name_of(path: str, axes: Mapping[str, list[Any]], entries: Sequence[Entry]) -> str:
     """What an axis is called: in short, and runs of one picture each what they are."""
-    return "picture" if path == "run" and all(entry.kept for entry in entries) else shortest(path, axes)
+    return "picture" if path == "run" and all(entry.kept for entry in entries) else named_among(path, axes)
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:

@@ -18,7 +18,7 @@ from PIL import Image
 from sdxl_lab.bench.widget.outlines import outlines
 from sdxl_lab.families import Sizes
 from sdxl_lab.images.strokes import Painted, strokes
-from sdxl_lab.settings.sections import Canvas, EditSettings, Mask
+from sdxl_lab.settings.sections import Canvas, Crop, EditSettings, Mask
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing.scripts import SHARED, joined
 from tests.support.browser import CHROMIUM, Page, chromium
@@ -375,6 +375,27 @@ def test_a_picture_stays_itself_in_a_larger_canvas(canvas):
     places = [one["points"][0] for one in canvas.strokes]
     assert np.allclose(places, [[-40, -20], [200, 300]], atol=1)
     canvas.check()
+
+
+def test_what_the_models_see_is_framed(canvas):
+    """
+    A crop has a dashed frame around its pixels, which goes with it.
+    """
+    canvas.click("Rectangle")
+    canvas.drag((150, 100), (300, 200))
+    white = canvas.check()
+    settings = EditSettings(crop=Crop(padding_mask_crop=30), mask=Mask(specks="keep"))
+    found = outlines(TASKS["inpaint"], settings, SIZE, Image.fromarray(white), SIZES)
+    assert found.frame is not None
+    buffers = [base64.b64encode(one).decode() for one in found.buffers]
+    canvas.tell("outline", {**found.fields, "token": 1, "strokes": 1}, *buffers)
+    box = canvas.page.evaluate(
+        "(() => { const box = find('.outline.frame').getBoundingClientRect(); return [box.left, box.top, box.right, box.bottom] })()"
+    )
+    left, top, right, bottom = found.frame
+    assert np.allclose(box, [*canvas.at(left + 0.5, top + 0.5), *canvas.at(right - 0.5, bottom - 0.5)], atol=3)
+    canvas.tell("outline", {**{name: value for name, value in found.fields.items() if name != "frame"}, "token": 1, "strokes": 1}, *buffers)
+    assert canvas.page.evaluate("find('.outline.frame') === null")
 
 
 def test_what_is_shown_is_where_it_lies(canvas):
