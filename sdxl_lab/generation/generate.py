@@ -105,10 +105,7 @@ def generate(
         warnings.warn(message, stacklevel=2)
     size, _ = sizes_of(edit, image and image.size, checkpoint.sizes)
     frame = found and found.frame
-    if found and input_image:
-        output_image = pasted(raw, input_image, found, edit.settings.mask)
-    else:
-        output_image = raw.resize(size, Image.Resampling.LANCZOS)
+    output_image = pasted(raw, input_image, found, edit.settings.mask) if found and input_image else raw.resize(size, Image.Resampling.LANCZOS)
     return Generated(
         edit=edit,
         image=output_image,
