@@ -3,7 +3,8 @@
 Use: python benchmarks/checkpoints.py [--pairs 5] [--steps 25]      (alternating pairs; the styles of `python -m sdxl_lab.pocket.styles` must be made)
 
 Both load the same files, weigh the same word, and lead away from the same embedding, in Euler a, on one thread; tracking is off, and the lab keeps
-records, a report and a sheet besides. Generation alone is what either says that its pictures took, texts and decoding included.
+records, a report and a sheet besides. Generation alone is what either says that its pictures took, texts and decoding included. Processor time
+is that of all processes of a side, which other work on the machine changes least.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -114,6 +116,12 @@ def by_the_lab(folder: Path, steps: int) -> tuple[float, float]:
     return seconds, sum(picture.seconds for picture in made)
 
 
+def spent() -> float:
+    """Processor seconds of all processes that this one started and saw end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def alike(ours: Path, theirs: Path) -> bool:
     """Whether both made the same fifteen pictures, bit for bit."""
     names = {path.name for path in theirs.glob("*.png")}
@@ -129,19 +137,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25, help="steps of a picture (default: %(default)s)")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    whole, alone, equal = [], [], True
+    whole, computing, alone, equal = [], [], [], True
     for pair in range(arguments.pairs):
         times = {}
         with tempfile.TemporaryDirectory() as scratch:
             for side in (by_hand, by_the_lab) if pair % 2 else (by_the_lab, by_hand):
                 folder = Path(scratch) / side.__name__
                 folder.mkdir()
-                times[side] = side(folder, arguments.steps)
+                before = spent()
+                seconds, pictures = side(folder, arguments.steps)
+                times[side] = seconds, spent() - before, pictures
             equal = equal and alike(Path(scratch) / by_the_lab.__name__, Path(scratch) / by_hand.__name__)
-        whole.append([times[side][0] for side in (by_the_lab, by_hand)])
-        alone.append([times[side][1] for side in (by_the_lab, by_hand)])
+        for index, kind in enumerate((whole, computing, alone)):
+            kind.append([times[side][index] for side in (by_the_lab, by_hand)])
     print(f"15 pictures, {'equal bit for bit' if equal else 'DIFFERENT'}")
-    for what, pairs in (("from the shell to all pictures", whole), ("the pictures alone", alone)):
+    for what, pairs in (("from the shell to all pictures", whole), ("processor time of that", computing), ("the pictures alone", alone)):
         ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
         print(f"{what}: lab {ours:.2f} s, script {theirs:.2f} s, median of {len(pairs)} ratios {statistics.median(a / b for a, b in pairs):.3f}")
 

@@ -76,14 +76,14 @@ class _Site:
             else:
                 self.around.update_layer(name, **told)
         for own, matrix in ((self.around.lora_A, layer.down), (self.around.lora_B, layer.up)):
-            own[name].weight = torch.nn.Parameter(as_torch(matrix).to(self.own.weight.dtype))
+            own[name].weight = torch.nn.Parameter(as_torch(matrix).to(_where_and_how(self.own)[1]))
 
     def tune(self, names: Sequence[str], weights: Sequence[float]) -> None:
         """Choose which LoRAs are computed, how strongly, and where."""
         has = [name for name in names if name in self.around.lora_A]
         if self.around.active_adapters != has:
             self.around.set_adapter(has)  # its weights then ask for gradients, as diffusers has them: torch multiplies such matrices otherwise
-        device = _device_of(self.own)
+        device, _ = _where_and_how(self.own)
         for name, weight in zip(names, weights, strict=True):
             if name in has:
                 self.around.set_scale(name, weight)
@@ -148,10 +148,14 @@ _known: WeakKeyDictionary[Any, _Layers] = WeakKeyDictionary()
 """As long as the model is there."""
 
 
-def _device_of(layer: Any) -> torch.device:
-    """Where a layer computes: where its weights are, unless these wait elsewhere until they are needed."""
-    registry = getattr(layer, "_diffusers_hook", None)
-    if registry and (offloading := registry.get_hook("group_offloading")):
-        return offloading.group.onload_device
-    device = layer.weight.device
-    return torch.device(layer._hf_hook.execution_device) if device.type == "meta" else device
+def _where_and_how(layer: Any) -> tuple[torch.device, torch.dtype]:
+    """Where a layer computes, and in which type: as its weights are, unless these wait elsewhere, or in fewer bits, until they are needed."""
+    device, dtype = layer.weight.device, layer.weight.dtype
+    if device.type == "meta":
+        device = torch.device(layer._hf_hook.execution_device)
+    if registry := getattr(layer, "_diffusers_hook", None):
+        if offloading := registry.get_hook("group_offloading"):
+            device = offloading.group.onload_device
+        if casting := registry.get_hook("layerwise_casting"):
+            dtype = casting.compute_dtype
+    return device, dtype

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from sdxl_lab.datasets.samples import Sample
-from sdxl_lab.images.mask_checks import percent
+from sdxl_lab.images.mask_checks import CUT_AT_HALF, percent
 from sdxl_lab.settings.sections import ImageReading
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted, printable
@@ -39,7 +39,10 @@ def gathered(notes: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def of_samples(
-    samples: Sequence[Sample], readings: Mapping[str, ImageReading] | None = None, masked: Collection[str] | None = None
+    samples: Sequence[Sample],
+    readings: Mapping[str, ImageReading] | None = None,
+    masked: Collection[str] | None = None,
+    cut: Collection[str] | None = None,
 ) -> tuple[str, ...]:
     """Say what of the samples' files makes another picture than one may think, though it is no fault.
 
@@ -47,13 +50,20 @@ def of_samples(
         samples: As they were fetched.
         readings: How their pictures are read, by sample's name; by the defaults when left out.
         masked: Names of the samples whose masks are read; all when left out.
+        cut: Names of those whose masks are cut at half; all when left out.
 
     Returns:
         One line each: about color profiles one for all samples, then what is to be said of single ones.
     """
     read = readings or {}
     named = {
-        sample.name: _notes(sample, read.get(sample.name, ImageReading()), is_masked=masked is None or sample.name in masked) for sample in samples
+        sample.name: _notes(
+            sample,
+            read.get(sample.name, ImageReading()),
+            is_masked=masked is None or sample.name in masked,
+            is_cut=cut is None or sample.name in cut,
+        )
+        for sample in samples
     }
     return (*_about_profiles(samples, read), *gathered({printable(name): lines for name, lines in named.items()}))
 
@@ -153,7 +163,7 @@ def _about_profiles(samples: Sequence[Sample], readings: Mapping[str, ImageReadi
     ]
 
 
-def _notes(sample: Sample, reading: ImageReading, *, is_masked: bool) -> list[str]:
+def _notes(sample: Sample, reading: ImageReading, *, is_masked: bool, is_cut: bool) -> list[str]:
     facts = sample.facts
     notes = []
     if facts.color_profile == UNREADABLE:
@@ -165,4 +175,5 @@ def _notes(sample: Sample, reading: ImageReading, *, is_masked: bool) -> list[st
             f"{percent(facts.transparent_share)} of the picture is transparent, and laid over {reading.background}; "
             "hyperparameters.image.background takes another color"
         )
-    return notes + list(sample.mask_check.notes if is_masked and sample.mask_check else ())
+    of_mask = sample.mask_check.notes if is_masked and sample.mask_check else ()
+    return notes + [note for note in of_mask if is_cut or note != CUT_AT_HALF]

@@ -23,10 +23,11 @@ from sdxl_lab.generation.encoding import fits_in
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
 from sdxl_lab.generation.pasting import pasted
-from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled
+from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled, without_steps
+from sdxl_lab.generation.softness import Softness
 from sdxl_lab.generation.stages import STAGES, Stage, blended
 from sdxl_lab.generation.steps import Listener, Step
-from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, window_of
+from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, whole_schedule, window_of
 from sdxl_lab.images import boxes, masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
 from sdxl_lab.prompts.reading import Words
@@ -84,7 +85,7 @@ def generate(
     _require_models(edit, checkpoint)  # a refiner is loaded here, which is no part of a picture's time
     if found:
         require_cells(edit, found)
-    of_mask = [line for line in (found.has_ignored and SPECKS, found.idle_crop, found.idle_seam) if line] if found else []
+    of_mask = [line for line in (found.has_ignored and SPECKS, *found.idle) if line] if found else []
     for line in [*cautions(edit, checkpoint.traits), *of_mask]:
         caution(line, stacklevel=2)
     cache = TrajectoryCache() if trajectories is None else trajectories
@@ -95,7 +96,8 @@ def generate(
         began = time.perf_counter()
         input_image = image and as_edited(edit, image)
         start = seen(edit, input_image, found, checkpoint.sizes)
-        picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, on_step=on_step)
+        change = found.change(edit.settings.mask.latent_mask) if found and found.is_soft else None
+        picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, on_step=on_step, change=change)
         raw, base_steps, refiner_steps = picture.denoise()
     if _is_one_color(raw) and not (start.image and _is_one_color(start.image)):
         message = (
@@ -136,7 +138,7 @@ def _settled(edit: Edit, image: Image.Image | None, mask: Image.Image | None, ch
         return edit, None
     look = settled if are_specks_open else regions
     found = look(edit, image.size, mask, checkpoint.sizes)
-    return as_it_matters(edit, has_specks=not are_specks_open or found.has_ignored, crop=found.crop), found
+    return as_it_matters(edit, has_specks=not are_specks_open or found.has_ignored, is_soft=found.is_soft, crop=found.crop), found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,10 +150,13 @@ class _Picture:
     checkpoint: Checkpoint
     cache: TrajectoryCache
     on_step: Listener | None = None
+    change: np.ndarray | None = None
 
     def denoise(self) -> tuple[Image.Image, int, int]:
         """The decoded picture, and the evaluations by base and refiner."""
         settings, steps = self.edit.settings, self._steps
+        if self._softness and (fault := without_steps(self.edit, float(self._softness.change.max()), self._softness.steps)):
+            raise masks.MaskError(f"{fault}.")
         if not settings.denoising.is_refined:
             finished, raw = self._base(stop=steps.base, output_type="pil")
             return raw, finished.steps, 0
@@ -168,7 +173,8 @@ class _Picture:
             call |= {"image": self._blended(head)} | ({"strength": settings.refiner.strength} if settings.denoising.handover == "sdedit" else stock)
         scheduler = self._scheduler(self.checkpoint.base if settings.denoising.handover == "consistent" else self.checkpoint.refiner)
         keep, telling = self._keeping(key, Trajectory.end), self._telling("refiner", before=head.steps - done)
-        with self._stage("refiner", scheduler) as stage:
+        clean = head.image_latents if self._softness and settings.denoising.handover == "stock" else None
+        with self._stage("refiner", scheduler, self._softness_of_refiner, clean) as stage:
             finished, raw = stage.run(start, seed=self.edit.seed, stop=stop, output_type="pil", keep=keep, **telling, **call)
         return raw, head.steps, finished.steps - done
 
@@ -178,12 +184,19 @@ class _Picture:
         if known is not None and known.steps >= stop and output_type == "latent":
             return known.until(stop), None
         keep = self._keeping(self._key)
-        with self._stage("base", self._scheduler(self.checkpoint.base)) as stage:
+        with self._stage("base", self._scheduler(self.checkpoint.base), self._softness) as stage:
             return stage.run(known, seed=self.edit.seed, stop=stop, output_type=output_type, keep=keep, **self._telling("base"), **self._call)
 
     def _blended(self, head: Trajectory) -> torch.Tensor:
-        """What a truncated call of diffusers returns: the last latents in the mask, clean ones around it."""
-        return blended(head.states[-1].latents, head.image_latents, self._latent_mask)
+        """What a truncated call of diffusers returns: the last latents in the mask, clean ones around it.
+
+        Of a soft mask it is in the mask what the refiner goes on with: it does not look at what it will not have kept.
+        """
+        softness = self._softness
+        latent_mask = self._latent_mask
+        if softness and softness.method == "threshold" and self.edit.settings.denoising.handover == "stock":
+            latent_mask = softness.kept(head.steps + 1)
+        return blended(head.states[-1].latents, head.image_latents, latent_mask)
 
     def _telling(self, role: str, before: int = 0) -> dict[str, Any]:
         """What a stage is told of who listens."""
@@ -205,12 +218,12 @@ class _Picture:
         return build_scheduler(denoising.scheduler, pipeline.scheduler.config, **spread)
 
     @contextmanager
-    def _stage(self, role: str, scheduler: Any) -> Iterator[Stage]:
+    def _stage(self, role: str, scheduler: Any, softness: Softness | None, image_latents: torch.Tensor | None = None) -> Iterator[Stage]:
         """Base or refiner, with what is on its models."""
         stages = STAGES[TASKS[self.edit.task].pipeline]
         kind, pipeline = (stages.base, self.checkpoint.base) if role == "base" else (stages.refiner, self.checkpoint.refiner)
         told: dict[str, Any] = {"latent_mask": self._latent_mask, "words": self._words, "cache": self.cache}
-        told |= {"scope": self._bare_scope, "in_text": self.checkpoint.in_text(role)}
+        told |= {"scope": self._bare_scope, "in_text": self.checkpoint.in_text(role), "softness": softness, "image_latents": image_latents}
         with self.checkpoint.adapted(role) as instead:
             yield kind.of(pipeline, role=role, scheduler=scheduler, instead=instead, **told)
 
@@ -238,13 +251,34 @@ class _Picture:
     def _latent_mask(self) -> torch.Tensor | None:
         if self.seen.mask_image is None:
             return None
+        if self.change is not None:
+            return torch.from_numpy(self.change > 0).float()[None, None]
         latent_mask = masks.latent_mask(self.seen.mask_image, mode=self.edit.settings.mask.latent_mask)
         return torch.from_numpy(np.asarray(latent_mask) > 0).float()[None, None]
 
     @cached_property
+    def _softness(self) -> Softness | None:
+        """How a soft mask spends the base's schedule."""
+        if self.change is None:
+            return None
+        steps = window_of(self._scheduler(self.checkpoint.base), whole_schedule(self.edit.settings)).base
+        return Softness(change=self.change, method=self.edit.settings.mask.soft, steps=steps)
+
+    @property
+    def _softness_of_refiner(self) -> Softness | None:
+        """The same as the refiner counts: all of the base's schedule, its end alone, or one of its own."""
+        softness, handover, own = self._softness, self.edit.settings.denoising.handover, self._steps.refiner
+        if softness is None or handover == "consistent":
+            return softness
+        return replace(softness, before=softness.steps - own) if handover == "stock" else replace(softness, steps=own)
+
+    @cached_property
     def _call(self) -> dict[str, Any]:
         """What the base is called with."""
-        pictures = {"image": self.seen.image, "mask_image": self.seen.mask_image}
+        mask_image = self.seen.mask_image
+        if self.change is not None and mask_image is not None:
+            mask_image = mask_image.point([0] + [255] * 255)  # what is hidden from a UNet of nine channels
+        pictures = {"image": self.seen.image, "mask_image": mask_image}
         return base_call(self.edit, self.seen.size) | {name: picture for name, picture in pictures.items() if picture}
 
     @cached_property

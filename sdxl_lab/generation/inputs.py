@@ -146,7 +146,7 @@ def trajectory_key(edit: Edit, words: Words, pixels: Pixels, scope: Hashable) ->
         scope: Names the models, and what else changes their bits: `ComputedBy.trajectories`.
     """
     denoising, mask = edit.settings.denoising, edit.settings.mask
-    work = (TASKS[edit.task].pipeline, mask.latent_mask)
+    work = (TASKS[edit.task].pipeline, mask.latent_mask, mask.soft)
     sampler = (SCHEDULERS[denoising.scheduler].class_name, canonical(denoising.told_scheduler))
     call = base_call(edit, pixels.size) | {"prompt": words.prompt, "negative_prompt": words.negative_prompt}
     return (scope, pixels, edit.seed, sampler, *work, *sorted(call.items()))

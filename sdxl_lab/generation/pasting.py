@@ -6,7 +6,7 @@ from PIL import Image
 
 from sdxl_lab.generation.frames import CELL_PX
 from sdxl_lab.generation.regions import Regions
-from sdxl_lab.images import boxes, masks, seams
+from sdxl_lab.images import boxes, masks, seams, soft_masks
 from sdxl_lab.settings.sections import Mask
 
 RING_CELLS = 2
@@ -29,14 +29,15 @@ def pasted(raw: Image.Image, input_image: Image.Image, found: Regions, mask: Mas
     """
     box = found.frame.box if found.frame else (0, 0, *input_image.size)
     made = raw.resize(boxes.size_of(box), Image.Resampling.LANCZOS)
+    # What feathers a hard mask leaves a soft one its grays.
+    alpha = (soft_masks.faded if found.is_soft else masks.feather)(found.composited, mask.feather_px)
     if mask.color_match or mask.blend != "alpha":
-        before, region = input_image.crop(box), masks.feather(found.composited.crop(box), mask.feather_px).point(_any)
+        before, region = input_image.crop(box), alpha.crop(box).point(_any)
         if mask.color_match:
             made = seams.matched(made, before, region, reach_px=round(RING_CELLS * CELL_PX * boxes.magnified(made.size, raw.size)) or 1)
         if mask.blend == "poisson":
             made = seams.joined(made, before, region)
-    whole = boxes.put_back(made, box, input_image)
-    return masks.composite(input_image, whole, found.composited, feather_px=mask.feather_px)
+    return masks.laid_over(input_image, boxes.put_back(made, box, input_image), alpha)
 
 
 def _any(level: int) -> int:

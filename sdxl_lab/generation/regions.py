@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, ImageChops
 
 from sdxl_lab.checkpoints.loading import Sizes
 from sdxl_lab.generation.frames import CELL_PX, WHOLE, crop_that_matters, framed, whole_size, without_crop
-from sdxl_lab.images import boxes, masks
+from sdxl_lab.images import boxes, masks, soft_masks
 from sdxl_lab.images.holes import FROM_AROUND, nothing_around
 from sdxl_lab.settings.sections import Conditioning, Crop, Denoising, EditSettings, Mask, Refiner
 from sdxl_lab.spec.edit import Edit
@@ -24,7 +25,7 @@ SPECKS = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Regions:
-    """What of a picture is repainted. All masks are mode "L", 0 and 255.
+    """What of a picture is repainted. All masks are mode "L", 0 and 255, or of a soft one what is between them, too.
 
     Attributes:
         repainted: In the pixels of the picture as edited, extended where the canvas was.
@@ -32,9 +33,9 @@ class Regions:
         scaled: `repainted` as the UNets see it, at the working size; of a crop, what of it they see.
         frame: The crop that they see; None for the whole picture.
         crop: What of the edit's `crop` decided about it.
-        idle_crop: Why a crop that is asked for makes no difference; None where it does, or none is.
-        idle_seam: The same of what is asked for the seam.
+        idle: What of what is asked for makes no difference, a soft mask, a crop or what closes a seam, and why, a sentence each.
         has_ignored: Whether specks were left out.
+        is_soft: Whether there is anything to repaint in part.
         parts: What people call the white regions of `repainted`.
     """
 
@@ -43,10 +44,14 @@ class Regions:
     scaled: Image.Image
     frame: Frame | None = None
     crop: Crop = WHOLE
-    idle_crop: str | None = None
-    idle_seam: str | None = None
+    idle: tuple[str, ...] = ()
     has_ignored: bool = False
+    is_soft: bool = False
     parts: str = "regions to repaint"
+
+    def change(self, mode: masks.LatentMask) -> np.ndarray:
+        """How far each latent cell is repainted: what `soft_masks.latent_change` says of `scaled`."""
+        return soft_masks.latent_change(self.scaled, mode=mode)
 
     def same_as(self, other: Regions) -> bool:
         """Whether the same picture comes of both."""
@@ -77,21 +82,29 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
         area, frame = framed(task, settings, size, mask, sizes)
     except masks.MaskError as error:
         raise type(error)(f"{_named(edit)}: {error}") from None
-    part = area.repainted.crop(frame.box) if frame else area.repainted
-    scaled = masks.binarize(part.resize(frame.size if frame else whole, Image.Resampling.LANCZOS))
+    part, working = area.repainted.crop(frame.box) if frame else area.repainted, frame.size if frame else whole
+    is_soft = settings.mask.soft != "off" and soft_masks.has_grays(area.repainted)
+    # Lanczos would ring around an edge, and gray has a meaning here.
+    scaled = part.resize(working, Image.Resampling.BILINEAR) if is_soft else masks.binarize(part.resize(working, Image.Resampling.LANCZOS))
     # Black specks are none here: a corner that a dilated region leaves is no fault of the mask.
-    seen = masks.without_specks(scaled, CELL_PX**2, holes=False) if area.ignores_specks else scaled
+    seen = masks.without_specks(scaled, CELL_PX**2, holes=False) if area.ignores_specks and not is_soft else scaled
     if settings.mask.fill in FROM_AROUND and _is_all(seen):
         raise masks.MaskError(f"{_named(edit)}: {nothing_around(settings.mask.fill)}")
+    has_seam = not _is_all(area.composited.crop(frame.box) if frame else area.composited)
+    idle = (
+        None if is_soft else _without_softness(settings.mask),
+        None if frame else without_crop(settings.crop),
+        None if has_seam else _without_seam(settings.mask),
+    )
     return Regions(
         repainted=area.repainted,
         composited=area.composited,
         scaled=seen,
         frame=frame,
         crop=crop_that_matters(settings.crop, frame, boxes.magnified(whole, area.repainted.size)),
-        idle_crop=None if frame else without_crop(settings.crop),
-        idle_seam=_without_seam(settings.mask) if _is_all(area.composited.crop(frame.box) if frame else area.composited) else None,
+        idle=tuple(line for line in idle if line),
         has_ignored=area.has_ignored or ImageChops.difference(scaled, seen).getbbox() is not None,
+        is_soft=is_soft,
         parts=area.parts,
     )
 
@@ -122,13 +135,13 @@ def require_cells(edit: Edit, found: Regions) -> None:
     """
     (width, height), scaled = found.repainted.size, found.scaled
     seen = found.frame.box if found.frame else (0, 0, width, height)
-    if scaled.getbbox() is None:
+    if scaled.getbbox() is None or (found.is_soft and not found.change(edit.settings.mask.latent_mask).any()):
         raise masks.MaskError(
             f"{_named(edit)}: what is to be repainted of the picture's {width}x{height} pixels vanishes at the working size of "
             f"{scaled.width}x{scaled.height}; dilate the mask (mask.kernel_size), or let the models see what is around it alone "
             "(crop.padding_mask_crop, such as 32)"
         )
-    lost = masks.vanishing(scaled, factor=CELL_PX) if edit.settings.mask.latent_mask == "nearest" else []
+    lost = masks.vanishing(scaled, factor=CELL_PX) if edit.settings.mask.latent_mask == "nearest" and not found.is_soft else []
     if lost:
         across, down = (side / of for side, of in zip(boxes.size_of(seen), scaled.size, strict=True))
         left, top, right, bottom = lost[0]
@@ -141,6 +154,41 @@ def require_cells(edit: Edit, found: Regions) -> None:
         )
 
 
+def without_steps(edit: Edit, lightest: float, steps: int) -> str | None:
+    """Say why a soft mask repaints nothing in so many steps.
+
+    Args:
+        edit: What to paint.
+        lightest: Of all that `Regions.change` says of it, 0 to 1.
+        steps: Evaluations of the whole schedule, by base and refiner together.
+
+    Returns:
+        A sentence without its period; None if it repaints something.
+    """
+    if edit.settings.mask.soft != "threshold" or repainted_steps(lightest, steps) >= 1:
+        return None
+    return (
+        f"{_named(edit)}: the lightest latent cell of the mask is {lightest:.2g} of white, and the last {lightest:.2g} of {steps} steps are none, so "
+        f"nothing would be repainted; take mask.soft blend, {math.ceil(1 / lightest)} steps or more, or a lighter mask"
+    )
+
+
+def repainted_steps(change: float, steps: int) -> int:
+    """In how many of the steps of a schedule, the last ones, a gray is repainted by `threshold`.
+
+    Source:
+        Levin and Fried, Differential Diffusion: Giving Each Pixel Its Strength, arXiv:2306.00950.
+    """
+    return math.floor(steps * change + 1e-9)  # a mean of 64 grays is off by less
+
+
+def _without_softness(mask: Mask) -> str | None:
+    if mask.soft == "off":
+        return "mask.blur_px has no effect: mask.soft is off; mask.feather_px fades what is painted into the input." if mask.blur_px else None
+    blur = " and mask.blur_px have" if mask.blur_px else " has"
+    return f"mask.soft{blur} no effect: the region to repaint has no gray; a mask.blur_px above 0 gives it a soft edge, where it has one."
+
+
 def _without_seam(asked: Mask) -> str | None:
     """Say that what is asked for the seam makes no difference to a picture without one; None if nothing is."""
     given = [f"mask.{name}" for name in ("color_match", "blend") if getattr(asked, name) != getattr(Mask(), name)]
@@ -150,7 +198,8 @@ def _without_seam(asked: Mask) -> str | None:
 
 
 def _is_all(mask_image: Image.Image) -> bool:
-    return mask_image.getextrema()[0] == 255
+    """Whether no pixel is wholly kept."""
+    return mask_image.histogram()[0] == 0
 
 
 def _of_sample(edit: Edit, size: tuple[int, int], mask: Image.Image | None) -> Image.Image:

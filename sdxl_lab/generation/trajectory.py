@@ -101,6 +101,12 @@ def window_of(scheduler: Any, settings: EditSettings) -> Window:
     )
 
 
+def whole_schedule(settings: EditSettings) -> EditSettings:
+    """The settings of a picture whose base makes all evaluations of its schedule, however many of them a refiner takes over."""
+    denoising = settings.denoising.model_copy(update={"high_noise_frac": None, "handover": "consistent"})
+    return settings.model_copy(update={"denoising": denoising})
+
+
 def window(
     scheduler: Any, *, num_inference_steps: int, strength: float, high_noise_frac: float | None, handover: str, refiner_strength: float = 0.3
 ) -> Window:

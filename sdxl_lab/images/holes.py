@@ -24,18 +24,18 @@ _RADIUS_PX = 5
 
 
 def filled(image: Image.Image, mask_image: Image.Image, fill: MaskFill, *, seed: int = 0) -> Image.Image:
-    """Fill the white region of a mask.
+    """Fill what a mask shows.
 
     Args:
         image: Picture of size (W, H), mode "RGB".
-        mask_image: White is filled; size (W, H), any mode, binarized at half intensity first.
+        mask_image: White is filled, gray in part; size (W, H), mode "L".
         fill: "original" leaves it; "neutral" is mid-gray, `NEUTRAL`; "blur" spreads the colors around the region smoothly over it, see
             `sdxl_lab.images.spreading.spread`; "telea" and "navier_stokes" continue them inwards, looking 5 pixels far; "noise" draws uniform
             colors from `seed`.
         seed: Any integer of 64 bits, negative ones too; used by "noise" only.
 
     Returns:
-        A new picture, outside the white region the given one's pixels exactly.
+        A new picture, where the mask is black the given one's pixels exactly.
 
     Raises:
         MaskError: The fill is unknown, or continues what is around the region, and nothing is.
@@ -44,23 +44,23 @@ def filled(image: Image.Image, mask_image: Image.Image, fill: MaskFill, *, seed:
         OpenCV, cv2.inpaint: Telea, An image inpainting technique based on the fast marching method, 2004; Bertalmio, Bertozzi and Sapiro,
         Navier-Stokes, fluid dynamics, and image and video inpainting, CVPR 2001.
     """
-    pixels, white = np.asarray(image), np.asarray(masks.binarize(mask_image)) > 0
-    if fill in FROM_AROUND and white.all():
+    pixels, region = np.asarray(image), np.asarray(mask_image) > 0
+    if fill in FROM_AROUND and region.all():
         raise MaskError(nothing_around(fill))
-    if fill == "original" or not white.any():
+    if fill == "original":
         return image.copy()
     if fill == "neutral":
         inside = np.full_like(pixels, NEUTRAL)
     elif fill == "noise":
         inside = masks.noise(image.size, seed)
     elif fill == "blur":
-        inside = np.rint(spread(pixels.astype(np.float32), ~white)).clip(0, 255).astype(np.uint8)
+        inside = np.rint(spread(pixels.astype(np.float32), ~region)).clip(0, 255).astype(np.uint8)
     elif fill in ("telea", "navier_stokes"):
         method = opencv().INPAINT_TELEA if fill == "telea" else opencv().INPAINT_NS
-        inside = opencv().inpaint(pixels, white.view(np.uint8) * np.uint8(255), _RADIUS_PX, method)
+        inside = opencv().inpaint(pixels, region.view(np.uint8) * np.uint8(255), _RADIUS_PX, method)
     else:
         raise MaskError(f"fill is {fill!r}; it must be original, neutral, blur, telea, navier_stokes or noise")
-    return Image.fromarray(np.where(white[..., None], inside, pixels))
+    return masks.laid_over(image, Image.fromarray(inside), mask_image)
 
 
 def nothing_around(fill: str) -> str:

@@ -50,6 +50,13 @@ STRETCHED = 'ImageOps.autocontrast(Image.open(PATH).convert("L"))'
 EXCHANGE = 'exchange "image" and "mask" in metadata.json'
 
 
+CUT_AT_HALF = (
+    "the mask is soft, and cut at half intensity: look whether it is a mask at all; to repaint its grays in part, set hyperparameters.mask.soft; to fade "
+    "what is painted into the picture, set hyperparameters.mask.feather_px"
+)
+"""A note on a mask whose grays nobody asked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checked:
     """A mask that can be used.
@@ -164,10 +171,7 @@ def _notes(look: _Look, share: float) -> list[str]:
     if share < SMALLEST_SHARE:
         notes.append("the mask covers less than 0.1% of the picture; look whether specks are all that is left of it")
     if look.soft > SOFT_SHARE:
-        notes.append(
-            "the mask is soft, and cut at half intensity: look whether it is a mask at all; to fade what is painted into the picture, "
-            "set hyperparameters.mask.feather_px"
-        )
+        notes.append(CUT_AT_HALF)
     return notes
 
 

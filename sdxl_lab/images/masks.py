@@ -309,8 +309,25 @@ def composite(input_image: Image.Image, output_image: Image.Image, mask_image: I
         named = {"input": input_image, "output": output_image, "mask": mask_image}
         sizes = ", ".join(f"{name} {image.width}x{image.height}" for name, image in named.items())
         raise MaskError(f"a composite needs one size, got {sizes}; resize the output and the mask to the input's size")
+    return laid_over(input_image, output_image, feather(mask_image, feather_px))
+
+
+def laid_over(input_image: Image.Image, output_image: Image.Image, alpha_image: Image.Image) -> Image.Image:
+    """Lay one picture over another.
+
+    Args:
+        input_image: What is below, size (W, H), mode "RGB".
+        output_image: What lies over it; likewise.
+        alpha_image: How much of it does, from 0 to 255; size (W, H), mode "L".
+
+    Returns:
+        A new mode "RGB" picture: the output's pixels exactly where alpha is 255, the input's exactly where it is 0.
+
+    Raises:
+        MaskError: A picture isn't RGB.
+    """
     under, over = np.asarray(_rgb_only(input_image, "input_image")), np.asarray(_rgb_only(output_image, "output_image"))
-    alpha = np.asarray(feather(mask_image, feather_px))
+    alpha = np.asarray(alpha_image)
     result = np.where((alpha == 255)[..., None], over, under)
     strip = (alpha > 0) & (alpha < 255)
     weight = alpha[strip].astype(np.uint32)[:, None]

@@ -71,7 +71,9 @@ def write(
     if "denoising.strength" not in untaken:
         fields["Denoising strength"] = f"{denoising.strength:g}"
     if "mask.feather_px" not in untaken:
-        fields["Mask blur"] = settings.mask.feather_px
+        fields["Mask blur"] = settings.mask.blur_px or settings.mask.feather_px
+    if settings.mask.soft != "off":
+        fields |= {"Soft inpainting enabled": True, "Soft mask": settings.mask.soft}
     if settings.mask.fill != "original":
         fields |= {"Masked content": "fill"} if settings.mask.fill == "blur" else {"Mask fill": settings.mask.fill}
     if settings.mask.color_match:

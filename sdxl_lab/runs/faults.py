@@ -14,7 +14,7 @@ from sdxl_lab.datasets.samples import Sample, tasks_from_words
 from sdxl_lab.generation import trajectory
 from sdxl_lab.generation.frames import CropError
 from sdxl_lab.generation.inputs import unfit_base
-from sdxl_lab.generation.regions import placing, require_cells, settled
+from sdxl_lab.generation.regions import placing, require_cells, settled, without_steps
 from sdxl_lab.generation.trajectory import TrajectoryError, Window, build_scheduler, steps_run
 from sdxl_lab.images.masks import MaskError
 from sdxl_lab.settings.documents import canonical
@@ -70,8 +70,8 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> Checked:
     asked: Any = placing(edit.settings)  # frozen, so that it can be hashed
     found = _of_the_mask(edit.sample, task, mask_file, sample.size, asked, outline.sizes)
     return Checked(
-        edit=as_it_matters(edit, has_specks=found.has_specks, crop=found.crop),
-        problems=[*problems, *found.problems],
+        edit=as_it_matters(edit, has_specks=found.has_specks, is_soft=found.is_soft, crop=found.crop),
+        problems=[*problems, *found.problems, *([] if problems else _of_the_softness(edit, found, outline))],
         frame=found.frame,
         cautions=found.cautions,
     )
@@ -79,9 +79,21 @@ def checked(edit: Edit, sample: Sample, outline: Outline) -> Checked:
 
 @dataclass(frozen=True, kw_only=True)
 class _OfMask:
-    """What was found of a mask; `has_specks` says whether specks of it are ignored to any effect, and `crop` what of those settings has one."""
+    """What was found of a mask.
+
+    Attributes:
+        has_specks: Whether specks of it are ignored to any effect.
+        is_soft: Whether any of it is repainted in part.
+        lightest: How far its lightest latent cell is repainted then, 0 to 1.
+        crop: What of those settings has an effect.
+        frame: What the models see; None for all.
+        cautions: What is to be said.
+        problems: What stops a picture.
+    """
 
     has_specks: bool = True
+    is_soft: bool = True
+    lightest: float = 1.0
     crop: Crop | None = None
     frame: Frame | None = None
     cautions: tuple[str, ...] = ()
@@ -161,5 +173,11 @@ def _of_the_mask(
         require_cells(edit, found)
     except MaskError as error:
         return _OfMask(problems=(f"hyperparameters.{'crop' if isinstance(error, CropError) else 'mask'}: {error}",))
-    idle = tuple(line for line in (found.idle_crop, found.idle_seam) if line)
-    return _OfMask(has_specks=found.has_ignored, crop=found.crop, frame=found.frame, cautions=idle)
+    lightest = float(found.change(settings.mask.latent_mask).max()) if found.is_soft else 1.0
+    return _OfMask(has_specks=found.has_ignored, is_soft=found.is_soft, lightest=lightest, crop=found.crop, frame=found.frame, cautions=found.idle)
+
+
+def _of_the_softness(edit: Edit, found: _OfMask, outline: Outline) -> list[str]:
+    whole = edit.model_copy(update={"settings": trajectory.whole_schedule(edit.settings)})
+    fault = without_steps(edit, found.lightest, window_of(whole, outline).base) if found.is_soft and not found.problems else None
+    return [f"hyperparameters.mask: {fault}"] if fault else []

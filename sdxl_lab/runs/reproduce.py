@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from sdxl_lab import families
 from sdxl_lab.files import downloads
-from sdxl_lab.files.addresses import is_address
+from sdxl_lab.files.addresses import AddressError, canonical, is_address
 from sdxl_lab.images import pictures
 from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels
 from sdxl_lab.process.quiet import quiet_libraries
@@ -209,7 +209,7 @@ def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIde
     identity = next((found for found in map(locating.identify, here) if wanted.digest == found.digest or wanted.name == found.name), None)
     if identity is not None:
         return identity
-    if is_address(wanted.name):
+    if _is_fetched_from(wanted.name):
         return locating.identify(wanted.name)
     if (_is_published(wanted.name) or locating.HUB_ID.fullmatch(wanted.name)) and COMMITS.fullmatch(wanted.revision or ""):
         return wanted
@@ -217,6 +217,14 @@ def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIde
         f"checkpoint {wanted.name} of digest {wanted.digest[:12]} is neither the built-in one nor one of the hub; give its folder or file with "
         f"--checkpoint PATH{hint(picture, 'checkpoint')}"
     )
+
+
+def _is_fetched_from(name: str) -> bool:
+    """Whether it is an address that things are fetched from; a stranger may have written any."""
+    try:
+        return is_address(name) and bool(canonical(name))
+    except AddressError:
+        return False
 
 
 def _is_here(name: str) -> bool:

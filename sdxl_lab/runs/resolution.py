@@ -97,7 +97,8 @@ class Resolved:
         edits, own = self.spec.edits, {sample.name: sample.size for sample in self.samples}
         readings = {edit.sample: edit.settings.image for edit in edits if TASKS[edit.task].needs_image}
         masked = {edit.sample for edit in edits if "mask" in TASKS[edit.task].needs(edit.settings)}
-        files = notes.of_samples([sample for sample in self.samples if sample.name in readings], readings, masked)
+        cut = {edit.sample for edit in edits if edit.settings.mask.soft == "off"}
+        files = notes.of_samples([sample for sample in self.samples if sample.name in readings], readings, masked, cut)
         asked = [
             (edit.settings.canvas.around(size), given)
             for edit in edits

@@ -15,6 +15,7 @@ from sdxl_lab.settings.values import PIXELS, PixelCount, Settings
 ColorProfile = Literal["srgb", "ignore"]
 Background = Literal["white", "gray", "black"]
 Fill = Literal["original", "neutral", "blur", "telea", "navier_stokes", "noise"]
+Soft = Literal["off", "threshold", "blend"]
 
 SIDE_MULTIPLE = 8
 """Pixels of a latent cell: no model of these families takes a side that is none of its multiples."""
@@ -111,6 +112,10 @@ class Mask(Settings):
             the working size wide. None leaves them.
         blend: How the result is laid over the input: `alpha` as it is, or `poisson`, which keeps its gradients and takes the input's levels
             at the boundary (Pérez et al. 2003). Both soften by `feather_px`, and leave all pixels beyond as they are.
+        soft: Whether a gray of the mask says how far a pixel is repainted, black not at all, white as far as `denoising.strength` says: `threshold`
+            repaints it in the last of the steps alone, as many as its gray tells (differential diffusion); `blend` lays so much of what is painted
+            over the input after each step; `off` cuts the mask at half.
+        blur_px: Width in pixels of the strip around the region to repaint in which a soft mask fades to black. What was white stays so.
     """
 
     kernel_size: Annotated[int, ODD] = Field(
@@ -129,6 +134,8 @@ class Mask(Settings):
     blend: Annotated[Literal["alpha", "poisson"], Neutral("alpha", since="0.2.0"), Knob()] = Field(
         default="alpha", description="one of alpha, poisson"
     )
+    soft: Annotated[Soft, Neutral("off", since="0.2.0"), Knob(label="Soft mask")] = Field(default="off", description="one of off, threshold, blend")
+    blur_px: Annotated[PixelCount, Neutral(0, since="0.2.0"), Knob(label="Soft mask, blur", soft=(0, 64))] = Field(default=0, description=PIXELS)
 
 
 class MaskAsAsked(Mask):

@@ -23,6 +23,9 @@ FEW_PIXELS, MANY_PIXELS = 0.4, 1.6
 """Shares of the pixels a checkpoint was trained at, beyond which it shows: a bucket of SDXL has 0.9 to 1.1, an extended canvas up to 1.5."""
 
 
+FEW_LEVELS = 8
+"""Steps below which the levels of a soft edge are seen."""
+
 MINUS_ONE = "seed: -1 is a seed like any other here, and makes the same picture each time; random(4) stands for four different ones"
 """What is said to whoever gives it, since other tools take it as a wish for any."""
 
@@ -139,8 +142,24 @@ def cautions(edit: Edit, traits: Traits = UNKNOWN) -> list[str]:
         *_of_few_steps(edit, traits),
         *_of_the_scheduler(edit, traits),
         *_of_the_size(edit, traits),
+        *_of_the_softness(edit, traits),
         *_of_the_words(edit),
     ]
+
+
+def _of_the_softness(edit: Edit, traits: Traits) -> Iterator[str]:
+    denoising, soft = edit.settings.denoising, edit.settings.mask.soft
+    steps = min(int(denoising.num_inference_steps * denoising.strength), denoising.num_inference_steps)
+    if soft == "threshold" and steps < FEW_LEVELS:
+        yield (
+            f"mask.soft threshold tells {counted(steps + 1, 'gray')} apart in {counted(steps, 'step')}, so that soft edges have steps, too: take "
+            "mask.soft blend, or more steps."
+        )
+    if soft != "off" and traits.in_channels == 9:
+        yield (
+            "mask.soft softens what this checkpoint's UNet paints, but the mask that it is told stays hard, as it was trained with: all that is not "
+            "black is hidden from it; expect less of the input to shine through than with another checkpoint."
+        )
 
 
 def _of_the_words(edit: Edit) -> Iterator[str]:
@@ -208,7 +227,7 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
         (mask.kernel_size == 1, "mask.kernel_size is 1, which leaves the mask as it is", ("mask.iterations",)),
         (mask.iterations == 0, "mask.iterations is 0, which leaves the mask as it is", ("mask.kernel_size",)),
         (
-            traits.in_channels == 9 and denoising.strength == 1 and not refined,
+            traits.in_channels == 9 and denoising.strength == 1 and not refined and mask.soft == "off",
             "a UNet with 9 input channels is shown nothing of the region to repaint, which starts from pure noise at denoising.strength 1",
             ("mask.fill",),
         ),

@@ -28,6 +28,12 @@ ELSEWHERE = {
     "mask_blur": "mask.feather_px",
     "blur": "mask.feather_px",
     "feather": "mask.feather_px",
+    "blur_factor": "mask.blur_px",
+    "soft_inpainting": "mask.soft",
+    "soft_inpainting_enabled": "mask.soft",
+    "soft_mask": "mask.soft",
+    "differential_diffusion": "mask.soft",
+    "differential": "mask.soft",
     "inpaint_full_res_padding": "crop.padding_mask_crop",
     "only_masked_padding": "crop.padding_mask_crop",
     "masked_area_padding": "crop.padding_mask_crop",
@@ -99,6 +105,12 @@ _NOT_HERE = {
         "what is under the mask begins as the picture's own, noised as far as strength says; what a canvas begins with is canvas.fill"
     ),
     "inpainting_mask_invert mask_mode": "inpaint repaints the white of the mask, and outpaint all but that",
+    "mask_blend_power schedule_bias mask_blend_scale preservation_strength inpaint_detail_preservation transition_contrast_boost": (
+        "soft inpainting has no weights of its own here; mask.soft blend lays over the input as much of each step as the mask's gray says"
+    ),
+    "composite_mask_influence mask_influence composite_difference_threshold difference_threshold composite_difference_contrast": (
+        "a soft mask's composite follows the mask alone; where hardly anything was repainted the input is kept"
+    ),
     "expand grow_mask_by": "mask.kernel_size is twice the pixels and one: 17 grows a mask by 8",
     "medvram medvram_sdxl enable_model_cpu_offload model_cpu_offload": "compute.offload does that: model, or auto",
     "lowvram enable_sequential_cpu_offload sequential_cpu_offload": "compute.offload does that: sequential, or group, which is faster, or auto",

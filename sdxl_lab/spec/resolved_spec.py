@@ -295,13 +295,16 @@ class ResolvedSpec(Settings):
         return resolved, run_id
 
 
-def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True, crop: Crop | None = None) -> Edit:
+def as_it_matters(
+    edit: Edit, *, readings: Collection[str] | None = None, has_specks: bool = True, is_soft: bool = True, crop: Crop | None = None
+) -> Edit:
     """Make each setting neutral that came later and makes no difference: then the description is the one it had before there was a choice.
 
     Args:
         edit: The picture to make.
         readings: The keys of its settings' `image` that do make a difference; None leaves them as they are.
         has_specks: Whether `mask.specks` does.
+        is_soft: Whether `mask.soft` and `mask.blur_px` do.
         crop: What of its `crop` does; None leaves it as it is.
 
     Returns:
@@ -311,8 +314,10 @@ def as_it_matters(edit: Edit, *, readings: Collection[str] | None = None, has_sp
     if readings is not None:
         kept = {key: value for key, value in asked.image.model_dump().items() if key in readings}
         asked = asked.model_copy(update={"image": ImageReading(**meant(ImageReading, {}) | kept)})
-    if not has_specks:
-        asked = asked.model_copy(update={"mask": asked.mask.model_copy(update={"specks": meant(Mask, {})["specks"]})})
+    idle = [*([] if has_specks else ["specks"]), *([] if is_soft else ["soft", "blur_px"])]
+    if idle:
+        before = meant(Mask, {})
+        asked = asked.model_copy(update={"mask": asked.mask.model_copy(update={name: before[name] for name in idle})})
     if crop is not None:
         asked = asked.model_copy(update={"crop": crop})
     return edit.model_copy(update={"settings": asked})

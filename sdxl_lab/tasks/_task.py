@@ -41,7 +41,9 @@ RESULT = Role(name="result", key="image", file="{stem}.png")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Area:
-    """What of a picture is repainted. Both masks are mode "L", 0 and 255, in the pixels of the picture as edited, extended where the canvas was.
+    """What of a picture is repainted. Both masks are mode "L", in the pixels of the picture as edited, extended where the canvas was.
+
+    Only where `mask.soft` says so they have anything between 0 and 255.
 
     Attributes:
         repainted: What the model paints.
@@ -215,16 +217,18 @@ def area_of_mask(settings: EditSettings, mask: Image.Image, cell_px: float, *, i
     Raises:
         MaskError: Nothing would be repainted.
     """
-    from sdxl_lab.images import masks  # not above: the gate asks tasks for their settings, and is light
+    from sdxl_lab.images import masks, soft_masks  # not above: the gate asks tasks for their settings, and is light
 
     ignores, asked = settings.mask.specks == "ignore", settings.mask
+    how = {"specks_area": cell_px if ignores else 0, "is_inverted": is_background}
     # A speck is looked for before it is dilated, and again at the working size, where thin parts of the mask may have come apart.
-    repainted, has_ignored = masks.region_of(
-        mask, asked.kernel_size, asked.iterations, specks_area=cell_px if ignores else 0, is_inverted=is_background
-    )
+    if asked.soft == "off":
+        repainted, has_ignored = masks.region_of(mask, asked.kernel_size, asked.iterations, **how)
+    else:
+        repainted, has_ignored = soft_masks.region_of(mask, asked.kernel_size, asked.iterations, blur_px=asked.blur_px, **how)
     return Area(
         repainted=repainted,
-        composited=repainted,
+        composited=repainted if asked.soft == "off" else soft_masks.composited(repainted),
         ignores_specks=ignores,
         has_ignored=has_ignored,
         parts="holes in the object's mask" if is_background else "regions to repaint",

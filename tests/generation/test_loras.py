@@ -50,10 +50,11 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global diffusers, torch, generate, load, read, state_of, Residence, TrajectoryCache
+    global as_torch, diffusers, torch, generate, load, read, state_of, Residence, TrajectoryCache
     import diffusers
     import torch
 
+    from sdxl_lab.adapters._longer_tables import as_torch
     from sdxl_lab.checkpoints.loading import load
     from sdxl_lab.checkpoints.model_state import state_of
     from sdxl_lab.checkpoints.offload import Residence
@@ -440,3 +441,25 @@ def inputs_of(part: str, dtype: Any) -> dict[str, Any]:
     made = {name: torch.randn(2, *of, generator=random).to(dtype) for name, of in {"sample": (4, 8, 8), "text": (32, 40), "pooled": (24,)}.items()}
     more = {"text_embeds": made["pooled"], "time_ids": torch.full((2, 6), 64.0, dtype=dtype)}
     return {"sample": made["sample"], "timestep": 500, "encoder_hidden_states": made["text"], "added_cond_kwargs": more}
+
+
+def test_a_unet_of_8_bits_has_them(random_pair, files):
+    """
+    Where a UNet keeps its weights in 8 bits, LoRAs are added in the precision it computes in: a layer gives what is computed by hand.
+    """
+    pair = load(str(random_pair), Compute(device="cpu", threads=1, layerwise="fp8"))
+    put, given = put_of(files, {"moon": 0.8}), inputs_of("unet", torch.float32)
+    layer = next(layer for layer in put[0].content.of("unet") if layer.name.endswith("attn1.to_q"))
+    seen: dict[str, Any] = {}
+    with torch.no_grad(), LORAS.on([pair.base], put):
+        around = pair.base.unet.get_submodule(layer.name)
+        handles = [
+            around.register_forward_hook(lambda _, inputs, output: seen.update(given=inputs[0], made=output)),
+            around.base_layer.register_forward_hook(lambda _, inputs, output: seen.update(own=output)),
+        ]
+        pair.base.unet(**given)
+        for handle in handles:
+            handle.remove()
+    down, up = (as_torch(matrix) for matrix in (layer.down, layer.up))
+    assert seen["made"].dtype == torch.float32
+    assert torch.allclose(seen["made"], seen["own"] + 0.8 * (seen["given"] @ down.T) @ up.T, atol=1e-4)

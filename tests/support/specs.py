@@ -41,6 +41,8 @@ OTHER_VALUES: dict[str, Any] = {
     "mask.fill": "telea",
     "mask.color_match": "ring",
     "mask.blend": "poisson",
+    "mask.soft": "threshold",
+    "mask.blur_px": 4,
     "conditioning.original_size": [64, 64],
     "conditioning.crops_coords_top_left": [0, 8],
     "conditioning.target_size": [128, 192],

@@ -17,6 +17,7 @@ from sdxl_lab.generation.by_compel import by_compel
 from sdxl_lab.generation.encoding import Encoded, encoded, hidden_and_pooled, lengthened, text_encoders
 from sdxl_lab.generation.finite import require_finite
 from sdxl_lab.generation.single_precision import SinglePrecision
+from sdxl_lab.generation.softness import Softness
 from sdxl_lab.generation.steps import predictions
 from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache
 from sdxl_lab.process.quiet import unsaid
@@ -41,9 +42,11 @@ class Stage:
 
     Attributes:
         passes_over: What its pipeline cannot be told, as it means nothing there, or the image says it.
+        hears: The tensors that it is told of each evaluation, as its pipeline calls them.
     """
 
     passes_over: ClassVar[frozenset[str]] = frozenset()
+    hears: ClassVar[tuple[str, ...]] = ("latents",)
 
     vae: Any
     unet: Any
@@ -54,12 +57,15 @@ class Stage:
     _interrupt: bool
     _role: str
     _latent_mask: torch.Tensor | None
+    _softness: Softness | None
+    _image_latents: torch.Tensor | None
     _words: Words
     _cache: TrajectoryCache
     _scope: Hashable
     _in_text: Hashable
     _start: Any
     _origin: dict[str, torch.Tensor | None]
+    _timesteps: torch.Tensor
     _finished: bool
 
     @classmethod
@@ -75,6 +81,8 @@ class Stage:
         scope: Hashable,
         in_text: Hashable,
         instead: Mapping[int, Any] = MappingProxyType({}),
+        softness: Softness | None = None,
+        image_latents: torch.Tensor | None = None,
     ) -> Any:
         """A stage around a loaded pipeline's own models.
 
@@ -88,6 +96,8 @@ class Stage:
             scope: Names the models as they were loaded, and whatever else changes their bits; part of every key.
             in_text: Names what is on the text encoders, for this stage; part of the keys of texts.
             instead: What is used in place of some of the pipeline's components, by the `id` of these.
+            softness: How much is kept of each evaluation, where the mask is soft.
+            image_latents: What a soft mask keeps, where that is not what the pipeline is called with.
         """
         config = pipeline.config
         told = {
@@ -103,6 +113,7 @@ class Stage:
         stage._decoded.vae = pipeline.vae
         stage._role = role
         stage._latent_mask, stage._words, stage._cache = latent_mask, words, cache
+        stage._softness, stage._image_latents = softness, image_latents
         stage._scope, stage._in_text = scope, in_text
         stage._start, stage._origin, stage._finished = None, {}, False
         return stage
@@ -149,8 +160,9 @@ class Stage:
         def made() -> Trajectory:
             return Trajectory(**self._origin, states=tuple(states), forgotten=forgotten)
 
-        def remember(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            latents = tensors["latents"].clone()
+        def remember(_pipeline: Any, step: int, _timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            changed = self._softened(tensors, step, forgotten + len(states) + 1)
+            latents = changed.get("latents", tensors["latents"]).clone()
             self._interrupt = forgotten + len(states) + 1 >= stop
             if self._interrupt or latents.device.type == "cpu":
                 require_finite(latents, by=f"the {self._role}'s UNet", model=self.unet, guidance_scale=pipeline.guidance_scale)
@@ -162,23 +174,28 @@ class Stage:
                     keep(made())
                 raise
             # The autoencoder may be kept in a wider dtype than the UNet.
-            return {"latents": latents.to(self.vae.dtype)} if self._interrupt and output_type != "latent" else {}
+            return changed | ({"latents": latents.to(self.vae.dtype)} if self._interrupt and output_type != "latent" else {})
 
-        self._start = start
+        self._start, heard = start, {"callback_on_step_end_tensor_inputs": list(self.hears)}
         self._decoded.guidance_scale = call["guidance_scale"]
         with hearing as predicted:
-            output = pipeline(generator=generator, output_type=output_type, callback_on_step_end=remember, **self._passed(call)).images[0]
+            output = pipeline(generator=generator, output_type=output_type, callback_on_step_end=remember, **heard, **self._passed(call)).images[0]
         keep(made())
         return made(), output
+
+    def _softened(self, tensors: Mapping[str, torch.Tensor], step: int, evaluation: int) -> dict[str, torch.Tensor]:
+        """What a soft mask makes of the tensors of an evaluation: those that are others from then on."""
+        return {}
 
     def get_timesteps(self, num_inference_steps: int, strength: float, device: Any, denoising_start: float | None = None) -> Any:
         """The pipeline's own, where it has one, less the steps already made."""
         pipeline: Any = super()
         timesteps, count = pipeline.get_timesteps(num_inference_steps, strength, device, denoising_start)
+        self._timesteps = timesteps
         if self._start is None:
             return timesteps, count
         self._restore_scheduler()
-        remaining = timesteps[self._start.steps :]
+        self._timesteps = remaining = timesteps[self._start.steps :]
         self._finished = len(remaining) == 0
         return remaining, max(len(remaining), 1)
 

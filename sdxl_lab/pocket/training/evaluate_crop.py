@@ -122,9 +122,8 @@ def make(asked: Sequence[Asked], folder: Path) -> Iterator[dict[str, Any]]:
 
 def table(lines: Sequence[Mapping[str, Any]], asked: Sequence[Asked]) -> str:
     """What came of each way, as a table in Markdown, with 95% intervals; differences are paired by scene."""
-    by_arm: dict[str, list[Mapping[str, Any]]] = {}
-    for line in sorted(lines, key=lambda line: line["scene"]):
-        by_arm.setdefault(line["arm"], []).append(line)
+    by_scene = sorted(lines, key=lambda line: line["scene"])
+    by_arm = {arm: [line for line in by_scene if line["arm"] == arm] for arm in arms(asked[0])}
     heads = ["", "color, by the judge", "shape, by the judge", "both, over the crop with padding 32", "color, by hue", "seam, ΔE"]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     both = {arm: [float(line["colour"] and line["shape"]) for line in found] for arm, found in by_arm.items()}
