@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from sdxl_lab.images import masks
+from sdxl_lab.images import boxes, masks
 from sdxl_lab.images import white as areas
 from sdxl_lab.images.spreading import spread
 from sdxl_lab.images.white import opencv
@@ -62,15 +62,15 @@ def joined(raw: Image.Image, image: Image.Image, mask_image: Image.Image) -> Ima
     Source:
         Pérez, Gangnet and Blake, Poisson image editing, SIGGRAPH 2003, "importing gradients".
     """
-    white = np.asarray(masks.binarize(mask_image)) > 0
-    if not white.any() or white.all():
-        return raw if white.any() else image
-    part = areas.around(white, 1)
-    made, before = np.asarray(raw)[part].astype(np.float32), np.asarray(image)
-    shift = spread(before[part] - made, ~white[part])
-    result = before.copy()
-    result[part][white[part]] = np.rint(made + shift).clip(0, 255).astype(np.uint8)[white[part]]
-    return Image.fromarray(result)
+    mask_image = masks.binarize(mask_image)
+    region = mask_image.getbbox()
+    if region is None:
+        return image.copy()
+    box = boxes.grown(region, across_px=1, down_px=1, within=image.size)
+    made, before, white = (np.asarray(picture.crop(box)) for picture in (raw, image, mask_image))
+    shift = spread(before.astype(np.float32) - made, white == 0)
+    cloned = np.rint(made + shift).clip(0, 255).astype(np.uint8) if (white == 0).any() else made
+    return boxes.put_back(Image.fromarray(np.where(white[..., None] > 0, cloned, before)), box, image)
 
 
 def _lab(levels: np.ndarray) -> np.ndarray:
