@@ -81,6 +81,12 @@ def cropped(*words: str, **crop: Any) -> Ask:
     return Ask("inpaint", {"crop": crop}, list(words))
 
 
+def masked(*words: str, **mask: Any) -> Ask:
+    """What fills a mask or closes its seam."""
+    return Ask("inpaint", {"mask": mask}, list(words))
+
+
+FILL = "one of original, neutral, blur, telea, navier_stokes, noise"
 PADDING = "a whole number of pixels from 0 to 16384, or None for the whole picture"
 FROM_NOISE = "text to image starts from noise alone; to start from a picture, take image_to_image"
 SIDE = "a whole number of pixels from 8 to 16384 that 8 divides"
@@ -128,6 +134,15 @@ RUNS: dict[str, Ask] = {
     "another tool's switch": Ask("inpaint", {"inpaint_full_res": True}, ["inpaint_full_res", "crop.padding_mask_crop, such as 32"]),
     "another tool's padding": Ask("inpaint", {"inpaint_full_res_padding": 32}, ["inpaint_full_res_padding", "crop.padding_mask_crop"]),
     "another tool's factor": Ask("inpaint", {"context_from_mask_extend_factor": 1.2}, ["context_from_mask_extend_factor", "crop.context_factor"]),
+    "a fill by a color": masked("mask.fill: got 'grey'", FILL, fill="grey"),
+    "a fill as a switch": masked("mask.fill: got True", FILL, fill=True),
+    "a fill of a canvas": masked("mask.fill: got 'reflect'", FILL, fill="reflect"),
+    "a color match as a switch": masked("mask.color_match: got True", "ring, or None for none", color_match=True),
+    "a color match by its space": masked("mask.color_match: got 'lab'", "ring, or None for none", color_match="lab"),
+    "a blend by OpenCV's name": masked("mask.blend: got 'seamless'", "one of alpha, poisson", blend="seamless"),
+    "another tool's fill": Ask("inpaint", {"masked_content": "latent noise"}, ["masked_content", "mask.fill says", "blur is their fill"]),
+    "another tool's color match": Ask("inpaint", {"color_correction": True}, ["color_correction", "mask.color_match"]),
+    "a fill of words": from_words("text_to_image.mask", FROM_NOISE, text_to_image={"mask": {"fill": "telea"}}),
     "a crop from words": from_words("text_to_image.crop", FROM_NOISE, text_to_image={"crop": {"padding_mask_crop": 8}}),
     "a crop of all": Ask("image_to_image", {"image_to_image": {"crop": {"padding_mask_crop": 8}}}, ["makes all of the picture anew", "take inpaint"]),
     "a strength without a step": Ask("image_to_image", few(strength=0.01), ["strength 0.01", "10"]),
