@@ -82,10 +82,11 @@ def cropped(*words: str, **crop: Any) -> Ask:
 
 
 def masked(*words: str, **mask: Any) -> Ask:
-    """What fills a mask or closes its seam."""
+    """Settings of a mask."""
     return Ask("inpaint", {"mask": mask}, list(words))
 
 
+BLUR = "a whole number of pixels from 0 to 16384"
 FILL = "one of original, neutral, blur, telea, navier_stokes, noise"
 PADDING = "a whole number of pixels from 0 to 16384, or None for the whole picture"
 FROM_NOISE = "text to image starts from noise alone; to start from a picture, take image_to_image"
@@ -143,6 +144,17 @@ RUNS: dict[str, Ask] = {
     "another tool's fill": Ask("inpaint", {"masked_content": "latent noise"}, ["masked_content", "mask.fill says", "blur is their fill"]),
     "another tool's color match": Ask("inpaint", {"color_correction": True}, ["color_correction", "mask.color_match"]),
     "a fill of words": from_words("text_to_image.mask", FROM_NOISE, text_to_image={"mask": {"fill": "telea"}}),
+    "a soft mask as a switch": masked("mask.soft: got True", "one of off, threshold, blend", soft=True),
+    "a soft mask by another name": masked("mask.soft: got 'differential'", "one of off, threshold, blend", soft="differential"),
+    "a soft mask as a number": masked("mask.soft: got 0.5", "one of off, threshold, blend", soft=0.5),
+    "a negative blur": masked("mask.blur_px: got -1", BLUR, blur_px=-1),
+    "a blur that is not whole": masked("mask.blur_px: got 1.5", BLUR, blur_px=1.5),
+    "a blur as text": masked("mask.blur_px: got '8'", "Write 8, without quotes", blur_px="8"),
+    "a huge blur": masked("mask.blur_px: got 20000", BLUR, blur_px=20000),
+    "another tool's soft inpainting": Ask("inpaint", {"soft_inpainting": True}, ["soft_inpainting", "mask.soft"]),
+    "another tool's change map": Ask("inpaint", {"differential_diffusion": True}, ["differential_diffusion", "mask.soft"]),
+    "another tool's bias": Ask("inpaint", {"mask_blend_power": 1}, ["mask_blend_power", "mask.soft blend"]),
+    "a soft mask from words": from_words("text_to_image.mask", FROM_NOISE, text_to_image={"mask": {"soft": "blend"}}),
     "a crop from words": from_words("text_to_image.crop", FROM_NOISE, text_to_image={"crop": {"padding_mask_crop": 8}}),
     "a crop of all": Ask("image_to_image", {"image_to_image": {"crop": {"padding_mask_crop": 8}}}, ["makes all of the picture anew", "take inpaint"]),
     "a strength without a step": Ask("image_to_image", few(strength=0.01), ["strength 0.01", "10"]),

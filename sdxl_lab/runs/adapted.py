@@ -19,7 +19,8 @@ from sdxl_lab.files.digests import digest_of_file, once_a_file, until_changed
 from sdxl_lab.runs.early import home
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.cautions import FewSteps
-from sdxl_lab.spec.resolved_spec import AdapterIdentity, ResolvedSpec
+from sdxl_lab.spec.identities import AdapterIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.wording import few
 

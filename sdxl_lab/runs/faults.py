@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.checkpoints.loading import Outline, Sizes
+from sdxl_lab.checkpoints.outlines import Outline
 from sdxl_lab.datasets.samples import Sample, tasks_from_words
+from sdxl_lab.families import Sizes
 from sdxl_lab.generation import trajectory
 from sdxl_lab.generation.frames import CropError
 from sdxl_lab.generation.inputs import unfit_base

@@ -253,7 +253,8 @@ def test_blocks_are_numbered_as_published(depth):
     from diffusers.loaders.lora_conversion_utils import _convert_non_diffusers_lora_to_diffusers, _maybe_map_sgm_blocks_to_diffusers
     from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
 
-    config = dict(UNet2DConditionModel.load_config(POCKET / "base", subfolder="unet")) | (OF_SDXL if depth == "sdxl" else {})
+    own: Any = UNet2DConditionModel.load_config(POCKET / "base", subfolder="unet")
+    config = {**own, **(OF_SDXL if depth == "sdxl" else {})}
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config)
     places = Places.in_weights({name: tuple(weight.shape) for name, weight in unet.state_dict().items()})
@@ -390,9 +391,10 @@ def test_models_that_wait_elsewhere_have_them(random_pair, files, scene, offload
     away = replace(resident, base=base, _load_refiner=lambda: refiner)
     edit, put = edit_of("inpaint", high_noise_frac=0.6), put_of(files, OFFLOADED[offload])
     hooked = {path: module._hf_hook for path, module in base.unet.named_modules() if hasattr(module, "_hf_hook")}
-    expected = generate(edit, *scene, resident.with_adapters(put)).raw
+    image, mask = scene
+    expected = generate(edit, image, mask, resident.with_adapters(put)).raw
     for on in (put, [], put):
-        made = generate(edit, *scene, away.with_adapters(on)).raw
+        made = generate(edit, image, mask, away.with_adapters(on)).raw
         assert same(expected, made) == bool(on)
     assert hooked == {path: module._hf_hook for path, module in base.unet.named_modules() if hasattr(module, "_hf_hook")}
 

@@ -20,7 +20,8 @@ from sdxl_lab.adapters import AdapterError
 from sdxl_lab.bench.widget import asked as asking
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.spec.cautions import CautionWarning
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.runs.experiment import finish, load, run
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.plan import Plan, PlannedRun
 from sdxl_lab.sweeps.sweep_file import SweepFile
