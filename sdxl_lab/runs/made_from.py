@@ -17,7 +17,8 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.runs import resolution
-from sdxl_lab.runs.adapted import found_by_content, namesake, shown_folder
+from sdxl_lab.runs.adapted import found_by_content
+from sdxl_lab.runs.adapter_places import namesake, shown_folder
 from sdxl_lab.runs.early import home
 from sdxl_lab.runs.reproduction import ReproduceError
 from sdxl_lab.spec.identities import AdapterIdentity

@@ -152,8 +152,8 @@ class _Resolver:
         own = begun(runs_folder, resolved.run_id)
         if own is not None and is_done(own):
             return own
-        if runs_folder.parent == _home_runs():
-            others = [found for folder in sorted(_home_runs().glob("*")) if folder.is_dir() and (found := begun(folder, resolved.run_id))]
+        if runs_folder.parent == resolution.runs_folder():
+            others = [found for folder in sorted(resolution.runs_folder().glob("*")) if folder.is_dir() and (found := begun(folder, resolved.run_id))]
             recorded = next((other for other in others if is_done(other)), None)
             if recorded is not None:
                 return recorded
@@ -172,7 +172,7 @@ class _Resolver:
             refined=refined_key(edit, words, pixels, scope) if edit.settings.denoising.is_refined else None,
             base_forwards=forwards.base,
             refiner_forwards=forwards.refiner,
-            forward_s=self._once(("pace",), lambda: Pace([_home_runs(), Path(resolved.spec.runs_folder).parent])).forward_s(
+            forward_s=self._once(("pace",), lambda: Pace([resolution.runs_folder(), Path(resolved.spec.runs_folder).parent])).forward_s(
                 Load(
                     checkpoint=resolved.checkpoint.digest,
                     device=resolved.device,
@@ -236,10 +236,6 @@ def _about_defaults(moved: Mapping[str, tuple[Any, Any]]) -> list[str]:
     first = RELEASES[0]
     values = "; ".join(f"{path} is {new}, was {old}" for path, (old, new) in moved.items())
     return [f"defaults since {first}: {values}; a file from then makes its own pictures with the line `defaults: {first}`"]
-
-
-def _home_runs() -> Path:
-    return resolution.runs_folder()
 
 
 def _where(labels: Sequence[str], total: int) -> str:
