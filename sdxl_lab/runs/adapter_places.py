@@ -114,10 +114,12 @@ def candidates(identity: AdapterIdentity, folders: Sequence[Path]) -> Iterator[P
             yield from filter(None, [file_of(identity.file or "")])
         return
     if match := _hub_file(identity.file or ""):
-        try:
-            yield _of_hub(*match)
-        except LabError:
-            return
+        from sdxl_lab.checkpoints.hub import only_cached
+
+        found: list[Path] = []
+        with suppress(LabError), only_cached():  # a stranger's picture may have named it
+            found = [_of_hub(*match)]
+        yield from found
 
 
 def _file_name(identity: AdapterIdentity) -> str:
