@@ -15,6 +15,7 @@ from sdxl_lab.checkpoints.locating import locate
 from sdxl_lab.checkpoints.needs import needs_of
 from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.checkpoints.weight_shapes import _described
 from sdxl_lab.errors import LabError
 from sdxl_lab.settings.sections import Compute
 
@@ -76,3 +77,17 @@ def test_no_model_is_counted_for_ever(pair):
     encoder = json.loads((pair / "base/text_encoder/config.json").read_text())
     with pytest.raises(CheckpointError, match="a whole number of 1 to 100"):
         layers_of({"text_encoder": {**encoder, "num_hidden_layers": 10**9}})
+
+
+@pytest.mark.parametrize("left", ["{", "[]", "{}", "3", '{"a": 3}', '{"a": ["b"]}', '{"a": [-1]}', "[" * 100_000])
+def test_shapes_that_were_kept_badly_are_asked_for_again(pair, tmp_path, monkeypatch, left):
+    """
+    Whatever stands in the user's cache in place of a model's shapes, they are what its class says.
+    """
+    monkeypatch.setenv("SDXL_LAB_CACHE", str(tmp_path / "cache"))
+    told = _described(pair / "base", "text_encoder")
+    [kept] = (tmp_path / "cache" / "shapes").iterdir()
+    assert _described(pair / "base", "text_encoder") == told
+    kept.write_text(left)
+    assert _described(pair / "base", "text_encoder") == told
+    assert json.loads(kept.read_text()) == {name: [*shape] for name, shape in told.items()}
