@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from sdxl_lab.runs.reproduce import reproduce
     from sdxl_lab.runs.resolution import fetch, resolve
     from sdxl_lab.settings.sections import Canvas, Conditioning, Crop, Denoising, EditSettings, ImageReading, Mask, Refiner
+    from sdxl_lab.spec.asked_again import as_parameters
     from sdxl_lab.spec.edit import Edit
     from sdxl_lab.spec.injected import check_parameters
-    from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters
+    from sdxl_lab.spec.resolved_spec import ResolvedSpec
     from sdxl_lab.spec.run_spec import RunSpec, SpecError
     from sdxl_lab.sweeps.planner import plan
     from sdxl_lab.sweeps.sweep import Inline, sweep
@@ -112,7 +113,7 @@ _ROOMS = {
     "RunFolder": "records.folder",
     "find_runs": "records.finding",
     "reproduce": "runs.reproduce",
-    "as_parameters": "spec.resolved_spec",
+    "as_parameters": "spec.asked_again",
     "ResolvedSpec": "spec.resolved_spec",
     "generate": "generation.generate",
     "Edit": "spec.edit",

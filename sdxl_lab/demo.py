@@ -17,8 +17,9 @@ from sdxl_lab.kernels import notebooks
 from sdxl_lab.progress.bars import following
 from sdxl_lab.progress.signs import shown
 from sdxl_lab.records.picture import Picture
+from sdxl_lab.runs.early import home
 from sdxl_lab.runs.experiment import execute
-from sdxl_lab.runs.resolution import Resolved, home
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.tracking import tracker
 from sdxl_lab.viewing.report import write_report

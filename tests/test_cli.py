@@ -23,7 +23,8 @@ from PIL import Image
 
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.records.stamps import read_stamp
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.settings.arguments import laid_over
 from sdxl_lab.spec.parameters import takes_text
 from sdxl_lab.spec.run_spec import RunSpec

@@ -21,7 +21,8 @@ from sdxl_lab.images.masks import dilate, invert
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.kernels.notebooks import NotebookError
 from sdxl_lab.runs.experiment import run
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.datasets import write_dataset

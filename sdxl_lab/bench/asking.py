@@ -13,8 +13,8 @@ from sdxl_lab.runs.made_from import absent
 from sdxl_lab.runs.single import Planned, asked, planned
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.spec.homes import laid_out
+from sdxl_lab.spec.identities import AdapterIdentity
 from sdxl_lab.spec.parameters import plain
-from sdxl_lab.spec.resolved_spec import AdapterIdentity
 from sdxl_lab.spec.run_spec import SpecError
 from sdxl_lab.tasks import TASKS
 

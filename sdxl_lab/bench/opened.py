@@ -30,8 +30,9 @@ from sdxl_lab.runs.made_picture import Described
 from sdxl_lab.runs.single import CallError, taken
 from sdxl_lab.settings.credentials import looks_secret
 from sdxl_lab.settings.hyperparams import merge
-from sdxl_lab.spec.resolved_spec import WORDS as OF_PICTURES
-from sdxl_lab.spec.resolved_spec import AdapterIdentity, with_files
+from sdxl_lab.spec.asked_again import WORDS as OF_PICTURES
+from sdxl_lab.spec.asked_again import with_files
+from sdxl_lab.spec.identities import AdapterIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 
 CANVAS = ("mode", "canvas", "left_px", "right_px", "top_px", "bottom_px")

@@ -9,13 +9,13 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sdxl_lab.checkpoints.loading import DTYPES, settle
 from sdxl_lab.checkpoints.locating import locate
 from sdxl_lab.checkpoints.memory import free_bytes
 from sdxl_lab.checkpoints.needs import fastest_offload, needs_of
+from sdxl_lab.checkpoints.settling import DTYPES, settle
 from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.settings.sections import Compute
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 KERNELS = {
     "flash": SDPBackend.FLASH_ATTENTION,

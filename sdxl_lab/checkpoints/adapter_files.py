@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdxl_lab.adapters import SUFFIX, Adapter, AdapterError, Models, Tensor
-from sdxl_lab.checkpoints import loading, tokens
+from sdxl_lab.checkpoints import tokens
 from sdxl_lab.checkpoints.outlines import Outline
 from sdxl_lab.checkpoints.weight_files import kind_of
 from sdxl_lab.checkpoints.weight_shapes import weights_of
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 ADVICE = "take another file, or download it again (with `git lfs pull` if it came by git)"
 
@@ -61,7 +61,7 @@ def models_of(identity: CheckpointIdentity, outline: Outline) -> Models:
     """
     return Models(
         configuration=outline.configuration,
-        tokenizers=tuple(map(tokens.loaded, loading.tokenizers(identity))),
+        tokenizers=tuple(map(tokens.loaded, tokens.tokenizers(identity))),
         weights=lambda component: weights_of(identity, outline.configuration, component),
     )
 

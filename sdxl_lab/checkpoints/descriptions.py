@@ -8,7 +8,7 @@ from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import Source, locate
 from sdxl_lab.checkpoints.single_files import SingleFile
 from sdxl_lab.errors import LabError
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 
 def described(source: Source) -> str | None:

@@ -19,7 +19,7 @@ from sdxl_lab.families import OTHER, Made, Published
 from sdxl_lab.files.addresses import canonical, file_of, is_address
 from sdxl_lab.files.digests import digest_of, until_changed
 from sdxl_lab.files.places import misread
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
 

@@ -13,7 +13,7 @@ from sdxl_lab.settings.documents import RELEASES, Neutral, later_fields
 from sdxl_lab.settings.hyperparams import HyperparameterError, flatten, get, merge, replace
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.spec.task_names import by_default
 from sdxl_lab.tasks import TASKS

@@ -20,7 +20,7 @@ from sdxl_lab.families import Sizes, family_of
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Compute, Denoising
 from sdxl_lab.spec.computed_by import ComputedBy
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,10 @@ from typing import Any
 
 from sdxl_lab.adapters.embeddings import taught, written_out
 from sdxl_lab.checkpoints.configurations import read_json
+from sdxl_lab.checkpoints.locating import configuration, locate
 from sdxl_lab.prompts.cut import note_of
 from sdxl_lab.prompts.reading import Fits, parts_of
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 MARKS = 2
 """Tokens of the beginning and the end."""
@@ -35,6 +37,23 @@ class Count:
     tokens: int
     limit: int
     unread: str
+
+
+def tokenizers(identity: CheckpointIdentity) -> tuple[Path, ...]:
+    """Find the tokenizers that a checkpoint's prompts go through; the refiner shares what they make of them.
+
+    Args:
+        identity: What `identify` made of its name.
+
+    Returns:
+        Their folders.
+
+    Raises:
+        CheckpointError: Its configuration is not there.
+    """
+    source = locate(identity.name, identity.revision)
+    base = configuration(source.base, source.family)
+    return tuple(folder for name in ("tokenizer", "tokenizer_2") if (folder := base / name).is_dir())
 
 
 def may_be_cut(text: str | None, *, limit: int) -> bool:

@@ -16,7 +16,7 @@ from sdxl_lab.checkpoints.weight_files import shapes_in
 from sdxl_lab.files.digests import cache_folder, until_changed
 from sdxl_lab.files.disk import DiskError, write_whole
 from sdxl_lab.process.imports import importing
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 
 def weights_of(identity: CheckpointIdentity, configuration: Path, component: str) -> Mapping[str, tuple[int, ...]]:

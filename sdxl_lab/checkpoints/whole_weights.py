@@ -15,13 +15,46 @@ import torch
 
 from sdxl_lab.checkpoints.configurations import INDEX, MODELS, components_in, read_json
 from sdxl_lab.checkpoints.files import PipelineFolder
-from sdxl_lab.checkpoints.single_files import SingleFile
+from sdxl_lab.checkpoints.locating import Source, configuration, locate
+from sdxl_lab.checkpoints.single_files import Part, SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError, shapes_in
 from sdxl_lab.files.digests import cache_folder
 from sdxl_lab.files.disk import DiskError, write_whole
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 FORMER_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """What diffusers called a VAE's attention before 0.12, and calls it now; it reads both."""
+
+
+def require_weights(identity: CheckpointIdentity) -> None:
+    """See that a checkpoint's files lack no weight: a second for models of SDXL's size, after imports that take several.
+
+    Args:
+        identity: What `identify` made of its name. What comes from the hub is looked at when it is loaded.
+
+    Raises:
+        CheckpointError: One is missing, or of another shape than its configuration asks for.
+    """
+    require_weights_of(locate(identity.name, identity.revision))
+
+
+def require_weights_of(source: Source) -> None:
+    """As `require_weights`, of what was located.
+
+    Args:
+        source: What `locate` found.
+
+    Raises:
+        CheckpointError: As in `require_weights`.
+    """
+    parts = [part for part in (source.base, source.refiner) if isinstance(part, Part)]
+    if parts and not _is_known_whole(source.identity.digest):
+        for part in parts:
+            if isinstance(part, SingleFile):
+                _require_whole_file(part, configuration(part, source.family))
+            else:
+                require_whole(part)
+        _remember_whole(source.identity.digest)
 
 
 def require_whole(part: PipelineFolder) -> None:
@@ -53,7 +86,7 @@ def require_whole(part: PipelineFolder) -> None:
                 )
 
 
-def require_whole_file(part: SingleFile, configuration: Path) -> None:
+def _require_whole_file(part: SingleFile, configuration: Path) -> None:
     """Compare what a single file holds with what its configuration asks for, before any of it is read.
 
     Args:
@@ -81,7 +114,7 @@ def require_whole_file(part: SingleFile, configuration: Path) -> None:
                     )
 
 
-def is_known_whole(digest: str) -> bool:
+def _is_known_whole(digest: str) -> bool:
     """Whether files of this content were found whole before, by the libraries that are installed: to look again takes seconds of imports.
 
     Args:
@@ -90,11 +123,11 @@ def is_known_whole(digest: str) -> bool:
     return _memory(digest).is_file()
 
 
-def remember_whole(digest: str) -> None:
+def _remember_whole(digest: str) -> None:
     """Remember, in the user's cache folder, that files of this content are whole.
 
     Args:
-        digest: As for `is_known_whole`.
+        digest: As for `_is_known_whole`.
     """
     with suppress(DiskError):
         write_whole(_memory(digest), b"")

@@ -47,7 +47,7 @@ def push(
     ] = None,
 ) -> None:
     """Bring Comet up to the records on this disk, and read back that it is; twice changes nothing."""
-    from sdxl_lab.runs.resolution import home
+    from sdxl_lab.runs.early import home
     from sdxl_lab.tracking import pushing
 
     pushing.push(_folders(runs or []), home())
@@ -71,7 +71,7 @@ def status(
     ] = None,
 ) -> None:
     """List runs, sessions and sweeps: how many pictures are made, and what Comet lacks. Offline."""
-    from sdxl_lab.runs.resolution import home
+    from sdxl_lab.runs.early import home
     from sdxl_lab.tracking.pushing import print_status
 
     print_status(_folders(runs or []), home())

@@ -52,7 +52,7 @@ def _room(part: str, folder: Path, needed_bytes: int, advice: str) -> Finding:
 
 
 def _artifacts() -> Path:
-    from sdxl_lab.runs.resolution import home
+    from sdxl_lab.runs.early import home
 
     return home() / "artifacts"
 

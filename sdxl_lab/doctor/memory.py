@@ -15,7 +15,7 @@ from sdxl_lab.families import family_of
 from sdxl_lab.settings.sections import Compute, EditSettings
 from sdxl_lab.spec.homes import laid_out as laid_out_for
 from sdxl_lab.spec.homes import unknown
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tables import laid_out
 

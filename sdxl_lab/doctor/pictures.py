@@ -17,7 +17,7 @@ from sdxl_lab.errors import LabError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
     from sdxl_lab.generation.steps import Step
     from sdxl_lab.spec.edit import Edit
     from sdxl_lab.spec.generated import Generated

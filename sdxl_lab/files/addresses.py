@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.digests import cache_folder
@@ -55,6 +55,21 @@ def canonical(written: str) -> str:
         raise AddressError("it is an address without encryption (http:); write https://, and nothing is fetched otherwise")
     path = parts.path.replace("/blob/", "/resolve/", 1) if host in HUB else parts.path
     return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), path, parts.query, ""))
+
+
+def name_in(address: str) -> str:
+    """What a file is called by its address, which may name another than what then comes.
+
+    Args:
+        address: One that `is_address`, as somebody wrote it.
+
+    Returns:
+        The last part of its path; empty if it has none.
+    """
+    try:
+        return unquote(urlsplit(address).path).rstrip("/").rpartition("/")[2]
+    except ValueError:
+        return ""
 
 
 def holds_key(written: str) -> bool:

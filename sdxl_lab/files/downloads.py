@@ -15,7 +15,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from sdxl_lab import progress
@@ -215,7 +215,7 @@ def _begins_at(headers: Message) -> int | None:
 
 def _name_of(address: str, headers: Message) -> str:
     """What the file is called: as the answer says, else as the address ends."""
-    told = headers.get_filename() or unquote(urlsplit(address).path).rstrip("/").rpartition("/")[2]
+    told = headers.get_filename() or addresses.name_in(address)
     name = _NAME.sub("_", re.split(r"[\\/]", told)[-1]).strip(". ")[-120:] or "file"
     return name if name.lower().endswith(".safetensors") else f"{name}.safetensors"
 

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.adapters import ADAPTERS, SUFFIX, Adapter, AdapterError, FromFile, Models, Put
+from sdxl_lab.adapters import ADAPTERS, Adapter, AdapterError, FromFile, Models, Put
 from sdxl_lab.adapters.embeddings import tokens_of
 from sdxl_lab.errors import LabError
-from sdxl_lab.files.addresses import canonical, file_of, is_address
 from sdxl_lab.files.digests import digest_of_file, once_a_file, until_changed
-from sdxl_lab.runs.early import home
-from sdxl_lab.settings.hyperparams import closest
+from sdxl_lab.runs.adapter_places import MOST_BYTES, candidates, is_of_hub, located, public_name
 from sdxl_lab.spec.cautions import FewSteps
-from sdxl_lab.spec.resolved_spec import AdapterIdentity, ResolvedSpec
+from sdxl_lab.spec.identities import AdapterIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
-from sdxl_lab.wording import few
-
-HUB_FILE = re.compile(rf"([A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@([\w.-]+))?(?:/([\w./ -]+{re.escape(SUFFIX)}))?")
-BUILT_IN = Path(__file__).parents[1] / "pocket"
-"""Holds a folder of each kind that comes with the lab."""
-
-DEEPEST, MOST_FILES, MOST_BYTES = 4, 500, 4 << 30
-"""How far below a repository files are looked for by their content, how many are opened, and how large they are at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +68,9 @@ def adapted(spec: RunSpec, models: Models, dataset: Path | None) -> Adapted:
         except LabError as error:
             problems.append(f"hyperparameters.{kind}.{name}.file: got {section.file!r}; {error}")
             continue
-        public = _public(section.file, file, kind, dataset)
+        public = public_name(section.file, file, kind, dataset)
         identity = AdapterIdentity(kind=kind, name=name, digest=put.digest, file=public, sha256=sha256, tensors_sha256=tensors_sha256)
-        found[identity.path] = put, identity, section.file if _is_of_hub(section.file, file) else str(file.absolute())
+        found[identity.path] = put, identity, section.file if is_of_hub(section.file, file) else str(file.absolute())
     for kind in dict.fromkeys(put.kind for put, _, _ in found.values()):
         for path, line in ADAPTERS[kind].faults([put for put, _, _ in found.values() if put.kind == kind], models):
             problems.append(f"hyperparameters.{kind}.{path}: {_got(path, line, spec.hyperparameters[kind])}")
@@ -141,9 +129,9 @@ def read(kind: str, name: str, section: FromFile, file: Path) -> tuple[Put, str]
     return put, digest_of_file(file)
 
 
-@until_changed(lambda adapter, file: [file], most=2)
+@until_changed(lambda adapter, file: [file], most=16)
 def _taken(adapter: Adapter, file: Path) -> Any:
-    """What a file holds: each point of a sweep asks twice, and it may be as large as a model."""
+    """What a file holds: each point of a sweep asks twice. Its numbers stay on the disk, so as many may be known as anyone has on at once."""
     from sdxl_lab.checkpoints.adapter_files import opened
 
     return adapter.take(*opened(file, adapter))
@@ -155,56 +143,6 @@ def _digest_of_tensors(file: Path) -> str:
     with file.open("rb") as held:
         held.seek(int.from_bytes(held.read(8), "little") + 8)
         return hashlib.file_digest(held, "sha256").hexdigest()
-
-
-def located(written: str, kind: str, dataset: Path | None) -> Path:
-    """Find the file of an adapter.
-
-    Args:
-        written: A path, absolute or from the working folder; one below the dataset's folder, the lab's own of this kind, or that of those
-            built in; or a file of the hub.
-        kind: Its name in `ADAPTERS`.
-        dataset: The dataset's folder, or its file.
-
-    Raises:
-        AdapterError: There is none.
-        CheckpointError: The hub has none, or cannot be asked.
-    """
-    path = Path(written).expanduser()
-    if path.exists():
-        return path
-    if is_address(written):
-        if fetched := file_of(written):
-            return fetched
-        raise AdapterError("what this address gives was not fetched here; run once with --fetch, or give the file")
-    for folder in _folders(kind, dataset):
-        if not path.is_absolute() and (below := folder / path).is_file() and below.resolve().is_relative_to(folder.resolve()):
-            return below
-    if match := _hub_file(written):
-        return _of_hub(*match)
-    places = f"in the working folder, the dataset's, or {shown_folder(kind)}"
-    raise AdapterError(f"there is no such file, {places}; {_advice(path, _folders(kind, dataset))}")
-
-
-def _advice(path: Path, folders: Sequence[Path]) -> str:
-    """What may have been meant by a path that leads nowhere: a file beside it, or one that its name alone finds."""
-    beside = sorted(file.stem for file in path.parent.glob(f"*{SUFFIX}"))
-    if near := closest(path.stem, beside):
-        return f"did you mean {path.parent / near}{SUFFIX}?"
-    by_name = sorted({file.stem for folder in (Path(), *folders) for file in folder.glob(f"*{SUFFIX}")})
-    if near := closest(path.stem, by_name):
-        return f"did you mean {near}{SUFFIX}?"
-    return f"give its path, or the name of one that is there ({few([stem + SUFFIX for stem in by_name])})" if by_name else "give its path"
-
-
-def own_folder(kind: str) -> Path:
-    """Where the lab keeps files of adapters of a kind; it need not exist."""
-    return home() / "artifacts" / kind
-
-
-def shown_folder(kind: str) -> str:
-    """`own_folder` as people find it from the working folder."""
-    return Path(os.path.relpath(own_folder(kind))).as_posix()
 
 
 def unasked(found: Adapted, texts: Sequence[str]) -> list[str]:
@@ -246,8 +184,7 @@ def found_by_content(resolved: ResolvedSpec, folders: Sequence[Path] = ()) -> tu
     missing: list[AdapterIdentity] = []
     for identity in resolved.adapters:
         section = asked.get(identity.path)
-        candidates = _candidates(identity, folders) if section is not None else iter(())
-        opened = ((file, _readable(identity, section, file)) for file in candidates)
+        opened = ((file, _readable(identity, section, file)) for file in (candidates(identity, folders) if section is not None else ()))
         known = next(((file, put) for file, put in opened if put and put.digest == identity.digest), None)
         if known is None:
             missing.append(identity)
@@ -261,92 +198,6 @@ def _readable(identity: AdapterIdentity, section: Any, file: Path) -> Put | None
         return read(identity.kind, identity.name, section, file)[0] if file.stat().st_size <= MOST_BYTES else None
     except (LabError, OSError):
         return None
-
-
-def namesake(identity: AdapterIdentity, folders: Sequence[Path] = ()) -> Path | None:
-    """A file that is called as an adapter's was, where `found_by_content` looks; one that is not found holds something else."""
-    return next((file for file in _files_here(identity.kind, folders) if file.name == _file_name(identity)), None)
-
-
-def _candidates(identity: AdapterIdentity, folders: Sequence[Path]) -> Iterator[Path]:
-    yield from sorted(_files_here(identity.kind, folders), key=lambda file: file.name != _file_name(identity))[:MOST_FILES]
-    if is_address(identity.file or ""):
-        with suppress(LabError):
-            yield from filter(None, [file_of(identity.file or "")])
-        return
-    if match := _hub_file(identity.file or ""):
-        try:
-            yield _of_hub(*match)
-        except LabError:
-            return
-
-
-def _file_name(identity: AdapterIdentity) -> str:
-    return (identity.file or "").rpartition("/")[2]
-
-
-def _files_here(kind: str, folders: Sequence[Path]) -> list[Path]:
-    below = [file for folder in (*_folders(kind, None), *folders) for file in sorted(folder.rglob(f"*{SUFFIX}"))]
-    return list(dict.fromkeys([*below, *_files_of_checkout()]))
-
-
-def _files_of_checkout() -> Iterator[Path]:
-    top = home()
-    deepest = DEEPEST if (top / "artifacts" / "README.md").is_file() else 1
-    for folder, below, files in os.walk(top):
-        path = Path(folder)
-        yield from (path / name for name in sorted(files) if name.endswith(SUFFIX))
-        is_deep = len(path.relative_to(top).parts) >= deepest
-        below[:] = [] if is_deep else sorted(name for name in below if not name.startswith("."))
-
-
-def _folders(kind: str, dataset: Path | None) -> list[Path]:
-    of_dataset = [dataset if dataset.is_dir() else dataset.parent] if dataset else []
-    return [*of_dataset, own_folder(kind), BUILT_IN / kind]
-
-
-def _hub_file(written: str) -> tuple[str, str | None, str | None] | None:
-    """Repository, revision and file; None for what is a path, such as `embeddings/moon.safetensors`."""
-    match = HUB_FILE.fullmatch(written)
-    if match is None or match[1].endswith(SUFFIX) or Path(written.partition("/")[0]).is_dir():
-        return None
-    return match[1], match[2], match[3]
-
-
-def _of_hub(repository: str, revision: str | None, name: str | None) -> Path:
-    from sdxl_lab.checkpoints.hub import NotCachedError, Repository
-
-    source = Repository(repository, revision or "main")
-    try:
-        if name is None:
-            names = source.files(SUFFIX)
-            if len(names) != 1:
-                example = f"{repository}/{(names or ['FILE' + SUFFIX])[0]}"
-                raise AdapterError(f"{repository} has {len(names)} {SUFFIX} files ({few(names)}); write which, as {example}")
-            [name] = names
-        path = source.fetch_files(name) / name
-    except NotCachedError as error:
-        raise AdapterError(
-            f"there is no such file here, nor does the hub's cache have it of {repository}, and the hub gave no answer; check its name, or "
-            "connect and run again"
-        ) from error
-    if not path.is_file():
-        raise AdapterError(f"{repository} has no {name}; look up its name there")
-    return path
-
-
-def _is_of_hub(written: str, file: Path) -> bool:
-    return _hub_file(written) is not None and not Path(written).expanduser().exists() and "snapshots" in file.parts
-
-
-def _public(written: str, file: Path, kind: str, dataset: Path | None) -> str:
-    """What a file is called for others: as the hub has it, or as its dataset has it, else its name alone."""
-    if _is_of_hub(written, file):
-        return written
-    if is_address(written):
-        return canonical(written)
-    folder = next((folder for folder in _folders(kind, dataset) if file.resolve().is_relative_to(folder.resolve())), file.resolve().parent)
-    return file.resolve().relative_to(folder.resolve()).as_posix()
 
 
 def _got(path: str, line: str, asked: Mapping[str, Any]) -> str:

@@ -22,7 +22,8 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.runs.adapted import put_on
 from sdxl_lab.runs.early import PRELOAD, home, started
-from sdxl_lab.runs.resolution import Resolved, fetch, resolve
+from sdxl_lab.runs.resolution import fetch, resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
@@ -33,7 +34,7 @@ from sdxl_lab.tracking import tracker
 __all__ = ["CACHE_BYTES", "ExperimentError", "Resolved", "execute", "fetch", "finish", "home", "load", "resolve", "run"]
 
 if TYPE_CHECKING:
-    from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
     from sdxl_lab.generation.steps import Step
     from sdxl_lab.generation.trajectory import TrajectoryCache
 

@@ -17,9 +17,11 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.runs import resolution
-from sdxl_lab.runs.adapted import found_by_content, namesake, shown_folder
+from sdxl_lab.runs.adapted import found_by_content
+from sdxl_lab.runs.adapter_places import namesake, shown_folder
+from sdxl_lab.runs.early import home
 from sdxl_lab.runs.reproduction import ReproduceError
-from sdxl_lab.spec.resolved_spec import AdapterIdentity
+from sdxl_lab.spec.identities import AdapterIdentity
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import printable
 
@@ -164,7 +166,7 @@ def _verified(found: Dataset, stamp: Stamp, picture: Path) -> Dataset:
 
 
 def _datasets_folder() -> Path:
-    return resolution.home() / "artifacts" / "datasets"
+    return home() / "artifacts" / "datasets"
 
 
 def _datasets_here(name: str, version: str | None) -> list[str]:
@@ -181,7 +183,7 @@ def _datasets_of_checkout(name: str) -> Iterator[str]:
 
     Where there is no repository, those in the working folder itself.
     """
-    top = resolution.home()
+    top = home()
     deepest = DEEPEST if (top / "artifacts" / "README.md").is_file() else 1
     found = []
     for folder, below, files in os.walk(top):

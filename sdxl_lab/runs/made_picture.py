@@ -15,8 +15,8 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.png import png
 from sdxl_lab.records.stamps import Stamp, stamped_png
 from sdxl_lab.settings.sections import EditSettings
+from sdxl_lab.spec.asked_again import with_files
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import with_files
 from sdxl_lab.viewing import display
 from sdxl_lab.wording import counted, printable
 

@@ -24,13 +24,13 @@ from sdxl_lab.runs.made_from import hint, on_models, started_from
 from sdxl_lab.runs.reproduction import Conditions, PixelDifference, ReproduceError, Reproduction
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.parameters import problems
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import printable
 
 if TYPE_CHECKING:
-    from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
     from sdxl_lab.generation.generate import Generated
 
 LIMIT_BYTES = 512 << 20
@@ -246,12 +246,12 @@ def _is_published(name: str) -> bool:
 
 def _compute(stamp: Stamp, threads: int | None) -> Compute:
     """As the picture was computed, on the same kind of device if there is one."""
-    from sdxl_lab.checkpoints import loading
+    from sdxl_lab.checkpoints.settling import on_this_machine
 
     resolved = stamp.resolved
     asked: dict[str, Any] = {"device": resolved.device, "dtype": resolved.dtype, "threads": threads or resolved.threads}
     try:
-        return loading.on_this_machine(Compute.model_validate(resolved.spec.compute.model_dump() | asked))
+        return on_this_machine(Compute.model_validate(resolved.spec.compute.model_dump() | asked))
     except ValidationError as error:
         raise ReproduceError(f"the picture cannot be made again: {'; '.join(problems(error, Compute))}") from None
 

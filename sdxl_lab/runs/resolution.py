@@ -1,17 +1,16 @@
-"""What a run will do exactly: a spec tied to the content of its dataset and checkpoint, and what is to be said of it before it begins."""
+"""A spec tied to the content of its dataset and checkpoint: what will be made exactly, or all that stands in its way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdxl_lab import comet, progress
 from sdxl_lab.adapters.embeddings import written_out
-from sdxl_lab.datasets import notes, sources
+from sdxl_lab.datasets import sources
 from sdxl_lab.datasets.dataset import Dataset
-from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.datasets.samples import Sample, TaskMetadata
 from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.files.room import check_room
@@ -23,132 +22,21 @@ from sdxl_lab.records.stamps import as_note
 from sdxl_lab.runs import trained_words
 from sdxl_lab.runs.adapted import Adapted, adapted, few_steps, sections, unasked
 from sdxl_lab.runs.early import home, runs_folder_of
+from sdxl_lab.runs.resolved import Resolved, sizes_in
 from sdxl_lab.runs.word_lists import lists_of
-from sdxl_lab.settings.schedulers import SCHEDULERS
-from sdxl_lab.spec.cautions import MINUS_ONE, cautions
+from sdxl_lab.spec.asked_again import with_files
+from sdxl_lab.spec.cautions import cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
-from sdxl_lab.spec.generated import Frame
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_it_matters, with_files
+from sdxl_lab.spec.identities import CheckpointIdentity, DatasetIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_it_matters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.spec.templates import Template, nothing_replaced
-from sdxl_lab.tasks import TASKS
-from sdxl_lab.wording import counted, few, printable
+from sdxl_lab.wording import few
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from sdxl_lab.checkpoints.loading import Outline, Sizes
+    from sdxl_lab.checkpoints.outlines import Outline
     from sdxl_lab.runs.faults import Checked
     from sdxl_lab.settings.sections import Compute
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resolved:
-    """A run that is ready to start: every picture planned, dataset checked, checkpoint identified.
-
-    Attributes:
-        spec: What will be made, exactly.
-        dataset: Where inputs and masks are read from.
-        folder: Where the run is recorded.
-        sizes: What the checkpoint was made for.
-        left_out: Sample and task of what was asked for and has no prompt.
-        room: What is to be said of the disk; at most one line.
-        notes: What is to be said of pictures before they are made, such as words that the model will not read: lines by picture.
-        learned: Tokens of embeddings, which the tokenizers know besides.
-        frames: The crops that the models see, of pictures of which they do not see all.
-    """
-
-    spec: ResolvedSpec
-    dataset: Dataset
-    folder: RunFolder
-    sizes: Sizes
-    left_out: tuple[tuple[str, str], ...] = ()
-    room: tuple[str, ...] = ()
-    notes: Mapping[PictureKey, tuple[str, ...]] = field(default_factory=dict)
-    learned: tuple[str, ...] = ()
-    frames: Mapping[PictureKey, Frame] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        made, planned = len(self.folder.pictures()) if self.folder.spec_file.is_file() else 0, len(self.spec.edits)
-        return "\n".join([f"run {self.spec.run_id[:10]}: {counted(planned, 'picture')}, {made} of them made, in {self.folder.path}", *self.said])
-
-    @property
-    def said(self) -> tuple[str, ...]:
-        """Everything that is to be said of the run, one line each and each once: of its samples, the disk and its pictures."""
-        of_pictures = {self.spec.title(edit): self.notes.get(edit.key, ()) for edit in self.spec.edits}
-        return (*self.of_settings, *self.of_samples, *self.room, *gathered(of_pictures))
-
-    @property
-    def of_settings(self) -> tuple[str, ...]:
-        """What was asked for all tasks and is read by none of those that there are, and a seed that means another thing elsewhere: a line each."""
-        asked = self.spec.spec
-        paths, tasks = asked.passed_over(), ", ".join(asked.tasks)
-        has, it = ("has", "it") if len(paths) == 1 else ("have", "them")
-        idle = [f"{' and '.join(paths)} {has} no effect: no task of this run takes {it} ({tasks})"] if paths else []
-        # False is what holds without it too, and only here is it known whether somebody wrote it
-        refused = {task for task in asked.tasks if asked.given(task).get("denoising", {}).get("karras") is False}
-        named = [edit.settings.denoising.scheduler for edit in self.spec.edits if edit.task in refused]
-        karras = [f"denoising.karras has no effect: {name} has Karras sigmas anyway" for name in dict.fromkeys(named) if SCHEDULERS[name].is_karras]
-        return (*idle, *karras, *([MINUS_ONE] if asked.asks_for_minus_one else []))
-
-    @property
-    def of_samples(self) -> tuple[str, ...]:
-        """What is to be said of the files of the samples that are edited, read as the run reads them, of their sizes, and of what is left out."""
-        edits, own = self.spec.edits, {sample.name: sample.size for sample in self.samples}
-        readings = {edit.sample: edit.settings.image for edit in edits if TASKS[edit.task].needs_image}
-        masked = {edit.sample for edit in edits if "mask" in TASKS[edit.task].needs(edit.settings)}
-        cut = {edit.sample for edit in edits if edit.settings.mask.soft == "off"}
-        files = notes.of_samples([sample for sample in self.samples if sample.name in readings], readings, masked, cut)
-        asked = [
-            (edit.settings.canvas.around(size), given)
-            for edit in edits
-            if (size := own[edit.sample]) and TASKS[edit.task].needs_image and (given := edit.settings.size.given) and edit.key not in self.frames
-        ]
-        whole = [edit for edit in edits if edit.key not in self.frames]
-        sizes = [(edit.task, *of) for edit, of in zip(whole, _sizes(self.dataset, whole, self.sizes), strict=True)]
-        samples = {sample.name: sample for sample in self.dataset.samples}
-        return (
-            *files,
-            *notes.of_sizes(sizes),
-            *notes.of_aspects(asked),
-            *notes.without_prompt([(samples[name], task) for name, task in self.left_out]),
-            *_of_same(edits),
-        )
-
-    def sizes_of(self, edit: Edit) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The size of one of its finished pictures, and the one at which the UNets see it or the crop of it: (width, height) in pixels."""
-        [(size, whole)] = _sizes(self.dataset, [edit], self.sizes)
-        return size, frame.size if (frame := self.frames.get(edit.key)) else whole
-
-    @property
-    def picture_sizes(self) -> tuple[tuple[int, int], ...]:
-        """(width, height) of each picture, in pixels, in the order of the edits."""
-        return tuple(size for size, _ in _sizes(self.dataset, self.spec.edits, self.sizes))
-
-    @property
-    def samples(self) -> tuple[Sample, ...]:
-        """The samples that are edited, in the order of the edits."""
-        return tuple(self.dataset.sample(name) for name in dict.fromkeys(edit.sample for edit in self.spec.edits))
-
-    def inputs(self) -> dict[str, Image.Image]:
-        """The pictures as they are read: sample's name to an upright RGB image, of those that a task needs."""
-        readings = {edit.sample: edit.settings.image for edit in self.spec.edits if TASKS[edit.task].needs_image}
-        read = {name: self.dataset.sample(name).image(**reading.model_dump()) for name, reading in readings.items()}
-        return {name: image for name, image in read.items() if image is not None}
-
-    def masks(self) -> dict[str, Image.Image]:
-        """The regions to be repainted, whatever the seed: "sample task" to a mask, white where it is repainted; not of tasks that make all."""
-        from sdxl_lab.generation.regions import regions
-
-        first = [edit for edit in self.spec.edits if TASKS[edit.task].area and self.spec.ordinals[edit.key] == 0]
-        masked = (self.dataset.sample(name) for name in dict.fromkeys(edit.sample for edit in first))
-        samples = {sample.name: (sample.size, sample.soft_mask()) for sample in masked if sample.size}
-        return {self.spec.title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in first}
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the run is recorded and its pictures are still whole."""
-        return self.folder.is_done and not self.folder.pending()
 
 
 def fetch(dataset: str, *, as_recorded: bool = False) -> Dataset:
@@ -219,12 +107,12 @@ def resolve(
     progress.tell("starting PyTorch")
     quiet_libraries()
     with importing:
-        from sdxl_lab.checkpoints import loading, locating, own_defaults  # slow: after the mistakes that show without it
+        from sdxl_lab.checkpoints import locating, outlines, own_defaults, settling  # slow: after the mistakes that show without it
 
     progress.tell(f"looking at checkpoint {spec.checkpoint}")
     identity = identity or locating.identify(spec.checkpoint)
-    compute = loading.settle(spec.compute, identity)
-    outline = (outline_of or loading.outline)(identity, compute)
+    compute = settling.settle(spec.compute, identity)
+    outline = (outline_of or outlines.outline)(identity, compute)
     left_out = tuple(
         (sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task))
     )
@@ -251,7 +139,7 @@ def resolve(
         templates=templates,
     )
     folder = RunFolder.of(resolved)
-    to_make = [size for size, _ in _sizes(dataset, edits, outline.sizes)][len(whole_lines(folder.lines_file)) :]
+    to_make = [size for size, _ in sizes_in(dataset, edits, outline.sizes)][len(whole_lines(folder.lines_file)) :]
     return Resolved(
         spec=resolved,
         dataset=dataset,
@@ -339,30 +227,6 @@ def _steps(dataset: Dataset, edits: Sequence[Edit]) -> dict[str, int] | None:
     return None if [*steps.values()] == [*range(len(steps))] else steps
 
 
-def _of_same(edits: Sequence[Edit]) -> list[str]:
-    """Say which samples of words alone get the same picture: those that differ in nothing but their names."""
-    same: dict[str, list[str]] = {}
-    words_alone = [edit for edit in edits if not TASKS[edit.task].needs(edit.settings)]
-    for edit in words_alone:
-        same.setdefault(edit.model_dump_json(exclude={"sample"}), []).append(edit.sample)
-    most = max(same.values(), key=len, default=[])
-    if len(most) < 2:
-        return []
-    is_all = len(most) == len({edit.sample for edit in words_alone})
-    advice = (
-        f"give samples: [{printable(most[0])}]" if is_all else f"of those like {printable(most[0])} name one in samples, or give them other seeds"
-    )
-    return [f"{counted(len(most), 'sample')} get the same prompt and seed, so the same picture: {advice}"]
-
-
-def _sizes(dataset: Dataset, edits: Sequence[Edit], sizes: Sizes) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Of each picture its own size and the working size."""
-    from sdxl_lab.generation.frames import sizes_of
-
-    own = {sample.name: sample.size for sample in dataset.samples}
-    return [sizes_of(edit, own[edit.sample], sizes) for edit in edits]
-
-
 def _adapted(spec: RunSpec, dataset: Dataset, identity: CheckpointIdentity, outline: Outline) -> Adapted:
     if not any(True for _ in sections(spec)):
         return Adapted()
@@ -374,20 +238,20 @@ def _adapted(spec: RunSpec, dataset: Dataset, identity: CheckpointIdentity, outl
 def _notes(
     planned: Sequence[Checked], identity: CheckpointIdentity, outline: Outline, on_models: Adapted, weights: str | None
 ) -> dict[PictureKey, tuple[str, ...]]:
-    from sdxl_lab.checkpoints import descriptions, loading, own_defaults, tokens
+    from sdxl_lab.checkpoints import descriptions, own_defaults, tokens
     from sdxl_lab.generation.regions import SPECKS
 
     edits = [found.edit for found in planned]
     words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
     limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
     is_long = any(tokens.may_be_cut(written_out(text or "", on_models.tokens), limit=limit) for texts in words.values() for text in texts.values())
-    folders = loading.tokenizers(identity) if is_long else ()
+    folders = tokens.tokenizers(identity) if is_long else ()
     traits = own_defaults.traits(identity, area=outline.sizes.area)
     traits = replace(traits, few_steps=traits.few_steps or few_steps(on_models, identity.family))
     files = trained_words.files_by_word()
 
     def is_known(word: str) -> bool:
-        return any(f"{word}</w>" in tokens.loaded(folder).get_vocab() for folder in loading.tokenizers(identity))
+        return any(f"{word}</w>" in tokens.loaded(folder).get_vocab() for folder in tokens.tokenizers(identity))
 
     of_file = list(descriptions.cautions(identity, weights))
     unread = unasked(on_models, [text for texts in words.values() for text in texts.values() if text])

@@ -22,7 +22,8 @@ from sdxl_lab.images.png import digest_of_pixels, digests_of_pixels
 from sdxl_lab.records.stamps import Stamp, as_note, stamp_of
 from sdxl_lab.runs.experiment import generated, models_of
 from sdxl_lab.runs.reproduction import Conditions
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.settings.sections import ImageReading
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Generated

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sdxl_lab.adapters import SUFFIX, is_name
 from sdxl_lab.adapters.embeddings import BETWEEN_TOKENS, places
-from sdxl_lab.runs.adapted import BUILT_IN, own_folder
+from sdxl_lab.runs.adapter_places import BUILT_IN, own_folder
 
 KIND = "embeddings"
 

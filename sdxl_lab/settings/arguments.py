@@ -142,8 +142,10 @@ def laid_over(
     for read in (*map(_read_base64, encoded), *map(read_file, files), *map(_read_text, texts)):
         parameters = merge(parameters, read)
     for path, text in values:
-        text = "null" if text.strip() in ("none", "None") and takes_none(path) else text
-        value = text if takes_text(path) else _read(text, f"{path}: the value is not YAML", f"-r {path} takes a text as it is")
+        if text.strip() in ("none", "None") and takes_none(path):
+            value = None
+        else:
+            value = text if takes_text(path) else _read(text, f"{path}: the value is not YAML", f"-r {path} takes a text as it is")
         parameters = merge(parameters, replace({}, place_of(path, value), value))
     for path, text in raw:
         parameters = merge(parameters, replace({}, place_of(path, text), text))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from sdxl_lab.adapters import ADAPTERS, Named
+from sdxl_lab.adapters import ADAPTERS, FromFile, Named
 from sdxl_lab.settings.choices import Allowed, OneOf
 from sdxl_lab.settings.hyperparams import closest, unknown_key
 from sdxl_lab.settings.sections import PromptAndSeed
@@ -155,11 +155,17 @@ def takes_text(path: str, model: type[BaseModel]) -> bool:
 def takes_none(path: str, model: type[BaseModel]) -> bool:
     """Find out whether the word `none` can mean None alone: because a setting takes it, takes no text, and has no choice of that name.
 
+    So it does in place of an adapter, or of its file, of which None says that there is none.
+
     Args:
         path: The dotted path of a parameter, such as `hyperparameters.denoising.timestep_spacing`; it need not exist.
         model: The model of all parameters.
     """
-    annotation = _annotation(path.split("."), model)
+    keys = path.split(".")
+    adapter = _annotation(keys[:-1] if keys[-1] == "file" else keys, model)
+    if isinstance(adapter, type) and issubclass(adapter, FromFile):
+        return True
+    annotation = _annotation(keys, model)
     members = list(_members(annotation))
     return type(None) in members and str not in members and "none" not in _choices(annotation)
 

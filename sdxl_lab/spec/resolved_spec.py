@@ -1,4 +1,4 @@
-"""What a run is asked to do (`RunSpec`) and what it will do exactly (`ResolvedSpec`, whose hash is `run_id`)."""
+"""What a run will do exactly: `ResolvedSpec`, whose hash is `run_id`."""
 
 from __future__ import annotations
 
@@ -14,95 +14,17 @@ from pydantic import Field, ValidationError, model_validator
 
 from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.files.addresses import is_address
-from sdxl_lab.files.digests import digest_of_listing
 from sdxl_lab.settings.documents import Neutral, canonical, digest_of, meant, written
-from sdxl_lab.settings.hyperparams import replace
-from sdxl_lab.settings.sections import OF_THE_PROMPT, Crop, ImageReading, Mask, Settings, Text
+from sdxl_lab.settings.sections import Crop, ImageReading, Mask, Settings, Text
+from sdxl_lab.spec.asked_again import with_files
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit, PictureKey, apart
-from sdxl_lab.spec.hyperparameters import CommonHyperparameters
-from sdxl_lab.spec.parameters import plain, problems
+from sdxl_lab.spec.identities import AdapterIdentity, CheckpointIdentity, DatasetIdentity
+from sdxl_lab.spec.parameters import problems
 from sdxl_lab.spec.run_spec import RUNS_FOLDER, RunSpec, SpecError
 from sdxl_lab.spec.templates import Template
-from sdxl_lab.tasks import TASKS
 
 SPEC_FORMAT = 1
-WORDS = ("prompt", "negative_prompt", "seed", "seeds", *OF_THE_PROMPT)
-"""What a single picture has of its own, whatever its run was asked for."""
-
-Inputs = dict[Annotated[str, Field(strict=True, pattern="^[a-z_]{1,40}$")], Annotated[str, Field(strict=True, pattern="^[0-9a-f]{64}$")]]
-
-
-class DatasetIdentity(Settings):
-    """Which dataset, by content.
-
-    Attributes:
-        name: Its name, for people.
-        version: Its version, if it has one.
-        digest: sha256 over its files, hex.
-        inputs: For a picture that was made by a call: `image` and `mask`, as far as its task needs them, to the sha256 of their files.
-    """
-
-    name: Text
-    version: Text | None = None
-    digest: Text
-    inputs: Annotated[Inputs | None, Neutral(None, since="0.2.0")] = Field(
-        default=None, max_length=8, description="image and mask, each with 64 hexadecimal digits, or None for a dataset that has a name of its own"
-    )
-
-    @property
-    def is_of_call(self) -> bool:
-        """Whether it is what a single call was given, files or nothing but words, and no dataset that can be fetched."""
-        return self.inputs is not None or self.digest == digest_of_listing(())
-
-
-class CheckpointIdentity(Settings):
-    """Which checkpoint, by content.
-
-    Attributes:
-        name: Its name, for people.
-        digest: Over its files, or its commits on the hub, hex.
-        revision: The hub's commit, or None for local files.
-        family: `sdxl` for the real ones, `pocket` for the built-in one, `custom` for any other size, or one that somebody registered.
-    """
-
-    name: Text
-    digest: Text
-    revision: Text | None = None
-    family: Text
-
-
-class AdapterIdentity(Settings):
-    """Which adapter is on the models, by content.
-
-    Attributes:
-        kind: Its name in `ADAPTERS`.
-        name: Its name, for people.
-        digest: What `Adapter.digest` says, hex.
-        file: What its file is called, without a local path; a file of the hub as people write it.
-        sha256: Of that file.
-        tensors_sha256: Of its tensors alone, where other tools know it by that, else None.
-    """
-
-    kind: Text
-    name: Text
-    digest: Text
-    file: Text | None = None
-    sha256: Text | None = None
-    tensors_sha256: Text | None = None
-
-    @property
-    def path(self) -> str:
-        """Where it is asked for among the hyperparameters, dotted."""
-        return f"{self.kind}.{self.name}"
-
-    @property
-    def known_as(self) -> str | None:
-        """The sha256 by which other tools know it."""
-        return self.tensors_sha256 or self.sha256
-
-    def __str__(self) -> str:
-        return f"{self.file or self.name} {(self.tensors_sha256 or self.digest)[:10]}"
 
 
 class ResolvedSpec(Settings):
@@ -321,66 +243,6 @@ def as_it_matters(
     if crop is not None:
         asked = asked.model_copy(update={"crop": crop})
     return edit.model_copy(update={"settings": asked})
-
-
-def with_files(hyperparameters: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Any]:
-    """Say where the files of adapters are.
-
-    Args:
-        hyperparameters: Nested and sparse.
-        files: By `AdapterIdentity.path`; what nobody asks for is passed over.
-
-    Returns:
-        A copy with these files.
-    """
-    told = dict(hyperparameters)
-    for path, file in files.items():
-        kind, _, name = path.partition(".")
-        if name in (named := hyperparameters.get(kind, {})):
-            told = replace(told, path, {"file": file}) if isinstance(named[name], str) else replace(told, f"{path}.file", file)
-    return told
-
-
-def as_parameters(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
-    """Write the parameters that continue from one picture: its sample, task, prompt and seed, and the settings that were chosen.
-
-    Args:
-        edit: The picture.
-        resolved: The run it belongs to.
-
-    Returns:
-        Nested plain values for YAML and for `RunSpec.from_parameters`, which plans exactly this picture from them.
-
-    Examples:
-        >>> as_parameters(resolved.spec.edits[0], resolved.spec)["hyperparameters"]
-        {'denoising': {'num_inference_steps': 3}, 'prompt': 'a blue star on grass', 'seed': -732}
-    """
-    spec, takes = resolved.spec, TASKS[edit.task].takes
-    given = spec.given(edit.task)
-    own = {key: given.pop(key) for key in takes.model_fields if key in given and key not in CommonHyperparameters.model_fields}
-    if not edit.settings.canvas.extends:
-        given.pop("canvas", None)
-    if "size" in given and (size := edit.settings.size.given):  # what an aspect came to, whatever it comes to later
-        given["size"] = dict(zip(("width", "height"), size, strict=True))
-    given = {key: value for key, value in given.items() if key not in WORDS and value != {}}
-    words = {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
-    given |= {key: value for key, value in words.items() if value is not None}
-    for key, value in own.items():
-        if value != takes.model_fields[key].default:
-            given = replace(given, f"{edit.task}.{key}", value)
-    parameters: dict[str, Any] = {
-        "name": spec.name,
-        "dataset": spec.dataset,
-        "checkpoint": spec.checkpoint,
-        "samples": [edit.sample],
-        "tasks": [edit.task],
-        "hyperparameters": plain(given),
-    }
-    if spec.tracking != "auto":
-        parameters["tracking"] = spec.tracking
-    if spec.runs_folder != RUNS_FOLDER:
-        parameters["runs_folder"] = spec.runs_folder
-    return parameters
 
 
 def _public_dataset(dataset: DatasetIdentity) -> DatasetIdentity:

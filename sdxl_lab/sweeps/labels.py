@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sdxl_lab.files.addresses import is_address, name_in
 from sdxl_lab.tables import GAP, apart
 
 LONGEST = 24
@@ -18,10 +19,13 @@ def told_apart(values: Sequence[Any]) -> dict[str, str]:
         values: Plain ones, nested perhaps; some may come twice.
 
     Returns:
-        The `whole` text of each, and the short one that stands for it and for no other.
+        The `whole` text of each, and the short one that stands for it and for no other: of an address the file's name, if that does.
     """
     texts = [whole(value) for value in values]
-    return {text: cut.replace("\n", "") for text, cut in zip(texts, apart(texts, LONGEST), strict=True)}
+    called = [(is_address(text) and name_in(text)) or text for text in texts]
+    if len(set(called)) < len(set(texts)):
+        called = texts
+    return {text: cut.replace("\n", "") for text, cut in zip(texts, apart(called, LONGEST), strict=True)}
 
 
 def short(value: Any) -> str:

@@ -9,26 +9,30 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sdxl_lab import families, progress
-from sdxl_lab.checkpoints import descriptions, loading, locating, own_defaults, tokens
-from sdxl_lab.checkpoints.loading import Outline, Sizes
+from sdxl_lab.checkpoints import descriptions, locating, outlines, own_defaults, settling, tokens, whole_weights
 from sdxl_lab.checkpoints.moved_defaults import noticed, pinned
+from sdxl_lab.checkpoints.outlines import Outline
 from sdxl_lab.checkpoints.single_files import file_meant_by
 from sdxl_lab.datasets import sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.errors import LabError
+from sdxl_lab.families import Sizes
 from sdxl_lab.files.room import check_room
 from sdxl_lab.generation.inputs import Pixels, as_edited, refined_key, seen, trajectory_key, words_of
 from sdxl_lab.generation.regions import placing, regions
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.faults import window_of
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.settings.sections import Compute
+from sdxl_lab.spec.asked_again import with_files
 from sdxl_lab.spec.edit import Edit, PictureKey
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, ResolvedSpec, with_files
+from sdxl_lab.spec.identities import CheckpointIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.attempts import begun, is_done
 from sdxl_lab.sweeps.pace import Load, Pace
@@ -118,14 +122,14 @@ class _Resolver:
         if self._release is None:
             self.moved |= noticed(spec, resolved.edits, identity)
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
-        outline = self._outline(identity, loading.settle(compute, identity))
+        outline = self._outline(identity, settling.settle(compute, identity))
         self.of_checkpoints |= self._once(("of", identity.name), lambda: dict.fromkeys(_of_checkpoint(identity)))
         works = {edit.key: self._work(edit, found, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
         is_begun = folder.spec_file.is_file()
         status = "done" if is_done(folder) else "begun" if is_begun else "new"
         if status != "done":
-            self._once(("weights", identity.name, identity.digest), lambda: loading.require_weights(identity))
+            self._once(("weights", identity.name, identity.digest), lambda: whole_weights.require_weights(identity))
         name = folder.resolved.spec.name if is_begun else point.spec.name
         return PlannedRun(
             label=point.label,
@@ -140,7 +144,7 @@ class _Resolver:
         )
 
     def _outline(self, identity: CheckpointIdentity, compute: Compute) -> Outline:
-        return self._once(("outline", identity.name, identity.digest, compute), lambda: loading.outline(identity, compute))
+        return self._once(("outline", identity.name, identity.digest, compute), lambda: outlines.outline(identity, compute))
 
     def _folder(self, resolved: ResolvedSpec) -> RunFolder:
         """Where the run is recorded, or will be. In the lab's own runs, what other sweeps recorded counts: a changed name is not another run."""
@@ -148,8 +152,8 @@ class _Resolver:
         own = begun(runs_folder, resolved.run_id)
         if own is not None and is_done(own):
             return own
-        if runs_folder.parent == _home_runs():
-            others = [found for folder in sorted(_home_runs().glob("*")) if folder.is_dir() and (found := begun(folder, resolved.run_id))]
+        if runs_folder.parent == resolution.runs_folder():
+            others = [found for folder in sorted(resolution.runs_folder().glob("*")) if folder.is_dir() and (found := begun(folder, resolved.run_id))]
             recorded = next((other for other in others if is_done(other)), None)
             if recorded is not None:
                 return recorded
@@ -160,7 +164,7 @@ class _Resolver:
         pixels = self._pixels_of(edit, found.dataset, outline.sizes)
         scope = resolved.computed_by.trajectories(resolved.device)
         identity = resolved.checkpoint
-        tokenizers = partial(self._once, ("tokenizers", identity.name, identity.digest), lambda: loading.tokenizers(identity))
+        tokenizers = partial(self._once, ("tokenizers", identity.name, identity.digest), lambda: tokens.tokenizers(identity))
         words = words_of(edit, tokens.fits_in(tokenizers, found.learned))
         forwards = self._once(("window", edit.settings.denoising, edit.settings.refiner, outline.models), lambda: window_of(edit, outline))
         return Work(
@@ -168,7 +172,7 @@ class _Resolver:
             refined=refined_key(edit, words, pixels, scope) if edit.settings.denoising.is_refined else None,
             base_forwards=forwards.base,
             refiner_forwards=forwards.refiner,
-            forward_s=self._once(("pace",), lambda: Pace([_home_runs(), Path(resolved.spec.runs_folder).parent])).forward_s(
+            forward_s=self._once(("pace",), lambda: Pace([resolution.runs_folder(), Path(resolved.spec.runs_folder).parent])).forward_s(
                 Load(
                     checkpoint=resolved.checkpoint.digest,
                     device=resolved.device,
@@ -184,7 +188,7 @@ class _Resolver:
 
     def _pixels_of(self, edit: Edit, dataset: Dataset, sizes: Sizes) -> Pixels:
         settings, task = edit.settings, TASKS[edit.task]
-        noise = edit.seed if settings.canvas.extends else None  # what fills the canvas may be drawn from the seed
+        noise = edit.seed if settings.canvas.extends or settings.mask.fill == "noise" else None  # what fills them may be drawn from the seed
 
         def scaled() -> Pixels:
             if not task.needs_image:
@@ -232,10 +236,6 @@ def _about_defaults(moved: Mapping[str, tuple[Any, Any]]) -> list[str]:
     first = RELEASES[0]
     values = "; ".join(f"{path} is {new}, was {old}" for path, (old, new) in moved.items())
     return [f"defaults since {first}: {values}; a file from then makes its own pictures with the line `defaults: {first}`"]
-
-
-def _home_runs() -> Path:
-    return resolution.home() / "artifacts" / "runs"
 
 
 def _where(labels: Sequence[str], total: int) -> str:

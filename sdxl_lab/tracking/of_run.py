@@ -20,7 +20,8 @@ from sdxl_lab.settings.arguments import written as written_as_yaml
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.edit import Edit, apart
-from sdxl_lab.spec.resolved_spec import DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.identities import DatasetIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking.disclosure import code_of, public_notebook
 from sdxl_lab.tracking.experiment import HTML_LIMIT_BYTES, File, Projection, digest_of, file_of, short, short_name

@@ -9,7 +9,8 @@ from sdxl_lab.prompts.cut import unread_of
 from sdxl_lab.prompts.reading import weights_of
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import AdapterIdentity, ResolvedSpec
+from sdxl_lab.spec.identities import AdapterIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 
 CHOSEN = ("device", "dtype", "threads")
 """What of `Compute` a resolved run has settled."""

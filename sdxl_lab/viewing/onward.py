@@ -19,8 +19,9 @@ from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.records.stamps import Stamp, read_stamp
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import merge
+from sdxl_lab.spec.asked_again import as_parameters, with_files
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters, with_files
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.wording import counted
 
 

@@ -13,7 +13,7 @@ from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.knobs import Knob
 from sdxl_lab.settings.sections import PromptAndSeed, Settings
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS, Task
 

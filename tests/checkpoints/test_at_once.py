@@ -47,13 +47,13 @@ def parts(monkeypatch):
     """
     The folders that are loaded from now on.
     """
-    found, load_part = [], loading._load_part
+    found, load_part = [], loading.load_part
 
     def noted(part: Any, *others: Any) -> Any:
         found.append(part.path.name)
         return load_part(part, *others)
 
-    monkeypatch.setattr(loading, "_load_part", noted)
+    monkeypatch.setattr(loading, "load_part", noted)
     return found
 
 

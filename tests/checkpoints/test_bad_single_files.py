@@ -24,7 +24,8 @@ def setup_module() -> None:
     import torch
     from safetensors.torch import save_file
 
-    from sdxl_lab.checkpoints.loading import require_weights, settle
+    from sdxl_lab.checkpoints.settling import settle
+    from sdxl_lab.checkpoints.whole_weights import require_weights
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
 from tests.support.datasets import write_dataset
@@ -30,7 +30,8 @@ def setup_module() -> None:
     What takes seconds to import.
     """
     global build_scheduler, generate, Outline, outline, settle
-    from sdxl_lab.checkpoints.loading import Outline, outline, settle
+    from sdxl_lab.checkpoints.outlines import Outline, outline
+    from sdxl_lab.checkpoints.settling import settle
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.trajectory import build_scheduler
 

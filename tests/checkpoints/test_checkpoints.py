@@ -11,7 +11,7 @@ from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.settings.sections import Compute
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 
 def setup_module() -> None:
@@ -22,8 +22,9 @@ def setup_module() -> None:
     import torch
 
     from sdxl_lab.checkpoints import loading
-    from sdxl_lab.checkpoints.loading import forget, load, settle
+    from sdxl_lab.checkpoints.loading import forget, load
     from sdxl_lab.checkpoints.offload import Residence
+    from sdxl_lab.checkpoints.settling import settle
 
 
 UNET = "base/unet/diffusion_pytorch_model.safetensors"

@@ -28,7 +28,7 @@ def setup_module() -> None:
     What takes seconds to import.
     """
     global generate, plan, tokenizers
-    from sdxl_lab.checkpoints.loading import tokenizers
+    from sdxl_lab.checkpoints.tokens import tokenizers
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.sweeps.planner import plan
 

@@ -19,7 +19,7 @@ from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.spec.cautions import cautions
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests import conftest
 from tests.support.datasets import write_dataset

@@ -10,7 +10,7 @@ from sdxl_lab.checkpoints.locating import locate
 from sdxl_lab.checkpoints.needs import fastest_offload, needs_of
 from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.settings.sections import Compute
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.edits import cpu, make_edit
 
@@ -22,8 +22,8 @@ def setup_module() -> None:
     global generate, GpuMemoryError, settle, thriftier, torch
     import torch
 
-    from sdxl_lab.checkpoints.loading import settle
     from sdxl_lab.checkpoints.memory import GpuMemoryError, thriftier
+    from sdxl_lab.checkpoints.settling import settle
     from sdxl_lab.generation.generate import generate
 
 

@@ -13,7 +13,7 @@ from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.documents import RELEASES as NAMED
 from sdxl_lab.settings.hyperparams import flatten
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
 from sdxl_lab.viewing.onward import parameters_of

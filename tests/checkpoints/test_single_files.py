@@ -30,7 +30,9 @@ def setup_module() -> None:
     import torch
     from safetensors.torch import save_file
 
-    from sdxl_lab.checkpoints.loading import load, outline, settle
+    from sdxl_lab.checkpoints.loading import load
+    from sdxl_lab.checkpoints.outlines import outline
+    from sdxl_lab.checkpoints.settling import settle
     from sdxl_lab.generation.generate import generate
 
 

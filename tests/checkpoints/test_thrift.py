@@ -14,7 +14,7 @@ from sdxl_lab.checkpoints.configurations import MODELS
 from sdxl_lab.errors import LabError
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings, PictureSize, Refiner
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from tests.support.edits import NEGATIVE, PROMPT, SEED, make_edit, same
 
 
@@ -22,13 +22,13 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global generate, load, loading, NotFiniteError, require_finite, Residence, state_of, torch, TrajectoryCache
+    global generate, load, NotFiniteError, require_finite, Residence, settle, state_of, torch, TrajectoryCache
     import torch
 
-    from sdxl_lab.checkpoints import loading
     from sdxl_lab.checkpoints.loading import load
     from sdxl_lab.checkpoints.model_state import state_of
     from sdxl_lab.checkpoints.offload import Residence
+    from sdxl_lab.checkpoints.settling import settle
     from sdxl_lab.generation.finite import NotFiniteError, require_finite
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.trajectory import TrajectoryCache
@@ -160,7 +160,7 @@ def test_apples_gpus_are_told_to_have_no_numbers_of_8_bits(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     identity = CheckpointIdentity(name="sdxl", digest="0", family="sdxl")
     with pytest.raises(LabError, match=r"compute\.layerwise .* Apple's GPUs .* leave it out"):
-        loading.settle(Compute(device="mps", layerwise="fp8"), identity)
+        settle(Compute(device="mps", layerwise="fp8"), identity)
 
 
 def test_tiles_are_half_of_the_pictures_that_a_checkpoint_was_made_for():

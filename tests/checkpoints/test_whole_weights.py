@@ -28,8 +28,10 @@ def setup_module() -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    from sdxl_lab.checkpoints.loading import load, outline, require_weights, settle
-    from sdxl_lab.checkpoints.whole_weights import require_filled
+    from sdxl_lab.checkpoints.loading import load
+    from sdxl_lab.checkpoints.outlines import outline
+    from sdxl_lab.checkpoints.settling import settle
+    from sdxl_lab.checkpoints.whole_weights import require_filled, require_weights
 
 
 CPU = Compute(device="cpu", threads=1)
@@ -191,7 +193,7 @@ def test_pickled_weights_are_refused_with_the_reason(tmp_path, ending):
 
 LOOK = """
 import sys
-from sdxl_lab.checkpoints.loading import require_weights
+from sdxl_lab.checkpoints.whole_weights import require_weights
 from sdxl_lab.checkpoints.locating import identify
 require_weights(identify(sys.argv[1]))
 print("diffusers" in sys.modules)

@@ -8,7 +8,7 @@ import pytest
 from sdxl_lab.comet import CometError, artifact
 from sdxl_lab.datasets import samples, sources
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.spec.resolved_spec import DatasetIdentity
+from sdxl_lab.spec.identities import DatasetIdentity
 from sdxl_lab.tracking import sender
 from sdxl_lab.tracking.key import experiment_key
 from tests.support.artifact_backend import contents, version_of, write_dataset

@@ -12,7 +12,8 @@ from rich.console import Console
 from sdxl_lab.datasets.sources import fetch
 from sdxl_lab.pocket.world import draw, object_mask, sample_scene
 from sdxl_lab.runs.experiment import run
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.viewing.show import print_dataset

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from sdxl_lab.settings.sections import Compute
-from sdxl_lab.spec.resolved_spec import AdapterIdentity, CheckpointIdentity, DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.identities import AdapterIdentity, CheckpointIdentity, DatasetIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.specs import SIZES
 
@@ -23,8 +24,10 @@ def setup_module() -> None:
     global _Picture, Checkpoint, Seen, computed_by, key_of, Sizes, torch
     import torch
 
-    from sdxl_lab.checkpoints.loading import Checkpoint, Sizes, key_of
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
+    from sdxl_lab.checkpoints.loading import key_of
     from sdxl_lab.checkpoints.outlines import computed_by
+    from sdxl_lab.families import Sizes
     from sdxl_lab.generation.generate import _Picture
     from sdxl_lab.generation.inputs import Seen
 

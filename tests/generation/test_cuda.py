@@ -29,7 +29,8 @@ def setup_module() -> None:
     from diffusers import StableDiffusionXLInpaintPipeline
 
     from sdxl_lab.checkpoints import loading
-    from sdxl_lab.checkpoints.loading import Checkpoint, load
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
+    from sdxl_lab.checkpoints.loading import load
     from sdxl_lab.checkpoints.memory import GpuMemoryError
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.trajectory import TrajectoryCache

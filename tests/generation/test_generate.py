@@ -25,7 +25,7 @@ def setup_module() -> None:
     import torch
     from diffusers import StableDiffusionXLInpaintPipeline
 
-    from sdxl_lab.checkpoints.loading import Sizes
+    from sdxl_lab.families import Sizes
     from sdxl_lab.generation.frames import working_size
     from sdxl_lab.generation.generate import generate
 

@@ -17,7 +17,7 @@ from tests.support.pages import PAGES
 from tests.support.weighted_prompts import A1111, COMFY, COMPEL, Weighed
 
 if TYPE_CHECKING:
-    from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
 
 Embedded = tuple[Any, Any]
 

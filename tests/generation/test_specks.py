@@ -28,7 +28,7 @@ def setup_module() -> None:
     import cv2
     from skimage import data
 
-    from sdxl_lab.checkpoints.loading import Sizes
+    from sdxl_lab.families import Sizes
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells
 

@@ -15,7 +15,8 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import read_stamp
 from sdxl_lab.settings.sections import Canvas, Mask
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.identities import DatasetIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tracking.projection import project
 from tests.support.edits import KINDS, cpu, make_edit
@@ -27,7 +28,7 @@ def setup_module() -> None:
     What takes seconds to import.
     """
     global Checkpoint, generate, TrajectoryCache
-    from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.trajectory import TrajectoryCache
 

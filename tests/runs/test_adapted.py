@@ -16,11 +16,13 @@ from PIL import Image
 from rich.console import Console
 
 from sdxl_lab import Bench, text_to_image
-from sdxl_lab.adapters import AdapterError
+from sdxl_lab.adapters import ADAPTERS, AdapterError
 from sdxl_lab.bench.widget import asked as asking
+from sdxl_lab.files import digests
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.spec.cautions import CautionWarning
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
@@ -252,6 +254,22 @@ def test_a_file_that_changed_since_is_refused(lab, random_pair):
     write_embedding(lab / "unaesthetic.safetensors", 2, seed=9)
     with pytest.raises(AdapterError, match=r"embeddings\.unaesthetic has changed: the digest of unaesthetic\.safetensors was .* and is now"):
         run(resolved)
+
+
+def test_files_that_stay_are_taken_once(lab, random_pair, monkeypatch):
+    """
+    However many adapters a run has, to resolve it again, as each point of a sweep does, takes none of their files anew.
+    """
+    names = [f"word{number}" for number in range(5)]
+    for name in names:
+        write_embedding(lab / f"{name}.safetensors")
+    monkeypatch.setattr(digests, "_SETTLED_S", -1)  # they are new, and will not change
+    taken: list[str] = []
+    take = type(ADAPTERS["embeddings"]).take
+    monkeypatch.setattr(type(ADAPTERS["embeddings"]), "take", lambda *given: taken.append("once") or take(*given))
+    for _ in range(2):
+        resolve(asked(random_pair, {name: f"{name}.safetensors" for name in names}))
+    assert len(taken) == len(names)
 
 
 def test_records_name_it_without_a_path(lab, random_pair):

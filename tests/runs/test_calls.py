@@ -29,7 +29,7 @@ from sdxl_lab.runs.resolution import fetch, resolve
 from sdxl_lab.runs.single import CallError
 from sdxl_lab.settings.documents import written
 from sdxl_lab.spec.cautions import CautionWarning
-from sdxl_lab.spec.resolved_spec import DatasetIdentity
+from sdxl_lab.spec.identities import DatasetIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.viewing.onward import parameters_of
 from sdxl_lab.viewing.show import print_path
@@ -459,7 +459,7 @@ def test_calls_share_one_checkpoint_and_what_was_computed(sample, monkeypatch):
     roles: list[str] = []
     real = Stage.of
     monkeypatch.setattr(Stage, "of", lambda *given, **named: roles.append(named["role"]) or real(*given, **named))
-    monkeypatch.setattr(loading, "require_whole", lambda *_: pytest.fail("it loads again"))
+    monkeypatch.setattr(loading, "require_weights_of", lambda *_: pytest.fail("it loads again"))
     inpaint(sample.image(), sample.mask(), "a shared star", high_noise_frac=0.75, refiner={"guidance_scale": 2.0}, **QUICK)
     assert roles == ["refiner"]
 

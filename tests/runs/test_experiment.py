@@ -18,7 +18,8 @@ from sdxl_lab.files import locks
 from sdxl_lab.records.folder import RecordError, RunFolder
 from sdxl_lab.runs import experiment
 from sdxl_lab.runs.experiment import finish, load, run
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.datasets import write_dataset
 

@@ -18,7 +18,8 @@ from sdxl_lab import Bench, text_to_image
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.infotext import _fields as fields_of
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tracking.parameters import parameters_of as compared_by_comet
 from sdxl_lab.viewing.compare import compare

@@ -16,7 +16,8 @@ from sdxl_lab.datasets.sources import fetch
 from sdxl_lab.files import room
 from sdxl_lab.files.disk import DiskError
 from sdxl_lab.runs.experiment import finish, run
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.spec.cautions import MINUS_ONE
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.sweep_file import SweepFile

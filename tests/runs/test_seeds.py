@@ -20,7 +20,8 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.reproduce import reproduce
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.viewing.compare import compare
 from sdxl_lab.viewing.onward import parameters_of

@@ -13,7 +13,7 @@ from sdxl_lab.runs.experiment import finish, load, run
 from sdxl_lab.runs.reproduce import reproduce
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.sections import Compute
-from sdxl_lab.spec.resolved_spec import as_parameters
+from sdxl_lab.spec.asked_again import as_parameters
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tracking.parameters import parameters_of
 from sdxl_lab.viewing.compare import compare

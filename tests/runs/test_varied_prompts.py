@@ -13,9 +13,11 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import read_stamp
 from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.reproduce import reproduce
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.settings.documents import written
-from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters
+from sdxl_lab.spec.asked_again import as_parameters
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tracking.parameters import parameters_of
 from sdxl_lab.viewing.compare import compare

@@ -14,7 +14,7 @@ from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.settings.documents import written
-from sdxl_lab.spec.resolved_spec import as_parameters
+from sdxl_lab.spec.asked_again import as_parameters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tracking.parameters import parameters_of
 from sdxl_lab.viewing.report import write_report

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.runs.resolution import resolve
-from sdxl_lab.spec.resolved_spec import as_parameters
+from sdxl_lab.spec.asked_again import as_parameters
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.datasets import write_dataset
 

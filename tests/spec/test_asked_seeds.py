@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from sdxl_lab.settings import arguments
+from sdxl_lab.spec.asked_again import as_parameters
 from sdxl_lab.spec.parameters import takes_text
-from sdxl_lab.spec.resolved_spec import ResolvedSpec, as_parameters
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.specs import WORDS, make_spec, plan, resolved_of
 

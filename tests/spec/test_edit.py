@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from sdxl_lab.settings.documents import meant, written
 from sdxl_lab.settings.sections import Canvas, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.identities import CheckpointIdentity, DatasetIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import SpecError
 from tests.support.specs import make_spec, plan
 

@@ -321,6 +321,10 @@ def test_numbers_and_paths_of_a_notebook_become_plain():
         ("denoising.timestep_spacing", True),
         ("denoising.high_noise_frac", True),
         ("denoising.scheduler", False),
+        ("loras.moon", True),
+        ("loras.moon.file", True),
+        ("embeddings.moon", True),
+        ("embeddings.moon.token", False),
         ("compute.offload", False),
         ("prompt", False),
         ("nowhere", False),
@@ -328,7 +332,7 @@ def test_numbers_and_paths_of_a_notebook_become_plain():
 )
 def test_none_on_a_command_line_is_null_where_it_can_mean_nothing_else(path, is_none):
     """
-    As plans and reports write it; not where it is a choice, a text, or where null is not allowed.
+    As plans and reports write it, also of an adapter; not where it is a choice, a text, or where null is not allowed.
     """
     path = f"hyperparameters.{path}"
     assert takes_none(path, RunSpec) == is_none

@@ -11,7 +11,9 @@ import yaml
 
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.sections import EditSettings
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec, as_parameters
+from sdxl_lab.spec.asked_again import as_parameters
+from sdxl_lab.spec.identities import CheckpointIdentity, DatasetIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.specs import OTHER_VALUES, PARAMETERS, make_spec, plan, with_other
 

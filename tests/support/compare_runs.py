@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.spec.resolved_spec import DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.identities import DatasetIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 from tests.support.runs import made_for
 from tests.support.specs import make_edit, resolved_of

@@ -16,7 +16,7 @@ from sdxl_lab.settings.sections import Canvas, Compute, Denoising, EditSettings,
 from sdxl_lab.spec.edit import Edit
 
 if TYPE_CHECKING:
-    from sdxl_lab.checkpoints.loading import Checkpoint
+    from sdxl_lab.checkpoints.checkpoint import Checkpoint
 
 PROMPT, NEGATIVE, SEED, STEPS = "a red star on grass", "blurry", -732, 6
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.bench.widget.knobs import knobs_of
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.viewing.scripts import SHARED, joined
 
 OWN = files("sdxl_lab.bench.widget") / "page"

@@ -7,7 +7,8 @@ from typing import Any
 from sdxl_lab.families import Sizes
 from sdxl_lab.settings.hyperparams import flatten, replace
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity, DatasetIdentity, ResolvedSpec
+from sdxl_lab.spec.identities import CheckpointIdentity, DatasetIdentity
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec
 
 PARAMETERS: dict[str, Any] = {"name": "octopus", "dataset": "pocket-scenes", "checkpoint": "pocket"}
@@ -38,6 +39,9 @@ OTHER_VALUES: dict[str, Any] = {
     "mask.feather_px": 3,
     "mask.latent_mask": "cover",
     "mask.specks": "keep",
+    "mask.fill": "telea",
+    "mask.color_match": "ring",
+    "mask.blend": "poisson",
     "mask.soft": "threshold",
     "mask.blur_px": 4,
     "conditioning.original_size": [64, 64],

@@ -14,6 +14,7 @@ import pytest
 from sdxl_lab.cli.usage import settings_given
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.settings.ranges import random_seeds
+from sdxl_lab.sweeps.labels import told_apart
 from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
 
 SEED, STEPS = "hyperparameters.seed", "hyperparameters.denoising.num_inference_steps"
@@ -196,6 +197,16 @@ def test_labels_are_short_and_tell_points_apart():
     assert point.spec.name == "mine-denoising.guidance_scale_5-refiner.guidance_scale_none-seed_-3-samples_a_b"
     [named] = sweep(points=[{"name": "chosen", SEED: 1}]).points
     assert (named.label, named.spec.name, named.overrides) == ("chosen", "chosen", {SEED: 1})
+
+
+def test_a_file_of_an_address_is_called_by_its_name():
+    """
+    Of a checkpoint's address the label has the file's name, and all of the address where another has a file of that name.
+    """
+    texts = ["pocket", "https://example.org/of/models/neon%20night.safetensors?download=true", "https://example.org/paper/model.safetensors"]
+    assert [*told_apart(texts).values()] == ["pocket", "neon night.safetensors", "model.safetensors"]
+    alike = [f"https://example.org/{name}/model.safetensors" for name in ("neon", "paper")]
+    assert len(set(told_apart(alike).values())) == 2
 
 
 def test_an_embedding_is_called_by_its_name():

@@ -15,7 +15,8 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import read_stamp
 from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.reproduce import reproduce
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.settings.sections import Denoising, EditSettings, PromptAndSeed, Refiner
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.sweep_file import SweepFile

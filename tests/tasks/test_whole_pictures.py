@@ -18,7 +18,8 @@ from rich.console import Console
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.reproduce import reproduce
-from sdxl_lab.runs.resolution import Resolved, resolve
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.runs.resolved import Resolved
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking import sender

@@ -11,7 +11,7 @@ import pytest
 
 from sdxl_lab import metrics
 from sdxl_lab.records.finding import find_runs
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.viewing.compare import SPENT, CompareError, Comparison, Interval, compare, words_of
 from tests.support.compare_runs import SAMPLES, planned, recorded, seam
 

@@ -16,7 +16,7 @@ from sdxl_lab.bench.widget.knobs import for_page, from_page, knobs_of
 from sdxl_lab.bench.widget.surface import Surface
 from sdxl_lab.errors import LabError
 from sdxl_lab.runs.single import Planned
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
+from sdxl_lab.spec.identities import CheckpointIdentity
 
 SEED_BITS = 32
 

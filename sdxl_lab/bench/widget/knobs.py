@@ -17,8 +17,8 @@ from sdxl_lab.settings.knobs import Knob
 from sdxl_lab.settings.sections import DEFAULT_SEED, EditSettings, Settings, Text
 from sdxl_lab.spec.homes import ALIKE_FOR_ALL
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
+from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.parameters import allowed_of, plain
-from sdxl_lab.spec.resolved_spec import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.spec.task_names import TaskName
 from sdxl_lab.tasks import TASKS

@@ -11,7 +11,7 @@ from typing import Any
 
 from sdxl_lab.bench.widget.history import THUMBNAIL_PX, entries, thumbnail
 from sdxl_lab.records.session_files import SessionFiles
-from sdxl_lab.runs.resolution import home
+from sdxl_lab.runs.early import home
 from sdxl_lab.viewing.display import source
 from sdxl_lab.wording import counted, printable
 

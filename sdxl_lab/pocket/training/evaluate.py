@@ -20,7 +20,8 @@ from diffusers import StableDiffusionXLPipeline
 from PIL import Image
 from tqdm.auto import tqdm
 
-from sdxl_lab.checkpoints.loading import Checkpoint, load
+from sdxl_lab.checkpoints.checkpoint import Checkpoint
+from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.generation.generate import generate
 from sdxl_lab.generation.trajectory import TrajectoryCache
 from sdxl_lab.images.masks import dilate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdxl_lab.checkpoints.loading import Checkpoint
+from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.generation.generate import generate
 from sdxl_lab.images.grid import contact_sheet
 from sdxl_lab.images.masks import dilate
