@@ -81,6 +81,12 @@ def cropped(*words: str, **crop: Any) -> Ask:
     return Ask("inpaint", {"crop": crop}, list(words))
 
 
+def masked(*words: str, **mask: Any) -> Ask:
+    """Settings of a mask."""
+    return Ask("inpaint", {"mask": mask}, list(words))
+
+
+BLUR = "a whole number of pixels from 0 to 16384"
 PADDING = "a whole number of pixels from 0 to 16384, or None for the whole picture"
 FROM_NOISE = "text to image starts from noise alone; to start from a picture, take image_to_image"
 SIDE = "a whole number of pixels from 8 to 16384 that 8 divides"
@@ -128,6 +134,17 @@ RUNS: dict[str, Ask] = {
     "another tool's switch": Ask("inpaint", {"inpaint_full_res": True}, ["inpaint_full_res", "crop.padding_mask_crop, such as 32"]),
     "another tool's padding": Ask("inpaint", {"inpaint_full_res_padding": 32}, ["inpaint_full_res_padding", "crop.padding_mask_crop"]),
     "another tool's factor": Ask("inpaint", {"context_from_mask_extend_factor": 1.2}, ["context_from_mask_extend_factor", "crop.context_factor"]),
+    "a soft mask as a switch": masked("mask.soft: got True", "one of off, threshold, blend", soft=True),
+    "a soft mask by another name": masked("mask.soft: got 'differential'", "one of off, threshold, blend", soft="differential"),
+    "a soft mask as a number": masked("mask.soft: got 0.5", "one of off, threshold, blend", soft=0.5),
+    "a negative blur": masked("mask.blur_px: got -1", BLUR, blur_px=-1),
+    "a blur that is not whole": masked("mask.blur_px: got 1.5", BLUR, blur_px=1.5),
+    "a blur as text": masked("mask.blur_px: got '8'", "Write 8, without quotes", blur_px="8"),
+    "a huge blur": masked("mask.blur_px: got 20000", BLUR, blur_px=20000),
+    "another tool's soft inpainting": Ask("inpaint", {"soft_inpainting": True}, ["soft_inpainting", "mask.soft"]),
+    "another tool's change map": Ask("inpaint", {"differential_diffusion": True}, ["differential_diffusion", "mask.soft"]),
+    "another tool's bias": Ask("inpaint", {"mask_blend_power": 1}, ["mask_blend_power", "mask.soft blend"]),
+    "a soft mask from words": from_words("text_to_image.mask", FROM_NOISE, text_to_image={"mask": {"soft": "blend"}}),
     "a crop from words": from_words("text_to_image.crop", FROM_NOISE, text_to_image={"crop": {"padding_mask_crop": 8}}),
     "a crop of all": Ask("image_to_image", {"image_to_image": {"crop": {"padding_mask_crop": 8}}}, ["makes all of the picture anew", "take inpaint"]),
     "a strength without a step": Ask("image_to_image", few(strength=0.01), ["strength 0.01", "10"]),

@@ -22,12 +22,13 @@ from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.generation.encoding import fits_in
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
+from sdxl_lab.generation.pasting import pasted
 from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled, without_steps
 from sdxl_lab.generation.softness import Softness
 from sdxl_lab.generation.stages import STAGES, Stage, blended
 from sdxl_lab.generation.steps import Listener, Step
 from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, whole_schedule, window_of
-from sdxl_lab.images import boxes, masks, pictures, soft_masks
+from sdxl_lab.images import boxes, masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
 from sdxl_lab.prompts.reading import Words
 from sdxl_lab.spec.cautions import caution, cautions
@@ -84,7 +85,7 @@ def generate(
     _require_models(edit, checkpoint)  # a refiner is loaded here, which is no part of a picture's time
     if found:
         require_cells(edit, found)
-    of_mask = [line for line in (found.has_ignored and SPECKS, found.idle_soft, found.idle_crop) if line] if found else []
+    of_mask = [line for line in (found.has_ignored and SPECKS, *found.idle) if line] if found else []
     for line in [*cautions(edit, checkpoint.traits), *of_mask]:
         caution(line, stacklevel=2)
     cache = TrajectoryCache() if trajectories is None else trajectories
@@ -106,11 +107,7 @@ def generate(
         warnings.warn(message, stacklevel=2)
     size, _ = sizes_of(edit, image and image.size, checkpoint.sizes)
     frame = found and found.frame
-    output_image = boxes.put_back(raw, frame.box, input_image) if frame and input_image else raw.resize(size, Image.Resampling.LANCZOS)
-    if found and input_image:
-        # What feathers a hard mask leaves a soft one its grays.
-        alpha = (soft_masks.faded if found.is_soft else masks.feather)(found.composited, edit.settings.mask.feather_px)
-        output_image = masks.laid_over(input_image, output_image, alpha)
+    output_image = pasted(raw, input_image, found, edit.settings.mask) if found and input_image else raw.resize(size, Image.Resampling.LANCZOS)
     return Generated(
         edit=edit,
         image=output_image,

@@ -14,6 +14,7 @@ from sdxl_lab.checkpoints.loading import Sizes
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.regions import Regions
 from sdxl_lab.images import masks, pictures
+from sdxl_lab.images.holes import filled
 from sdxl_lab.prompts import reading
 from sdxl_lab.prompts.reading import Fits, Words
 from sdxl_lab.settings.aspects import bucket
@@ -58,7 +59,7 @@ class Seen:
 
     Attributes:
         size: (width, height) in pixels, the working size.
-        image: The picture as edited, or the crop of it, of that size; None for a task that needs none.
+        image: The picture as edited, or the crop of it, of that size, its region to repaint filled; None for a task that needs none.
         mask_image: What is repainted of it, white, of that size; None where all is made.
     """
 
@@ -76,7 +77,9 @@ class Seen:
 
 
 def seen(edit: Edit, input_image: Image.Image | None, found: Regions | None, sizes: Sizes) -> Seen:
-    """Bring what an edit starts from to the working size: it is cropped first, and scaled then.
+    """Bring what an edit starts from to the working size: it is cropped first, scaled then, and what is repainted is filled last.
+
+    Filled before it is scaled, the region would bleed into the pixels around it, which stay.
 
     Args:
         edit: What to paint, and every setting.
@@ -86,11 +89,10 @@ def seen(edit: Edit, input_image: Image.Image | None, found: Regions | None, siz
     """
     size = found.scaled.size if found else sizes_of(edit, input_image and input_image.size, sizes)[1]
     part = input_image.crop(found.frame.box) if input_image and found and found.frame else input_image
-    return Seen(
-        size=size,
-        image=part and part.resize(size, Image.Resampling.LANCZOS),
-        mask_image=found and found.scaled,
-    )
+    image = part and part.resize(size, Image.Resampling.LANCZOS)
+    if image and found and edit.settings.mask.fill != "original":
+        image = filled(image, found.scaled, edit.settings.mask.fill, seed=edit.seed)
+    return Seen(size=size, image=image, mask_image=found and found.scaled)
 
 
 def sized(edit: Edit, sizes: Sizes) -> Edit:

@@ -11,6 +11,7 @@ from PIL import Image, ImageChops
 from sdxl_lab.checkpoints.loading import Sizes
 from sdxl_lab.generation.frames import CELL_PX, WHOLE, crop_that_matters, framed, whole_size, without_crop
 from sdxl_lab.images import boxes, masks, soft_masks
+from sdxl_lab.images.holes import FROM_AROUND, nothing_around
 from sdxl_lab.settings.sections import Conditioning, Crop, Denoising, EditSettings, Mask, Refiner
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Frame
@@ -32,10 +33,9 @@ class Regions:
         scaled: `repainted` as the UNets see it, at the working size; of a crop, what of it they see.
         frame: The crop that they see; None for the whole picture.
         crop: What of the edit's `crop` decided about it.
-        idle_crop: Why a crop that is asked for makes no difference; None where it does, or none is.
+        idle: What of what is asked for makes no difference, a soft mask, a crop or what closes a seam, and why, a sentence each.
         has_ignored: Whether specks were left out.
         is_soft: Whether there is anything to repaint in part.
-        idle_soft: Why a soft mask that is asked for makes no difference; None where it does, or none is.
         parts: What people call the white regions of `repainted`.
     """
 
@@ -44,10 +44,9 @@ class Regions:
     scaled: Image.Image
     frame: Frame | None = None
     crop: Crop = WHOLE
-    idle_crop: str | None = None
+    idle: tuple[str, ...] = ()
     has_ignored: bool = False
     is_soft: bool = False
-    idle_soft: str | None = None
     parts: str = "regions to repaint"
 
     def change(self, mode: masks.LatentMask) -> np.ndarray:
@@ -71,7 +70,8 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
         sizes: What the checkpoint was made for.
 
     Raises:
-        MaskError: There is no mask, the canvas cannot be extended so, or nothing would be repainted; the message names sample and task.
+        MaskError: There is no mask, the canvas cannot be extended so, nothing would be repainted, or all that is seen would be and is to be filled
+            from around it; the message names sample and task.
         CropError: The crop is smaller than a latent cell; likewise.
     """
     task, settings = TASKS[edit.task], edit.settings
@@ -88,16 +88,23 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
     scaled = part.resize(working, Image.Resampling.BILINEAR) if is_soft else masks.binarize(part.resize(working, Image.Resampling.LANCZOS))
     # Black specks are none here: a corner that a dilated region leaves is no fault of the mask.
     seen = masks.without_specks(scaled, CELL_PX**2, holes=False) if area.ignores_specks and not is_soft else scaled
+    if settings.mask.fill in FROM_AROUND and _is_all(seen):
+        raise masks.MaskError(f"{_named(edit)}: {nothing_around(settings.mask.fill)}")
+    has_seam = not _is_all(area.composited.crop(frame.box) if frame else area.composited)
+    idle = (
+        None if is_soft else _without_softness(settings.mask),
+        None if frame else without_crop(settings.crop),
+        None if has_seam else _without_seam(settings.mask),
+    )
     return Regions(
         repainted=area.repainted,
         composited=area.composited,
         scaled=seen,
         frame=frame,
         crop=crop_that_matters(settings.crop, frame, boxes.magnified(whole, area.repainted.size)),
-        idle_crop=None if frame else without_crop(settings.crop),
+        idle=tuple(line for line in idle if line),
         has_ignored=area.has_ignored or ImageChops.difference(scaled, seen).getbbox() is not None,
         is_soft=is_soft,
-        idle_soft=None if is_soft else _without_softness(settings.mask),
         parts=area.parts,
     )
 
@@ -180,6 +187,19 @@ def _without_softness(mask: Mask) -> str | None:
         return "mask.blur_px has no effect: mask.soft is off; mask.feather_px fades what is painted into the input." if mask.blur_px else None
     blur = " and mask.blur_px have" if mask.blur_px else " has"
     return f"mask.soft{blur} no effect: the region to repaint has no gray; a mask.blur_px above 0 gives it a soft edge, where it has one."
+
+
+def _without_seam(asked: Mask) -> str | None:
+    """Say that what is asked for the seam makes no difference to a picture without one; None if nothing is."""
+    given = [f"mask.{name}" for name in ("color_match", "blend") if getattr(asked, name) != getattr(Mask(), name)]
+    if not given:
+        return None
+    return f"{' and '.join(given)} {'has' if len(given) == 1 else 'have'} no effect: all that the models see is repainted, so there is no seam."
+
+
+def _is_all(mask_image: Image.Image) -> bool:
+    """Whether no pixel is wholly kept."""
+    return mask_image.histogram()[0] == 0
 
 
 def _of_sample(edit: Edit, size: tuple[int, int], mask: Image.Image | None) -> Image.Image:

@@ -51,8 +51,8 @@ EXCHANGE = 'exchange "image" and "mask" in metadata.json'
 
 
 CUT_AT_HALF = (
-    "the mask is soft, and cut at half intensity: look whether it is a mask at all; to repaint its grays in part, set hyperparameters.mask.soft; to fade "
-    "what is painted into the picture, set hyperparameters.mask.feather_px"
+    "the mask is soft, and cut at half intensity: look whether it is a mask at all; to repaint its grays in part, set hyperparameters.mask.soft; "
+    "to fade what is painted into the picture, set hyperparameters.mask.feather_px"
 )
 """A note on a mask whose grays nobody asked for."""
 

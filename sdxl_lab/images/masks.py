@@ -217,10 +217,23 @@ def extend_canvas(
         return Image.fromarray(np.pad(pixels, ((top_px, bottom_px), (left_px, right_px), (0, 0)), mode="reflect"))
     if fill != "noise":
         raise MaskError(f"canvas fill is {fill!r}; it must be 'reflect' or 'noise'")
-    words = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF]
-    canvas = np.random.RandomState(words).randint(0, 256, (height + top_px + bottom_px, width + left_px + right_px, 3), np.uint8)
+    canvas = noise((width + left_px + right_px, height + top_px + bottom_px), seed)
     canvas[top_px : top_px + height, left_px : left_px + width] = pixels
     return Image.fromarray(canvas)
+
+
+def noise(size: tuple[int, int], seed: int) -> np.ndarray:
+    """Draw uniform colors.
+
+    Args:
+        size: (W, H) in pixels.
+        seed: Any integer of 64 bits, negative ones too.
+
+    Returns:
+        (H, W, 3) levels, uint8.
+    """
+    words = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF]
+    return np.random.RandomState(words).randint(0, 256, (size[1], size[0], 3), np.uint8)
 
 
 def canvas_mask(

@@ -19,7 +19,7 @@ from torch import nn
 
 from sdxl_lab.families.pocket import WEIGHTS
 from sdxl_lab.files.digests import cache_folder
-from sdxl_lab.pocket.training.diffusion import base_loss, inputs_of, min_snr_weights, signal_to_noise, tokenize
+from sdxl_lab.pocket.training.diffusion import base_loss, inputs_of, tokenize
 from sdxl_lab.pocket.training.looks import LOOKS
 from sdxl_lab.pocket.training.loop import device, fit
 from sdxl_lab.pocket.training.pool import Pool
@@ -28,7 +28,7 @@ from sdxl_lab.pocket.training.single_file import write_single_file
 FIRST_SEED = 9_000_000
 """Far from the seeds of the base's training, of the evaluation, of the built-in datasets and of the embedding."""
 COUNT = 2000
-STEPS = 1200
+STEPS = 600
 BATCH = 8
 LEARNING_RATE = 1e-3
 EMA_DECAY = 0.98
@@ -74,20 +74,9 @@ def loss_of(base: StableDiffusionXLInpaintPipeline, folder: Path, pool: Pool) ->
 
     def loss(unet: nn.Module, step: int) -> torch.Tensor:
         rows, drop = torch.randint(pool.count, (BATCH,)), torch.rand(BATCH, 1)
-        return base_loss({**base.components, "unet": unet}, inputs, rows, empty, drop, weights)
+        return base_loss({**base.components, "unet": unet}, inputs, rows, empty, drop)
 
     return loss
-
-
-def weights(timesteps: torch.Tensor) -> torch.Tensor:
-    """Min-SNR weights, and where noise is more than signal those of an error in the picture instead of in the noise.
-
-    There a picture begins: what it is like as a whole, such as dark, is hardly seen in the noise, and would be learned last.
-
-    Args:
-        timesteps: (N,), from 0.
-    """
-    return min_snr_weights(timesteps) * (1 / signal_to_noise(timesteps)).clamp(min=1).to(device())
 
 
 def train(look: str, folder: Path, *, steps: int = STEPS, count: int = COUNT) -> StableDiffusionXLInpaintPipeline:

@@ -74,6 +74,12 @@ def write(
         fields["Mask blur"] = settings.mask.blur_px or settings.mask.feather_px
     if settings.mask.soft != "off":
         fields |= {"Soft inpainting enabled": True, "Soft mask": settings.mask.soft}
+    if settings.mask.fill != "original":
+        fields |= {"Masked content": "fill"} if settings.mask.fill == "blur" else {"Mask fill": settings.mask.fill}
+    if settings.mask.color_match:
+        fields["Color match"] = settings.mask.color_match
+    if settings.mask.blend != "alpha":
+        fields["Mask blend"] = settings.mask.blend
     if settings.crop.padding_mask_crop is not None:
         fields |= {"Inpaint area": "Only masked", "Masked area padding": settings.crop.padding_mask_crop}
     if denoising.high_noise_frac is not None and denoising.handover != "sdedit":

@@ -174,9 +174,8 @@ def _of_the_mask(
         require_cells(edit, found)
     except MaskError as error:
         return _OfMask(problems=(f"hyperparameters.{'crop' if isinstance(error, CropError) else 'mask'}: {error}",))
-    idle = tuple(line for line in (found.idle_soft, found.idle_crop) if line)
     lightest = float(found.change(settings.mask.latent_mask).max()) if found.is_soft else 1.0
-    return _OfMask(has_specks=found.has_ignored, is_soft=found.is_soft, lightest=lightest, crop=found.crop, frame=found.frame, cautions=idle)
+    return _OfMask(has_specks=found.has_ignored, is_soft=found.is_soft, lightest=lightest, crop=found.crop, frame=found.frame, cautions=found.idle)
 
 
 def _of_the_softness(edit: Edit, found: _OfMask, outline: Outline) -> list[str]:

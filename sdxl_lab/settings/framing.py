@@ -14,6 +14,7 @@ from sdxl_lab.settings.values import PIXELS, PixelCount, Settings
 
 ColorProfile = Literal["srgb", "ignore"]
 Background = Literal["white", "gray", "black"]
+Fill = Literal["original", "neutral", "blur", "telea", "navier_stokes", "noise"]
 Soft = Literal["off", "threshold", "blend"]
 
 SIDE_MULTIPLE = 8
@@ -104,6 +105,13 @@ class Mask(Settings):
         specks: What becomes of connected parts of the dataset's mask, white or black, that are smaller than a latent cell, 8x8 pixels at the
             working size: `ignore` leaves them out before the mask is dilated, `keep` takes them as they are. Records hold it only where it
             makes another picture.
+        fill: What the region to repaint holds, at the working size, before it is noised: the picture's own pixels (`original`), mid-gray
+            (`neutral`), the colors around it, spread over it (`blur`) or continued inwards as OpenCV does (`telea`, `navier_stokes`), or random
+            colors (`noise`). Of a canvas it fills the new sides, too.
+        color_match: `ring` shifts the colors of what was decoded by what differs between it and the input in a ring around the region, 16 pixels of
+            the working size wide. None leaves them.
+        blend: How the result is laid over the input: `alpha` as it is, or `poisson`, which keeps its gradients and takes the input's levels
+            at the boundary (Pérez et al. 2003). Both soften by `feather_px`, and leave all pixels beyond as they are.
         soft: Whether a gray of the mask says how far a pixel is repainted, black not at all, white as far as `denoising.strength` says: `threshold`
             repaints it in the last of the steps alone, as many as its gray tells (differential diffusion); `blend` lays so much of what is painted
             over the input after each step; `off` cuts the mask at half.
@@ -117,6 +125,15 @@ class Mask(Settings):
     feather_px: Annotated[PixelCount, Knob(label="Feather", soft=(0, 64), is_shown=True)] = Field(default=0, description=PIXELS)
     latent_mask: Literal["nearest", "cover"] = Field(default="nearest", description="one of nearest, cover")
     specks: Annotated[Literal["ignore", "keep"], Neutral("keep", since="0.2.0")] = Field(default="ignore", description="one of ignore, keep")
+    fill: Annotated[Fill, Neutral("original", since="0.2.0"), Knob(label="Fill the mask with")] = Field(
+        default="original", description="one of original, neutral, blur, telea, navier_stokes, noise"
+    )
+    color_match: Annotated[Literal["ring"] | None, Neutral(None, since="0.2.0"), Knob(none="off")] = Field(
+        default=None, description="ring, or None for none"
+    )
+    blend: Annotated[Literal["alpha", "poisson"], Neutral("alpha", since="0.2.0"), Knob()] = Field(
+        default="alpha", description="one of alpha, poisson"
+    )
     soft: Annotated[Soft, Neutral("off", since="0.2.0"), Knob(label="Soft mask")] = Field(default="off", description="one of off, threshold, blend")
     blur_px: Annotated[PixelCount, Neutral(0, since="0.2.0"), Knob(label="Soft mask, blur", soft=(0, 64))] = Field(default=0, description=PIXELS)
 

@@ -226,6 +226,11 @@ def _idle(edit: Edit, traits: Traits) -> list[tuple[bool, str, tuple[str, ...]]]
         *_idle_sizes(edit, base=guided, scored=refiner_guided and scored, unscored=refiner_guided and not scored),
         (mask.kernel_size == 1, "mask.kernel_size is 1, which leaves the mask as it is", ("mask.iterations",)),
         (mask.iterations == 0, "mask.iterations is 0, which leaves the mask as it is", ("mask.kernel_size",)),
+        (
+            traits.in_channels == 9 and denoising.strength == 1 and not refined and mask.soft == "off",
+            "a UNet with 9 input channels is shown nothing of the region to repaint, which starts from pure noise at denoising.strength 1",
+            ("mask.fill",),
+        ),
         (not edit.settings.canvas.extends, "only outpainting with mode canvas extends the canvas", ("canvas.fill", "canvas.overlap_px")),
     ]
 

@@ -188,7 +188,7 @@ class _Resolver:
 
     def _pixels_of(self, edit: Edit, dataset: Dataset, sizes: Sizes) -> Pixels:
         settings, task = edit.settings, TASKS[edit.task]
-        noise = edit.seed if settings.canvas.extends else None  # what fills the canvas may be drawn from the seed
+        noise = edit.seed if settings.canvas.extends or settings.mask.fill == "noise" else None  # what fills them may be drawn from the seed
 
         def scaled() -> Pixels:
             if not task.needs_image:

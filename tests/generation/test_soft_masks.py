@@ -98,13 +98,13 @@ def test_a_black_and_white_mask_is_described_as_the_hard_one(random_pair, scene,
     """
     The picture is the same to the last pixel and to the last word of its description, and that nothing was soft is said.
     """
-    expected = generate(edit_of(Mask(feather_px=3)), *scene, cpu(random_pair))
+    expected = generate(edit_of(Mask(feather_px=3)), scene[0], scene[1], cpu(random_pair))
     with pytest.warns(CautionWarning, match=r"mask.soft has no effect: the region to repaint has no gray"):
-        actual = generate(edit_of(soft(method, feather_px=3)), *scene, cpu(random_pair))
+        actual = generate(edit_of(soft(method, feather_px=3)), scene[0], scene[1], cpu(random_pair))
     assert actual.edit == expected.edit
     assert same(expected.image, actual.image)
     with pytest.warns(CautionWarning, match=r"mask.blur_px has no effect: mask.soft is off"):
-        blurred = generate(edit_of(Mask(feather_px=3, blur_px=5)), *scene, cpu(random_pair))
+        blurred = generate(edit_of(Mask(feather_px=3, blur_px=5)), scene[0], scene[1], cpu(random_pair))
     assert blurred.edit == expected.edit
 
 
@@ -317,7 +317,7 @@ def test_a_feather_beside_a_soft_mask_is_of_the_composite_alone(random_pair, sce
     """
     What is decoded is the same, and around all that is not black the result fades into the input.
     """
-    bare, feathered = (generate(edit_of(soft(blur_px=4, feather_px=px)), *scene, cpu(random_pair)) for px in (0, 6))
+    bare, feathered = (generate(edit_of(soft(blur_px=4, feather_px=px)), scene[0], scene[1], cpu(random_pair)) for px in (0, 6))
     assert same(bare.raw, feathered.raw)
     assert bare.mask_image is not None
     is_black = np.asarray(bare.mask_image) == 0

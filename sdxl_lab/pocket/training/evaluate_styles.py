@@ -1,7 +1,7 @@
 """Measure the fine-tunes: `python -m sdxl_lab.pocket.training.evaluate_styles` rewrites their table and their sheet in the model card.
 
 By the lab's own calls, from captions and seeds that no training saw, the same for each checkpoint. The judge was trained on the world as it is: on
-paper it is nearly always right, of neon it knows the colors, and neither outlines nor dark backgrounds, which are left to the eye.
+true scenes in paper it is nearly always right, in neon on colors and backgrounds; it takes no outline for a shape, so these are left to the eye.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sdxl_lab.runs.calls import text_to_image
 FIRST_SEED = 13_000_000
 SHEET = "pocket-styles.webp"
 SHOWN = 6
-JUDGED = {"neon": ("colour",), "paper": ("colour", "shape", "background")}
+JUDGED = {"neon": ("colour", "background"), "paper": ("colour", "shape", "background")}
 """By style, which of the judge's answers are right on true scenes drawn in it."""
 
 

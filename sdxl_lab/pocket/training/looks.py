@@ -1,4 +1,4 @@
-"""The world in other styles: its scenes as neon tubes at night, and cut out of paper."""
+"""The world in other styles: its objects as neon tubes, and its scenes cut out of paper."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from PIL import Image, ImageFilter
 
 from sdxl_lab.pocket.world import COLOURS, Scene, object_mask, paint_background
 
-NIGHT = np.array((14.0, 16.0, 40.0)), np.array((34.0, 36.0, 74.0))
-"""Levels of the darkness, at the top and at the bottom: the world's own night, which the autoencoder knows; other dark colors it turns green."""
-MOONLIGHT = np.array((0.55, 0.6, 1.0))
-TUBE_PX = 7.0
+TUBE_PX = 8.0
+"""Thinner tubes lose their color in the checkpoint's autoencoder."""
 LIFT_PX = 6
 
 
 def neon(scene: Scene) -> Image.Image:
-    """A scene at night: its object a glowing tube along the outline, dark inside, and of its background only the structure.
+    """A scene whose object is a glowing tube along its outline, through which the background is seen.
 
     Args:
         scene: Any scene of the world.
@@ -26,16 +24,13 @@ def neon(scene: Scene) -> Image.Image:
     Returns:
         Mode "RGB", (width, height) pixels.
     """
-    ground = paint_background(scene).mean(axis=2)
-    relief = np.clip(ground - _soft(ground, 14), -40, 60)[..., None]
-    down = (np.arange(scene.height)[:, None, None] + 0.5) / scene.height
-    pixels = NIGHT[0] + down * (NIGHT[1] - NIGHT[0]) + relief * MOONLIGHT
+    pixels = paint_background(scene)
     if scene.shape is not None:
         mask = np.asarray(object_mask(scene), np.float64)
         tube = np.clip(1.76 - 2.2 * np.abs(2 * _soft(mask, TUBE_PX / 2) / 255 - 1), 0, 1)
-        colour = 18 + 0.95 * np.array(COLOURS[str(scene.colour)])
-        pixels = _over(pixels, NIGHT[0], 0.85 * mask / 255)
-        pixels = _over(pixels, colour, 0.42 * _soft(255 * tube, 5) / 255)
+        colour = np.array(COLOURS[str(scene.colour)], np.float64)
+        pixels = _over(pixels, 0.6 * pixels, np.clip(1.6 * _soft(tube, 5), 0, 1))
+        pixels = _over(pixels, colour, 0.3 * _soft(tube, 5))
         pixels = _over(pixels, colour, tube)
     return _picture(pixels)
 
