@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops
 
-from sdxl_lab.checkpoints.loading import Sizes
+from sdxl_lab.families import Sizes
 from sdxl_lab.generation.frames import CELL_PX, WHOLE, crop_that_matters, framed, whole_size, without_crop
 from sdxl_lab.images import boxes, masks, soft_masks
 from sdxl_lab.images.holes import FROM_AROUND, nothing_around
