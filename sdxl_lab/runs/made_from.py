@@ -40,7 +40,7 @@ def started_from(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool)
         raise ReproduceError(
             f"sample {printable(sample.name)} of dataset {source.name} has no picture, and {stamp.edit.task} needs one: the description was changed"
         )
-    return image, sample.mask() if "mask" in TASKS[stamp.edit.task].needs(stamp.edit.settings) else None
+    return image, sample.soft_mask() if "mask" in TASKS[stamp.edit.task].needs(stamp.edit.settings) else None
 
 
 def dataset_of(stamp: Stamp, picture: Path, given: str | None = None, *, fetch: bool = False) -> Dataset:
