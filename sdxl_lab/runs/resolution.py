@@ -135,6 +135,7 @@ def resolve(
         dtype=compute.dtype,
         threads=compute.threads or 1,
         adapters=on_models.identities,
+        idle=on_models.idle,
         steps=_steps(dataset, edits),
         templates=templates,
     )
