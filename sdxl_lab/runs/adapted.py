@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from sdxl_lab.adapters import ADAPTERS, Adapter, AdapterError, FromFile, Models, Put
@@ -155,6 +155,15 @@ def unasked(found: Adapted, texts: Sequence[str]) -> list[str]:
     kinds = dict.fromkeys(put.kind for put in found.put)
     of_kind = {kind: ADAPTERS[kind].unasked([put for put in found.put if put.kind == kind], texts) for kind in kinds}
     return [f"{kind}.{name} {line}." for kind, lines in of_kind.items() for name, line in lines]
+
+
+def networks(resolved: ResolvedSpec) -> Iterator[tuple[str, str]]:
+    """What is set already of all that other tools ask for in prompts: how it may be called there, in small letters, and where and how it is set."""
+    for adapter in resolved.asked_for:
+        asked = resolved.asked_of(adapter)
+        if asked and ADAPTERS[adapter.kind].in_prompt(adapter.name, asked):
+            for called in {adapter.name.casefold(), PurePath(adapter.file or adapter.name).stem.casefold()}:
+                yield called, f"{adapter.path} is set already, {ADAPTERS[adapter.kind].told(asked)}"
 
 
 def few_steps(found: Adapted, family: str) -> FewSteps | None:

@@ -175,6 +175,20 @@ def test_what_is_shown_has_file_and_weights(lab, random_pair):
 # --- said before ---------------------------------------------------------------------------------------------------------------------------------
 
 
+def test_a_mark_for_what_is_set_is_to_be_taken_out(lab, random_pair):
+    """
+    Where a LoRA is set, by its name or its file's, a mark that asks for it is told to be taken out, with the weight that counts.
+    """
+    loras = {"moon": {"file": "half-moon.safetensors", "weight": 0.5}, "sun": {"file": "sun.safetensors", "weight": 0}}
+    prompt = "a star <lora:half-moon:0.8> <lora:moon:1> <lora:Sun:1> <lora:ink:1>"
+    [line] = [line for line in resolve(asked(random_pair, loras, prompt=prompt)).said if "is text" in line]
+    known = "loras.moon is set already, at 0.5: take it out"
+    assert (
+        f"“<lora:half-moon:0.8>” is text: {known}; “<lora:moon:1>” is text: {known}; “<lora:Sun:1>” is text: loras.sun is set already, at 0: " in line
+    )
+    assert line.rstrip(".").endswith("a LoRA is asked for by loras.ink.file ink.safetensors and loras.ink.weight 1")
+
+
 @pytest.mark.parametrize(("phrase", "prompt", "is_told"), [
     ("m00n style, crescent", "a red star", True),
     ("m00n style, crescent", "a M00N  Style", False),
