@@ -29,20 +29,19 @@ def worn(model: Any, part: str, loras: Sequence[tuple[Content, float]]) -> Itera
         part: Its name in its pipeline.
         loras: What the files hold, each with its weight, in the order in which they are added.
     """
+    layers = _known.get(model)
+    if layers is not None:
+        layers.withdraw()  # what an interrupt within the last withdrawal left
     if not loras:
         yield
         return
-    layers = _known.get(model)
     if layers is None:
         layers = _known[model] = _Layers()
-    sites = layers.ready(model, part, loras)
     try:
-        for site in sites:
-            site.put()
+        layers.put(layers.ready(model, part, loras))
         yield
     finally:
-        for site in sites:
-            site.withdraw()
+        layers.withdraw()
 
 
 class _Site:
@@ -105,6 +104,19 @@ class _Layers:
     def __init__(self) -> None:
         self._sites: dict[str, _Site] = {}
         self._paths: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._in_place: Sequence[_Site] = ()
+
+    def put(self, sites: Sequence[_Site]) -> None:
+        """Have sites in their model's place."""
+        self._in_place = sites
+        for site in sites:
+            site.put()
+
+    def withdraw(self) -> None:
+        """Have the model as it was; begun anew, should it be broken off."""
+        for site in self._in_place:
+            site.withdraw()
+        self._in_place = ()
 
     def ready(self, model: Any, part: str, loras: Sequence[tuple[Content, float]]) -> list[_Site]:
         """The sites of some LoRAs, each with its weight."""
