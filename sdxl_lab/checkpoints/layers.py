@@ -1,4 +1,7 @@
-"""The layers of a checkpoint's models and how many numbers each holds: by the headers of its files, or by its configurations alone; without torch."""
+"""The layers of a checkpoint's models and how many numbers each holds: by the headers of its files, or by its configurations alone; without torch.
+
+Counted without names, so that a page of memory needs no model's class; what has to fit a layer by its name is told by `weight_shapes.py`.
+"""
 
 from __future__ import annotations
 

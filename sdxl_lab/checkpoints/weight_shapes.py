@@ -1,4 +1,7 @@
-"""Which weights a model of a checkpoint has, before any is loaded: by the headers of its files, or by what its configuration describes."""
+"""Which weights a model of a checkpoint has, before any is loaded: by the headers of its files, or by what its configuration describes.
+
+By name, for any model's class, which takes torch and seconds; where numbers alone are asked for, of models of SDXL's kind, `layers.py` counts them.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from sdxl_lab import progress
-from sdxl_lab.checkpoints.loading import Checkpoint
+from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from sdxl_lab.checkpoints.loading import Checkpoint
+from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.edit import Edit

@@ -11,6 +11,7 @@ from pathlib import Path
 from sdxl_lab.adapters import SUFFIX, AdapterError
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.addresses import canonical, file_of, is_address
+from sdxl_lab.runs.around import folders_around
 from sdxl_lab.runs.early import home
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.identities import AdapterIdentity
@@ -20,8 +21,8 @@ HUB_FILE = re.compile(rf"([A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@([\w.-]+))?(?:/([\w./ 
 BUILT_IN = Path(__file__).parents[1] / "pocket"
 """Holds a folder of each kind that comes with the lab."""
 
-DEEPEST, MOST_FILES, MOST_BYTES = 4, 500, 4 << 30
-"""How far below a repository files are looked for by their content, how many are opened, and how large they are at most."""
+MOST_FILES, MOST_BYTES = 500, 4 << 30
+"""How many files are opened to find one by its content, and how large they are at most."""
 
 
 def located(written: str, kind: str, dataset: Path | None) -> Path:
@@ -132,13 +133,7 @@ def _files_here(kind: str, folders: Sequence[Path]) -> list[Path]:
 
 
 def _files_of_checkout() -> Iterator[Path]:
-    top = home()
-    deepest = DEEPEST if (top / "artifacts" / "README.md").is_file() else 1
-    for folder, below, files in os.walk(top):
-        path = Path(folder)
-        yield from (path / name for name in sorted(files) if name.endswith(SUFFIX))
-        is_deep = len(path.relative_to(top).parts) >= deepest
-        below[:] = [] if is_deep else sorted(name for name in below if not name.startswith("."))
+    yield from (folder / name for folder, files in folders_around() for name in files if name.endswith(SUFFIX))
 
 
 def _folders(kind: str, dataset: Path | None) -> list[Path]:

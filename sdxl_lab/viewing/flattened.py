@@ -68,8 +68,8 @@ def of_run(resolved: ResolvedSpec) -> dict[str, Any]:
 
 
 def files_on_models(resolved: ResolvedSpec) -> dict[str, str]:
-    """What is on the checkpoint's models, as other tools tell it: the file of each, what is asked of it, and the file's sha256."""
-    return {adapter.path: _file_on_models(adapter, resolved) for adapter in resolved.adapters}
+    """What is asked to be on the checkpoint's models, as other tools tell it: the file of each, what is asked of it, and the file's sha256."""
+    return {adapter.path: _file_on_models(adapter, resolved) for adapter in resolved.asked_for}
 
 
 def _file_on_models(adapter: AdapterIdentity, resolved: ResolvedSpec) -> str:
