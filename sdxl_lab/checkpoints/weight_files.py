@@ -70,8 +70,36 @@ def safe_file(path: Path) -> Iterator[Any]:
     except (SafetensorError, OSError) as error:
         size_bytes = path.stat().st_size
         raise CheckpointError(
-            f"{path} ({size_bytes} bytes) is no whole .safetensors file: {error}. Download it again (with `git lfs pull` if it came by git)."
+            f"{path} ({size_bytes} bytes) is no whole .safetensors file: {other_than_weights(path) or error}. Download it again (with `git lfs pull` "
+            "if it came by git)."
         ) from error
+
+
+_CAN_RUN_CODE = "which can run code when it is loaded and is not read"
+_BEGINNINGS = {
+    r"PK\x03\x04": f"a zip archive, as PyTorch's .pt and .ckpt are, {_CAN_RUN_CODE}",
+    r"\x80[\x02-\x05][^\x00]": f"a pickle, {_CAN_RUN_CODE}",
+    r"\s*<(!doctype|html|\?xml|!--)": "a web page, such as one that asks to sign in",
+    r"version https://git-lfs": "a pointer of Git LFS, in place of the file",
+    r"GGUF": "a GGUF file",
+    r'\s*\{\s*"\w': "a text, such as a server's answer",
+    r"$": "empty",
+}
+"""How files begin that people come to have by a wrong name, and what these are. A .safetensors file begins with a small number in eight bytes."""
+
+
+def other_than_weights(path: Path) -> str | None:
+    """What a file is by its first bytes that is no .safetensors file; None if these do not tell.
+
+    Args:
+        path: One that safetensors cannot read.
+    """
+    try:
+        with path.open("rb") as held:
+            begins = held.read(64)
+    except OSError:
+        return None
+    return next((said for beginning, said in _BEGINNINGS.items() if re.match(beginning.encode(), begins, re.IGNORECASE)), None)
 
 
 @dataclass(frozen=True, kw_only=True)
