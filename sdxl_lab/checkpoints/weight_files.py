@@ -37,8 +37,8 @@ KINDS: Mapping[str, str] = {
 
 PART = "give the whole checkpoint that it belongs to"
 ADVICE: Mapping[str | None, str] = {
-    "a LoRA": "give it as hyperparameters.loras, and a checkpoint beside it",
-    "an embedding (textual inversion)": "give it as hyperparameters.embeddings, and a checkpoint beside it",
+    "a LoRA": "give it as hyperparameters.loras.NAME.file (paint: -p loras.NAME.file FILE), and a checkpoint beside it",
+    "an embedding (textual inversion)": "give it as hyperparameters.embeddings.NAME.file (paint: -p embeddings.NAME.file FILE), and a checkpoint beside it",
     BASE: "its place beside a base has a refiner's name: give the file another, or put a refiner there",
     REFINER: "call it refiner.safetensors, put it beside a base, and give the base",
     "a UNet alone": PART,

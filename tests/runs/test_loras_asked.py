@@ -141,16 +141,18 @@ def test_all_that_is_wrong_is_said_at_once(lab, random_pair):
     named = {name: {"file": f"{name}.safetensors", "weight": place % 2} for place, name in enumerate(names)} | {
         "moon": "moon.safetensors",
         "again": "again.safetensors",
+        "word": "pocket-blurry.safetensors",
     }
     with pytest.raises(SpecError) as error:
         resolve(asked(random_pair, named))
-    said = dict(re.fullmatch(r"hyperparameters\.loras\.(\S+)\.file: got '\1\.safetensors'; (.*)", line).groups() for line in error.value.problems)
+    said = dict(re.fullmatch(r"hyperparameters\.loras\.(\S+)\.file: got '[\w-]+\.safetensors'; (.*)", line).groups() for line in error.value.problems)
     others = {
         "empty": r"it is no whole .safetensors file \(empty\)",
         **{name: f"it is no whole .safetensors file .{re.escape(said)}.*; take another file" for name, (_, said) in MISNAMED.items()},
         "half": r"it is no whole .safetensors file \(Error while",
         "pointer": r"it is no whole .safetensors file \(a pointer of Git LFS.*git lfs pull",
         "folder": "it is a folder; give a .safetensors file in it",
+        "word": r"there is no such file, .*; pocket-blurry\.safetensors is an embedding .*: give it as embeddings\.NAME\.file",
         "gone": "there is no such file, in the working folder, the dataset's, or artifacts/loras",
         "again": "it is the same LoRA as moon; leave one of them out",
     }
@@ -165,8 +167,19 @@ def test_a_lora_is_no_checkpoint(lab):
     """
     A LoRA in the checkpoint's place is told where it belongs.
     """
-    with pytest.raises(CheckpointError, match=r"is a LoRA, where a base of Stable Diffusion XL is needed; give it as hyperparameters\.loras"):
+    with pytest.raises(
+        CheckpointError, match=r"is a LoRA, where a base of Stable Diffusion XL is needed; give it as hyperparameters\.loras.*-p loras.NAME.file FILE"
+    ):
         resolve(asked(lab / "moon.safetensors", {}))
+
+
+def test_the_built_in_lora_is_no_checkpoint(lab):
+    """
+    Its name in the checkpoint's place is told where it belongs, and no other name is offered.
+    """
+    for name in ("pocket-moon", "pocket-moon.safetensors"):
+        with pytest.raises(CheckpointError, match=rf"no checkpoint '{name}': .* pocket-moon is a built-in LoRA: give it as loras\.NAME\.file"):
+            resolve(asked(name, {}))
 
 
 GATE: dict[str, tuple[Any, str]] = {
@@ -175,6 +188,14 @@ GATE: dict[str, tuple[Any, str]] = {
     "nan": ({"x": {"file": "x.safetensors", "weight": float("nan")}}, r"x\.weight: got nan; allowed is a number from -5 to 5"),
     "a word": ({"x": {"file": "x.safetensors", "weight": "strong"}}, r"x\.weight: got 'strong'; allowed is a number from -5 to 5"),
     "yes": ({"x": {"file": "x.safetensors", "refiner": "yes"}}, r"x\.refiner: got 'yes'; allowed is true or false"),
+    "a dot": ({"add-v1.0": "x.safetensors"}, r"loras: got the name 'add-v1\.0'; allowed are letters.*; names hold no dots.*: write add-v1-0"),
+    "a parted name": (
+        {"add-v1": {"0": {"1": {"file": "x.safetensors", "weight": 1.0}}}},
+        r"1 problem.*\n.*loras\.add-v1\.0: got the name 'add-v1\.0\.1'; names hold no dots.*: write loras\.add-v1-0-1$",
+    ),
+    "a parted name alone": ({"add-v1": {"0": "x.safetensors"}}, r"1 problem.*\n.*add-v1\.0: got the name 'add-v1\.0'; .*: write loras\.add-v1-0$"),
+    "a weight alone": ({"x": 0.4}, r"loras\.x: got 0\.4; allowed is a dictionary.*\. For a weight, write loras\.x\.weight 0\.4$"),
+    "a file alone": ("x.safetensors", r"loras: got 'x\.safetensors'; allowed is a dictionary of names.*\. Write loras\.NAME\.file x\.safetensors$"),
     "another key": (
         {"x": {"file": "x.safetensors", "scale": 1}},
         r"x\.scale: unknown key; valid here are file, weight, text_encoder_weight, refiner",
