@@ -35,10 +35,11 @@ KINDS: Mapping[str, str] = {
 }
 """Kinds of files that people have beside checkpoints, and a name of a weight that tells them, the most telling first."""
 
+ADAPTER = "give it as hyperparameters.{0}.NAME.file, in paint by -p {0}.NAME.file FILE, and a checkpoint beside it"
 PART = "give the whole checkpoint that it belongs to"
 ADVICE: Mapping[str | None, str] = {
-    "a LoRA": "give it as hyperparameters.loras.NAME.file (paint: -p loras.NAME.file FILE), and a checkpoint beside it",
-    "an embedding (textual inversion)": "give it as hyperparameters.embeddings.NAME.file (paint: -p embeddings.NAME.file FILE), and a checkpoint beside it",
+    "a LoRA": ADAPTER.format("loras"),
+    "an embedding (textual inversion)": ADAPTER.format("embeddings"),
     BASE: "its place beside a base has a refiner's name: give the file another, or put a refiner there",
     REFINER: "call it refiner.safetensors, put it beside a base, and give the base",
     "a UNet alone": PART,
