@@ -45,6 +45,7 @@ docs: $(INSTALLED)
 
 questions: $(INSTALLED)
 	$(BIN)/sdxl-lab sweep notebooks/questions.yaml --workers 2
+	$(BIN)/sdxl-lab sweep notebooks/holes.yaml --workers 2
 	$(BIN)/python notebooks/questions.py
 
 $(INSTALLED): pyproject.toml constraints.txt

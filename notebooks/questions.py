@@ -1,6 +1,6 @@
-"""Answers the questions that `questions.yaml` asks: compares its runs, and puts a table, a plot and pictures into the page of the study.
+"""Answers what `questions.yaml` and `holes.yaml` ask: compares their runs, and puts tables, a plot and pictures into the page of the study.
 
-Use: make questions      (or, once the sweep is run: python notebooks/questions.py)
+Use: make questions      (or, once a sweep is run: python notebooks/questions.py questions, or holes)
 
 A difference is paired by scene and seed with the run in which nothing was asked about, and its interval resamples scenes.
 """
@@ -8,6 +8,7 @@ A difference is paired by scene and seed with the run in which nothing was asked
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,11 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from PIL import Image
 
-from sdxl_lab import Comparison, Row, RunFolder, SweepFile, compare, contact_sheet, find_runs, home
+from sdxl_lab import Comparison, Row, RunFolder, compare, contact_sheet, find_runs, home
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 STUDY = DOCS / "study.md"
-TABLE = re.compile(r"(<!-- answers -->\n).*?(<!-- end of answers -->)", re.DOTALL)
 METRICS = {
     ("colour_as_asked", "inpaint"): "color as asked, inpaint",
     ("seam_delta_e", "inpaint"): "seam ΔE, inpaint",
@@ -45,28 +45,49 @@ class Settings:
     outpaint_kernel: int = 3
     guidance_scale: float = 7.5
     num_inference_steps: int = 30
+    fill: str = "original"
+    color_match: str | None = None
+    blend: str = "alpha"
 
     @classmethod
     def of(cls, run: RunFolder) -> Settings:
         """Those of a run."""
         settings = {edit.task: edit.settings for edit in run.resolved.edits}
-        denoising = settings["inpaint"].denoising
+        denoising, mask = settings["inpaint"].denoising, settings["inpaint"].mask
         return cls(
             high_noise_frac=denoising.high_noise_frac,
-            inpaint_kernel=settings["inpaint"].mask.kernel_size,
+            inpaint_kernel=mask.kernel_size,
             outpaint_kernel=settings["outpaint"].mask.kernel_size,
             guidance_scale=denoising.guidance_scale,
             num_inference_steps=denoising.num_inference_steps,
+            fill=mask.fill,
+            color_match=mask.color_match,
+            blend=mask.blend,
         )
 
 
-QUESTIONS: Mapping[str, tuple[str, Sequence[Settings]]] = {
+Questions = Mapping[str, tuple[str, Sequence[Settings]]]
+QUESTIONS: Questions = {
     "refiner from": ("high_noise_frac", [Settings(high_noise_frac=frac) for frac in (None, 0.8)]),
     "object's mask dilated, px": ("inpaint_kernel", [Settings(inpaint_kernel=kernel) for kernel in (1, 9, 17, 33)]),
     "background's mask dilated, px": ("outpaint_kernel", [Settings(outpaint_kernel=kernel) for kernel in (1, 3, 5, 7)]),
     "guidance": ("guidance_scale", [Settings(guidance_scale=scale) for scale in (1, 3, 5, 7.5, 12)]),
     "steps": ("num_inference_steps", [Settings(num_inference_steps=steps) for steps in (5, 10, 20, 30, 50)]),
 }
+FILLS = ("original", "neutral", "blur", "telea", "navier_stokes", "noise")
+HOLES: Questions = {
+    "mask filled with": ("fill", [Settings(fill=fill) for fill in FILLS]),
+    "colors matched": ("color_match", [Settings(color_match=match) for match in (None, "ring")]),
+    "blend": ("blend", [Settings(blend=blend) for blend in ("alpha", "poisson")]),
+}
+ASKED = {"questions": QUESTIONS, "holes": HOLES}
+"""What each sweep asks, by its name."""
+
+
+def table_in(sweep: str) -> re.Pattern[str]:
+    """Where the page has a sweep's table."""
+    of = "" if sweep == "questions" else f" of {sweep}"
+    return re.compile(rf"(?<=<!-- answers{of} -->\n).*?(?=<!-- end of answers{of} -->)", re.DOTALL)
 
 
 def tasks(question: str) -> tuple[str, ...]:
@@ -74,34 +95,39 @@ def tasks(question: str) -> tuple[str, ...]:
     return {"object's mask dilated, px": ("inpaint",), "background's mask dilated, px": ("outpaint",)}.get(question, ("inpaint", "outpaint"))
 
 
-def label(question: str, settings: Settings) -> str:
+def label(field: str, settings: Settings) -> str:
     """A setting's value as the question puts it: a kernel by how far it grows the mask."""
-    field, _ = QUESTIONS[question]
     value = getattr(settings, field)
-    return "none" if value is None else str((value - 1) // 2) if "kernel" in field else f"{value:g}"
+    if "kernel" in field:
+        return str((value - 1) // 2)
+    return "none" if value is None else f"{value:g}" if isinstance(value, float | int) else value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """The runs of the sweep, and their comparison for each task."""
+    """What a sweep asks, its runs, and their comparison for each task."""
 
+    questions: Questions
     runs: Mapping[Settings, RunFolder]
     compared: Mapping[str, Comparison]
 
     @classmethod
-    def read(cls, folder: Path) -> Answers:
-        """Read the records of the sweep."""
-        runs = {Settings.of(run): run for run in find_runs(folder) if run.is_done}
-        points = len(SweepFile.read(HERE / "questions.yaml").points)
-        if len(runs) != points:
-            raise SystemExit(f"{folder} holds {len(runs)} of {points} runs; make them with: sdxl-lab sweep notebooks/questions.yaml")
+    def read(cls, sweep: str) -> Answers:
+        """Read the records of a sweep."""
+        # A sweep counts what another has recorded, such as the reference, as done.
+        folders = [home() / "artifacts" / "runs" / name for name in ASKED]
+        done = {Settings.of(run): run for folder in folders if folder.exists() for run in find_runs(folder) if run.is_done}
+        wanted = {settings for _, values in ASKED[sweep].values() for settings in values}
+        if missing := wanted - done.keys():
+            raise SystemExit(f"{len(missing)} of {len(wanted)} runs are not made yet; make them with: sdxl-lab sweep notebooks/{sweep}.yaml")
+        runs = {settings: run for settings, run in done.items() if settings in wanted}
         reference = runs[Settings()]
         metrics = list(dict.fromkeys(metric for metric, _ in METRICS))
         compared = {
             task: compare(list(runs.values()), reference=reference, task=task, metrics=metrics[task == "outpaint" :])
             for task in ("inpaint", "outpaint")
         }
-        return cls(runs=runs, compared=compared)
+        return cls(questions=ASKED[sweep], runs=runs, compared=compared)
 
     def row(self, task: str, settings: Settings) -> Row:
         """The row of a comparison that holds a run."""
@@ -124,18 +150,18 @@ class Answers:
 def table(answers: Answers) -> str:
     """All differences, as a Markdown table."""
     lines = ["| | | " + " | ".join(METRICS.values()) + " |", "|" + "---|" * (len(METRICS) + 2)]
-    for question, (_, values) in QUESTIONS.items():
+    for question, (field, values) in answers.questions.items():
         for settings in values:
             cells = [answers.cell(metric, task, settings) if task in tasks(question) else "" for metric, task in METRICS]
-            lines.append(f"| {question} | {label(question, settings)} | {' | '.join(cells)} |")
+            lines.append(f"| {question} | {label(field, settings)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def plot(answers: Answers, path: Path) -> None:
     """Draw every difference with its interval: a column a question, a row a metric."""
     metrics = {"colour_as_asked": "color as asked", "seam_delta_e": "seam ΔE", "sharpness_inside": "sharpness"}
-    figure, grid = plt.subplots(len(metrics), len(QUESTIONS), figsize=(13, 6.6), sharey="row", sharex="col", layout="constrained")
-    for across, (question, (_, values)) in enumerate(QUESTIONS.items()):
+    figure, grid = plt.subplots(len(metrics), len(answers.questions), figsize=(13, 6.6), sharey="row", sharex="col", layout="constrained")
+    for across, (question, (field, values)) in enumerate(answers.questions.items()):
         for down, metric in enumerate(metrics):
             axes: Axes = grid[down][across]
             if metric == "colour_as_asked" and "inpaint" not in tasks(question):
@@ -145,7 +171,7 @@ def plot(answers: Answers, path: Path) -> None:
             for task, color, shift in (("inpaint", "tab:blue", -0.08), ("outpaint", "tab:orange", 0.08)):
                 if (metric, task) in METRICS and task in tasks(question):
                     _draw(axes, answers, metric, task, values, color, shift)
-            axes.set_xticks(range(len(values)), [label(question, settings) for settings in values])
+            axes.set_xticks(range(len(values)), [label(field, settings) for settings in values])
             axes.margins(x=0.15)
             axes.spines[["top", "right"]].set_visible(False)
             if across == 0:
@@ -170,13 +196,14 @@ def _draw(axes: Axes, answers: Answers, metric: str, task: str, values: Sequence
 def pictures(answers: Answers) -> Image.Image:
     """The same scenes for each value of each setting, one block of rows a question."""
     blocks = []
-    for question, (_, values) in QUESTIONS.items():
+    for question, (field, values) in answers.questions.items():
         task = tasks(question)[0]
         made = [{picture.sample: picture for picture in answers.runs[settings].pictures() if picture.task == task} for settings in values]
         rows = [f"{question}\n{made[0][name].prompt}" for name in SHOWN]
         cells = [[_read(column[name].image) for column in made] for name in SHOWN]
-        blocks.append(contact_sheet(rows=rows, columns=[label(question, settings) for settings in values], cells=cells))
-    columns = [_stacked(blocks[:3]), _stacked(blocks[3:])]
+        blocks.append(contact_sheet(rows=rows, columns=[label(field, settings) for settings in values], cells=cells))
+    half = (len(blocks) + 1) // 2
+    columns = [_stacked(blocks[:half]), _stacked(blocks[half:])]
     sheet = Image.new("RGB", (sum(column.width for column in columns), max(column.height for column in columns)), "white")
     for index, column in enumerate(columns):
         sheet.paste(column, (index * columns[0].width, 0))
@@ -195,14 +222,21 @@ def _read(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-def main() -> None:
-    """Write the study's answers."""
-    answers = Answers.read(home() / "artifacts" / "runs" / "questions")
-    STUDY.write_text(TABLE.sub(lambda marks: marks[1] + table(answers) + marks[2], STUDY.read_text()))
-    plot(answers, DOCS / "images" / "questions.png")
-    pictures(answers).save(DOCS / "images" / "questions.webp", quality=90)
-    print("written: docs/study.md, docs/images/questions.png, docs/images/questions.webp")
+def main(*sweeps: str) -> None:
+    """Write the study's answers.
+
+    Args:
+        *sweeps: Names of those to write; none for all.
+    """
+    for sweep in sweeps or ASKED:
+        answers = Answers.read(sweep)
+        before, after = table_in(sweep).split(STUDY.read_text())
+        STUDY.write_text(before + table(answers) + after)
+        if sweep == "questions":
+            plot(answers, DOCS / "images" / f"{sweep}.png")
+        pictures(answers).save(DOCS / "images" / f"{sweep}.webp", quality=90 if sweep == "questions" else 70)
+        print(f"written: the table of {sweep} in docs/study.md, and docs/images/{sweep}.*")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

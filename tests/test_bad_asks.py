@@ -87,6 +87,7 @@ def masked(*words: str, **mask: Any) -> Ask:
 
 
 BLUR = "a whole number of pixels from 0 to 16384"
+FILL = "one of original, neutral, blur, telea, navier_stokes, noise"
 PADDING = "a whole number of pixels from 0 to 16384, or None for the whole picture"
 FROM_NOISE = "text to image starts from noise alone; to start from a picture, take image_to_image"
 SIDE = "a whole number of pixels from 8 to 16384 that 8 divides"
@@ -134,6 +135,15 @@ RUNS: dict[str, Ask] = {
     "another tool's switch": Ask("inpaint", {"inpaint_full_res": True}, ["inpaint_full_res", "crop.padding_mask_crop, such as 32"]),
     "another tool's padding": Ask("inpaint", {"inpaint_full_res_padding": 32}, ["inpaint_full_res_padding", "crop.padding_mask_crop"]),
     "another tool's factor": Ask("inpaint", {"context_from_mask_extend_factor": 1.2}, ["context_from_mask_extend_factor", "crop.context_factor"]),
+    "a fill by a color": masked("mask.fill: got 'grey'", FILL, fill="grey"),
+    "a fill as a switch": masked("mask.fill: got True", FILL, fill=True),
+    "a fill of a canvas": masked("mask.fill: got 'reflect'", FILL, fill="reflect"),
+    "a color match as a switch": masked("mask.color_match: got True", "ring, or None for none", color_match=True),
+    "a color match by its space": masked("mask.color_match: got 'lab'", "ring, or None for none", color_match="lab"),
+    "a blend by OpenCV's name": masked("mask.blend: got 'seamless'", "one of alpha, poisson", blend="seamless"),
+    "another tool's fill": Ask("inpaint", {"masked_content": "latent noise"}, ["masked_content", "mask.fill says", "blur is their fill"]),
+    "another tool's color match": Ask("inpaint", {"color_correction": True}, ["color_correction", "mask.color_match"]),
+    "a fill of words": from_words("text_to_image.mask", FROM_NOISE, text_to_image={"mask": {"fill": "telea"}}),
     "a soft mask as a switch": masked("mask.soft: got True", "one of off, threshold, blend", soft=True),
     "a soft mask by another name": masked("mask.soft: got 'differential'", "one of off, threshold, blend", soft="differential"),
     "a soft mask as a number": masked("mask.soft: got 0.5", "one of off, threshold, blend", soft=0.5),

@@ -265,7 +265,7 @@ class Adapter(Protocol):
 
         Args:
             pipelines: Loaded ones of diffusers, which may share models, the base's first.
-            put: All of this kind.
+            put: All of this kind; none where none is asked for, which takes off what an interrupt may have left of an earlier picture.
             role: Which stage it is, `base` or `refiner`.
 
         Returns:

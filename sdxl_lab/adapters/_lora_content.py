@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ DTYPES = ("F32", "F16", "BF16", "F64")
 TAKE = "take a LoRA for Stable Diffusion XL"
 METADATA = "lora_adapter_metadata"
 """Under which diffusers writes what peft was told in training."""
+
+MOST_REPEATED = 2
+"""How many parts of a pattern may repeat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +147,7 @@ def _kept(name: str, tensor: Tensor) -> Tensor:
 def _scale(shown: str, alpha: Tensor | None, name: str, rank: int, told: Mapping[str, Any]) -> float:
     try:
         value = _told_scale(name, rank, told) if alpha is None else _alpha(alpha)
-    except (TypeError, ValueError, AttributeError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         raise AdapterError(f"{shown} has an alpha that is no number; train it again, or take another file")
@@ -156,8 +160,7 @@ def _alpha(tensor: Tensor) -> float:
 
 def _told_scale(name: str, rank: int, told: Mapping[str, Any]) -> float:
     """alpha, as peft was told it in training."""
-    patterns = told.get("alpha_pattern") or {}
-    matching = (value for pattern, value in patterns.items() if f".{name}".endswith(f".{pattern.removeprefix('^')}"))
+    matching = (value for pattern, value in told.get("alpha_pattern", {}).items() if pattern.match(name))
     alpha = float(next(matching, told.get("lora_alpha", rank)))
     return alpha * math.sqrt(rank) if told.get("use_rslora") else alpha
 
@@ -166,13 +169,31 @@ def _scales_told(metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """What diffusers keeps of peft's configuration, by model."""
     found: dict[str, dict[str, Any]] = {}
     try:
-        told = dict(json.loads(metadata.get(METADATA, "{}")))
-    except (ValueError, TypeError):
-        return {}
+        told = json.loads(metadata.get(METADATA, "{}"))
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise AdapterError(f"its {METADATA}, by which its layers are scaled, is no JSON object; download it again, or take another file")
     for key, value in told.items():
         part, _, name = key.partition(".")
-        found.setdefault(part, {})[name] = value
+        found.setdefault(part, {})[name] = _by_pattern(value) if name == "alpha_pattern" else value
     return found
+
+
+def _by_pattern(told: Any) -> dict[re.Pattern[str], Any]:
+    """Values by what matches a layer's name, or its end, as peft's `get_pattern_key` has it: a regular expression."""
+    if not isinstance(told or {}, dict):
+        raise AdapterError(f"its alpha_pattern is {json.dumps(told)[:40]}, and should be alphas by names of layers; take another file")
+    try:
+        return {_compiled(pattern): value for pattern, value in (told or {}).items()}
+    except (re.error, OverflowError, RecursionError) as error:
+        raise AdapterError(f"its alpha_pattern names layers by what is no regular expression ({error}); take another file") from error
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    if len(re.findall(r"[*+{]", pattern)) > MOST_REPEATED or re.search(r"\)[*+{]", pattern):  # which may take for ever, and anybody wrote it
+        raise AdapterError(f"its alpha_pattern has {pattern[:40]!r}, which repeats more than is tried; take another file")
+    return re.compile(rf"(.*\.)?({pattern})$")
 
 
 def _digest(tensors: Mapping[str, Tensor], layers: tuple[Layer, ...]) -> str:

@@ -48,7 +48,7 @@ def opened(path: Path, adapter: Adapter) -> tuple[Mapping[str, Tensor], Mapping[
         raise AdapterError(f"it is no whole {SUFFIX} file ({reason}); {ADVICE}") from error
     begin = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(bytes(content[8:begin]))
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__", None) or {}
     return {name: _tensor(about, content[begin:]) for name, about in header.items()}, metadata
 
 

@@ -62,6 +62,15 @@ class Source:
         digest = (_digest_here if is_here else _digest)(self.base, self.refiner, lent)
         return CheckpointIdentity(name=self.name, digest=digest, revision="+".join(commits) or None, family=self.family)
 
+    def is_identified_by(self, identity: CheckpointIdentity) -> bool:
+        """Whether it is what a record names: the same content, of a single file under any name."""
+        if self.identity.digest == identity.digest:
+            return True
+        named = families.named(identity.name)
+        made = named[1] if named else None
+        called = made.file.name if isinstance(made, Made) else identity.name.rstrip("/").rpartition("/")[2]
+        return isinstance(self.base, SingleFile) and _digest(self.base, self.refiner, self.lent_vae, called) == identity.digest
+
     @cached_property
     def lent_vae(self) -> PipelineFolder | Repository | None:
         """Whose VAE a base takes that is a single file without one; None if it has its own."""
@@ -220,8 +229,10 @@ def place_of_configuration(part: SingleFile, family: str) -> Path | Repository:
     return place if isinstance(place, Path) else Repository(place)
 
 
-def _digest(base: Part | Repository, refiner: Part | Repository | None, lent_vae: PipelineFolder | Repository | None) -> str:
-    """One digest of both, and of a VAE that is another's, once everything of them was seen to be there."""
+def _digest(
+    base: Part | Repository, refiner: Part | Repository | None, lent_vae: PipelineFolder | Repository | None, called: str | None = None
+) -> str:
+    """One digest of both, and of a VAE that is another's, once everything of them was seen to be there; as if a single file were called so."""
     parts = [base, refiner]
     for part in parts:
         if part is not None:
@@ -229,6 +240,8 @@ def _digest(base: Part | Repository, refiner: Part | Repository | None, lent_vae
     if isinstance(base, PipelineFolder) and isinstance(refiner, PipelineFolder):
         check_pair(base.path, refiner.path)
     known = [part and (f"{part.name}@{part.commit}" if isinstance(part, Repository) else part.digest()) for part in parts]
+    if called and isinstance(base, SingleFile):
+        known[0] = base.digest(called)
     if isinstance(lent_vae, Repository):
         known.append(f"{lent_vae.name}@{lent_vae.commit}/vae")
     elif lent_vae is not None:

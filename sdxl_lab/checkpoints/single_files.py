@@ -186,9 +186,20 @@ class SingleFile:
         """All that decides what `check` and `digest` find: the files, and the folder in which a VAE may lie beside them."""
         return [self.path.parent, self.path, *self.files, *([self.vae_beside] if self.vae_beside else [])]
 
-    def digest(self) -> str:
-        """sha256, hex, of the files that are read."""
-        return digests.digest_of({self.path, *self.files, *([self.vae_beside] if self.vae_beside else [])}, root=self.path.parent)
+    def digest(self, called: str | None = None) -> str:
+        """sha256, hex, of the files that are read, and of their names.
+
+        Args:
+            called: As if it had this name, and the VAE beside it one to match; names of shards stand in their index, and are what they are.
+        """
+        files = [self.path, *self.files, *([self.vae_beside] if self.vae_beside else [])]
+        names = {file: file.relative_to(self.path.parent).as_posix() for file in files}
+        own, other = _STEM.fullmatch(self.path.name), _STEM.fullmatch(called or "")
+        if own and other and called:
+            is_whole = other[4] and not other[3] and not other[5] and self.path.suffix.lower() == SUFFIX
+            named = {file: f"{other[1]}{file.name[len(own[1]) :]}" for file in (self.path, self.vae_beside) if file}
+            names |= named | ({self.path: called} if is_whole else {})
+        return digests.digest_of_listing((name, digests.digest_of_file(file)) for file, name in names.items())
 
     def load(
         self,

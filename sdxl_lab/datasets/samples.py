@@ -96,11 +96,15 @@ class Sample:
         return None if self.image_path is None else _read(self.image_path, read, self.image_sha256)[0]
 
     def mask(self) -> Image.Image | None:
-        """Read the mask upright, mode "L", with its grays, which only `mask.soft` looks at; None if the sample has none.
+        """Read the mask upright, mode "L", holding only 0 and 255; None if the sample has none.
 
         Raises:
             ArtifactError: The file can't be read, or has changed since it was fetched.
         """
+        return None if self.mask_path is None else _read(self.mask_path, masks.binarize, self.mask_sha256)[0]
+
+    def soft_mask(self) -> Image.Image | None:
+        """Read the mask with its grays, which `mask.soft` looks at; otherwise as `mask` does."""
         return None if self.mask_path is None else _read(self.mask_path, pictures.grayscale, self.mask_sha256)[0]
 
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from sdxl_lab import progress
-from sdxl_lab.checkpoints.loading import Checkpoint
+from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError
@@ -37,8 +37,6 @@ from sdxl_lab.spec.generated import Generated
 from sdxl_lab.spec.resolved_spec import as_it_matters
 from sdxl_lab.spec.run_spec import SpecError
 from sdxl_lab.tasks import TASKS
-
-BUSY = "waiting for another picture of these models"
 
 
 def generate(
@@ -65,7 +63,8 @@ def generate(
         SpecError: The edit is not valid, as a copy with changes may be; or there is an image where none is needed, or none where one is.
         MaskError: There is no mask, nothing of it would be repainted, a part of it has no latent cell, or a crop around it is less than one.
         TrajectoryError: A stage would run no step.
-        CheckpointError: A refiner is asked for and the checkpoint has none, or the base cannot do such a task.
+        CheckpointError: A refiner is asked for and the checkpoint has none, the base cannot do such a task, or this thread is making another
+            picture of these models, whose `on_step` calls this.
         NotFiniteError: A model gave NaN or infinity.
         GpuMemoryError: The GPU's memory came to its end.
         PromptError: A prompt has marks of compel's, which is not installed or cannot read them.
@@ -90,7 +89,7 @@ def generate(
         caution(line, stacklevel=2)
     cache = TrajectoryCache() if trajectories is None else trajectories
     with (
-        progress.held(checkpoint.in_use, BUSY),
+        checkpoint.in_use.taken(),
         end_of_memory_told(dtype=checkpoint.dtype, decoder=checkpoint.base.vae.dtype, offload=checkpoint.offload, switches=checkpoint.switches),
     ):
         began = time.perf_counter()

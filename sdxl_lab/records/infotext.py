@@ -14,7 +14,7 @@ from sdxl_lab.adapters import ADAPTERS, SUFFIX
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.cautions import is_spaced
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import AdapterIdentity, CheckpointIdentity
+from sdxl_lab.spec.identities import AdapterIdentity, CheckpointIdentity
 from sdxl_lab.tasks import TASKS
 
 KEYWORD = "parameters"

@@ -11,6 +11,7 @@ from pathlib import Path
 from sdxl_lab.adapters import ADAPTERS, BUILT_IN, SUFFIX, AdapterError
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.addresses import canonical, file_of, is_address
+from sdxl_lab.runs.around import folders_around
 from sdxl_lab.runs.early import home
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.identities import AdapterIdentity
@@ -18,8 +19,8 @@ from sdxl_lab.wording import few
 
 HUB_FILE = re.compile(rf"([A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@([\w.-]+))?(?:/([\w./ -]+{re.escape(SUFFIX)}))?")
 
-DEEPEST, MOST_FILES, MOST_BYTES = 4, 500, 4 << 30
-"""How far below a repository files are looked for by their content, how many are opened, and how large they are at most."""
+MOST_FILES, MOST_BYTES = 500, 4 << 30
+"""How many files are opened to find one by its content, and how large they are at most."""
 
 
 def located(written: str, kind: str, dataset: Path | None) -> Path:
@@ -116,10 +117,12 @@ def candidates(identity: AdapterIdentity, folders: Sequence[Path]) -> Iterator[P
             yield from filter(None, [file_of(identity.file or "")])
         return
     if match := _hub_file(identity.file or ""):
-        try:
-            yield _of_hub(*match)
-        except LabError:
-            return
+        from sdxl_lab.checkpoints.hub import only_cached
+
+        found: list[Path] = []
+        with suppress(LabError), only_cached():  # a stranger's picture may have named it
+            found = [_of_hub(*match)]
+        yield from found
 
 
 def _file_name(identity: AdapterIdentity) -> str:
@@ -132,13 +135,7 @@ def _files_here(kind: str, folders: Sequence[Path]) -> list[Path]:
 
 
 def _files_of_checkout() -> Iterator[Path]:
-    top = home()
-    deepest = DEEPEST if (top / "artifacts" / "README.md").is_file() else 1
-    for folder, below, files in os.walk(top):
-        path = Path(folder)
-        yield from (path / name for name in sorted(files) if name.endswith(SUFFIX))
-        is_deep = len(path.relative_to(top).parts) >= deepest
-        below[:] = [] if is_deep else sorted(name for name in below if not name.startswith("."))
+    yield from (folder / name for folder, files in folders_around() for name in files if name.endswith(SUFFIX))
 
 
 def _folders(kind: str, dataset: Path | None) -> list[Path]:

@@ -264,7 +264,7 @@ def generated(
 
     needed = TASKS[edit.task].needs(edit.settings)
     image = sample.image(**edit.settings.image.model_dump()) if "image" in needed else None
-    mask = sample.mask() if "mask" in needed else None
+    mask = sample.soft_mask() if "mask" in needed else None
     with said_before():
         return generate(edit, image, mask, checkpoint, trajectories=trajectories, on_step=on_step)
 

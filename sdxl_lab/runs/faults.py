@@ -168,7 +168,7 @@ def _of_the_mask(
     sample: str, task: Task, file: tuple[Path, str | None] | None, size: tuple[int, int], settings: EditSettings, sizes: Sizes
 ) -> _OfMask:
     edit = Edit(sample=sample, task=task.name, prompt="", seed=0, settings=settings)
-    mask_image = Sample(name=sample, image_path=file[0], size=size, mask_path=file[0], mask_sha256=file[1]).mask() if file else None
+    mask_image = Sample(name=sample, image_path=file[0], size=size, mask_path=file[0], mask_sha256=file[1]).soft_mask() if file else None
     try:
         found = settled(edit, size, mask_image, sizes)
         require_cells(edit, found)

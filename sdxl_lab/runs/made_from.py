@@ -19,14 +19,15 @@ from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.runs import resolution
 from sdxl_lab.runs.adapted import found_by_content
 from sdxl_lab.runs.adapter_places import namesake, shown_folder
+from sdxl_lab.runs.around import folders_around
 from sdxl_lab.runs.early import home
 from sdxl_lab.runs.reproduction import ReproduceError
 from sdxl_lab.spec.identities import AdapterIdentity
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import printable
 
-DEEPEST, MOST_DATASETS = 4, 50
-"""How far below a repository datasets are looked for, and how many are opened."""
+MOST_DATASETS = 50
+"""How many datasets are opened to find one by its content."""
 
 
 def started_from(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool) -> tuple[Image.Image | None, Image.Image | None]:
@@ -40,7 +41,7 @@ def started_from(stamp: Stamp, picture: Path, given: str | None, *, fetch: bool)
         raise ReproduceError(
             f"sample {printable(sample.name)} of dataset {source.name} has no picture, and {stamp.edit.task} needs one: the description was changed"
         )
-    return image, sample.mask() if "mask" in TASKS[stamp.edit.task].needs(stamp.edit.settings) else None
+    return image, sample.soft_mask() if "mask" in TASKS[stamp.edit.task].needs(stamp.edit.settings) else None
 
 
 def dataset_of(stamp: Stamp, picture: Path, given: str | None = None, *, fetch: bool = False) -> Dataset:
@@ -183,15 +184,7 @@ def _datasets_of_checkout(name: str) -> Iterator[str]:
 
     Where there is no repository, those in the working folder itself.
     """
-    top = home()
-    deepest = DEEPEST if (top / "artifacts" / "README.md").is_file() else 1
-    found = []
-    for folder, below, files in os.walk(top):
-        path = Path(folder)
-        if "metadata.json" in files:
-            found.append(path)
-        is_deep = len(path.relative_to(top).parts) >= deepest
-        below[:] = [] if is_deep else sorted(name for name in below if not name.startswith(".") and path / name != top / "artifacts")
+    found = [folder for folder, files in folders_around(but=home() / "artifacts") if "metadata.json" in files]
     yield from map(str, sorted(found, key=lambda path: path.name != name)[:MOST_DATASETS])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,6 +21,8 @@ from sdxl_lab.process.quiet import quiet_libraries
 from sdxl_lab.prompts import compel_marks
 from sdxl_lab.records import infotext
 from sdxl_lab.records.stamps import Stamp, read_stated
+from sdxl_lab.runs import checkpoint_places
+from sdxl_lab.runs.early import home
 from sdxl_lab.runs.made_from import hint, on_models, started_from
 from sdxl_lab.runs.reproduction import Conditions, PixelDifference, ReproduceError, Reproduction
 from sdxl_lab.settings.sections import Compute
@@ -31,6 +34,7 @@ from sdxl_lab.wording import printable
 
 if TYPE_CHECKING:
     from sdxl_lab.checkpoints.checkpoint import Checkpoint
+    from sdxl_lab.checkpoints.locating import Source
     from sdxl_lab.generation.generate import Generated
 
 LIMIT_BYTES = 512 << 20
@@ -48,8 +52,8 @@ def reproduce(
     """Make a picture again from its own description, as `generate` made it, and compare.
 
     What the description names is looked up by digest: the built-in datasets and checkpoint, the datasets in `artifacts/datasets` and elsewhere in
-    the repository around the working folder, or in that folder, checkpoints in the hub's cache, and embeddings in any of these and in
-    `artifacts/embeddings`. It is never followed as a path, and nothing is
+    the repository around the working folder, or in that folder, checkpoints there too, in the hub's cache and where the picture's run or session
+    had them, and embeddings in any of these and in `artifacts/embeddings`. It is never followed as a path, and nothing is
     downloaded without `fetch`.
 
     Args:
@@ -187,11 +191,12 @@ def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | N
     wanted = stamp.resolved.checkpoint
     adapters = on_models(stamp, picture, dataset)
     try:
-        identity = locating.identify(given) if given is not None else _checkpoint_here(wanted, picture)
-        if identity.digest != wanted.digest:
+        source = locating.locate(given) if given is not None else _checkpoint_here(wanted, picture, dataset)
+        identity = source.identity
+        if not source.is_identified_by(wanted):
             raise ReproduceError(
                 f"checkpoint {identity.name} is not the one the picture was made with: its digest is {identity.digest[:12]}, that of {wanted.name} "
-                f"was {wanted.digest[:12]}; {_made_anew(identity)}give that one with --checkpoint PATH"
+                f"was {wanted.digest[:12]}; {_made_anew(identity)}give that one with {_command(picture, dataset)}"
             )
         return loading.load(identity, _compute(stamp, threads)).with_adapters(adapters)
     except hub.NotCachedError as error:
@@ -201,22 +206,31 @@ def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | N
         ) from error
 
 
-def _checkpoint_here(wanted: CheckpointIdentity, picture: Path) -> CheckpointIdentity:
-    """What the description's checkpoint is on this machine: one that has a name here, or one of the hub at its commit."""
+def _checkpoint_here(wanted: CheckpointIdentity, picture: Path, dataset: str | None) -> Source:
+    """The description's checkpoint on this machine: one that has a name here, one of the hub at its commit, or what has its content."""
     from sdxl_lab.checkpoints import locating
 
-    here = [name for name in families.names() if _is_here(name) or (name == wanted.name and not _is_published(name))]
-    identity = next((found for found in map(locating.identify, here) if wanted.digest == found.digest or wanted.name == found.name), None)
-    if identity is not None:
-        return identity
-    if _is_fetched_from(wanted.name):
-        return locating.identify(wanted.name)
+    here = (locating.locate(name) for name in families.names() if _is_here(name))
+    if found := next((source for source in here if source.is_identified_by(wanted)), None):
+        return found
     if (_is_published(wanted.name) or locating.HUB_ID.fullmatch(wanted.name)) and COMMITS.fullmatch(wanted.revision or ""):
-        return wanted
+        return locating.locate(wanted.name, wanted.revision)
+    if _is_fetched_from(wanted.name):
+        return locating.locate(wanted.name)
+    if found := checkpoint_places.found_by_content(wanted, picture):
+        return found
+    if families.named(wanted.name):  # made here from other bits, or not yet
+        return locating.locate(wanted.name)
     raise ReproduceError(
-        f"checkpoint {wanted.name} of digest {wanted.digest[:12]} is neither the built-in one nor one of the hub; give its folder or file with "
-        f"--checkpoint PATH{hint(picture, 'checkpoint')}"
+        f"checkpoint {wanted.name} of digest {wanted.digest[:12]} is neither the built-in one nor one of the hub, and no file or folder in {home()} "
+        f"has its content{hint(picture, 'checkpoint')}; give its folder or file: {_command(picture, dataset)}"
     )
+
+
+def _command(picture: Path, dataset: str | None) -> str:
+    """The whole command that is given a checkpoint."""
+    given = ["sdxl-lab", "reproduce", str(picture), *(["--dataset", dataset] if dataset else [])]
+    return f"{shlex.join(given)} --checkpoint PATH"
 
 
 def _is_fetched_from(name: str) -> bool:

@@ -125,7 +125,7 @@ class Resolved:
 
         first = [edit for edit in self.spec.edits if TASKS[edit.task].area and self.spec.ordinals[edit.key] == 0]
         masked = (self.dataset.sample(name) for name in dict.fromkeys(edit.sample for edit in first))
-        samples = {sample.name: (sample.size, sample.mask()) for sample in masked if sample.size}
+        samples = {sample.name: (sample.size, sample.soft_mask()) for sample in masked if sample.size}
         return {self.spec.title(edit): regions(edit, *samples[edit.sample], self.sizes).repainted for edit in first}
 
     @property

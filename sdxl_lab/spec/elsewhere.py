@@ -34,6 +34,11 @@ ELSEWHERE = {
     "soft_mask": "mask.soft",
     "differential_diffusion": "mask.soft",
     "differential": "mask.soft",
+    "color_correction": "mask.color_match",
+    "color_correct": "mask.color_match",
+    "img2img_color_correction": "mask.color_match",
+    "poisson_blend": "mask.blend",
+    "seamless_clone": "mask.blend",
     "inpaint_full_res_padding": "crop.padding_mask_crop",
     "only_masked_padding": "crop.padding_mask_crop",
     "masked_area_padding": "crop.padding_mask_crop",
@@ -102,7 +107,11 @@ _NOT_HERE = {
         "crop.padding_mask_crop, such as 32, shows the models the mask with so many pixels around it alone; None shows the whole picture"
     ),
     "inpainting_fill masked_content": (
-        "what is under the mask begins as the picture's own, noised as far as strength says; what a canvas begins with is canvas.fill"
+        "mask.fill says what is under the mask at first: blur is their fill, and original the same; neutral and noise come near latent nothing and "
+        "latent noise, which are not there"
+    ),
+    "infill infill_method infill_colour_hex": (
+        "mask.fill says what is under the mask at first: telea, which is their cv2, neutral, blur or others; what a canvas begins with is canvas.fill"
     ),
     "inpainting_mask_invert mask_mode": "inpaint repaints the white of the mask, and outpaint all but that",
     "mask_blend_power schedule_bias mask_blend_scale preservation_strength inpaint_detail_preservation transition_contrast_boost": (

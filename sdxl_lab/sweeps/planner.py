@@ -196,7 +196,7 @@ class _Resolver:
             sample = dataset.sample(edit.sample)
             image = sample.image(**settings.image.model_dump())
             assert image is not None  # resolving found what the task needs
-            found = regions(edit, image.size, sample.mask(), sizes) if task.area else None
+            found = regions(edit, image.size, sample.soft_mask(), sizes) if task.area else None
             return seen(edit, as_edited(edit, image), found, sizes).pixels
 
         return self._once(("pixels", dataset.digest, edit.sample, edit.task, placing(settings), noise, sizes), scaled)

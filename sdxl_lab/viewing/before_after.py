@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageChops, ImageFilter
 
 from sdxl_lab.images.grid.beside import beside, scaled
+from sdxl_lab.images.masks import binarize
 from sdxl_lab.records.picture import UNREADABLE, Picture
 from sdxl_lab.tasks import INPUT, MASK, RESULT
 
@@ -60,6 +61,6 @@ def outlined(image: Image.Image, mask_image: Image.Image) -> Image.Image:
 def _read(path: Path, mode: str) -> Image.Image | None:
     try:
         with Image.open(path) as image:
-            return scaled(image.convert(mode), SIDE_PX)
+            return scaled(binarize(image) if mode == "L" else image.convert(mode), SIDE_PX)
     except UNREADABLE:
         return None

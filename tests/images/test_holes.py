@@ -82,7 +82,7 @@ def test_continuing_inwards_is_opencvs(fill, method, name):
     assert filled(image, mask, fill) != image
 
 
-@pytest.mark.parametrize("fill", holes.FROM_AROUND + ("neutral", "noise", "original"))
+@pytest.mark.parametrize("fill", [*holes.FROM_AROUND, "neutral", "noise", "original"])
 def test_a_fill_keeps_what_is_around_and_knows_nothing_of_what_it_hides(fill):
     """
     Beyond the mask every pixel stays; but for `original`, two pictures that differ under the mask alone are filled alike.
@@ -130,7 +130,7 @@ def test_a_drift_that_is_alike_around_the_mask_is_undone(name):
     An input whose levels drifted by one number a color is joined back to itself, wherever the mask lies, the picture's borders included.
     """
     image = picture()
-    raw = Image.fromarray((np.asarray(image).astype(int) + (17, -9, 30)).astype(np.uint8))
+    raw = Image.fromarray((np.asarray(image) + np.array([17, -9, 30])).astype(np.uint8))
     assert seams.joined(raw, image, mask_of(REGIONS[name])) == image
 
 

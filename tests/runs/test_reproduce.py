@@ -249,7 +249,10 @@ def test_what_is_not_here_is_asked_for(picture, sources):
     """
     with pytest.raises(ReproduceError, match=r"dataset scenes of digest .* is not here; give its folder with --dataset FOLDER$"):
         reproduce(picture)
-    with pytest.raises(ReproduceError, match="is neither the built-in one nor one of the hub; give its folder or file with --checkpoint"):
+    with pytest.raises(
+        ReproduceError,
+        match=r"is neither the built-in one nor one of the hub, and no file .* has its content; give .*: sdxl-lab reproduce .* --checkpoint PATH$",
+    ):
         reproduce(picture, dataset=sources["dataset"])
 
 

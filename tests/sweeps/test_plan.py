@@ -98,6 +98,8 @@ def record(planned_run: PlannedRun) -> None:
         pytest.param({"grid": {FRAC: [0.7, None], "hyperparameters.denoising.strength": [0.5, 1.0]}}, marks=pytest.mark.slow),
         {"grid": {"hyperparameters.seeds": [[3, -4], "3-5"], FRAC: [None, 0.5]}},
         {"grid": {"hyperparameters.crop.padding_mask_crop": [None, 4], FRAC: [0.5, 0.8]}},
+        {"grid": {"hyperparameters.mask.blend": ["alpha", "poisson"], "hyperparameters.mask.color_match": [None, "ring"]}},
+        {"grid": {"hyperparameters.mask.fill": ["noise", "telea"], SEED: [3, -4]}},
         {"points": [{"tasks": ["outpaint", "inpaint"], FRAC: 0.6}, {"tasks": ["inpaint"]}, {"samples": None, FRAC: 0.5}]},
         {"grid": {"hyperparameters.outpaint.mode": ["canvas"], "tasks": [["outpaint"]], "hyperparameters.canvas.left_px": [8], FRAC: [0.5, None]}},
     ],

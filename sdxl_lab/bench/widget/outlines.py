@@ -12,7 +12,7 @@ from PIL import Image
 
 from sdxl_lab.families import Sizes
 from sdxl_lab.generation.frames import framed
-from sdxl_lab.images import masks
+from sdxl_lab.images import masks, soft_masks
 from sdxl_lab.images.boxes import Box
 from sdxl_lab.settings.sections import EditSettings
 from sdxl_lab.tasks import Task
@@ -80,7 +80,7 @@ def outlines(task: Task, settings: EditSettings, size: tuple[int, int], mask: Im
         return bare
     try:
         area, frame = framed(task, settings, size, mask, sizes)
-        soft = masks.feather(area.composited, settings.mask.feather_px) if settings.mask.feather_px else None
+        soft = soft_masks.faded(area.composited, settings.mask.feather_px) if settings.mask.feather_px else None
     except masks.MaskError:  # the gate says why, when it is asked
         return bare
     lines = {"repainted": _lines(area.repainted), "feathered": () if soft is None else _lines(soft)}
