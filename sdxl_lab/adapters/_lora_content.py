@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from sdxl_lab.adapters._adapter import AdapterError, Tensor
-from sdxl_lab.adapters._lora_names import OTHER_KINDS, family_of, listed, plain, split, text_width
+from sdxl_lab.adapters._lora_names import OTHER_KINDS, PARTS, family_of, listed, plain, split, text_width
 from sdxl_lab.adapters._lora_said import Said
 from sdxl_lab.settings.documents import digest_of
 
@@ -32,7 +32,8 @@ class Layer:
 
     Attributes:
         part: The model's name in its pipeline.
-        name: The layer's, as the file has it.
+        name: The layer's, as the file has it behind that of the model.
+        own: All of what the file calls it, such as `lora_unet_mid_block_attentions_0_proj_in`.
         down: `lora_A`, (rank, in) of a linear layer, (rank, in, height, width) of a convolution.
         up: `lora_B`, (out, rank), or (out, rank, 1, 1).
         scale: `alpha`, by which the product is multiplied once it is divided by the rank.
@@ -40,6 +41,7 @@ class Layer:
 
     part: str
     name: str
+    own: str
     down: Tensor
     up: Tensor
     scale: float
@@ -99,36 +101,38 @@ def content_of(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Co
         )
     if family := family_of(tensors):
         raise AdapterError(f"it is for {family}; {TAKE}")
-    found: dict[tuple[str, str], dict[str, Tensor]] = {}
+    found: dict[tuple[str, str], dict[str, str]] = {}
     strange = []
-    for name, tensor in tensors.items():
+    for name in tensors:
         if (told := split(name)) is None:
             strange.append(name)
         else:
             part, layer, role = told
-            found.setdefault((part, layer), {})[role] = tensor
+            found.setdefault((part, layer), {})[role] = name
     if strange:
         raise AdapterError(f"it holds {len(strange)} tensors of {len(tensors)} that are no LoRA's, {listed(strange)}; {TAKE}")
     spelled = Counter((part, plain(layer)) for part, layer in found)
     if twice := [layer for part, layer in found if spelled[part, plain(layer)] > 1]:
         raise AdapterError(f"it has more than one LoRA for a layer, {listed(twice)}; take another file")
     scales = _scales_told(metadata)
-    layers = tuple(_layer(part, name, held, scales.get(part, {})) for (part, name), held in found.items())
+    layers = tuple(_layer(part, name, held, tensors, scales.get(part, {})) for (part, name), held in found.items())
     return Content(layers=layers, digest=_digest(tensors, layers), text_width=text_width(tensors), said=Said.of(metadata))
 
 
-def _layer(part: str, name: str, held: Mapping[str, Tensor], told: Mapping[str, Any]) -> Layer:
-    shown = f"{part}.{name}"
+def _layer(part: str, name: str, held: Mapping[str, str], tensors: Mapping[str, Tensor], told: Mapping[str, Any]) -> Layer:
+    first = next(iter(held.values()))
+    shown = first[: len(next(begin for begin in PARTS if first.startswith(begin))) + len(name)]
     if missing := [role for role in ("down", "up") if role not in held]:
         has = "alpha" if len(missing) == 2 else {"down": "lora_B (lora_up)", "up": "lora_A (lora_down)"}[missing[0]]
         lacks = "any matrix" if len(missing) == 2 else {"down": "lora_A (lora_down)", "up": "lora_B (lora_up)"}[missing[0]]
         raise AdapterError(f"{shown} has {has} without {lacks}; the file is not whole: download it again, or take another")
-    down, up = (_kept(shown, held[role]) for role in ("down", "up"))
+    down, up = (_kept(held[role], tensors[held[role]]) for role in ("down", "up"))
     is_pair = len(down.shape) == len(up.shape) in (2, 4) and up.shape[1] == down.shape[0] > 0 and set(up.shape[2:]) <= {1}
     if not is_pair:
         got = f"{[*down.shape]} and {[*up.shape]}"
         raise AdapterError(f"{shown} has matrices of {got}, whose product is none; needed are [rank, in] and [out, rank]: take another file")
-    return Layer(part=part, name=name, down=down, up=up, scale=_scale(shown, held.get("alpha"), name, down.shape[0], told))
+    alpha = tensors[held["alpha"]] if "alpha" in held else None
+    return Layer(part=part, name=name, own=shown, down=down, up=up, scale=_scale(shown, alpha, name, down.shape[0], told))
 
 
 def _kept(name: str, tensor: Tensor) -> Tensor:
