@@ -155,7 +155,7 @@ class _Drawing:
             try:
                 return below.of(_parsed(line), (*place, index))
             except WildcardError as error:
-                raise WildcardError(f"list {name}, “{line}”: {error}") from None
+                raise WildcardError(f"list {name}, “{_quoted(line)}”: {error}") from None
 
         return [(Fraction(1), lambda index=index, line=line: of_line(index, line)) for index, line in enumerate(self.lines_of(name))]
 
