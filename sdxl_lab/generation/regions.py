@@ -33,7 +33,8 @@ class Regions:
         scaled: `repainted` as the UNets see it, at the working size; of a crop, what of it they see.
         frame: The crop that they see; None for the whole picture.
         crop: What of the edit's `crop` decided about it.
-        idle: What of what is asked for makes no difference, a soft mask, a crop or what closes a seam, and why, a sentence each.
+        idle: What of what is asked for makes no difference, a soft mask, a crop or what closes a seam, and why, a sentence each; and a blur that
+            reaches too far.
         has_ignored: Whether specks were left out.
         is_soft: Whether there is anything to repaint in part.
         parts: What people call the white regions of `repainted`.
@@ -92,7 +93,7 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
         raise masks.MaskError(f"{_named(edit)}: {nothing_around(settings.mask.fill)}")
     has_seam = not _is_all(area.composited.crop(frame.box) if frame else area.composited)
     idle = (
-        None if is_soft else _without_softness(settings.mask),
+        _too_wide(settings.mask, area.repainted.size) if is_soft else _without_softness(settings.mask),
         None if frame else without_crop(settings.crop),
         None if has_seam else _without_seam(settings.mask),
     )
@@ -188,6 +189,14 @@ def _without_softness(mask: Mask) -> str | None:
         return f"mask.blur_px has no effect: mask.soft is off; {advice}." if mask.blur_px else None
     blur = " and mask.blur_px have" if mask.blur_px else " has"
     return f"mask.soft{blur} no effect: the region to repaint has no gray; a mask.blur_px above 0 gives it a soft edge, where it has one."
+
+
+def _too_wide(mask: Mask, picture: tuple[int, int]) -> str | None:
+    """Say that a blur leaves nothing as it is; None if its strip may end in the picture."""
+    if mask.blur_px < max(picture):
+        return None
+    width, height = picture
+    return f"mask.blur_px {mask.blur_px} reaches beyond the picture's {width}x{height} pixels, so that all of it is repainted in part: take less."
 
 
 def _without_seam(asked: Mask) -> str | None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sdxl_lab.families import Sizes
+from sdxl_lab.generation.regions import regions
 from sdxl_lab.images import masks, soft_masks
 from sdxl_lab.images.masks import MaskError
 from sdxl_lab.settings.sections import Canvas, Crop, Mask, Refiner
@@ -106,6 +108,19 @@ def test_a_black_and_white_mask_is_described_as_the_hard_one(random_pair, scene,
     with pytest.warns(CautionWarning, match=r"mask.blur_px has no effect: mask.soft is off; take mask.soft threshold"):
         blurred = generate(edit_of(Mask(feather_px=3, blur_px=5)), scene[0], scene[1], cpu(random_pair))
     assert blurred.edit == expected.edit
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_blur_wider_than_the_picture_is_told(scene, method):
+    """
+    Nothing is left as it is where the strip cannot end in the picture; where it can nothing is said.
+    """
+    image, mask = scene[:2]
+    sizes = Sizes(area=64 * 64, max_area=64 * 64, multiple=8)
+    told = [regions(edit_of(soft(method, blur_px=width)), image.size, mask, sizes).idle for width in (8, max(image.size))]
+    assert told[0] == ()
+    [line] = told[1]
+    assert line.startswith(f"mask.blur_px {max(image.size)} reaches beyond the picture's {image.width}x{image.height} pixels")
 
 
 def reference(folder: Any, method: str, cells: np.ndarray, steps: int, scheduler: str = "euler", **arguments: Any) -> Image.Image:
