@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sdxl_lab.files.disk import write_whole
@@ -14,6 +14,7 @@ from sdxl_lab.images.png import png
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
 from sdxl_lab.spec.homes import named_among
+from sdxl_lab.wording import stems
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,6 +23,8 @@ CELLS_PX = (256, 192, 128, 96, 64, 48, 32)
 """Longest sides of a sheet's pictures, the first that fits."""
 MOST_PIXELS = 24_000_000
 """Of a sheet, which is loaded whole to be looked at."""
+UNEVEN = 2
+"""How many times as long as the fastest the slowest picture of a column may take before that is said."""
 SEEDS = ("seed", "seeds")
 
 
@@ -103,13 +106,20 @@ def _laid_out(task: str, made: Sequence[tuple[RecordedPoint, Sequence[Picture]]]
     down = across[:1] if named and not has_seeds and len(samples) == 1 and len(across) > 1 else []
     across = across[len(down) :]
 
+    called = {path: dict(zip(map(_key, values), stems([text_of(value) for value in values]), strict=True)) for path, values in axes.items()}
+
     def column_of(index: int, point: RecordedPoint) -> _Place:
         values = [point.values[path] for path in across] if named else []
-        return _Place(_key(values if named else index), told(", ".join(map(text_of, values)) if named else point.label))
+        words = [called[path][_key(point.values[path])] for path in across] if named else []
+        return _Place(_key(values if named else index), told(", ".join(words) if named else point.label))
 
     def row_of(point: RecordedPoint, picture: Picture) -> _Place:
         values = [point.values[path] for path in down]
-        words = [*map(text_of, values), *([picture.sample] if several and not down else []), *([str(picture.seed)] if has_seeds else [])]
+        words = [
+            *(called[path][_key(point.values[path])] for path in down),
+            *([picture.sample] if several and not down else []),
+            *([str(picture.seed)] if has_seeds else []),
+        ]
         return _Place(_key([*values, samples.index(picture.sample), picture.seed if has_seeds else None]), told(", ".join(words)))
 
     columns: dict[_Place, list[float]] = {}
@@ -128,10 +138,16 @@ def _laid_out(task: str, made: Sequence[tuple[RecordedPoint, Sequence[Picture]]]
         task=task,
         across=f"{', '.join(named_among(path, axes) for path in across) if named else 'point'}; seconds spent a picture",
         down=", ".join(kinds),
-        columns=tuple(f"{column.label}\n{fmean(seconds):.2g} s" if seconds else column.label for column, seconds in columns.items()),
+        columns=tuple(f"{column.label}\n{_spent(seconds)}" if seconds else column.label for column, seconds in columns.items()),
         rows=tuple(row.label for row in ordered),
         cells=tuple(tuple(cells.get((row, column), "failed" if column in failed else None) for column in columns) for row in ordered),
     )
+
+
+def _spent(seconds: Sequence[float]) -> str:
+    """The median of what a column's pictures took, and from where to where they reach if they differ much, as on a busy machine."""
+    least, most = min(seconds), max(seconds)
+    return f"{median(seconds):.2g} s" + (f" ({least:.2g} to {most:.2g})" if most > UNEVEN * least else "")
 
 
 def write_sheet(sheet: Sheet, title: str, path: Path) -> Path:
