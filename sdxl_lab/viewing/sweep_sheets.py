@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +18,8 @@ from sdxl_lab.wording import stems
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from sdxl_lab.spec.edit import Edit
 
 CELLS_PX = (256, 192, 128, 96, 64, 48, 32)
 """Longest sides of a sheet's pictures, the first that fits."""
@@ -46,6 +48,7 @@ class Sheet:
         columns: A label for each column.
         rows: A label for each row.
         cells: For each row a picture for each column, or why there is none; None says that it is missing.
+        same: Of prompt, negative prompt, sampler, steps and guidance what all pictures share, name to value.
     """
 
     task: str
@@ -54,6 +57,7 @@ class Sheet:
     columns: tuple[str, ...]
     rows: tuple[str, ...]
     cells: tuple[tuple[Picture | str | None, ...], ...]
+    same: Mapping[str, str]
 
 
 def axes_of(points: Sequence[RecordedPoint]) -> dict[str, list[Any]]:
@@ -92,7 +96,23 @@ def sheets_of(sweep: SweepFolder, told: Callable[[str], str] = str) -> Iterator[
     """
     made = [(point, run.pictures() if run else ()) for point, run in zip(sweep.points, sweep.runs, strict=True)]
     for task in dict.fromkeys(picture.task for _, pictures in made for picture in pictures):
-        yield _laid_out(task, [(point, [picture for picture in pictures if picture.task == task]) for point, pictures in made], told)
+        sheet = _laid_out(task, [(point, [picture for picture in pictures if picture.task == task]) for point, pictures in made], told)
+        edits = [edit for run in sweep.runs if run for edit in run.resolved.edits if edit.task == task]
+        yield replace(sheet, same={name: told(value) for name, value in _shared(edits).items()})
+
+
+def _shared(edits: Sequence[Edit]) -> dict[str, str]:
+    said = [
+        {
+            "prompt": edit.prompt,
+            "negative prompt": edit.negative_prompt or "",
+            "scheduler": edit.settings.denoising.scheduler,
+            "steps": str(edit.settings.denoising.num_inference_steps),
+            "guidance": f"{edit.settings.denoising.guidance_scale:g}",
+        }
+        for edit in edits
+    ]
+    return {name: value for name, value in said[0].items() if value and all(other[name] == value for other in said)} if said else {}
 
 
 def _laid_out(task: str, made: Sequence[tuple[RecordedPoint, Sequence[Picture]]], told: Callable[[str], str]) -> Sheet:
@@ -140,6 +160,7 @@ def _laid_out(task: str, made: Sequence[tuple[RecordedPoint, Sequence[Picture]]]
         down=", ".join(kinds),
         columns=tuple(f"{column.label}\n{_spent(seconds)}" if seconds else column.label for column, seconds in columns.items()),
         rows=tuple(row.label for row in ordered),
+        same={},
         cells=tuple(tuple(cells.get((row, column), "failed" if column in failed else None) for column in columns) for row in ordered),
     )
 
@@ -178,7 +199,7 @@ def write_sheet(sheet: Sheet, title: str, path: Path) -> Path:
     x, y = Axis(name=sheet.across, values=sheet.columns), Axis(name=sheet.down, values=sheet.rows)
 
     def laid_out(cell_px: int) -> tuple[Image.Image, ...]:
-        return labelled_grids(x=x, y=y, cells=cells, title=title, cell_px=cell_px, max_pixels=MOST_PIXELS)
+        return labelled_grids(x=x, y=y, cells=cells, title=title, constants=sheet.same, cell_px=cell_px, max_pixels=MOST_PIXELS)
 
     whole = next((sheets for cell_px in CELLS_PX if len(sheets := laid_out(cell_px)) == 1), None)
     write_whole(path, png((whole or laid_out(CELLS_PX[-1]))[0]))

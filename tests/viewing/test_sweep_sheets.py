@@ -69,6 +69,9 @@ def test_seeds_go_down_and_settings_across(tmp_path, as_axis):
     assert (sheet.task, sheet.down, sheet.rows) == ("inpaint", "seed", ("1", "2", "3"))
     assert sheet.across == "guidance_scale; seconds spent a picture"
     assert [column.splitlines()[0] for column in sheet.columns] == ["3.0", "7.0"]
+    assert "guidance" not in sheet.same
+    [(prompt, scheduler)] = {(cell.prompt, told(cell, "scheduler")) for row in sheet.cells for cell in row if isinstance(cell, Picture)}
+    assert (sheet.same["prompt"], sheet.same["scheduler"]) == (prompt, scheduler)
     for row, cells in zip(sheet.rows, sheet.cells, strict=True):
         assert [(str(cell.seed), told(cell, "guidance_scale")) for cell in cells if isinstance(cell, Picture)] == [(row, 3.0), (row, 7.0)]
 
