@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from PIL import Image
 
-from sdxl_lab import Comparison, Row, RunFolder, SweepFile, compare, contact_sheet, find_runs, home
+from sdxl_lab import Comparison, Row, RunFolder, compare, contact_sheet, find_runs, home
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
@@ -114,11 +114,13 @@ class Answers:
     @classmethod
     def read(cls, sweep: str) -> Answers:
         """Read the records of a sweep."""
-        folder = home() / "artifacts" / "runs" / sweep
-        runs = {Settings.of(run): run for run in find_runs(folder) if run.is_done}
-        points = len(SweepFile.read(HERE / f"{sweep}.yaml").points)
-        if len(runs) != points:
-            raise SystemExit(f"{folder} holds {len(runs)} of {points} runs; make them with: sdxl-lab sweep notebooks/{sweep}.yaml")
+        # A sweep counts what another has recorded, such as the reference, as done.
+        folders = [home() / "artifacts" / "runs" / name for name in ASKED]
+        done = {Settings.of(run): run for folder in folders if folder.exists() for run in find_runs(folder) if run.is_done}
+        wanted = {settings for _, values in ASKED[sweep].values() for settings in values}
+        if missing := wanted - done.keys():
+            raise SystemExit(f"{len(missing)} of {len(wanted)} runs are not made yet; make them with: sdxl-lab sweep notebooks/{sweep}.yaml")
+        runs = {settings: run for settings, run in done.items() if settings in wanted}
         reference = runs[Settings()]
         metrics = list(dict.fromkeys(metric for metric, _ in METRICS))
         compared = {

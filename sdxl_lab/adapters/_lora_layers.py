@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,20 +29,19 @@ def worn(model: Any, part: str, loras: Sequence[tuple[Content, float]]) -> Itera
         part: Its name in its pipeline.
         loras: What the files hold, each with its weight, in the order in which they are added.
     """
+    layers = _known.get(model)
+    if layers is not None:
+        layers.withdraw()  # what an interrupt within the last withdrawal left
     if not loras:
         yield
         return
-    layers = _known.get(model)
     if layers is None:
         layers = _known[model] = _Layers()
-    sites = layers.ready(model, part, loras)
     try:
-        for site in sites:
-            site.put()
+        layers.put(layers.ready(model, part, loras))
         yield
     finally:
-        for site in sites:
-            site.withdraw()
+        layers.withdraw()
 
 
 class _Site:
@@ -105,6 +104,19 @@ class _Layers:
     def __init__(self) -> None:
         self._sites: dict[str, _Site] = {}
         self._paths: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._in_place: Sequence[_Site] = ()
+
+    def put(self, sites: Sequence[_Site]) -> None:
+        """Have sites in their model's place."""
+        self._in_place = sites
+        for site in sites:
+            site.put()
+
+    def withdraw(self) -> None:
+        """Have the model as it was; begun anew, should it be broken off."""
+        for site in self._in_place:
+            site.withdraw()
+        self._in_place = ()
 
     def ready(self, model: Any, part: str, loras: Sequence[tuple[Content, float]]) -> list[_Site]:
         """The sites of some LoRAs, each with its weight."""
@@ -130,6 +142,8 @@ class _Layers:
             )
         with importing:
             from peft import LoraConfig  # noqa: F401 - by one thread at a time; layers are built by what is there then
+        if twice := [name for name, count in Counter(path for path, _ in found).items() if count > 1]:
+            raise AdapterError(f"a LoRA has more than one pair of matrices for {twice[0]}; take another file.")
         for path, layer in found:
             assert path is not None
             if path not in self._sites:

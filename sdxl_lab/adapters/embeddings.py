@@ -164,6 +164,9 @@ class _TextualInversion:
 
     @contextmanager
     def on(self, pipelines: Sequence[Any], put: Sequence[Put], role: str = "base") -> Iterator[Mapping[int, Any]]:
+        if not put:
+            yield {}
+            return
         from sdxl_lab.adapters._longer_tables import longer  # imports torch
 
         tokens = tuple(token for one in put for token in tokens_of(one))

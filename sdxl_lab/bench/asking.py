@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.spec.homes import laid_out
 from sdxl_lab.spec.identities import AdapterIdentity
 from sdxl_lab.spec.parameters import plain
-from sdxl_lab.spec.run_spec import SpecError
+from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
 
 
@@ -59,18 +59,18 @@ def plan(
         sample=on_bench.name if on_bench.written else None,
         tracking=session.tracking,
     )
+    if lost := [one for one in on_bench.lost if _is_taken_over(one, spec, name, settings)]:
+        raise SpecError([f"hyperparameters.{one.path}.file: the picture was made with {absent([one])}, and go on from it again" for one in lost])
     dataset, unused = on_bench.dataset_for(spec, name, folder, session.sample_named)
-    try:
-        return planned(spec, dataset, unused=unused)
-    except SpecError as error:
-        raise SpecError([_of_lost(line, on_bench.lost) for line in error.problems], error.subject) from None
+    return planned(spec, dataset, unused=unused)
 
 
-def _of_lost(line: str, lost: Sequence[AdapterIdentity]) -> str:
-    """What is wrong, or, where a file is meant that an earlier picture was made with, what that file was."""
-    beginnings = {f"hyperparameters.{one.path}.file: got {one.file!r}; there is no such file": one for one in lost}
-    one = next((one for beginning, one in beginnings.items() if line.startswith(beginning)), None)
-    return f"hyperparameters.{one.path}.file: the picture was made with {absent([one])}, and go on from it again" if one else line
+def _is_taken_over(adapter: AdapterIdentity, spec: RunSpec, task: str, changes: Mapping[str, Any]) -> bool:
+    """Whether an earlier picture's adapter is meant by the file that it had, which any other may be called by now."""
+    if adapter.name not in spec.hyperparameters.get(adapter.kind, {}):
+        return False
+    given = (laid_out(task, plain(changes))[0].get(adapter.kind) or {}).get(adapter.name)
+    return not (isinstance(given, str) or (isinstance(given, Mapping) and "file" in given))
 
 
 def _over(settings: Mapping[str, Any], task: str, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.records.stamps import Stamp, StampError, read_stamp
 from sdxl_lab.runs import made_from
-from sdxl_lab.runs.adapted import found_by_content
+from sdxl_lab.runs.adapted import found_by_content, unchanged
 from sdxl_lab.runs.made_picture import Described
 from sdxl_lab.runs.single import CallError, taken
 from sdxl_lab.settings.credentials import looks_secret
@@ -196,7 +196,7 @@ def of_picture(kept: KeptPicture, local: Mapping[str, Mapping[str, str]]) -> Ope
         local: Where its session found datasets, by digest.
     """
     earlier = _of_stamp(kept.stamp, kept.recorded.image, local.get("dataset", {}).get(kept.resolved.dataset.digest))
-    files = SessionFolder(kept.session).files_of(kept)
+    files = unchanged(kept.resolved, SessionFolder(kept.session).files_of(kept))
     lost = tuple(adapter for adapter in earlier.lost if adapter.path not in files)
     return replace(earlier, settings=with_files(earlier.settings, files), lost=lost)
 
@@ -242,7 +242,7 @@ def _asked_of(stamp: Stamp) -> tuple[dict[str, Any], tuple[AdapterIdentity, ...]
     resolved = stamp.resolved
     old = recorded(resolved.spec, resolved.edits, version_of(stamp.versions.get("sdxl_lab")), resolved.checkpoint)
     asked = merge(old, resolved.spec.given(stamp.edit.task))
-    found, missing = found_by_content(resolved) if resolved.adapters else ({}, [])
+    found, missing = found_by_content(resolved, resolved.asked_for)
     asked = with_files(asked, {path: str(file) for path, (file, _) in found.items()})
     return {key: value for key, value in asked.items() if key not in OF_PICTURES}, tuple(missing)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from threading import RLock
+from threading import Lock, RLock, get_ident
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ import torch
 from sdxl_lab import progress
 from sdxl_lab.adapters import ADAPTERS, Put
 from sdxl_lab.checkpoints.own_defaults import few_steps, traits_of
+from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import Sizes
 from sdxl_lab.spec.cautions import Traits
 from sdxl_lab.spec.computed_by import ComputedBy
@@ -21,6 +22,31 @@ from sdxl_lab.spec.identities import CheckpointIdentity
 
 one_loads = RLock()
 """One thread loads at a time: what others ask for may be the same, and libraries that load set torch's default dtype for the whole process."""
+
+
+class Turn:
+    """Whose turn it is to compute with some models: one picture's at a time."""
+
+    def __init__(self) -> None:
+        self._lock, self._holder = Lock(), 0
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Have it while a block lasts. Another thread that has it is waited for.
+
+        Raises:
+            CheckpointError: This thread has it, as in a picture's `on_step`.
+        """
+        if self._holder == get_ident():
+            raise CheckpointError(
+                "another picture of these models is being made by this thread, whose on_step may have asked for this one; make this one after it"
+            )
+        with progress.held(self._lock, "waiting for another picture of these models"):
+            self._holder = get_ident()
+            try:
+                yield
+            finally:
+                self._holder = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +62,7 @@ class Checkpoint:
         sizes: How large the pictures are that it was made for.
         refiner_from: The smallest `high_noise_frac` its refiner was trained for, or None if unknown.
         adapters: What is on the models while a picture is made, and only then.
-        in_use: Held by whoever computes with its models, one picture at a time: where they wait and what is set on them is theirs alone.
+        in_use: Taken by whoever computes with its models, one picture at a time: where they wait and what is set on them is theirs alone.
     """
 
     base: Any = field(repr=False)
@@ -49,7 +75,7 @@ class Checkpoint:
     _computed_by: ComputedBy
     _load_refiner: Callable[[], Any] = field(repr=False)
     adapters: tuple[Put, ...] = ()
-    in_use: RLock = field(default_factory=RLock, repr=False)
+    in_use: Turn = field(default_factory=Turn, repr=False)
 
     @cached_property
     def refiner(self) -> Any:
@@ -72,7 +98,7 @@ class Checkpoint:
 
     @contextmanager
     def adapted(self, role: str) -> Iterator[Mapping[int, Any]]:
-        """Have the adapters on the models while a stage is at work, by whoever holds `in_use`.
+        """Have the adapters on the models while a stage is at work, by whoever has `in_use`.
 
         Args:
             role: Which one, `base` or `refiner`: they share a text encoder, and what is on it may be for one of them alone.
@@ -83,7 +109,7 @@ class Checkpoint:
         pipelines = [self.base, *([refiner] if (refiner := vars(self).get("refiner")) else [])]
         with ExitStack() as stack:
             instead: dict[int, Any] = {}
-            for kind in dict.fromkeys(one.kind for one in self.adapters):
+            for kind in dict.fromkeys([*(one.kind for one in self.adapters), *ADAPTERS]):
                 instead |= stack.enter_context(ADAPTERS[kind].on(pipelines, [one for one in self.adapters if one.kind == kind], role))
             yield instead
 

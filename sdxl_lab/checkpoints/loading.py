@@ -26,13 +26,11 @@ from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.checkpoints.thrift import keep_in_eight_bits, work_in_tiles
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.checkpoints.whole_weights import require_weights_of
-from sdxl_lab.families import Sizes, family_of
+from sdxl_lab.families import family_of
 from sdxl_lab.process.threads import use_threads
 from sdxl_lab.process.unchanged import watch
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.identities import CheckpointIdentity
-
-__all__ = ["Checkpoint", "CheckpointError", "Sizes", "forget", "key_of", "load"]
 
 _loaded: WeakValueDictionary[Hashable, Checkpoint] = WeakValueDictionary()
 _latest: list[Checkpoint] = []

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sdxl_lab import families
+from sdxl_lab.adapters import ADAPTERS, BUILT_IN
 from sdxl_lab.checkpoints.configurations import check_pair
 from sdxl_lab.checkpoints.derived import with_scheduling
 from sdxl_lab.checkpoints.files import CONFIGURATION, PICKLED, PipelineFolder, digest_of_parts
@@ -115,11 +116,18 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
     if match := HUB_ID.fullmatch(checkpoint):
         name, pinned = match.groups()
         return Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family=OTHER)
-    meant = families.meant_by(checkpoint)
+    meant = _built_in_adapter(checkpoint) or families.meant_by(checkpoint)
     raise CheckpointError(
         f"there is no checkpoint {checkpoint[:200]!r}: no such folder or file, and no hub id. Allowed are {', '.join(families.names())}, a folder, "
         f"a .safetensors file, or a hub id such as owner/name.{f' {meant}' if meant else ''}"
     )
+
+
+def _built_in_adapter(name: str) -> str | None:
+    """What to say of a name that the lab brings an adapter of."""
+    stem = name.removesuffix(SUFFIX)
+    kind = next((kind for kind in ADAPTERS if "/" not in stem and (BUILT_IN / kind / f"{stem}{SUFFIX}").is_file()), None)
+    return f"{stem} is a built-in {ADAPTERS[kind].what.partition(' ')[2]}: give it as {kind}.NAME.file, and a checkpoint beside it." if kind else None
 
 
 def _no_file(path: Path) -> str:

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPException, HTTPResponse
@@ -30,6 +31,10 @@ LONGEST_HEADER_BYTES = 100_000_000
 
 SPARE_BYTES = 1 << 28
 """What is to be free on the disk when the file is there."""
+
+SUFFIX = ".safetensors"
+LONGEST_NAME_BYTES = 120
+"""Of a file's name before its suffix, in UTF-8, of which file systems take 255 bytes."""
 
 _NAME = re.compile(r"[^\w.()+ -]+")
 
@@ -89,23 +94,36 @@ def _kept(address: str, part: Path) -> Fetched:
     return _described(place, is_new=True)
 
 
+class _ChangedError(Exception):
+    """What a host would go on with is not the file that came in part."""
+
+
 def _download(address: str, part: Path) -> str:
     """Fetch a file, or the rest of it; what it is called."""
+    try:
+        return _rest_of(address, part)
+    except _ChangedError:
+        part.unlink(missing_ok=True)
+        return _rest_of(address, part)
+
+
+def _rest_of(address: str, part: Path) -> str:
     begun, notes = _begun(part)
     if begun and begun == notes["size_bytes"]:
         return notes["name"]
     with _answer(address, {"Range": f"bytes={begun}-", "If-Range": notes["state"]} if begun else {}) as answer:
         if answer.status != 206:
             notes = _begin(answer, address, part)
-        elif _begins_at(answer.headers) != begun:
-            part.unlink()
-            raise _broken(address, part)
+        elif not begun:
+            raise AddressError(f"{urlsplit(address).hostname} gives a part of the file, unasked; try again later, or look for the file elsewhere")
+        elif not _goes_on(answer.headers, begun, notes):
+            raise _ChangedError
         try:
             with part.open("ab") as file:
-                _rest(answer, file, notes)
+                _take_rest(answer, file, notes)
                 file.flush()
                 os.fsync(file.fileno())
-        except (TimeoutError, ConnectionError):
+        except ConnectionError:
             raise _broken(address, part) from None
         except OSError as error:
             raise disk.unwritten(part, error, notes["size_bytes"]) from error
@@ -128,16 +146,19 @@ def _begin(answer: HTTPResponse, address: str, part: Path) -> dict[str, Any]:
     host = urlsplit(address).hostname
     if "html" in answer.headers.get("Content-Type", "").lower():
         raise AddressError(f"{host} answers with a page, not with a file: copy the address of the download itself{_login(address)}")
-    first = answer.read(8)
+    first = _piece(answer.read, 8)
     count = int.from_bytes(first, "little")
-    header = answer.read(count) if len(first) == 8 and 1 < count <= LONGEST_HEADER_BYTES else b""
+    header = _piece(answer.read, count) if len(first) == 8 and 1 < count <= LONGEST_HEADER_BYTES else b""
     try:
         described = json.loads(header)
-        size_bytes = 8 + count + max((about["data_offsets"][1] for name, about in described.items() if name != "__metadata__"), default=0)
+        ends = [about["data_offsets"][1] for name, about in described.items() if name != "__metadata__"]
+        if not all(type(end) is int and end >= 0 for end in ends):
+            raise ValueError
+        size_bytes = 8 + count + max(ends, default=0)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         raise AddressError(f"what {host} has there is no .safetensors file, and only such are fetched; look for another file of it") from None
     length = answer.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) != size_bytes:
+    if length.isdecimal() and length.lstrip("0") != str(size_bytes):
         raise AddressError(f"{host} gives {length} bytes of a file that has {size_bytes} by its own header; it is not whole there: look for another")
     free_bytes = shutil.disk_usage(addresses.folder()).free
     if free_bytes < size_bytes + SPARE_BYTES:
@@ -145,19 +166,26 @@ def _begin(answer: HTTPResponse, address: str, part: Path) -> dict[str, Any]:
             f"the file has {size_bytes / 1e9:.2f} GB, and the disk of {addresses.folder()} has {free_bytes / 1e9:.2f} GB free; free some space, or "
             "set SDXL_LAB_CACHE to a folder on another disk"
         )
-    state = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-    notes = {"name": _name_of(address, answer.headers), "size_bytes": size_bytes, "state": "" if state.startswith("W/") else state}
+    notes = {"name": _name_of(address, answer.headers), "size_bytes": size_bytes, "state": _state_of(answer.headers)}
     disk.write_whole(part, first + header)
     disk.write_whole(_notes_of(part), json.dumps(notes).encode())
     return notes
 
 
-def _rest(answer: HTTPResponse, file: BinaryIO, notes: Mapping[str, Any]) -> None:
+def _take_rest(answer: HTTPResponse, file: BinaryIO, notes: Mapping[str, Any]) -> None:
     done, total = file.tell(), notes["size_bytes"]
-    while done < total and (chunk := answer.read1(min(CHUNK_BYTES, total - done))):
+    while done < total and (chunk := _piece(answer.read1, min(CHUNK_BYTES, total - done))):
         file.write(chunk)
         done += len(chunk)
         progress.tell(f"downloading {notes['name']}", done=done, total=total, unit="B")
+
+
+def _piece(read: Callable[[int], bytes], most: int) -> bytes:
+    """What comes next. Whatever goes wrong there is the connection's fault, and none of the disk's."""
+    try:
+        return read(most)
+    except (HTTPException, OSError) as error:
+        raise ConnectionError(str(error) or type(error).__name__) from error
 
 
 def _notes_of(part: Path) -> Path:
@@ -181,18 +209,25 @@ def _answer(address: str, headers: Mapping[str, str]) -> Iterator[HTTPResponse]:
     request = Request(address, headers={"User-Agent": "sdxl-lab", "Accept-Encoding": "identity", **headers})
     variable = addresses.token_variable(host)
     if variable and (token := os.environ.get(variable, "").strip()):
+        if not re.fullmatch("[!-~]+", token):
+            raise AddressError(f"the environment's {variable} has characters that no key has; copy it again from {host}")
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with build_opener(_Encrypted).open(request, timeout=TIMEOUT_S) as answer:
             yield answer
     except HTTPError as error:
+        error.close()
+        if error.code == 416 and "Range" in headers:
+            raise _ChangedError from error
         if error.code in (401, 403):
             raise AddressError(f"{host} does not give the file away (status {error.code}){_login(address)}") from error
         raise AddressError(f"{host} has no such file, or cannot give it now (status {error.code}); check the address") from error
     except URLError as error:
         raise AddressError(f"{host} cannot be reached ({error.reason}); connect, or check the address") from error
-    except (HTTPException, TimeoutError, ConnectionError) as error:
+    except (HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
         raise AddressError(f"{host} broke off ({error or type(error).__name__}); run again with --fetch, which goes on from there") from error
+    except ValueError as error:  # of urllib and of the codec for hosts: where it leads on to
+        raise AddressError(f"{host} leads on to what is no address ({error}); look for the file elsewhere") from error
 
 
 def _broken(address: str, part: Path) -> AddressError:
@@ -208,16 +243,26 @@ def _login(address: str) -> str:
     return f"; it may ask for a key of yours: {variable} {state} in the environment"
 
 
-def _begins_at(headers: Message) -> int | None:
-    match = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
-    return int(match[1]) if match else None
+def _state_of(headers: Message) -> str:
+    """By what a host tells whether a file is the same still; empty if it does not."""
+    state = headers.get("ETag") or headers.get("Last-Modified") or ""
+    return state if re.fullmatch("[ -~]*", state) and not state.startswith("W/") else ""
+
+
+def _goes_on(headers: Message, begun: int, notes: Mapping[str, Any]) -> bool:
+    """Whether a part that comes is what is still to come, and of the same file."""
+    match = re.match(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+    if match is None or match[1] != str(begun):
+        return False
+    return match[2] in ("*", str(notes["size_bytes"])) and _state_of(headers) in ("", notes["state"])
 
 
 def _name_of(address: str, headers: Message) -> str:
     """What the file is called: as the answer says, else as the address ends."""
     told = headers.get_filename() or addresses.name_in(address)
-    name = _NAME.sub("_", re.split(r"[\\/]", told)[-1]).strip(". ")[-120:] or "file"
-    return name if name.lower().endswith(".safetensors") else f"{name}.safetensors"
+    name = _NAME.sub("_", re.split(r"[\\/]", told)[-1]).strip(". ")
+    stem = name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) else name
+    return (stem.encode()[-LONGEST_NAME_BYTES:].decode(errors="ignore").strip(". ") or "file") + SUFFIX
 
 
 def _described(path: Path, *, is_new: bool) -> Fetched:

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from sdxl_lab.checkpoints.loading import Sizes
+from sdxl_lab.families import Sizes
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.regions import Regions
 from sdxl_lab.images import masks, pictures

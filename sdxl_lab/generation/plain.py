@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from sdxl_lab.checkpoints.loading import Checkpoint
+from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.edit import Edit
@@ -45,7 +45,8 @@ def plain(edit: Edit, image: Image.Image | None, mask: Image.Image | None, check
     if kind == "inpaint":
         given |= dict(image=image, mask_image=mask, strength=denoising.strength)
     decoder = checkpoint.base.vae.dtype
-    with checkpoint.in_use, end_of_memory_told(dtype=checkpoint.dtype, decoder=decoder, offload=checkpoint.offload, switches=checkpoint.switches):
+    told = end_of_memory_told(dtype=checkpoint.dtype, decoder=decoder, offload=checkpoint.offload, switches=checkpoint.switches)
+    with checkpoint.in_use.taken(), told:
         base = _pipeline(PIPELINES[kind], checkpoint.base, denoising)
         if denoising.high_noise_frac is None:
             return base(**given, **shared, generator=_seeded(edit)).images[0]

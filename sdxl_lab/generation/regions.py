@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops
 
-from sdxl_lab.checkpoints.loading import Sizes
+from sdxl_lab.families import Sizes
 from sdxl_lab.generation.frames import CELL_PX, WHOLE, crop_that_matters, framed, whole_size, without_crop
 from sdxl_lab.images import boxes, masks, soft_masks
 from sdxl_lab.images.holes import FROM_AROUND, nothing_around
@@ -173,13 +173,13 @@ def without_steps(edit: Edit, lightest: float, steps: int) -> str | None:
     )
 
 
-def repainted_steps(change: float, steps: int) -> int:
-    """In how many of the steps of a schedule, the last ones, a gray is repainted by `threshold`.
+def repainted_steps(change: float | np.ndarray, steps: int) -> np.ndarray:
+    """In how many of the steps of a schedule, the last ones, a gray from 0 to 1 is repainted by `threshold`.
 
     Source:
         Levin and Fried, Differential Diffusion: Giving Each Pixel Its Strength, arXiv:2306.00950.
     """
-    return math.floor(steps * change + 1e-9)  # a mean of 64 grays is off by less
+    return np.floor(steps * np.asarray(change) + 1e-9)  # a mean of 64 grays is off by less
 
 
 def _without_softness(mask: Mask) -> str | None:

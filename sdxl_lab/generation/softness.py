@@ -43,5 +43,5 @@ class Softness:
         """
         shares = self.change
         if self.method == "threshold":
-            shares = np.vectorize(repainted_steps, otypes=[int])(self.change, self.steps) > self.steps - self.before - evaluation
+            shares = repainted_steps(self.change, self.steps) > self.steps - self.before - evaluation
         return torch.from_numpy(shares.astype(np.float32))[None, None]

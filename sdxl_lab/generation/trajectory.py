@@ -102,7 +102,7 @@ def window_of(scheduler: Any, settings: EditSettings) -> Window:
 
 
 def whole_schedule(settings: EditSettings) -> EditSettings:
-    """The settings of a picture whose base makes all evaluations of its schedule, however many of them a refiner takes over."""
+    """The settings of a picture whose base makes all evaluations of its schedule, as many as it and a refiner make of it together."""
     denoising = settings.denoising.model_copy(update={"high_noise_frac": None, "handover": "consistent"})
     return settings.model_copy(update={"denoising": denoising})
 

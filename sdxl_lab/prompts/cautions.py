@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 
@@ -27,7 +28,8 @@ _SQUARE = re.compile(r"(?<!\\)\[[^\[\]]+\]")
 _BREAK = re.compile(r"\bBREAK\b")
 _PLUS = re.compile(r"(?<=[^\s+()-])(?:\+\++|--+)(?=[\s,.)]|$)")
 _BEHIND = re.compile(rf"(?<!\\)\([^()]+\)(?:[+-]+(?=[\s,.)]|$)|{LIKELY}(?=[\s,)]|$))|\.(?:and|add|blend)\([^()]*\)")
-_LORA = re.compile(r"<(lora|lyco|hypernet):[^<>]+>", re.IGNORECASE)
+_NETWORK = re.compile(r"<(lora|lyco|hypernet):[^<>]+>", re.IGNORECASE)
+MOST_NETWORKS = 10
 _IN_TURN = r"\[[^\[\]|]*\|[^\[\]]*\]"
 _EDITING = re.compile(rf"\[[^\[\]]*:\s*{NUMBER}\s*\]|{_IN_TURN}")
 _CLEAR_EDITING = re.compile(rf"\[(?=[^\[\]]*[^\W\d_])[^\[\]:]*:[^\[\]:]*:\s*{NUMBER}\s*\]|{_IN_TURN}")
@@ -41,18 +43,22 @@ _SWAP = re.compile(r"\.swap\([^()]*\)|\b(?:use|with)Lora\([^()]*\)")
 
 
 @lru_cache(maxsize=10_000)
-def cautions_of(name: str, text: str, syntax: str) -> tuple[str, ...]:
+def cautions_of(name: str, text: str, syntax: str, networks: tuple[tuple[str, str], ...] = ()) -> tuple[str, ...]:
     """Say what of a prompt is not read as its writer may think.
 
     Args:
         name: Of the setting: `prompt` or `negative_prompt`.
         text: The prompt.
         syntax: One of `prompt_syntax`.
+        networks: What is set already of all that `<lora:...>` may ask for: how it may be called there, and where and how it is set.
 
     Returns:
         A sentence each; for most prompts none.
     """
-    return tuple(f"{name}: {line}." for line in (*_of_other_syntaxes(text, syntax), *_not_done(text, syntax), *_of_weights(text, syntax)))
+    return tuple(
+        f"{name}: {line}."
+        for line in (*_of_other_syntaxes(text, syntax), *_of_networks(text, dict(networks)), *_not_done(text, syntax), *_of_weights(text, syntax))
+    )
 
 
 def _of_other_syntaxes(text: str, syntax: str) -> Iterator[str]:
@@ -85,10 +91,21 @@ def _of_compel(text: str) -> str:
     return next((word for word in words if word.casefold() != "c++"), "")
 
 
+def _of_networks(text: str, known: Mapping[str, str]) -> Iterator[str]:
+    """All marks by which the web UI asks for files, and what to do with each, in one line."""
+    found = dict.fromkeys((match[0], match[1].lower()) for match in islice(_NETWORK.finditer(text), MOST_NETWORKS))
+    if found:
+        yield "; ".join(f"“{_quoted(mark)}” is text: {_instead_of(mark, kind, known)}" for mark, kind in found)
+
+
+def _instead_of(mark: str, kind: str, known: Mapping[str, str]) -> str:
+    if kind == "hypernet":
+        return "hypernetworks are not there; leave it out"
+    called = mark.split(":")[1].strip(" >").casefold()
+    return f"{known[called]}: take it out" if called in known else _lora_asked_for(mark)
+
+
 def _not_done(text: str, syntax: str) -> Iterator[str]:
-    if found := _LORA.search(text):
-        instead = "hypernetworks are not there; leave it out" if found[1].lower() == "hypernet" else _lora_asked_for(found[0])
-        yield f"“{_quoted(found[0])}” is text: {instead}"
     if found := _OF_FILE.search(text):
         yield f"“{_quoted(found[0])}” is text: an embedding is named under embeddings, and in a prompt stands its word alone"
     if found := (_EDITING if syntax in ("a1111", "comfy") else _CLEAR_EDITING).search(text):
@@ -108,7 +125,7 @@ def _lora_asked_for(mark: str) -> str:
     _, file, *rest = (part.strip() for part in mark.strip("<>").split(":"))
     name = re.sub(r"[^A-Za-z0-9]+", "-", file).strip("-")[:60] or "NAME"
     weights = [weight for part in rest[:2] if re.fullmatch(NUMBER, weight := part.removeprefix("te=").removeprefix("unet="))] or ["1"]
-    asked = [f"loras.{name}.file {file}.safetensors", f"loras.{name}.weight {weights[-1]}"]
+    asked = [f"loras.{name}.file {shlex.quote(f'{file}.safetensors')}", f"loras.{name}.weight {weights[-1]}"]
     asked += [f"loras.{name}.text_encoder_weight {weights[0]}"] if weights[0] != weights[-1] else []
     *first, last = asked
     return f"a LoRA is asked for by {', '.join(first)} and {last}"

@@ -162,7 +162,7 @@ class RunFolder(RunFiles):
         if self.is_done and self.pending():
             self.record_file.unlink()
         paths: dict[str, Any] = {"dataset": resolved.spec.dataset, "checkpoint": resolved.spec.checkpoint, "runs_folder": resolved.spec.runs_folder}
-        paths |= {"files": resolved.files} if resolved.adapters else {}
+        paths |= {"files": resolved.files} if resolved.asked_for else {}
         if not self.is_done:
             write_changed(self.local_file, _json(paths | {"folder": str(self.path.resolve()), "machine": machine.facts()}))
             write_changed(self.prompts_file, prompts_table(self.resolved))

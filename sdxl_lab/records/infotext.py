@@ -14,7 +14,7 @@ from sdxl_lab.adapters import ADAPTERS, SUFFIX
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.cautions import is_spaced
 from sdxl_lab.spec.edit import Edit
-from sdxl_lab.spec.resolved_spec import AdapterIdentity, CheckpointIdentity
+from sdxl_lab.spec.identities import AdapterIdentity, CheckpointIdentity
 from sdxl_lab.tasks import TASKS
 
 KEYWORD = "parameters"
@@ -22,6 +22,9 @@ KEYWORD = "parameters"
 _LABEL = re.compile(r"(negative prompt|steps)(?=:)", re.IGNORECASE)
 _FIELD = re.compile(r'\s*([\w -]+): ("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 
+
+_ASKING = re.compile(r"<(?=\w+:)")
+"""Where those tools may read that a file is asked for, as modules/extra_networks.py of AUTOMATIC1111/stable-diffusion-webui has it."""
 
 _PARTING = str.maketrans("", "", ":,<>")
 
@@ -40,8 +43,8 @@ def write(
 ) -> str:
     """Describe a picture in the field's conventional names.
 
-    The prompts are put on one line each, and a space comes before a colon that would read as a label. SDXL's tokenizers see neither. What those
-    tools ask for in the prompt stands behind it.
+    The prompts are put on one line each, and a space comes before a colon that would read as a label, and into `<lora:...>`, which was text. SDXL's
+    tokenizers see none of it. What those tools ask for in the prompt stands behind it.
 
     Args:
         edit: The picture.
@@ -115,7 +118,7 @@ def differing(text: str, expected: str) -> dict[str, tuple[str, str]]:
     Returns:
         Name to the value in the one and in the other, for each field of `expected` that is not the same.
     """
-    found, known = _fields(text), _fields(expected)
+    found, known = _fields(text.replace("< ", "<")), _fields(expected.replace("< ", "<"))  # which was not always there
     return {name: (found.get(name, ""), value) for name, value in known.items() if found.get(name, "") != value}
 
 
@@ -133,7 +136,7 @@ def _called(adapter: AdapterIdentity) -> str:
 
 
 def _words(prompt: str) -> str:
-    return _LABEL.sub(r"\1 ", _one_line(prompt))
+    return _ASKING.sub("< ", _LABEL.sub(r"\1 ", _one_line(prompt)))
 
 
 def _one_line(text: str) -> str:

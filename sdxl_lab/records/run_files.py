@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Self
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.records.picture import UNREADABLE, Picture, from_line, is_whole, pixels_of
+from sdxl_lab.spec.asked_again import with_files
 from sdxl_lab.spec.edit import Edit, PictureKey
-from sdxl_lab.spec.resolved_spec import ResolvedSpec, with_files
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import RESULT
 
 

@@ -204,7 +204,7 @@ class SessionFolder(SessionFiles):
     def _note_places(self, stamp: Stamp, local: Mapping[str, str]) -> None:
         known, digests = self.local, {"checkpoint": stamp.resolved.checkpoint.digest, "dataset": stamp.resolved.dataset.digest}
         changed = {kind: {**known.get(kind, {}), digest: local[kind]} for kind, digest in digests.items() if kind in local}
-        if files := {adapter.digest: local[adapter.path] for adapter in stamp.resolved.adapters if adapter.path in local}:
+        if files := {adapter.digest: local[adapter.path] for adapter in stamp.resolved.asked_for if adapter.path in local}:
             changed["adapters"] = {**known.get("adapters", {}), **files}
         if any(known.get(kind) != places for kind, places in changed.items()):
             write_whole(self.local_file, json.dumps(known | changed, indent=2, ensure_ascii=False).encode() + b"\n")

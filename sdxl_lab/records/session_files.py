@@ -155,7 +155,7 @@ class SessionFiles:
     def files_of(self, picture: KeptPicture) -> dict[str, str]:
         """Where the files of the adapters are that were on a picture's models, by `AdapterIdentity.path`, as far as they are still there."""
         places = self.local.get("adapters", {})
-        known = {adapter.path: places.get(adapter.digest, "") for adapter in picture.resolved.adapters}
+        known = {adapter.path: places.get(adapter.digest, "") for adapter in picture.resolved.asked_for}
         return {path: place for path, place in known.items() if place and Path(place).exists()}
 
     def thumbnail_file(self, sha256: str) -> Path:

@@ -33,6 +33,7 @@ MADE_WITH = ("versions", "hardware", "instruction_set")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _NAME = re.compile(rf"[^\n{UNSEEN}]{{1,300}}")
+_OF_ADAPTERS = {"kind": _NAME, "name": _NAME, "digest": _DIGEST, "file": _NAME, "sha256": _DIGEST, "tensors_sha256": _DIGEST}
 LONGEST_NOTE = 2000
 _NOTE = re.compile(rf"[^\n{UNSEEN}]{{1,{LONGEST_NOTE}}}")
 
@@ -255,10 +256,11 @@ def _parse(values: Any) -> Stamp:
     for name, identity in (("dataset", resolved.dataset), ("checkpoint", resolved.checkpoint)):
         _matching(f"resolved.{name}.digest", identity.digest, _DIGEST)
         _matching(f"resolved.{name}.name", identity.name, _NAME)
-    for index, adapter in enumerate(resolved.adapters):
-        for key, pattern in {"kind": _NAME, "name": _NAME, "digest": _DIGEST, "file": _NAME, "sha256": _DIGEST, "tensors_sha256": _DIGEST}.items():
-            if (value := getattr(adapter, key)) is not None:
-                _matching(f"resolved.adapters[{index}].{key}", value, pattern)
+    for kind, adapters in (("adapters", resolved.adapters), ("idle", resolved.idle)):
+        for index, adapter in enumerate(adapters):
+            for key, pattern in _OF_ADAPTERS.items():
+                if (value := getattr(adapter, key)) is not None:
+                    _matching(f"resolved.{kind}[{index}].{key}", value, pattern)
     _matching("resolved.device", resolved.device, _NAME)
     _matching("resolved.edits[0].sample", resolved.edits[0].sample, _NAME)
     hardware, instruction_set = values.get("hardware"), values["instruction_set"]

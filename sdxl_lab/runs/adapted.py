@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from sdxl_lab.adapters import ADAPTERS, Adapter, AdapterError, FromFile, Models, Put
@@ -26,11 +27,13 @@ class Adapted:
     Attributes:
         put: In the order of the identities.
         identities: Sorted by kind and digest, since the order in which somebody wrote them makes no other picture.
+        idle: Of those that leave every picture as it is.
         files: By `AdapterIdentity.path`: where each is that was asked for, as another process on this machine finds it.
     """
 
     put: tuple[Put, ...] = ()
     identities: tuple[AdapterIdentity, ...] = ()
+    idle: tuple[AdapterIdentity, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -77,10 +80,12 @@ def adapted(spec: RunSpec, models: Models, dataset: Path | None) -> Adapted:
     if problems:
         raise SpecError(problems)
     ordered = sorted(found.values(), key=lambda one: (one[0].kind, one[0].digest))
-    telling = [(put, identity) for put, identity, _ in ordered if not ADAPTERS[put.kind].is_neutral(put.asked, put.content)]
+    neutral = {identity.path for put, identity, _ in ordered if ADAPTERS[put.kind].is_neutral(put.asked, put.content)}
+    telling = [(put, identity) for put, identity, _ in ordered if identity.path not in neutral]
     return Adapted(
         put=tuple(put for put, _ in telling),
         identities=tuple(identity for _, identity in telling),
+        idle=tuple(identity for _, identity, _ in ordered if identity.path in neutral),
         files={identity.path: file for _, identity, file in ordered},
     )
 
@@ -152,6 +157,15 @@ def unasked(found: Adapted, texts: Sequence[str]) -> list[str]:
     return [f"{kind}.{name} {line}." for kind, lines in of_kind.items() for name, line in lines]
 
 
+def networks(resolved: ResolvedSpec) -> Iterator[tuple[str, str]]:
+    """What is set already of all that other tools ask for in prompts: how it may be called there, in small letters, and where and how it is set."""
+    for adapter in resolved.asked_for:
+        asked = resolved.asked_of(adapter)
+        if asked and ADAPTERS[adapter.kind].in_prompt(adapter.name, asked):
+            for called in {adapter.name.casefold(), PurePath(adapter.file or adapter.name).stem.casefold()}:
+                yield called, f"{adapter.path} is set already, {ADAPTERS[adapter.kind].told(asked)}"
+
+
 def few_steps(found: Adapted, family: str) -> FewSteps | None:
     """What the first of the adapters was distilled to that says so.
 
@@ -166,7 +180,9 @@ def few_steps(found: Adapted, family: str) -> FewSteps | None:
     return next((few for path, titles in titled if (few := few_steps_by(path, titles, family))), None)
 
 
-def found_by_content(resolved: ResolvedSpec, folders: Sequence[Path] = ()) -> tuple[dict[str, tuple[Path, Put]], list[AdapterIdentity]]:
+def found_by_content(
+    resolved: ResolvedSpec, wanted: Sequence[AdapterIdentity], folders: Sequence[Path] = ()
+) -> tuple[dict[str, tuple[Path, Put]], list[AdapterIdentity]]:
     """Find on this machine what was on the models when a picture was made, which a stranger may have described: by digest alone.
 
     Looked through are the lab's own folder of its kind, what is built in, the repository around the working folder, or that folder, and the
@@ -174,6 +190,7 @@ def found_by_content(resolved: ResolvedSpec, folders: Sequence[Path] = ()) -> tu
 
     Args:
         resolved: What the picture says.
+        wanted: Those of its adapters that are looked for.
         folders: Where it may be, too, such as its dataset's.
 
     Returns:
@@ -182,7 +199,7 @@ def found_by_content(resolved: ResolvedSpec, folders: Sequence[Path] = ()) -> tu
     asked = {f"{kind}.{name}": section for kind, name, section in sections(resolved.spec)}
     found: dict[str, tuple[Path, Put]] = {}
     missing: list[AdapterIdentity] = []
-    for identity in resolved.adapters:
+    for identity in wanted:
         section = asked.get(identity.path)
         opened = ((file, _readable(identity, section, file)) for file in (candidates(identity, folders) if section is not None else ()))
         known = next(((file, put) for file, put in opened if put and put.digest == identity.digest), None)
@@ -191,6 +208,27 @@ def found_by_content(resolved: ResolvedSpec, folders: Sequence[Path] = ()) -> tu
         else:
             found[identity.path] = known
     return found, missing
+
+
+def unchanged(resolved: ResolvedSpec, files: Mapping[str, str]) -> dict[str, str]:
+    """Files that still hold what was on the models when a picture was made, as far as it can be seen.
+
+    Args:
+        resolved: What the picture says.
+        files: By `AdapterIdentity.path`: where each was.
+
+    Returns:
+        Those of them.
+    """
+    asked = {f"{kind}.{name}": section for kind, name, section in sections(resolved.spec)}
+    kept = {}
+    for identity in resolved.asked_for:
+        if (written := files.get(identity.path)) is None or (section := asked.get(identity.path)) is None:
+            continue
+        with suppress(LabError):
+            put = _readable(identity, section, located(written, identity.kind, None))
+            kept |= {identity.path: written} if put and put.digest == identity.digest else {}
+    return kept
 
 
 def _readable(identity: AdapterIdentity, section: Any, file: Path) -> Put | None:

@@ -98,7 +98,7 @@ def on_models(stamp: Stamp, picture: Path, given: str | None) -> tuple[Put, ...]
             f"{picture} was made with {unknown[0]} on the checkpoint's models, which this version of sdxl_lab cannot put there; update sdxl_lab"
         )
     folders = _near(stamp, given) if wanted else []
-    found, missing = found_by_content(stamp.resolved, folders)
+    found, missing = found_by_content(stamp.resolved, wanted, folders)
     if missing:
         raise ReproduceError(f"{picture} was made with {absent(missing, folders)}")
     return tuple(put for _, put in found.values())

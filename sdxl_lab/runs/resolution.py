@@ -20,7 +20,7 @@ from sdxl_lab.prompts.wildcards import LinesOf, WildcardError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import as_note
 from sdxl_lab.runs import trained_words
-from sdxl_lab.runs.adapted import Adapted, adapted, few_steps, sections, unasked
+from sdxl_lab.runs.adapted import Adapted, adapted, few_steps, networks, sections, unasked
 from sdxl_lab.runs.early import home, runs_folder_of
 from sdxl_lab.runs.resolved import Resolved, sizes_in
 from sdxl_lab.runs.word_lists import lists_of
@@ -135,6 +135,7 @@ def resolve(
         dtype=compute.dtype,
         threads=compute.threads or 1,
         adapters=on_models.identities,
+        idle=on_models.idle,
         steps=_steps(dataset, edits),
         templates=templates,
     )
@@ -147,7 +148,7 @@ def resolve(
         sizes=outline.sizes,
         left_out=left_out,
         room=tuple(check_room(folder.path, to_make)),
-        notes=_notes(planned, identity, outline, on_models, compute.weights),
+        notes=_notes(planned, resolved, outline, on_models, compute.weights),
         learned=on_models.tokens,
         frames={found.edit.key: found.frame for found in planned if found.frame},
     )
@@ -236,18 +237,18 @@ def _adapted(spec: RunSpec, dataset: Dataset, identity: CheckpointIdentity, outl
 
 
 def _notes(
-    planned: Sequence[Checked], identity: CheckpointIdentity, outline: Outline, on_models: Adapted, weights: str | None
+    planned: Sequence[Checked], resolved: ResolvedSpec, outline: Outline, on_models: Adapted, weights: str | None
 ) -> dict[PictureKey, tuple[str, ...]]:
     from sdxl_lab.checkpoints import descriptions, own_defaults, tokens
     from sdxl_lab.generation.regions import SPECKS
 
-    edits = [found.edit for found in planned]
+    identity, edits = resolved.checkpoint, [found.edit for found in planned]
     words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
     limit = tokens.CLIP_TOKENS if identity.revision else tokens.FEWEST_TOKENS
     is_long = any(tokens.may_be_cut(written_out(text or "", on_models.tokens), limit=limit) for texts in words.values() for text in texts.values())
     folders = tokens.tokenizers(identity) if is_long else ()
     traits = own_defaults.traits(identity, area=outline.sizes.area)
-    traits = replace(traits, few_steps=traits.few_steps or few_steps(on_models, identity.family))
+    traits = replace(traits, few_steps=traits.few_steps or few_steps(on_models, identity.family), networks=tuple(networks(resolved)))
     files = trained_words.files_by_word()
 
     def is_known(word: str) -> bool:

@@ -107,6 +107,7 @@ class Traits:
         refiner_from: The smallest `high_noise_frac` its refiner was trained for.
         refiner_takes_scores: Whether its refiner is told an aesthetic score.
         is_scheduled_alike: Whether its refiner's scheduler is configured as its base's.
+        networks: What is on its models that `<lora:...>` may ask for, as `cautions_of` takes it.
     """
 
     area: int | None = None
@@ -120,6 +121,7 @@ class Traits:
     refiner_from: float | None = None
     refiner_takes_scores: bool | None = None
     is_scheduled_alike: bool | None = None
+    networks: tuple[tuple[str, str], ...] = ()
 
 
 UNKNOWN = Traits()
@@ -143,7 +145,7 @@ def cautions(edit: Edit, traits: Traits = UNKNOWN) -> list[str]:
         *_of_the_scheduler(edit, traits),
         *_of_the_size(edit, traits),
         *_of_the_softness(edit, traits),
-        *_of_the_words(edit),
+        *_of_the_words(edit, traits),
     ]
 
 
@@ -162,10 +164,10 @@ def _of_the_softness(edit: Edit, traits: Traits) -> Iterator[str]:
         )
 
 
-def _of_the_words(edit: Edit) -> Iterator[str]:
+def _of_the_words(edit: Edit, traits: Traits) -> Iterator[str]:
     for name, text in (("prompt", edit.prompt), ("negative_prompt", edit.negative_prompt)):
         if text:
-            yield from cautions_of(name, text, edit.settings.prompt_syntax)
+            yield from cautions_of(name, text, edit.settings.prompt_syntax, traits.networks)
 
 
 def _without_effect(edit: Edit, traits: Traits) -> Iterator[str]:

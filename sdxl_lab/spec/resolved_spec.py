@@ -39,6 +39,7 @@ class ResolvedSpec(Settings):
         threads: CPU threads of torch.
         device: Such as `cpu` or `cuda:0`.
         adapters: What is on the checkpoint's models, sorted by kind and digest; records hold it only where there are some.
+        idle: What was asked for besides and leaves every picture as it is, such as a LoRA at weight 0.
         steps: Name of each sample to its index in the dataset, from 0, by which Comet lines runs up; None where the samples are the dataset's first
             ones in its order, and in records of 0.1.0, whose samples are numbered as the run has them.
         templates: What prompts were before words of them were replaced or drawn; of those that are as they were given there is none.
@@ -52,6 +53,7 @@ class ResolvedSpec(Settings):
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)]
     device: Text
     adapters: tuple[AdapterIdentity, ...] = ()
+    idle: Annotated[tuple[AdapterIdentity, ...], Neutral((), since="0.2.0")] = ()
     steps: Annotated[dict[Text, Annotated[int, Field(strict=True, ge=0)]] | None, Neutral(None, since="0.2.0")] = None
     templates: Annotated[tuple[Template, ...], Neutral((), since="0.2.0")] = ()
 
@@ -128,9 +130,14 @@ class ResolvedSpec(Settings):
         return _indented({"format": SPEC_FORMAT, "run_id": self.run_id, **written(self)})
 
     @property
+    def asked_for(self) -> tuple[AdapterIdentity, ...]:
+        """All adapters that were asked for, those without effect last."""
+        return (*self.adapters, *self.idle)
+
+    @property
     def files(self) -> dict[str, str]:
         """The file of each adapter as it is asked for, by `AdapterIdentity.path`."""
-        asked = ((adapter.path, self.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name)) for adapter in self.adapters)
+        asked = ((adapter.path, self.spec.hyperparameters.get(adapter.kind, {}).get(adapter.name)) for adapter in self.asked_for)
         return {path: section["file"] for path, section in asked if section}
 
     def asked_of(self, adapter: AdapterIdentity) -> Any:
@@ -146,9 +153,9 @@ class ResolvedSpec(Settings):
 
     @property
     def on_models(self) -> dict[str, Any]:
-        """What is on the checkpoint's models, by dotted path: the file of each and what it is by content, in short, and what is asked of it."""
+        """What is asked to be on the checkpoint's models, by dotted path: the file of each and its content, in short, and what is asked of it."""
         told: dict[str, Any] = {}
-        for adapter in self.adapters:
+        for adapter in self.asked_for:
             section = self.asked_of(adapter)
             asked = section.model_dump(mode="json", exclude={"file"}) if section else {}
             told[adapter.path] = str(adapter)
@@ -163,7 +170,7 @@ class ResolvedSpec(Settings):
         """
         dataset, checkpoint = _public_dataset(self.dataset), _public_checkpoint(self.checkpoint)
         version = f":{dataset.version}" if dataset.version and "/" in dataset.name and ":" not in dataset.name else ""
-        files = _public_files(self.spec.hyperparameters) | {adapter.path: adapter.file for adapter in self.adapters if adapter.file}
+        files = _public_files(self.spec.hyperparameters) | {adapter.path: adapter.file for adapter in self.asked_for if adapter.file}
         public = {"dataset": dataset.name + version, "checkpoint": checkpoint.name, "runs_folder": RUNS_FOLDER}
         spec = self.spec.model_copy(update=public | {"hyperparameters": with_files(self.spec.hyperparameters, files)})
         return json.loads(self.model_copy(update={"spec": spec, "dataset": dataset, "checkpoint": checkpoint}).to_json())
@@ -256,7 +263,7 @@ def _public_checkpoint(checkpoint: CheckpointIdentity) -> CheckpointIdentity:
 
 
 def _public_files(hyperparameters: Mapping[str, Any]) -> dict[str, str]:
-    """The files of adapters that are asked for where they lie here, by their names: those without effect are no one's identity."""
+    """The files of adapters that are asked for where they lie here, by their names: records made before had no identity of those without effect."""
     asked = {f"{kind}.{name}": section["file"] for kind in ADAPTERS for name, section in hyperparameters.get(kind, {}).items()}
     return {path: _last(file) for path, file in asked.items() if PurePath(file).is_absolute()}
 

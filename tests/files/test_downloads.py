@@ -7,12 +7,15 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from collections import namedtuple
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -101,6 +104,60 @@ def test_what_broke_off_goes_on(files, tmp_path):
     assert fetch(f"{files.url}/b.safetensors").path.read_bytes() == other
 
 
+CHANGED: dict[str, tuple[int, str, dict[str, str | None]]] = {
+    "of another state": (300_000, '"two"', {}),
+    "longer": (400_000, '"one"', {}),
+    "shorter than what came": (50_000, '"one"', {}),
+    "of another part": (300_000, '"one"', {"Content-Range": "bytes 5-9/10"}),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_no_file_is_put_together_from_two(files, case):
+    """
+    A host that goes on with another file, whatever it was asked for, is asked from the beginning.
+    """
+    size_bytes, state, headers = CHANGED[case]
+    other, address = safetensors(size_bytes, {"it": "is new"}), f"{files.url}/a.safetensors"
+    files.broken_after["/a.safetensors"] = 100_000
+    with pytest.raises(AddressError):
+        fetch(address)
+    files.content["/a.safetensors"], files.headers["/a.safetensors"] = other, {"ETag": state, **headers}
+    files.ignores_if_range = True
+    assert fetch(address).path.read_bytes() == other
+    assert ["Range" in asked for _, asked in files.asked] == [False, True, False]
+
+
+@pytest.mark.parametrize("method", ["read", "read1"])
+def test_an_encrypted_connection_that_ends_is_no_fault_of_the_disk(files, monkeypatch, method):
+    """
+    Whatever ends it, and whether that is in the header or behind it; what came is gone on from.
+    """
+    address, whole = f"{files.url}/a.safetensors", getattr(HTTPResponse, method)
+
+    def ended(answer: HTTPResponse, *_: Any) -> bytes:
+        raise ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+
+    monkeypatch.setattr(HTTPResponse, method, ended)
+    with pytest.raises(AddressError, match=r"127\.0\.0\.1 broke off .*; run again with --fetch, which goes on from there"):
+        fetch(address)
+    monkeypatch.setattr(HTTPResponse, method, whole)
+    assert fetch(address).path.read_bytes() == WHOLE
+
+
+def test_a_name_is_no_longer_than_a_disk_takes(files):
+    """
+    In bytes, of which a letter may have four, and with its suffix.
+    """
+    for number, letter in enumerate("a星🐙"):
+        path = f"/{number}.safetensors"
+        files.content[path] = safetensors(1000 + number)
+        files.headers[path] = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(letter * 200)}.safetensors"}
+        name = fetch(f"{files.url}{path}").path.name
+        assert name.endswith(f"{letter if letter.isalpha() else ''}.safetensors")
+        assert len(name.encode()) <= 255
+
+
 FETCH = "import sys; from sdxl_lab.files.downloads import fetch; print(fetch(sys.argv[1]).path)"
 
 
@@ -131,12 +188,14 @@ def cut(content: bytes) -> bytes:
     return content[:-10]
 
 
+ODD = b'{"w": {"dtype": "U8", "shape": [1], "data_offsets": [0, NaN]}}'
 REFUSED = {
     "a page": (b"<!doctype html>", {"Content-Type": "text/html; charset=utf-8"}, "answers with a page, not with a file"),
     "a pickle": (b"PK\x03\x04" + bytes(5000), {}, r"is no \.safetensors file"),
     "nothing": (b"", {}, r"is no \.safetensors file"),
     "half a header": (WHOLE[:40], {}, r"is no \.safetensors file"),
     "a header of another shape": (len(b"[[1]]").to_bytes(8, "little") + b"[[1]]", {}, r"is no \.safetensors file"),
+    "lengths that are none": (len(ODD).to_bytes(8, "little") + ODD, {"Content-Length": None}, r"is no \.safetensors file"),
     "not whole there": (cut(WHOLE), {}, f"gives {len(WHOLE) - 10} bytes of a file that has {len(WHOLE)} by its own header"),
     "more than it says": (WHOLE + b"more", {}, "by its own header"),
 }
@@ -207,6 +266,30 @@ def test_a_key_is_told_to_its_own_host_alone(files, monkeypatch):
     files.redirects["/here"] = f"{files.url}/a.safetensors"
     fetch(f"{files.url.replace('127.0.0.1', 'localhost')}/here")
     assert [headers.get("Authorization") for _, headers in files.asked] == ["Bearer s3cr3t", None]
+
+
+def test_a_key_that_cannot_be_sent_is_named_by_its_variable(files, monkeypatch):
+    """
+    One with letters that no key has was copied badly; nothing of it is repeated.
+    """
+    from sdxl_lab.files import addresses
+
+    monkeypatch.setitem(addresses.TOKENS, "127.0.0.1", "SOME_KEY")
+    monkeypatch.setenv("SOME_KEY", "s3cr…t")
+    with pytest.raises(AddressError, match="SOME_KEY has characters that no key has; copy it again") as caught:
+        fetch(f"{files.url}/a.safetensors")
+    assert "s3cr" not in str(caught.value)
+    assert files.asked == []
+
+
+def test_an_address_that_leads_nowhere_is_told(files):
+    """
+    Where a host leads on to something that is no address.
+    """
+    files.redirects |= {"/here": "https://..x/a", "/there": "https://[::1/a"}
+    for path in files.redirects:
+        with pytest.raises(AddressError, match=r"127\.0\.0\.1 (leads on to what is no address|cannot be reached)"):
+            fetch(f"{files.url}{path}")
 
 
 def test_a_disk_without_room_takes_nothing(files, tmp_path, monkeypatch):

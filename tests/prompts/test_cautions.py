@@ -48,10 +48,16 @@ SAID = [
     (
         "plain",
         "<lora:my moon:te=0.5:unet=1>",
-        "“<lora:my moon:te=0.5:unet=1>” is text: a LoRA is asked for by loras.my-moon.file my moon.safetensors, loras.my-moon.weight 1 and "
+        "“<lora:my moon:te=0.5:unet=1>” is text: a LoRA is asked for by loras.my-moon.file 'my moon.safetensors', loras.my-moon.weight 1 and "
         "loras.my-moon.text_encoder_weight 0.5.",
     ),
     ("plain", "a star <hypernet:moon:1>", "“<hypernet:moon:1>” is text: hypernetworks are not there"),
+    (
+        "plain",
+        "<lora:moon:1> a star <lyco:sun:0.5>, <hypernet:ink:1>",
+        "“<lora:moon:1>” is text: a LoRA is asked for by loras.moon.file moon.safetensors and loras.moon.weight 1; “<lyco:sun:0.5>” is text: a LoRA "
+        "is asked for by loras.sun.file sun.safetensors and loras.sun.weight 0.5; “<hypernet:ink:1>” is text: hypernetworks are not there",
+    ),
     ("plain", "a [red:blue:0.5] star", "“[red:blue:0.5]” is no change of words between steps here, but text; write one of the words"),
     ("plain", "a [red:blue:10] star", "“[red:blue:10]” is no change of words between steps here"),
     ("plain", "a [red|blue] star", "“[red|blue]” is no change of words between steps here"),

@@ -263,6 +263,17 @@ def test_no_prompt_changes_what_other_tools_read(tmp_path, prompt):
     assert by_search(text) == {key: found[key] for key in ("Prompt", "Negative prompt")}
 
 
+def test_a_mark_that_was_text_asks_other_tools_for_nothing(tmp_path):
+    """
+    What the web UI would take out of a prompt as a wish for a file is none in the text; that of 0.1.0 contradicts nothing.
+    """
+    written = parameters_of(tmp_path, prompt="a <lora:moon:0.8> star, <hypernet:ink:1>", negative_prompt="<lyco:sun:1>")
+    assert re.findall(r"<(\w+):([^>]+)>", written) == []
+    as_before = written.replace("< ", "<")
+    assert infotext.differing(as_before, written) == infotext.differing(written, written) == {}
+    assert infotext.differing(as_before, written.replace("ink", "oil"))
+
+
 def test_the_model_name_cannot_pose_as_a_setting(tmp_path):
     """
     A checkpoint's name with commas, colons and quotes is quoted as the field quotes.
@@ -284,7 +295,7 @@ def test_a_tokenizer_does_not_see_what_was_changed():
     from sdxl_lab.pocket.training import architecture
 
     tokenizer = architecture.build_tokenizer()
-    for prompt in ("Negative prompt: a red circle", "a red\ncircle, Steps: on grass"):
+    for prompt in ("Negative prompt: a red circle", "a red\ncircle, Steps: on grass", "a <lora:red:0.8> circle,<lora:grass:1>"):
         written = infotext.write(
             resolved_run(Path()).edits[0].model_copy(update={"prompt": prompt}),
             resolved_run(Path()).checkpoint,

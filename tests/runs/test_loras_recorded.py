@@ -20,10 +20,14 @@ from sdxl_lab.records.infotext import _fields as fields_of
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.runs.resolved import Resolved
-from sdxl_lab.spec.run_spec import RunSpec
+from sdxl_lab.spec.resolved_spec import ResolvedSpec
+from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tracking.parameters import parameters_of as compared_by_comet
 from sdxl_lab.viewing.compare import compare
+from sdxl_lab.viewing.flattened import changes
 from sdxl_lab.viewing.onward import parameters_of
+from sdxl_lab.viewing.report import Gallery, Missing
+from sdxl_lab.viewing.report.content import content_of, entries_of
 from sdxl_lab.viewing.show import print_path
 from tests.support.datasets import write_dataset
 from tests.support.edits import same
@@ -65,6 +69,11 @@ def done(checkpoint: Path | str, loras: Any, **hyperparameters: Any) -> tuple[Re
     [picture] = run(resolved)
     finish(resolved)
     return resolved, picture.image
+
+
+def missing(resolved: ResolvedSpec) -> Missing:
+    """A run of which nothing was made."""
+    return Missing(resolved=resolved)
 
 
 def hash_of(file: Path) -> str:
@@ -113,7 +122,7 @@ def test_a_weight_is_a_setting_of_records(lab, random_pair):
     loras = [{"moon": {"file": "half-moon.safetensors", "weight": weight}} for weight in (0.4, 0.8)]
     folders = [done(random_pair, given)[0].folder for given in loras]
     rows = [row for folder in folders for row in csv.DictReader(folder.prompts_file.read_text().splitlines())]
-    whole = f"half-moon.safetensors {hash_of(lab / 'half-moon.safetensors')[:10]}"
+    whole = f"half-moon.safetensors (tensors {hash_of(lab / 'half-moon.safetensors')[:10]})"
     assert [(row["loras.moon"], row["loras.moon.weight"]) for row in rows] == [(whole, "0.4"), (whole, "0.8")]
     compared = compare([folder.path for folder in folders])
     assert set(compared.differing) == {"loras.moon.weight"}
@@ -124,6 +133,34 @@ def test_a_weight_is_a_setting_of_records(lab, random_pair):
     assert planned.spec.run_id == RunFolder(folders[1].path).resolved.run_id
 
 
+def test_weight_0_is_told_where_it_was_asked_for(lab, random_pair):
+    """
+    A report over weights has them in one row, 0 among them; comparison, table and Comet have 0 and the file too, and the web UI's text has neither.
+    """
+    moon = "half-moon.safetensors"
+    weights = [resolve(asked(random_pair, {"moon": {"file": moon, "weight": weight}}, seed=7)).spec for weight in (0, 0.5, 1)]
+    content = content_of(entries_of([], map(missing, weights)), Gallery(), "weights")
+    assert [(axis["path"], axis["values"]) for axis in content["axes"] if axis["path"] != "run"] == [("loras.moon.weight", [0, 0.5, 1])]
+    assert (content["x"], content["varying"]) == ("loras.moon.weight", ["loras.moon.weight"])
+    given = [{}, {"moon": moon}, {"moon": {"file": moon, "weight": 0.5}}, {"moon": "sun.safetensors"}]
+    resolved = [resolve(asked(random_pair, loras, seed=7)).spec for loras in given]
+
+    def varying(*places: int) -> list[str]:
+        return content_of(entries_of([], [missing(resolved[place]) for place in places]), Gallery(), "files")["varying"]
+
+    assert [varying(0, 1), varying(0, 1, 2), varying(0, 1, 3)] == [["loras.moon"], ["loras.moon.weight"], ["loras.moon"]]
+    folders = [done(random_pair, {"moon": {"file": moon, "weight": weight}})[0].folder for weight in (0, 0.5)]
+    assert compare([folder.path for folder in folders]).differing == {"loras.moon.weight": [0, 0.5]}
+    [row] = csv.DictReader(folders[0].prompts_file.read_text().splitlines())
+    whole = f"{moon} (tensors {hash_of(lab / moon)[:10]})"
+    told = compared_by_comet(RunFolder(folders[0].path).resolved)
+    assert (row["loras.moon"], row["loras.moon.weight"]) == (whole, "0.0")
+    assert (told["loras|moon"], told["loras|moon|weight"]) == (whole, 0)
+    [picture] = folders[0].pictures()
+    with Image.open(picture.image) as image:
+        assert "moon" not in image.info["parameters"]
+
+
 def test_what_is_shown_has_file_and_weights(lab, random_pair):
     """
     Of a picture and of its run the file is shown with its weights and with what `sha256sum` says of it.
@@ -131,12 +168,27 @@ def test_what_is_shown_has_file_and_weights(lab, random_pair):
     asked_for = {"file": "half-moon.safetensors", "weight": 0.8, "text_encoder_weight": 0.5, "refiner": True}
     resolved, picture = done(random_pair, {"moon": asked_for})
     sha256 = hashlib.sha256((lab / "half-moon.safetensors").read_bytes()).hexdigest()
+    of_tensors = hash_of(lab / "half-moon.safetensors")
     for path in (picture, resolved.folder.path):
-        line = rf"loras\.moon +half-moon\.safetensors at 0\.8, text encoders at 0\.5, in the refiner too, sha256 {sha256[:12]}\s"
+        line = rf"loras\.moon +half-moon\.safetensors at 0\.8, text encoders at 0\.5, in the refiner too, sha256 {sha256[:12]}, .* {of_tensors}\s"
         assert re.search(line, shown(path))
 
 
 # --- said before ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_mark_for_what_is_set_is_to_be_taken_out(lab, random_pair):
+    """
+    Where a LoRA is set, by its name or its file's, a mark that asks for it is told to be taken out, with the weight that counts.
+    """
+    loras = {"moon": {"file": "half-moon.safetensors", "weight": 0.5}, "sun": {"file": "sun.safetensors", "weight": 0}}
+    prompt = "a star <lora:half-moon:0.8> <lora:moon:1> <lora:Sun:1> <lora:ink:1>"
+    [line] = [line for line in resolve(asked(random_pair, loras, prompt=prompt)).said if "is text" in line]
+    known = "loras.moon is set already, at 0.5: take it out"
+    assert (
+        f"“<lora:half-moon:0.8>” is text: {known}; “<lora:moon:1>” is text: {known}; “<lora:Sun:1>” is text: loras.sun is set already, at 0: " in line
+    )
+    assert line.rstrip(".").endswith("a LoRA is asked for by loras.ink.file ink.safetensors and loras.ink.weight 1")
 
 
 @pytest.mark.parametrize(("phrase", "prompt", "is_told"), [
@@ -212,8 +264,8 @@ def test_reproduced_from_nothing_but_the_picture(lab, random_pair):
         for one in resolved.spec.adapters
         if one.kind == "loras"
     ]
-    missing = rf"made with {' and '.join(named)}, which are not here; put the files into artifacts/loras, under any name; half-moon.* holds something"
-    with pytest.raises(ReproduceError, match=missing):
+    are_not = rf"made with {' and '.join(named)}, which are not here; put the files into artifacts/loras, under any name; half-moon.* holds something"
+    with pytest.raises(ReproduceError, match=are_not):
         reproduce(alone, **where)
     (lab / "kept").rename(own / "renamed.safetensors")
     with pytest.raises(ReproduceError, match=r"made with loras\.sun \(sun\.safetensors, digest \w+, sha256 \w+\), which is not here"):
@@ -255,6 +307,54 @@ def test_a_call_and_a_bench_take_them(lab):
     assert [run.label for run in planned.runs] == ["moon.weight=0", "moon.weight=0.8"]
     [off, on] = [resolve(RunSpec.from_parameters(**run.parameters)).spec for run in planned.runs]
     assert (off.adapters, [one.digest for one in on.adapters]) == ((), [one.digest for one in called.stamp.resolved.adapters])
+
+
+def test_tries_of_one_prompt_do_not_look_alike(lab):
+    """
+    A session's table says of each picture what differs from the one before: a LoRA that comes, its weight, its end, and any other setting.
+    """
+    file = str(write(lab / "moon.safetensors", as_diffusers(matrices(WEIGHTS / "base", 3, size=0.1))))
+    bench = Bench(tracking="off")
+    bench.make("a red star", num_inference_steps=2)
+    bench.make("a red star", num_inference_steps=2, loras={"moon": {"file": file, "weight": 0.8}})
+    bench.again(loras={"moon": {"weight": 0.25}})
+    bench.again(loras={"moon": None}, guidance_scale=3.5, negative_prompt="a dog")
+    told = changes([picture.stamp.resolved for picture in bench.pictures])
+    whole = f"moon.safetensors (tensors {hash_of(Path(file))[:10]})"
+    left = "negative_prompt a dog, denoising.guidance_scale 3.5, moon none, moon.weight none"
+    assert told == ["", f"moon {whole}, moon.weight 0.8", "moon.weight 0.25", left]
+    assert all(line in shown(bench.session.path) for line in ("changed", "moon.weight 0.25"))
+
+
+def test_another_file_of_the_same_name_is_not_taken(lab):
+    """
+    Going on from a picture, also in its session, finds its LoRA by content, or refuses one of the same name; given anew it is taken.
+    """
+    own = lab / "artifacts" / "loras" / "mine.safetensors"
+    own.parent.mkdir(parents=True)
+    write(own, as_diffusers(matrices(WEIGHTS / "base", 3, size=0.1)))
+    asked_for: dict[str, Any] = {"num_inference_steps": 2, "seed": 7}
+    made = Bench(tracking="off").make("a red star", loras={"mine": "mine.safetensors"}, **asked_for)
+    alone = Path(shutil.copy(made.path, lab / "alone.png"))
+    own.rename(lab / "kept")
+    write(own, as_diffusers(matrices(WEIGHTS / "base", 4, size=0.1)))
+    bench = Bench(tracking="off")
+    bench.open(alone)
+    resumed = Bench.resume(made.kept.session)
+    said = (
+        r"loras\.mine\.file: the picture was made with .*, which is not here; .*; artifacts/loras/mine\.safetensors holds something else, and go on"
+    )
+    for go_on in (lambda: bench.make("a blue star"), lambda: resumed.again(seed=8), lambda: resumed.again(loras={"mine": {"weight": 0.5}})):
+        with pytest.raises(SpecError, match=said):
+            go_on()
+    [adapter] = made.stamp.resolved.adapters
+    [given] = resumed.again(made, loras={"mine": "mine.safetensors"}).stamp.resolved.adapters
+    assert given.digest != adapter.digest
+    (lab / "kept").rename(lab / "kept.safetensors")
+    bench.open(alone)
+    for found in (bench.make("a red star"), Bench.resume(made.kept.session).again(made)):
+        assert [one.digest for one in found.stamp.resolved.adapters] == [adapter.digest]
+        assert found.picture_id == made.picture_id
 
 
 def test_points_that_are_one_run_are_counted_once(lab, random_pair):

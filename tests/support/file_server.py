@@ -21,6 +21,7 @@ class Files:
         redirects: Where a path leads on to.
         broken_after: After how many bytes the connection ends, by path; what is asked for next is given.
         pause_s: Between two pieces of 64 kB, by path.
+        ignores_if_range: Whether a part is given of whatever is there now.
         asked: Each request's path and headers.
     """
 
@@ -29,6 +30,7 @@ class Files:
     redirects: dict[str, str] = field(default_factory=dict)
     broken_after: dict[str, int] = field(default_factory=dict)
     pause_s: dict[str, float] = field(default_factory=dict)
+    ignores_if_range: bool = False
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
 
@@ -55,7 +57,10 @@ def serving(files: Files) -> Iterator[Files]:
                 self.send_error(404)
                 return
             match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-            begin = int(match[1]) if match and self.headers.get("If-Range") == '"one"' else 0
+            begin = int(match[1]) if match and (files.ignores_if_range or self.headers.get("If-Range") == '"one"') else 0
+            if begin and begin >= len(content):
+                self.send_error(416)
+                return
             self.send_response(206 if begin else 200)
             said = {"ETag": '"one"', "Content-Length": str(len(content) - begin), "Content-Type": "application/octet-stream"}
             if begin:

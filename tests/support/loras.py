@@ -160,3 +160,35 @@ def loaded_by_diffusers(pipeline: Any, files: Mapping[str, Path], weights: Mappi
         pipeline.unload_lora_weights()
         of_diffusers.set_verbosity(levels[0])
         of_transformers.set_verbosity(levels[1])
+
+
+def two_files(folder: Path, base: Path) -> dict[str, Path]:
+    """
+    LoRAs for the UNet and both text encoders: one as diffusers names its layers, one as kohya does, with an alpha that is half the rank.
+    """
+    return {
+        "moon": write(folder / "moon.safetensors", as_diffusers(matrices(base, 1))),
+        "sun": write(folder / "sun.safetensors", as_kohya(matrices(base, 2, rank=8), 4.0)),
+    }
+
+
+def put_of(files: Mapping[str, Path], weights: Mapping[str, Any]) -> list[Any]:
+    """
+    What a run has on its models, in a run's order: each LoRA by its weight, or by all that it is asked.
+    """
+    from sdxl_lab.adapters.loras import Lora
+    from sdxl_lab.runs.adapted import read
+
+    asked = {name: Lora(file=str(files[name]), **(told if isinstance(told, dict) else {"weight": told})) for name, told in weights.items()}
+    return sorted((read("loras", name, one, files[name])[0] for name, one in asked.items()), key=lambda one: one.digest)
+
+
+def by_peft(put: Sequence[Any]) -> dict[str, Any]:
+    """
+    The same as diffusers' `set_adapters` takes it, in the order of what the files hold.
+    """
+    told = {}
+    for one in sorted(put, key=lambda one: one.content.digest):
+        text = one.asked.weight if one.asked.text_encoder_weight is None else one.asked.text_encoder_weight
+        told[one.name] = {"unet": one.asked.weight, "text_encoder": text, "text_encoder_2": text}
+    return told

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import nbformat
@@ -70,9 +71,9 @@ def planned(dataset, random_pair, tmp_path) -> Callable[..., Plan]:
     """Plans a sweep of quick runs of one picture."""
     from sdxl_lab.sweeps.planner import plan
 
-    def make(notebook: Path, **content: Any) -> Plan:
+    def make(notebook: Path, *, fixed: Mapping[str, Any] = MappingProxyType({}), **content: Any) -> Plan:
         parameters = {"dataset": str(dataset), "checkpoint": str(random_pair), "samples": ["scene-1"], "runs_folder": str(tmp_path / "runs")}
-        parameters |= {"hyperparameters.denoising.num_inference_steps": 4}
+        parameters |= {"hyperparameters.denoising.num_inference_steps": 4, **fixed}
         return plan(SweepFile.from_dict({"name": "test", "notebook": str(notebook), "parameters": parameters} | content))
 
     return make

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from sdxl_lab.records.folder import RunFolder
-from sdxl_lab.runs.resolution import resolve
-from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.sweeps.sweep import Inline, Summary, sweep
 from tests.support.loras import as_diffusers, as_kohya, matrices, write
 from tests.support.quick_sweeps import dataset as dataset
@@ -17,6 +18,17 @@ from tests.support.quick_sweeps import planned as planned
 
 MOON, SUN = "hyperparameters.loras.moon", "hyperparameters.loras.sun"
 WORDS = {"hyperparameters.prompt": ["a star"], "hyperparameters.denoising.high_noise_frac": [0.5]}
+ALONE = """
+import json, sys
+from sdxl_lab.generation.trajectory import TrajectoryCache
+from sdxl_lab.runs.experiment import run
+from sdxl_lab.runs.resolution import resolve
+from sdxl_lab.spec.run_spec import RunSpec
+asked, folder = json.loads(sys.argv[1]), sys.argv[2]
+[picture] = run(resolve(RunSpec.from_parameters(**asked | {"runs_folder": folder})), trajectories=TrajectoryCache())
+print(picture.sha256)
+"""
+CAPTURED: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
 LOADED = """
 from pathlib import Path
 from sdxl_lab.checkpoints import loading
@@ -35,27 +47,24 @@ def files(tmp_path, random_pair) -> tuple[str, str]:
 
 
 @pytest.mark.slow
-def test_one_kernel_makes_what_processes_of_their_own_make(planned, notebook, files, random_pair, tmp_path):
+def test_one_kernel_makes_what_processes_of_their_own_make(planned, notebook, files, tmp_path):
     """
-    With each of two LoRAs, both and none, in one kernel with one set of models, which is found unchanged, each picture is another process's.
+    One LoRA, another, both, the other again and none, one after another in one kernel with one set of models: the pictures of five processes.
     """
-    moon, sun = files
-    log = tmp_path / "log.txt"
-    points = {MOON: [moon, None], SUN: [{"file": sun, "weight": 0.7}, None]}
-    made = planned(notebook(after=LOADED.format(log=str(log))), grid=WORDS | points)
-    assert len(made.runs) == 4
-    works = [work for run in made.runs for work in run.works.values()]
-    assert len({work.base for work in works}) == len({work.refined for work in works}) == 4
-    assert sweep(made, Inline()) == Summary(before=0, made=4, failed=())
-    assert len(log.read_text().split()) == 4
+    moon, sun = {"file": files[0], "weight": 1.0}, {"file": files[1], "weight": 0.7}
+    asked = [{"moon": moon}, {"sun": sun}, {"moon": moon, "sun": sun}, {"sun": sun}, {}]
+    points = [{"hyperparameters": {"loras": loras, "seed": int(number > 2)}} for number, loras in enumerate(asked)]
+    log, words = tmp_path / "log.txt", {"hyperparameters.prompt": "a star", "hyperparameters.denoising.high_noise_frac": 0.5}
+    made = planned(notebook(after=LOADED.format(log=str(log))), fixed=words, points=points)
+    assert sweep(made, Inline()) == Summary(before=0, made=5, failed=())
+    assert len(log.read_text().split()) == 5
     assert len(set(log.read_text().split())) == 1
-    pictures = [picture for run in made.runs for picture in RunFolder(run.folder).pictures()]
-    assert len({picture.sha256 for picture in pictures}) == 4
-    for run in made.runs:
-        apart = resolve(RunSpec.from_parameters(**dict(run.parameters) | {"runs_folder": str(tmp_path / "alone")}))
-        [expected] = made_alone(apart)
-        assert [picture.sha256 for picture in RunFolder(run.folder).pictures()] == [expected.sha256]
-    assert not planned(notebook(), grid=WORDS | points).pending
+    found = [picture.sha256 for run in made.runs for picture in RunFolder(run.folder).pictures()]
+    alone = [
+        subprocess.run([sys.executable, "-c", ALONE, json.dumps(dict(run.parameters)), str(tmp_path / "alone")], **CAPTURED) for run in made.runs
+    ]
+    assert [process.stdout.split()[-1] for process in alone] == found
+    assert len(set(found)) == 5
 
 
 def test_weight_is_an_axis(planned, notebook, files):
@@ -70,13 +79,3 @@ def test_weight_is_an_axis(planned, notebook, files):
     assert len({run.run_id for run in made.runs}) == 3
     by_name = planned(notebook(), grid=WORDS | {MOON: [None, {"file": files[0], "weight": 0.5}, files[0]]})
     assert [run.run_id for run in by_name.runs] == [run.run_id for run in made.runs]
-
-
-def made_alone(resolved: Any) -> Any:
-    """
-    The pictures of a run that builds on no other.
-    """
-    from sdxl_lab.generation.trajectory import TrajectoryCache
-    from sdxl_lab.runs.experiment import run
-
-    return run(resolved, trajectories=TrajectoryCache())

@@ -234,6 +234,9 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
         other = first.setdefault((entry.edit.sample, entry.edit.task), flat)
         if other is not flat:
             paths |= {path: None for path, value in flat.items() if _key(value) != _key(other.get(path))}
+    for adapter in dict.fromkeys(adapter.path for entry in entries for adapter in entry.resolved.asked_for):
+        for path in _told_elsewhere(adapter, paths, settings):
+            paths.pop(path)
     for name in ("checkpoint", "dataset"):  # the digest is an axis only where the name doesn't tell
         if name in paths:
             paths.pop(f"{name}.digest", None)
@@ -242,6 +245,15 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
         if len(given) == len(first):
             paths.pop(name, None)
     return list(paths)
+
+
+def _told_elsewhere(adapter: str, paths: Iterable[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which of an adapter's file and settings are no axes: where it is not everywhere, that is one difference, and not one of each."""
+    there = [flat for flat in settings if adapter in flat]
+    own = [path for path in paths if path.startswith(f"{adapter}.")]
+    alike = [path for path in own if len({_key(flat.get(path)) for flat in there}) == 1]
+    is_told = adapter in paths and len(alike) < len(own) and len({flat[adapter] for flat in there}) == 1
+    return [*alike, adapter] if is_told else alike
 
 
 def _first_axes(axes: Mapping[str, list[Any]], varying: Sequence[str], runs: Mapping[str, Any], *, within: Sequence[str]) -> tuple[str, str | None]:
