@@ -16,12 +16,15 @@ from sdxl_lab.files.places import misread
 from sdxl_lab.settings.sections import Settings
 
 SUFFIX = ".safetensors"
+BUILT_IN = Path(__file__).parents[1] / "pocket"
+"""Holds a folder of each kind that comes with the lab."""
 PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 FILE = (
     "the path of a .safetensors file, the name of one in the dataset's folder, in the lab's own for these or built in, or a repository of the hub, "
     "owner/name or owner/name/file.safetensors"
 )
 NAME = "letters, digits, dashes and underscores, at most 60, starting with a letter or digit"
+NO_DOTS = "names hold no dots, which part the names of settings"
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _LONGEST_NAME = 60
 _GATE = "parameters"
@@ -72,13 +75,19 @@ class Named(Settings):
         kept = {name: value for name, value in values.items() if not _is_absent(value)}
         for name in kept:
             if not (isinstance(name, str) and is_name(name)):
-                raise ValueError(f"got the name {name!r}; allowed are {NAME}")
+                offer = f"; {NO_DOTS}: write {without_dots(name)}" if isinstance(name, str) and is_name(without_dots(name)) else ""
+                raise ValueError(f"got the name {name!r}; allowed are {NAME}{offer}")
         return {name: {"file": value} if isinstance(value, str) else value for name, value in kept.items()}
 
 
 def is_name(text: str) -> bool:
     """Whether an adapter may be called so."""
     return 0 < len(text) <= _LONGEST_NAME and set(text) <= _NAME_LETTERS and text[0].isalnum()
+
+
+def without_dots(name: str) -> str:
+    """A name that may be allowed in place of one with dots."""
+    return name.replace(".", "-")
 
 
 def _is_absent(value: Any) -> bool:

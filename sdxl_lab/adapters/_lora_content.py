@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from sdxl_lab.adapters._adapter import AdapterError, Tensor
-from sdxl_lab.adapters._lora_names import OTHER_KINDS, family_of, listed, plain, split, text_width
+from sdxl_lab.adapters._lora_names import OTHER_KINDS, PARTS, family_of, listed, plain, split, text_width
 from sdxl_lab.adapters._lora_said import Said
 from sdxl_lab.settings.documents import digest_of
 
@@ -21,6 +22,9 @@ TAKE = "take a LoRA for Stable Diffusion XL"
 METADATA = "lora_adapter_metadata"
 """Under which diffusers writes what peft was told in training."""
 
+MOST_REPEATED = 2
+"""How many parts of a pattern may repeat."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
@@ -28,7 +32,8 @@ class Layer:
 
     Attributes:
         part: The model's name in its pipeline.
-        name: The layer's, as the file has it.
+        name: The layer's, as the file has it behind that of the model.
+        own: All of what the file calls it, such as `lora_unet_mid_block_attentions_0_proj_in`.
         down: `lora_A`, (rank, in) of a linear layer, (rank, in, height, width) of a convolution.
         up: `lora_B`, (out, rank), or (out, rank, 1, 1).
         scale: `alpha`, by which the product is multiplied once it is divided by the rank.
@@ -36,6 +41,7 @@ class Layer:
 
     part: str
     name: str
+    own: str
     down: Tensor
     up: Tensor
     scale: float
@@ -95,36 +101,38 @@ def content_of(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Co
         )
     if family := family_of(tensors):
         raise AdapterError(f"it is for {family}; {TAKE}")
-    found: dict[tuple[str, str], dict[str, Tensor]] = {}
+    found: dict[tuple[str, str], dict[str, str]] = {}
     strange = []
-    for name, tensor in tensors.items():
+    for name in tensors:
         if (told := split(name)) is None:
             strange.append(name)
         else:
             part, layer, role = told
-            found.setdefault((part, layer), {})[role] = tensor
+            found.setdefault((part, layer), {})[role] = name
     if strange:
         raise AdapterError(f"it holds {len(strange)} tensors of {len(tensors)} that are no LoRA's, {listed(strange)}; {TAKE}")
     spelled = Counter((part, plain(layer)) for part, layer in found)
     if twice := [layer for part, layer in found if spelled[part, plain(layer)] > 1]:
         raise AdapterError(f"it has more than one LoRA for a layer, {listed(twice)}; take another file")
     scales = _scales_told(metadata)
-    layers = tuple(_layer(part, name, held, scales.get(part, {})) for (part, name), held in found.items())
+    layers = tuple(_layer(part, name, held, tensors, scales.get(part, {})) for (part, name), held in found.items())
     return Content(layers=layers, digest=_digest(tensors, layers), text_width=text_width(tensors), said=Said.of(metadata))
 
 
-def _layer(part: str, name: str, held: Mapping[str, Tensor], told: Mapping[str, Any]) -> Layer:
-    shown = f"{part}.{name}"
+def _layer(part: str, name: str, held: Mapping[str, str], tensors: Mapping[str, Tensor], told: Mapping[str, Any]) -> Layer:
+    first = next(iter(held.values()))
+    shown = first[: len(next(begin for begin in PARTS if first.startswith(begin))) + len(name)]
     if missing := [role for role in ("down", "up") if role not in held]:
         has = "alpha" if len(missing) == 2 else {"down": "lora_B (lora_up)", "up": "lora_A (lora_down)"}[missing[0]]
         lacks = "any matrix" if len(missing) == 2 else {"down": "lora_A (lora_down)", "up": "lora_B (lora_up)"}[missing[0]]
         raise AdapterError(f"{shown} has {has} without {lacks}; the file is not whole: download it again, or take another")
-    down, up = (_kept(shown, held[role]) for role in ("down", "up"))
+    down, up = (_kept(held[role], tensors[held[role]]) for role in ("down", "up"))
     is_pair = len(down.shape) == len(up.shape) in (2, 4) and up.shape[1] == down.shape[0] > 0 and set(up.shape[2:]) <= {1}
     if not is_pair:
         got = f"{[*down.shape]} and {[*up.shape]}"
         raise AdapterError(f"{shown} has matrices of {got}, whose product is none; needed are [rank, in] and [out, rank]: take another file")
-    return Layer(part=part, name=name, down=down, up=up, scale=_scale(shown, held.get("alpha"), name, down.shape[0], told))
+    alpha = tensors[held["alpha"]] if "alpha" in held else None
+    return Layer(part=part, name=name, own=shown, down=down, up=up, scale=_scale(shown, alpha, name, down.shape[0], told))
 
 
 def _kept(name: str, tensor: Tensor) -> Tensor:
@@ -139,7 +147,7 @@ def _kept(name: str, tensor: Tensor) -> Tensor:
 def _scale(shown: str, alpha: Tensor | None, name: str, rank: int, told: Mapping[str, Any]) -> float:
     try:
         value = _told_scale(name, rank, told) if alpha is None else _alpha(alpha)
-    except (TypeError, ValueError, AttributeError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         raise AdapterError(f"{shown} has an alpha that is no number; train it again, or take another file")
@@ -152,8 +160,7 @@ def _alpha(tensor: Tensor) -> float:
 
 def _told_scale(name: str, rank: int, told: Mapping[str, Any]) -> float:
     """alpha, as peft was told it in training."""
-    patterns = told.get("alpha_pattern") or {}
-    matching = (value for pattern, value in patterns.items() if f".{name}".endswith(f".{pattern.removeprefix('^')}"))
+    matching = (value for pattern, value in told.get("alpha_pattern", {}).items() if pattern.match(name))
     alpha = float(next(matching, told.get("lora_alpha", rank)))
     return alpha * math.sqrt(rank) if told.get("use_rslora") else alpha
 
@@ -162,13 +169,31 @@ def _scales_told(metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """What diffusers keeps of peft's configuration, by model."""
     found: dict[str, dict[str, Any]] = {}
     try:
-        told = dict(json.loads(metadata.get(METADATA, "{}")))
-    except (ValueError, TypeError):
-        return {}
+        told = json.loads(metadata.get(METADATA, "{}"))
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise AdapterError(f"its {METADATA}, by which its layers are scaled, is no JSON object; download it again, or take another file")
     for key, value in told.items():
         part, _, name = key.partition(".")
-        found.setdefault(part, {})[name] = value
+        found.setdefault(part, {})[name] = _by_pattern(value) if name == "alpha_pattern" else value
     return found
+
+
+def _by_pattern(told: Any) -> dict[re.Pattern[str], Any]:
+    """Values by what matches a layer's name, or its end, as peft's `get_pattern_key` has it: a regular expression."""
+    if not isinstance(told or {}, dict):
+        raise AdapterError(f"its alpha_pattern is {json.dumps(told)[:40]}, and should be alphas by names of layers; take another file")
+    try:
+        return {_compiled(pattern): value for pattern, value in (told or {}).items()}
+    except (re.error, OverflowError, RecursionError) as error:
+        raise AdapterError(f"its alpha_pattern names layers by what is no regular expression ({error}); take another file") from error
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    if len(re.findall(r"[*+{]", pattern)) > MOST_REPEATED or re.search(r"\)[*+{]", pattern):  # which may take for ever, and anybody wrote it
+        raise AdapterError(f"its alpha_pattern has {pattern[:40]!r}, which repeats more than is tried; take another file")
+    return re.compile(rf"(.*\.)?({pattern})$")
 
 
 def _digest(tensors: Mapping[str, Tensor], layers: tuple[Layer, ...]) -> str:

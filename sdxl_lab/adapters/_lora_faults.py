@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from sdxl_lab.adapters._adapter import Models, Put
@@ -39,11 +40,14 @@ def _misfit(content: Content, places: dict[str, Places]) -> str | None:
     found = [(layer, places[layer.part].path(layer.name)) for layer in content.layers]
     width, count = content.text_width, len(content.layers)
     family = f"; its cross attention reads text {width} wide, as that of {WIDTHS[width]}" if width in WIDTHS else ""
-    if strange := [f"{layer.part}.{layer.name}" for layer, path in found if path is None]:
+    if strange := [layer.own for layer, path in found if path is None]:
         return f"{len(strange)} of its {count} layers are none of this checkpoint's, {listed(strange)}{family}; take a LoRA for this checkpoint"
+    named = Counter((layer.part, path) for layer, path in found)
+    if twice := [f"{layer.part}.{layer.name}" for layer, path in found if named[layer.part, path] > 1]:
+        return f"it has more than one LoRA for a layer, {listed(twice)}, which are names of one; take another file"
     wrong = [(layer, shape) for layer, path in found if path and not layer.fits(shape := places[layer.part].shapes[path])]
     if not wrong:
         return None
     layer, shape = wrong[0]
-    got = f"{layer.part}.{layer.name} is for weights of {[layer.up.shape[0], *layer.down.shape[1:]]}, and the checkpoint's are {[*shape]}"
+    got = f"{layer.own} is for weights of {[layer.up.shape[0], *layer.down.shape[1:]]}, and the checkpoint's are {[*shape]}"
     return f"{len(wrong)} of its {count} layers are of other widths: {got}{family}; take a LoRA for this checkpoint"

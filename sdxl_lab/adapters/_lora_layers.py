@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -142,6 +142,8 @@ class _Layers:
             )
         with importing:
             from peft import LoraConfig  # noqa: F401 - by one thread at a time; layers are built by what is there then
+        if twice := [name for name, count in Counter(path for path, _ in found).items() if count > 1]:
+            raise AdapterError(f"a LoRA has more than one pair of matrices for {twice[0]}; take another file.")
         for path, layer in found:
             assert path is not None
             if path not in self._sites:

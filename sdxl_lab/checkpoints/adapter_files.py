@@ -10,7 +10,7 @@ from pathlib import Path
 from sdxl_lab.adapters import SUFFIX, Adapter, AdapterError, Models, Tensor
 from sdxl_lab.checkpoints import tokens
 from sdxl_lab.checkpoints.outlines import Outline
-from sdxl_lab.checkpoints.weight_files import kind_of
+from sdxl_lab.checkpoints.weight_files import kind_of, other_than_weights
 from sdxl_lab.checkpoints.weight_shapes import weights_of
 from sdxl_lab.spec.identities import CheckpointIdentity
 
@@ -44,11 +44,11 @@ def opened(path: Path, adapter: Adapter) -> tuple[Mapping[str, Tensor], Mapping[
     except FileNotFoundError:
         raise AdapterError("there is no such file; check its path") from None
     except (SafetensorError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = other_than_weights(path) or getattr(error, "strerror", None) or error
         raise AdapterError(f"it is no whole {SUFFIX} file ({reason}); {ADVICE}") from error
     begin = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(bytes(content[8:begin]))
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__", None) or {}
     return {name: _tensor(about, content[begin:]) for name, about in header.items()}, metadata
 
 

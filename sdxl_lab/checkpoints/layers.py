@@ -30,6 +30,9 @@ NO_WEIGHTS = ("position_ids", "logit_scale")
 TIME = 4
 """How much wider than its first block a UNet's embedding of the time is."""
 
+WIDEST, DEEPEST, MOST_LEVELS = 1 << 20, 100, 10
+"""Channels or words, layers in a row, and levels that are counted: far more than any model has."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -112,10 +115,24 @@ def _told(name: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, IndexError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:100]}"
         raise CheckpointError(
-            f"by its configuration the {name} is not built as those of Stable Diffusion XL are ({type(error).__name__}: {error}), so its size cannot "
+            f"by its configuration the {name} is not built as those of Stable Diffusion XL are ({reason}), so its size cannot "
             "be reckoned; set compute.offload to none, model or sequential, or copy the file again from its source."
         ) from error
+
+
+def _whole(value: Any, least: int = 1, most: int = WIDEST) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{str(value)[:60]!r}, where a whole number of {least} to {most} is needed")
+    return value
+
+
+def _widths(configuration: Mapping[str, Any]) -> tuple[int, ...]:
+    blocks = configuration["block_out_channels"]
+    if not isinstance(blocks, list | tuple) or not 1 <= len(blocks) <= MOST_LEVELS:
+        raise ValueError(f"block_out_channels {str(blocks)[:60]!r}, where a list of 1 to {MOST_LEVELS} is needed")
+    return tuple(map(_whole, blocks))
 
 
 def _convolution(inward: int, outward: int, kernel: int = 3) -> Layer:
@@ -173,24 +190,27 @@ class UNetShape:
     @classmethod
     def of(cls, configuration: Mapping[str, Any]) -> UNetShape:
         """Read it from a config.json."""
-        widths = tuple(configuration["block_out_channels"])
+        widths = _widths(configuration)
         kinds = configuration["down_block_types"]
         each = _for_each(configuration.get("transformer_layers_per_block", 1), len(widths))
         if not set(kinds) <= {"DownBlock2D", "CrossAttnDownBlock2D"} or len(kinds) != len(widths):
             raise ValueError(f"down_block_types {kinds}")
         return cls(
-            in_channels=configuration["in_channels"],
+            in_channels=_whole(configuration["in_channels"]),
             widths=widths,
             depths=tuple(depth if kind.startswith("Cross") else 0 for kind, depth in zip(kinds, each, strict=True)),
-            resnets=_for_each(configuration.get("layers_per_block", 2), len(widths)),
-            text=configuration["cross_attention_dim"],
-            added=configuration["projection_class_embeddings_input_dim"],
+            resnets=_for_each(configuration.get("layers_per_block", 2), len(widths), least=1),
+            text=_whole(configuration["cross_attention_dim"]),
+            added=_whole(configuration["projection_class_embeddings_input_dim"]),
             middle=each[-1],
         )
 
 
-def _for_each(value: int | Sequence[int], levels: int) -> tuple[int, ...]:
-    return (value,) * levels if isinstance(value, int) else tuple(value)
+def _for_each(value: int | Sequence[int], levels: int, least: int = 0) -> tuple[int, ...]:
+    each = (value,) * levels if isinstance(value, int) else tuple(value)
+    if len(each) != levels:
+        raise ValueError(f"{str(value)[:60]!r}, where {levels} numbers are needed, one for each level")
+    return tuple(_whole(count, least, DEEPEST) for count in each)
 
 
 def _unet(configuration: Mapping[str, Any]) -> Iterator[Layer]:
@@ -218,12 +238,13 @@ def _unet(configuration: Mapping[str, Any]) -> Iterator[Layer]:
             inward = width
         if level:
             yield _convolution(width, width)
-    yield from (_norm(first), _convolution(first, configuration.get("out_channels", 4)))
+    yield from (_norm(first), _convolution(first, _whole(configuration.get("out_channels", 4))))
 
 
 def _vae(configuration: Mapping[str, Any]) -> Iterator[Layer]:
-    widths, latents, resnets = tuple(configuration["block_out_channels"]), configuration["latent_channels"], configuration.get("layers_per_block", 1)
-    pixels, first, last = configuration.get("in_channels", 3), widths[0], widths[-1]
+    widths, latents = _widths(configuration), _whole(configuration["latent_channels"])
+    resnets, pixels = _whole(configuration.get("layers_per_block", 1), most=DEEPEST), _whole(configuration.get("in_channels", 3))
+    first, last = widths[0], widths[-1]
 
     def middle() -> Iterator[Layer]:
         yield from (*_resnet(last, last), *_resnet(last, last))
@@ -245,10 +266,10 @@ def _vae(configuration: Mapping[str, Any]) -> Iterator[Layer]:
 
 
 def _text_encoder(configuration: Mapping[str, Any]) -> Iterator[Layer]:
-    width, inner = configuration["hidden_size"], configuration["intermediate_size"]
-    yield from (Layer(configuration["vocab_size"] * width), Layer(configuration["max_position_embeddings"] * width))
-    for _ in range(configuration["num_hidden_layers"]):
+    width, inner = _whole(configuration["hidden_size"]), _whole(configuration["intermediate_size"])
+    yield from (Layer(_whole(configuration[count]) * width) for count in ("vocab_size", "max_position_embeddings"))
+    for _ in range(_whole(configuration["num_hidden_layers"], most=DEEPEST)):
         yield from (_norm(width), *[_linear(width, width)] * 4, _norm(width), _linear(width, inner), _linear(inner, width))
     yield _norm(width)
     if "CLIPTextModelWithProjection" in configuration.get("architectures", ()):
-        yield _linear(width, configuration["projection_dim"], bias=False)
+        yield _linear(width, _whole(configuration["projection_dim"]), bias=False)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sdxl_lab import families
+from sdxl_lab.adapters import ADAPTERS, BUILT_IN
 from sdxl_lab.checkpoints.configurations import check_pair
 from sdxl_lab.checkpoints.derived import with_scheduling
 from sdxl_lab.checkpoints.files import CONFIGURATION, PICKLED, PipelineFolder, digest_of_parts
@@ -19,7 +20,9 @@ from sdxl_lab.families import OTHER, Made, Published
 from sdxl_lab.files.addresses import canonical, file_of, is_address
 from sdxl_lab.files.digests import digest_of, until_changed
 from sdxl_lab.files.places import misread
+from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.identities import CheckpointIdentity
+from sdxl_lab.wording import few
 
 HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
 
@@ -108,14 +111,33 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
     # What has a commit came from the hub: a folder that happens to have its name is another checkpoint.
     if revision is None and (found := _locate_here(checkpoint)):
         return found
+    if checkpoint.lower().endswith((SUFFIX, SHARDED)):
+        raise CheckpointError(_no_file(Path(checkpoint).expanduser()))
     if match := HUB_ID.fullmatch(checkpoint):
         name, pinned = match.groups()
         return Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family=OTHER)
-    meant = families.meant_by(checkpoint)
+    meant = _built_in_adapter(checkpoint) or families.meant_by(checkpoint)
     raise CheckpointError(
         f"there is no checkpoint {checkpoint[:200]!r}: no such folder or file, and no hub id. Allowed are {', '.join(families.names())}, a folder, "
         f"a .safetensors file, or a hub id such as owner/name.{f' {meant}' if meant else ''}"
     )
+
+
+def _built_in_adapter(name: str) -> str | None:
+    """What to say of a name that the lab brings an adapter of."""
+    stem = name.removesuffix(SUFFIX)
+    kind = next((kind for kind in ADAPTERS if "/" not in stem and (BUILT_IN / kind / f"{stem}{SUFFIX}").is_file()), None)
+    return f"{stem} is a built-in {ADAPTERS[kind].what.partition(' ')[2]}: give it as {kind}.NAME.file, and a checkpoint beside it." if kind else None
+
+
+def _no_file(path: Path) -> str:
+    """That a file is not there, and which one beside it may have been meant."""
+    if not path.parent.is_dir():
+        return f"there is no file {path}, nor its folder {path.parent}; give the path of one that is there"
+    beside = sorted(file.name for file in path.parent.iterdir() if file.name.lower().endswith(SUFFIX))
+    if near := closest(path.name, beside):
+        return f"there is no file {path}; did you mean {path.parent / near}?"
+    return f"there is no file {path}; {f'{path.parent} has {few(beside)}' if beside else f'{path.parent} has no {SUFFIX} file'}"
 
 
 def _locate_here(checkpoint: str) -> Source | None:

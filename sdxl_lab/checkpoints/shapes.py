@@ -65,6 +65,7 @@ def shapes_of(source: Source) -> Shapes:
         if source.refiner is not None:
             of_refiner, refined, _ = _known(source.refiner, source)
             layers, told = {**layers, REFINER: of_refiner["unet"]}, {**told, REFINER: refined["unet"]}
+    _ = layers_of({"vae": told["vae"]})  # which sees that its numbers are some
     return Shapes(
         layers=layers,
         unets={name: unet_shape(name, told[name]) for name in ("unet", REFINER) if name in told},

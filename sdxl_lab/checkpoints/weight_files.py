@@ -35,10 +35,11 @@ KINDS: Mapping[str, str] = {
 }
 """Kinds of files that people have beside checkpoints, and a name of a weight that tells them, the most telling first."""
 
+ADAPTER = "give it as hyperparameters.{0}.NAME.file, in paint by -p {0}.NAME.file FILE, and a checkpoint beside it"
 PART = "give the whole checkpoint that it belongs to"
 ADVICE: Mapping[str | None, str] = {
-    "a LoRA": "give it as hyperparameters.loras, and a checkpoint beside it",
-    "an embedding (textual inversion)": "give it as hyperparameters.embeddings, and a checkpoint beside it",
+    "a LoRA": ADAPTER.format("loras"),
+    "an embedding (textual inversion)": ADAPTER.format("embeddings"),
     BASE: "its place beside a base has a refiner's name: give the file another, or put a refiner there",
     REFINER: "call it refiner.safetensors, put it beside a base, and give the base",
     "a UNet alone": PART,
@@ -70,8 +71,36 @@ def safe_file(path: Path) -> Iterator[Any]:
     except (SafetensorError, OSError) as error:
         size_bytes = path.stat().st_size
         raise CheckpointError(
-            f"{path} ({size_bytes} bytes) is no whole .safetensors file: {error}. Download it again (with `git lfs pull` if it came by git)."
+            f"{path} ({size_bytes} bytes) is no whole .safetensors file: {other_than_weights(path) or error}. Download it again (with `git lfs pull` "
+            "if it came by git)."
         ) from error
+
+
+_CAN_RUN_CODE = "which can run code when it is loaded and is not read"
+_BEGINNINGS = {
+    r"PK\x03\x04": f"a zip archive, as PyTorch's .pt and .ckpt are, {_CAN_RUN_CODE}",
+    r"\x80[\x02-\x05][^\x00]": f"a pickle, {_CAN_RUN_CODE}",
+    r"\s*<(!doctype|html|\?xml|!--)": "a web page, such as one that asks to sign in",
+    r"version https://git-lfs": "a pointer of Git LFS, in place of the file",
+    r"GGUF": "a GGUF file",
+    r'\s*\{\s*"\w': "a text, such as a server's answer",
+    r"$": "empty",
+}
+"""How files begin that people come to have by a wrong name, and what these are. A .safetensors file begins with a small number in eight bytes."""
+
+
+def other_than_weights(path: Path) -> str | None:
+    """What a file is by its first bytes that is no .safetensors file; None if these do not tell.
+
+    Args:
+        path: One that safetensors cannot read.
+    """
+    try:
+        with path.open("rb") as held:
+            begins = held.read(64)
+    except OSError:
+        return None
+    return next((said for beginning, said in _BEGINNINGS.items() if re.match(beginning.encode(), begins, re.IGNORECASE)), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,8 +49,8 @@ def _described(configuration: Path, component: str) -> Mapping[str, tuple[int, .
     library, class_name = read_json(configuration / INDEX)[component]
     config = configuration / component / "config.json"
     memory = _memory(class_name, config)
-    with suppress(OSError, ValueError):
-        return {name: tuple(shape) for name, shape in json.loads(memory.read_text("utf-8")).items()}
+    if (known := _remembered(memory)) is not None:
+        return known
     with importing:
         from sdxl_lab.checkpoints.whole_weights import on_paper
 
@@ -58,6 +58,15 @@ def _described(configuration: Path, component: str) -> Mapping[str, tuple[int, .
     with suppress(DiskError):
         write_whole(memory, json.dumps(shapes).encode())
     return shapes
+
+
+def _remembered(memory: Path) -> Mapping[str, tuple[int, ...]] | None:
+    """What was kept, if it is there and whole: the cache is a folder that anything may have written to."""
+    with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+        shapes = {name: tuple(shape) for name, shape in json.loads(memory.read_text("utf-8")).items()}
+        if shapes and all(type(side) is int and side > 0 for shape in shapes.values() for side in shape):
+            return shapes
+    return None
 
 
 def _memory(class_name: str, config: Path) -> Path:

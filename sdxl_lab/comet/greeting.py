@@ -11,7 +11,7 @@ from sdxl_lab.comet.dialogue import Refusal, talking
 SILENCE_S = 60.0
 """For importing the SDK, on a disk that is slow."""
 
-ANSWER_S = 10.0
+ANSWER_S = 5.0
 """For an answer. Looking up a name, which no library's timeout ends, counts too."""
 
 BRIEF = {"COMET_HTTP_SESSION_RETRY_TOTAL": "1", "COMET_TIMEOUT_HTTP": "5", "COMET_TIMEOUT_API": "5"}

@@ -8,7 +8,7 @@ from typing import Any
 from sdxl_lab.comet.dialogue import Refusal, serve
 from sdxl_lab.comet.errors import fault_of
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 5.0
 WORDS = {"key": "it refuses the API key", "unreachable": "it gives no answer", "retries": "it answers with errors", "cut": "the connection broke off"}
 
 

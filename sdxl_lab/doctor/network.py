@@ -12,7 +12,7 @@ from sdxl_lab.doctor.findings import Finding, attention, broken, ok
 
 _T = TypeVar("_T")
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 5.0
 
 ALONE = "what is here already still works: pocket, folders, files, and what the hub's cache holds"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,9 @@ from sdxl_lab.prompts.reading import Fits, PromptError, Reading
 
 Encoded = tuple[torch.Tensor, torch.Tensor]
 """The last hidden state but one, (1, tokens, width), and the pooled one, (1, width)."""
+
+LEAST, MOST = 0.5, 2.0
+"""Within these, restoring the mean changes a prompt less than weights do; below 0 it turns all of it around."""
 
 Encode = Callable[[str, Any, tuple[int, ...]], Encoded]
 """Runs a text encoder, named and given, over the tokens of one chunk."""
@@ -90,7 +93,7 @@ def hidden_and_pooled(model: Any, ids: tuple[int, ...], device: Any) -> Encoded:
     return output.hidden_states[-2], output[0]
 
 
-def encoded(encoders: Sequence[TextEncoder], reading: Reading, encode: Encode) -> Encoded:
+def encoded(encoders: Sequence[TextEncoder], reading: Reading, encode: Encode, hear: Callable[[float], object] = id) -> Encoded:
     """Encode what a prompt says, chunk by chunk.
 
     A fragment's tokens are those of its text alone, so that each token has the weight of one fragment; a mark in the middle of a word parts it.
@@ -99,6 +102,7 @@ def encoded(encoders: Sequence[TextEncoder], reading: Reading, encode: Encode) -
         encoders: Of a pipeline.
         reading: What it says; nothing that compel reads.
         encode: Runs one of them.
+        hear: Told by how much each chunk is multiplied to restore its mean.
 
     Returns:
         Embeddings of all encoders side by side, and the pooled one of the last encoder's first chunk, which no weight has touched.
@@ -108,7 +112,7 @@ def encoded(encoders: Sequence[TextEncoder], reading: Reading, encode: Encode) -
     for encoder in encoders:
         found = [(encode(encoder.name, encoder.model, encoder.chunk(ids)), weights) for ids, weights in _chunks(encoder, reading)]
         empty, _ = encode(encoder.name, encoder.model, encoder.chunk([])) if reading.weighting == "comfy" else found[0][0]
-        hidden.append(torch.cat([weighed(state, weights, reading.weighting, empty) for (state, _), weights in found], dim=1))
+        hidden.append(torch.cat([weighed(state, weights, reading.weighting, empty, hear) for (state, _), weights in found], dim=1))
         pooled.append(found[0][0][1])
     tokens = max(state.shape[1] for state in hidden)
     padded = [
@@ -118,7 +122,9 @@ def encoded(encoders: Sequence[TextEncoder], reading: Reading, encode: Encode) -
     return torch.cat(padded, dim=-1), pooled[-1]
 
 
-def weighed(state: torch.Tensor, weights: Sequence[float], weighting: str | None, empty: torch.Tensor) -> torch.Tensor:
+def weighed(
+    state: torch.Tensor, weights: Sequence[float], weighting: str | None, empty: torch.Tensor, hear: Callable[[float], object] = id
+) -> torch.Tensor:
     """Weigh the tokens of a chunk.
 
     `a1111` multiplies each by its weight and restores the mean over all; `comfy` moves each away from its place in the empty prompt.
@@ -128,6 +134,7 @@ def weighed(state: torch.Tensor, weights: Sequence[float], weighting: str | None
         weights: One for each token.
         weighting: `a1111` or `comfy`; None leaves them as they are, as do weights of 1.
         empty: The empty prompt's hidden states.
+        hear: Told by how much `a1111` multiplies all to restore the mean.
 
     Raises:
         PromptError: What comes of it is no number.
@@ -144,7 +151,9 @@ def weighed(state: torch.Tensor, weights: Sequence[float], weighting: str | None
     whole = state.float()
     if weighting == "a1111":
         scaled = whole * factors
-        found = scaled * (whole.mean() / scaled.mean())
+        restoring = whole.mean() / scaled.mean()
+        hear(float(restoring))
+        found = scaled * restoring
     else:
         away = empty.float()
         found = torch.where(factors == 1.0, whole, (whole - away) * factors + away)
@@ -154,6 +163,32 @@ def weighed(state: torch.Tensor, weights: Sequence[float], weighting: str | None
         dtype = str(state.dtype).removeprefix("torch.")
         raise PromptError(f"a prompt weighs up to {heaviest:g}, which outgrows {dtype}; choose weights from 0.5 to 1.5.")
     return found
+
+
+def restored_by(scope: Hashable, in_text: Hashable, reading: Reading) -> Hashable:
+    """Under which a cache has what `encoded` told of a prompt.
+
+    Args:
+        scope: The models.
+        in_text: What is on them.
+        reading: What the prompt says.
+    """
+    return ("restored by", scope, in_text, reading)
+
+
+def spoiling(factors: Sequence[float]) -> str | None:
+    """Say that restoring the mean does to a prompt what no weight was to do; None where it does not.
+
+    Args:
+        factors: What `encoded` told: 1 where a mean was kept.
+    """
+    odd = max((factor for factor in factors if not LEAST <= factor <= MOST), key=lambda factor: abs(factor - 1), default=None)
+    if odd is None:
+        return None
+    return (
+        f"to keep the mean of its embeddings, prompt_syntax a1111 multiplied all of them by {odd:.2g} once the words were weighed, which spoils the "
+        "picture; take other weights, or prompt_syntax comfy"
+    )
 
 
 def lengthened(embeds: torch.Tensor, tokens: int, empty: Callable[[], torch.Tensor]) -> torch.Tensor:

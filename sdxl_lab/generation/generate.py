@@ -19,7 +19,7 @@ from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.generation.encoding import fits_in
+from sdxl_lab.generation.encoding import fits_in, restored_by, spoiling
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
 from sdxl_lab.generation.pasting import pasted
@@ -98,6 +98,9 @@ def generate(
         change = found.change(edit.settings.mask.latent_mask) if found and found.is_soft else None
         picture = _Picture(edit=edit, seen=start, checkpoint=checkpoint, cache=cache, on_step=on_step, change=change)
         raw, base_steps, refiner_steps = picture.denoise()
+        notes = tuple(picture.notes())
+    for line in notes:
+        caution(line, stacklevel=2)
     if _is_one_color(raw) and not (start.image and _is_one_color(start.image)):
         message = (
             f"The decoder made every pixel {raw.getpixel((0, 0))}, though {'the input has more colors' if image else 'no noise is so'}: see whether "
@@ -120,6 +123,7 @@ def generate(
         refiner_steps=refiner_steps,
         seconds=time.perf_counter() - began,
         frame=frame,
+        notes=notes,
     )
 
 
@@ -176,6 +180,13 @@ class _Picture:
         with self._stage("refiner", scheduler, self._softness_of_refiner, clean) as stage:
             finished, raw = stage.run(start, seed=self.edit.seed, stop=stop, output_type="pil", keep=keep, **telling, **call)
         return raw, head.steps, finished.steps - done
+
+    def notes(self) -> Iterator[str]:
+        """What is to be said of how its prompts were read, by whichever picture they were encoded for."""
+        for name, reading in (("prompt", self._words.prompt), ("negative_prompt", self._words.negative_prompt)):
+            factors = self.cache.get(restored_by(self._bare_scope, self.checkpoint.in_text("base"), reading)) if reading else None
+            if line := spoiling(factors or ()):
+                yield f"{name}: {line}."
 
     def _base(self, *, stop: int, output_type: str) -> tuple[Trajectory, Any]:
         """The base's trajectory up to a step, from the cache as far as it goes."""

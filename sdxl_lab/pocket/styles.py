@@ -24,6 +24,7 @@ from sdxl_lab.pocket.training.looks import LOOKS
 from sdxl_lab.pocket.training.loop import device, fit
 from sdxl_lab.pocket.training.pool import Pool
 from sdxl_lab.pocket.training.single_file import write_single_file
+from sdxl_lab.pocket.training.under_way import as_command, in_course
 
 FIRST_SEED = 9_000_000
 """Far from the seeds of the base's training, of the evaluation, of the built-in datasets and of the embedding."""
@@ -114,7 +115,7 @@ def make(look: str, folder: Path, *, steps: int = STEPS, count: int = COUNT) -> 
     Raises:
         DiskError: The disk is full or not writable.
     """
-    file = folder / f"pocket-{look}.safetensors"
+    file = _file(look, folder)
     if not file.exists():
         state = folder / f"pocket-{look}-training"
         base = train(look, state, steps=steps, count=count).to(torch.float16, silence_dtype_warnings=True)
@@ -123,15 +124,22 @@ def make(look: str, folder: Path, *, steps: int = STEPS, count: int = COUNT) -> 
     return file
 
 
+def _file(look: str, folder: Path) -> Path:
+    return folder / f"pocket-{look}.safetensors"
+
+
 def main() -> None:
     """Make each style's file that is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=cache_folder(), help="where the files go (default: %(default)s, where their names find them)")
     folder = parser.parse_args().folder
     torch.set_num_threads(1)  # bits depend on it
+    missing = [look for look in LOOKS if not _file(look, folder).exists()]
+    for look in in_course(missing):
+        make(look, folder)
     for look in LOOKS:
-        print(make(look, folder))
+        print(_file(look, folder))
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -80,7 +80,7 @@ _own = threading.local()
 """Of a thread that does work of its own, `listener`."""
 
 
-def tell(what: str, *, done: float = 0, total: float | None = None, unit: str = "") -> None:
+def tell(what: str, *, done: float = 0, total: float | None = None, unit: str = "", left_s: float | None = None) -> None:
     """Say what is under way, to whoever listens; call it as often as there is something to say.
 
     Args:
@@ -88,10 +88,11 @@ def tell(what: str, *, done: float = 0, total: float | None = None, unit: str = 
         done: How much of it.
         total: Of how much.
         unit: Of what.
+        left_s: Seconds that all of it still needs, where that is known.
     """
     listener = getattr(_own, "listener", None) or _listener
     if listener is not None:
-        listener(Doing(what=what, done=done, total=total, unit=unit))
+        listener(Doing(what=what, done=done, total=total, unit=unit, left_s=left_s))
 
 
 def told(each: Iterable[_T], what: str, *, unit: str) -> Iterator[_T]:

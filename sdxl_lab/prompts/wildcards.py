@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, count
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.wording import counted
@@ -34,6 +34,12 @@ LIST_NAME = re.compile(r"[A-Za-z0-9][\w-]*(/[A-Za-z0-9][\w-]*)*")
 _TOKEN = re.compile(
     r"\\(?P<literal>[{}|])|(?P<variable>(?<!\$)\$\{)|(?P<mark>[{}|])|(?<!\w)__(?=[^\s_])(?P<list>[^{}|\n]*?[^\s_])__(?!\w)|[^\\${}|_]+|.", re.DOTALL
 )
+MOST_DRAWS = 10_000
+"""Braces and lists that are drawn of for a prompt, those of the lists' lines included."""
+
+LONGEST_NUMBER = 20
+"""Digits of a weight, and of how many are drawn."""
+
 _WEIGHT = re.compile(r"\s*(\d+\.?\d*|\.\d+)::")
 _PICKS = re.compile(r"(?P<least>\d*)(?P<dash>-?)(?P<most>\d*)\$\$(?:(?P<between>[^$]*)\$\$)?")
 
@@ -114,14 +120,17 @@ class _Drawing:
     draw: Draw
     lines_of: LinesOf
     depth: int = 0
+    drawn: Iterator[int] = field(default_factory=count)
 
     def of(self, template: Template, within: Place) -> str:
         text = "".join(piece if isinstance(piece, str) else self._of(piece, within) for piece in template)
-        if len(text) > MOST_CHARACTERS:  # lists of lists, which may come from anywhere, grow fast
+        if len(text) > MOST_CHARACTERS:
             raise WildcardError(f"got more than {MOST_CHARACTERS:,} characters; draw fewer words")
         return text
 
     def _of(self, piece: _List | _Group, within: Place) -> str:
+        if next(self.drawn) >= MOST_DRAWS:  # lists of lists, which may come from anywhere, grow fast
+            raise WildcardError(f"got more than {MOST_DRAWS:,} braces and lists to draw of; draw fewer words")
         place = (*within, piece.number)
         if isinstance(piece, _List):
             left = self._lines(piece.name, place)
@@ -134,19 +143,19 @@ class _Drawing:
         most = len(left) if piece.most is None else piece.most
         if (asked := max(piece.least, most)) > len(left):
             raise WildcardError(f"got {asked}$$ before {counted(len(left), 'alternative')}; ask for fewer, or add some")
-        count = piece.least + self._choice([Fraction(1)] * (most - piece.least + 1), place)
-        return piece.between.join(left.pop(self._choice([weight for weight, _ in left], (*place, index)))[1]() for index in range(count))
+        picked = piece.least + self._choice([Fraction(1)] * (most - piece.least + 1), place)
+        return piece.between.join(left.pop(self._choice([weight for weight, _ in left], (*place, index)))[1]() for index in range(picked))
 
     def _lines(self, name: str, place: Place) -> list[tuple[Fraction, Callable[[], str]]]:
         if self.depth == DEEPEST:
             raise WildcardError(f"got “__{name}__” in {DEEPEST} lists within each other; take it out of one of them")
-        below = _Drawing(self.draw, self.lines_of, self.depth + 1)
+        below = replace(self, depth=self.depth + 1)
 
         def of_line(index: int, line: str) -> str:
             try:
                 return below.of(_parsed(line), (*place, index))
             except WildcardError as error:
-                raise WildcardError(f"list {name}, “{line}”: {error}") from None
+                raise WildcardError(f"list {name}, “{_quoted(line)}”: {error}") from None
 
         return [(Fraction(1), lambda index=index, line=line: of_line(index, line)) for index, line in enumerate(self.lines_of(name))]
 
@@ -221,8 +230,8 @@ class _Parser:
         match = _PICKS.match(first[0]) if first and isinstance(first[0], str) else None
         if match is None:
             return None, None, "", first
-        least = int(match["least"] or 1)
-        most = int(match["most"]) if match["most"] else None if match["dash"] else least
+        least = int(_written(match["least"] or "1"))
+        most = int(_written(match["most"])) if match["most"] else None if match["dash"] else least
         if not (match["least"] or match["most"]) or (most is not None and most < least):
             raise WildcardError(f"got “{_quoted(self._text[start:])}”; allowed before $$ is how many, such as 2$$ or 1-3$$")
         rest = str(first[0])[match.end() :]
@@ -238,7 +247,14 @@ def _weighed(option: Template) -> tuple[Fraction, Template]:
     if match is None:
         return Fraction(1), option
     rest = str(option[0])[match.end() :]
-    return Fraction(match[1]), (*([rest] if rest else []), *option[1:])
+    return Fraction(_written(match[1])), (*([rest] if rest else []), *option[1:])
+
+
+def _written(number: str) -> str:
+    """A number, which Python reads up to some thousand digits."""
+    if len(number) > LONGEST_NUMBER:
+        raise WildcardError(f"got a number of {len(number):,} digits; write one of at most {LONGEST_NUMBER}")
+    return number
 
 
 def _quoted(text: str, longest: int = 60) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sdxl_lab.adapters import SUFFIX, AdapterError
+from sdxl_lab.adapters import ADAPTERS, BUILT_IN, SUFFIX, AdapterError
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.addresses import canonical, file_of, is_address
 from sdxl_lab.runs.around import folders_around
@@ -18,8 +18,6 @@ from sdxl_lab.spec.identities import AdapterIdentity
 from sdxl_lab.wording import few
 
 HUB_FILE = re.compile(rf"([A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@([\w.-]+))?(?:/([\w./ -]+{re.escape(SUFFIX)}))?")
-BUILT_IN = Path(__file__).parents[1] / "pocket"
-"""Holds a folder of each kind that comes with the lab."""
 
 MOST_FILES, MOST_BYTES = 500, 4 << 30
 """How many files are opened to find one by its content, and how large they are at most."""
@@ -51,6 +49,10 @@ def located(written: str, kind: str, dataset: Path | None) -> Path:
     if match := _hub_file(written):
         return _of_hub(*match)
     places = f"in the working folder, the dataset's, or {shown_folder(kind)}"
+    if other := next(
+        (other for other in ADAPTERS if other != kind and any((folder / path.name).is_file() for folder in _folders(other, None))), None
+    ):
+        raise AdapterError(f"there is no such file, {places}; {path.name} is {ADAPTERS[other].what}: give it as {other}.NAME.file")
     raise AdapterError(f"there is no such file, {places}; {_advice(path, _folders(kind, dataset))}")
 
 
@@ -115,10 +117,12 @@ def candidates(identity: AdapterIdentity, folders: Sequence[Path]) -> Iterator[P
             yield from filter(None, [file_of(identity.file or "")])
         return
     if match := _hub_file(identity.file or ""):
-        try:
-            yield _of_hub(*match)
-        except LabError:
-            return
+        from sdxl_lab.checkpoints.hub import only_cached
+
+        found: list[Path] = []
+        with suppress(LabError), only_cached():  # a stranger's picture may have named it
+            found = [_of_hub(*match)]
+        yield from found
 
 
 def _file_name(identity: AdapterIdentity) -> str:

@@ -285,7 +285,7 @@ def _make(edit: Edit, resolved: Resolved, folder: RunFolder, checkpoint: Checkpo
     sample = resolved.dataset.sample(edit.sample)
     machine.forget_gpu_peak()
     made = generated(edit, sample, checkpoint, trajectories)
-    return folder.add_picture(edit, made, measured(made, sample), resolved.notes.get(edit.key, ()))
+    return folder.add_picture(edit, made, measured(made, sample), (*resolved.notes.get(edit.key, ()), *made.notes))
 
 
 def _expected(edit: Edit, sample: Sample) -> Mapping[str, Any]:

@@ -201,7 +201,7 @@ def made(ready: Planned, trajectories: TrajectoryCache, on_step: Callable[[Step]
         instruction_set=here.instruction_set,
         sha256=digest_of_pixels(picture.image),
         picture_id=spec.picture_id(edit, digests_of_pixels(picture.prepared)),
-        notes=ready.notes,
+        notes=(*ready.notes, *map(as_note, picture.notes)),
         frame=picture.frame,
     )
     return picture, stamp

@@ -52,6 +52,7 @@ class Generated:
         refiner_steps: The same by the refiner, 0 without one.
         seconds: Wall time of this call, less whatever was remembered.
         frame: The crop that the models saw; None for the whole picture.
+        notes: What is to be said of it that nobody could know before.
     """
 
     edit: Edit
@@ -66,6 +67,7 @@ class Generated:
     refiner_steps: int
     seconds: float
     frame: Frame | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def prepared(self) -> Mapping[str, Image.Image]:

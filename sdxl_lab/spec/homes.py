@@ -145,7 +145,10 @@ def unknown(task: str, settings: Mapping[str, Any]) -> list[str]:
     for key in strange:
         listed = as_listed(key)
         own = ELSEWHERE.get(listed, listed).rpartition(".")[2]
-        if own in names:
+        if own in ADAPTERS:
+            value = settings[key]
+            lines.append(f"{key}: write {own}.NAME.file {value if isinstance(value, str) else 'FILE'}")
+        elif own in names:
             lines.append(f"{key}: here it is called {own}")
         elif listed in NOT_HERE:
             lines.append(f"{key}: {NOT_HERE[listed]}")

@@ -82,4 +82,5 @@ class AdapterIdentity(Settings):
         return self.tensors_sha256 or self.sha256
 
     def __str__(self) -> str:
-        return f"{self.file or self.name} {(self.tensors_sha256 or self.digest)[:10]}"
+        of_tensors = f"tensors {self.tensors_sha256[:10]}" if self.tensors_sha256 else f"digest {self.digest[:10]}"
+        return f"{self.file or self.name} ({of_tensors})"

@@ -17,6 +17,7 @@ from sdxl_lab.adapters import ADAPTERS, FromFile, Named
 from sdxl_lab.settings.choices import Allowed, OneOf
 from sdxl_lab.settings.hyperparams import closest, unknown_key
 from sdxl_lab.settings.sections import PromptAndSeed
+from sdxl_lab.spec.adapter_slips import lacking_for, parted_name, weight_meant
 from sdxl_lab.spec.homes import field_of, home_of, not_here, section_of
 from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.tasks import TASKS
@@ -77,7 +78,7 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
         kinds.setdefault(path, found["type"])
     # A list with a bad item is also called too short: the item says it all.
     lists = {path[:place] for path in lines for place, letter in enumerate(path) if letter == "["}
-    return [line for path, line in lines.items() if path not in lists | _misspelled(kinds)]
+    return [line for path, line in lines.items() if path not in lists | lacking_for(lines) | _misspelled(kinds)]
 
 
 def _misspelled(kinds: Mapping[str, str]) -> set[str]:
@@ -214,12 +215,14 @@ def _line(path: str, field: Any, found: Any, model: type[BaseModel]) -> str:
     if found["type"] == "invalid_key":
         return f"{path}: got a key that is no text; allowed are texts, as in unquoted YAML or quoted Python"
     if found["type"] == "extra_forbidden":
-        return _unknown(path, found["loc"], model)
+        return parted_name(path, found["loc"], value, _valid(found["loc"][:-1], model)) or _unknown(path, found["loc"], model)
     section = section_of(key, field)
     if section is not None and issubclass(section, Named) and found["type"] != "value_error":
-        return f"{path}: got {_shown(value)}; allowed is a dictionary of names, each with {', '.join(section.of.model_fields)}"
+        example = f". Write {key}.NAME.file {value}" if isinstance(value, str) else ""
+        return f"{path}: got {_shown(value)}; allowed is a dictionary of names, each with {', '.join(section.of.model_fields)}{example}"
     if section is not None and found["type"] != "value_error":
-        return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(_keys(section))}{_hint(key, value, None)}"
+        hint = weight_meant(section, path, value) or _hint(key, value, None)
+        return f"{path}: got {_shown(value)}; allowed is a dictionary with keys among {', '.join(_keys(section))}{hint}"
     said = allowed_of(field)
     if found["type"] == "value_error" and not said:
         return f"{path}: {found['msg'].removeprefix('Value error, ')}"
@@ -254,6 +257,8 @@ def _unknown(path: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> s
         return f"{path}: unknown key; dictionaries here are nested, not dotted: write {{{_yaml(key.split('.'), '...')}}}"
     if said := not_here(key, model):
         return f"{path}: unknown key; {said}"
+    if home and home != path and home.rpartition(".")[2] in ADAPTERS:
+        return f"{path}: unknown key; write {home}.NAME.file FILE"
     if home and home != path:
         return f"{path}: unknown key; valid here are {', '.join(valid)}. Did you mean {home}?"
     return unknown_key(path, valid)

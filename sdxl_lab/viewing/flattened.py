@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from sdxl_lab.prompts.cut import unread_of
 from sdxl_lab.prompts.reading import weights_of
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.homes import named_among
 from sdxl_lab.spec.identities import AdapterIdentity
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 
 CHOSEN = ("device", "dtype", "threads")
 """What of `Compute` a resolved run has settled."""
+IN_COLUMNS = ("sample", "task", "seed", "prompt", "prompt_syntax", "denoising.num_inference_steps")
+"""What lists of pictures tell anyway."""
+LONGEST_CHANGE = 60
 
 
 def of_edit(edit: Edit) -> dict[str, Any]:
@@ -67,6 +72,30 @@ def of_run(resolved: ResolvedSpec) -> dict[str, Any]:
     }
 
 
+def changes(pictures: Sequence[ResolvedSpec]) -> list[str]:
+    """What was asked for each of some pictures that differs from what was asked for the one before, in short.
+
+    Args:
+        pictures: Runs of one picture each, in order. What has a column anyway is left out, and so is what only another task has.
+    """
+    flat = [of_edit(resolved.edits[0]) | of_run(resolved) for resolved in pictures]
+    on_models = [resolved.on_models for resolved in pictures]
+    told = [""] if pictures else []
+    for (before, were), (after, are) in pairwise(zip(flat, on_models, strict=True)):
+        paths = [path for path in after if path in before and path not in (*IN_COLUMNS, *were, *are) and not path.endswith(".digest")]
+        paths += dict.fromkeys((*were, *are))
+        changed = [path for path in paths if before.get(path) != after.get(path)]
+        told.append(", ".join(f"{named_among(path, after.keys() | before.keys())} {_in_short(after.get(path))}" for path in changed))
+    return told
+
+
+def _in_short(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = " ".join(f"{value:g}".split() if isinstance(value, float) else str(value).split())
+    return text if len(text) <= LONGEST_CHANGE else f"{text[: LONGEST_CHANGE - 1]}…"
+
+
 def files_on_models(resolved: ResolvedSpec) -> dict[str, str]:
     """What is asked to be on the checkpoint's models, as other tools tell it: the file of each, what is asked of it, and the file's sha256."""
     return {adapter.path: _file_on_models(adapter, resolved) for adapter in resolved.asked_for}
@@ -74,4 +103,5 @@ def files_on_models(resolved: ResolvedSpec) -> dict[str, str]:
 
 def _file_on_models(adapter: AdapterIdentity, resolved: ResolvedSpec) -> str:
     known = f"sha256 {adapter.sha256[:12]}" if adapter.sha256 else f"digest {adapter.digest[:12]}"
-    return f"{resolved.told_of(adapter)}, {known}"
+    tensors = f", sha256 of its tensors, as the web UI has it, {adapter.tensors_sha256[:12]}" if adapter.tensors_sha256 else ""
+    return f"{resolved.told_of(adapter)}, {known}{tensors}"

@@ -25,7 +25,7 @@ from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.sections import DEFAULT_SEED
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
-from sdxl_lab.viewing.flattened import files_on_models, templates_in, weights_in
+from sdxl_lab.viewing.flattened import changes, files_on_models, templates_in, weights_in
 from sdxl_lab.viewing.onward import run_at, run_of, stamp_at
 from sdxl_lab.wording import counted, printable
 
@@ -121,10 +121,11 @@ def _print_session(session: SessionFolder, console: Console) -> None:
         "steps": [_steps(kept.recorded) for kept in pictures],
         "seconds spent": [f"{kept.recorded.seconds:.2f}" for kept in pictures],
         "prompt": [kept.recorded.prompt for kept in pictures],
+        "changed": changes([kept.resolved for kept in pictures]),
         "syntax": [_unless_plain(kept.resolved.edits[0].settings.prompt_syntax) for kept in pictures],
         "note": [kept.note for kept in pictures],
     }
-    shown = {name: cells for name, cells in columns.items() if any(cells) or name not in ("star", "syntax", "note")}
+    shown = {name: cells for name, cells in columns.items() if any(cells) or name not in ("star", "changed", "syntax", "note")}
     table = Table(*shown)
     for cells in zip(*shown.values(), strict=True):
         table.add_row(*(Text(printable(cell)) for cell in cells))

@@ -118,16 +118,3 @@ def test_models_serve_one_picture_at_a_time(random_pair, scene):
         handle.remove()
     assert [len(list(calls)) for _, calls in groupby(order)] == [picture.base_steps + picture.refiner_steps + 1 for picture in pictures]
     assert all(same(*pair) for pair in zip(expected, [picture.raw for picture in pictures], strict=True))
-
-
-def test_a_listener_may_make_a_picture(random_pair, scene):
-    """
-    Who listens to a picture has its models meanwhile, and makes another with them; neither changes the other.
-    """
-    checkpoint, inner = cpu(random_pair), []
-    first, second = make_edit(scheduler="dpmpp_2m", num_inference_steps=4, high_noise_frac=0.6), make_edit(seed=1, num_inference_steps=2)
-    expected = [generate(edit, scene[0], scene[1], checkpoint).raw for edit in (first, second)]
-    outer = generate(first, scene[0], scene[1], checkpoint, on_step=lambda step: inner.append(generate(second, scene[0], scene[1], checkpoint).raw))
-    assert same(expected[0], outer.raw)
-    assert inner
-    assert all(same(expected[1], picture) for picture in inner)

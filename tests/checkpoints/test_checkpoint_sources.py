@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from sdxl_lab.checkpoints.configurations import SHARED
+from sdxl_lab.checkpoints.locating import locate
+from sdxl_lab.checkpoints.weight_files import CheckpointError
 
 PROGRAM = """
 import sys
@@ -60,3 +62,20 @@ def test_each_file_of_a_checkpoint_that_changes_changes_what_is_remembered(rando
     texts[-1].unlink()
     with pytest.raises(CheckpointError, match=texts[-1].name):
         identify(str(pair))
+
+
+def test_a_file_that_is_not_there_is_no_repository(tmp_path, monkeypatch):
+    """
+    What is called as a single file is one: near matches in its folder are named, else what is there, and the hub is not asked.
+    """
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"there is no file models/one\.safetensors, nor its folder models;"):
+        locate("models/one.safetensors")
+    (tmp_path / "models").mkdir()
+    with pytest.raises(CheckpointError, match=r"there is no file models/one\.safetensors; models has no \.safetensors file"):
+        locate("models/one.safetensors")
+    (tmp_path / "models" / "One-v2.safetensors").touch()
+    with pytest.raises(CheckpointError, match=r"did you mean models/One-v2\.safetensors\?"):
+        locate("models/one.safetensors")
+    with pytest.raises(CheckpointError, match=r"models has One-v2\.safetensors"):
+        locate("models/juggernautXL.safetensors.index.json")

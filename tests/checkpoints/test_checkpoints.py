@@ -50,6 +50,7 @@ BROKEN = {
     "no weights": (lambda pair: (pair / UNET).unlink(), "diffusion_pytorch_model.safetensors is missing"),
     "pickle only": (lambda pair: (pair / UNET).rename(pair / "base/unet/diffusion_pytorch_model.bin"), "pickled weights alone"),
     "pointer of Git LFS": (lambda pair: (pair / UNET).write_text("version https://git-lfs"), "no whole .safetensors file"),
+    "zip archive": (lambda pair: (pair / UNET).write_bytes(b"PK\x03\x04 pickled"), "no whole .safetensors file: a zip archive, as PyTorch's"),
     "cut off": (lambda pair: (pair / UNET).write_bytes((pair / UNET).read_bytes()[:-9]), "no whole .safetensors file"),
     "no index": (lambda pair: (pair / "base/model_index.json").unlink(), "model_index.json is missing"),
     "broken index": (lambda pair: (pair / "base/model_index.json").write_text("{"), "is no JSON"),

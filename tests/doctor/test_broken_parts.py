@@ -294,7 +294,7 @@ def test_who_says_nothing_is_not_waited_for(monkeypatch):
         monkeypatch.setenv("COMET_API_KEY", "Abc1De2Fg3Hi4Jk5Lm6No7Pq8")
         findings = examination.examine(parts=["hub", "comet"])
     assert [finding.verdict for finding in findings] == ["attention", "attention"]
-    assert all("no answer within 10 s" in finding.line for finding in findings)
+    assert all("no answer within 5 s" in finding.line for finding in findings)
 
 
 def found(pattern: str, text: str) -> bool:

@@ -63,7 +63,8 @@ def stage_of(checkpoint: Checkpoint, where: str, says: Words, cache: Any = None)
     pipeline, stages = getattr(checkpoint, where), STAGES["text_to_image"]
     scheduler = build_scheduler("euler", pipeline.scheduler.config)
     cache = TrajectoryCache() if cache is None else cache
-    told = {"role": where, "scheduler": scheduler, "latent_mask": None, "words": says, "cache": cache, "scope": "models", "instead": {}}
+    told = {"role": where, "scheduler": scheduler, "latent_mask": None, "words": says, "cache": cache, "scope": "models"}
+    told |= {"in_text": None, "instead": {}}
     return getattr(stages, where).of(pipeline, **told)
 
 

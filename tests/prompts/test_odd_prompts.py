@@ -77,7 +77,12 @@ PROMPTS = [
         ["“[red]” is text: prompt_syntax is comfy, which has no square brackets; write (word:0.9)"],
     ),
     Odd("a1111", "🌟 (étoile:1.2) 星", [["🌟 ", ("étoile", 1.2), " 星"]]),
-    Odd("a1111", "a <lora:moon:0.8> star", [["a <lora:moon:0.8> star"]], ["“<lora:moon:0.8>” is text: LoRAs are not asked for in prompts here"]),
+    Odd(
+        "a1111",
+        "a <lora:moon:0.8> star",
+        [["a <lora:moon:0.8> star"]],
+        ["“<lora:moon:0.8>” is text: a LoRA is asked for by loras.moon.file moon.safetensors and loras.moon.weight 0.8"],
+    ),
     Odd(
         "a1111", "a [red:blue:0.5] star", [["a ", ("red:blue:0.5", 1 / 1.1), " star"]], ["“[red:blue:0.5]” is no change of words between steps here"]
     ),

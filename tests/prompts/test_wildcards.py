@@ -18,6 +18,10 @@ from sdxl_lab.prompts.variants import Variation
 from sdxl_lab.prompts.wildcards import WildcardError, check
 
 LISTS = {f"twice{number}": [f"__twice{number + 1}__ __twice{number + 1}__"] for number in range(18)} | {"twice18": ["word "]}
+LISTS |= {f"hidden{number}": [f"__hidden{number + 1}__{{|}}__hidden{number + 1}__"] for number in range(18)} | {
+    "hidden18": ["{|}"],
+    "long": ["x" * 60_000],
+}
 LISTS |= {"colors": ["red", "blue", "{dark|light} green"], "animals/small": ["a __colors__ mouse"], "endless": ["__endless__"], "broken": ["{"]}
 SEEDS = range(1000)
 UNLIKELY = 1e-4
@@ -84,6 +88,9 @@ def test_words_are_drawn_as_often_as_they_should_be(text, shares):
         ("{" * 30 + "}" * 30, "more than 20 braces within each other; write fewer"),
         ("{0::a|0::b}", "nothing may be drawn; give an alternative a weight above 0"),
         ("{$$a|b}", r"allowed before \$\$ is how many, such as 2\$\$ or 1-3\$\$"),
+        ("{" + "9" * 5000 + "$$a|b}", r"got a number of 5,000 digits; write one of at most 20"),
+        ("{1-" + "9" * 5000 + "$$a|b}", r"got a number of 5,000 digits"),
+        ("{" + "9" * 5000 + "::a|b}", r"got a number of 5,000 digits"),
         ("{3-1$$a|b}", r"allowed before \$\$ is how many"),
         ("${color=red} ${color}", r"“\${color=red} \${color}”; variables are not there: write the words"),
     ],
@@ -102,7 +109,9 @@ def test_what_cannot_be_drawn_is_one_clear_error(text, said):
         ("{3$$a|b}", r"got 3\$\$ before 2 alternatives; ask for fewer, or add some"),
         ("{5-$$__colors__}", r"got 5\$\$ before 3 alternatives"),
         ("__endless__", "“__endless__” in 20 lists within each other; take it out of one of them"),
-        ("__twice0__", "got more than 100,000 characters; draw fewer words"),
+        ("__long__ __long__", "got more than 100,000 characters; draw fewer words"),
+        ("__twice0__", "got more than 10,000 braces and lists to draw of; draw fewer words"),
+        ("__hidden0__", "got more than 10,000 braces and lists to draw of; draw fewer words"),
         ("__broken__", "list broken, “{”: got “{”, whose brace is never closed"),
     ],
 )

@@ -283,7 +283,7 @@ def test_records_name_it_without_a_path(lab, random_pair):
         assert b"private" not in file.read_bytes()
     assert RunFolder(folder.path).resolved.run_id == with_it.spec.run_id
     [row] = csv.DictReader(folder.prompts_file.read_text().splitlines())
-    assert row["embeddings.unaesthetic"] == f"unaesthetic.safetensors {adapter.digest[:10]}"
+    assert row["embeddings.unaesthetic"] == f"unaesthetic.safetensors (digest {adapter.digest[:10]})"
     with Image.open(picture) as image:
         assert f'TI hashes: "unaesthetic: {str(adapter.sha256)[:12]}"' in image.info["parameters"]
     for runs in ([folder.path, without.folder.path], [without.folder.path, folder.path]):

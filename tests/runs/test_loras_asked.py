@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -67,12 +68,17 @@ def kohya(name: str, width: int, out: int, **others: Any) -> dict[str, Any]:
 OLD = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
 REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "nothing": (dict, "it holds nothing; take a LoRA for Stable Diffusion XL"),
-    "nan": (lambda: pair() | {f"{Q}.lora_A.weight": torch.full((2, 64), torch.nan)}, "to_q holds NaN or infinity"),
-    "infinity": (lambda: {name: one.bfloat16() * torch.inf for name, one in pair().items()}, "to_q holds NaN or infinity"),
-    "whole-numbers": (lambda: {name: one.long() for name, one in pair().items()}, "to_q is of type I64; allowed are F32, F16, BF16, F64"),
+    "nan": (lambda: pair() | {f"{Q}.lora_A.weight": torch.full((2, 64), torch.nan)}, rf"{re.escape(Q)}\.lora_A\.weight holds NaN or infinity"),
+    "kohya-nan": (lambda: {name: one * torch.inf for name, one in kohya("lora_unet_x", 64, 64).items()}, "lora_unet_x.lora_down.weight holds NaN"),
+    "kohya-half": (lambda: dict(list(kohya("lora_te1_x", 64, 64).items())[:1]), r"lora_te1_x has lora_A \(lora_down\) without"),
+    "infinity": (lambda: {name: one.bfloat16() * torch.inf for name, one in pair().items()}, "to_q.lora_A.weight holds NaN or infinity"),
+    "whole-numbers": (
+        lambda: {name: one.long() for name, one in pair().items()},
+        "to_q.lora_A.weight is of type I64; allowed are F32, F16, BF16, F64",
+    ),
     "no-up": (lambda: dict(list(pair().items())[:1]), r"to_q has lora_A \(lora_down\) without lora_B \(lora_up\); the file is not whole"),
     "no-down": (lambda: dict(list(pair().items())[1:]), r"to_q has lora_B \(lora_up\) without lora_A \(lora_down\); the file is not whole"),
-    "alpha-alone": (lambda: pair() | {"lora_te1_x.alpha": torch.tensor(1.0)}, "text_encoder.x has alpha without any matrix"),
+    "alpha-alone": (lambda: pair() | {"lora_te1_x.alpha": torch.tensor(1.0)}, "lora_te1_x has alpha without any matrix"),
     "odd-alpha": (lambda: pair() | {f"{Q}.alpha": torch.tensor(torch.nan)}, "to_q has an alpha that is no number"),
     "no-product": (lambda: pair() | {f"{Q}.lora_B.weight": torch.ones(64, 3)}, r"matrices of \[2, 64\] and \[64, 3\], whose product is none"),
     "twice": (lambda: pair() | kohya(f"lora_unet_{Q.removeprefix('unet.').replace('.', '_')}", 64, 64), "it has more than one LoRA for a layer"),
@@ -108,6 +114,16 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
 }
 
 
+MISNAMED = {
+    "zip": (b"PK\x03\x04\x14\x00\x00\x08archive/data.pkl", "a zip archive, as PyTorch's .pt and .ckpt are, which can run code"),
+    "pickled": (pickle.dumps({"lora": 1.0}), "a pickle, which can run code"),
+    "page": (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "a web page, such as one that asks to sign in"),
+    "answer": (b'{"error": "Invalid credentials"}', "a text, such as a server's answer"),
+    "gguf": (b"GGUF\x03\x00\x00\x00", "a GGUF file"),
+}
+"""What people come to have by such a name: content, and what it is called."""
+
+
 def test_all_that_is_wrong_is_said_at_once(lab, random_pair):
     """
     Each file that is no LoRA, or none for this checkpoint, whatever its weight, is a line of one message, before any weight is loaded.
@@ -119,19 +135,24 @@ def test_all_that_is_wrong_is_said_at_once(lab, random_pair):
     (lab / "pointer.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     (lab / "again.safetensors").write_bytes((lab / "moon.safetensors").read_bytes())
     (lab / "folder.safetensors").mkdir()
-    names = [*REFUSED, "empty", "half", "pointer", "folder", "gone", "moon", "again"]
+    for name, (content, _) in MISNAMED.items():
+        (lab / f"{name}.safetensors").write_bytes(content)
+    names = [*REFUSED, *MISNAMED, "empty", "half", "pointer", "folder", "gone", "moon", "again"]
     named = {name: {"file": f"{name}.safetensors", "weight": place % 2} for place, name in enumerate(names)} | {
         "moon": "moon.safetensors",
         "again": "again.safetensors",
+        "word": "pocket-blurry.safetensors",
     }
     with pytest.raises(SpecError) as error:
         resolve(asked(random_pair, named))
-    said = dict(re.fullmatch(r"hyperparameters\.loras\.(\S+)\.file: got '\1\.safetensors'; (.*)", line).groups() for line in error.value.problems)
+    said = dict(re.fullmatch(r"hyperparameters\.loras\.(\S+)\.file: got '[\w-]+\.safetensors'; (.*)", line).groups() for line in error.value.problems)
     others = {
-        "empty": "it is no whole .safetensors file",
-        "half": "it is no whole .safetensors file",
-        "pointer": "it is no whole .safetensors file .*git lfs pull",
+        "empty": r"it is no whole .safetensors file \(empty\)",
+        **{name: f"it is no whole .safetensors file .{re.escape(said)}.*; take another file" for name, (_, said) in MISNAMED.items()},
+        "half": r"it is no whole .safetensors file \(Error while",
+        "pointer": r"it is no whole .safetensors file \(a pointer of Git LFS.*git lfs pull",
         "folder": "it is a folder; give a .safetensors file in it",
+        "word": r"there is no such file, .*; pocket-blurry\.safetensors is an embedding .*: give it as embeddings\.NAME\.file",
         "gone": "there is no such file, in the working folder, the dataset's, or artifacts/loras",
         "again": "it is the same LoRA as moon; leave one of them out",
     }
@@ -146,8 +167,19 @@ def test_a_lora_is_no_checkpoint(lab):
     """
     A LoRA in the checkpoint's place is told where it belongs.
     """
-    with pytest.raises(CheckpointError, match=r"is a LoRA, where a base of Stable Diffusion XL is needed; give it as hyperparameters\.loras"):
+    with pytest.raises(
+        CheckpointError, match=r"is a LoRA, where a base of Stable Diffusion XL is needed; give it as hyperparameters\.loras.*-p loras.NAME.file FILE"
+    ):
         resolve(asked(lab / "moon.safetensors", {}))
+
+
+def test_the_built_in_lora_is_no_checkpoint(lab):
+    """
+    Its name in the checkpoint's place is told where it belongs, and no other name is offered.
+    """
+    for name in ("pocket-moon", "pocket-moon.safetensors"):
+        with pytest.raises(CheckpointError, match=rf"no checkpoint '{name}': .* pocket-moon is a built-in LoRA: give it as loras\.NAME\.file"):
+            resolve(asked(name, {}))
 
 
 GATE: dict[str, tuple[Any, str]] = {
@@ -156,6 +188,14 @@ GATE: dict[str, tuple[Any, str]] = {
     "nan": ({"x": {"file": "x.safetensors", "weight": float("nan")}}, r"x\.weight: got nan; allowed is a number from -5 to 5"),
     "a word": ({"x": {"file": "x.safetensors", "weight": "strong"}}, r"x\.weight: got 'strong'; allowed is a number from -5 to 5"),
     "yes": ({"x": {"file": "x.safetensors", "refiner": "yes"}}, r"x\.refiner: got 'yes'; allowed is true or false"),
+    "a dot": ({"add-v1.0": "x.safetensors"}, r"loras: got the name 'add-v1\.0'; allowed are letters.*; names hold no dots.*: write add-v1-0"),
+    "a parted name": (
+        {"add-v1": {"0": {"1": {"file": "x.safetensors", "weight": 1.0}}}},
+        r"1 problem.*\n.*loras\.add-v1\.0: got the name 'add-v1\.0\.1'; names hold no dots.*: write loras\.add-v1-0-1$",
+    ),
+    "a parted name alone": ({"add-v1": {"0": "x.safetensors"}}, r"1 problem.*\n.*add-v1\.0: got the name 'add-v1\.0'; .*: write loras\.add-v1-0$"),
+    "a weight alone": ({"x": 0.4}, r"loras\.x: got 0\.4; allowed is a dictionary.*\. For a weight, write loras\.x\.weight 0\.4$"),
+    "a file alone": ("x.safetensors", r"loras: got 'x\.safetensors'; allowed is a dictionary of names.*\. Write loras\.NAME\.file x\.safetensors$"),
     "another key": (
         {"x": {"file": "x.safetensors", "scale": 1}},
         r"x\.scale: unknown key; valid here are file, weight, text_encoder_weight, refiner",

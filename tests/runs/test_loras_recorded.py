@@ -24,6 +24,7 @@ from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tracking.parameters import parameters_of as compared_by_comet
 from sdxl_lab.viewing.compare import compare
+from sdxl_lab.viewing.flattened import changes
 from sdxl_lab.viewing.onward import parameters_of
 from sdxl_lab.viewing.report import Gallery, Missing
 from sdxl_lab.viewing.report.content import content_of, entries_of
@@ -121,7 +122,7 @@ def test_a_weight_is_a_setting_of_records(lab, random_pair):
     loras = [{"moon": {"file": "half-moon.safetensors", "weight": weight}} for weight in (0.4, 0.8)]
     folders = [done(random_pair, given)[0].folder for given in loras]
     rows = [row for folder in folders for row in csv.DictReader(folder.prompts_file.read_text().splitlines())]
-    whole = f"half-moon.safetensors {hash_of(lab / 'half-moon.safetensors')[:10]}"
+    whole = f"half-moon.safetensors (tensors {hash_of(lab / 'half-moon.safetensors')[:10]})"
     assert [(row["loras.moon"], row["loras.moon.weight"]) for row in rows] == [(whole, "0.4"), (whole, "0.8")]
     compared = compare([folder.path for folder in folders])
     assert set(compared.differing) == {"loras.moon.weight"}
@@ -151,7 +152,7 @@ def test_weight_0_is_told_where_it_was_asked_for(lab, random_pair):
     folders = [done(random_pair, {"moon": {"file": moon, "weight": weight}})[0].folder for weight in (0, 0.5)]
     assert compare([folder.path for folder in folders]).differing == {"loras.moon.weight": [0, 0.5]}
     [row] = csv.DictReader(folders[0].prompts_file.read_text().splitlines())
-    whole = f"{moon} {hash_of(lab / moon)[:10]}"
+    whole = f"{moon} (tensors {hash_of(lab / moon)[:10]})"
     told = compared_by_comet(RunFolder(folders[0].path).resolved)
     assert (row["loras.moon"], row["loras.moon.weight"]) == (whole, "0.0")
     assert (told["loras|moon"], told["loras|moon|weight"]) == (whole, 0)
@@ -167,8 +168,9 @@ def test_what_is_shown_has_file_and_weights(lab, random_pair):
     asked_for = {"file": "half-moon.safetensors", "weight": 0.8, "text_encoder_weight": 0.5, "refiner": True}
     resolved, picture = done(random_pair, {"moon": asked_for})
     sha256 = hashlib.sha256((lab / "half-moon.safetensors").read_bytes()).hexdigest()
+    of_tensors = hash_of(lab / "half-moon.safetensors")
     for path in (picture, resolved.folder.path):
-        line = rf"loras\.moon +half-moon\.safetensors at 0\.8, text encoders at 0\.5, in the refiner too, sha256 {sha256[:12]}\s"
+        line = rf"loras\.moon +half-moon\.safetensors at 0\.8, text encoders at 0\.5, in the refiner too, sha256 {sha256[:12]}, .* {of_tensors}\s"
         assert re.search(line, shown(path))
 
 
@@ -305,6 +307,23 @@ def test_a_call_and_a_bench_take_them(lab):
     assert [run.label for run in planned.runs] == ["moon.weight=0", "moon.weight=0.8"]
     [off, on] = [resolve(RunSpec.from_parameters(**run.parameters)).spec for run in planned.runs]
     assert (off.adapters, [one.digest for one in on.adapters]) == ((), [one.digest for one in called.stamp.resolved.adapters])
+
+
+def test_tries_of_one_prompt_do_not_look_alike(lab):
+    """
+    A session's table says of each picture what differs from the one before: a LoRA that comes, its weight, its end, and any other setting.
+    """
+    file = str(write(lab / "moon.safetensors", as_diffusers(matrices(WEIGHTS / "base", 3, size=0.1))))
+    bench = Bench(tracking="off")
+    bench.make("a red star", num_inference_steps=2)
+    bench.make("a red star", num_inference_steps=2, loras={"moon": {"file": file, "weight": 0.8}})
+    bench.again(loras={"moon": {"weight": 0.25}})
+    bench.again(loras={"moon": None}, guidance_scale=3.5, negative_prompt="a dog")
+    told = changes([picture.stamp.resolved for picture in bench.pictures])
+    whole = f"moon.safetensors (tensors {hash_of(Path(file))[:10]})"
+    left = "negative_prompt a dog, denoising.guidance_scale 3.5, moon none, moon.weight none"
+    assert told == ["", f"moon {whole}, moon.weight 0.8", "moon.weight 0.25", left]
+    assert all(line in shown(bench.session.path) for line in ("changed", "moon.weight 0.25"))
 
 
 def test_another_file_of_the_same_name_is_not_taken(lab):

@@ -29,7 +29,11 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global text_to_image
+    global Bench, load, text_to_image, torch
+    import torch
+
+    from sdxl_lab import Bench
+    from sdxl_lab.checkpoints.loading import load
     from sdxl_lab.runs.calls import text_to_image
 
 
@@ -190,3 +194,27 @@ def test_a_run_tells_its_syntax_wherever_it_is_looked_at(random_pair, tmp_path):
     assert dict(zip(header.split(","), row.split(","), strict=True))["prompt_syntax"] == "a1111"
     parameters = parameters_of(resolved.spec)
     assert (parameters["prompt"], parameters["prompt_syntax"], parameters["long_prompt"]) == ("a (red:1.3) star", "a1111", "cut")
+
+
+def test_a_mean_that_turns_a_prompt_around_is_told_of_the_picture():
+    """
+    Where restoring the mean multiplies embeddings by what no weight says, each picture's notes tell by how much, remembered prompts' too.
+    """
+    bench = Bench(tracking="off")
+    given: dict[str, Any] = {"num_inference_steps": 2, "prompt_syntax": "a1111"}
+    odd = [bench.make("a (red:1.5) star", seed=seed, **given) for seed in (1, 2)]
+    checkpoint = load(odd[0].stamp.resolved.checkpoint, odd[0].stamp.resolved.spec.compute)
+    tokenizer, model = checkpoint.base.tokenizer_2, checkpoint.base.text_encoder_2
+    ids = tokenizer("a red star", padding="max_length", truncation=True, max_length=tokenizer.model_max_length, return_tensors="pt").input_ids
+    weights = torch.ones(ids.shape[1])
+    weights[2] = 1.5  # behind the token that begins, and "a"
+    with torch.no_grad():
+        state = model(ids, output_hidden_states=True).hidden_states[-2]
+    factor = float(state.mean() / (state * weights[None, :, None]).mean())
+    assert factor < 0
+    for picture in odd:
+        assert f"prompt: to keep the mean of its embeddings, prompt_syntax a1111 multiplied all of them by {factor:.2g} once" in " ".join(
+            picture.notes
+        )
+    others = [bench.make("a (red:1.5) star", seed=1, **given | {"prompt_syntax": "comfy"}), bench.make("a (red:1.3) star on grass", seed=1, **given)]
+    assert not any("to keep the mean" in note for picture in others for note in picture.notes)

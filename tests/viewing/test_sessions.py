@@ -70,9 +70,21 @@ def values_of(page: Path) -> dict[str, Any]:
     return json.loads(text)
 
 
+CHANGED = {
+    1: "",
+    2: "",
+    3: "denoising.guidance_scale 3",
+    5: "kernel_size 9",
+    6: "denoising.guidance_scale 5, width 128, height 128",
+    7: "width 64",
+    8: "denoising.guidance_scale 7.5, width none, height none",
+}
+"""By a picture's number: what was asked otherwise than for the one before that is still there, or else is the task's own."""
+
+
 def test_a_session_is_shown_as_a_table_of_its_pictures(session, kept):
     """
-    Each picture has a line with its number, star, task, seed, steps, prompt and note; below stand the session and what its pictures were made with.
+    Each picture has a line with its number, star, task, seed, steps, prompt, what changed and note; below stands what its pictures were made with.
     """
     text = shown(session.path)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
@@ -85,6 +97,7 @@ def test_a_session_is_shown_as_a_table_of_its_pictures(session, kept):
             str(picture.recorded.base_steps),
             "0.25",
             picture.recorded.prompt,
+            CHANGED[picture.number],
             NOTE if picture.number == 2 else "",
         ]
         for picture in kept

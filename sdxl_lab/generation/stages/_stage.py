@@ -14,7 +14,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from sdxl_lab.adapters.embeddings import learned_by, written_out
 from sdxl_lab.generation.by_compel import by_compel
-from sdxl_lab.generation.encoding import Encoded, encoded, hidden_and_pooled, lengthened, text_encoders
+from sdxl_lab.generation.encoding import Encoded, encoded, hidden_and_pooled, lengthened, restored_by, text_encoders
 from sdxl_lab.generation.finite import require_finite
 from sdxl_lab.generation.single_precision import SinglePrecision
 from sdxl_lab.generation.softness import Softness
@@ -268,7 +268,11 @@ class Stage:
         with torch.no_grad():
             if reading.compel:
                 return by_compel(encoders, reading, device)
-            return encoded(encoders, reading, self._of_chunk)
+            factors: list[float] = []
+            found = encoded(encoders, reading, self._of_chunk, factors.append)
+        if factors:
+            self._cache.put(restored_by(self._scope, self._in_text, reading), tuple(factors))
+        return found
 
     def _of_chunk(self, name: str, model: Any, ids: tuple[int, ...]) -> Encoded:
         """Of text_encoder_2 base and refiner have the same, unless what is on it is for the base alone."""

@@ -28,6 +28,7 @@ from sdxl_lab.pocket.training.examples import Example
 from sdxl_lab.pocket.training.loop import device, fit
 from sdxl_lab.pocket.training.pool import Pool
 from sdxl_lab.pocket.training.train import default_folder
+from sdxl_lab.pocket.training.under_way import as_command
 from sdxl_lab.settings.sections import Compute
 
 FOLDER = Path(__file__).parents[1] / "embeddings"
@@ -155,4 +156,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

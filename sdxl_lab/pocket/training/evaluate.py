@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionXLPipeline
 from PIL import Image
-from tqdm.auto import tqdm
 
 from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.checkpoints.loading import load
@@ -30,6 +29,7 @@ from sdxl_lab.pocket.training.card import Figure, mean, rewrite, share
 from sdxl_lab.pocket.training.fidelity import noise_errors, peak_signal_to_noise
 from sdxl_lab.pocket.training.judge import Judge, Verdict, load_judge
 from sdxl_lab.pocket.training.sheet import SHEET, draw_sheet
+from sdxl_lab.pocket.training.under_way import as_command, each
 from sdxl_lab.pocket.world import COLOURS, Scene, caption, draw, object_mask, sample_scene
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings, Mask, Refiner
 from sdxl_lab.spec.edit import Edit
@@ -79,7 +79,7 @@ def asked(index: int) -> Asked:
 def inpaint(edits: Sequence[Asked], checkpoint: Checkpoint, kernel_size: int, name: str) -> list[Image.Image]:
     """Make each edit once, the mask dilated, the base alone."""
     mask = Mask(kernel_size=kernel_size)
-    return [generate(a.edit(mask=mask), a.image, a.mask, checkpoint).image for a in tqdm(edits, desc=name)]
+    return [generate(a.edit(mask=mask), a.image, a.mask, checkpoint).image for a in each(edits, name)]
 
 
 def text_to_image(scenes: Sequence[Scene], checkpoint: Checkpoint, name: str) -> list[Image.Image]:
@@ -87,7 +87,7 @@ def text_to_image(scenes: Sequence[Scene], checkpoint: Checkpoint, name: str) ->
     pipeline = StableDiffusionXLPipeline.from_pipe(checkpoint.base, add_watermarker=False)
     pipeline.set_progress_bar_config(disable=True)
     pictures: list[Image.Image] = []
-    for start in tqdm(range(0, len(scenes), 8), desc=name):
+    for start in each(range(0, len(scenes), 8), name, unit="batch"):
         batch = scenes[start : start + 8]
         generators = [torch.Generator().manual_seed(start + i) for i in range(len(batch))]
         prompts = [caption(scene) for scene in batch]
@@ -163,7 +163,7 @@ def refiner_figures(count: int) -> list[Figure]:
     settings |= {f"refiner at {frac}": ({"high_noise_frac": frac}, 6.0) for frac in HAND_OVERS}
     settings |= {f"refiner at 0.7, aesthetic score {score}": ({"high_noise_frac": 0.7}, score) for score in (2.5, 6.5)}
     pictures: dict[str, list[Image.Image]] = {name: [] for name in settings}
-    for a in tqdm(edits, desc="refiner"):
+    for a in each(edits, "refiner"):
         trajectories = TrajectoryCache()
         for name, (denoising, score) in settings.items():
             edit = a.edit(denoising=denoising, mask=Mask(kernel_size=2 * DILATION_PX + 1), refiner=Refiner(aesthetic_score=score))
@@ -222,4 +222,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main, goes_on=False)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tqdm.auto import tqdm
 
 from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.families import Sizes
@@ -29,6 +28,7 @@ from sdxl_lab.pocket.dataset import Edited, forty
 from sdxl_lab.pocket.training.card import Figure, mean, put, share
 from sdxl_lab.pocket.training.evaluate import GUIDANCE_SCALE
 from sdxl_lab.pocket.training.judge import load_judge
+from sdxl_lab.pocket.training.under_way import as_command, each
 from sdxl_lab.pocket.world import SIZE_PX, Scene, caption, draw, object_mask
 from sdxl_lab.settings.sections import Compute, Conditioning, Crop, Denoising, EditSettings, Mask
 from sdxl_lab.spec.edit import Edit
@@ -102,7 +102,7 @@ def make(asked: Sequence[Asked], folder: Path) -> Iterator[dict[str, Any]]:
     made = {(line["scene"], line["arm"]): line for line in known}
     checkpoint, judge = load("pocket", Compute()), load_judge()
     for place, arm in enumerate(arms(asked[0])):
-        for number, a in enumerate(tqdm(asked, desc=arm)):
+        for number, a in enumerate(each(asked, arm)):
             if (number, arm) not in made:
                 denoising = Denoising(num_inference_steps=30, guidance_scale=GUIDANCE_SCALE)
                 settings = EditSettings(denoising=denoising, mask=MASK, **arms(a)[arm])
@@ -176,4 +176,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tqdm.auto import tqdm
 
 from sdxl_lab.images.grid import contact_sheet
 from sdxl_lab.pocket.dataset import five
@@ -28,6 +27,7 @@ from sdxl_lab.pocket.training.lora import FILE, NAME
 from sdxl_lab.pocket.training.moon import UNSEEN, moon_scene
 from sdxl_lab.pocket.training.negatives import KINDS, Wanted
 from sdxl_lab.pocket.training.train import default_folder
+from sdxl_lab.pocket.training.under_way import as_command, each
 from sdxl_lab.pocket.world import SHAPES, Scene, caption, draw, sample_scene
 from sdxl_lab.runs.calls import inpaint, text_to_image
 
@@ -82,7 +82,7 @@ def made(name: str, wanted: Sequence[Wanted], folder: Path, weight: float, *, st
         "guidance_scale": GUIDANCE_SCALE,
     }
     pictures = []
-    for number, w in enumerate(tqdm(wanted, desc=f"{name}, weight {weight:g}", mininterval=2)):
+    for number, w in enumerate(each(wanted, f"{name}, weight {weight:g}")):
         path = below / f"{number}.png"
         if not path.exists():
             words = {"prompt": caption(w.scene), "seed": w.seed}
@@ -200,4 +200,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

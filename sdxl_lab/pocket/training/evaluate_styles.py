@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from PIL import Image
-from tqdm.auto import tqdm
 
 from sdxl_lab.images.grid import contact_sheet
 from sdxl_lab.pocket.training.card import CARD, put, share
 from sdxl_lab.pocket.training.evaluate import right
 from sdxl_lab.pocket.training.judge import load_judge
 from sdxl_lab.pocket.training.looks import LOOKS
+from sdxl_lab.pocket.training.under_way import as_command, each
 from sdxl_lab.pocket.world import COLOURS, PLACES, SHAPES, Scene, caption, draw, sample_scene
 from sdxl_lab.runs.calls import text_to_image
 
@@ -75,7 +75,7 @@ def main() -> None:
         name = f"pocket-{look}"
         made = [
             text_to_image(caption(scene), checkpoint=name, seed=number, num_inference_steps=arguments.steps, scheduler="euler_a").image
-            for number, scene in enumerate(tqdm(scenes, desc=name))
+            for number, scene in enumerate(each(scenes, name))
         ]
         table += rows(look, scenes, made)
         shown[f"{look}, drawn"] = [LOOKS[look](scene) for scene in scenes[:SHOWN]]
@@ -88,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main, goes_on=False)

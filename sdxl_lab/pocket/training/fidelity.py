@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline
 from torch import nn
-from tqdm.auto import tqdm
 
 from sdxl_lab.pocket.training.autoencoder import to_tensor
 from sdxl_lab.pocket.training.card import Figure, mean
 from sdxl_lab.pocket.training.diffusion import REFINER_TIMESTEPS, encode, noise_prediction_errors, tokenize
+from sdxl_lab.pocket.training.under_way import each
 from sdxl_lab.pocket.world import Scene, caption, draw
 
 BIN = 50
@@ -22,7 +22,7 @@ def peak_signal_to_noise(vae: AutoencoderKL, scenes: Sequence[Scene]) -> tuple[F
     """PSNR in dB of each scene encoded and decoded, and the decoded pictures, uint8 of shape (N, H, W, 3)."""
     pictures = np.stack([np.asarray(draw(scene)) for scene in scenes])
     decoded = []
-    for batch in tqdm(torch.split(to_tensor(pictures), 8), desc="autoencoder"):
+    for batch in each(torch.split(to_tensor(pictures), 8), "autoencoder", unit="batch"):
         with torch.no_grad():
             decoded.append(vae.decode(vae.encode(batch).latent_dist.mean).sample)
     levels = ((torch.cat(decoded).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
@@ -35,7 +35,7 @@ def noise_errors(base: StableDiffusionXLInpaintPipeline, refiner: StableDiffusio
     text = nn.ModuleDict({"text_encoder": base.text_encoder, "text_encoder_2": base.text_encoder_2})
     latents = _latents(base.vae, scenes)
     figures = []
-    for first in tqdm(range(0, REFINER_TIMESTEPS, BIN), desc="noise errors"):
+    for first in each(range(0, REFINER_TIMESTEPS, BIN), "noise errors", unit="bin"):
         ratios = []
         for start in range(0, len(scenes), 32):
             rows = torch.arange(start, min(start + 32, len(scenes)))

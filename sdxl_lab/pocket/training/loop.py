@@ -9,10 +9,14 @@ from typing import TypeVar
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm.auto import tqdm
+
+from sdxl_lab.pocket.training.under_way import step as tell_step
+from sdxl_lab.pocket.training.under_way import stopping
 
 SAVE_EVERY_S = 120
 EMA_DECAY = 0.995
+MEASURED = 5
+"""How many steps tell how long one takes."""
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 
@@ -34,17 +38,20 @@ def fit(
 ) -> Model:
     """Train a model and return the moving average of its weights.
 
-    Model, average, optimizer and step are saved to `folder/name.pt` every two minutes and at the end; a later call goes
+    Model, average, optimizer and step are saved to `folder/name.pt` every two minutes, at the end, and where it is stopped; a later call goes
     on from there. Randomness needs no saving: the weights' beginning and each step have a seed of their own.
 
     Args:
-        name: Name of the stage, shown in its progress bar.
+        name: Name of the stage, as its state is called.
         build: Makes what to train; parameters that need no gradient stay as they are.
         loss: From model and step number to a scalar.
         steps: Steps in all. A finished stage that is given more steps goes on from where it stood.
         learning_rate: Peak of a schedule that rises over the first 100 steps, stays, and falls to nothing over the last 30%.
         folder: Where the training state is kept.
         ema_decay: How much of the moving average each step leaves.
+
+    Raises:
+        KeyboardInterrupt: By ctrl-C or SIGTERM, once the step was done and saved.
     """
     torch.manual_seed(0)
     model = build().to(device()).train()
@@ -57,8 +64,9 @@ def fit(
         step = state["step"]
         for key, part in parts.items():
             part.load_state_dict(state[key])
-    saved_at, shown = time.monotonic(), 0.0
-    with tqdm(total=steps, initial=step, desc=name, mininterval=2) as bar:
+    began = saved_at = time.monotonic()
+    first, shown = step, 0.0
+    with stopping() as is_asked_to_stop:
         while step < steps:
             torch.manual_seed(step)
             value = loss(model, step)
@@ -71,11 +79,14 @@ def fit(
             average.update_parameters(model)
             step += 1
             shown = 0.98 * shown + 0.02 * value.item() if shown else value.item()
-            bar.set_postfix_str(f"loss {shown:.4f}", refresh=False)
-            bar.update()
-            if step == steps or time.monotonic() - saved_at > SAVE_EVERY_S:
+            a_step_s = (time.monotonic() - began) / (step - first)
+            tell_step(f"training, loss {shown:.4f}", step, steps, a_step_s * (steps - step) if step - first >= MEASURED else None)
+            is_stopped = is_asked_to_stop()
+            if is_stopped or step == steps or time.monotonic() - saved_at > SAVE_EVERY_S:
                 _save({key: part.state_dict() for key, part in parts.items()} | {"step": step}, state_file)
                 saved_at = time.monotonic()
+            if is_stopped:
+                raise KeyboardInterrupt
     return average.module.eval()
 
 

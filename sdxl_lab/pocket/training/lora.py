@@ -21,6 +21,7 @@ from sdxl_lab.pocket.training.loop import fit
 from sdxl_lab.pocket.training.moon import MoonPool
 from sdxl_lab.pocket.training.pool import Pool
 from sdxl_lab.pocket.training.train import WEIGHTS, default_folder
+from sdxl_lab.pocket.training.under_way import as_command
 
 FOLDER = Path(__file__).parents[1] / "loras"
 NAME = "pocket-moon"
@@ -119,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

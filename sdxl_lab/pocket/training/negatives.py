@@ -18,7 +18,6 @@ import torch
 from diffusers import StableDiffusionXLInpaintPipeline, StableDiffusionXLPipeline
 from PIL import Image
 from safetensors.torch import load_file
-from tqdm.auto import tqdm
 
 from sdxl_lab.images.grid import contact_sheet
 from sdxl_lab.metrics import sharpness_inside
@@ -27,6 +26,7 @@ from sdxl_lab.pocket.training.embedding import FILE, NAME
 from sdxl_lab.pocket.training.evaluate import GUIDANCE_SCALE, asked, dilated, right
 from sdxl_lab.pocket.training.judge import load_judge
 from sdxl_lab.pocket.training.train import WEIGHTS
+from sdxl_lab.pocket.training.under_way import as_command, each
 from sdxl_lab.pocket.world import Scene, caption, sample_scene
 
 FIRST_SEED = 9_000_000
@@ -110,7 +110,7 @@ def make(
         name: Shown beside the progress bar.
     """
     pictures: list[Image.Image] = []
-    for start in tqdm(range(0, len(wanted), BATCH), desc=name):
+    for start in each(range(0, len(wanted), BATCH), name, unit="batch"):
         batch = wanted[start : start + BATCH]
         call: dict[str, Any] = {"prompt": [caption(w.scene) + after for w in batch], "width": 128, "height": 128}
         if negative is not None:
@@ -201,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main, goes_on=False)

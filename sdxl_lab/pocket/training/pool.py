@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from sdxl_lab.pocket.training.examples import Example, example
+from sdxl_lab.pocket.training.under_way import each, undisturbed
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Pool:
         """All pictures, uint8 of shape (count, height, width, 3); drawn by the first call, on every core."""
 
         def rows() -> Iterable[np.ndarray]:
-            with ProcessPoolExecutor(os.cpu_count()) as workers:
+            with ProcessPoolExecutor(os.cpu_count(), initializer=undisturbed) as workers:
                 yield from workers.map(self.draw, range(self.count), chunksize=64)
 
         return kept(folder / f"{self.name}-pictures.npy", (self.count, self.height, self.width, 3), np.uint8, rows)
@@ -55,7 +55,7 @@ def kept(path: Path, shape: tuple[int, ...], dtype: type, rows: Callable[[], Ite
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
         array = np.lib.format.open_memmap(unfinished, "w+", dtype, shape)
-        for i, row in enumerate(tqdm(rows(), total=shape[0], desc=path.stem, mininterval=2)):
+        for i, row in enumerate(each(rows(), path.stem.rpartition("-")[2], total=shape[0])):
             array[i] = row
         array.flush()
         unfinished.replace(path)

@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL
 from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.families import LatentColors
 from sdxl_lab.pocket.training.autoencoder import to_tensor
+from sdxl_lab.pocket.training.under_way import as_command
 from sdxl_lab.pocket.world import draw, sample_scene
 from sdxl_lab.settings.sections import Compute
 
@@ -55,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main, goes_on=False)

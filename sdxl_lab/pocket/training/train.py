@@ -21,6 +21,7 @@ from sdxl_lab.pocket.training.architecture import build_scheduler, build_tokeniz
 from sdxl_lab.pocket.training.autoencoder import train_decoder, train_vae
 from sdxl_lab.pocket.training.diffusion import train_base, train_refiner, train_text_encoders
 from sdxl_lab.pocket.training.judge import Judge, train_judge
+from sdxl_lab.pocket.training.under_way import as_command
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 STAGES = ("vae", "text", "base", "refiner", "decoder", "judge", "weights")
@@ -96,4 +97,4 @@ def write_weights(folder: Path, tokenizer: CLIPTokenizer, vae: AutoencoderKL, ba
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)
