@@ -16,7 +16,7 @@ from sdxl_lab.checkpoints.configurations import MODELS, SHARED
 from sdxl_lab.checkpoints.locating import Source, locate
 from sdxl_lab.checkpoints.memory import end_of_memory_told, free_bytes
 from sdxl_lab.checkpoints.model_state import state_of
-from sdxl_lab.checkpoints.needs import fastest_offload, needs_of
+from sdxl_lab.checkpoints.needs import fastest_offload, needs_of_any
 from sdxl_lab.checkpoints.offload import Residence
 from sdxl_lab.checkpoints.outlines import computed_by, device_name
 from sdxl_lab.checkpoints.own_defaults import few_steps
@@ -133,6 +133,4 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
 
 def _fitting(source: Source, compute: Compute) -> str:
     """The fastest offloading that fits, with the refiner, where there is one."""
-    shapes = shapes_of(source)
-    needs = needs_of(shapes, compute, pixels=shapes.sizes.max_area, is_refined=source.refiner is not None)
-    return fastest_offload(needs, free_bytes(torch.device(compute.device)))
+    return fastest_offload(needs_of_any(shapes_of(source), compute), free_bytes(torch.device(compute.device)))

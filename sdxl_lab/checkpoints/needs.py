@@ -80,6 +80,16 @@ def needs_of(shapes: Shapes, compute: Compute, *, pixels: int, is_refined: bool,
     )
 
 
+def needs_of_any(shapes: Shapes, compute: Compute) -> Needs:
+    """Reckon what `compute.offload: auto` keeps room for: the largest picture of a checkpoint's own sizes, with its refiner where it has one.
+
+    Args:
+        shapes: Of the checkpoint.
+        compute: How it is computed.
+    """
+    return needs_of(shapes, compute, pixels=shapes.sizes.max_area, is_refined=REFINER in shapes.layers)
+
+
 def tile_side_px(sizes: Sizes) -> int:
     """The side of a tile, with `compute.vae_tiling`: half of that of the pictures that a checkpoint was made for."""
     return math.isqrt(sizes.area) // 2

@@ -94,21 +94,23 @@ def without_picture(pairs: Sequence[tuple[Sample, str]]) -> list[str]:
     return _of_pairs([(sample, f"words for {task}, which needs a picture, and there is none; {advice}") for sample, task in pairs])
 
 
-def of_sizes(sizes: Sequence[tuple[str, tuple[int, int], tuple[int, int]]]) -> list[str]:
+def of_sizes(sizes: Sequence[tuple[str, bool, tuple[int, int], tuple[int, int]]]) -> list[str]:
     """Say which pictures are much larger than what a model sees of them.
 
     Args:
-        sizes: Of each picture its task, its own size and the working size, (width, height) in pixels.
+        sizes: Of each picture its task, whether a crop around its mask may be advised, its own size and the working size, (width, height) in pixels.
 
     Returns:
-        At most one line about pictures that are repainted in part, and one about those that are made anew.
+        At most one line about pictures whose mask is repainted, one about others that are repainted in part, and one about those that are made anew.
     """
     lines = []
-    for is_part, what, remedy in (
-        (True, "what is painted is scaled up {:.1f} times, softer than the rest", "crop the pictures closer around what is edited"),
-        (False, "scaled up {:.1f} times, softer than they were", "ask for a size, which is then the result's too"),
+    in_part = "what is painted is scaled up {:.1f} times, softer than the rest"
+    for is_part, may_crop, what, remedy in (
+        (True, True, in_part, "set crop.padding_mask_crop, such as 32: the models then see what is around the mask alone, as large as they work"),
+        (True, False, in_part, "crop the pictures closer around what is edited"),
+        (False, False, "scaled up {:.1f} times, softer than they were", "ask for a size, which is then the result's too"),
     ):
-        pairs = [(own, working) for task, own, working in sizes if (TASKS[task].area is not None) == is_part]
+        pairs = [(own, working) for task, may, own, working in sizes if (TASKS[task].area is not None, may) == (is_part, may_crop)]
         large = {(own, working): own[0] / working[0] for own, working in pairs if own[0] * own[1] > MUCH_LARGER**2 * working[0] * working[1]}
         if not large:
             continue

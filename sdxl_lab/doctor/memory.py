@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdxl_lab.checkpoints.locating import locate
-from sdxl_lab.checkpoints.needs import Needs, needs_of, tile_side_px
+from sdxl_lab.checkpoints.needs import Needs, fastest_offload, needs_of, needs_of_any, tile_side_px
 from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.checkpoints.shapes import Shapes, shapes_of
 from sdxl_lab.families import family_of
+from sdxl_lab.generation.frames import whole_size
 from sdxl_lab.settings.sections import Compute, EditSettings
 from sdxl_lab.spec.homes import laid_out as laid_out_for
-from sdxl_lab.spec.homes import unknown
+from sdxl_lab.spec.homes import task_that_takes, unknown
 from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tables import laid_out
+from sdxl_lab.tasks import TASKS
 
 TASK = "text_to_image"
+"""What is reckoned where no setting is of another task."""
 
 OF_RUNS = RunSpec.model_fields.keys() - {"hyperparameters"}
 """Parameters that are no settings of a picture."""
@@ -40,6 +43,11 @@ WAYS: Sequence[Mapping[str, Any]] = (
     *(SEQUENTIAL, {**SEQUENTIAL, **TILES}),
 )
 """What may be set, the fastest first, by what is copied how often: nobody has timed them here."""
+
+_LAST = (
+    "So for paint; for runs the path is hyperparameters.compute.offload.",
+    "Reckoned from shapes, with 1.1 GB to spare; no GPU was measured.",
+)
 
 WORTHWHILE = 0.97
 """A slower way that takes more than this share of a faster one's is left out."""
@@ -83,7 +91,10 @@ def free_bytes_of(card: int) -> int:
 
 
 def page(checkpoint: str, asked: Mapping[str, Any]) -> str:
-    """Reckon what a picture from words takes; nothing is loaded and nothing downloaded.
+    """Reckon what a picture takes; nothing is loaded and nothing downloaded.
+
+    It is one from words, unless settings such as `padding_mask_crop` are of another task. That is then reckoned at the size at which models see any
+    picture of the checkpoint's own shape.
 
     Args:
         checkpoint: A name, a folder, a .safetensors file or a hub id.
@@ -96,24 +107,31 @@ def page(checkpoint: str, asked: Mapping[str, Any]) -> str:
         SpecError: There is no such setting, or its value is not allowed.
         CheckpointError: There is no such checkpoint, something of it is broken, or nothing is known of its size.
     """
-    spec = _spec(checkpoint, asked)
+    task = task_that_takes(asked, TASK)
+    spec = _spec(checkpoint, task, asked)
     source = locate(checkpoint)
     shapes = shapes_of(source)
-    suits = defaults(CheckpointIdentity(name=checkpoint, digest="unknown", family=source.family), task=TASK)
-    settings, compute = spec.settings(TASK, suits, None, shapes.sizes), spec.compute
-    if compute.offload == "auto":
-        compute = compute.model_copy(update={"offload": "none"})
+    suits = defaults(CheckpointIdentity(name=checkpoint, digest="unknown", family=source.family), task=task)
+    side = math.isqrt(shapes.sizes.area)
+    own = (side, side)
+    settings, compute = spec.settings(task, suits, own if TASKS[task].needs_image else None, shapes.sizes), spec.compute
+    width, height = whole_size(settings, own, shapes.sizes)
+    settings = settings.model_copy(update={"size": settings.size.model_copy(update={"width": width, "height": height})})
+    is_auto = compute.offload == "auto"
+    if is_auto:
+        compute = Compute.model_validate(compute.model_dump(exclude_unset=True, exclude={"offload"}))
     ways = list(_ways(shapes, compute, settings))
     needs = _needs(shapes, compute, settings)
-    return "\n".join([*_head(checkpoint, shapes, compute, settings), "", *_models(shapes, needs), "", *_table(ways), "", *_cards(ways)])
+    lines = [*_head(checkpoint, task, shapes, compute, settings), "", *_models(shapes, needs), "", *_table(ways), "", *_cards(ways), ""]
+    return "\n".join([*lines, *(_chosen(shapes, compute) if is_auto else []), *_LAST])
 
 
-def _spec(checkpoint: str, asked: Mapping[str, Any]) -> RunSpec:
+def _spec(checkpoint: str, task: str, asked: Mapping[str, Any]) -> RunSpec:
     others = [f"{name}: it makes nothing larger or smaller; give settings of a picture, such as width or vae" for name in asked if name in OF_RUNS]
-    hyperparameters, twice = laid_out_for(TASK, asked)
-    if problems := [*others, *unknown(TASK, asked), *twice]:
+    hyperparameters, twice = laid_out_for(task, asked)
+    if problems := [*others, *unknown(task, asked), *twice]:
         raise SpecError(problems, "the settings")
-    return RunSpec.from_parameters(name="memory", dataset="pocket-prompts", checkpoint=checkpoint, tasks=[TASK], hyperparameters=hyperparameters)
+    return RunSpec.from_parameters(name="memory", dataset="pocket-prompts", checkpoint=checkpoint, tasks=[task], hyperparameters=hyperparameters)
 
 
 def _needs(shapes: Shapes, compute: Compute, settings: EditSettings) -> Needs:
@@ -143,7 +161,7 @@ def _ways(shapes: Shapes, compute: Compute, settings: EditSettings) -> Iterator[
             least_same = min(least_same, way.needs_bytes) if way.keeps_pixels else least_same
 
 
-def _head(checkpoint: str, shapes: Shapes, compute: Compute, settings: EditSettings) -> list[str]:
+def _head(checkpoint: str, task: str, shapes: Shapes, compute: Compute, settings: EditSettings) -> list[str]:
     width, height = settings.size.given or (0, 0)
     refined = "and its refiner" if settings.denoising.is_refined else "without a refiner"
     if not settings.denoising.is_refined and "refiner" in shapes.layers:
@@ -151,7 +169,7 @@ def _head(checkpoint: str, shapes: Shapes, compute: Compute, settings: EditSetti
     return [
         f"{checkpoint}, {refined}",
         KNOWN_BY[shapes.known_by],
-        f"{width}x{height} in {shapes.dtype(compute)}, the VAE in {shapes.vae_dtype(compute)}",
+        f"{'' if task == TASK else f'{task} at '}{width}x{height} in {shapes.dtype(compute)}, the VAE in {shapes.vae_dtype(compute)}",
     ]
 
 
@@ -189,12 +207,17 @@ def _cards(ways: Sequence[Way]) -> list[str]:
         ]
         rows += [(f"{card} GB" if index == 0 else "", line) for index, line in enumerate(said)]
     names, lines = zip(*rows, strict=True)
-    return [
-        *laid_out([("card", list(names)), ("the fastest that fits", list(lines))], left=2),
-        "",
-        "So for paint; for runs the path is hyperparameters.compute.offload.",
-        "Reckoned from shapes, with 1.1 GB to spare; no GPU was measured.",
-    ]
+    return laid_out([("card", list(names)), ("the fastest that fits", list(lines))], left=2)
+
+
+def _chosen(shapes: Shapes, compute: Compute) -> list[str]:
+    """What `offload: auto` comes to on each card."""
+    needs = needs_of_any(shapes, compute)
+    cards: dict[str, list[str]] = {}
+    for card in CARDS:
+        cards.setdefault(fastest_offload(needs, free_bytes_of(card)), []).append(str(card))
+    said = [f"{offload} on {' or '.join(filter(None, [', '.join(sizes[:-1]), sizes[-1]]))} GB" for offload, sizes in cards.items()]
+    return [f"auto takes {', '.join(said)}."]
 
 
 def gigabytes(size: int) -> str:

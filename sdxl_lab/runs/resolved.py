@@ -88,7 +88,7 @@ class Resolved:
             if (size := own[edit.sample]) and TASKS[edit.task].needs_image and (given := edit.settings.size.given) and edit.key not in self.frames
         ]
         whole = [edit for edit in edits if edit.key not in self.frames]
-        sizes = [(edit.task, *of) for edit, of in zip(whole, sizes_in(self.dataset, whole, self.sizes), strict=True)]
+        sizes = [(edit.task, self._may_crop(edit), *of) for edit, of in zip(whole, sizes_in(self.dataset, whole, self.sizes), strict=True)]
         samples = {sample.name: sample for sample in self.dataset.samples}
         return (
             *files,
@@ -97,6 +97,13 @@ class Resolved:
             *notes.without_prompt([(samples[name], task) for name, task in self.left_out]),
             *_of_same(edits),
         )
+
+    def _may_crop(self, edit: Edit) -> bool:
+        """Whether a crop may show the models more of what is edited: around a mask, where none was asked for; a background is mostly everything."""
+        if "mask" not in TASKS[edit.task].needs(edit.settings) or edit.settings.mode is not None:
+            return False
+        # the edit has only what of a crop matters
+        return self.spec.spec.given(edit.task).get("crop", {}).get("padding_mask_crop") is None
 
     def sizes_of(self, edit: Edit) -> tuple[tuple[int, int], tuple[int, int]]:
         """The size of one of its finished pictures, and the one at which the UNets see it or the crop of it: (width, height) in pixels."""

@@ -157,6 +157,22 @@ def unknown(task: str, settings: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def task_that_takes(settings: Iterable[str], otherwise: str) -> str:
+    """Find the task that settings of one picture are about.
+
+    Args:
+        settings: Names, as for `laid_out`.
+        otherwise: The task where it takes them, or none takes more of them.
+    """
+    given = {*settings}
+
+    def taken(task: str) -> int:
+        paths = _paths(TASKS[task].takes)
+        return len(given & {*paths, *(path.rpartition(".")[2] for path in paths)} - TASKS[task].refusals.keys())
+
+    return max([otherwise, *TASKS], key=taken)
+
+
 def paths_of(model: type[BaseModel]) -> list[str]:
     """The dotted paths of all parameters: `name`, `hyperparameters.seed`, `hyperparameters.inpaint.mask.kernel_size`.
 

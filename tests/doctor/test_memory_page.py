@@ -25,8 +25,11 @@ ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("sdxl", {"high_noise_frac": 0.8}),
     ("sdxl", {"width": 1536, "height": 1536, "dtype": "float32"}),
     ("sdxl", {"layerwise": "fp8", "offload": "model"}),
+    ("sdxl", {"high_noise_frac": 0.8, "offload": "auto", "vae": "fp16-fix"}),
+    ("sdxl", {"padding_mask_crop": 32}),
     ("sdxl-turbo", {}),
     ("pocket", {}),
+    ("pocket", {"mode": "canvas", "canvas": {"left_px": 64}}),
 )
 
 
@@ -91,6 +94,46 @@ def test_settings_that_are_asked_for_hold_in_every_row():
     assert taken["wide"] > taken["own"] + 4
     own, unguided = (re.findall(r"unet .* (\S+) GB", page("sdxl", asked))[0] for asked in ({}, {"guidance_scale": 1.0}))
     assert float(unguided) < float(own)
+
+
+def chosen(text: str) -> dict[int, str]:
+    """
+    What `auto` takes on each card, by the page.
+    """
+    line = next(line for line in text.split("\n") if line.startswith("auto takes "))
+    named = re.findall(r"(none|model|sequential) on ([\d, or]+) GB", line)
+    return {int(card): offload for offload, cards in named for card in re.findall(r"\d+", cards)}
+
+
+def test_auto_is_answered_with_what_it_takes_on_each_card():
+    """
+    The page of `offload auto` is the one without it, with one line more, which says what the table in small-gpus.md says.
+    """
+    asked = {"high_noise_frac": 0.8, "vae": "fp16-fix"}
+    text = page("sdxl", asked | {"offload": "auto"})
+    assert [line for line in text.split("\n") if not line.startswith("auto takes")] == page("sdxl", asked).split("\n")
+    row = next(line for line in Path("docs/small-gpus.md").read_text().split("\n") if line.startswith("| base and refiner, `vae: fp16-fix`"))
+    assert chosen(text) == dict(zip(CARDS, re.findall(r"\| `(\w+)` (?=\|)", row), strict=True))
+
+
+EDITING = (
+    {"padding_mask_crop": 32},
+    {"fill": "telea"},
+    {"soft": "threshold"},
+    {"mask": {"kernel_size": 17}},
+    {"mode": "background"},
+    {"strength": 0.5},
+)
+
+
+@pytest.mark.parametrize("asked", EDITING, ids=str)
+def test_settings_of_editing_are_taken(asked):
+    """
+    They make nothing larger: rows are those of a picture from words at the checkpoint's own size, and the task is said.
+    """
+    text = page("sdxl", asked)
+    assert re.search("^(inpaint|outpaint|image_to_image) at 1024x1024 in float16", text, re.MULTILINE)
+    assert ways(text) == ways(page("sdxl", {}))
 
 
 def test_nothing_heavy_is_imported_to_reckon():

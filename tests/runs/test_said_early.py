@@ -161,9 +161,13 @@ def test_a_picture_much_larger_than_the_working_size_is_told(tmp_path):
     for name in ("0.png", "0-mask.png"):
         with Image.open(folder / name) as image:
             image.resize((512, 512), Image.Resampling.NEAREST).save(folder / name)
-    [line] = of_sizes(folder)
-    assert line.startswith("pictures of up to 512x512 are edited at 128x128, and what is painted is scaled up 4.0 times")
-    assert "crop the pictures" in line
+    lines = of_sizes(folder)
+    edited = "pictures of up to 512x512 are edited at 128x128, and what is painted is scaled up 4.0 times"
+    assert [line.startswith(edited) for line in lines] == [True, True]
+    assert ["crop.padding_mask_crop" in line for line in lines] == [True, False]  # of inpaint; a background is mostly all of a picture
+    assert "crop the pictures" in lines[1]
+    cropped = of_sizes(folder, tasks=["inpaint"], hyperparameters={"crop": {"padding_mask_crop": 32, "min_upscale": 9.0}})
+    assert ["crop.padding_mask_crop" in line for line in cropped] == [False]
     assert of_sizes(folder, hyperparameters={"size": {"width": 128, "height": 160}})[0].startswith("pictures of up to 512x512 are edited at 128x160")
     assert of_sizes(folder, samples=["scene-1"]) == []
     words, sized = {"prompt": "a star"}, {"prompt": "a star", "size": {"aspect": "1:1"}}
