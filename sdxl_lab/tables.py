@@ -25,14 +25,15 @@ def apart(texts: Sequence[str], longest: int) -> list[str]:
         longest: Most characters of a line.
 
     Returns:
-        Their beginnings if these tell them apart; else the words that not all of them have; else all of each, in several lines.
+        Their beginnings if these tell them apart; else the words that not all of them have; else all of each, in several lines, which end
+        after a space, `-` or `_` where they can.
     """
     whole = [printable(" ".join(text.split())) for text in texts]
     for candidates in (whole, _differing_parts(whole)):
         cut = [text if len(text) <= longest else text[: longest - len(GAP)] + GAP for text in candidates]
         if len(set(cut)) == len(set(whole)):
             return cut
-    return ["\n".join(text[start : start + longest] for start in range(0, len(text), longest)) for text in whole]
+    return ["\n".join(_lines(text, longest)) for text in whole]
 
 
 def width_of(column: Column) -> int:
@@ -58,6 +59,17 @@ def laid_out(columns: Sequence[Column], *, left: int) -> list[str]:
     rows = [[[""] * (highest - len(lines)) + lines for lines in head]]
     rows += [[cell.split("\n") for cell in cells] for cells in zip(*(cells for _, cells in columns), strict=True)]
     return ["\n".join(_line(texts, widths, is_left) for texts in zip_longest(*row, fillvalue="")) for row in rows]
+
+
+def _lines(text: str, longest: int) -> list[str]:
+    """Part a text, so that its lines in a row are the text again."""
+    lines = [""]
+    for word in re.findall(r"[^-_ ]+[-_ ]*|[-_ ]+", text):
+        if len(lines[-1] + word) > longest and lines[-1]:
+            lines.append("")
+        whole = lines.pop() + word
+        lines += [whole[start : start + longest] for start in range(0, len(whole), longest)]
+    return lines
 
 
 def _line(texts: Sequence[str], widths: Sequence[int], is_left: Sequence[bool]) -> str:

@@ -89,7 +89,10 @@ def masked(*words: str, **mask: Any) -> Ask:
 BLUR = "a whole number of pixels from 0 to 16384"
 FILL = "one of original, neutral, blur, telea, navier_stokes, noise"
 PADDING = "a whole number of pixels from 0 to 16384, or None for the whole picture"
-FROM_NOISE = "text to image starts from noise alone; to start from a picture, take image_to_image"
+NOISE = "text to image starts from noise alone; to"
+FROM_NOISE = f"{NOISE} start from a picture, take image_to_image"
+NO_MASK = f"{NOISE} repaint part of a picture, take inpaint (paint: --image and --mask)"
+NO_CANVAS = f"{NOISE} paint beyond a picture or around an object, take outpaint"
 SIDE = "a whole number of pixels from 8 to 16384 that 8 divides"
 ASPECT = "width to height such as 1:1, 16:9 or 3:4"
 
@@ -143,9 +146,13 @@ RUNS: dict[str, Ask] = {
     "a blend by OpenCV's name": masked("mask.blend: got 'seamless'", "one of alpha, poisson", blend="seamless"),
     "another tool's fill": Ask("inpaint", {"masked_content": "latent noise"}, ["masked_content", "mask.fill says", "blur is their fill"]),
     "another tool's color match": Ask("inpaint", {"color_correction": True}, ["color_correction", "mask.color_match"]),
-    "a fill of words": from_words("text_to_image.mask", FROM_NOISE, text_to_image={"mask": {"fill": "telea"}}),
+    "a fill of words": from_words("text_to_image.mask", NO_MASK, text_to_image={"mask": {"fill": "telea"}}),
     "a soft mask as a switch": masked("mask.soft: got True", "one of off, threshold, blend", soft=True),
     "a soft mask by another name": masked("mask.soft: got 'differential'", "one of off, threshold, blend", soft="differential"),
+    "differential diffusion by its name": masked("mask.soft: got 'differential'", "Write threshold", soft="differential"),
+    "a fill by the web UI's name": masked("mask.fill: got 'fill'", "The web UI's fill is blur", fill="fill"),
+    "nothing for a fill": masked("mask.fill: got 'latent nothing'", "is neutral, of mask.fill", fill="latent nothing"),
+    "another tool's blur": Ask("inpaint", {"mask_blur": 8}, ["mask_blur", "mask.feather_px", "mask.blur_px"]),
     "a soft mask as a number": masked("mask.soft: got 0.5", "one of off, threshold, blend", soft=0.5),
     "a negative blur": masked("mask.blur_px: got -1", BLUR, blur_px=-1),
     "a blur that is not whole": masked("mask.blur_px: got 1.5", BLUR, blur_px=1.5),
@@ -154,8 +161,8 @@ RUNS: dict[str, Ask] = {
     "another tool's soft inpainting": Ask("inpaint", {"soft_inpainting": True}, ["soft_inpainting", "mask.soft"]),
     "another tool's change map": Ask("inpaint", {"differential_diffusion": True}, ["differential_diffusion", "mask.soft"]),
     "another tool's bias": Ask("inpaint", {"mask_blend_power": 1}, ["mask_blend_power", "mask.soft blend"]),
-    "a soft mask from words": from_words("text_to_image.mask", FROM_NOISE, text_to_image={"mask": {"soft": "blend"}}),
-    "a crop from words": from_words("text_to_image.crop", FROM_NOISE, text_to_image={"crop": {"padding_mask_crop": 8}}),
+    "a soft mask from words": from_words("text_to_image.mask", NO_MASK, text_to_image={"mask": {"soft": "blend"}}),
+    "a crop from words": from_words("text_to_image.crop", NO_MASK, text_to_image={"crop": {"padding_mask_crop": 8}}),
     "a crop of all": Ask("image_to_image", {"image_to_image": {"crop": {"padding_mask_crop": 8}}}, ["makes all of the picture anew", "take inpaint"]),
     "a strength without a step": Ask("image_to_image", few(strength=0.01), ["strength 0.01", "10"]),
     "a strength above 1": Ask("image_to_image", few(strength=1.5), ["strength: got 1.5", "above 0, at most 1"]),
@@ -167,9 +174,9 @@ RUNS: dict[str, Ask] = {
     ),
     "a hand-over misspelled": Ask("image_to_image", few(handover="sdedit2"), ["handover: got 'sdedit2'", "mean sdedit?"]),
     "strength from words": from_words("text_to_image.denoising.strength", FROM_NOISE, text_to_image={"denoising": {"strength": 0.5}}),
-    "a mask from words": from_words("text_to_image.mask", FROM_NOISE, text_to_image={"mask": {"kernel_size": 3}}),
-    "a canvas from words": from_words("text_to_image.canvas", FROM_NOISE, text_to_image={"canvas": {"left_px": 8}}),
-    "a mode from words": from_words("text_to_image.mode", FROM_NOISE, text_to_image={"mode": "canvas"}),
+    "a mask from words": from_words("text_to_image.mask", NO_MASK, text_to_image={"mask": {"kernel_size": 3}}),
+    "a canvas from words": from_words("text_to_image.canvas", NO_CANVAS, text_to_image={"canvas": {"left_px": 8}}),
+    "a mode from words": from_words("text_to_image.mode", NO_CANVAS, text_to_image={"mode": "canvas"}),
     "an image from words": from_words("text_to_image.image", FROM_NOISE, text_to_image={"image": "photo.png"}),
     "another tool's strength": from_words("text_to_image.denoising_strength", FROM_NOISE, text_to_image={"denoising_strength": 0.5}),
     "a mask for all": Ask("image_to_image", {"image_to_image": {"mask": {"kernel_size": 3}}}, ["makes all of the picture anew", "take inpaint"]),
@@ -234,7 +241,7 @@ CALLS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "an image for the prompt": (lambda: sdxl_lab.text_to_image(PICTURE), ["prompt: got a Image", "a text", FROM_NOISE]),  # pyright: ignore[reportArgumentType]
     "an image for words": (lambda: sdxl_lab.text_to_image("a star", image=PICTURE), ["text_to_image.image", FROM_NOISE]),
     "an array for words": (lambda: sdxl_lab.text_to_image("a star", image=PIXELS), ["text_to_image.image", FROM_NOISE]),
-    "a mask for words": (lambda: sdxl_lab.text_to_image("a star", mask_image=PICTURE), ["text_to_image.mask_image", FROM_NOISE]),
+    "a mask for words": (lambda: sdxl_lab.text_to_image("a star", mask_image=PICTURE), ["text_to_image.mask_image", NO_MASK]),
     "a strength for words": (lambda: sdxl_lab.text_to_image("a star", strength=0.5), ["text_to_image.strength", FROM_NOISE]),
     "a reading for words": (lambda: sdxl_lab.text_to_image("a star", background="gray"), ["text_to_image.image", FROM_NOISE]),
     "keeping words": (lambda: sdxl_lab.text_to_image("a star", keep=True), ["keep: no picture is given", "leave it out"]),

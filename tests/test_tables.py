@@ -32,6 +32,17 @@ def test_shortened_texts_keep_what_differs():
     assert apart(["aaaaaaaaaaaa1", "aaaaaaaaaaaa2"], 10) == ["aaaaaaaaaa\naa1", "aaaaaaaaaa\naa2"]
 
 
+def test_names_go_on_in_the_next_line_after_a_word():
+    """
+    A line ends after a space, - or _ where a word has room in the next one; the lines in a row are the name.
+    """
+    names = ["padding_mask_crop-none-kernel-x", "padding_mask_crop-kernel-none-x"]
+    assert [name.split("\n") for name in apart(names, 16)] == [
+        ["padding_mask_", "crop-none-", "kernel-x"],
+        ["padding_mask_", "crop-kernel-", "none-x"],
+    ]
+
+
 def test_columns_stand_beside_each_other():
     """
     Headings end in one line and rows begin in one; numbers are flush right, and letters of double width count twice.

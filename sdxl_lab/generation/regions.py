@@ -184,7 +184,8 @@ def repainted_steps(change: float | np.ndarray, steps: int) -> np.ndarray:
 
 def _without_softness(mask: Mask) -> str | None:
     if mask.soft == "off":
-        return "mask.blur_px has no effect: mask.soft is off; mask.feather_px fades what is painted into the input." if mask.blur_px else None
+        advice = "take mask.soft threshold, or mask.feather_px, which fades what is painted into the input"
+        return f"mask.blur_px has no effect: mask.soft is off; {advice}." if mask.blur_px else None
     blur = " and mask.blur_px have" if mask.blur_px else " has"
     return f"mask.soft{blur} no effect: the region to repaint has no gray; a mask.blur_px above 0 gives it a soft edge, where it has one."
 

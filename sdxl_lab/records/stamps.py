@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.generated import Frame
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import SpecError
+from sdxl_lab.tasks import RESULT, TASKS
 from sdxl_lab.wording import UNSEEN, printable
 
 KEYWORD = "sdxl_lab"
@@ -222,6 +224,9 @@ def read_stated(picture: Path) -> Stamp:
     except OSError as error:
         raise StampError(f"cannot read {picture}: {error.strerror or error}; give the path of a PNG that sdxl_lab made") from error
     if text is None:
+        if result := _made_beside(picture):
+            role, name = result
+            raise StampError(f"{picture} is the {role} of a picture that sdxl_lab made; give that: {picture.with_name(name)}")
         raise StampError(
             f"{picture} says nothing of how it was made: sdxl_lab did not make it, or a program that saved it again dropped its text chunk "
             f"{KEYWORD!r}; give the file from the run's images folder"
@@ -239,6 +244,21 @@ def read_stated(picture: Path) -> Stamp:
             f"{picture} does not say how it was made: {reason}; give the file from the run's images folder, and if a later version made it "
             f"than this {version}, update sdxl_lab"
         ) from error
+
+
+def _made_beside(picture: Path) -> tuple[str, str] | None:
+    """What a file of a picture is to it, and the name of the picture beside it; None if it belongs to none that says how it was made."""
+    for role in dict.fromkeys(role for task in TASKS.values() for role in task.roles if role != RESULT):
+        ending = role.file.removeprefix("{stem}")
+        if picture.name == role.of_sample:
+            candidates = [beside for name in TASKS for beside in sorted(picture.parent.glob(f"{name}*.png"))]
+        else:
+            candidates = [picture.with_name(picture.name.removesuffix(ending) + ".png")] if picture.name.endswith(ending) else []
+        for beside in candidates:
+            with suppress(PngError, OSError):
+                if text_in(beside, KEYWORD, most_bytes=LIMIT_BYTES) is not None:
+                    return role.name, beside.name
+    return None
 
 
 def _parse(values: Any) -> Stamp:

@@ -25,7 +25,6 @@ ELSEWHERE = {
     "switch_at": "denoising.high_noise_frac",
     "ascore": "refiner.aesthetic_score",
     "dilation": "mask.kernel_size",
-    "mask_blur": "mask.feather_px",
     "blur": "mask.feather_px",
     "feather": "mask.feather_px",
     "blur_factor": "mask.blur_px",
@@ -112,6 +111,9 @@ _NOT_HERE = {
     ),
     "infill infill_method infill_colour_hex": (
         "mask.fill says what is under the mask at first: telea, which is their cv2, neutral, blur or others; what a canvas begins with is canvas.fill"
+    ),
+    "mask_blur": (
+        "mask.feather_px fades what is painted into the input; mask.soft threshold with mask.blur_px repaints less and less towards the mask's edge"
     ),
     "inpainting_mask_invert mask_mode": "inpaint repaints the white of the mask, and outpaint all but that",
     "mask_blend_power schedule_bias mask_blend_scale preservation_strength inpaint_detail_preservation transition_contrast_boost": (

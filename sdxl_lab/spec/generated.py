@@ -30,9 +30,19 @@ class Frame:
         """How many times larger than in the picture they saw it, along a side."""
         return boxes.magnified(self.size, boxes.size_of(self.box))
 
-    def __str__(self) -> str:
+    def told(self, picture: tuple[int, int]) -> str:
+        """Say what they saw, how large, and what the crop gained.
+
+        Args:
+            picture: (width, height) of the picture in its canvas, in pixels.
+        """
         width, height = boxes.size_of(self.box)
-        return f"{width}x{height} pixels at ({self.box[0]}, {self.box[1]}), seen at {self.size[0]}x{self.size[1]}, {self.upscale:.3g} times as large"
+        seen_width, seen_height = self.size
+        gain = boxes.magnified(picture, (width, height))
+        return (
+            f"{width}x{height} pixels at ({self.box[0]}, {self.box[1]}), seen at {seen_width}x{seen_height}: {self.upscale:.3g} times its own size, "
+            f"and {gain:.3g} times as large as where so many pixels show the whole picture"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -31,6 +31,11 @@ REASONS = {
     ("dtype", "fp32"): "write float32",
     ("timestep_spacing", "sgm_uniform"): "write trailing",
     ("timestep_spacing", "sgm uniform"): "write trailing",
+    ("soft", "differential"): "write threshold, which is differential diffusion",
+    ("soft", "differential_diffusion"): "write threshold, which is differential diffusion",
+    ("fill", "fill"): "the web UI's fill is blur, of mask.fill",
+    ("fill", "latent nothing"): "near the web UI's latent nothing is neutral, of mask.fill",
+    ("fill", "latent noise"): "near the web UI's latent noise is noise, of mask.fill",
     ("timestep_spacing", "karras"): "karras is a setting of its own: write karras: true",
 }
 

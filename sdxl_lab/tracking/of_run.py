@@ -182,7 +182,7 @@ def told(picture: Picture, edit: Edit) -> dict[str, Any]:
         "picture_id": picture.picture_id,
     }
     by_compel = {"compel": edit.compel} if edit.compel else {}
-    seen = {"seen": str(picture.frame)} if picture.frame else {}
+    seen = {"seen": picture.frame.told((picture.width, picture.height))} if picture.frame else {}
     return words_of(picture) | made | by_compel | seen | ({"notes": list(picture.notes)} if picture.notes else {})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -188,7 +189,9 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
         console.print(Text(printable(note)), soft_wrap=True)
     words = {"sample": edit.sample, "task": edit.task, "prompt": edit.prompt, "negative_prompt": edit.negative_prompt, "seed": edit.seed}
     words |= templates_in(edit, resolved) | weights_in(edit, stamp.notes) | ({"compel": edit.compel} if edit.compel else {})
-    words |= {"seen": str(stamp.frame)} if stamp.frame else {}
+    if stamp.frame:
+        with Image.open(path) as image:
+            words["seen"] = stamp.frame.told(image.size)
     named = {"picture_id": picture_id} if (picture_id := stamp.picture_id or _recorded_id(path)) else {}
     if kept := kept_at(path):
         starred = f", starred {STAR}" if kept.is_starred else ""

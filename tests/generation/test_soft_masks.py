@@ -103,7 +103,7 @@ def test_a_black_and_white_mask_is_described_as_the_hard_one(random_pair, scene,
         actual = generate(edit_of(soft(method, feather_px=3)), scene[0], scene[1], cpu(random_pair))
     assert actual.edit == expected.edit
     assert same(expected.image, actual.image)
-    with pytest.warns(CautionWarning, match=r"mask.blur_px has no effect: mask.soft is off"):
+    with pytest.warns(CautionWarning, match=r"mask.blur_px has no effect: mask.soft is off; take mask.soft threshold"):
         blurred = generate(edit_of(Mask(feather_px=3, blur_px=5)), scene[0], scene[1], cpu(random_pair))
     assert blurred.edit == expected.edit
 

@@ -125,6 +125,19 @@ def test_what_is_no_stamped_png_is_refused(tmp_path, content):
         read_stamp(tmp_path / "absent.png")
 
 
+@pytest.mark.parametrize(("name", "role"), [("inpaint-7-mask.png", "mask"), ("inpaint-7-input.png", "input"), ("input.png", "input")])
+def test_another_file_of_a_picture_names_the_picture(tmp_path, name, role):
+    """
+    A mask or an input says what it is and which picture it is of, where that lies beside it; without one it is any picture.
+    """
+    Image.new("L", (8, 8)).save(tmp_path / name)
+    with pytest.raises(StampError, match="says nothing of how it was made"):
+        read_stamp(tmp_path / name)
+    (tmp_path / "inpaint-7.png").write_bytes(stamped(tmp_path))
+    with pytest.raises(StampError, match=rf"{name} is the {role} of a picture that sdxl_lab made; give that: .*inpaint-7\.png$"):
+        read_stamp(tmp_path / name)
+
+
 def test_a_prompt_too_long_for_its_picture_is_refused(tmp_path):
     """
     A stamp above the limit is never written, since it could not be read back.

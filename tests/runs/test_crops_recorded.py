@@ -71,7 +71,11 @@ def test_a_crop_is_recorded_told_and_made_again(dataset):
     assert (picture.working_width, picture.working_height) == frame.size
     assert RunFolder(planned.folder.path).pictures() == (picture,)
     left, top, right, bottom = frame.box
-    said = f"{right - left}x{bottom - top} pixels at ({left}, {top}), seen at {frame.size[0]}x{frame.size[1]}, {frame.upscale:.3g} times as large"
+    seen = f"{right - left}x{bottom - top} pixels at ({left}, {top}), seen at {frame.size[0]}x{frame.size[1]}: {frame.upscale:.3g} times its own size"
+    said = frame.told((320, 256))
+    assert said.startswith(seen)
+    gain = ((320 * 256) / ((right - left) * (bottom - top))) ** 0.5
+    assert said.endswith(f"and {gain:.3g} times as large as where so many pixels show the whole picture")
     assert said in printed(picture.image)
     assert told(picture, edit)["seen"] == said
     assert said in write_report([planned.folder], dataset / "report.html").read_text()

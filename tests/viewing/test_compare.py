@@ -11,6 +11,7 @@ import pytest
 
 from sdxl_lab import metrics
 from sdxl_lab.records.finding import find_runs
+from sdxl_lab.spec.generated import Frame
 from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.viewing.compare import SPENT, CompareError, Comparison, Interval, compare, words_of
 from tests.support.compare_runs import SAMPLES, planned, recorded, seam
@@ -232,6 +233,20 @@ def test_what_was_spent_is_shown_and_never_judged(metric, tmp_path):
         assert set(compared.by_metric(metric)["verdict"]) == {""}
         assert compared.furthest(metric, count=1)
     assert not [name for name in SPENT if words_of(name).better]
+
+
+def test_what_was_measured_of_a_crop_alone_is_said(tmp_path):
+    """
+    One line names the metrics that are of each crop, where one was seen; without a crop there is none.
+    """
+
+    def numbers(sample, task, seed):
+        return seam(sample, task, seed) | {"raw_seam_delta_e": 1.0}
+
+    whole = recorded(planned(tmp_path, "whole"), numbers)
+    cropped = recorded(planned(tmp_path, "cropped", {"mask": {"feather_px": 1}}), numbers, frame=Frame(box=(0, 0, 16, 16), size=(64, 64)))
+    said = [[note for note in compare(runs).notes if "crop" in note and "raw_" in note] for runs in ([whole], [whole, cropped])]
+    assert said == [[], ["where a crop was seen, raw_seam_delta_e is of that alone; the others are of whole pictures"]]
 
 
 def test_steps_that_are_not_the_same_work_are_said(tmp_path):

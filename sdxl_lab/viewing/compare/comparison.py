@@ -296,6 +296,10 @@ def _cautions(comparison: Comparison) -> list[str]:
     fewest = min((len({picture.sample for picture in row.pictures}) for row in begun), default=0)
     if fewest < FEWEST_SAMPLES:
         cautions.append(f"no interval where there are fewer than {FEWEST_SAMPLES} samples; the smallest number here is {fewest}")
+    if any(picture.frame for row in rows for picture in row.pictures) and (raw := [name for name in comparison.metrics if name.startswith("raw_")]):
+        cautions.append(
+            f"where a crop was seen, {few(raw, MOST_NAMES)} {'is' if len(raw) == 1 else 'are'} of that alone; the others are of whole pictures"
+        )
     return cautions + (unlike_steps(rows) if STEPS in comparison.metrics else [])
 
 

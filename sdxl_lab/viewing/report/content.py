@@ -203,7 +203,7 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         "metrics": {**picture.metrics, **costs},
         "picture_id": picture.picture_id,
         **({"weights": weights} if (weights := flattened.weights_in(entry.edit, picture.notes)) else {}),
-        **({"seen": str(picture.frame)} if picture.frame else {}),
+        **({"seen": picture.frame.told((picture.width, picture.height))} if picture.frame else {}),
         **({"templates": templates} if (templates := flattened.templates_in(entry.edit, entry.resolved)) else {}),
         "notes": list(picture.notes),
     }
