@@ -8,6 +8,8 @@ from collections.abc import Sequence
 UNSEEN = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 """For a pattern: control characters but the line break, other line breaks, and what turns the direction of writing."""
 
+WEIGHTS = ".safetensors"
+
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Say how many there are.
@@ -47,3 +49,16 @@ def printable(text: str) -> str:
         It, with a question mark in place of each character that moves the cursor or turns the writing; line breaks stay.
     """
     return re.sub(f"[{UNSEEN}]", "?", text)
+
+
+def stems(texts: Sequence[str]) -> list[str]:
+    """Call files of weights by their names alone, without folder and ending.
+
+    Args:
+        texts: Paths or addresses of .safetensors files, and other texts, which stay.
+
+    Returns:
+        One for each; the texts themselves where two that differ would be called the same.
+    """
+    called = [text.rpartition("/")[2][: -len(WEIGHTS)] or text if text.lower().endswith(WEIGHTS) else text for text in texts]
+    return called if len(set(called)) == len(set(texts)) else list(texts)

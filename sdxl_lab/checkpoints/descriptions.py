@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import Source, locate
 from sdxl_lab.checkpoints.single_files import SingleFile
 from sdxl_lab.errors import LabError
+from sdxl_lab.files.digests import digest_of_file
 from sdxl_lab.spec.identities import CheckpointIdentity
 
+_EMA = "holds EMA weights too"
 
-def described(source: Source) -> str | None:
+
+def described(source: Source, *, but: Iterable[str] = ()) -> str | None:
     """What a checkpoint's single file holds.
 
     Args:
         source: The checkpoint, found.
+        but: What is said of it elsewhere, as `cautions` says it, and not again.
 
     Returns:
-        Such as `EMA weights beside the plain ones; its own VAE; it predicts v`; None of a checkpoint that is no single file.
+        Such as `sha256 0123456789; EMA weights beside the plain ones; its own VAE; it predicts v`, of the sha256 what Civitai calls AutoV2; None of
+        a checkpoint that is no single file.
     """
     base = source.base
     if not isinstance(base, SingleFile):
         return None
-    said = [f"in {len(base.files)} shards"] if len(base.files) > 1 else []
-    if base.has_ema:
+    said = [f"in {len(base.files)} shards"] if len(base.files) > 1 else [f"sha256 {digest_of_file(base.path)[:10]}"]
+    elsewhere = " ".join(but)
+    if base.has_ema and _EMA not in elsewhere:
         said.append("EMA weights beside the plain ones" if base.has_plain else "EMA weights alone")
-    said.append(_vae(source, base))
+    if (vae := _vae(source, base)) not in elsewhere:
+        said.append(vae)
     if base.scheduling:
         said.append(f"it predicts v{', and was trained down to a signal of zero' if len(base.scheduling) > 1 else ''}")
     return "; ".join(said)
@@ -50,7 +57,7 @@ def cautions(identity: CheckpointIdentity, weights: str | None) -> Iterator[str]
     if not isinstance(base, SingleFile):
         return
     if weights is None and base.has_ema and base.has_plain:
-        yield f"{base.path.name} holds EMA weights too, averages over its training; compute.weights ema takes them."
+        yield f"{base.path.name} {_EMA}, averages over its training; compute.weights ema takes them."
     if source.lent_vae is not None:
         yield f"{base.path.name}: {_vae(source, base)}."
 

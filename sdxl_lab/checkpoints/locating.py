@@ -111,12 +111,14 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
     # What has a commit came from the hub: a folder that happens to have its name is another checkpoint.
     if revision is None and (found := _locate_here(checkpoint)):
         return found
+    if (said := _built_in_adapter(checkpoint)) and revision is None:
+        raise CheckpointError(f"there is no checkpoint {checkpoint!r}: {said}")
     if checkpoint.lower().endswith((SUFFIX, SHARDED)):
         raise CheckpointError(_no_file(Path(checkpoint).expanduser()))
     if match := HUB_ID.fullmatch(checkpoint):
         name, pinned = match.groups()
         return Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family=OTHER)
-    meant = _built_in_adapter(checkpoint) or families.meant_by(checkpoint)
+    meant = families.meant_by(checkpoint)
     raise CheckpointError(
         f"there is no checkpoint {checkpoint[:200]!r}: no such folder or file, and no hub id. Allowed are {', '.join(families.names())}, a folder, "
         f"a .safetensors file, or a hub id such as owner/name.{f' {meant}' if meant else ''}"

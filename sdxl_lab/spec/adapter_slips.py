@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sdxl_lab.adapters import ADAPTERS, NO_DOTS, SUFFIX, FromFile, without_dots
+from sdxl_lab.settings.hyperparams import closest
 
 
 def parted_name(path: str, loc: Sequence[int | str], value: Any, keys: Collection[str]) -> str | None:
@@ -22,7 +23,7 @@ def parted_name(path: str, loc: Sequence[int | str], value: Any, keys: Collectio
     Returns:
         A line; None if it is none.
     """
-    if len(loc) < 3 or loc[-3] not in ADAPTERS:
+    if len(loc) < 3 or loc[-3] not in ADAPTERS or closest(str(loc[-1]), sorted(keys)):
         return None
     kind, *rest = map(str, loc[-3:])
     while isinstance(value, Mapping) and len(value) == 1 and not value.keys() & keys:

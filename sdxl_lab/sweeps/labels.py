@@ -7,6 +7,7 @@ from typing import Any
 
 from sdxl_lab.files.addresses import is_address, name_in
 from sdxl_lab.tables import GAP, apart
+from sdxl_lab.wording import stems
 
 LONGEST = 24
 """Characters of a value, unless more are needed to tell it from another."""
@@ -19,10 +20,10 @@ def told_apart(values: Sequence[Any]) -> dict[str, str]:
         values: Plain ones, nested perhaps; some may come twice.
 
     Returns:
-        The `whole` text of each, and the short one that stands for it and for no other: of an address the file's name, if that does.
+        The `whole` text of each, and the short one that stands for it and for no other: of a file or an address the file's name, if that does.
     """
     texts = [whole(value) for value in values]
-    called = [(is_address(text) and name_in(text)) or text for text in texts]
+    called = stems([(is_address(text) and name_in(text)) or text for text in texts])
     if len(set(called)) < len(set(texts)):
         called = texts
     return {text: cut.replace("\n", "") for text, cut in zip(texts, apart(called, LONGEST), strict=True)}

@@ -210,7 +210,11 @@ class _Resolver:
 def _of_checkpoint(identity: CheckpointIdentity) -> list[str]:
     """A line on the license of a checkpoint that somebody else made, if one is known, one on what a single file holds, and one on few steps."""
     said = [f"license {terms}"] if (terms := locating.license_of(identity)) else []
-    said += [about] if (about := descriptions.described(locating.locate(identity.name, identity.revision))) else []
+    said += (
+        [about]
+        if (about := descriptions.described(locating.locate(identity.name, identity.revision), but=descriptions.cautions(identity, None)))
+        else []
+    )
     said += [str(few)] if (few := own_defaults.few_steps(identity)) else []
     return [f"checkpoint {identity.name}: {line}" for line in said]
 

@@ -111,7 +111,7 @@ def _sheets(sweep: SweepFolder, scratch: Path) -> Iterator[File]:
     for sheet in sheets_of(sweep, without_paths):
         file = sweep.sheet_file(sheet.task).name
         cells = [[cell.sha256 if isinstance(cell, Picture) else cell for cell in row] for row in sheet.cells]
-        sources = [sweep.name, sheet.across, sheet.down, sheet.columns, sheet.rows, cells]
+        sources = [sweep.name, sheet.across, sheet.down, sheet.columns, sheet.rows, cells, dict(sheet.same)]
         yield _to_make(Path(file).stem, scratch / file, sources, partial(write_sheet, sheet, f"{sweep.name}: {sheet.task}"))
 
 

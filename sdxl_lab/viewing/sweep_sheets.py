@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sdxl_lab.files.disk import write_whole
@@ -14,14 +14,19 @@ from sdxl_lab.images.png import png
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
 from sdxl_lab.spec.homes import named_among
+from sdxl_lab.wording import stems
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from sdxl_lab.spec.edit import Edit
 
 CELLS_PX = (256, 192, 128, 96, 64, 48, 32)
 """Longest sides of a sheet's pictures, the first that fits."""
 MOST_PIXELS = 24_000_000
 """Of a sheet, which is loaded whole to be looked at."""
+UNEVEN = 2
+"""How many times as long as the fastest the slowest picture of a column may take before that is said."""
 SEEDS = ("seed", "seeds")
 
 
@@ -43,6 +48,7 @@ class Sheet:
         columns: A label for each column.
         rows: A label for each row.
         cells: For each row a picture for each column, or why there is none; None says that it is missing.
+        same: Of prompt, negative prompt, sampler, steps and guidance what all pictures share, name to value.
     """
 
     task: str
@@ -51,6 +57,7 @@ class Sheet:
     columns: tuple[str, ...]
     rows: tuple[str, ...]
     cells: tuple[tuple[Picture | str | None, ...], ...]
+    same: Mapping[str, str]
 
 
 def axes_of(points: Sequence[RecordedPoint]) -> dict[str, list[Any]]:
@@ -89,7 +96,23 @@ def sheets_of(sweep: SweepFolder, told: Callable[[str], str] = str) -> Iterator[
     """
     made = [(point, run.pictures() if run else ()) for point, run in zip(sweep.points, sweep.runs, strict=True)]
     for task in dict.fromkeys(picture.task for _, pictures in made for picture in pictures):
-        yield _laid_out(task, [(point, [picture for picture in pictures if picture.task == task]) for point, pictures in made], told)
+        sheet = _laid_out(task, [(point, [picture for picture in pictures if picture.task == task]) for point, pictures in made], told)
+        edits = [edit for run in sweep.runs if run for edit in run.resolved.edits if edit.task == task]
+        yield replace(sheet, same={name: told(value) for name, value in _shared(edits).items()})
+
+
+def _shared(edits: Sequence[Edit]) -> dict[str, str]:
+    said = [
+        {
+            "prompt": edit.prompt,
+            "negative prompt": edit.negative_prompt or "",
+            "scheduler": edit.settings.denoising.scheduler,
+            "steps": str(edit.settings.denoising.num_inference_steps),
+            "guidance": f"{edit.settings.denoising.guidance_scale:g}",
+        }
+        for edit in edits
+    ]
+    return {name: value for name, value in said[0].items() if value and all(other[name] == value for other in said)} if said else {}
 
 
 def _laid_out(task: str, made: Sequence[tuple[RecordedPoint, Sequence[Picture]]], told: Callable[[str], str]) -> Sheet:
@@ -103,13 +126,20 @@ def _laid_out(task: str, made: Sequence[tuple[RecordedPoint, Sequence[Picture]]]
     down = across[:1] if named and not has_seeds and len(samples) == 1 and len(across) > 1 else []
     across = across[len(down) :]
 
+    called = {path: dict(zip(map(_key, values), stems([text_of(value) for value in values]), strict=True)) for path, values in axes.items()}
+
     def column_of(index: int, point: RecordedPoint) -> _Place:
         values = [point.values[path] for path in across] if named else []
-        return _Place(_key(values if named else index), told(", ".join(map(text_of, values)) if named else point.label))
+        words = [called[path][_key(point.values[path])] for path in across] if named else []
+        return _Place(_key(values if named else index), told(", ".join(words) if named else point.label))
 
     def row_of(point: RecordedPoint, picture: Picture) -> _Place:
         values = [point.values[path] for path in down]
-        words = [*map(text_of, values), *([picture.sample] if several and not down else []), *([str(picture.seed)] if has_seeds else [])]
+        words = [
+            *(called[path][_key(point.values[path])] for path in down),
+            *([picture.sample] if several and not down else []),
+            *([str(picture.seed)] if has_seeds else []),
+        ]
         return _Place(_key([*values, samples.index(picture.sample), picture.seed if has_seeds else None]), told(", ".join(words)))
 
     columns: dict[_Place, list[float]] = {}
@@ -128,10 +158,17 @@ def _laid_out(task: str, made: Sequence[tuple[RecordedPoint, Sequence[Picture]]]
         task=task,
         across=f"{', '.join(named_among(path, axes) for path in across) if named else 'point'}; seconds spent a picture",
         down=", ".join(kinds),
-        columns=tuple(f"{column.label}\n{fmean(seconds):.2g} s" if seconds else column.label for column, seconds in columns.items()),
+        columns=tuple(f"{column.label}\n{_spent(seconds)}" if seconds else column.label for column, seconds in columns.items()),
         rows=tuple(row.label for row in ordered),
+        same={},
         cells=tuple(tuple(cells.get((row, column), "failed" if column in failed else None) for column in columns) for row in ordered),
     )
+
+
+def _spent(seconds: Sequence[float]) -> str:
+    """The median of what a column's pictures took, and from where to where they reach if they differ much, as on a busy machine."""
+    least, most = min(seconds), max(seconds)
+    return f"{median(seconds):.2g} s" + (f" ({least:.2g} to {most:.2g})" if most > UNEVEN * least else "")
 
 
 def write_sheet(sheet: Sheet, title: str, path: Path) -> Path:
@@ -162,7 +199,7 @@ def write_sheet(sheet: Sheet, title: str, path: Path) -> Path:
     x, y = Axis(name=sheet.across, values=sheet.columns), Axis(name=sheet.down, values=sheet.rows)
 
     def laid_out(cell_px: int) -> tuple[Image.Image, ...]:
-        return labelled_grids(x=x, y=y, cells=cells, title=title, cell_px=cell_px, max_pixels=MOST_PIXELS)
+        return labelled_grids(x=x, y=y, cells=cells, title=title, constants=sheet.same, cell_px=cell_px, max_pixels=MOST_PIXELS)
 
     whole = next((sheets for cell_px in CELLS_PX if len(sheets := laid_out(cell_px)) == 1), None)
     write_whole(path, png((whole or laid_out(CELLS_PX[-1]))[0]))

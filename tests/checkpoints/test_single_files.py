@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,9 @@ def test_a_file_without_a_vae_takes_its_familys(write, pocket, fine_tune):
     assert same(pocket.vae, load(str(file), CPU).base.vae)
     identity = identify(str(file))
     assert list(cautions(identity, None)) == ["some.safetensors: it holds no VAE, and takes that of pocket."]
+    own = f"sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:10]}"
+    assert described(locate(str(file))) == f"{own}; it holds no VAE, and takes that of pocket"
+    assert described(locate(str(file)), but=cautions(identity, None)) == own
     assert identity.digest != digest_of_parts([digest_of([file], root=file.parent), None])
     assert identify(str(fine_tune[0])).digest == digest_of_parts([digest_of([fine_tune[0]], root=fine_tune[0].parent), None])
 

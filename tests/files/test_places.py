@@ -20,7 +20,7 @@ ELSEWHERE = {
     "s3://bucket/runs": r"an address \(s3:\)",
     "S3:/bucket": r"an address \(S3:\)",
     "gs://bucket/runs": r"an address \(gs:\)",
-    "https://host/runs.zip": r"an address \(https:\)",
+    "https://host/runs.zip": r"an address(,| \(https:\))",
     "file:///srv/runs": "write the path alone: /srv/runs",
     "C:\\runs": "a path of Windows",
     "D:/runs": "a path of Windows",

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.images import grid
+from sdxl_lab.images.grid import lettering
 
 
 def picture(size: tuple[int, int], colour: str) -> Image.Image:
@@ -173,3 +174,16 @@ def test_what_cannot_be_laid_out_is_refused(call, message):
     """
     with pytest.raises(grid.GridError, match=message):
         call()
+
+
+def test_names_of_files_break_where_their_parts_meet():
+    """
+    A word that is too wide is broken behind `_`, `-`, `/` or `.`, else anywhere, and no line has one letter of it alone.
+    """
+    for word in ("juggernautXL_v9-RunDiffusionPhoto_v2.safetensors", "dreamshaperXL_turboDpmppSDE", "a" * 40, "models/Stable-diffusion/x_y"):
+        for width_px in range(40, 200, 7):
+            lines = lettering.wrap(word, width_px, 14).split("\n")
+            assert "".join(lines) == word
+            assert all(lettering.width(line, 14) <= width_px for line in lines)
+            assert all(len(line) > 1 for line in lines)
+    assert lettering.wrap("juggernautXL_v9-RunDiffusion", 150, 14).split("\n")[0].endswith(("_", "-"))

@@ -204,9 +204,20 @@ def test_a_file_of_an_address_is_called_by_its_name():
     Of a checkpoint's address the label has the file's name, and all of the address where another has a file of that name.
     """
     texts = ["pocket", "https://example.org/of/models/neon%20night.safetensors?download=true", "https://example.org/paper/model.safetensors"]
-    assert [*told_apart(texts).values()] == ["pocket", "neon night.safetensors", "model.safetensors"]
+    assert [*told_apart(texts).values()] == ["pocket", "neon night", "model"]
     alike = [f"https://example.org/{name}/model.safetensors" for name in ("neon", "paper")]
     assert len(set(told_apart(alike).values())) == 2
+
+
+def test_a_file_is_called_by_its_stem():
+    """
+    Folder and ending are left out as long as no two files are called the same for that.
+    """
+    files = ["models/Stable-diffusion/juggernautXL_v9.safetensors", "models/Stable-diffusion/juggernautXL_v8.safetensors", "pocket"]
+    assert [*told_apart(files).values()] == ["juggernautXL_v9", "juggernautXL_v8", "pocket"]
+    assert sweep(grid={"checkpoint": files}).points[0].spec.name.endswith("juggernautXL_v9")
+    alike = ["one/model.safetensors", "two/model.safetensors"]
+    assert [*told_apart(alike).values()] == alike
 
 
 def test_an_embedding_is_called_by_its_name():
@@ -215,7 +226,7 @@ def test_an_embedding_is_called_by_its_name():
     """
     files = {f"hyperparameters.embeddings.{name}.file": [None, f"{name}.safetensors"] for name in ("moon", "star")}
     labels = [point.label for point in sweep(grid=files).points]
-    assert labels == [f"moon={moon} star={star}" for moon in ("none", "moon.safetensors") for star in ("none", "star.safetensors")]
+    assert labels == [f"moon={moon} star={star}" for moon in ("none", "moon") for star in ("none", "star")]
 
 
 def test_a_lora_s_weight_is_called_by_its_name():

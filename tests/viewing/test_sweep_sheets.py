@@ -69,18 +69,22 @@ def test_seeds_go_down_and_settings_across(tmp_path, as_axis):
     assert (sheet.task, sheet.down, sheet.rows) == ("inpaint", "seed", ("1", "2", "3"))
     assert sheet.across == "guidance_scale; seconds spent a picture"
     assert [column.splitlines()[0] for column in sheet.columns] == ["3.0", "7.0"]
+    assert "guidance" not in sheet.same
+    [(prompt, scheduler)] = {(cell.prompt, told(cell, "scheduler")) for row in sheet.cells for cell in row if isinstance(cell, Picture)}
+    assert (sheet.same["prompt"], sheet.same["scheduler"]) == (prompt, scheduler)
     for row, cells in zip(sheet.rows, sheet.cells, strict=True):
         assert [(str(cell.seed), told(cell, "guidance_scale")) for cell in cells if isinstance(cell, Picture)] == [(row, 3.0), (row, 7.0)]
 
 
 def test_a_column_tells_what_its_pictures_took(tmp_path):
     """
-    Below its name stand the mean seconds of the column's pictures, as they are recorded.
+    Below its name stand the median of the column's seconds, as they are recorded, and the range where the slowest took over twice the fastest.
     """
     sheet = sheet_of(swept(tmp_path, {GUIDANCE: [3.0, 7.0]}, hyperparameters={"seeds": [1, 2]}))
     for index, column in enumerate(sheet.columns):
         spent = [cell.seconds for row in sheet.cells if isinstance(cell := row[index], Picture)]
-        said = column.splitlines()[1].removesuffix(" s")
+        said, _, reach = column.splitlines()[1].partition(" s")
+        assert bool(reach) == (max(spent) > 2 * min(spent))
         assert len(spent) == 2
         assert math.isclose(float(said), sum(spent) / 2, rel_tol=0.05)
 

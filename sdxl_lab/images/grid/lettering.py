@@ -8,6 +8,8 @@ from functools import cache
 from PIL import Image, ImageDraw, ImageFont
 
 INK = (30, 30, 30)
+BREAKS = "_-/."
+"""Names of files break behind these."""
 _SPACING_FRAC = 0.3
 
 
@@ -19,7 +21,7 @@ def font(text_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 @cache
 def wrap(label: str, width_px: int, text_px: int) -> str:
-    """Break a label into lines no wider than given, between words where possible; its own line breaks are kept."""
+    """Break a label into lines no wider than given, between words where possible, or in names; its own line breaks are kept."""
     letters = font(text_px)
     lines: list[str] = []
     for paragraph in label.splitlines() or [""]:
@@ -33,11 +35,19 @@ def wrap(label: str, width_px: int, text_px: int) -> str:
                 lines.append(line)
             line = word
             while letters.getlength(line) > width_px and len(line) > 1:
-                cut = next(length for length in range(len(line) - 1, 0, -1) if length == 1 or letters.getlength(line[:length]) <= width_px)
+                fits = next(length for length in range(len(line) - 1, 0, -1) if length == 1 or letters.getlength(line[:length]) <= width_px)
+                cut = _cut(line, fits)
                 lines.append(line[:cut])
                 line = line[cut:]
         lines.append(line)
     return "\n".join(lines)
+
+
+def _cut(word: str, most: int) -> int:
+    """Where a word is broken that is too long: behind a sign that parts a name, else anywhere; one letter is never left alone where two fit."""
+    places = range(most, 1, -1)
+    whole = [place for place in places if len(word) - place > 1]
+    return next((place for place in whole if word[place - 1] in BREAKS), next(iter(whole), most))
 
 
 def width(text: str, text_px: int) -> int:

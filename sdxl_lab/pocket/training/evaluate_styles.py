@@ -10,11 +10,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 from PIL import Image
 
 from sdxl_lab.images.grid import contact_sheet
-from sdxl_lab.pocket.training.card import CARD, mean, put, share
+from sdxl_lab.pocket.training.card import CARD, put, share
 from sdxl_lab.pocket.training.evaluate import right
 from sdxl_lab.pocket.training.judge import load_judge
 from sdxl_lab.pocket.training.looks import LOOKS
@@ -48,7 +47,7 @@ def asked(count: int) -> list[Scene]:
 
 
 def rows(look: str, scenes: Sequence[Scene], pictures: Sequence[Image.Image]) -> list[str]:
-    """Rows of the card's table: what the judge says of a style's pictures and of true scenes in it, and how light they are.
+    """Rows of the card's table: what the judge says of a style's pictures, and of true scenes in it.
 
     Args:
         look: A key of `LOOKS`.
@@ -61,9 +60,7 @@ def rows(look: str, scenes: Sequence[Scene], pictures: Sequence[Image.Image]) ->
     for kind in JUDGED[look]:
         figures += [share(f"`pocket-{look}`: {kind}", right(judge.judge(pictures), scenes, kind))]
         figures += [share(f"the same of true scenes drawn in {look}", right(judge.judge(true), scenes, kind))]
-    for what, shown in ((f"`pocket-{look}`: mean level", pictures), (f"the same of true scenes drawn in {look}", true)):
-        figures.append(mean(what, [float(np.asarray(picture).mean()) for picture in shown], ""))
-    return [figure.row().removesuffix("  |") + " |" for figure in figures]
+    return [figure.row().removesuffix("  |") for figure in figures]
 
 
 def main() -> None:
