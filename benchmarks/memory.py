@@ -49,7 +49,7 @@ def look(folder: str, model: str, sides_px: list[int]) -> dict[str, Any]:
     base = loaded.base
     scale = 2 ** (len(base.vae.config.block_out_channels) - 1)
     models = {name: getattr(base, name) for name in MODELS} | ({"refiner": loaded.refiner.unet} if model == "refiner" else {})
-    unet = models.get(model)
+    unet: Any = models.get(model)
 
     def step(side_px: int) -> None:
         config: Any = unet.config

@@ -145,7 +145,9 @@ def test_all_that_is_wrong_is_said_at_once(lab, random_pair):
     }
     with pytest.raises(SpecError) as error:
         resolve(asked(random_pair, named))
-    said = dict(re.fullmatch(r"hyperparameters\.loras\.(\S+)\.file: got '[\w-]+\.safetensors'; (.*)", line).groups() for line in error.value.problems)
+    parted = [re.fullmatch(r"hyperparameters\.loras\.(\S+)\.file: got '[\w-]+\.safetensors'; (.*)", line) for line in error.value.problems]
+    assert all(parted)
+    said = {found[1]: found[2] for found in parted if found}
     others = {
         "empty": r"it is no whole .safetensors file \(empty\)",
         **{name: f"it is no whole .safetensors file .{re.escape(said)}.*; take another file" for name, (_, said) in MISNAMED.items()},
