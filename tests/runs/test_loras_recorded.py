@@ -368,5 +368,5 @@ def test_points_that_are_one_run_are_counted_once(lab, random_pair):
     moon = {"hyperparameters.loras.moon.file": "half-moon.safetensors"}
     points = [{"hyperparameters.loras.moon.file": None}, *({**moon, "hyperparameters.loras.moon.weight": weight} for weight in (0, 0.5))]
     planned = plan(SweepFile.from_dict({"name": "twice", "parameters": parameters, "points": points}))
-    assert [run.label for run in planned.runs] == ["moon=none", "moon=half-moon.safetensors moon.weight=0.5"]
+    assert [run.label for run in planned.runs] == ["moon=none", "moon=half-moon moon.weight=0.5"]
     assert "3 points (1 of them the same run as another)" in str(planned)
