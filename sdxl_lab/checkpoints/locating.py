@@ -172,16 +172,19 @@ def _made(checkpoint: str, place: Made, family: str) -> Source:
 
 def _in_file(checkpoint: str, path: Path, family: str | None = None) -> Source:
     base = SingleFile(path)
-    return Source(name=checkpoint, base=base, refiner=_refiner_beside(path), family=family or families.recognized(path, base.header.shapes))
+    family = family or families.recognized(path, base.header.shapes)
+    return Source(name=checkpoint, base=base, refiner=_refiner_beside(path, family), family=family)
 
 
 def _in_folder(checkpoint: str, path: Path, family: str) -> Source:
     base = path / "base" if (path / "base").is_dir() else path
-    return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family=family)
+    return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base, family), family=family)
 
 
-def _refiner_beside(base: Path) -> Part | None:
-    """`refiner/` or `refiner.safetensors` beside the base, or the index of its shards."""
+def _refiner_beside(base: Path, family: str) -> Part | None:
+    """`refiner/` or `refiner.safetensors` beside the base, or the index of its shards; of a family that has the text encoder which refiners share."""
+    if "text_encoder_2" not in families.family_of(family).text_encoders:
+        return None
     folder = base.parent / "refiner"
     if folder.is_dir() and folder != base:
         return PipelineFolder(folder, is_refiner=True)

@@ -35,16 +35,16 @@ def load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: 
     Raises:
         CheckpointError: Something of it is broken, or another thread sets torch's default dtype again and again.
     """
-    class_name = family_of(family).pipelines["inpaint"]
+    of = family_of(family)
     if isinstance(part, Repository):
         part = part.fetch()
         require_whole(part)
     for _ in range(LOADS):
         if isinstance(part, SingleFile):
-            pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name, weights=weights)
+            pipeline = part.load(dtype, shared, configuration=configuration(part, family), family=of, weights=weights)
             require_filled(pipeline, part.path)
         else:
-            pipeline = part.load(dtype, shared, class_name=class_name)
+            pipeline = part.load(dtype, shared, family=of)
         if _is_of(pipeline, dtype):
             return pipeline
     raise CheckpointError(
@@ -77,7 +77,7 @@ def vae_instead(source: Source, compute: Compute) -> dict[str, Any]:
     if source.lent_vae is None:
         return {}
     folder = source.lent_vae.fetch_vae() if isinstance(source.lent_vae, Repository) else source.lent_vae
-    return {"vae": folder.load_vae(dtype)}
+    return {"vae": folder.load_vae(dtype, family_of(source.family))}
 
 
 def _fixed_vae(family: Family, dtype: torch.dtype) -> Any:

@@ -48,7 +48,7 @@ class Shapes:
     def vae_dtype(self, compute: Compute) -> str:
         """What its VAE computes in there."""
         dtype = self.dtype(compute)
-        return "float32" if compute.vae is None and needs_float32(self.vae, dtype) else dtype
+        return "float32" if compute.vae is None and needs_float32(self.vae, dtype, family_of(self.family)) else dtype
 
 
 def shapes_of(source: Source) -> Shapes:
@@ -119,14 +119,14 @@ def _of_repository(part: Repository, source: Source) -> tuple[Mapping[str, Layer
 
 
 def _configurations(part: PipelineFolder) -> Configurations:
-    names = ("unet",) if part.is_refiner else MODELS
+    names = ("unet",) if part.is_refiner else part.models
     return {name: read_json(part.path / name / "config.json") for name in names}
 
 
 def _published(family: Family, *, is_refiner: bool, unet: Mapping[str, Any]) -> Configurations:
     """What a family's published models are like."""
     every = family.configurations
-    return {"unet": every[REFINER]} if is_refiner else {name: every[name] for name in MODELS} | {"unet": {**every["unet"], **unet}}
+    return {"unet": every[REFINER]} if is_refiner else {name: every[name] for name in MODELS if name in every} | {"unet": {**every["unet"], **unet}}
 
 
 def _count(layers: Layers) -> int:

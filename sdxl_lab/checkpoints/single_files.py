@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sdxl_lab import progress
 from sdxl_lab.checkpoints import original_layout as layout
 from sdxl_lab.checkpoints.configurations import INDEX, MODELS, SHARED, components_in, read_json
-from sdxl_lab.checkpoints.files import PIPELINE, PipelineFolder, failures_named, needs_float32, pipeline_class, shards_in
+from sdxl_lab.checkpoints.files import PipelineFolder, failures_named, needs_float32, pipeline_class, shards_in
 from sdxl_lab.checkpoints.weight_files import BASE, REFINER, SUFFIX, VAE_ALONE, CheckpointError, Header, header_of, require_kind
+from sdxl_lab.families import FAMILIES, OTHER, Family
 from sdxl_lab.files import digests
 from sdxl_lab.process.quiet import unsaid
 
@@ -207,7 +208,7 @@ class SingleFile:
         shared: Mapping[str, Any],
         *,
         configuration: Path,
-        class_name: str = PIPELINE,
+        family: Family = FAMILIES[OTHER],
         weights: str | None = None,
     ) -> Any:
         """The pipeline, its VAE in float32 wherever it needs that to stay exact.
@@ -216,11 +217,11 @@ class SingleFile:
             dtype: Of UNet and text encoders.
             shared: Components that are taken instead of the file's own, as far as the configuration names them.
             configuration: A folder in diffusers' layout, with or without weights: what the file does not say of itself.
-            class_name: Of the pipeline in diffusers.
+            family: Which says what pipeline it becomes.
             weights: Which of the UNet's, as in `unet`.
         """
         progress.tell("loading diffusers")
-        kind = pipeline_class(class_name)
+        kind = pipeline_class(family.pipelines["inpaint"])
         import torch
 
         index = read_json(configuration / INDEX)
@@ -230,9 +231,9 @@ class SingleFile:
         with failures_named(self.path, who), unsaid("diffusers.models.modeling_utils", "There are modules in"):  # that none are to be wide
             for number, name in enumerate(needed, 1):
                 progress.tell(f"loading {who}: {name}", done=number, total=len(needed), unit="component")
-                is_wide = name == "vae" and needs_float32(read_json(configuration / "vae" / "config.json"), dtype)
+                is_wide = name == "vae" and needs_float32(read_json(configuration / "vae" / "config.json"), dtype, family)
                 given[name] = self._model(name, index[name][1], configuration, torch.float32 if is_wide else dtype, weights)
-            return kind.from_pretrained(configuration, dtype=dtype, add_watermarker=False, **given)
+            return kind.from_pretrained(configuration, dtype=dtype, **family.told, **given)
 
     def _model(self, name: str, class_name: str, configuration: Path, dtype: torch.dtype, weights: str | None) -> Any:
         read = self._read(name, weights)

@@ -144,7 +144,7 @@ def require_filled(pipeline: Any, path: Path) -> None:
         CheckpointError: One does.
     """
     for component in MODELS:
-        model = getattr(pipeline, component)
+        model = getattr(pipeline, component, None)
         empty = [name for name, weight in model.named_parameters() if weight.is_meta] if model is not None else []
         if empty:
             raise CheckpointError(f"{path} lacks {len(empty)} weights of its {component}, {empty[0]} first; copy or download it again.")

@@ -13,6 +13,7 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.families._family import Distilled, Family, LatentColors, Made, Published, Sizes
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
+from sdxl_lab.families.sd import SD
 from sdxl_lab.families.sdxl import SDXL
 from sdxl_lab.settings.hyperparams import closest
 
@@ -35,7 +36,7 @@ __all__ = [
     "recognized",
 ]
 
-FAMILIES: dict[str, Family] = {"pocket": POCKET, "sdxl": SDXL, "custom": CUSTOM}
+FAMILIES: dict[str, Family] = {"pocket": POCKET, "sdxl": SDXL, "sd": SD, "custom": CUSTOM}
 """By the word that records hold."""
 
 OTHER = "custom"

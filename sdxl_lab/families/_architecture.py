@@ -95,6 +95,7 @@ def sizes(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> Sizes:
         unet: Configuration of its UNet.
         vae: The same of its VAE.
     """
-    side_px = unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+    cell_px = 2 ** (len(vae["block_out_channels"]) - 1)
+    side_px = unet["sample_size"] * cell_px
     small = side_px < SMALL_SIDE_PX
-    return Sizes(area=side_px**2, max_area=side_px**2 * 3 // 2 if small else side_px**2, multiple=8 if small else 64)
+    return Sizes(area=side_px**2, max_area=side_px**2 * 3 // 2 if small else side_px**2, multiple=8 if small else 64, cell_px=cell_px)

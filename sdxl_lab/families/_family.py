@@ -18,11 +18,13 @@ class Sizes:
         area: Pixels it was trained at.
         max_area: Pixels it can make.
         multiple: Of which the working size's sides are multiples, in pixels.
+        cell_px: Side of a latent cell, in pixels.
     """
 
     area: int
     max_area: int
     multiple: int
+    cell_px: int = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +101,15 @@ class Family:
             where a command makes them.
         recognizes: Whether a folder or file that somebody gives by its path is of this family; nothing of it was checked yet.
         pipelines: Name of diffusers' class by kind of work.
+        text_encoders: Names of its base's text encoders in those, the one that pools last.
+        told: What those are told as they are made, besides what their configuration says; a component that is None is never loaded.
         sizes: Of a base, by the configurations of its UNet and VAE.
         num_inference_steps: Its own default; likewise `strength` and `guidance_scale`.
         distilled: Words that name those of its checkpoints that were distilled to few steps, and how these are used; empty if there are none.
         downloads: Repositories of the hub that people take for one of its checkpoints and that are none as a whole, and what to do instead.
         refiner_from: Share of the training timesteps from which its refiner was trained on, the least `high_noise_frac`; None if unknown.
         gpu_dtype: What its UNets compute in on a GPU.
+        has_half_vae: Whether its VAEs compute in float16, too, whatever their configurations say: those that are older than such a key.
         threads: CPU threads, or None for the machine's own.
         fixed_vae: Repository of the VAE that `compute.vae` `fp16-fix` means, or None.
         shapes: Of some weights of its single files, by the names that the original layout has for them: what a file must hold to be of this family.
@@ -116,6 +121,8 @@ class Family:
 
     pipelines: Mapping[str, str]
     sizes: Callable[[Mapping[str, Any], Mapping[str, Any]], Sizes]
+    text_encoders: tuple[str, ...] = ("text_encoder", "text_encoder_2")
+    told: Mapping[str, Any] = field(default_factory=lambda: {"add_watermarker": False})
     names: Mapping[str, Path | Published | Made] = field(default_factory=dict)
     recognizes: Callable[[Path], bool] = lambda path: False
     num_inference_steps: int = 70
@@ -125,6 +132,7 @@ class Family:
     downloads: Mapping[str, str] = field(default_factory=dict)
     refiner_from: float | None = None
     gpu_dtype: str = "float16"
+    has_half_vae: bool = False
     threads: int | None = None
     fixed_vae: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
