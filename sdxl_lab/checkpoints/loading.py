@@ -133,4 +133,4 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
 
 def _fitting(source: Source, compute: Compute) -> str:
     """The fastest offloading that fits, with the refiner, where there is one."""
-    return fastest_offload(needs_of_any(shapes_of(source), compute), free_bytes(torch.device(compute.device)))
+    return fastest_offload(needs_of_any(shapes_of(source, compute.prediction), compute), free_bytes(torch.device(compute.device)))
