@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.families._family import Distilled, LatentColors, Sizes
+from sdxl_lab.families._family import Architecture, Distilled, LatentColors, Sizes
 
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
-SINGLE_FILES: Mapping[int | None, str | Path] = {4: BASE, 9: INPAINT, None: REFINER}
+SINGLE_FILES: Mapping[Architecture, str | Path] = {4: BASE, 9: INPAINT, None: REFINER}
 PIPELINES = {
     "inpaint": "StableDiffusionXLInpaintPipeline",
     "image_to_image": "StableDiffusionXLImg2ImgPipeline",

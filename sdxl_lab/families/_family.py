@@ -9,6 +9,9 @@ from typing import Any
 
 from sdxl_lab.files.digests import cache_folder
 
+Architecture = int | tuple[int, int] | tuple[int, int, str] | None
+"""What tells single files apart whose models are built alike: channels; generation and channels; these and the prediction; None of a refiner."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
@@ -35,13 +38,13 @@ class Published:
         base: Repository of its base, `owner/name`.
         refiner: The same of its refiner, or None.
         license: What its license is called, and what that asks for in a few words; None if nobody looked.
-        unet: What the configuration of its base's UNet says otherwise than the family's `configurations`.
+        differs: What the configurations of its base's models say otherwise than the family's `configurations`, by the name of the model.
     """
 
     base: str
     refiner: str | None = None
     license: str | None = None
-    unet: Mapping[str, Any] = field(default_factory=dict)
+    differs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,9 @@ class Family:
         threads: CPU threads, or None for the machine's own.
         fixed_vae: Repository of the VAE that `compute.vae` `fp16-fix` means, or None.
         shapes: Of some weights of its single files, by the names that the original layout has for them: what a file must hold to be of this family.
+        generations: Of Stable Diffusion before XL, all of whose single files are of this family, of any size: 1 and 2; empty elsewhere.
         single_files: Repository or folder whose configuration a single file shares: of a base by its UNet's input channels, under None of a refiner.
+            Before XL by generation and channels, and where the same weights may have been trained on either noise by what they predict as well.
         configurations: What the configurations of its published models say as far as their size tells, by the name of the model, the refiner's UNet
             under `refiner`; empty where it has none. So what they take is known before they are here.
         preview: How its latents look at a glance, or None where nobody knows.
@@ -136,6 +141,7 @@ class Family:
     threads: int | None = None
     fixed_vae: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    single_files: Mapping[int | None, str | Path] = field(default_factory=dict)
+    generations: frozenset[int] = frozenset()
+    single_files: Mapping[Architecture, str | Path] = field(default_factory=dict)
     configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preview: LatentColors | None = None
