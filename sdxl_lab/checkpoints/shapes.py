@@ -89,7 +89,7 @@ def _known(part: Part | Repository, source: Source, prediction: str | None = Non
     try:
         told: Configurations = _configurations(PipelineFolder(configuration(part, source.family, prediction), part.is_refiner))
     except NotCachedError:
-        place = place_of_configuration(part, source.family, part.scheduled(prediction).get("prediction_type"))
+        place = place_of_configuration(part, source.family, part.predicts(prediction))
         shared = {"unet": SDXL.configurations[REFINER]} if part.is_refiner else _published(place)
         if shared is None:
             raise
