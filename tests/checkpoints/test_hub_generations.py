@@ -152,7 +152,7 @@ def test_a_turbo_takes_one_step_without_guidance(online, cache):
     As its model card has it; the others take what they were published with.
     """
     with asked(NOBODY, cache / "hub"):
-        turbo, other = (defaults(identify(name), task="text_to_image")["denoising"] for name in ("sd-turbo", "sd15"))
-    assert turbo["num_inference_steps"] == 1
+        turbo, other = (defaults(identify(name), task="inpaint")["denoising"] for name in ("sd-turbo", "sd15"))
+    assert (turbo["num_inference_steps"], turbo["strength"]) == (1, 1.0)
     assert (turbo["guidance_scale"], turbo["scheduler"], turbo["timestep_spacing"]) == (0.0, "euler", "trailing")
     assert (other["num_inference_steps"], other["guidance_scale"], other["timestep_spacing"]) == (50, 7.5, None)

@@ -232,9 +232,9 @@ def test_it_is_described_and_reckoned_by_its_header(hub, write):
     said = str(described(locate(path)))
     assert "Stable Diffusion 2" in said
     assert "it predicts v" in said
-    whole = shapes_of(locate(path))
-    assert {name: sum(layer.numbers for layer in layers) for name, layers in whole.layers.items()} == {
-        name: sum(weight.numel() for weight in getattr(load(path, compute()).base, name).parameters()) for name in MODELS
+    loaded = load(path, compute()).base
+    assert {name: sum(layer.numbers for layer in layers) for name, layers in shapes_of(locate(path)).layers.items()} == {
+        name: sum(weight.numel() for weight in getattr(loaded, name).parameters()) for name in MODELS
     }
 
 
