@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.families._family import Distilled, Family, LatentColors, Made, Published, Sizes
+from sdxl_lab.families._family import OF_THE_REFINER, Distilled, Family, LatentColors, Made, Published, Sizes
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
 from sdxl_lab.families.sdxl import SDXL
@@ -18,6 +18,7 @@ from sdxl_lab.settings.hyperparams import closest
 
 __all__ = [
     "FAMILIES",
+    "OF_THE_REFINER",
     "OTHER",
     "Distilled",
     "Family",
