@@ -24,7 +24,7 @@ class Lora(FromFile):
     """What was trained to be added to a checkpoint's weights.
 
     Attributes:
-        file: Where it is: a LoRA for Stable Diffusion XL, as diffusers, kohya's scripts and most others write it.
+        file: Where it is: a LoRA for the checkpoint's family, as diffusers, kohya's scripts and most others write it.
         weight: How strongly it is added; at 0 the picture is the one without it, bit for bit.
         text_encoder_weight: The same for what of it is for the text encoders; `weight` if left out.
         refiner: Whether the refiner reads prompts with it too, by the text encoder that it shares with the base.
@@ -130,7 +130,8 @@ class _LowRank:
         with ExitStack() as stack:
             for part, of_part in weights.items():
                 on = [(content, weight) for (content, _), weight in zip(effects, of_part, strict=True) if weight and part in content.parts]
-                stack.enter_context(worn(getattr(base, part), part, on))
+                if (model := getattr(base, part, None)) is not None:  # of Stable Diffusion 1 and 2 there is no second text encoder
+                    stack.enter_context(worn(model, part, on))
             yield {}
 
 
