@@ -129,9 +129,10 @@ class _LowRank:
         weights |= {name: [effect.text if role == "base" or effect.refiner else 0.0 for _, effect in effects] for name in TEXT_ENCODERS}
         with ExitStack() as stack:
             for part, of_part in weights.items():
+                if (model := getattr(base, part, None)) is None:
+                    continue
                 on = [(content, weight) for (content, _), weight in zip(effects, of_part, strict=True) if weight and part in content.parts]
-                if (model := getattr(base, part, None)) is not None:  # of Stable Diffusion 1 and 2 there is no second text encoder
-                    stack.enter_context(worn(model, part, on))
+                stack.enter_context(worn(model, part, on))
             yield {}
 
 

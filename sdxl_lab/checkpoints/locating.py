@@ -172,16 +172,19 @@ def _made(checkpoint: str, place: Made, family: str) -> Source:
 
 def _in_file(checkpoint: str, path: Path, family: str | None = None) -> Source:
     base = SingleFile(path)
-    return Source(name=checkpoint, base=base, refiner=_refiner_beside(path), family=family or families.recognized(path, base.header.shapes))
+    family = family or families.recognized(path, base.header.shapes, base.generation)
+    return Source(name=checkpoint, base=base, refiner=_refiner_beside(path, family), family=family)
 
 
 def _in_folder(checkpoint: str, path: Path, family: str) -> Source:
     base = path / "base" if (path / "base").is_dir() else path
-    return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family=family)
+    return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base, family), family=family)
 
 
-def _refiner_beside(base: Path) -> Part | None:
-    """`refiner/` or `refiner.safetensors` beside the base, or the index of its shards."""
+def _refiner_beside(base: Path, family: str) -> Part | None:
+    """`refiner/` or `refiner.safetensors` beside the base, or the index of its shards; of a family that has the text encoder which refiners share."""
+    if "text_encoder_2" not in families.family_of(family).text_encoders:
+        return None
     folder = base.parent / "refiner"
     if folder.is_dir() and folder != base:
         return PipelineFolder(folder, is_refiner=True)
@@ -210,13 +213,14 @@ def license_of(identity: CheckpointIdentity) -> str | None:
     return license_in(base.path) or license_in(base.path.parent)
 
 
-def configuration(part: Part | Repository, family: str) -> Path:
+def configuration(part: Part | Repository, family: str, prediction: str | None = None) -> Path:
     """A folder in diffusers' layout that says what a part is like, with or without its weights; downloaded if need be.
 
     Args:
         part: A base or a refiner. A single file shares the configuration of its family, or of the repository it was published from; but for what
             the file says of itself.
         family: As in `Source`.
+        prediction: As `compute.prediction` has it, of a single file.
 
     Raises:
         CheckpointError: It is neither here nor to be had.
@@ -224,22 +228,26 @@ def configuration(part: Part | Repository, family: str) -> Path:
     if isinstance(part, PipelineFolder):
         return part.path
     if isinstance(part, SingleFile):
-        place = place_of_configuration(part, family)
-        return with_scheduling(place if isinstance(place, Path) else place.fetch_files(*CONFIGURATION), part.scheduling)
+        told = part.scheduled(prediction)
+        place = place_of_configuration(part, family, told.get("prediction_type"))
+        return with_scheduling(place if isinstance(place, Path) else place.fetch_files(*CONFIGURATION), told)
     return part.fetch_files(*CONFIGURATION)
 
 
-def place_of_configuration(part: SingleFile, family: str) -> Path | Repository:
+def place_of_configuration(part: SingleFile, family: str, prediction: str | bool | None = None) -> Path | Repository:
     """Where the configuration is that a single file shares, and the VAE that it takes if it has none.
 
     Args:
         part: A base or a refiner.
         family: As in `Source`.
+        prediction: What its UNet predicts, as schedulers have it, where pictures of another size are made by one that predicts that. The VAE is
+            the same.
 
     Raises:
         CheckpointError: Nobody knows.
     """
-    place = families.family_of(family).single_files.get(None if part.is_refiner else part.in_channels)
+    places, built = families.family_of(family).single_files, part.architecture
+    place = (places.get((*built, str(prediction))) if isinstance(built, tuple) and len(built) == 2 else None) or places.get(built)
     if place is None:
         raise CheckpointError(f"{part.path} does not say how its models are built; give the checkpoint's folder in diffusers' layout.")
     return place if isinstance(place, Path) else Repository(place)

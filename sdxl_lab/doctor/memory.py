@@ -110,7 +110,7 @@ def page(checkpoint: str, asked: Mapping[str, Any]) -> str:
     task = task_that_takes(asked, TASK)
     spec = _spec(checkpoint, task, asked)
     source = locate(checkpoint)
-    shapes = shapes_of(source)
+    shapes = shapes_of(source, spec.compute.prediction)
     suits = defaults(CheckpointIdentity(name=checkpoint, digest="unknown", family=source.family), task=task)
     side = math.isqrt(shapes.sizes.area)
     own = (side, side)

@@ -19,13 +19,14 @@ from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.families import family_of
 from sdxl_lab.generation.encoding import fits_in, restored_by, spoiling
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
 from sdxl_lab.generation.pasting import pasted
 from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled, without_steps
 from sdxl_lab.generation.softness import Softness
-from sdxl_lab.generation.stages import STAGES, Stage, blended
+from sdxl_lab.generation.stages import Stage, blended, stage_of
 from sdxl_lab.generation.steps import Listener, Step
 from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, whole_schedule, window_of
 from sdxl_lab.images import boxes, masks, pictures
@@ -231,8 +232,8 @@ class _Picture:
     @contextmanager
     def _stage(self, role: str, scheduler: Any, softness: Softness | None, image_latents: torch.Tensor | None = None) -> Iterator[Stage]:
         """Base or refiner, with what is on its models."""
-        stages = STAGES[TASKS[self.edit.task].pipeline]
-        kind, pipeline = (stages.base, self.checkpoint.base) if role == "base" else (stages.refiner, self.checkpoint.refiner)
+        kind = stage_of(family_of(self.checkpoint.identity.family).pipelines, TASKS[self.edit.task].pipeline, role)
+        pipeline = self.checkpoint.base if role == "base" else self.checkpoint.refiner
         told: dict[str, Any] = {"latent_mask": self._latent_mask, "words": self._words, "cache": self.cache}
         told |= {"scope": self._bare_scope, "in_text": self.checkpoint.in_text(role), "softness": softness, "image_latents": image_latents}
         with self.checkpoint.adapted(role) as instead:
