@@ -32,6 +32,7 @@ from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, 
 from sdxl_lab.images import boxes, masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
 from sdxl_lab.prompts.reading import Words
+from sdxl_lab.spec import lacking
 from sdxl_lab.spec.cautions import caution, cautions
 from sdxl_lab.spec.edit import Edit, read_here
 from sdxl_lab.spec.generated import Generated
@@ -318,6 +319,8 @@ def _require_input(edit: Edit, image: Image.Image | None) -> None:
 def _require_models(edit: Edit, checkpoint: Checkpoint) -> None:
     if fault := unfit_base(edit, checkpoint.base.unet.config.in_channels):
         raise CheckpointError(f"{fault}.")
+    if lines := lacking.refused_of(edit, checkpoint.identity.family, checkpoint.identity.name):
+        raise CheckpointError(f"{'; '.join(lines)}.")
     denoising = edit.settings.denoising
     if denoising.is_refined and checkpoint.refiner is None:
         key, got, without = denoising.asks_for_refiner
