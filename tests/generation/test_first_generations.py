@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.doctor import pictures
 from sdxl_lab.settings.sections import Canvas, Compute, Denoising, EditSettings, Mask, PictureSize
 from sdxl_lab.spec.edit import Edit
 from tests.support.edits import KINDS, NEGATIVE, PROMPT, SEED, STEPS, calls, cpu, crossed, same
@@ -248,3 +249,27 @@ def test_nothing_filters_pictures(sd1):
     assert base.config.requires_safety_checker is False
     assert not (sd1 / "safety_checker").exists()
     assert UNCHECKED["safety_checker"] is None
+
+
+@pytest.mark.parametrize("task", ["text_to_image", "inpaint"])
+def test_latent_cells_are_as_large_as_the_autoencoder_makes_them(tmp_path_factory, scene, task):
+    """
+    With a VAE of a level less, cells are of 4 pixels, and masks reach them as they do in diffusers.
+    """
+    folder = tmp_path_factory.getbasetemp() / "cells"
+    if not folder.exists():
+        write_first_generation(folder, 2, cell_px=4)
+    checkpoint = cpu(folder)
+    assert (checkpoint.sizes.cell_px, checkpoint.sizes.area) == (4, 64**2)
+    expected = plain(WORK[task], folder, "euler", guidance_scale=5.0, **told(task, scene))
+    assert same(expected, generate(edit_of(task), *given(task, scene), checkpoint).raw)
+
+
+@pytest.mark.parametrize("made", [("sd2", "text_to_image"), ("sd1_inpaint", "inpaint")])
+def test_the_doctor_compares_with_the_pipelines_themselves(request, made):
+    """
+    Its page says that the lab's picture is the one of plain diffusers, of whichever generation.
+    """
+    name, task = made
+    [finding] = pictures.equality(str(request.getfixturevalue(name)))
+    assert finding.line == f"{task} by the base: the picture that plain diffusers makes here, bit for bit"
