@@ -32,11 +32,13 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global CancelledError, generate, diffusers, load, torch, TrajectoryCache
+    global CancelledError, NotFiniteError, generate, diffusers, load, load_file, save_file, torch, TrajectoryCache
     import diffusers
     import torch
+    from safetensors.torch import load_file, save_file
 
     from sdxl_lab.checkpoints.loading import load
+    from sdxl_lab.generation.finite import NotFiniteError
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.steps import CancelledError
     from sdxl_lab.generation.trajectory import TrajectoryCache
@@ -273,3 +275,16 @@ def test_the_doctor_compares_with_the_pipelines_themselves(request, made):
     name, task = made
     [finding] = pictures.equality(str(request.getfixturevalue(name)))
     assert finding.line == f"{task} by the base: the picture that plain diffusers makes here, bit for bit"
+
+
+def test_an_autoencoder_that_outgrows_half_precision_has_one_remedy(tmp_path, scene):
+    """
+    There is no VAE made for it before XL, so none is advised.
+    """
+    folder = write_first_generation(tmp_path / "outgrown", 1)
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights["decoder.conv_in.weight"].fill_(60000.0)
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(NotFiniteError, match=r"decoder gave .* outgrow half precision; set compute\.dtype to float32, or take another file"):
+        generate(edit_of("inpaint"), *scene, load(str(folder), Compute(device="cpu", dtype="float16", threads=1)))
