@@ -24,7 +24,7 @@ class Lora(FromFile):
     """What was trained to be added to a checkpoint's weights.
 
     Attributes:
-        file: Where it is: a LoRA for Stable Diffusion XL, as diffusers, kohya's scripts and most others write it.
+        file: Where it is: a LoRA for the checkpoint's family, as diffusers, kohya's scripts and most others write it.
         weight: How strongly it is added; at 0 the picture is the one without it, bit for bit.
         text_encoder_weight: The same for what of it is for the text encoders; `weight` if left out.
         refiner: Whether the refiner reads prompts with it too, by the text encoder that it shares with the base.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.families._family import Architecture, Distilled, Family, LatentColors, Made, Published, Sizes
+from sdxl_lab.families._family import OF_THE_REFINER, Architecture, Distilled, Family, LatentColors, Made, Published, Sizes
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
 from sdxl_lab.families.sd import SD
@@ -19,6 +19,7 @@ from sdxl_lab.settings.hyperparams import closest
 
 __all__ = [
     "FAMILIES",
+    "OF_THE_REFINER",
     "OTHER",
     "Architecture",
     "Distilled",

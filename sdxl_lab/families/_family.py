@@ -9,6 +9,9 @@ from typing import Any
 
 from sdxl_lab.files.digests import cache_folder
 
+OF_THE_REFINER: Mapping[str, str] = dict.fromkeys(("denoising.high_noise_frac", "denoising.handover", "refiner"), "has no refiner")
+"""What of the settings only a refiner gives a meaning, and why a checkpoint has not that one."""
+
 Architecture = int | tuple[int, int] | tuple[int, int, str] | None
 """What tells single files apart whose models are built alike: channels; generation and channels; these and the prediction; None of a refiner."""
 
@@ -122,6 +125,8 @@ class Family:
         configurations: What the configurations of its published models say as far as their size tells, by the name of the model, the refiner's UNet
             under `refiner`; empty where it has none. So what they take is known before they are here.
         preview: How its latents look at a glance, or None where nobody knows.
+        lacks: Settings that its checkpoints have not, by dotted path, a section standing for all that is in it: why, as what follows "which", such as
+            `has no refiner`.
     """
 
     pipelines: Mapping[str, str]
@@ -145,3 +150,4 @@ class Family:
     single_files: Mapping[Architecture, str | Path] = field(default_factory=dict)
     configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preview: LatentColors | None = None
+    lacks: Mapping[str, str] = field(default_factory=dict)

