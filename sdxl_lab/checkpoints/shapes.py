@@ -63,6 +63,7 @@ def shapes_of(source: Source, prediction: str | None = None) -> Shapes:
         CheckpointError: Something of it is broken, or neither is here.
     """
     with only_cached():
+        family = source.family
         layers, told, known_by = _known(source.base, source, prediction)
         if source.refiner is not None:
             of_refiner, refined, _ = _known(source.refiner, source)
@@ -72,8 +73,8 @@ def shapes_of(source: Source, prediction: str | None = None) -> Shapes:
         layers=layers,
         unets={name: unet_shape(name, told[name]) for name in ("unet", REFINER) if name in told},
         vae=told["vae"],
-        sizes=family_of(source.family).sizes(told["unet"], told["vae"]),
-        family=source.family,
+        sizes=family_of(family).sizes(told["unet"], told["vae"]),
+        family=family,
         known_by=known_by,
     )
 
@@ -89,7 +90,7 @@ def _known(part: Part | Repository, source: Source, prediction: str | None = Non
     try:
         told: Configurations = _configurations(PipelineFolder(configuration(part, source.family, prediction), part.is_refiner))
     except NotCachedError:
-        place = place_of_configuration(part, source.family, part.scheduled(prediction).get("prediction_type"))
+        place = place_of_configuration(part, source.family, part.predicts(prediction))
         shared = {"unet": SDXL.configurations[REFINER]} if part.is_refiner else _published(place)
         if shared is None:
             raise

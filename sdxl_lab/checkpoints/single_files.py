@@ -199,6 +199,15 @@ class SingleFile:
         """
         return {**self.scheduling, **({"prediction_type": PREDICTIONS[prediction]} if prediction else {})}
 
+    def predicts(self, prediction: str | None) -> str | None:
+        """What its UNet predicts, as schedulers have it, as far as that is known.
+
+        Args:
+            prediction: As `compute.prediction` has it.
+        """
+        told = self.scheduled(prediction).get("prediction_type")
+        return str(told) if told else None
+
     def require_prediction(self, prediction: str | None) -> None:
         """See that it is known what its UNet predicts.
 
@@ -208,7 +217,7 @@ class SingleFile:
         Raises:
             CheckpointError: The file says something else; or it says nothing, and nobody else does either.
         """
-        own = self.scheduling.get("prediction_type")
+        own = self.predicts(None)
         if prediction and own not in (None, PREDICTIONS[prediction]):
             by = self.yaml_beside.name if self.yaml_beside else "its key v_pred"
             raise CheckpointError(f"compute.prediction is {prediction!r}, but {self.path} predicts {own}, as {by} says; leave it out.")
@@ -256,10 +265,9 @@ class SingleFile:
             CheckpointError: It is not.
         """
         if self.in_channels not in (4, 9):
-            what = OTHER_CHANNELS.get(self.in_channels)
+            what = f", as {OTHER_CHANNELS[self.in_channels]} does" if self.in_channels in OTHER_CHANNELS else ""
             raise CheckpointError(
-                f"{self.path} takes {self.in_channels} channels{what and f', as {what} does'}; allowed are 4 or 9: a UNet for pictures, or one for "
-                "inpainting."
+                f"{self.path} takes {self.in_channels} channels{what}; allowed are 4 or 9: a UNet for pictures, or one for inpainting."
             )
         shapes, dtypes = self.header.shapes, self.header.dtypes
         if scaled := next((name for name in shapes if _SCALED.fullmatch(name)), None):
@@ -371,7 +379,7 @@ class SingleFile:
         return {name: name for name in self.header.shapes if name.startswith(self.prefix(model))}
 
     def prefix(self, model: str) -> str:
-        """How the names of a model's weights begin in the layout; of XL's text encoders up to its number, which is 0 for the only one of a refiner."""
+        """How the names of a model's weights begin in the layout; of XL's text encoders up to a number, which is 0 for the only one of a refiner."""
         if model in ("unet", "vae"):
             return layout.UNET if model == "unet" else layout.VAE
         if self.generation:
@@ -390,7 +398,8 @@ class SingleFile:
     def models(self, components: Iterable[str]) -> list[str]:
         """Names of the models that are read from here, of the components that a pipeline has."""
         lent = SHARED if self.is_refiner else () if self.has_vae or self.vae_beside else ("vae",)
-        return [name for name in MODELS if name in components and name not in lent]
+        others = ("text_encoder_2",) if self.generation else ()
+        return [name for name in MODELS if name in components and name not in (*lent, *others)]
 
 
 def _told_by(file: Path) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from sdxl_lab.datasets.sources import FIRST_DATASET
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.settings import arguments, ranges
 from sdxl_lab.settings.credentials import without_credentials
@@ -222,7 +223,8 @@ class _Reader:
             if notebook is not None and not isinstance(notebook, str):
                 raise notebooks.NotebookError(f"got {notebook!r}; allowed is the path of an .ipynb file, or {notebooks.BUILT_IN}")
             path = notebooks.find(notebook or notebooks.BUILT_IN)
-            return path, notebooks.parameters_of(path)
+            moved = {"dataset": FIRST_DATASET} if self.defaults == RELEASES[0] and path == notebooks.find(notebooks.BUILT_IN) else {}
+            return path, notebooks.parameters_of(path) | moved
         except notebooks.NotebookError as error:
             self.problems.append(f"notebook: {error}")
             built_in = notebooks.find(notebooks.BUILT_IN)

@@ -156,10 +156,10 @@ def test_what_stable_diffusion_2_predicts_is_asked_for(second, first, sd2, tmp_p
             asking(file, other)
     assert len(digests) == 4
     beside.write_text("model: {params: {parameterization: x0}}")
-    with pytest.raises(CheckpointError, match="v2-1.yaml has parameterization 'x0'; allowed are eps and v"):
+    with pytest.raises(CheckpointError, match=r"v2-1\.yaml has parameterization 'x0'; allowed are eps and v"):
         asking(file)
     beside.write_text("a: [")
-    with pytest.raises(CheckpointError, match="v2-1.yaml cannot be read as the configuration of the checkpoint beside it"):
+    with pytest.raises(CheckpointError, match=r"v2-1\.yaml cannot be read as the configuration of the checkpoint beside it"):
         asking(file)
     beside.write_text("notes: mine")
     with pytest.raises(CheckpointError, match="do not tell what its UNet predicts"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -132,7 +132,7 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
     settings = [{path: _exact(value) for path, value in entry.settings.items()} for entry in entries]
     runs = _runs(entries)
     labels = [runs[entry.resolved.run_id]["label"] for entry in entries]
-    varying = _varying(entries, settings)
+    varying = varying_of(entries, settings, [(entry.edit.sample, entry.edit.task) for entry in entries])
     for entry, flat in zip(entries, settings, strict=True):
         flat |= {path: NOT_APPLICABLE for path in varying if entry.lacks(path)}
     # A task that does not take a setting has none.
@@ -233,12 +233,21 @@ def _metrics(entries: Sequence[Entry], pictures: Sequence[Mapping[str, Any]]) ->
     return metrics
 
 
-def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings that differ between pictures of one sample and task; what only tells samples or tasks apart is no axis."""
-    first: dict[tuple[str, str], dict[str, tuple[Entry, Mapping[str, Any]]]] = {}
+def varying_of(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]], places: Sequence[Hashable]) -> list[str]:
+    """Find the settings that differ between pictures of one sample and task; what only tells samples or tasks apart is none.
+
+    Args:
+        entries: Pictures.
+        settings: What tells each of them from others.
+        places: The sample and task of each, by whatever names them.
+
+    Returns:
+        Dotted paths; seeds are among them.
+    """
+    first: dict[Hashable, dict[str, tuple[Entry, Mapping[str, Any]]]] = {}
     paths: dict[str, None] = {}
-    for entry, flat in zip(entries, settings, strict=True):
-        alike = first.setdefault((entry.edit.sample, entry.edit.task), {})
+    for entry, place, flat in zip(entries, places, settings, strict=True):
+        alike = first.setdefault(place, {})
         alike.setdefault(entry.resolved.checkpoint.family, (entry, flat))
         for other, theirs in alike.values():
             if theirs is not flat:
@@ -251,7 +260,7 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
         if name in paths:
             paths.pop(f"{name}.digest", None)
     for name in ("prompt", "negative_prompt"):  # what was replaced or drawn in it tells
-        given = {(entry.edit.sample, entry.edit.task, flattened.given_words(entry.edit, entry.resolved)[name]) for entry in entries}
+        given = {(place, flattened.given_words(entry.edit, entry.resolved)[name]) for place, entry in zip(places, entries, strict=True)}
         if len(given) == len(first):
             paths.pop(name, None)
     return list(paths)
