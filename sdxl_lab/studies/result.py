@@ -1,0 +1,231 @@
+"""The answer of a preference study: from its key and its votes to shares, judges, and the numbers that agree with people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdxl_lab.records.run_files import RecordError
+from sdxl_lab.studies.ballots import Ballots
+from sdxl_lab.studies.judges import Judge, judges_of, mutual_agreement
+from sdxl_lab.studies.measured import Agreement, agreements, numbers_of
+from sdxl_lab.studies.ranking import Place, Ranking, places_of, rankings_of
+from sdxl_lab.studies.resampling import FEWEST_JUDGES, FEWEST_SAMPLES, RESAMPLES, Clusters
+from sdxl_lab.studies.trials import QUESTIONS, Question, Study, StudyError
+from sdxl_lab.studies.votes import SKIP, Votes, read_votes
+from sdxl_lab.wording import counted, few
+
+MOST_NAMES = 5
+DOUBTFUL = 0.7
+"""Who agrees less with himself is named, as one who may have voted at random."""
+FEWEST_REPEATS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """What people said.
+
+    Attributes:
+        study: Names the study.
+        digest: Of its key.
+        version: Of sdxl_lab, that counted.
+        question: What was asked.
+        systems: Label to the settings that differ.
+        rankings: Shares and pairs; several where some systems were never compared with others.
+        places: Whether it mattered where a picture was shown.
+        judges: All who voted, those who were left out marked.
+        mutual_agreement: How often two judges gave one question the same answer; None with one judge.
+        min_self_agreement: With less, judges were left out; 0 for nobody.
+        agreements: Of each metric, how far it agrees with people, the best first.
+        notes: What has to be known to read the numbers.
+    """
+
+    study: str
+    digest: str
+    version: str
+    question: Question
+    systems: Mapping[str, Mapping[str, Any]]
+    rankings: tuple[Ranking, ...]
+    places: tuple[Place, ...]
+    judges: tuple[Judge, ...]
+    mutual_agreement: float | None
+    min_self_agreement: float
+    agreements: tuple[Agreement, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The question, as judges read it."""
+        return QUESTIONS[self.question]
+
+    @property
+    def summary(self) -> str:
+        """How many votes, judges and samples there are."""
+        judges = sum(not judge.is_left_out for judge in self.judges)
+        votes = sum(ranking.votes for ranking in self.rankings)
+        return f"{counted(votes, 'vote')} of {counted(judges, 'judge')} on {counted(len(self.systems), 'system')}"
+
+    def as_json(self) -> str:
+        """All of it, as JSON."""
+        return json.dumps({"format": 1, "preference": True, **asdict(self)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def study_result(folder: Path | str, votes: Iterable[Path | str] = (), *, min_self_agreement: float = 0.0) -> StudyResult:
+    """Count the votes of a preference study.
+
+    Args:
+        folder: The study's, with its `study.json`.
+        votes: The files that judges sent back; those in the study's folder, `votes-*.json`, if left out.
+        min_self_agreement: Leave out judges who answered a smaller share of the repeated questions as before, from 0 to 1. 0.7 is a start.
+
+    Returns:
+        The answer. `print_result` prints it, `write_result` keeps it.
+
+    Raises:
+        StudyError: There is no study, no vote, or a file of votes is not of this study.
+    """
+    folder = Path(folder)
+    if not 0 <= min_self_agreement <= 1:
+        raise StudyError(f"min_self_agreement is {min_self_agreement}; allowed is a share from 0 (leave nobody out) to 1, such as {DOUBTFUL}")
+    study = Study.read(folder)
+    files = [Path(path) for path in votes] or sorted(folder.glob("votes-*.json"))
+    if not files:
+        raise StudyError(f"no votes are given, and {folder} holds no votes-*.json; give the files that judges sent back")
+    return result_of(study, read_votes(files, study), folder=folder, min_self_agreement=min_self_agreement)
+
+
+def result_of(
+    study: Study, votes: Sequence[Votes], *, folder: Path | None = None, min_self_agreement: float = 0.0, resamples: int = RESAMPLES
+) -> StudyResult:
+    """Count votes.
+
+    Args:
+        study: What was asked.
+        votes: One for each judge.
+        folder: The study's, to find what was measured of its pictures; None to look at no metric.
+        min_self_agreement: As for `study_result`.
+        resamples: How often votes are resampled for the intervals.
+
+    Raises:
+        StudyError: No vote is left.
+    """
+    from sdxl_lab.records.machine import versions
+
+    everything = Ballots.of(study, votes)
+    skipped = [sum(vote.answer == SKIP for vote in own.votes) for own in votes]
+    judges = judges_of(everything, skipped, min_self_agreement=min_self_agreement)
+    ballots = everything.where(~np.isin(everything.judge, [index for index, judge in enumerate(judges) if judge.is_left_out]))
+    if not len(ballots):
+        left = [judge.judge for judge in judges if judge.is_left_out]
+        said = f"all {counted(len(left), 'judge agrees', 'judges agree')} with themselves in less than {min_self_agreement:g} of repeats" if left else ""
+        raise StudyError(f"no vote is left to count{': ' + said if said else ', all were skipped'}; {'lower --min-self-agreement, or ' if left else ''}gather more votes")
+    rankings = rankings_of(ballots, resamples=resamples)
+    places = places_of(ballots, resamples=resamples)
+    numbers, absent = _numbers(study, folder)
+    result = StudyResult(
+        study=study.study,
+        digest=study.digest,
+        version=versions()["sdxl_lab"],
+        question=study.question,
+        systems={label: dict(system.settings) for label, system in study.systems.items()},
+        rankings=rankings,
+        places=places,
+        judges=judges,
+        mutual_agreement=mutual_agreement(ballots),
+        min_self_agreement=min_self_agreement,
+        agreements=agreements(ballots, numbers, resamples=resamples),
+        notes=(),
+    )
+    return replace(result, notes=(*_notes(result, Clusters(sample=ballots.sample, judge=ballots.judge)), *absent))
+
+
+def _numbers(study: Study, folder: Path | None) -> tuple[Mapping[str, Mapping[str, float]], list[str]]:
+    """What was measured, and what is to be said where it is not found."""
+    if not folder:
+        return {}, []
+    try:
+        numbers = numbers_of(study, folder)
+    except RecordError as error:
+        return {}, [f"no metric is compared with the votes: {error}"]
+    lost = len(study.pictures) - len(numbers)
+    return numbers, [f"of {lost} of {counted(len(study.pictures), 'picture')} no record is found: metrics are compared without them"] if lost else []
+
+
+def _notes(result: StudyResult, clusters: Clusters) -> Iterator[str]:
+    yield from _of_intervals(clusters)
+    yield from _of_judges(result)
+    if len(result.rankings) > 1:
+        yield f"no vote connects these {len(result.rankings)} groups of systems: each is ranked by itself, and shares of one say nothing of another"
+    known = {standing.system for ranking in result.rankings for standing in ranking.standings}
+    if unknown := [label for label in result.systems if label not in known]:
+        yield f"without a vote, hence in no table: {few(unknown, MOST_NAMES)}"
+    for ranking in result.rankings:
+        yield from _of_ranking(ranking)
+    for place in result.places:
+        low, high = place.share.low, place.share.high
+        if low is not None and high is not None and not low <= place.expected <= high:
+            yield (
+                f"place {place.place} was chosen in {place.share.value:.0%} of the votes that chose, {place.expected:.0%} being fair: judges favor a place; "
+                "as places are drawn anew for each judge, that blurs shares and turns none around"
+            )
+
+
+def _of_intervals(clusters: Clusters) -> Iterator[str]:
+    if not clusters.has_intervals:
+        yield f"no intervals: the votes are on {counted(clusters.samples, 'sample')}, and with fewer than {FEWEST_SAMPLES} none would be worth the name"
+    elif clusters.resamples_judges:
+        yield f"[low, high]: 95%, resampling {clusters.samples} samples and {clusters.judges} judges: what other pictures and other people might say"
+    else:
+        whose = "one judge's: the intervals are of this one's taste" if clusters.judges == 1 else f"of {clusters.judges} judges: the intervals are of their taste"
+        yield (
+            f"[low, high]: 95%, resampling {clusters.samples} samples alone. The votes are {whose} on other pictures, and say nothing of other people "
+            f"(from {FEWEST_JUDGES} judges on, they are resampled too)"
+        )
+
+
+def _of_judges(result: StudyResult) -> Iterator[str]:
+    if left := [judge for judge in result.judges if judge.is_left_out]:
+        names = few([f"{judge.judge} ({_of_repeats(judge)})" for judge in left], MOST_NAMES)
+        yield f"left out, as they agree with themselves in less than {result.min_self_agreement:.0%} of repeats: {names}"
+    unknown = [judge.judge for judge in result.judges if judge.self_agreement is None]
+    if result.min_self_agreement and unknown:
+        yield f"counted without being known to agree with themselves, having answered no repeat: {few(unknown, MOST_NAMES)}"
+    doubtful = [
+        f"{judge.judge} ({_of_repeats(judge)})"
+        for judge in result.judges
+        if not judge.is_left_out and judge.repeats >= FEWEST_REPEATS and judge.self_agreement is not None and judge.self_agreement < DOUBTFUL
+    ]
+    if doubtful:
+        yield f"often answered a repeated question differently: {few(doubtful, MOST_NAMES)}; --min-self-agreement {DOUBTFUL} counts without them"
+    if skipped := sum(judge.skipped for judge in result.judges):
+        yield f"{counted(skipped, 'question was', 'questions were')} skipped, and {'is' if skipped == 1 else 'are'} counted nowhere"
+
+
+def _of_repeats(judge: Judge) -> str:
+    return f"{round((judge.self_agreement or 0) * judge.repeats)} of {judge.repeats}"
+
+
+def _of_ranking(ranking: Ranking) -> Iterator[str]:
+    if all(standing.share is None for standing in ranking.standings):
+        names = few([standing.system for standing in ranking.standings], MOST_NAMES)
+        yield f"every answer on {names} was a tie: nobody can say which is better"
+    elif ranking.is_counted:
+        yield "shares are counted: all systems were shown each time, and a share is of the votes that chose one"
+    else:
+        yield (
+            "shares are derived: strengths over their sum, by Bradley and Terry's model with Davidson's ties; how often each would be chosen if all "
+            "were shown at once and none called a tie"
+        )
+    if ranking.ridge:
+        groups = few([" = ".join(part) if len(part) > 1 else part[0] for part in ranking.unconnected], MOST_NAMES)
+        yield (
+            f"wins do not connect all systems both ways ({groups}): some always won or never. A ridge of {ranking.ridge:g} on log strengths keeps "
+            "their shares finite; take the order as known, the numbers as rough, and gather more votes"
+        )
+
+
