@@ -58,11 +58,18 @@ class Place:
         place: From 1.
         share: How often the picture there was chosen, of the votes that chose one.
         expected: How often it would be if places made no difference.
+        of: How many places there are.
     """
 
     place: int
     share: Estimate
     expected: float
+    of: int
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return "the picture on the left" if self.of == 2 else f"the picture in place {self.place} of {self.of}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +134,7 @@ def places_of(ballots: Ballots, *, resamples: int = RESAMPLES) -> tuple[Place, .
     found = clusters.ratios(ballots.answer[:, None] == numbers, among)
     expected = [float((1 / ballots.size[column]).mean()) if column.any() else 0.0 for column in among.T]
     return tuple(
-        Place(place=int(number) + 1, share=share, expected=fair) for number, share, fair in zip(numbers, found, expected, strict=True) if share
+        Place(place=int(number) + 1, share=share, expected=fair, of=places) for number, share, fair in zip(numbers, found, expected, strict=True) if share
     )
 
 
@@ -177,7 +184,7 @@ def _derived(ballots: Ballots, clusters: Clusters, ridge: float) -> tuple[list[E
     found = shares(best)
     drawn = np.tile(found, (1, 1))
     if clusters.has_intervals:
-        drawn = shares(fit(model, clusters.sums(ballots.columns).reshape(-1, *counts.shape), ridge=ridge))
+        drawn = shares(fit(model, clusters.sums(ballots.columns).reshape(-1, *counts.shape), ridge=ridge, start=best))
     moved = _influence(ballots, best, ridge)
     estimates: list[Estimate | None] = []
     for index, share in enumerate(found):

@@ -17,7 +17,7 @@ of Statistics 9 (1981), 130.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -84,12 +84,19 @@ class Clusters:
         """Whether there are judges enough."""
         return self.judges >= FEWEST_JUDGES
 
-    def weights(self) -> Iterator[np.ndarray]:
+    def weights(self) -> Iterable[np.ndarray]:
         """Draw each vote's weight.
 
         Returns:
             Pieces of shape (some draws, votes), of `resamples` draws in all; the same for the same clusters.
         """
+        return self._all_weights if self.resamples * len(self.sample) <= CHUNK else self._drawn()
+
+    @cached_property
+    def _all_weights(self) -> list[np.ndarray]:
+        return list(self._drawn())
+
+    def _drawn(self) -> Iterator[np.ndarray]:
         random = np.random.default_rng(SEED)
         of_samples = random.exponential(size=(self.resamples, int(self.sample.max()) + 1))
         of_judges = random.exponential(size=(self.resamples, int(self.judge.max()) + 1))

@@ -22,7 +22,7 @@ from sdxl_lab.wording import counted, few
 
 MOST_NAMES = 5
 DOUBTFUL = 0.7
-"""Who agrees less with himself is named, as one who may have voted at random."""
+"""Who agrees less with his own answers is named: perhaps careless, perhaps shown what is hard to tell apart."""
 FEWEST_REPEATS = 5
 
 
@@ -170,8 +170,8 @@ def _notes(result: StudyResult, clusters: Clusters) -> Iterator[str]:
         low, high = place.share.low, place.share.high
         if low is not None and high is not None and not low <= place.expected <= high:
             yield (
-                f"place {place.place} was chosen in {place.share.value:.0%} of the votes that chose, {place.expected:.0%} being fair: judges favor a place; "
-                "as places are drawn anew for each judge, that blurs shares and turns none around"
+                f"{place.name} was chosen in {place.share.value:.0%} of the votes that chose one, where {place.expected:.0%} are fair: judges favor a place; "
+                "as places are drawn anew for each judge, that blurs shares and favors no system"
             )
 
 
@@ -189,25 +189,23 @@ def _of_intervals(clusters: Clusters) -> Iterator[str]:
 
 
 def _of_judges(result: StudyResult) -> Iterator[str]:
-    if left := [judge for judge in result.judges if judge.is_left_out]:
-        names = few([f"{judge.judge} ({_of_repeats(judge)})" for judge in left], MOST_NAMES)
-        yield f"left out, as they agree with themselves in less than {result.min_self_agreement:.0%} of repeats: {names}"
-    unknown = [judge.judge for judge in result.judges if judge.self_agreement is None]
+    """Judges are counted here and named in their table alone: this goes along wherever the answer is shown."""
+    if left := sum(judge.is_left_out for judge in result.judges):
+        yield f"{counted(left, 'judge was', 'judges were')} left out, who answered less than {result.min_self_agreement:.0%} of the repeated questions as before"
+    unknown = sum(judge.self_agreement is None for judge in result.judges)
     if result.min_self_agreement and unknown:
-        yield f"counted without being known to agree with themselves, having answered no repeat: {few(unknown, MOST_NAMES)}"
-    doubtful = [
-        f"{judge.judge} ({_of_repeats(judge)})"
+        yield f"{counted(unknown, 'judge', 'judges')} answered no repeated question, and {'is' if unknown == 1 else 'are'} counted unchecked"
+    doubtful = sum(
+        not judge.is_left_out and judge.repeats >= FEWEST_REPEATS and judge.self_agreement is not None and judge.self_agreement < DOUBTFUL
         for judge in result.judges
-        if not judge.is_left_out and judge.repeats >= FEWEST_REPEATS and judge.self_agreement is not None and judge.self_agreement < DOUBTFUL
-    ]
+    )
     if doubtful:
-        yield f"often answered a repeated question differently: {few(doubtful, MOST_NAMES)}; --min-self-agreement {DOUBTFUL} counts without them"
+        yield (
+            f"{counted(doubtful, 'judge')} answered less than {DOUBTFUL:.0%} of the repeated questions as before: careless, or shown what is hard to tell "
+            f"apart; --min-self-agreement {DOUBTFUL} counts without them"
+        )
     if skipped := sum(judge.skipped for judge in result.judges):
         yield f"{counted(skipped, 'question was', 'questions were')} skipped, and {'is' if skipped == 1 else 'are'} counted nowhere"
-
-
-def _of_repeats(judge: Judge) -> str:
-    return f"{round((judge.self_agreement or 0) * judge.repeats)} of {judge.repeats}"
 
 
 def _of_ranking(ranking: Ranking) -> Iterator[str]:

@@ -100,13 +100,14 @@ class Model:
         return second - np.swapaxes(asked[..., None] * expected, -1, -2) @ expected
 
 
-def fit(model: Model, counts: np.ndarray, *, ridge: float = 0.0) -> np.ndarray:
+def fit(model: Model, counts: np.ndarray, *, ridge: float = 0.0, start: np.ndarray | None = None) -> np.ndarray:
     """Find the parameters under which the votes are likeliest, by Newton's method.
 
     Args:
         model: What was asked.
         counts: How often each answer was given, of shape (..., sets, outcomes): whole numbers or weights. All leading sets at once.
         ridge: Weight of half the sum of squared log strengths; 0 needs wins that connect all systems, as `parts` says.
+        start: Parameters that are near, of shape (systems + 1,).
 
     Returns:
         Log strengths with mean 0, then log nu, of shape (..., systems + 1). Log nu is 0 and means nothing where the model has no ties.
@@ -119,7 +120,7 @@ def fit(model: Model, counts: np.ndarray, *, ridge: float = 0.0) -> np.ndarray:
     size = model.systems + 1
     asked = counts.sum(-1)
     told = np.einsum("...co,cop->...p", counts, model.design)
-    parameters = np.zeros((*counts.shape[:-2], size))
+    parameters = np.zeros((*counts.shape[:-2], size)) + (0.0 if start is None else start)
     level = np.zeros((size, size))  # log strengths are known up to a constant: hold their mean at 0
     level[:-1, :-1] = 1 / model.systems
     penalty = np.diag([ridge] * model.systems + [0.0])
