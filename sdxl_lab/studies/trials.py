@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -105,7 +105,7 @@ class Study:
     trials: tuple[Trial, ...]
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Path) -> Study:
         """Read the study that a folder holds.
 
         Args:
@@ -118,14 +118,14 @@ class Study:
         try:
             values = json.loads(file.read_bytes())
             digest = values.pop("digest")
-            study = _studies().validate_python(values)
+            read = _studies().validate_python(values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             said = "its values are not those of a study" if isinstance(error, ValidationError) else str(error) or type(error).__name__
             raise StudyError(f"{folder} holds no study: {FILE} cannot be read ({said}); give a folder that sdxl-lab study new made") from error
-        if digest != study.digest or (fault := study.fault):
-            said = fault if digest == study.digest else "its content does not match its digest"
-            raise StudyError(f"{file} was changed after it was written: {said}; take the copy that its page was made with")
-        return study
+        fault = read.fault if digest == read.digest else "its content does not match its digest"
+        if fault:
+            raise StudyError(f"{file} was changed after it was written: {fault}; take the copy that its page was made with")
+        return read
 
     def write(self, folder: Path) -> None:
         """Write the key, whole or not at all.

@@ -160,7 +160,7 @@ def _read(path: Path) -> _File:
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
-        values = json.loads(content) if len(content) <= MOST_BYTES else None
+        values = json.loads(content if len(content) <= MOST_BYTES else b"")
         sha256 = values.pop("sha256")
         is_as_written = hashlib.sha256(canonical(values)).hexdigest() == sha256
         read = _files().validate_python(values)

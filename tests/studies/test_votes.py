@@ -78,7 +78,7 @@ def test_what_is_no_key_is_said_to_be_none(tmp_path, content):
         ({"trials": (Trial(trial="t1", pictures=("p1", "p1")),)}, "two systems"),
         ({"trials": (STUDY.trials[0], STUDY.trials[0])}, "one name"),
         ({"trials": (Trial(trial="t1", pictures=("p1", "p2"), mirrors="t0"),)}, "mirrors t0"),
-        ({"pictures": STUDY.pictures | {"p2": replace(STUDY.pictures["p2"], seed=1)}}, "more than one sample"),
+        ({"pictures": {**STUDY.pictures, "p2": replace(STUDY.pictures["p2"], seed=1)}}, "more than one sample"),
         ({"systems": {"steps 10": STUDY.systems["steps 10"]}}, "steps 30"),
     ],
 )

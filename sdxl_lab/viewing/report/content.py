@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -127,7 +127,7 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
     settings = [{path: _exact(value) for path, value in entry.settings.items()} for entry in entries]
     runs = _runs(entries)
     labels = [runs[entry.resolved.run_id]["label"] for entry in entries]
-    varying = _varying(entries, settings)
+    varying = varying_of(entries, settings, [(entry.edit.sample, entry.edit.task) for entry in entries])
     # A task that does not take a setting has none.
     values = {path: _ordered([flat.get(path) for flat in settings]) for path in ["sample", "task", *varying]}
     values["run"] = list(dict.fromkeys(labels))
@@ -226,12 +226,21 @@ def _metrics(entries: Sequence[Entry], pictures: Sequence[Mapping[str, Any]]) ->
     return metrics
 
 
-def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings that differ between pictures of one sample and task; what only tells samples or tasks apart is no axis."""
-    first: dict[tuple[str, str], Mapping[str, Any]] = {}
+def varying_of(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]], places: Sequence[Hashable]) -> list[str]:
+    """Find the settings that differ between pictures of one sample and task; what only tells samples or tasks apart is none.
+
+    Args:
+        entries: Pictures.
+        settings: What tells each of them from others.
+        places: The sample and task of each, by whatever names them.
+
+    Returns:
+        Dotted paths; seeds are among them.
+    """
+    first: dict[Hashable, Mapping[str, Any]] = {}
     paths: dict[str, None] = {}
-    for entry, flat in zip(entries, settings, strict=True):
-        other = first.setdefault((entry.edit.sample, entry.edit.task), flat)
+    for place, flat in zip(places, settings, strict=True):
+        other = first.setdefault(place, flat)
         if other is not flat:
             paths |= {path: None for path, value in flat.items() if _key(value) != _key(other.get(path))}
     for adapter in dict.fromkeys(adapter.path for entry in entries for adapter in entry.resolved.asked_for):
@@ -241,7 +250,7 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
         if name in paths:
             paths.pop(f"{name}.digest", None)
     for name in ("prompt", "negative_prompt"):  # what was replaced or drawn in it tells
-        given = {(entry.edit.sample, entry.edit.task, flattened.given_words(entry.edit, entry.resolved)[name]) for entry in entries}
+        given = {(place, flattened.given_words(entry.edit, entry.resolved)[name]) for place, entry in zip(places, entries, strict=True)}
         if len(given) == len(first):
             paths.pop(name, None)
     return list(paths)
