@@ -58,13 +58,14 @@ def numbers_of(study: Study, folder: Path) -> dict[str, Numbers]:
     Raises:
         RecordError: A run of the study is not there.
     """
-    runs = runs_at([(folder / run).resolve() for system in study.systems.values() for run in system.runs])
-    found = {(picture.sha256, picture.key): picture for run in runs for picture in run.pictures()}
     numbers: dict[str, Numbers] = {}
-    for name, shown in study.pictures.items():
-        if picture := found.get((shown.sha256, (shown.sample, shown.task, shown.seed))):
-            known = {metric: number_of(picture, metric) for metric in (*picture.metrics, STEPS) if metric not in SPENT}
-            numbers[name] = {metric: number for metric, number in known.items() if number is not None and math.isfinite(number)}
+    for label, system in study.systems.items():
+        runs = runs_at([(folder / run).resolve() for run in system.runs])
+        found = {(picture.sha256, picture.task, picture.seed): picture for run in runs for picture in run.pictures()}
+        for name, shown in study.pictures.items():
+            if shown.system == label and (picture := found.get((shown.sha256, shown.task, shown.seed))):
+                known = {metric: number_of(picture, metric) for metric in (*picture.metrics, STEPS) if metric not in SPENT}
+                numbers[name] = {metric: number for metric, number in known.items() if number is not None and math.isfinite(number)}
     return numbers
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdxl_lab.records.run_files import RecordError
+from sdxl_lab.records.study_result import RESULT_FORMAT
 from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.judges import Judge, judges_of, mutual_agreement
 from sdxl_lab.studies.measured import Agreement, agreements, numbers_of
@@ -72,7 +73,12 @@ class StudyResult:
 
     def as_json(self) -> str:
         """All of it, as JSON."""
-        return json.dumps({"format": 1, "preference": True, **asdict(self)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps({"format": RESULT_FORMAT, "preference": True, **asdict(self)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def _repr_html_(self) -> str:
+        from sdxl_lab.studies.result_page import body_of
+
+        return body_of(self)
 
 
 def study_result(folder: Path | str, votes: Iterable[Path | str] = (), *, min_self_agreement: float = 0.0) -> StudyResult:
@@ -84,10 +90,13 @@ def study_result(folder: Path | str, votes: Iterable[Path | str] = (), *, min_se
         min_self_agreement: Leave out judges who answered a smaller share of the repeated questions as before, from 0 to 1. 0.7 is a start.
 
     Returns:
-        The answer. `print_result` prints it, `write_result` keeps it.
+        The answer, which a cell shows; `sdxl-lab study result` prints it and keeps it.
 
     Raises:
         StudyError: There is no study, no vote, or a file of votes is not of this study.
+
+    Examples:
+        >>> answer = study_result("study", ["votes-ann.json", "votes-bo.json"])  # doctest: +SKIP
     """
     folder = Path(folder)
     if not 0 <= min_self_agreement <= 1:

@@ -58,13 +58,25 @@ def page_of(result: StudyResult) -> str:
         "title": escape(result.title),
         "summary": escape(result.summary),
         "style": style,
-        "body": "\n".join(_sections(result)),
-        "notes": "".join(f"<li>{escape(note)}</li>" for note in result.notes),
+        "body": body_of(result),
         "study": escape(result.study),
         "version": escape(result.version),
     }
     # In one pass, so that what stands in a name is never taken for a part's.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _HERE.joinpath("result.html").read_text("utf-8"))
+
+
+def body_of(result: StudyResult) -> str:
+    """What the page shows, and a cell: drawings, tables and notes, judges by numbers.
+
+    Args:
+        result: What it shows.
+
+    Returns:
+        HTML without scripts.
+    """
+    notes = "".join(f"<li>{escape(note)}</li>" for note in result.notes)
+    return "\n".join([*_sections(result), f"<h2>How to read this</h2>\n<ul>{notes}</ul>"])
 
 
 def drawing_of(result: StudyResult) -> str:
