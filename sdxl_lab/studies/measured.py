@@ -31,9 +31,9 @@ class Agreement:
             people prefer less of it.
         pairs: How many pairs of pictures have the number and were voted on.
         agreed: Where one of two pictures was chosen: share of votes for that whose number is better, one half where they are equal.
-        srocc: Spearman's rank correlation over pairs, between the difference of the numbers and the difference of the votes; None with fewer than three
-            pairs, and where all differences are equal. A pair counts in both directions, so that it does not matter which picture is called the
-            first. Its interval resamples samples alone.
+        srocc: Spearman's rank correlation over pairs, between the difference of the numbers and the difference of the votes. A pair counts in both
+            directions, so that it does not matter which picture is called the first. Its interval resamples samples alone. None with fewer
+            than three pairs, and where nobody preferred any.
         krocc: Kendall's, tau b.
     """
 
@@ -78,7 +78,7 @@ def agreements(ballots: Ballots, numbers: Mapping[str, Numbers], *, resamples: i
         resamples: How often the votes are resampled.
 
     Returns:
-        The metric that agrees most first.
+        The metric that agrees most first, without those that differ in no pair.
     """
     metrics = list(dict.fromkeys(metric for own in numbers.values() for metric in own))
     if not metrics or not len(ballots):
@@ -87,7 +87,7 @@ def agreements(ballots: Ballots, numbers: Mapping[str, Numbers], *, resamples: i
     agreed = Clusters(sample=ballots.sample, judge=ballots.judge, resamples=resamples).ratios(hits, among)
     pairs = _pairs_of(ballots)
     found = [_agreement(metric, numbers, pairs, share, resamples) for metric, share in zip(metrics, agreed, strict=True)]
-    return tuple(sorted((each for each in found if each.pairs), key=lambda each: -(each.agreed.value if each.agreed else 0.0)))
+    return tuple(sorted(filter(None, found), key=lambda each: -(each.agreed.value if each.agreed else 0.0)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +138,11 @@ def _hits(ballots: Ballots, numbers: Mapping[str, Numbers], metric: str) -> tupl
     return hits, among
 
 
-def _agreement(metric: str, numbers: Mapping[str, Numbers], pairs: Iterable[_Pair], agreed: Estimate | None, resamples: int) -> Agreement:
+def _agreement(metric: str, numbers: Mapping[str, Numbers], pairs: Iterable[_Pair], agreed: Estimate | None, resamples: int) -> Agreement | None:
     known = [pair for pair in pairs if metric in numbers.get(pair.first, {}) and metric in numbers.get(pair.second, {})]
     better = np.array([_sign(metric) * (numbers[pair.first][metric] - numbers[pair.second][metric]) for pair in known])
+    if not better.any():
+        return None
     preferred = np.array([pair.preferred for pair in known])
     srocc, krocc = rank_correlations(better, preferred, np.array([pair.sample for pair in known], int), resamples=resamples)
     return Agreement(metric=metric, better=words_of(metric).better, pairs=len(known), agreed=agreed, srocc=srocc, krocc=krocc)

@@ -56,7 +56,7 @@ def print_result(result: StudyResult, *, console: Console | None = None) -> None
             table(TITLES["pairs"], pair_columns(ranking), left=2)
         console.print(Text(f"ties {estimate(ranking.ties)} of all answers"))
     for place in result.places:
-        console.print(Text(f"{place.name} was chosen {estimate(place.share)} of the time, {percent(place.expected)} are fair"))
+        console.print(Text(f"{place.name} was chosen {estimate(place.share)} of the time; {percent(place.expected)} is fair"))
     table(TITLES["judges"], judge_columns(result, named=True), left=1)
     if result.mutual_agreement is not None:
         console.print(Text(f"two judges gave one question the same answer {percent(result.mutual_agreement)} of the time"))

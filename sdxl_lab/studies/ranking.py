@@ -69,7 +69,7 @@ class Place:
     @property
     def name(self) -> str:
         """In words."""
-        return "the picture on the left" if self.of == 2 else f"the picture in place {self.place} of {self.of}"
+        return "the left picture" if self.of == 2 else f"picture {self.place} of {self.of}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,9 @@ def places_of(ballots: Ballots, *, resamples: int = RESAMPLES) -> tuple[Place, .
     found = clusters.ratios(ballots.answer[:, None] == numbers, among)
     expected = [float((1 / ballots.size[column]).mean()) if column.any() else 0.0 for column in among.T]
     return tuple(
-        Place(place=int(number) + 1, share=share, expected=fair, of=places) for number, share, fair in zip(numbers, found, expected, strict=True) if share
+        Place(place=int(number) + 1, share=share, expected=fair, of=places)
+        for number, share, fair in zip(numbers, found, expected, strict=True)
+        if share
     )
 
 
@@ -149,7 +151,9 @@ def _ranking_of(ballots: Ballots, resamples: int) -> Ranking:
     if is_decided:
         found, nu = _derived(ballots, clusters, ridge)
         if is_counted:
-            found = clusters.ratios(ballots.chosen[:, None] == np.arange(len(ballots.systems)), ~np.repeat(ballots.is_tie[:, None], len(ballots.systems), 1))
+            found = clusters.ratios(
+                ballots.chosen[:, None] == np.arange(len(ballots.systems)), ~np.repeat(ballots.is_tie[:, None], len(ballots.systems), 1)
+            )
     chosen = np.bincount(ballots.chosen[~ballots.is_tie], minlength=len(ballots.systems))
     standings = [
         Standing(system=label, shown=int(ballots.has_shown[:, index].sum()), chosen=int(chosen[index]), share=found[index] if found else None)

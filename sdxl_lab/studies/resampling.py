@@ -10,8 +10,8 @@ the interval's shape, and its width is drawn in to the variance that is known to
 far out as Student's t asks for with as few samples and judges as there are. `benchmarks/preference.py` counts how often it holds the truth.
 
 Sources: Owen, Annals of Applied Statistics 1 (2007), 386; Owen and Eckles, Annals of Applied Statistics 6 (2012), 895; Cameron, Gelbach and
-Miller, Journal of Business & Economic Statistics 29 (2011), 238; Hall, Journal of the Royal Statistical Society B 50 (1988), 35; exponential weights: Rubin, Annals
-of Statistics 9 (1981), 130.
+Miller, Journal of Business & Economic Statistics 29 (2011), 238; Hall, Journal of the Royal Statistical Society B 50 (1988), 35; for exponential
+weights Rubin, Annals of Statistics 9 (1981), 130.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,11 @@ from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.judges import Judge, judges_of, mutual_agreement
 from sdxl_lab.studies.measured import Agreement, agreements, numbers_of
 from sdxl_lab.studies.ranking import Place, Ranking, places_of, rankings_of
-from sdxl_lab.studies.resampling import FEWEST_JUDGES, FEWEST_SAMPLES, RESAMPLES, Clusters
+from sdxl_lab.studies.notes import DOUBTFUL, notes_of
+from sdxl_lab.studies.resampling import RESAMPLES, Clusters
 from sdxl_lab.studies.trials import QUESTIONS, Question, Study, StudyError
 from sdxl_lab.studies.votes import SKIP, Votes, read_votes
-from sdxl_lab.wording import counted, few
-
-MOST_NAMES = 5
-DOUBTFUL = 0.7
-"""Who agrees less with his own answers is named: perhaps careless, perhaps shown what is hard to tell apart."""
-FEWEST_REPEATS = 5
+from sdxl_lab.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +126,12 @@ def result_of(
     judges = judges_of(everything, skipped, min_self_agreement=min_self_agreement)
     ballots = everything.where(~np.isin(everything.judge, [index for index, judge in enumerate(judges) if judge.is_left_out]))
     if not len(ballots):
-        left = [judge.judge for judge in judges if judge.is_left_out]
-        said = f"all {counted(len(left), 'judge agrees', 'judges agree')} with themselves in less than {min_self_agreement:g} of repeats" if left else ""
-        raise StudyError(f"no vote is left to count{': ' + said if said else ', all were skipped'}; {'lower --min-self-agreement, or ' if left else ''}gather more votes")
+        left = sum(judge.is_left_out for judge in judges)
+        said = (
+            f"{counted(left, 'judge', 'judges')} answered less than {min_self_agreement:.0%} of the repeats as before" if left else "all were skipped"
+        )
+        advice = "lower --min-self-agreement, or gather more votes" if left else "gather more"
+        raise StudyError(f"no vote is left to count: {said}; {advice}")
     rankings = rankings_of(ballots, resamples=resamples)
     places = places_of(ballots, resamples=resamples)
     numbers, absent = _numbers(study, folder)
@@ -150,7 +149,7 @@ def result_of(
         agreements=agreements(ballots, numbers, resamples=resamples),
         notes=(),
     )
-    return replace(result, notes=(*_notes(result, Clusters(sample=ballots.sample, judge=ballots.judge)), *absent))
+    return replace(result, notes=(*notes_of(result, Clusters(sample=ballots.sample, judge=ballots.judge)), *absent))
 
 
 def _numbers(study: Study, folder: Path | None) -> tuple[Mapping[str, Mapping[str, float]], list[str]]:
@@ -163,76 +162,3 @@ def _numbers(study: Study, folder: Path | None) -> tuple[Mapping[str, Mapping[st
         return {}, [f"no metric is compared with the votes: {error}"]
     lost = len(study.pictures) - len(numbers)
     return numbers, [f"of {lost} of {counted(len(study.pictures), 'picture')} no record is found: metrics are compared without them"] if lost else []
-
-
-def _notes(result: StudyResult, clusters: Clusters) -> Iterator[str]:
-    yield from _of_intervals(clusters)
-    yield from _of_judges(result)
-    if len(result.rankings) > 1:
-        yield f"no vote connects these {len(result.rankings)} groups of systems: each is ranked by itself, and shares of one say nothing of another"
-    known = {standing.system for ranking in result.rankings for standing in ranking.standings}
-    if unknown := [label for label in result.systems if label not in known]:
-        yield f"without a vote, hence in no table: {few(unknown, MOST_NAMES)}"
-    for ranking in result.rankings:
-        yield from _of_ranking(ranking)
-    for place in result.places:
-        low, high = place.share.low, place.share.high
-        if low is not None and high is not None and not low <= place.expected <= high:
-            yield (
-                f"{place.name} was chosen in {place.share.value:.0%} of the votes that chose one, where {place.expected:.0%} are fair: judges favor a place; "
-                "as places are drawn anew for each judge, that blurs shares and favors no system"
-            )
-
-
-def _of_intervals(clusters: Clusters) -> Iterator[str]:
-    if not clusters.has_intervals:
-        yield f"no intervals: the votes are on {counted(clusters.samples, 'sample')}, and with fewer than {FEWEST_SAMPLES} none would be worth the name"
-    elif clusters.resamples_judges:
-        yield f"[low, high]: 95%, resampling {clusters.samples} samples and {clusters.judges} judges: what other pictures and other people might say"
-    else:
-        whose = "one judge's: the intervals are of this one's taste" if clusters.judges == 1 else f"of {clusters.judges} judges: the intervals are of their taste"
-        yield (
-            f"[low, high]: 95%, resampling {clusters.samples} samples alone. The votes are {whose} on other pictures, and say nothing of other people "
-            f"(from {FEWEST_JUDGES} judges on, they are resampled too)"
-        )
-
-
-def _of_judges(result: StudyResult) -> Iterator[str]:
-    """Judges are counted here and named in their table alone: this goes along wherever the answer is shown."""
-    if left := sum(judge.is_left_out for judge in result.judges):
-        yield f"{counted(left, 'judge was', 'judges were')} left out, who answered less than {result.min_self_agreement:.0%} of the repeated questions as before"
-    unknown = sum(judge.self_agreement is None for judge in result.judges)
-    if result.min_self_agreement and unknown:
-        yield f"{counted(unknown, 'judge', 'judges')} answered no repeated question, and {'is' if unknown == 1 else 'are'} counted unchecked"
-    doubtful = sum(
-        not judge.is_left_out and judge.repeats >= FEWEST_REPEATS and judge.self_agreement is not None and judge.self_agreement < DOUBTFUL
-        for judge in result.judges
-    )
-    if doubtful:
-        yield (
-            f"{counted(doubtful, 'judge')} answered less than {DOUBTFUL:.0%} of the repeated questions as before: careless, or shown what is hard to tell "
-            f"apart; --min-self-agreement {DOUBTFUL} counts without them"
-        )
-    if skipped := sum(judge.skipped for judge in result.judges):
-        yield f"{counted(skipped, 'question was', 'questions were')} skipped, and {'is' if skipped == 1 else 'are'} counted nowhere"
-
-
-def _of_ranking(ranking: Ranking) -> Iterator[str]:
-    if all(standing.share is None for standing in ranking.standings):
-        names = few([standing.system for standing in ranking.standings], MOST_NAMES)
-        yield f"every answer on {names} was a tie: nobody can say which is better"
-    elif ranking.is_counted:
-        yield "shares are counted: all systems were shown each time, and a share is of the votes that chose one"
-    else:
-        yield (
-            "shares are derived: strengths over their sum, by Bradley and Terry's model with Davidson's ties; how often each would be chosen if all "
-            "were shown at once and none called a tie"
-        )
-    if ranking.ridge:
-        groups = few([" = ".join(part) if len(part) > 1 else part[0] for part in ranking.unconnected], MOST_NAMES)
-        yield (
-            f"wins do not connect all systems both ways ({groups}): some always won or never. A ridge of {ranking.ridge:g} on log strengths keeps "
-            "their shares finite; take the order as known, the numbers as rough, and gather more votes"
-        )
-
-

@@ -113,7 +113,7 @@ def _sections(result: StudyResult) -> Iterator[str]:
             yield _table(pair_columns(ranking, longest=ALL), left=2)
         yield f"<p>Ties: {estimate(ranking.ties)} of all answers.</p>"
     for place in result.places:
-        yield f"<p>{_capital(place.name)} was chosen {estimate(place.share)} of the time; {percent(place.expected)} are fair.</p>"
+        yield f"<p>{_capital(place.name)} was chosen {estimate(place.share)} of the time; {percent(place.expected)} is fair.</p>"
     if result.agreements:
         yield f"<h2>{_capital(TITLES['metrics'])}</h2>"
         rows = [(each.metric, each.agreed) for each in result.agreements if each.agreed]

@@ -10,7 +10,6 @@ Individual choice behavior (1959).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -184,10 +183,10 @@ def parts(over: np.ndarray) -> tuple[tuple[int, ...], ...]:
     Source:
         Ford, American Mathematical Monthly 64 (1957), no. 8 part 2, 28.
     """
-    from scipy.sparse.csgraph import connected_components
-
-    _, labels = connected_components(over, directed=True, connection="strong")
-    return tuple(tuple(int(each) for each in np.flatnonzero(labels == label)) for label in dict.fromkeys(labels))
+    reached = over | np.eye(len(over), dtype=bool)
+    for _ in range(len(over).bit_length()):
+        reached = reached @ reached  # twice as many steps each time
+    return tuple(dict.fromkeys(tuple(map(int, np.flatnonzero(row))) for row in reached & reached.T))
 
 
 def asked_together(model: Model) -> tuple[tuple[int, ...], ...]:
@@ -196,5 +195,3 @@ def asked_together(model: Model) -> tuple[tuple[int, ...], ...]:
     for shown in model.sets:
         met[np.ix_(shown, shown)] = True
     return parts(met)
-
-

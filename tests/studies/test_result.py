@@ -33,7 +33,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, steps in enumerate((10, 20, 30)):
         resolved = planned(above / "runs", f"steps-{steps}", {"denoising": {"num_inference_steps": steps}})
         color = Image.new("RGB", (24, 16), (80 * number, 90, 20))
-        recorded(resolved, lambda sample, task, seed, steps=steps: {"seam_delta_e": len(sample) / 9 - steps, "noise": float(len(sample + task) * seed % 7)}, image=color, raw=color)
+        recorded(
+            resolved,
+            lambda sample, task, seed, steps=steps: {"seam_delta_e": len(sample) / 9 - steps, "noise": float(len(sample + task) * seed * steps % 7)},
+            image=color,
+            raw=color,
+        )
     made = sdxl_lab.study([above / "runs"], above / "study", repeat=0.2)
     labels = {label: system.settings for label, system in made.key.systems.items()}
     worth = {label: next(iter(settings.values())) ** 3 for label, settings in labels.items()}
@@ -165,6 +170,7 @@ class Tags(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Remember it."""
         self.tags.add(tag)
         self.loads += [name for name, _ in attrs if name in ("src", "href", "srcset", "action") or name.startswith("on")]
 

@@ -16,8 +16,9 @@ def setup_module() -> None:
     """
     What takes time to import.
     """
-    global optimize
+    global csgraph, optimize
     from scipy import optimize
+    from scipy.sparse import csgraph
 
 
 def pairs_of(votes: dict[tuple[int, int], tuple[int, int, int]], *, has_ties: bool = True) -> tuple[Model, np.ndarray]:
@@ -157,3 +158,15 @@ def test_what_was_never_asked_together_is_apart():
     """
     model = Model(systems=5, sets=((0, 3), (1, 2), (2, 4)), has_ties=False)
     assert asked_together(model) == ((0, 3), (1, 2, 4))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_parts_are_the_strongly_connected_components(seed):
+    """
+    The parts that wins connect both ways are scipy's strongly connected components.
+    """
+    random = np.random.default_rng(seed)
+    over = (random.random((9, 9)) < 0.15) & ~np.eye(9, dtype=bool)
+    _, labels = csgraph.connected_components(over, directed=True, connection="strong")
+    expected = {tuple(np.flatnonzero(labels == label).tolist()) for label in labels}
+    assert set(parts(over)) == expected

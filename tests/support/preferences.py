@@ -69,7 +69,8 @@ def written(votes: Votes, study: Study, folder: Path) -> Path:
     """A file of votes as the page gives it."""
     file = folder / votes.path.name
     values = [
-        {"trial": vote.trial, "shown": list(vote.shown), "answer": vote.answer, "milliseconds": vote.milliseconds, "at": vote.at} for vote in votes.votes
+        {"trial": vote.trial, "shown": list(vote.shown), "answer": vote.answer, "milliseconds": vote.milliseconds, "at": vote.at}
+        for vote in votes.votes
     ]
     file.write_bytes(content_of(votes.judge, values, study))
     return file
