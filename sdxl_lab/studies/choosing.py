@@ -54,7 +54,7 @@ def chosen(possible: Mapping[_Place, Possible], *, together: int, count: int | N
     sample_of = np.array([samples[possible[place].sample] for place in places], int)
     shown_pairs, shown_samples, shown_places = np.zeros(len(pairs)), np.zeros(len(samples)), np.zeros(len(places))
     total = int(there.sum()) if count is None else min(count, int(there.sum()))
-    taken = []
+    taken: list[tuple[int, int]] = []
     for _ in range(total):
         by_place = shown_samples[sample_of] * 1e3 + shown_places
         cost = np.where(there, (shown_pairs[pairs_of].sum(1) * 1e6)[None] + by_place[:, None], np.inf)
@@ -63,9 +63,33 @@ def chosen(possible: Mapping[_Place, Possible], *, together: int, count: int | N
         shown_pairs[pairs_of[group]] += 1
         shown_samples[sample_of[place]] += 1
         shown_places[place] += 1
-        taken.append((places[place], tuple(draw.sample(groups[group], together))))
-    draw.shuffle(taken)
-    return taken
+        taken.append((place, group))
+    _level(taken, there, sample_of, shown_samples)
+    trials = [(places[place], tuple(draw.sample(groups[group], together))) for place, group in taken]
+    draw.shuffle(trials)
+    return trials
+
+
+def _level(taken: list[tuple[int, int]], there: np.ndarray, sample_of: np.ndarray, shown: np.ndarray) -> None:
+    """Move trials from the sample that is shown most to the one that is shown least, which leaves the systems as they are.
+
+    Where every system has a picture in every place there is such a trial as long as these two differ by more than one.
+    """
+    while shown.max() - shown.min() > 1:
+        most, least = shown.argmax(), shown.argmin()
+        moves = (
+            (index, to, group)
+            for index, (place, group) in enumerate(taken)
+            if sample_of[place] == most
+            for to in np.flatnonzero((sample_of == least) & there[:, group])
+        )
+        if (move := next(moves, None)) is None:
+            return
+        index, to, group = move
+        there[taken[index][0], group], there[to, group] = True, False
+        taken[index] = (int(to), group)
+        shown[most] -= 1
+        shown[least] += 1
 
 
 def repeated(trials: int, share: float, seed: int) -> list[int]:

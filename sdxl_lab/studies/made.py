@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdxl_lab.studies.page import shown_in
 from sdxl_lab.studies.trials import PAGE, Study
 from sdxl_lab.studies.votes import Votes, read_votes
 from sdxl_lab.wording import counted
@@ -43,6 +44,15 @@ class MadeStudy:
     def page(self) -> Path:
         """The page to send to judges."""
         return self.folder / PAGE
+
+    @cached_property
+    def shown(self) -> dict[str, Any]:
+        """What judges see, as the page holds it.
+
+        Raises:
+            StudyError: There is no page.
+        """
+        return shown_in(self.page)
 
     def votes(self) -> list[Votes]:
         """What was answered so far, as files of votes in the study's folder say.

@@ -83,7 +83,8 @@ def found_at(paths: Iterable[RunFiles | SessionFolder | Path | str], *, by_promp
         raise StudyError(f"got {counted(len(runs), 'run or picture', 'runs and pictures')}, and no picture{without} that was made; give others")
     samples = _samples_of(entries)
     values = [entry.settings for entry in entries]
-    varying = _asked_about(varying_of(entries, values, [(sample, entry.edit.task) for sample, entry in zip(samples, entries, strict=True)]))
+    differing = varying_of(entries, values, [(sample, entry.edit.task) for sample, entry in zip(samples, entries, strict=True)])
+    varying = _asked_about([path for path in differing if path not in _of_samples(entries, values)])
     systems = [tuple((path, flat.get(path)) for path in varying) for flat in values]
     labels = _labels(systems, varying)
     notes = [note for run in runs if isinstance(run, RunFolder) and (note := _unfinished(run))]
@@ -145,6 +146,15 @@ def _samples_of(entries: Sequence[Entry]) -> list[str]:
             known.append((edit.sample, ""))
         named.setdefault(known[-1][0], {})[known[-1][1]] = None
     return [name if len(named[name]) == 1 else f"{name} {digest[:6]}".strip() for name, digest in known]
+
+
+def _of_samples(entries: Sequence[Entry], values: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Which prompts are those of samples: a run has several of them."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for entry, flat in zip(entries, values, strict=True):
+        for name in ("prompt", "negative_prompt"):
+            found.setdefault((name, entry.resolved.run_id), set()).add(_key(flat.get(name)))
+    return {name for (name, _), texts in found.items() if len(texts) > 1}
 
 
 def _asked_about(varying: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -49,6 +49,11 @@ class Vote:
     def chosen(self) -> str | None:
         """Name of the picture that was chosen; None of a tie, and of what was skipped."""
         return self.shown[self.answer] if isinstance(self.answer, int) else None
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The same as a page has it."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +157,8 @@ def file_name(judge: str) -> str:
     Args:
         judge: Any name.
     """
-    return f"votes-{re.sub(r'[^0-9A-Za-z_-]+', '-', judge).strip('-') or 'judge'}.json"
+    plain = re.sub(r"[^\w-]+", "-", judge).strip("-")
+    return f"votes-{plain or 'judge'}.json"
 
 
 def _read(path: Path) -> _File:

@@ -116,7 +116,7 @@ def test_the_lab_writes_votes_as_the_page_does(tmp_path):
     What the lab writes for a judge is read as what a page writes is.
     """
     (tmp_path / file_name("Zoë")).write_bytes(content_of("Zoë", [FIRST, SECOND], STUDY))
-    assert votes_in(tmp_path / "votes-Zo.json", STUDY).votes == votes_in(written(tmp_path, FIRST, SECOND), STUDY).votes
+    assert votes_in(tmp_path / "votes-Zoë.json", STUDY).votes == votes_in(written(tmp_path, FIRST, SECOND), STUDY).votes
 
 
 def test_of_two_files_of_one_judge_the_one_that_goes_on_counts(tmp_path):

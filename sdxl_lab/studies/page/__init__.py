@@ -8,8 +8,10 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from sdxl_lab.studies.trials import StudyError
 from sdxl_lab.viewing.report.page import embedded_json, policy
 from sdxl_lab.viewing.scripts import SHARED, joined
 
@@ -41,6 +43,25 @@ def page_of(content: Mapping[str, Any]) -> str:
     }
     # In one pass, so that what stands in a prompt is never taken for a part's name.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _HERE.joinpath("study.html").read_text("utf-8"))
+
+
+def shown_in(page: Path) -> dict[str, Any]:
+    """Read what a page shows.
+
+    Args:
+        page: As `page_of` wrote it.
+
+    Returns:
+        What `page_of` was given.
+
+    Raises:
+        StudyError: There is no such page.
+    """
+    try:
+        [data] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
+        return json.loads(data)
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{page} is no page of a study ({error}); make the study again") from error
 
 
 @cache

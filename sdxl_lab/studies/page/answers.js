@@ -12,7 +12,7 @@ export function nameOf(text) {
 
 /** What the file with a judge's votes is called, as in votes.py. */
 export function fileName(judge) {
-  return `votes-${judge.replace(/[^0-9A-Za-z_-]+/g, "-").replace(/^-+|-+$/g, "") || "judge"}.json`;
+  return `votes-${judge.replace(/[^\p{L}\p{N}_-]+/gu, "-").replace(/^-+|-+$/g, "") || "judge"}.json`;
 }
 
 /** One judge's way through a study. */

@@ -4,7 +4,7 @@
 //   keep.isSafe               whether votes outlive the page
 //   await keep.judges()       who has voted before, as `{ judge, count }`
 //   await keep.load(judge)    the votes of a judge
-//   keep.save(judge, votes)   called after each answer
+//   await keep.save(judge, votes)   called after each answer; an error where they could not be kept
 //   await keep.picture(name)  the address of a picture
 //   keep.where                in words: where votes are kept
 
@@ -53,9 +53,14 @@ class Judging {
         name.focus();
         return;
       }
-      this.answers = new Answers(study, judge, votes ?? await keep.load(judge));
-      if (votes) this.#save();
+      try {
+        this.answers = new Answers(study, judge, votes ?? await keep.load(judge));
+      } catch (error) {
+        fault.textContent = error.message;
+        return;
+      }
       this.#open();
+      if (votes) this.#save();
     };
     form.addEventListener("submit", (event) => { event.preventDefault(); begin(nameOf(name.value)); });
     file.addEventListener("change", async () => {
@@ -84,6 +89,7 @@ class Judging {
     this.progress = element("progress", { max: this.answers.total, value: 0, "aria-label": "How much is answered" });
     this.said = element("span", { class: "said", role: "status" });
     this.prompt = element("p", { class: "prompt", dir: "auto" });
+    this.warning = element("div", { role: "alert" }, this.keep.isSafe ? "" : unsafe());
     this.frames = element("div", { class: "frames", role: "group", "aria-label": "Pictures" });
     this.choices = places.map((index) => pressed("", () => this.#answer(index), "choice"));
     this.holds = Object.values(HELD).map((role) => held(role, (is) => this.#hold(is ? role : null)));
@@ -97,7 +103,7 @@ class Judging {
     this.voting = element("main", { class: "voting" },
       element("header", {}, element("h1", {}, study.question), this.said,
         pressed("Save", () => this.#download(), "link", "", "Save the votes so far as a file"), this.progress),
-      this.keep.isSafe ? "" : unsafe(),
+      this.warning,
       this.prompt,
       this.frames,
       element("div", { class: "choices", role: "group", "aria-label": "Your answer" }, ...(count === 2 ? [first, tie, ...others] : [...this.choices, tie])),
@@ -181,9 +187,14 @@ class Judging {
     this.#next();
   }
 
-  #save() {
+  async #save() {
     this.#isSaved = false;
-    this.keep.save(this.answers.judge, this.answers.votes);
+    try {
+      await this.keep.save(this.answers.judge, this.answers.votes);
+    } catch (error) {
+      this.keep.isSafe = false;
+      this.warning.replaceChildren(unsafe(error.message));
+    }
   }
 
   #end() {
@@ -307,7 +318,6 @@ function held(role, hold) {
   return button;
 }
 
-function unsafe() {
-  return element("p", { class: "unsafe", role: "alert" },
-    "This browser does not keep your answers. Save them as a file before you leave, and begin with that file when you come back.");
+function unsafe(why = "This browser does not keep your answers.") {
+  return element("p", { class: "unsafe" }, `${why} Save them as a file before you leave, and begin with that file when you come back.`);
 }

@@ -16,13 +16,13 @@ function storage() {
 }
 
 const stored = storage();
-let inPage = {};
 
+/** Votes by judges. */
 function all() {
   try {
-    return { ...JSON.parse(stored?.getItem(KEY) ?? "{}"), ...inPage };
+    return JSON.parse(stored?.getItem(KEY) ?? "{}");
   } catch {
-    return inPage;
+    return {};
   }
 }
 
@@ -35,12 +35,12 @@ const keep = {
   async load(name) {
     return all()[name] ?? [];
   },
-  save(name, votes) {
+  async save(name, votes) {
     try {
       stored?.setItem(KEY, JSON.stringify({ ...all(), [name]: votes }));
-      if (stored) return;
-    } catch { this.isSafe = false; }
-    inPage = { ...inPage, [name]: votes };
+    } catch {
+      throw new Error("This browser has no room left for your answers.");
+    }
   },
   async picture(name) {
     return study.files[name];
