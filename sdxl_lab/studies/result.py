@@ -15,8 +15,8 @@ from sdxl_lab.records.study_result import RESULT_FORMAT
 from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.judges import Judge, judges_of, mutual_agreement
 from sdxl_lab.studies.measured import Agreement, agreements, numbers_of
-from sdxl_lab.studies.ranking import Place, Ranking, places_of, rankings_of
 from sdxl_lab.studies.notes import DOUBTFUL, notes_of
+from sdxl_lab.studies.ranking import Place, Ranking, places_of, rankings_of
 from sdxl_lab.studies.resampling import RESAMPLES, Clusters
 from sdxl_lab.studies.trials import QUESTIONS, Question, Study, StudyError
 from sdxl_lab.studies.votes import SKIP, Votes, read_votes
