@@ -92,7 +92,17 @@ def study_result(folder: Path | str, votes: Iterable[Path | str] = (), *, min_se
         StudyError: There is no study, no vote, or a file of votes is not of this study.
 
     Examples:
-        >>> answer = study_result("study", ["votes-ann.json", "votes-bo.json"])  # doctest: +SKIP
+        With the study of the example of `study`, to which Ann answers that she cannot tell, but for the first question:
+
+        >>> from sdxl_lab.studies.votes import content_of
+        >>> key = study(runs / "study").key
+        >>> told = {"answer": "tie", "milliseconds": 900, "at": "2026-11-29T07:00:00.000Z"}
+        >>> ann = [{"trial": trial.trial, "shown": list(trial.pictures), **told} for trial in key.trials]
+        >>> ann[0]["answer"] = 0
+        >>> (runs / "study" / "votes-ann.json").write_bytes(content_of("Ann", ann, key)) > 0
+        True
+        >>> study_result(runs / "study").summary
+        '11 votes of 1 judge on 2 systems'
     """
     folder = Path(folder)
     if not 0 <= min_self_agreement <= 1:
