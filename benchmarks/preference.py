@@ -44,15 +44,16 @@ def chances(difference: np.ndarray) -> np.ndarray:
 
 
 def strengths() -> np.ndarray:
-    """Log strengths of which a study without end would have the shares of `TRUTH`, found by counting one that is nearly so."""
+    """Log strengths of which a study without end would have the shares of `TRUTH`, found by counting that study."""
     from sdxl_lab.studies.strengths import Model, fit
 
-    own = np.random.default_rng(0).normal(size=(200_000, 4)) * np.hypot(OF_SAMPLES, OF_JUDGES)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)  # over the difference of two effects, which is normal
+    apart = nodes * np.sqrt(2) * np.hypot(OF_SAMPLES, OF_JUDGES)
     model = Model(systems=4, sets=tuple((int(first), int(second)) for first, second in PAIRS), has_ties=True)
     wanted = np.log(TRUTH) - np.log(TRUTH).mean()
     found = wanted
     for _ in range(30):
-        said = np.array([chances(found[first] + own[:, first] - found[second] - own[:, second]).mean(0) for first, second in PAIRS])
+        said = np.array([weights @ chances(found[first] - found[second] + apart) / weights.sum() for first, second in PAIRS])
         found = found + wanted - fit(model, said)[:-1]
     return found
 
@@ -183,7 +184,7 @@ def main(given: list[str]) -> None:
             done += 1
             if asked.into:
                 with asked.into.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(known[number]) + "\n")
+                    file.write(f"\n{json.dumps(known[number])}\n")  # a line that was torn before it stays alone
             if sys.stderr.isatty():
                 print(f"\r{number + 1} of {asked.studies} studies", end="", file=sys.stderr, flush=True)
     text = "\n".join(table([known[number] for number in range(asked.studies)]))

@@ -96,7 +96,7 @@ def _of_ranking(ranking: Ranking) -> Iterator[str]:
             "were shown at once and none called a tie"
         )
     if ranking.ridge:
-        groups = few([" = ".join(part) if len(part) > 1 else part[0] for part in ranking.unconnected], MOST_NAMES)
+        groups = few([" = ".join(part) for part in ranking.unconnected], MOST_NAMES)
         yield (
             f"wins do not connect all systems both ways ({groups}): some always won or never. A ridge of {ranking.ridge:g} on log strengths keeps "
             "their shares finite; take the order as known, the numbers as rough, and gather more votes"

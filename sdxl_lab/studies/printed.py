@@ -98,7 +98,7 @@ def pair_columns(ranking: Ranking, *, longest: int = LONGEST_PAIRED) -> list[Col
 def judge_columns(result: StudyResult, *, named: bool) -> list[Column]:
     """Those who voted, by their names or by numbers."""
     rows = result.judges
-    columns = [
+    columns: list[Column] = [
         ("judge", apart([row.judge for row in rows], LONGEST_NAME) if named else [str(number) for number in range(1, len(rows) + 1)]),
         ("votes", [str(row.votes) for row in rows]),
         ("again", [_share(row.self_agreement) for row in rows]),

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from sdxl_lab import progress
+from sdxl_lab.progress.signs import shown
 from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.records.study_result import RESULT_FORMAT
 from sdxl_lab.studies.ballots import Ballots
@@ -111,7 +113,8 @@ def study_result(folder: Path | str, votes: Iterable[Path | str] = (), *, min_se
     files = [Path(path) for path in votes] or sorted(folder.glob("votes-*.json"))
     if not files:
         raise StudyError(f"no votes are given, and {folder} holds no votes-*.json; give the files that judges sent back")
-    return result_of(study, read_votes(files, study), folder=folder, min_self_agreement=min_self_agreement)
+    with shown():
+        return result_of(study, read_votes(files, study), folder=folder, min_self_agreement=min_self_agreement)
 
 
 def result_of(
@@ -142,8 +145,10 @@ def result_of(
         )
         advice = "lower --min-self-agreement, or gather more votes" if left else "gather more"
         raise StudyError(f"no vote is left to count: {said}; {advice}")
+    progress.tell(f"resampling {counted(len(ballots), 'vote')}")
     rankings = rankings_of(ballots, resamples=resamples)
     places = places_of(ballots, resamples=resamples)
+    progress.tell("comparing metrics with votes")
     numbers, absent = _numbers(study, folder)
     result = StudyResult(
         study=study.study,

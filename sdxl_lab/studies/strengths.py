@@ -138,7 +138,7 @@ def fit(model: Model, counts: np.ndarray, *, ridge: float = 0.0, start: np.ndarr
         if np.abs(step).max(initial=0) < TOLERANCE:
             parameters[..., :-1] -= parameters[..., :-1].mean(-1, keepdims=True)
             return parameters
-    raise FitError(f"no strengths after {MOST_STEPS} steps, the last of {np.abs(step).max():.3g}; give a ridge, such as {RIDGE}")
+    raise FitError(f"no strengths after {MOST_STEPS} steps; give a ridge, such as {RIDGE}")
 
 
 def shares(parameters: np.ndarray) -> np.ndarray:
