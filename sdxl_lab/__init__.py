@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sdxl_lab.spec.resolved_spec import ResolvedSpec
     from sdxl_lab.spec.run_spec import RunSpec, SpecError
     from sdxl_lab.studies.making import study
+    from sdxl_lab.studies.result import study_result
     from sdxl_lab.sweeps.planner import plan
     from sdxl_lab.sweeps.sweep import Inline, sweep
     from sdxl_lab.sweeps.sweep_file import SweepFile
@@ -82,6 +83,7 @@ __all__ = [
     "run",
     "show",
     "study",
+    "study_result",
     "sweep",
     "telling",
     "text_to_image",
@@ -106,6 +108,7 @@ _ROOMS = {
     "Row": "viewing.compare",
     "report": "viewing.report:write_report",
     "study": "studies.making",
+    "study_result": "studies.result",
     "contact_sheet": "images.grid",
     "inpaint": "runs.calls",
     "outpaint": "runs.calls",
