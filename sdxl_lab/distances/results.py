@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from sdxl_lab.distances import jackknife
 from sdxl_lab.distances.statistics import digest_of_identity
 from sdxl_lab.files.disk import write_changed
+from sdxl_lab.records.distances import FOLDER
 from sdxl_lab.records.machine import versions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
-FOLDER = "distances"
-"""Below a run's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +126,7 @@ class Distances:
         Raises:
             DiskError: It can't be written.
         """
-        about = {"extractor": dict(self.extractor), "to": self.to.digest if self.to else None}
+        about = {"extractor": dict(self.extractor), "set": row.set.digest, "to": self.to.digest if self.to else None}
         file = place / FOLDER / f"{self.extractor['extractor']}-{digest_of_identity(about)[:10]}.json"
         document = self.document(row)
         document["distances"] = _before(file, document) | document["distances"]

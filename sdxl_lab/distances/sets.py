@@ -109,10 +109,14 @@ def sets_of(written: RunLike | Path | str, *, task: str | None = None, pool_seed
 
 
 def _of_runs(paths: Sequence[RunLike | Path], task: str | None, *, pool_seeds: bool, is_one: bool) -> list[PictureSet]:
-    rows, _, _ = rows_of(found(paths), task, pool_seeds=pool_seeds)
-    if is_one and len(rows) > 1:
-        files = {picture.image: picture.sample for row in rows for picture in row.pictures}
-        sets = [PictureSet(name=_called(paths[0]), files=tuple(files), samples=tuple(files.values()))]
+    runs = found(paths)
+    rows, _, _ = rows_of(runs, task, pool_seeds=pool_seeds)
+    tops = {run.top.resolve() for run in runs}
+    is_session = len(tops) == 1 and isinstance(runs[0], RunOfOne)
+    if is_session or (is_one and len(rows) > 1):
+        pictures = {picture.image: picture.sample for row in rows for picture in row.pictures}
+        place = runs[0].top if is_session else None
+        sets = [PictureSet(name=_called(paths[0]), files=tuple(pictures), samples=tuple(pictures.values()), place=place)]
     else:
         sets = [_of_row(row) for row in rows]
     if empty := [each.name for each in sets if not each.files]:

@@ -11,12 +11,12 @@ from PIL import Image, ImageFilter
 from sdxl_lab import distance
 from sdxl_lab.distances import DISTANCES, DistanceError
 from sdxl_lab.extractors import Extractor
-from sdxl_lab.pocket.world import draw, sample_scene
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.generated import Generated
 from tests.support.commands import said
 from tests.support.compare_runs import planned
 from tests.support.runs import made_for
+from tests.support.tiny_models import pictures
 
 
 class Levels(Extractor):
@@ -61,19 +61,19 @@ def levels(image: Image.Image) -> np.ndarray:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """
-    Pictures of the world: 300 to compare with, 260 others, the same blurred, and 40 of them.
+    Spots of color: 300 pictures to compare with, 260 others, the same blurred, and 40 of them.
     """
     root = tmp_path_factory.mktemp("sets")
-    others = [draw(sample_scene(7_000_000 + i)).resize((32, 32)) for i in range(260)]
+    others = pictures(260, size=(32, 32), seed=1)
     made = {
-        "true": [draw(sample_scene(7_100_000 + i)).resize((32, 32)) for i in range(300)],
+        "true": pictures(300, size=(32, 32), seed=2),
         "others": others,
         "blurred": [picture.filter(ImageFilter.GaussianBlur(3)) for picture in others],
         "forty": others[:40],
     }
-    for name, pictures in made.items():
+    for name, those in made.items():
         (root / name / "below").mkdir(parents=True)
-        for index, picture in enumerate(pictures):
+        for index, picture in enumerate(those):
             picture.save(root / name / ("below" if index % 2 else ".") / f"{index:03}.png")
         (root / name / "notes.txt").write_text("no picture")
     return {name: root / name for name in made}
@@ -176,14 +176,14 @@ def test_saved_statistics_stand_for_their_pictures(folders, tmp_path):
     file = tmp_path / "true.npz"
     distance(folders["true"], save=file, extractor=Levels())
     looking = Levels()
-    pictures, saved = (distance(folders["others"], to, extractor=each) for to, each in ((folders["true"], Levels()), (file, looking)))
+    looked, saved = (distance(folders["others"], to, extractor=each) for to, each in ((folders["true"], Levels()), (file, looking)))
     assert looking.looked_at == 261
-    for name, number in pictures.rows[0].distances.items():
+    for name, number in looked.rows[0].distances.items():
         ours = saved.rows[0].distances[name]
         assert (ours.value, ours.low, ours.high) == pytest.approx((number.value, number.low, number.high), rel=1e-3)
-    assert pictures.to
+    assert looked.to
     assert saved.to
-    assert saved.to.digest == pictures.to.digest
+    assert saved.to.digest == looked.to.digest
     rows = np.stack([levels(Image.open(each)) for each in sorted(folders["true"].rglob("*.png"))])
     with np.load(file, allow_pickle=False) as content:
         np.testing.assert_allclose(content["sigma"], np.cov(rows, rowvar=False), rtol=1e-4)

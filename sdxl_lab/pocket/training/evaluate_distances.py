@@ -7,7 +7,7 @@ each against as many other scenes. The checkpoint's pictures are kept as they ar
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,18 +37,18 @@ COUNTS = (40, 100, 260, 500, 1000)
 METRICS = ("fid", "kid", "precision", "recall")
 
 
-def scenes(first: int, count: int, spoil: Callable[[Image.Image, int], Image.Image] = lambda picture, _: picture) -> Iterator[Image.Image]:
-    """Pictures of scenes, one after the other, each spoiled with its number."""
-    return (spoil(draw(sample_scene(first + index)), index) for index in range(count))
+def scenes(first: int, count: int) -> list[Image.Image]:
+    """Pictures of scenes as the world draws them."""
+    return [draw(sample_scene(first + index)) for index in each(range(count), "scenes")]
 
 
-def blurred(radius_px: float, picture: Image.Image, _: int) -> Image.Image:
+def blurred(picture: Image.Image, radius_px: float) -> Image.Image:
     """A picture with a Gaussian blur."""
     return picture.filter(ImageFilter.GaussianBlur(radius_px))
 
 
-def noisy(levels: float, picture: Image.Image, number: int) -> Image.Image:
-    """A picture with Gaussian noise of a standard deviation in levels of 255."""
+def noisy(picture: Image.Image, number: int, levels: float) -> Image.Image:
+    """A picture with Gaussian noise of its own, of a standard deviation in levels of 255."""
     noise = levels * np.random.RandomState(number).standard_normal((picture.height, picture.width, 3))
     return Image.fromarray(np.clip(np.rint(np.asarray(picture) + noise), 0, 255).astype(np.uint8))
 
@@ -65,7 +65,7 @@ def made(folder: Path, steps: int, count: int) -> Iterator[Image.Image]:
     return (picture for picture, _ in zip(pictures, range(count), strict=False))
 
 
-def seen(extractor: Extractor, name: str, pictures: Iterator[Image.Image]) -> Seen:
+def seen(extractor: Extractor, name: str, pictures: Iterable[Image.Image]) -> Seen:
     """What the extractor sees of pictures, each a sample of its own."""
     features = extractor.features(pictures).astype(np.float64)
     return Seen(name=name, n=len(features), features=features, samples=[f"{name} {index}" for index in range(len(features))])
@@ -82,24 +82,17 @@ def measured(ours: Seen, other: Seen, metrics: Sequence[str] = METRICS) -> dict[
     return numbers
 
 
-def of_spoiled(extractor: Extractor, folder: Path, count: int) -> tuple[str, Mapping[str, dict[str, Measured]]]:
+def of_spoiled(looked_at: Mapping[str, Seen], other: Seen) -> str:
     """The table of sets that are known to be worse."""
-    other = seen(extractor, "other scenes", scenes(OTHERS, count))
-    sets = {"scenes": scenes(OURS, count)}
-    sets |= {f"blurred by {radius} pixels": scenes(OURS, count, partial(blurred, radius)) for radius in BLURS_PX}
-    sets |= {f"noise of {levels} levels": scenes(OURS, count, partial(noisy, levels)) for levels in NOISES}
-    sets |= {f"made from captions, {steps} steps": made(folder, steps, count) for steps in STEPS}
-    looked_at = {name: seen(extractor, name, pictures) for name, pictures in sets.items()}
     rows = {name: measured(ours, other) for name, ours in looked_at.items()}
-    few, many = (looked_at[f"made from captions, {steps} steps"] for steps in reversed(STEPS))
+    few, many = (looked_at[_made_in(steps)] for steps in reversed(STEPS))
     rows[f"{STEPS[1]} steps, against those of {STEPS[0]}"] = measured(few, many)
-    return _table(f"{count} pictures", rows), rows
+    return _table(f"{other.n} pictures", rows)
 
 
-def of_counts(extractor: Extractor, count: int) -> str:
+def of_counts(ours: Seen, other: Seen) -> str:
     """The table of how much of a distance is too few pictures: scenes against other scenes, which differ in nothing."""
-    ours, other = (seen(extractor, name, scenes(first, count)) for name, first in (("ours", OURS), ("others", OTHERS)))
-    rows = {str(n): measured(_first(ours, n), _first(other, n)) for n in COUNTS if n <= count}
+    rows = {str(n): measured(_first(ours, n), _first(other, n)) for n in COUNTS if n <= (ours.n or 0)}
     return _table("scenes against as many others", rows)
 
 
@@ -115,6 +108,10 @@ def _cell(number: Measured) -> str:
 def _first(whole: Seen, count: int) -> Seen:
     assert whole.features is not None
     return Seen(name=whole.name, n=count, features=whole.features[:count], samples=whole.samples[:count])
+
+
+def _made_in(steps: int) -> str:
+    return f"made from captions, {steps} steps"
 
 
 def _batch(folder: Path, steps: int, start: int) -> Path:
@@ -144,10 +141,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000, help="pictures a set has (default: %(default)s)")
     parser.add_argument("--folder", type=Path, default=cache_folder() / "pocket-distances", help="where pictures are kept (default: %(default)s)")
     asked = parser.parse_args()
-    extractor = open_extractor()
-    spoiled, _ = of_spoiled(extractor, asked.folder, asked.count)
-    counts = of_counts(extractor, asked.count)
-    for name, table in (("spoiled", spoiled), ("counts", counts)):
+    extractor, drawn = open_extractor(), scenes(OURS, asked.count)
+    other = seen(extractor, "other scenes", scenes(OTHERS, asked.count))
+    sets: dict[str, Iterable[Image.Image]] = {"scenes": drawn}
+    sets |= {f"blurred by {radius} pixels": map(partial(blurred, radius_px=radius), drawn) for radius in BLURS_PX}
+    sets |= {f"noise of {levels} levels": map(partial(noisy, levels=levels), drawn, range(asked.count)) for levels in NOISES}
+    sets |= {_made_in(steps): made(asked.folder, steps, asked.count) for steps in STEPS}
+    looked_at = {name: seen(extractor, name, pictures) for name, pictures in sets.items()}
+    tables = {"spoiled": of_spoiled(looked_at, other), "counts": of_counts(looked_at["scenes"], other)}
+    for name, table in tables.items():
         print(table, end="\n\n")
         put(table, name, PAGE)
 
