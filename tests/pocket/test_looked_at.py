@@ -67,7 +67,7 @@ def test_ways_to_ask_differ_by_what_they_are_called():
 
 def test_a_scene_as_asked_is_not_off(judge):
     """
-    What the world draws of an edit is as asked, in hue to two degrees and in color to what a median leaves; a wrong color, or a tint, is not.
+    What the world draws of an edit is as asked, in hue and in color, and a tint is told; of white on snow the shadow alone stands out.
     """
     for edited in forty()[:8]:
         wanted = evaluate_matched.wanted_of(edited, "inpaint")

@@ -246,7 +246,7 @@ def varying_of(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]], 
     """
     first: dict[Hashable, dict[str, tuple[Entry, Mapping[str, Any]]]] = {}
     paths: dict[str, None] = {}
-    for place, flat in zip(places, settings, strict=True):
+    for entry, place, flat in zip(entries, places, settings, strict=True):
         alike = first.setdefault(place, {})
         alike.setdefault(entry.resolved.checkpoint.family, (entry, flat))
         for other, theirs in alike.values():
