@@ -83,13 +83,12 @@ COLUMNS = {
     "background": Column(head="background, by the judge", task="outpaint", unit="%"),
     "one": Column(head="one object, by the judge", task="outpaint", unit="%"),
     "seam around": Column(head="seam ΔE, outpaint", task="outpaint"),
-    "seconds": Column(head="seconds a picture", task="inpaint"),
 }
 METRICS = {"seam": "seam_delta_e", "sharpness": "sharpness_inside", "seam around": "seam_delta_e"}
 
 
 def numbers_of(picture: Picture, edited: Edited, judge: Judge) -> Mapping[str, float]:
-    """Measure a picture: the judge's answers as 100 or 0, its metrics and its seconds."""
+    """Measure a picture: the judge's answers as 100 or 0, and its metrics."""
     image, wanted = _read(picture.image), wanted_of(edited, picture.task)
     [verdict] = judge.judge([image])
     if picture.task == "inpaint":
@@ -97,7 +96,7 @@ def numbers_of(picture: Picture, edited: Edited, judge: Judge) -> Mapping[str, f
     else:
         [another] = show_another([image], [edited.pictures()["masks"]], judge)
         answers = {"background": verdict.background == wanted.background, "one": not another}
-    numbers = {name: 100.0 * is_so for name, is_so in answers.items()} | {"seconds": picture.seconds}
+    numbers = {name: 100.0 * is_so for name, is_so in answers.items()}
     columns = {name: metric for name, metric in METRICS.items() if COLUMNS[name].task == picture.task}
     return numbers | {name: picture.metrics[metric] for name, metric in columns.items() if metric in picture.metrics}
 
