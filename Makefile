@@ -47,6 +47,7 @@ questions: $(INSTALLED)
 	$(BIN)/sdxl-lab sweep notebooks/questions.yaml --workers 2
 	$(BIN)/sdxl-lab sweep notebooks/holes.yaml --workers 2
 	$(BIN)/python notebooks/questions.py
+	$(BIN)/python -m sdxl_lab.pocket.training.evaluate_matched
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sdxl_lab needs Python 3.11 or newer; name one: make PYTHON=python3.11")'

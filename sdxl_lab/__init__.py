@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sdxl_lab.spec.injected import check_parameters
     from sdxl_lab.spec.resolved_spec import ResolvedSpec
     from sdxl_lab.spec.run_spec import RunSpec, SpecError
+    from sdxl_lab.studies.making import study
     from sdxl_lab.sweeps.planner import plan
     from sdxl_lab.sweeps.sweep import Inline, sweep
     from sdxl_lab.sweeps.sweep_file import SweepFile
@@ -80,6 +81,7 @@ __all__ = [
     "resolve",
     "run",
     "show",
+    "study",
     "sweep",
     "telling",
     "text_to_image",
@@ -103,6 +105,7 @@ _ROOMS = {
     "Comparison": "viewing.compare",
     "Row": "viewing.compare",
     "report": "viewing.report:write_report",
+    "study": "studies.making",
     "contact_sheet": "images.grid",
     "inpaint": "runs.calls",
     "outpaint": "runs.calls",

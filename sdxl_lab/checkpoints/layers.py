@@ -175,7 +175,7 @@ class UNetShape:
         depths: Transformer blocks after each resnet of a level, 0 for none.
         resnets: Of each level on its way down; up there is one more.
         text: Width of the text embeddings.
-        added: Width of the pooled text and the sizes.
+        added: Width of the pooled text and the sizes; 0 where the UNet is told neither, as before XL.
         middle: Transformer blocks below the last level.
     """
 
@@ -201,7 +201,7 @@ class UNetShape:
             depths=tuple(depth if kind.startswith("Cross") else 0 for kind, depth in zip(kinds, each, strict=True)),
             resnets=_for_each(configuration.get("layers_per_block", 2), len(widths), least=1),
             text=_whole(configuration["cross_attention_dim"]),
-            added=_whole(configuration["projection_class_embeddings_input_dim"]),
+            added=_whole(configuration.get("projection_class_embeddings_input_dim") or 0, least=0),
             middle=each[-1],
         )
 
@@ -218,7 +218,7 @@ def _unet(configuration: Mapping[str, Any]) -> Iterator[Layer]:
     widths, first, last = shape.widths, shape.widths[0], shape.widths[-1]
     time = TIME * first
     yield from (_convolution(shape.in_channels, first), _linear(first, time), _linear(time, time))
-    yield from (_linear(shape.added, time), _linear(time, time))
+    yield from (_linear(shape.added, time), _linear(time, time)) if shape.added else ()
     skips = [first]
     for level, (width, depth, resnets) in enumerate(zip(widths, shape.depths, shape.resnets, strict=True)):
         for _ in range(resnets):

@@ -160,7 +160,7 @@ def traits(identity: CheckpointIdentity, *, area: int | None = None) -> Traits:
     try:
         source = locate(identity.name, identity.revision)
         in_channels = source.base.in_channels if isinstance(source.base, SingleFile) else None
-        base, refiner = _described(source.base, source.family), _described(source.refiner, source.family)
+        base, refiner = _described(source.base, identity.family), _described(source.refiner, identity.family)
     except CheckpointError:
         return Traits(area=area, few_steps=few, refiner_from=refiner_from)
     return traits_of(

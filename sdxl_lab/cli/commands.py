@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sdxl_lab.cli import looking, making, painting, usage
+from sdxl_lab.cli import asking, looking, making, painting, usage
 
 app = typer.Typer(
     cls=usage.Commands,
@@ -40,6 +40,7 @@ app.command()(looking.archive)
 app.command()(looking.status)
 app.command()(looking.report)
 app.command(cls=usage.with_help("task", usage.tasks))(looking.compare)
+app.add_typer(asking.app, name="study")
 app.command()(making.reproduce)
 app.command(cls=usage.Pairs)(looking.memory)
 app.command()(looking.doctor)

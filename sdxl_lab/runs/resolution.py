@@ -24,6 +24,7 @@ from sdxl_lab.runs.adapted import Adapted, adapted, few_steps, networks, section
 from sdxl_lab.runs.early import home, runs_folder_of
 from sdxl_lab.runs.resolved import Resolved, sizes_in
 from sdxl_lab.runs.word_lists import lists_of
+from sdxl_lab.spec import lacking
 from sdxl_lab.spec.asked_again import with_files
 from sdxl_lab.spec.cautions import cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
@@ -111,6 +112,8 @@ def resolve(
 
     progress.tell(f"looking at checkpoint {spec.checkpoint}")
     identity = identity or locating.identify(spec.checkpoint)
+    if lines := lacking.refused(spec.hyperparameters, identity.family, identity.name):
+        raise SpecError(lines)
     compute = settling.settle(spec.compute, identity)
     outline = (outline_of or outlines.outline)(identity, compute)
     left_out = tuple(

@@ -96,7 +96,10 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
         lambda: pair(width=320, out=320),
         r"1 of its 1 layers are of other widths: \S*to_q is for weights of \[320, 320\], and .* are \[64, 64\]",
     ),
-    "sd1": (lambda: kohya(OLD, 768, 320) | kohya("lora_te_text_model_x", 768, 768), "it is for Stable Diffusion 1; take a LoRA for"),
+    "sd1": (
+        lambda: kohya(OLD, 768, 320) | kohya("lora_te_text_model_x", 768, 768),
+        "it is for Stable Diffusion 1, of one text encoder by its layers' names, and the checkpoint has two text encoders; take a LoRA for",
+    ),
     "sd1-unet": (lambda: kohya(OLD, 768, 320), "other widths.*its cross attention reads text 768 wide, as that of Stable Diffusion 1"),
     "sd2": (lambda: kohya(OLD, 1024, 320), "other widths.*its cross attention reads text 1024 wide, as that of Stable Diffusion 2"),
     "refiner": (

@@ -1,0 +1,46 @@
+"""The commands of preference studies: asking people, and reading what they answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdxl_lab.cli import completion, usage
+from sdxl_lab.cli.looking import folders_of
+
+app = typer.Typer(cls=usage.Commands, no_args_is_help=True, rich_markup_mode=None, help="Ask people which pictures they prefer, blind.")
+
+
+@app.command()
+def new(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs, sweeps or sessions, folders above some, or sweep files.", metavar="RUN|SWEEP|SESSION ...")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The study's folder, which must not be there yet.", metavar="FOLDER")] = Path(
+        "study"
+    ),
+    question: Annotated[
+        str,
+        typer.Option(
+            "--question",
+            help="better: which picture is better; prompt: which fits the prompt better; edit: which edit is cleaner.",
+            metavar="better|prompt|edit",
+            autocompletion=completion.questions,
+        ),
+    ] = "better",
+    pairs: Annotated[int | None, typer.Option("--pairs", help="How many times judges choose; all that there are, 100 at most, if left out.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="By which is drawn what is shown.")] = 0,
+    together: Annotated[int, typer.Option("--together", help="How many pictures are shown at a time, from 2 to 9.")] = 2,
+    repeat: Annotated[float, typer.Option("--repeat", help="Share of what is asked a second time, the other way round, from 0 to 1.")] = 0.1,
+) -> None:
+    """Make a page that asks people which picture they prefer, of runs that differ in a setting; nothing on it says which is which."""
+    from sdxl_lab.studies.making import study
+
+    made = study(folders_of(runs), output, question=question, pairs=pairs, seed=seed, together=together, repeat=repeat)  # pyright: ignore[reportArgumentType]
+    for note in made.notes:
+        print(note)
+    for label in made.key.systems:
+        print(f"  {label}")
+    print(f"written: {made.page}; send that one file to judges, and keep {made.folder / 'study.json'}, which says what is what")
