@@ -265,7 +265,7 @@ class _Picture:
             return None
         if self.change is not None:
             return torch.from_numpy(self.change > 0).float()[None, None]
-        latent_mask = masks.latent_mask(self.seen.mask_image, mode=self.edit.settings.mask.latent_mask)
+        latent_mask = masks.latent_mask(self.seen.mask_image, mode=self.edit.settings.mask.latent_mask, factor=self.checkpoint.sizes.cell_px)
         return torch.from_numpy(np.asarray(latent_mask) > 0).float()[None, None]
 
     @cached_property

@@ -79,6 +79,4 @@ def build_unet(in_channels: int = LATENT_CHANNELS) -> UNet2DConditionModel:
 
 def build_scheduler() -> DDIMScheduler:
     """The noise schedule of Stable Diffusion 2, and epsilon prediction, as its 512 pixel and its inpainting models have it."""
-    return DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
-    )
+    return DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1)

@@ -33,7 +33,11 @@ def train_vae(folder: Path, *, steps: int) -> AutoencoderKL:
             sample = latents.sample()
             noise = 0.06 * sample.std(dim=(0, 2, 3), keepdim=True).detach() * torch.rand(BATCH, 1, 1, 1, device=device()) * torch.randn_like(sample)
             output = vae.decode(sample + noise).sample
-        return reconstruction_loss(output.float(), target) + hue_loss(output.float(), target) + 1e-3 * latents.kl().float().mean() / latents.mean[0].numel()
+        return (
+            reconstruction_loss(output.float(), target)
+            + hue_loss(output.float(), target)
+            + 1e-3 * latents.kl().float().mean() / latents.mean[0].numel()
+        )
 
     vae = fit("sd2-vae", build_vae, loss, steps=steps, learning_rate=2e-3, folder=folder)
     with torch.no_grad():
