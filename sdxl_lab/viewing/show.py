@@ -17,6 +17,7 @@ from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.datasets.samples import Sample, tasks_of
 from sdxl_lab.errors import LabError
 from sdxl_lab.images.mask_checks import percent
+from sdxl_lab.records import distances
 from sdxl_lab.records.finding import kept_at
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.kept import KeptPicture
@@ -25,6 +26,7 @@ from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.sections import DEFAULT_SEED
+from sdxl_lab.spec.lacking import taken
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.viewing.flattened import changes, files_on_models, templates_in, weights_in
 from sdxl_lab.viewing.onward import run_at, run_of, stamp_at
@@ -108,6 +110,7 @@ def _print_run(folder: RunFolder, console: Console) -> None:
             **_flat(resolved.spec.hyperparameters),
             **files_on_models(resolved),
             **{f"{name}, mean": f"{value:.3g}" for name, value in _means(pictures).items()},
+            **distances.told(folder.path),
         },
     )
 
@@ -206,7 +209,7 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
     machine = ", ".join([_computed_by(resolved), *filter(None, (stamp.instruction_set, stamp.hardware))])
     versions = ", ".join(f"{name} {version}" for name, version in stamp.versions.items())
     made = {"computed by": machine} | ({"versions": versions} if versions else {})
-    _print_lines(console, words | sources | _flat(edit.taken()) | made)
+    _print_lines(console, words | sources | _flat(taken(edit, resolved.checkpoint.family)) | made)
 
 
 def _print_lines(console: Console, values: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,12 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
+from sdxl_lab.extractors.judge import WEIGHTS, WIDTHS, pooled, trunk
 from sdxl_lab.pocket.training.autoencoder import to_tensor
 from sdxl_lab.pocket.training.loop import device, fit
 from sdxl_lab.pocket.training.pool import kept
 from sdxl_lab.pocket.world import COLOURS, PLACES, SHAPES, SIZE_PX, Scene, draw, sample_scene
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "judge.safetensors"
 FIRST_SEED = 3_000_000
 COUNT = 12_000
 KINDS: dict[str, tuple[str, ...]] = {"colour": tuple(COLOURS), "shape": tuple(SHAPES), "background": tuple(PLACES)}
@@ -38,19 +37,13 @@ class Judge(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (3, 24, 48, 96, 128)
-        layers: list[nn.Module] = [nn.AvgPool2d(2)]
-        for narrow, wide in pairwise(widths):
-            layers += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1), nn.GroupNorm(8, wide), nn.SiLU()]
-            layers += [nn.Conv2d(wide, wide, 3, padding=1), nn.GroupNorm(8, wide), nn.SiLU()]
-        self.features = nn.Sequential(*layers)
-        self.answers = nn.ModuleDict({kind: nn.Linear(2 * widths[-1], len(names) + 1) for kind, names in KINDS.items()})
+        self.features = trunk()
+        self.answers = nn.ModuleDict({kind: nn.Linear(2 * WIDTHS[-1], len(names) + 1) for kind, names in KINDS.items()})
 
     def forward(self, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
         """From pictures (N, 3, H, W) in [-1, 1] to a score for each answer of each kind."""
-        features = self.features(pictures)
-        pooled = torch.cat([features.amax(dim=(2, 3)), features.mean(dim=(2, 3))], dim=1)
-        return {kind: answer(pooled) for kind, answer in self.answers.items()}
+        features = pooled(self.features(pictures))
+        return {kind: answer(features) for kind, answer in self.answers.items()}
 
     @torch.no_grad()
     def judge(self, pictures: Sequence[Image.Image]) -> list[Verdict]:

@@ -15,6 +15,7 @@ from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.homes import named_among
+from sdxl_lab.spec.lacking import NOT_APPLICABLE, lacks, reason
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import RESULT, TASKS
 from sdxl_lab.viewing import flattened
@@ -81,7 +82,11 @@ class Entry:
         """All that tells it from other pictures, by dotted path."""
         whole = flattened.of_run(self.resolved)
         of_run = {path: whole[path] for path in OF_A_RUN} | self.resolved.on_models
-        return flattened.of_edit(self.edit) | of_run | flattened.variation_of(self.edit, self.resolved)
+        return flattened.of_edit(self.edit, self.resolved) | of_run | flattened.variation_of(self.edit, self.resolved)
+
+    def lacks(self, path: str) -> bool:
+        """Whether its checkpoint's family has no such setting."""
+        return reason(path, lacks(self.resolved.checkpoint.family)) is not None
 
 
 def entries_of(folders: Iterable[RunFiles], missing: Iterable[Missing]) -> list[Entry]:
@@ -128,6 +133,8 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
     runs = _runs(entries)
     labels = [runs[entry.resolved.run_id]["label"] for entry in entries]
     varying = varying_of(entries, settings, [(entry.edit.sample, entry.edit.task) for entry in entries])
+    for entry, flat in zip(entries, settings, strict=True):
+        flat |= {path: NOT_APPLICABLE for path in varying if entry.lacks(path)}
     # A task that does not take a setting has none.
     values = {path: _ordered([flat.get(path) for flat in settings]) for path in ["sample", "task", *varying]}
     values["run"] = list(dict.fromkeys(labels))
@@ -237,12 +244,15 @@ def varying_of(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]], 
     Returns:
         Dotted paths; seeds are among them.
     """
-    first: dict[Hashable, Mapping[str, Any]] = {}
+    first: dict[Hashable, dict[str, tuple[Entry, Mapping[str, Any]]]] = {}
     paths: dict[str, None] = {}
-    for place, flat in zip(places, settings, strict=True):
-        other = first.setdefault(place, flat)
-        if other is not flat:
-            paths |= {path: None for path, value in flat.items() if _key(value) != _key(other.get(path))}
+    for entry, place, flat in zip(entries, places, settings, strict=True):
+        alike = first.setdefault(place, {})
+        alike.setdefault(entry.resolved.checkpoint.family, (entry, flat))
+        for other, theirs in alike.values():
+            if theirs is not flat:
+                differ = (path for path, value in flat.items() if _key(value) != _key(theirs.get(path)))
+                paths |= dict.fromkeys(path for path in differ if not other.lacks(path))
     for adapter in dict.fromkeys(adapter.path for entry in entries for adapter in entry.resolved.asked_for):
         for path in _told_elsewhere(adapter, paths, settings):
             paths.pop(path)
