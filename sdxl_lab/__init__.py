@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from sdxl_lab.spec.injected import check_parameters
     from sdxl_lab.spec.resolved_spec import ResolvedSpec
     from sdxl_lab.spec.run_spec import RunSpec, SpecError
+    from sdxl_lab.studies.making import study
+    from sdxl_lab.studies.result import study_result
     from sdxl_lab.sweeps.planner import plan
     from sdxl_lab.sweeps.sweep import Inline, sweep
     from sdxl_lab.sweeps.sweep_file import SweepFile
@@ -84,6 +86,8 @@ __all__ = [
     "resolve",
     "run",
     "show",
+    "study",
+    "study_result",
     "sweep",
     "telling",
     "text_to_image",
@@ -109,6 +113,8 @@ _ROOMS = {
     "distance": "distances.measuring",
     "Distances": "distances.results",
     "report": "viewing.report:write_report",
+    "study": "studies.making",
+    "study_result": "studies.result",
     "contact_sheet": "images.grid",
     "inpaint": "runs.calls",
     "outpaint": "runs.calls",

@@ -56,7 +56,7 @@ def demo() -> None:
 
 def make_runs(
     folder: Path,
-    dataset: str = "pocket-scenes",
+    dataset: str = "pocket-scenes-2",
     checkpoint: str = "pocket",
     hyperparameters: Mapping[str, Any] = MappingProxyType({}),
     *,

@@ -17,6 +17,7 @@ from tests.support.artifact_backend import backend as backend
 from tests.support.artifact_backend import kept_worker as kept_worker
 from tests.support.artifact_backend import one_worker as one_worker
 from tests.support.artifact_backend import stand_in as stand_in
+from tests.support.first_generations import write_first_generation
 
 # Before torch reads them. Bits depend on the thread count, and one is the kindest to whoever shares the machine; where a test has two, the one
 # that waits does so without computing.
@@ -179,6 +180,38 @@ def twin_pair(tmp_path_factory, garbage) -> Path:
     A folder whose refiner has the base's own UNet and text encoders.
     """
     return write_checkpoint(tmp_path_factory.mktemp("twins"), refiner="twin")
+
+
+@pytest.fixture(scope="session")
+def sd1(tmp_path_factory, garbage) -> Path:
+    """
+    A folder as Stable Diffusion 1.5 is published, of random weights.
+    """
+    return write_first_generation(tmp_path_factory.mktemp("first") / "one", 1)
+
+
+@pytest.fixture(scope="session")
+def sd1_inpaint(tmp_path_factory, garbage) -> Path:
+    """
+    The same with 9 channels.
+    """
+    return write_first_generation(tmp_path_factory.mktemp("first") / "one-inpaint", 1, in_channels=9)
+
+
+@pytest.fixture(scope="session")
+def sd2(tmp_path_factory, garbage) -> Path:
+    """
+    A folder as Stable Diffusion 2.1 is published, of random weights: its UNet predicts v.
+    """
+    return write_first_generation(tmp_path_factory.mktemp("first") / "two", 2, prediction="v_prediction")
+
+
+@pytest.fixture(scope="session")
+def sd2_inpaint(tmp_path_factory, garbage) -> Path:
+    """
+    A folder as Stable Diffusion 2's for inpainting, of random weights: 9 channels, and its UNet predicts noise.
+    """
+    return write_first_generation(tmp_path_factory.mktemp("first") / "two-inpaint", 2, in_channels=9)
 
 
 @pytest.fixture(scope="session")

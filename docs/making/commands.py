@@ -20,7 +20,10 @@ This page is made from the code.
 """
 
 
-GROUPS = {"sdxl_lab.cli.looking": "Looking at pictures and at the machine, and sending to Comet"}
+GROUPS = {
+    "sdxl_lab.cli.looking": "Looking at pictures and at the machine, and sending to Comet",
+    "sdxl_lab.cli.asking": "Asking people which pictures they prefer",
+}
 """What the commands of a module are for."""
 
 OTHERS = "Making pictures, and what they are made from"
@@ -38,6 +41,8 @@ EXAMPLES = {
     "archive": "archive artifacts/runs/guidance",
     "report": "report artifacts/runs/guidance",
     "compare": "compare fractions.yaml",
+    "study new": "study new artifacts/runs/guidance -o study --question prompt",
+    "study result": "study result study votes/*.json --min-self-agreement 0.7",
     "reproduce": "reproduce star.png",
     "doctor": "doctor pocket",
 }
@@ -48,15 +53,24 @@ def page() -> str:
     """All commands, in the order of the help."""
     group: Any = typer.main.get_command(app)
     above = group.context_class(group, info_name="sdxl-lab")
-    return "\n".join([HEAD, *_lists(group), _options(group, above), *(_command(name, command, above) for name, command in group.commands.items())])
+    return "\n".join([HEAD, *_lists(group), _options(group, above), *(_command(name, command, above) for name, command in _commands(group))])
+
+
+def _commands(group: Any) -> Iterator[tuple[str, Any]]:
+    """All commands by their names, those of a group after the group's."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {own}", one) for own, one in _commands(command))
+        else:
+            yield name, command
 
 
 def _lists(group: Any) -> Iterator[str]:
     """A line each, by what they are for."""
     found: dict[str, list[tuple[str, str]]] = {OTHERS: []}
-    for name, command in group.commands.items():
+    for name, command in _commands(group):
         what = GROUPS.get(command.callback.__module__, OTHERS)
-        found.setdefault(what, []).append((f"[{name}](#{name})", " ".join(command.help.partition("\n\n")[0].split())))
+        found.setdefault(what, []).append((f"[{name}](#{name.replace(' ', '-')})", " ".join(command.help.partition("\n\n")[0].split())))
     for what, rows in found.items():
         yield f"{what}:\n"
         yield table(("command", "what it does"), rows)

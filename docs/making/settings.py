@@ -32,7 +32,7 @@ A run has eight parameters. One of them, `hyperparameters`, is nested and sparse
 
 ```yaml
 checkpoint: pocket
-dataset: pocket-scenes
+dataset: pocket-scenes-2
 hyperparameters:
   denoising: {guidance_scale: 5.0, high_noise_frac: 0.8}
   outpaint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -146,6 +147,21 @@ class Models:
     configuration: Path
     tokenizers: tuple[Any, ...]
     weights: Callable[[str], Mapping[str, tuple[int, ...]]]
+
+    @property
+    def text_encoders(self) -> dict[str, int]:
+        """The width of each of the base's text encoders, by its name in the pipeline."""
+        found = {name: self._config(name) for name in ("text_encoder", "text_encoder_2")}
+        return {name: config["hidden_size"] for name, config in found.items() if config}
+
+    @property
+    def text_width(self) -> int | None:
+        """How wide the text is that the base's cross attention reads; None where its configuration does not tell."""
+        return self._config("unet").get("cross_attention_dim")
+
+    def _config(self, name: str) -> Mapping[str, Any]:
+        file = self.configuration / name / "config.json"
+        return json.loads(file.read_bytes()) if file.is_file() else {}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,12 +13,12 @@ from functools import cached_property
 from typing import Any
 
 from sdxl_lab.adapters._adapter import AdapterError, Tensor
-from sdxl_lab.adapters._lora_names import OTHER_KINDS, PARTS, family_of, listed, plain, split, text_width
+from sdxl_lab.adapters._lora_names import OTHER_KINDS, PARTS, family_of, listed, plain, split, text_encoders, text_width
 from sdxl_lab.adapters._lora_said import Said
 from sdxl_lab.settings.documents import digest_of
 
 DTYPES = ("F32", "F16", "BF16", "F64")
-TAKE = "take a LoRA for Stable Diffusion XL"
+TAKE = "take a LoRA for Stable Diffusion XL, 2 or 1, as the checkpoint is"
 METADATA = "lora_adapter_metadata"
 """Under which diffusers writes what peft was told in training."""
 
@@ -65,12 +65,14 @@ class Content:
         layers: In the file's order.
         digest: sha256, hex, over names, types, shapes and numbers of its tensors, whatever else the file says of itself.
         text_width: How wide the text is that its cross attention reads, None if it changes none.
+        text_encoders: How many text encoders the checkpoints have that it is for, None if its names do not tell.
         said: What it says of itself.
     """
 
     layers: tuple[Layer, ...]
     digest: str
     text_width: int | None
+    text_encoders: int | None
     said: Said
 
     def of(self, part: str) -> list[Layer]:
@@ -116,7 +118,8 @@ def content_of(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Co
         raise AdapterError(f"it has more than one LoRA for a layer, {listed(twice)}; take another file")
     scales = _scales_told(metadata)
     layers = tuple(_layer(part, name, held, tensors, scales.get(part, {})) for (part, name), held in found.items())
-    return Content(layers=layers, digest=_digest(tensors, layers), text_width=text_width(tensors), said=Said.of(metadata))
+    counted = {"text_width": text_width(tensors), "text_encoders": text_encoders(tensors)}
+    return Content(layers=layers, digest=_digest(tensors, layers), **counted, said=Said.of(metadata))
 
 
 def _layer(part: str, name: str, held: Mapping[str, str], tensors: Mapping[str, Tensor], told: Mapping[str, Any]) -> Layer:

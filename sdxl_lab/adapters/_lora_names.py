@@ -11,11 +11,15 @@ PARTS: Mapping[str, str] = {
     "unet.": "unet",
     "lora_unet_": "unet",
     "text_encoder.": "text_encoder",
+    "lora_te_": "text_encoder",
     "lora_te1_": "text_encoder",
     "text_encoder_2.": "text_encoder_2",
     "lora_te2_": "text_encoder_2",
 }
 """How names begin, and of which model of a pipeline these are: diffusers' way and kohya's."""
+
+ENCODERS: Mapping[str, int] = {"lora_te_": 1, "lora_te1_": 2, "lora_te2_": 2, "text_encoder_2.": 2}
+"""How many text encoders a checkpoint has whose layers are called so."""
 
 _DOWN = r"\.lora_A|\.lora_down|\.lora\.down|\.lora_linear_layer\.down|_lora\.down"
 _UP = r"\.lora_B|\.lora_up|\.lora\.up|\.lora_linear_layer\.up|_lora\.up"
@@ -37,14 +41,12 @@ OTHER_KINDS: Mapping[str, str] = {
 }
 """Relatives that hold something else than two matrices a layer, by what their names have in them."""
 
-OLDER = "Stable Diffusion 1 or 2, which have one text encoder"
 OTHER_FAMILIES: Mapping[str, str] = {
     r".*(joint_blocks|joint_transformer).*|lora_te3_.*|text_encoder_3\..*": "Stable Diffusion 3",
     r".*(double_blocks|single_blocks|single_transformer_blocks).*": "Flux",
     r"(transformer|diffusion_model|lora_transformer)[._].*": "a transformer, such as Flux or Stable Diffusion 3",
-    r"lora_te_.*": OLDER,
 }
-"""What is no Stable Diffusion XL by its names."""
+"""What is no Stable Diffusion XL by its names, nor 1 or 2."""
 
 WIDTHS = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 1280: "the refiner of Stable Diffusion XL", 2048: "Stable Diffusion XL"}
 """How wide the text is that a family's cross attention reads."""
@@ -112,8 +114,16 @@ def family_of(tensors: Mapping[str, Tensor]) -> str | None:
     Args:
         tensors: By name.
     """
-    found = next((family for pattern, family in OTHER_FAMILIES.items() if any(re.fullmatch(pattern, name) for name in tensors)), None)
-    return WIDTHS.get(text_width(tensors) or 0, found) if found == OLDER else found
+    return next((family for pattern, family in OTHER_FAMILIES.items() if any(re.fullmatch(pattern, name) for name in tensors)), None)
+
+
+def text_encoders(tensors: Mapping[str, Tensor]) -> int | None:
+    """How many text encoders the checkpoints have that a file is for; None where its names do not tell.
+
+    Args:
+        tensors: By name.
+    """
+    return next((count for begin, count in ENCODERS.items() if any(name.startswith(begin) for name in tensors)), None)
 
 
 def text_width(tensors: Mapping[str, Tensor]) -> int | None:

@@ -1,9 +1,8 @@
-"""Embeddings (textual inversion): words that were trained, each of one or several vectors for either text encoder."""
+"""Embeddings (textual inversion): words that were trained, each of one or several vectors for each text encoder."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,12 +19,17 @@ from sdxl_lab.settings.documents import digest_of
 KEYS: Mapping[str, tuple[str, ...]] = {"clip_l": ("clip_l", "text_encoders_0"), "clip_g": ("clip_g", "text_encoders_1")}
 """The names of the two tensors of a file, those of other trainers last."""
 
-ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
+ALONE = "text_encoder"
+"""In place of both, what a file has for the one text encoder of Stable Diffusion 1 and 2, whatever it calls it: `emb_params`, the token, `*`."""
+
+ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2"), ALONE: ("text_encoder", "tokenizer")}
+FAMILIES = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2"}
+"""Of one text encoder, by how many numbers its vectors have."""
 MOST_VECTORS = 75
-"""As many as a prompt of SDXL has room for."""
+"""As many as a prompt has room for."""
 
 DTYPES = ("F32", "F16", "BF16", "F64")
-NEEDED = "needed are clip_l and clip_g, for SDXL's two text encoders"
+NEEDED = "needed are clip_l and clip_g, for SDXL's two text encoders, or one tensor for the one of Stable Diffusion 1 or 2"
 BETWEEN_TOKENS = r"""[\s,:;()\[\]{}|\\"']+"""
 """What no token has."""
 TOKEN = "a text of 1 to 75 characters without spaces, commas, colons, quotes and brackets, or None for its name"
@@ -35,7 +39,8 @@ class Embedding(FromFile):
     """A word that was trained.
 
     Attributes:
-        file: Where it is: vectors for both text encoders, `clip_l` and `clip_g`.
+        file: Where it is: vectors for both text encoders of Stable Diffusion XL, `clip_l` and `clip_g`, or one tensor, such as `emb_params`, for the
+            one of Stable Diffusion 1 or 2.
         token: What stands for it in prompts, in small letters or capitals; its name if left out.
     """
 
@@ -55,7 +60,7 @@ class Vectors:
     """What a file of an embedding holds.
 
     Attributes:
-        tensors: `clip_l` and `clip_g`, each of as many rows as it has vectors.
+        tensors: `clip_l` and `clip_g`, each of as many rows as it has vectors, or `ALONE`.
         count: How many these are.
     """
 
@@ -123,6 +128,8 @@ class _TextualInversion:
     is_known_by_tensors = False
 
     def take(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Vectors:
+        if len(tensors) == 1 and (alone := next(iter(tensors))) not in KEYS["clip_g"]:
+            return Vectors(tensors={ALONE: (rows := _rows(alone, tensors[alone]))}, count=rows.shape[0])
         names = {key: next((name for name in aliases if name in tensors), None) for key, aliases in KEYS.items()}
         if missing := [key for key, name in names.items() if name is None]:
             raise AdapterError(_lacking(tensors, missing))
@@ -172,7 +179,8 @@ class _TextualInversion:
         tokens = tuple(token for one in put for token in tokens_of(one))
         instead: dict[int, Any] = {}
         with ExitStack() as stack:
-            for key, (encoder_name, tokenizer_name) in ENCODERS.items():
+            for key in put[0].content.tensors:
+                encoder_name, tokenizer_name = ENCODERS[key]
                 encoders: dict[int, Any] = {}
                 own: dict[int, Any] = {}
                 for pipeline in pipelines:
@@ -210,10 +218,8 @@ def _lacking(tensors: Mapping[str, Tensor], missing: Sequence[str]) -> str:
     if not tensors:
         return f"it holds nothing; {NEEDED}: take another file"
     if len(missing) == 1:
-        return f"it lacks {missing[0]} and is for one text encoder alone; {NEEDED}: take a file for SDXL"
-    widths = sorted({tensor.shape[-1] for tensor in tensors.values() if tensor.shape})
-    older = " (an embedding of Stable Diffusion 1 or 2, which have one text encoder)" if widths in ([768], [1024]) and len(tensors) == 1 else ""
-    return f"it holds {_listed(sorted(tensors))}{older}; {NEEDED}: take a file for SDXL"
+        return f"it lacks {missing[0]}; {NEEDED}: take another file"
+    return f"it holds {_listed(sorted(tensors))}; {NEEDED}: take another file"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -221,20 +227,37 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _of_widths(put: Sequence[Put], models: Models) -> Iterator[tuple[str, str]]:
-    widths = {
-        key: json.loads((models.configuration / encoder / "config.json").read_bytes())["hidden_size"]
-        for key, (encoder, _) in ENCODERS.items()
-        if (models.configuration / encoder / "config.json").is_file()
-    }
+    encoders = models.text_encoders
+    if "text_encoder" not in encoders:
+        yield from ((f"{one.name}.file", "the checkpoint has no text_encoder, which it needs; give a whole checkpoint") for one in put)
+        return
+    widths = {key: encoders[ENCODERS[key][0]] for key in KEYS} if len(encoders) == len(KEYS) else {ALONE: encoders["text_encoder"]}
     for one in put:
-        if missing := [ENCODERS[key][0] for key in KEYS if key not in widths]:
-            yield f"{one.name}.file", f"the checkpoint has no {missing[0]}, which it needs; give a checkpoint of Stable Diffusion XL"
-            continue
         got = {key: rows.shape[1] for key, rows in one.content.tensors.items()}
         if got != widths:
-            told = {key: f"{key} {width}" for key, width in got.items()}
-            allowed = " and ".join(f"{key} {width}" for key, width in widths.items())
-            yield f"{one.name}.file", f"its vectors have {' and '.join(told.values())} numbers, and the checkpoint's have {allowed}; take one for it"
+            yield f"{one.name}.file", f"{_told(got)}, and the checkpoint's {_needed(widths)}"
+
+
+def _told(widths: Mapping[str, int]) -> str:
+    """What a file's vectors are for."""
+    if ALONE not in widths:
+        return f"its vectors, for the two text encoders of Stable Diffusion XL, have {_numbers(widths)} numbers"
+    return f"its vectors, for one text encoder, have {widths[ALONE]} numbers{_as_those(widths[ALONE])}"
+
+
+def _needed(widths: Mapping[str, int]) -> str:
+    """What a checkpoint's text encoders know, and what to do."""
+    if ALONE not in widths:
+        return f"have {_numbers(widths)}; take a file with both, clip_l and clip_g, for Stable Diffusion XL"
+    return f"one text encoder has {widths[ALONE]}{_as_those(widths[ALONE])}; take an embedding for {FAMILIES.get(widths[ALONE], 'it')}"
+
+
+def _numbers(widths: Mapping[str, int]) -> str:
+    return " and ".join(f"{key} {width}" for key, width in widths.items())
+
+
+def _as_those(width: int) -> str:
+    return f", as {FAMILIES[width]} has them" if width in FAMILIES else ""
 
 
 def _of_tokens(put: Sequence[Put]) -> Iterator[tuple[str, str]]:

@@ -24,7 +24,7 @@ class Lora(FromFile):
     """What was trained to be added to a checkpoint's weights.
 
     Attributes:
-        file: Where it is: a LoRA for Stable Diffusion XL, as diffusers, kohya's scripts and most others write it.
+        file: Where it is: a LoRA for the checkpoint's family, as diffusers, kohya's scripts and most others write it.
         weight: How strongly it is added; at 0 the picture is the one without it, bit for bit.
         text_encoder_weight: The same for what of it is for the text encoders; `weight` if left out.
         refiner: Whether the refiner reads prompts with it too, by the text encoder that it shares with the base.
@@ -129,8 +129,10 @@ class _LowRank:
         weights |= {name: [effect.text if role == "base" or effect.refiner else 0.0 for _, effect in effects] for name in TEXT_ENCODERS}
         with ExitStack() as stack:
             for part, of_part in weights.items():
+                if (model := getattr(base, part, None)) is None:
+                    continue
                 on = [(content, weight) for (content, _), weight in zip(effects, of_part, strict=True) if weight and part in content.parts]
-                stack.enter_context(worn(getattr(base, part), part, on))
+                stack.enter_context(worn(model, part, on))
             yield {}
 
 

@@ -1,4 +1,4 @@
-"""Whether a pipeline's folder is one of Stable Diffusion XL, whole, and of parts that fit each other: by its configuration alone, without torch."""
+"""Whether a pipeline's folder is one of Stable Diffusion, whole, and of parts that fit each other: by its configuration alone, without torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
+from sdxl_lab.families import family_of, recognized
 
 INDEX = "model_index.json"
 MODELS = ("unet", "vae", "text_encoder", "text_encoder_2")
 SHARED = ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 """What a refiner takes from its base, as far as its index names it at all."""
+
+UNREAD = ("safety_checker", "feature_extractor", "image_encoder")
+"""What pipelines of Stable Diffusion 1 and 2 are made without, whatever their index names."""
 
 LIBRARIES = ("diffusers", "transformers")
 CLASSES = {
@@ -49,12 +53,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def components_in(index: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the components that an index says are there."""
-    return tuple(name for name, value in index.items() if not name.startswith("_") and isinstance(value, list) and value and value[0] is not None)
+    """Names of the components that an index says are there, less those that are never read."""
+    named = (name for name, value in index.items() if not name.startswith("_") and isinstance(value, list) and value and value[0] is not None)
+    unread = UNREAD if "safety_checker" in index else ()  # no pipeline of SDXL has one
+    return tuple(name for name in named if name not in unread)
 
 
 def check_configuration(folder: Path, *, is_refiner: bool = False) -> None:
-    """See that a pipeline's configuration is all there, of Stable Diffusion XL, and that its numbers fit each other.
+    """See that a pipeline's configuration is all there, of Stable Diffusion XL or of 1 and 2, and that its numbers fit each other.
 
     Args:
         folder: As diffusers saves it, with or without weights.
@@ -65,7 +71,8 @@ def check_configuration(folder: Path, *, is_refiner: bool = False) -> None:
     """
     _check_whole(folder)
     index = read_json(folder / INDEX)
-    named = components_in(index)
+    named, encoders = components_in(index), family_of(recognized(folder)).text_encoders
+    needed = ("vae", *encoders, *(_tokenizer_of(encoder) for encoder in encoders))
     foreign = [name for name in named if index[name][0] not in LIBRARIES]
     if foreign:
         raise CheckpointError(
@@ -77,19 +84,24 @@ def check_configuration(folder: Path, *, is_refiner: bool = False) -> None:
             raise CheckpointError(
                 f"{folder / INDEX} names {index[component]!r} as {component}; allowed is {' or '.join(allowed)}: take a checkpoint of SDXL."
             )
-    for component in ("unet", "scheduler", *(() if is_refiner else SHARED)):
+    for component in ("unet", "scheduler", *(() if is_refiner else needed)):
         if component not in named:
             refiner = " If it is a refiner, put it into a folder `refiner` beside its base." if not is_refiner and "unet" in named else ""
             raise CheckpointError(f"{folder / INDEX} names no {component}; a pipeline of Stable Diffusion XL is needed.{refiner}")
-    _check_unet(folder)
+    has_sizes = is_refiner or "text_encoder_2" in encoders
+    _check_unet(folder, has_sizes=has_sizes)
     _check_scheduler(folder)
     if is_refiner:
         return
     _check_vae(folder)
-    for suffix in ("", "_2"):
-        _check_tokenizer(folder / f"tokenizer{suffix}", folder / f"text_encoder{suffix}" / "config.json")
-    first, second = (_Numbers(folder / name / "config.json") for name in ("text_encoder", "text_encoder_2"))
-    _check_widths(folder, text=first["hidden_size"] + second["hidden_size"], pooled=second["projection_dim"], index=index)
+    for encoder in encoders:
+        _check_tokenizer(folder / _tokenizer_of(encoder), folder / encoder / "config.json")
+    numbers = [_Numbers(folder / encoder / "config.json") for encoder in encoders]
+    text = sum(each["hidden_size"] for each in numbers)
+    if has_sizes:
+        _check_widths(folder, text=text, pooled=numbers[-1]["projection_dim"], index=index)
+    else:
+        _require_widths(folder, {"cross_attention_dim": (text, "its text encoder gives")})
 
 
 def check_pair(base: Path, refiner: Path) -> None:
@@ -123,9 +135,24 @@ class _Numbers:
         return value
 
 
-def _check_unet(folder: Path) -> None:
+def _tokenizer_of(encoder: str) -> str:
+    """What the tokenizer of a text encoder is called, and its folder."""
+    return encoder.replace("text_encoder", "tokenizer")
+
+
+def _check_unet(folder: Path, *, has_sizes: bool) -> None:
     path = folder / "unet" / "config.json"
     unet = read_json(path)
+    if not has_sizes:
+        if unet.get("in_channels") not in (4, 9):
+            raise CheckpointError(
+                f"{path} takes {unet.get('in_channels')} channels; allowed are 4, or 9 for inpainting: what was made for depth, larger pictures or "
+                "instructions is no checkpoint here."
+            )
+        numbers = _Numbers(path, " (of Stable Diffusion 1: sample_size 64, the side of its latents)")
+        for key in ("sample_size", "cross_attention_dim"):
+            _ = numbers[key]
+        return
     if unet.get("in_channels") not in (4, 9) or unet.get("addition_embed_type") != "text_time":
         raise CheckpointError(
             f"{path} takes {unet.get('in_channels')} channels and {unet.get('addition_embed_type')!r} conditioning; allowed are "
@@ -186,14 +213,20 @@ def _vocabulary(folder: Path) -> int:
 
 
 def _check_widths(folder: Path, *, text: int, pooled: int, index: Mapping[str, Any]) -> None:
+    count = SIZE_IDS[bool(index.get("requires_aesthetics_score"))]
+    told = count * _Numbers(folder / "unet" / "config.json")["addition_time_embed_dim"] + pooled
+    given = {
+        "cross_attention_dim": (text, "its text encoders give"),
+        "projection_class_embeddings_input_dim": (told, f"text_encoder_2 and {count} sizes give"),
+    }
+    _require_widths(folder, given)
+
+
+def _require_widths(folder: Path, widths: Mapping[str, tuple[int, str]]) -> None:
+    """See that a UNet takes numbers as wide as others give them."""
     path = folder / "unet" / "config.json"
     unet = _Numbers(path)
-    count = SIZE_IDS[bool(index.get("requires_aesthetics_score"))]
-    told = count * unet["addition_time_embed_dim"] + pooled
-    for key, given, what in (
-        ("cross_attention_dim", text, "its text encoders give"),
-        ("projection_class_embeddings_input_dim", told, f"text_encoder_2 and {count} sizes give"),
-    ):
+    for key, (given, what) in widths.items():
         if unet[key] != given:
             raise CheckpointError(
                 f"{path} has {key} {unet[key]}, but {what} {given}; the UNet and the text encoders are not of one checkpoint: copy all of them "

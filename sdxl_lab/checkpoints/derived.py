@@ -28,7 +28,8 @@ def with_scheduling(configuration: Path, scheduling: Mapping[str, str | bool]) -
     Raises:
         CheckpointError: The cache folder takes no files.
     """
-    if not scheduling:
+    own = read_json(configuration / SCHEDULER) if scheduling else {}
+    if all(key in own and own[key] == value for key, value in scheduling.items()):
         return configuration
     files = sorted({*configuration.glob("*.json"), *configuration.glob("*/*.json"), *configuration.glob("*/*.txt")})
     known_by = [digest_of(files, root=configuration), dict(scheduling)]
@@ -41,5 +42,7 @@ def with_scheduling(configuration: Path, scheduling: Mapping[str, str | bool]) -
         for name in sorted(content, key=lambda name: name.name == INDEX):  # the index last: with it the copy is whole
             disk.write_whole(copy / name, content[name])
     except disk.DiskError as error:
-        raise CheckpointError(f"the configuration of a checkpoint that predicts v is kept in the cache folder: {error} (SDXL_LAB_CACHE).") from error
+        raise CheckpointError(
+            f"the configuration of a checkpoint that says what it predicts is kept in the cache folder: {error} (SDXL_LAB_CACHE)."
+        ) from error
     return copy

@@ -29,13 +29,24 @@ def described(source: Source, *, but: Iterable[str] = ()) -> str | None:
     if not isinstance(base, SingleFile):
         return None
     said = [f"in {len(base.files)} shards"] if len(base.files) > 1 else [f"sha256 {digest_of_file(base.path)[:10]}"]
+    if base.generation:
+        said.append(f"Stable Diffusion {base.generation}{' for inpainting' if base.in_channels == 9 else ''}")
     elsewhere = " ".join(but)
     if base.has_ema and _EMA not in elsewhere:
         said.append("EMA weights beside the plain ones" if base.has_plain else "EMA weights alone")
     if (vae := _vae(source, base)) not in elsewhere:
         said.append(vae)
-    if base.scheduling:
-        said.append(f"it predicts v{', and was trained down to a signal of zero' if len(base.scheduling) > 1 else ''}")
+    if predicts := base.predicts(None):
+        by = (
+            f", as {base.yaml_beside.name} says"
+            if base.yaml_beside
+            else ", and was trained down to a signal of zero"
+            if len(base.scheduling) > 1
+            else ""
+        )
+        said.append(f"it predicts {'v' if predicts == 'v_prediction' else 'noise'}{by}")
+    elif base.asks_for_prediction:
+        said.append("nothing in it tells what it predicts: set compute.prediction to epsilon or v")
     return "; ".join(said)
 
 

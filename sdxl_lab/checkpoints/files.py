@@ -17,6 +17,7 @@ from sdxl_lab import progress
 from sdxl_lab.checkpoints.configurations import INDEX, MODELS, SHARED, check_configuration, components_in, read_json
 from sdxl_lab.checkpoints.licenses import CARD
 from sdxl_lab.checkpoints.weight_files import CheckpointError, safe_file
+from sdxl_lab.families import FAMILIES, OTHER, Family
 from sdxl_lab.files import digests
 from sdxl_lab.process.imports import importing
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 CONFIGURATION = (INDEX, CARD, "scheduler/*.json", "tokenizer/*", "tokenizer_2/*", *(f"{model}/config.json" for model in MODELS))
 """Patterns of the files that say what a pipeline is like, and under which license, without its weights."""
 
-PIPELINE = "StableDiffusionXLInpaintPipeline"
 VARIANT = "fp16"
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 INDEX_ENDINGS = (".index.json", f".index.{VARIANT}.json")
@@ -61,8 +61,9 @@ class PipelineFolder:
     @property
     def holds_configuration(self) -> bool:
         """Whether what says how its models are built is all there, as part of a repository may not be."""
-        needed = [f"{name}/config.json" for name in (("unet",) if self.is_refiner else MODELS)]
-        return all((self.path / name).is_file() for name in (INDEX, *needed))
+        if not (self.path / INDEX).is_file():
+            return False
+        return all((self.path / name / "config.json").is_file() for name in (("unet",) if self.is_refiner else self.models))
 
     def check(self) -> None:
         """See that everything needed is there and readable.
@@ -112,34 +113,35 @@ class PipelineFolder:
                 chosen += self.choose_weights(component, inside)
         return chosen
 
-    def load(self, dtype: torch.dtype, shared: Mapping[str, Any], *, class_name: str = PIPELINE) -> Any:
+    def load(self, dtype: torch.dtype, shared: Mapping[str, Any], *, family: Family = FAMILIES[OTHER]) -> Any:
         """The pipeline, its VAE in float32 wherever it needs that to stay exact.
 
         Args:
             dtype: Of UNet and text encoders.
             shared: Components that are taken instead of this folder's own, as far as its index names them.
-            class_name: Of the pipeline in diffusers.
+            family: Which says what pipeline it becomes.
         """
         progress.tell("loading diffusers")
-        kind = pipeline_class(class_name)
+        kind = pipeline_class(family.pipelines["inpaint"])
         import torch
 
         given = {name: model for name, model in shared.items() if name in self.components}
-        wide_vae = "vae" not in given and needs_float32(read_json(self.path / "vae" / "config.json"), dtype)
+        wide_vae = "vae" not in given and needs_float32(read_json(self.path / "vae" / "config.json"), dtype, family)
         dtypes = {"default": dtype, "vae": torch.float32 if wide_vae else dtype}
         with failures_named(self.path, "the refiner" if self.is_refiner else "the base"):
-            return kind.from_pretrained(self.path, variant=self.variant, dtype=dtypes, use_safetensors=True, add_watermarker=False, **given)
+            return kind.from_pretrained(self.path, variant=self.variant, dtype=dtypes, use_safetensors=True, **family.told, **given)
 
-    def load_vae(self, dtype: torch.dtype) -> Any:
+    def load_vae(self, dtype: torch.dtype, family: Family) -> Any:
         """Its VAE alone, in float32 wherever it needs that to stay exact.
 
         Args:
             dtype: Of the UNet beside it.
+            family: Of that.
         """
         import diffusers
         import torch
 
-        wide = torch.float32 if needs_float32(read_json(self.path / "vae" / "config.json"), dtype) else dtype
+        wide = torch.float32 if needs_float32(read_json(self.path / "vae" / "config.json"), dtype, family) else dtype
         variant = VARIANT if any(f".{VARIANT}" in file.name for file in self.weights("vae")) else None
         return diffusers.AutoencoderKL.from_pretrained(self.path, subfolder="vae", variant=variant, dtype=wide, use_safetensors=True)
 
@@ -214,14 +216,15 @@ def _stem(component: str) -> str:
     return "model" if component.startswith("text") else "diffusion_pytorch_model"
 
 
-def needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype | str) -> bool:
+def needs_float32(vae_config: Mapping[str, Any], dtype: torch.dtype | str, family: Family) -> bool:
     """Whether a VAE overflows (float16) or bands (bfloat16) in a dtype.
 
     Args:
         vae_config: What its config.json says.
         dtype: Its name, with or without torch's before it.
+        family: The checkpoint's.
     """
-    return str(dtype).endswith("bfloat16") or bool(vae_config.get("force_upcast", True))
+    return str(dtype).endswith("bfloat16") or (not family.has_half_vae and bool(vae_config.get("force_upcast", True)))
 
 
 @contextlib.contextmanager

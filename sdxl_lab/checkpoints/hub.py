@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from sdxl_lab.wording import few
 TIMEOUT_S = 10.0
 PARTS = frozenset(["lora", "unet", "vae", "diffusion", "encoder", "controlnet", "adapter", "embedding", "embeddings"])
 """Words in the names of files that are no whole checkpoint."""
+
+OUTLINE = (INDEX, "unet/config.json")
+"""What tells which family a pipeline is of."""
 
 REFUSED = (401, 403)
 """The statuses of what the hub has and does not give."""
@@ -143,6 +146,17 @@ class Repository:
             CheckpointError: They are neither there nor to be had.
         """
         return self._download(list(patterns))
+
+    def fetch_outline(self) -> Path:
+        """A folder in the local cache that holds at least what tells its architecture.
+
+        Raises:
+            CheckpointError: That is neither there nor to be had.
+        """
+        folder = replace(self, revision=self.commit).cached()
+        if folder and all((folder / name).is_file() for name in OUTLINE):
+            return folder
+        return self.fetch_files(*OUTLINE)
 
     def fetch_vae(self) -> PipelineFolder:
         """A folder in the local cache that holds its VAE, of which that alone is downloaded.

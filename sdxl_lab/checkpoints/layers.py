@@ -86,7 +86,7 @@ def layers_of(configurations: Mapping[str, Mapping[str, Any]]) -> dict[str, Laye
         configurations: Name of the model, `refiner` for its UNet, to what its config.json says.
 
     Raises:
-        CheckpointError: A configuration is not of Stable Diffusion XL's kind.
+        CheckpointError: A configuration is not of Stable Diffusion's kind.
     """
     counted = {"unet": _unet, REFINER: _unet, "vae": _vae, "text_encoder": _text_encoder, "text_encoder_2": _text_encoder}
     found: dict[str, Layers] = {}
@@ -104,7 +104,7 @@ def unet_shape(name: str, configuration: Mapping[str, Any]) -> UNetShape:
         configuration: What its config.json says.
 
     Raises:
-        CheckpointError: It is not of Stable Diffusion XL's kind.
+        CheckpointError: It is not of Stable Diffusion's kind.
     """
     with _told(name):
         return UNetShape.of(configuration)
@@ -117,7 +117,7 @@ def _told(name: str) -> Iterator[None]:
     except (KeyError, IndexError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {str(error)[:100]}"
         raise CheckpointError(
-            f"by its configuration the {name} is not built as those of Stable Diffusion XL are ({reason}), so its size cannot "
+            f"by its configuration the {name} is not built as those of Stable Diffusion are ({reason}), so its size cannot "
             "be reckoned; set compute.offload to none, model or sequential, or copy the file again from its source."
         ) from error
 
@@ -175,7 +175,7 @@ class UNetShape:
         depths: Transformer blocks after each resnet of a level, 0 for none.
         resnets: Of each level on its way down; up there is one more.
         text: Width of the text embeddings.
-        added: Width of the pooled text and the sizes.
+        added: Width of the pooled text and the sizes; 0 where the UNet is told neither, as before XL.
         middle: Transformer blocks below the last level.
     """
 
@@ -201,7 +201,7 @@ class UNetShape:
             depths=tuple(depth if kind.startswith("Cross") else 0 for kind, depth in zip(kinds, each, strict=True)),
             resnets=_for_each(configuration.get("layers_per_block", 2), len(widths), least=1),
             text=_whole(configuration["cross_attention_dim"]),
-            added=_whole(configuration["projection_class_embeddings_input_dim"]),
+            added=_whole(configuration.get("projection_class_embeddings_input_dim") or 0, least=0),
             middle=each[-1],
         )
 
@@ -218,7 +218,7 @@ def _unet(configuration: Mapping[str, Any]) -> Iterator[Layer]:
     widths, first, last = shape.widths, shape.widths[0], shape.widths[-1]
     time = TIME * first
     yield from (_convolution(shape.in_channels, first), _linear(first, time), _linear(time, time))
-    yield from (_linear(shape.added, time), _linear(time, time))
+    yield from (_linear(shape.added, time), _linear(time, time)) if shape.added else ()
     skips = [first]
     for level, (width, depth, resnets) in enumerate(zip(widths, shape.depths, shape.resnets, strict=True)):
         for _ in range(resnets):

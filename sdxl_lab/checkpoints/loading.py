@@ -91,7 +91,7 @@ def forget() -> None:
 def _load(source: Source, compute: Compute) -> Checkpoint:
     device, dtype, family = torch.device(compute.device), DTYPES[compute.dtype], family_of(source.family)
     require_weights_of(source)
-    base = load_part(source.base, source.family, dtype, vae_instead(source, compute), compute.weights)
+    base = load_part(source.base, source.family, dtype, vae_instead(source, compute), compute)
     sizes = family.sizes(base.unet.config, base.vae.config)
     if compute.layerwise:
         keep_in_eight_bits(base.unet, dtype)
@@ -133,4 +133,4 @@ def _load(source: Source, compute: Compute) -> Checkpoint:
 
 def _fitting(source: Source, compute: Compute) -> str:
     """The fastest offloading that fits, with the refiner, where there is one."""
-    return fastest_offload(needs_of_any(shapes_of(source), compute), free_bytes(torch.device(compute.device)))
+    return fastest_offload(needs_of_any(shapes_of(source, compute.prediction), compute), free_bytes(torch.device(compute.device)))

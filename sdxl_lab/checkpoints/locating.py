@@ -47,13 +47,23 @@ class Source:
         name: As it was asked for.
         base: Where its base is.
         refiner: Where its refiner is, or None if it has none.
-        family: As in `CheckpointIdentity`.
+        known: Its family; None of a repository that has no name here, whose files tell.
     """
 
     name: str
     base: Part | Repository
     refiner: Part | Repository | None
-    family: str
+    known: str | None
+
+    @cached_property
+    def family(self) -> str:
+        """As in `CheckpointIdentity`; of a repository that is neither here nor to be had, as of what no family recognizes."""
+        if self.known is not None or not isinstance(self.base, Repository):
+            return self.known or OTHER
+        try:
+            return families.recognized(self.base.fetch_outline())
+        except CheckpointError:  # which is told by whoever needs its files
+            return OTHER
 
     @cached_property
     def identity(self) -> CheckpointIdentity:
@@ -101,7 +111,7 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
         if not isinstance(place, Published):
             return _in_folder(checkpoint, place, family)
         refiner = Repository(place.refiner, refiner_commit or "main", is_refiner=True) if place.refiner else None
-        return Source(name=checkpoint, base=Repository(place.base, base_commit or "main"), refiner=refiner, family=family)
+        return Source(name=checkpoint, base=Repository(place.base, base_commit or "main"), refiner=refiner, known=family)
     if reason := misread(checkpoint, "checkpoint"):
         raise CheckpointError(f"checkpoint {checkpoint[:200]!r} cannot be found: {reason}")
     if is_address(checkpoint):
@@ -117,7 +127,7 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
         raise CheckpointError(_no_file(Path(checkpoint).expanduser()))
     if match := HUB_ID.fullmatch(checkpoint):
         name, pinned = match.groups()
-        return Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, family=OTHER)
+        return Source(name=checkpoint, base=Repository(name, base_commit or pinned or "main"), refiner=None, known=None)
     meant = families.meant_by(checkpoint)
     raise CheckpointError(
         f"there is no checkpoint {checkpoint[:200]!r}: no such folder or file, and no hub id. Allowed are {', '.join(families.names())}, a folder, "
@@ -172,16 +182,19 @@ def _made(checkpoint: str, place: Made, family: str) -> Source:
 
 def _in_file(checkpoint: str, path: Path, family: str | None = None) -> Source:
     base = SingleFile(path)
-    return Source(name=checkpoint, base=base, refiner=_refiner_beside(path), family=family or families.recognized(path, base.header.shapes))
+    family = family or families.recognized(path, base.header.shapes, base.generation)
+    return Source(name=checkpoint, base=base, refiner=_refiner_beside(path, family), known=family)
 
 
 def _in_folder(checkpoint: str, path: Path, family: str) -> Source:
     base = path / "base" if (path / "base").is_dir() else path
-    return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base), family=family)
+    return Source(name=checkpoint, base=PipelineFolder(base), refiner=_refiner_beside(base, family), known=family)
 
 
-def _refiner_beside(base: Path) -> Part | None:
-    """`refiner/` or `refiner.safetensors` beside the base, or the index of its shards."""
+def _refiner_beside(base: Path, family: str) -> Part | None:
+    """`refiner/` or `refiner.safetensors` beside the base, or the index of its shards; of a family that has the text encoder which refiners share."""
+    if "text_encoder_2" not in families.family_of(family).text_encoders:
+        return None
     folder = base.parent / "refiner"
     if folder.is_dir() and folder != base:
         return PipelineFolder(folder, is_refiner=True)
@@ -210,13 +223,14 @@ def license_of(identity: CheckpointIdentity) -> str | None:
     return license_in(base.path) or license_in(base.path.parent)
 
 
-def configuration(part: Part | Repository, family: str) -> Path:
+def configuration(part: Part | Repository, family: str, prediction: str | None = None) -> Path:
     """A folder in diffusers' layout that says what a part is like, with or without its weights; downloaded if need be.
 
     Args:
         part: A base or a refiner. A single file shares the configuration of its family, or of the repository it was published from; but for what
             the file says of itself.
         family: As in `Source`.
+        prediction: As `compute.prediction` has it, of a single file.
 
     Raises:
         CheckpointError: It is neither here nor to be had.
@@ -224,22 +238,25 @@ def configuration(part: Part | Repository, family: str) -> Path:
     if isinstance(part, PipelineFolder):
         return part.path
     if isinstance(part, SingleFile):
-        place = place_of_configuration(part, family)
-        return with_scheduling(place if isinstance(place, Path) else place.fetch_files(*CONFIGURATION), part.scheduling)
+        place = place_of_configuration(part, family, part.predicts(prediction))
+        return with_scheduling(place if isinstance(place, Path) else place.fetch_files(*CONFIGURATION), part.scheduled(prediction))
     return part.fetch_files(*CONFIGURATION)
 
 
-def place_of_configuration(part: SingleFile, family: str) -> Path | Repository:
+def place_of_configuration(part: SingleFile, family: str, prediction: str | None = None) -> Path | Repository:
     """Where the configuration is that a single file shares, and the VAE that it takes if it has none.
 
     Args:
         part: A base or a refiner.
         family: As in `Source`.
+        prediction: What its UNet predicts, as schedulers have it, since those that predict noise make pictures of another size. The VAE is the
+            same.
 
     Raises:
         CheckpointError: Nobody knows.
     """
-    place = families.family_of(family).single_files.get(None if part.is_refiner else part.in_channels)
+    places, built = families.family_of(family).single_files, part.architecture
+    place = (places.get((*built, prediction)) if prediction and isinstance(built, tuple) and len(built) == 2 else None) or places.get(built)
     if place is None:
         raise CheckpointError(f"{part.path} does not say how its models are built; give the checkpoint's folder in diffusers' layout.")
     return place if isinstance(place, Path) else Repository(place)

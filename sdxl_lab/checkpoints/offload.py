@@ -26,7 +26,7 @@ class Residence:
 
     def admit(self, pipeline: Any, names: tuple[str, ...]) -> None:
         """Take over some of a pipeline's models."""
-        for model in (getattr(pipeline, name) for name in names):
+        for model in (getattr(pipeline, name, None) for name in names):
             if model is None:
                 continue
             if self.device.type == "cpu" and model.dtype in HALF:

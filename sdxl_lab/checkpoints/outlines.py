@@ -79,7 +79,7 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
         CheckpointError: Its configuration is not there, or something of it is odd.
     """
     source = locate(identity.name, identity.revision)
-    base = configuration(source.base, source.family)
+    base = configuration(source.base, source.family, compute.prediction)
     check_configuration(base)
     for part in (base, configuration(source.refiner, source.family) if source.refiner else None):
         if part and not noise_schedules.is_common(noise_schedules.written(part)):

@@ -19,7 +19,7 @@ LOADS = 5
 """How often a checkpoint is read while another thread disturbs that."""
 
 
-def load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: dict[str, Any], weights: str | None = None) -> Any:
+def load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: dict[str, Any], compute: Compute | None = None) -> Any:
     """Read a base or a refiner. Files from the hub are seen to lack no weight here; those of this machine were before.
 
     Args:
@@ -27,7 +27,7 @@ def load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: 
         family: The checkpoint's, which says what kind of pipeline it becomes.
         dtype: What its UNet and text encoders are to compute in.
         shared: Components that it gets instead of its own, by name.
-        weights: Which of a single file's UNets, as in `compute.weights`.
+        compute: Which of a single file's UNets, by `weights`, and what it predicts, by `prediction`; None for what the file says.
 
     Returns:
         diffusers' pipeline, on the CPU.
@@ -35,16 +35,17 @@ def load_part(part: Part | Repository, family: str, dtype: torch.dtype, shared: 
     Raises:
         CheckpointError: Something of it is broken, or another thread sets torch's default dtype again and again.
     """
-    class_name = family_of(family).pipelines["inpaint"]
+    of, compute = family_of(family), compute or Compute()
     if isinstance(part, Repository):
         part = part.fetch()
         require_whole(part)
     for _ in range(LOADS):
         if isinstance(part, SingleFile):
-            pipeline = part.load(dtype, shared, configuration=configuration(part, family), class_name=class_name, weights=weights)
+            told = configuration(part, family, compute.prediction)
+            pipeline = part.load(dtype, shared, configuration=told, family=of, weights=compute.weights)
             require_filled(pipeline, part.path)
         else:
-            pipeline = part.load(dtype, shared, class_name=class_name)
+            pipeline = part.load(dtype, shared, family=of)
         if _is_of(pipeline, dtype):
             return pipeline
     raise CheckpointError(
@@ -77,7 +78,7 @@ def vae_instead(source: Source, compute: Compute) -> dict[str, Any]:
     if source.lent_vae is None:
         return {}
     folder = source.lent_vae.fetch_vae() if isinstance(source.lent_vae, Repository) else source.lent_vae
-    return {"vae": folder.load_vae(dtype)}
+    return {"vae": folder.load_vae(dtype, family_of(source.family))}
 
 
 def _fixed_vae(family: Family, dtype: torch.dtype) -> Any:

@@ -34,8 +34,8 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     offload = "none" if compute.offload == "auto" and kind != "cuda" else compute.offload
     if offload != "none" and kind == "cpu":
         raise CheckpointError(f"compute.offload is {offload!r}, but there is no GPU to offload from; choose none, or auto.")
-    if compute.weights:
-        _require_choice(identity, compute.weights)
+    if compute.weights or compute.prediction or family_of(identity.family).generations:
+        _require_choices(identity, compute)
     if compute.layerwise and kind == "mps":
         raise CheckpointError("compute.layerwise is 'fp8', and Apple's GPUs know no numbers of 8 bits; leave it out, or offload.")
     family, dtype = family_of(identity.family), compute.dtype
@@ -45,15 +45,24 @@ def settle(compute: Compute, identity: CheckpointIdentity) -> Compute:
     return compute.model_copy(update={"device": device, "dtype": dtype, "threads": threads, "offload": offload})
 
 
-def _require_choice(identity: CheckpointIdentity, weights: str) -> None:
-    """See that a checkpoint lets its UNet's weights be chosen, and has those that are asked for."""
+def _require_choices(identity: CheckpointIdentity, compute: Compute) -> None:
+    """See that a checkpoint lets its UNet's weights be chosen and has those that are asked for, and that it is known what they predict."""
     base = locate(identity.name, identity.revision).base
-    if not isinstance(base, SingleFile):
+    if isinstance(base, SingleFile):
+        if compute.weights:
+            base.unet(compute.weights)
+        base.require_prediction(compute.prediction)
+        return
+    if compute.weights:
         raise CheckpointError(
-            f"compute.weights is {weights!r}, but {identity.name} is in diffusers' layout, which holds one set of weights and does not say which; "
-            "leave it out, or give a single file that holds both."
+            f"compute.weights is {compute.weights!r}, but {identity.name} is in diffusers' layout, which holds one set of weights and does not say "
+            "which; leave it out, or give a single file that holds both."
         )
-    base.unet(weights)
+    if compute.prediction:
+        raise CheckpointError(
+            f"compute.prediction is {compute.prediction!r}, but {identity.name} is in diffusers' layout, whose scheduler/scheduler_config.json says "
+            "what is predicted; leave it out."
+        )
 
 
 def on_this_machine(compute: Compute) -> Compute:

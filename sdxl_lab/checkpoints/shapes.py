@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from sdxl_lab import families
@@ -11,10 +12,10 @@ from sdxl_lab.checkpoints.configurations import MODELS, check_configuration, rea
 from sdxl_lab.checkpoints.files import PipelineFolder, needs_float32
 from sdxl_lab.checkpoints.hub import NotCachedError, Repository, only_cached
 from sdxl_lab.checkpoints.layers import REFINER, Layers, UNetShape, layers_in, layers_of, unet_shape
-from sdxl_lab.checkpoints.locating import Source, configuration
+from sdxl_lab.checkpoints.locating import Source, configuration, place_of_configuration
 from sdxl_lab.checkpoints.single_files import Part
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.families import Family, Sizes, family_of
+from sdxl_lab.families import Sizes, family_of
 from sdxl_lab.families.sdxl import SDXL
 from sdxl_lab.settings.sections import Compute
 
@@ -48,20 +49,22 @@ class Shapes:
     def vae_dtype(self, compute: Compute) -> str:
         """What its VAE computes in there."""
         dtype = self.dtype(compute)
-        return "float32" if compute.vae is None and needs_float32(self.vae, dtype) else dtype
+        return "float32" if compute.vae is None and needs_float32(self.vae, dtype, family_of(self.family)) else dtype
 
 
-def shapes_of(source: Source) -> Shapes:
+def shapes_of(source: Source, prediction: str | None = None) -> Shapes:
     """Look at the shapes of a checkpoint's models: at the headers of its files where they are here, else at its configurations.
 
     Args:
         source: Where it is. The hub is asked for nothing: the local cache tells, and of published checkpoints the name does.
+        prediction: As `compute.prediction` has it.
 
     Raises:
         CheckpointError: Something of it is broken, or neither is here.
     """
     with only_cached():
-        layers, told, known_by = _known(source.base, source)
+        family = source.family
+        layers, told, known_by = _known(source.base, source, prediction)
         if source.refiner is not None:
             of_refiner, refined, _ = _known(source.refiner, source)
             layers, told = {**layers, REFINER: of_refiner["unet"]}, {**told, REFINER: refined["unet"]}
@@ -70,13 +73,13 @@ def shapes_of(source: Source) -> Shapes:
         layers=layers,
         unets={name: unet_shape(name, told[name]) for name in ("unet", REFINER) if name in told},
         vae=told["vae"],
-        sizes=family_of(source.family).sizes(told["unet"], told["vae"]),
-        family=source.family,
+        sizes=family_of(family).sizes(told["unet"], told["vae"]),
+        family=family,
         known_by=known_by,
     )
 
 
-def _known(part: Part | Repository, source: Source) -> tuple[Mapping[str, Layers], Configurations, str]:
+def _known(part: Part | Repository, source: Source, prediction: str | None = None) -> tuple[Mapping[str, Layers], Configurations, str]:
     """A part's layers, its configurations, and what told them."""
     if isinstance(part, Repository):
         return _of_repository(part, source)
@@ -85,9 +88,13 @@ def _known(part: Part | Repository, source: Source) -> tuple[Mapping[str, Layers
         return layers_in(part), _configurations(part), "files"
     layers = layers_in(part)
     try:
-        told: Configurations = _configurations(PipelineFolder(configuration(part, source.family), part.is_refiner))
+        told: Configurations = _configurations(PipelineFolder(configuration(part, source.family, prediction), part.is_refiner))
     except NotCachedError:
-        told = _published(SDXL, is_refiner=part.is_refiner, unet={} if part.is_refiner else {"in_channels": part.in_channels})
+        place = place_of_configuration(part, source.family, part.predicts(prediction))
+        shared = {"unet": SDXL.configurations[REFINER]} if part.is_refiner else _published(place)
+        if shared is None:
+            raise
+        told = shared
     if _count(layers_of({"unet": told["unet"]})["unet"]) != _count(layers["unet"]):
         raise CheckpointError(f"{part.path} does not say how its models are built; give the checkpoint's folder in diffusers' layout.")
     if not part.is_refiner and "vae" not in layers:  # it is lent one
@@ -106,27 +113,29 @@ def _of_repository(part: Repository, source: Source) -> tuple[Mapping[str, Layer
             return layers_in(here), told, "files"
         except CheckpointError:  # the weights are not here yet
             return layers_of(told), told, "configurations"
-    published = families.published(source.base.name) if isinstance(source.base, Repository) else None
-    named = published and families.named(published[0])
-    family = named and family_of(named[0])
-    if published is None or not family or not family.configurations:
+    told = _published(source.base, is_refiner=part.is_refiner)
+    if told is None:
         raise NotCachedError(
             f"{part.name} is not in the local cache, and to look at its size nothing is downloaded. Run `hf download {part.name} "
-            "--include '*.json'`, which is small, or give sdxl: what has its architecture takes as much."
+            "--include '*.json'`, which is small, or give sdxl, sd21 or sd15: what has the architecture of one of them takes as much."
         )
-    told = _published(family, is_refiner=part.is_refiner, unet=published[1].unet)
     return layers_of(told), told, "name"
 
 
 def _configurations(part: PipelineFolder) -> Configurations:
-    names = ("unet",) if part.is_refiner else MODELS
-    return {name: read_json(part.path / name / "config.json") for name in names}
+    return {name: read_json(part.path / name / "config.json") for name in part.models}
 
 
-def _published(family: Family, *, is_refiner: bool, unet: Mapping[str, Any]) -> Configurations:
-    """What a family's published models are like."""
-    every = family.configurations
-    return {"unet": every[REFINER]} if is_refiner else {name: every[name] for name in MODELS} | {"unet": {**every["unet"], **unet}}
+def _published(base: Part | Repository | Path, *, is_refiner: bool = False) -> Configurations | None:
+    """What the models of a checkpoint are like that was published under a name here, by its base; None of any other."""
+    published = families.published(base.name) if isinstance(base, Repository) else None
+    named = published and families.named(published[0])
+    every = family_of(named[0]).configurations if named else {}
+    if not published or not every:
+        return None
+    if is_refiner:
+        return {"unet": every[REFINER]}
+    return {name: {**every[name], **published[1].differs.get(name, {})} for name in MODELS if name in every}
 
 
 def _count(layers: Layers) -> int:

@@ -1,4 +1,4 @@
-"""All of a pipeline in one .safetensors file, or in the shards of one, in the layout Stable Diffusion XL was published in."""
+"""All of a pipeline in one .safetensors file, or in the shards of one, in the layout Stable Diffusion was published in."""
 
 from __future__ import annotations
 
@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING, Any
 from sdxl_lab import progress
 from sdxl_lab.checkpoints import original_layout as layout
 from sdxl_lab.checkpoints.configurations import INDEX, MODELS, SHARED, components_in, read_json
-from sdxl_lab.checkpoints.files import PIPELINE, PipelineFolder, failures_named, needs_float32, pipeline_class, shards_in
-from sdxl_lab.checkpoints.weight_files import BASE, REFINER, SUFFIX, VAE_ALONE, CheckpointError, Header, header_of, require_kind
+from sdxl_lab.checkpoints.files import PipelineFolder, failures_named, needs_float32, pipeline_class, shards_in
+from sdxl_lab.checkpoints.weight_files import (
+    BASES,
+    GENERATIONS,
+    REFINER,
+    SUFFIX,
+    VAE_ALONE,
+    CheckpointError,
+    Header,
+    header_of,
+    kind_of,
+    require_kind,
+)
+from sdxl_lab.families import FAMILIES, OTHER, Architecture, Family
 from sdxl_lab.files import digests
 from sdxl_lab.process.quiet import unsaid
 
@@ -22,6 +34,16 @@ if TYPE_CHECKING:
 
 SHARDED = f"{SUFFIX}.index.json"
 """How the name of what lists the shards of a file ends."""
+
+PREDICTIONS: Mapping[str, str] = {"epsilon": "epsilon", "v": "v_prediction"}
+"""Values of `compute.prediction`, as schedulers have them."""
+
+OTHER_CHANNELS: Mapping[int, str] = {
+    5: "Stable Diffusion 2 for depth maps",
+    7: "an upscaler of Stable Diffusion",
+    8: "InstructPix2Pix",
+}
+"""UNets that are told another picture in other ways than by a mask."""
 
 _STEM = re.compile(r"(.+?)(-\d{5}-of-(\d{5}))?(\.safetensors)?(\.index\.json)?", re.IGNORECASE)
 _FLOATS = re.compile(r"F(64|32|16|8_E4M3|8_E5M2)|BF16")
@@ -96,6 +118,22 @@ class SingleFile:
         return Header.of_all(header_of(file) for file in self.files)
 
     @cached_property
+    def generation(self) -> int | None:
+        """Of Stable Diffusion before XL: 1 or 2; None of XL, and of what is no checkpoint.
+
+        Raises:
+            CheckpointError: It is no whole file.
+        """
+        return GENERATIONS.get(kind_of(self.header.shapes))
+
+    @property
+    def architecture(self) -> Architecture:
+        """What tells how its models are built, as far as its weights do; as `in_channels` raises."""
+        if self.is_refiner:
+            return None
+        return (self.generation, self.in_channels) if self.generation else self.in_channels
+
+    @cached_property
     def in_channels(self) -> int:
         """Input channels of its UNet: 9 if it was trained to inpaint.
 
@@ -103,7 +141,7 @@ class SingleFile:
             CheckpointError: It is no whole file, or of another kind.
         """
         shapes = self.header.shapes
-        require_kind(self.path, shapes, REFINER if self.is_refiner else BASE)
+        require_kind(self.path, shapes, *((REFINER,) if self.is_refiner else BASES))
         first = self.unet().get(layout.FIRST_LAYER)
         if first is None:
             raise CheckpointError(f"{self.path} holds no UNet, no weight called {layout.FIRST_LAYER}; take a file that holds all parts.")
@@ -130,10 +168,65 @@ class SingleFile:
         stem = _STEM.fullmatch(self.path.name)
         return None if self.is_refiner or stem is None else beside(self.path, f"{stem[1]}.vae{SUFFIX}")
 
+    @cached_property
+    def yaml_beside(self) -> Path | None:
+        """The configuration that lies beside it under its name, as `name.yaml`, where nothing in the file tells what its UNet predicts."""
+        stem = _STEM.fullmatch(self.path.name)
+        return beside(self.path, f"{stem[1]}.yaml") if self.asks_for_prediction and stem else None
+
+    @property
+    def asks_for_prediction(self) -> bool:
+        """Whether the same weights may have been trained on either noise: Stable Diffusion 2's were, with 4 channels."""
+        return self.architecture == (2, 4) and not layout.scheduling(self.header.shapes)
+
     @property
     def scheduling(self) -> Mapping[str, str | bool]:
-        """What it says of the noise that its UNet was trained on, as keys of a scheduler's configuration."""
+        """What it says of the noise that its UNet was trained on, or the .yaml beside it, as keys of a scheduler's configuration.
+
+        Raises:
+            CheckpointError: The .yaml cannot be read, or says something else than `eps` or `v`.
+        """
+        if self.yaml_beside:
+            told = _told_by(self.yaml_beside)
+            return {"prediction_type": told} if told else {}
         return layout.scheduling(self.header.shapes)
+
+    def scheduled(self, prediction: str | None) -> Mapping[str, str | bool]:
+        """What is known of the noise that its UNet was trained on, as `scheduling` has it.
+
+        Args:
+            prediction: As `compute.prediction` has it, which `require_prediction` looks at.
+        """
+        return {**self.scheduling, **({"prediction_type": PREDICTIONS[prediction]} if prediction else {})}
+
+    def predicts(self, prediction: str | None) -> str | None:
+        """What its UNet predicts, as schedulers have it, as far as that is known.
+
+        Args:
+            prediction: As `compute.prediction` has it.
+        """
+        told = self.scheduled(prediction).get("prediction_type")
+        return str(told) if told else None
+
+    def require_prediction(self, prediction: str | None) -> None:
+        """See that it is known what its UNet predicts.
+
+        Args:
+            prediction: As `compute.prediction` has it.
+
+        Raises:
+            CheckpointError: The file says something else; or it says nothing, and nobody else does either.
+        """
+        own = self.predicts(None)
+        if prediction and own not in (None, PREDICTIONS[prediction]):
+            by = self.yaml_beside.name if self.yaml_beside else "its key v_pred"
+            raise CheckpointError(f"compute.prediction is {prediction!r}, but {self.path} predicts {own}, as {by} says; leave it out.")
+        if not prediction and not own and self.asks_for_prediction:
+            raise CheckpointError(
+                f"{self.path} is Stable Diffusion 2, whose weights do not tell what its UNet predicts; taken for the wrong one it makes noise. Set "
+                "compute.prediction to epsilon (2-base and 2.1-base, for 512x512) or to v (2 and 2.1, for 768x768), or put the .yaml that it was "
+                f"published with beside it, as {self.path.stem}.yaml."
+            )
 
     def unet(self, weights: str | None = None) -> dict[str, str]:
         """Where its UNet's weights are.
@@ -157,7 +250,7 @@ class SingleFile:
             return {name: name for name in plain}
         stored = {name: layout.averaged(name) for name in plain} or {layout.parameter(name): name for name in layout.averages(shapes)}
         if odd := next((average for name, average in stored.items() if name is None), None):
-            raise CheckpointError(f"{self.path} holds {odd}, which is of no UNet of Stable Diffusion XL; take another file.")
+            raise CheckpointError(f"{self.path} holds {odd}, which is of no UNet of Stable Diffusion; take another file.")
         if lost := [name for name, average in stored.items() if average not in shapes]:
             raise CheckpointError(
                 f"{self.path} holds no EMA weights of {len(lost)} of its UNet's {len(stored)} weights, {lost[0]} first; leave compute.weights out, "
@@ -166,13 +259,16 @@ class SingleFile:
         return {name: average for name, average in stored.items() if name is not None}
 
     def check(self) -> None:
-        """See that the file is whole, and a base or a refiner of Stable Diffusion XL as is needed.
+        """See that the file is whole, and a base or a refiner as is needed.
 
         Raises:
             CheckpointError: It is not.
         """
         if self.in_channels not in (4, 9):
-            raise CheckpointError(f"{self.path} takes {self.in_channels} channels; allowed are 4 or 9: a UNet for pictures, or one for inpainting.")
+            what = f", as {OTHER_CHANNELS[self.in_channels]} does" if self.in_channels in OTHER_CHANNELS else ""
+            raise CheckpointError(
+                f"{self.path} takes {self.in_channels} channels{what}; allowed are 4 or 9: a UNet for pictures, or one for inpainting."
+            )
         shapes, dtypes = self.header.shapes, self.header.dtypes
         if scaled := next((name for name in shapes if _SCALED.fullmatch(name)), None):
             raise CheckpointError(f"{self.path} is stored in 8 bits with scales ({scaled}), which are not read here; take its file in 16 bits.")
@@ -184,7 +280,12 @@ class SingleFile:
 
     def looked_at(self) -> list[Path]:
         """All that decides what `check` and `digest` find: the files, and the folder in which a VAE may lie beside them."""
-        return [self.path.parent, self.path, *self.files, *([self.vae_beside] if self.vae_beside else [])]
+        return [self.path.parent, self.path, *self.files, *self._beside]
+
+    @property
+    def _beside(self) -> list[Path]:
+        """What lies beside it under its name and makes other pictures."""
+        return [file for file in (self.vae_beside, self.yaml_beside) if file]
 
     def digest(self, called: str | None = None) -> str:
         """sha256, hex, of the files that are read, and of their names.
@@ -192,12 +293,12 @@ class SingleFile:
         Args:
             called: As if it had this name, and the VAE beside it one to match; names of shards stand in their index, and are what they are.
         """
-        files = [self.path, *self.files, *([self.vae_beside] if self.vae_beside else [])]
+        files = [self.path, *self.files, *self._beside]
         names = {file: file.relative_to(self.path.parent).as_posix() for file in files}
         own, other = _STEM.fullmatch(self.path.name), _STEM.fullmatch(called or "")
         if own and other and called:
             is_whole = other[4] and not other[3] and not other[5] and self.path.suffix.lower() == SUFFIX
-            named = {file: f"{other[1]}{file.name[len(own[1]) :]}" for file in (self.path, self.vae_beside) if file}
+            named = {file: f"{other[1]}{file.name[len(own[1]) :]}" for file in (self.path, *self._beside)}
             names |= named | ({self.path: called} if is_whole else {})
         return digests.digest_of_listing((name, digests.digest_of_file(file)) for file, name in names.items())
 
@@ -207,7 +308,7 @@ class SingleFile:
         shared: Mapping[str, Any],
         *,
         configuration: Path,
-        class_name: str = PIPELINE,
+        family: Family = FAMILIES[OTHER],
         weights: str | None = None,
     ) -> Any:
         """The pipeline, its VAE in float32 wherever it needs that to stay exact.
@@ -216,11 +317,11 @@ class SingleFile:
             dtype: Of UNet and text encoders.
             shared: Components that are taken instead of the file's own, as far as the configuration names them.
             configuration: A folder in diffusers' layout, with or without weights: what the file does not say of itself.
-            class_name: Of the pipeline in diffusers.
+            family: Which says what pipeline it becomes.
             weights: Which of the UNet's, as in `unet`.
         """
         progress.tell("loading diffusers")
-        kind = pipeline_class(class_name)
+        kind = pipeline_class(family.pipelines["inpaint"])
         import torch
 
         index = read_json(configuration / INDEX)
@@ -230,9 +331,9 @@ class SingleFile:
         with failures_named(self.path, who), unsaid("diffusers.models.modeling_utils", "There are modules in"):  # that none are to be wide
             for number, name in enumerate(needed, 1):
                 progress.tell(f"loading {who}: {name}", done=number, total=len(needed), unit="component")
-                is_wide = name == "vae" and needs_float32(read_json(configuration / "vae" / "config.json"), dtype)
+                is_wide = name == "vae" and needs_float32(read_json(configuration / "vae" / "config.json"), dtype, family)
                 given[name] = self._model(name, index[name][1], configuration, torch.float32 if is_wide else dtype, weights)
-            return kind.from_pretrained(configuration, dtype=dtype, add_watermarker=False, **given)
+            return kind.from_pretrained(configuration, dtype=dtype, **family.told, **given)
 
     def _model(self, name: str, class_name: str, configuration: Path, dtype: torch.dtype, weights: str | None) -> Any:
         read = self._read(name, weights)
@@ -273,13 +374,21 @@ class SingleFile:
             return self.unet(weights)
         if model == "vae" and self.vae_beside:
             return {name: name for name in header_of(self.vae_beside).shapes}
+        if model == "text_encoder" and self.generation:
+            return layout.text_names(self.header.shapes, self.generation)
         return {name: name for name in self.header.shapes if name.startswith(self.prefix(model))}
 
     def prefix(self, model: str) -> str:
-        """How the names of a model's weights begin in the file; of a text encoder's up to its number, which is 0 for the only one of a refiner."""
+        """How the names of a model's weights begin in the layout; of XL's text encoders up to a number, which is 0 for the only one of a refiner."""
         if model in ("unet", "vae"):
             return layout.UNET if model == "unet" else layout.VAE
+        if self.generation:
+            return layout.CLIP if self.generation == 1 else layout.OPEN_CLIP
         return f"{layout.TEXT}{'0' if self.is_refiner or model == 'text_encoder' else '1'}."
+
+    def is_open_clip(self, model: str) -> bool:
+        """Whether a text encoder's weights are called as OpenCLIP has them, and not as transformers does."""
+        return self.generation == 2 or (self.generation is None and model == "text_encoder_2")
 
     def shapes(self, model: str, weights: str | None = None) -> dict[str, tuple[int, ...]]:
         """Shapes of a model's weights by their names in the layout; the arguments are those of `stored`."""
@@ -289,7 +398,25 @@ class SingleFile:
     def models(self, components: Iterable[str]) -> list[str]:
         """Names of the models that are read from here, of the components that a pipeline has."""
         lent = SHARED if self.is_refiner else () if self.has_vae or self.vae_beside else ("vae",)
-        return [name for name in MODELS if name in components and name not in lent]
+        others = ("text_encoder_2",) if self.generation else ()
+        return [name for name in MODELS if name in components and name not in (*lent, *others)]
+
+
+def _told_by(file: Path) -> str | None:
+    """What a .yaml beside a file says that its UNet predicts; None if it is of something else."""
+    import yaml
+
+    try:
+        config = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise CheckpointError(
+            f"{file} cannot be read as the configuration of the checkpoint beside it ({reason}); take it from its source."
+        ) from None
+    try:
+        return layout.parameterization(config)
+    except KeyError as error:
+        raise CheckpointError(f"{file} has parameterization {error}; allowed are eps and v: take it from its source.") from None
 
 
 Part = PipelineFolder | SingleFile

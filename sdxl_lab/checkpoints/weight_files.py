@@ -14,6 +14,12 @@ from sdxl_lab.files.digests import until_changed
 
 SUFFIX = ".safetensors"
 BASE, REFINER, VAE_ALONE = "a base of Stable Diffusion XL", "a refiner of Stable Diffusion XL", "a VAE alone"
+FIRST, SECOND = "Stable Diffusion 1", "Stable Diffusion 2"
+GENERATIONS: Mapping[str | None, int] = {FIRST: 1, SECOND: 2}
+"""Those before XL, as families know them."""
+
+BASES = (BASE, FIRST, SECOND)
+"""What a checkpoint may be."""
 
 KINDS: Mapping[str, str] = {
     "a LoRA": r"(lora_(unet|te\d?)_|.*\.(lora_[AB]|lora_(up|down)|hada_w1_a|lokr_w1(_a)?|dora_scale)\b|.*[._]lora(_linear_layer)?\.(down|up)\.).*",
@@ -22,13 +28,19 @@ KINDS: Mapping[str, str] = {
     "an IP-Adapter": r"(ip_adapter|image_proj)\..*",
     "a Flux model": r"(model\.diffusion_model\.)?(double_blocks|single_blocks)\..*",
     "Stable Diffusion 3": r"(model\.diffusion_model\.)?joint_blocks\..*",
-    "Stable Cascade": r"(clip_txt_mapper|.*\.channelwise)\..*",
+    "Stable Cascade or Würstchen": r"((.*\.)?clip_txt_mapper|.*\.channelwise|(.*\.)?embedding_1x1)\..*",
+    "Stable Video Diffusion": r".*\.time_(stack|mixer)\..*",
+    "motion for AnimateDiff": r".*\bmotion_modules\..*",
+    "Stable Diffusion 2 for depth maps": r"depth_model\..*",
+    "an upscaler of Stable Diffusion": r"low_scale_model\..*",
+    "Stable unCLIP": r"noise_augmentor\..*",
+    "PixArt": r"(model\.diffusion_model\.)?(scale_shift_table|t_block\..*)",
     "Playground 2.5": r"edm_(mean|std)",
     "a model of EDM's v-prediction": r"edm_vpred\..*",
     REFINER: r"conditioner\.embedders\.0\.model\..*",
     BASE: r"conditioner\.embedders\.1\..*",
-    "Stable Diffusion 2": r"cond_stage_model\.model\..*",
-    "Stable Diffusion 1": r"cond_stage_model\..*",
+    SECOND: r"cond_stage_model\.model\..*",
+    FIRST: r"cond_stage_model\..*",
     "a UNet alone": r"(model\.diffusion_model\.(input_blocks|middle_block)\.|model_ema\.diffusion_model|(unet\.)?down_blocks\.).*",
     VAE_ALONE: r"(first_stage_model\.)?(encoder|decoder)\.(conv_in|mid|mid_block|down|up|down_blocks|up_blocks)\..*",
     "a text encoder alone": r"(text_model|transformer\.(text_model|resblocks)|encoder\.(layers|block))\..*",
@@ -42,6 +54,8 @@ ADVICE: Mapping[str | None, str] = {
     "an embedding (textual inversion)": ADAPTER.format("embeddings"),
     BASE: "its place beside a base has a refiner's name: give the file another, or put a refiner there",
     REFINER: "call it refiner.safetensors, put it beside a base, and give the base",
+    FIRST: "its place beside a base has a refiner's name: give the file another, or put a refiner there",
+    SECOND: "its place beside a base has a refiner's name: give the file another, or put a refiner there",
     "a UNet alone": PART,
     VAE_ALONE: PART,
     "a text encoder alone": PART,
@@ -147,24 +161,25 @@ def shapes_in(path: Path) -> Mapping[str, tuple[int, ...]]:
     return header_of(path).shapes
 
 
-def require_kind(path: Path, names: Iterable[str], wanted: str) -> None:
+def require_kind(path: Path, names: Iterable[str], *wanted: str) -> None:
     """See that a file holds what is needed.
 
     Args:
         path: The file, for the message.
         names: Of its weights.
-        wanted: `BASE` or `REFINER`.
+        *wanted: Of `KINDS`, what it may be.
 
     Raises:
         CheckpointError: It is of another kind. Says which, and what to do.
     """
     listed = list(names)
     kind = kind_of(listed)
-    if kind == wanted:
+    if kind in wanted:
         return
     found = kind or f"of no kind that is known here (it holds {', '.join(listed[:3]) or 'nothing'})"
-    advice = ADVICE.get(kind, "this version runs Stable Diffusion XL alone: give a checkpoint of it")
-    raise CheckpointError(f"{path} is {found}, where {wanted} is needed; {advice}.")
+    advice = ADVICE.get(kind, "this version runs Stable Diffusion XL, 1 and 2: give a checkpoint of one of them")
+    needed = "a base of Stable Diffusion XL, 1 or 2" if wanted == BASES else " or ".join(wanted)
+    raise CheckpointError(f"{path} is {found}, where {needed} is needed; {advice}.")
 
 
 def kind_of(names: Iterable[str]) -> str | None:
@@ -177,4 +192,6 @@ def kind_of(names: Iterable[str]) -> str | None:
         One of `KINDS`, or None if no name tells.
     """
     listed = list(names)
-    return next((kind for kind, pattern in KINDS.items() if any(re.fullmatch(pattern, name) for name in listed)), None)
+    kind = next((kind for kind, pattern in KINDS.items() if any(re.fullmatch(pattern, name) for name in listed)), None)
+    # SD-Turbo's file calls its text encoder as a refiner's does (sgm of generative-models); what no refiner lacks is where its UNet is told the size.
+    return SECOND if kind == REFINER and not any("label_emb" in name for name in listed) else kind

@@ -144,7 +144,7 @@ def require_filled(pipeline: Any, path: Path) -> None:
         CheckpointError: One does.
     """
     for component in MODELS:
-        model = getattr(pipeline, component)
+        model = getattr(pipeline, component, None)
         empty = [name for name, weight in model.named_parameters() if weight.is_meta] if model is not None else []
         if empty:
             raise CheckpointError(f"{path} lacks {len(empty)} weights of its {component}, {empty[0]} first; copy or download it again.")
@@ -190,12 +190,12 @@ def _converted(part: SingleFile, component: str, weights: str | None, model: tor
         elif component == "vae":
             is_converted = held.keys() >= model.state_dict().keys()
             read = held if is_converted else diffusers.convert_ldm_vae_checkpoint(held, model.config)
-        elif component == "text_encoder":
-            read = diffusers.convert_ldm_clip_checkpoint(held)
+        elif part.is_open_clip(component):
+            read = diffusers.convert_open_clip_checkpoint(model, held, prefix=part.prefix(component).removesuffix("model.") + "model.")
         else:
-            read = diffusers.convert_open_clip_checkpoint(model, held, prefix=part.prefix(component) + "model.")
+            read = diffusers.convert_ldm_clip_checkpoint(held)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{part.path} holds another {component} than Stable Diffusion XL has ({error}); take another file.") from error
+        raise CheckpointError(f"{part.path} holds another {component} than Stable Diffusion has ({error}); take another file.") from error
     return {_name(name): tuple(weight.shape) for name, weight in read.items()}
 
 

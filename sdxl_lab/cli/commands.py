@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sdxl_lab.cli import distancing, looking, making, painting, usage
+from sdxl_lab.cli import asking, distancing, looking, making, painting, usage
 
 app = typer.Typer(
     cls=usage.Commands,
@@ -41,6 +41,7 @@ app.command()(looking.status)
 app.command()(looking.report)
 app.command(cls=usage.with_help(task=usage.tasks))(looking.compare)
 app.command(cls=usage.with_help(metric=distancing.metrics, extractor=distancing.extractors))(distancing.distance)
+app.add_typer(asking.app, name="study")
 app.command()(making.reproduce)
 app.command(cls=usage.Pairs)(looking.memory)
 app.command()(looking.doctor)

@@ -26,6 +26,13 @@ def tasks(incomplete: str) -> list[str]:
     return _beginning(incomplete, TASKS)
 
 
+def questions(incomplete: str) -> list[str]:
+    """What judges of a preference study can be asked."""
+    from sdxl_lab.studies.trials import QUESTIONS
+
+    return _beginning(incomplete, QUESTIONS)
+
+
 def parameters(incomplete: str) -> list[str]:
     """Parameters of a run, and the dotted paths of its settings."""
     from sdxl_lab.spec.homes import paths_of

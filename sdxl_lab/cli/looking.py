@@ -50,7 +50,7 @@ def push(
     from sdxl_lab.runs.early import home
     from sdxl_lab.tracking import pushing
 
-    pushing.push(_folders(runs or []), home())
+    pushing.push(folders_of(runs or []), home())
 
 
 def archive(
@@ -61,7 +61,7 @@ def archive(
     """Build archives of runs and sweeps for `comet upload`, which sends them from another machine; nothing is sent."""
     from sdxl_lab.tracking import archiving
 
-    archiving.archive(_folders(runs))
+    archiving.archive(folders_of(runs))
 
 
 def status(
@@ -74,7 +74,7 @@ def status(
     from sdxl_lab.runs.early import home
     from sdxl_lab.tracking.pushing import print_status
 
-    print_status(_folders(runs or []), home())
+    print_status(folders_of(runs or []), home())
 
 
 Starred = Annotated[bool, typer.Option("--starred", help="Look at the starred pictures of sessions alone.")]
@@ -100,7 +100,7 @@ def report(
     from sdxl_lab.records.session import SessionFolder
     from sdxl_lab.viewing.report import write_report
 
-    runs = _folders(runs)
+    runs = folders_of(runs)
     alone = SessionFolder(runs[0] if len(runs) == 1 and runs[0].is_dir() else Path())
     is_above = alone.path != Path() and not (RunFolder(alone.path).spec_file.is_file() or alone.session_file.is_file())
     path = output or (alone.starred_file if starred else alone.report_file)
@@ -108,7 +108,7 @@ def report(
     print(f"written: {write_report(_looked_at(runs, starred=starred), path, title=title)}")
 
 
-def _folders(paths: Sequence[Path]) -> list[Path]:
+def folders_of(paths: Sequence[Path]) -> list[Path]:
     """Paths as they are, and for each sweep file the folder of its runs."""
     return [_folder_of(path) if _is_sweep_file(path) else path for path in paths]
 

@@ -16,8 +16,12 @@ from sdxl_lab.datasets.samples import ArtifactError, tasks_from_words
 from sdxl_lab.files.places import misread
 from sdxl_lab.tasks import TASKS
 
-BUILT_IN = ("pocket-scenes", "pocket-forty", "pocket-prompts", "pocket-variations")
-"""Datasets that come with the lab: five scenes to look at, forty for an answer that chance does not give, and prompts without pictures."""
+BUILT_IN = ("pocket-scenes", "pocket-scenes-2", "pocket-forty", "pocket-prompts", "pocket-variations")
+"""Datasets that come with the lab: five scenes to look at, again with better words, forty for an answer that chance does not give, and prompts
+without pictures."""
+
+FIRST_DATASET = BUILT_IN[0]
+"""What 0.1.0's notebook edited where nobody named a dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)

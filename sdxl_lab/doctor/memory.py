@@ -110,8 +110,8 @@ def page(checkpoint: str, asked: Mapping[str, Any]) -> str:
     task = task_that_takes(asked, TASK)
     spec = _spec(checkpoint, task, asked)
     source = locate(checkpoint)
-    shapes = shapes_of(source)
-    suits = defaults(CheckpointIdentity(name=checkpoint, digest="unknown", family=source.family), task=task)
+    shapes = shapes_of(source, spec.compute.prediction)
+    suits = defaults(CheckpointIdentity(name=checkpoint, digest="unknown", family=shapes.family), task=task)
     side = math.isqrt(shapes.sizes.area)
     own = (side, side)
     settings, compute = spec.settings(task, suits, own if TASKS[task].needs_image else None, shapes.sizes), spec.compute

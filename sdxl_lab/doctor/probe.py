@@ -25,8 +25,8 @@ def command(parts: list[str], checkpoint: str | None, amiss: list[str]) -> list[
         amiss: The parts that are broken, or were not looked at.
     """
     asked = json.dumps({"parts": parts, "checkpoint": checkpoint, "amiss": amiss})
-    # Modules are looked for where this process finds them.
-    return [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main(sys.argv[1])", asked]
+    # Modules are looked for where this process finds them. -B: where a disk is full, Python 3.11 keeps half of a compiled module and does not notice.
+    return [sys.executable, "-B", "-c", f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main(sys.argv[1])", asked]
 
 
 def main(asked: str) -> None:

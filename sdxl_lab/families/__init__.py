@@ -10,15 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.families._family import Distilled, Family, LatentColors, Made, Published, Sizes
+from sdxl_lab.families._family import OF_THE_REFINER, Architecture, Distilled, Family, LatentColors, Made, Published, Sizes
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
+from sdxl_lab.families.pocket_sd2 import POCKET_SD2
+from sdxl_lab.families.sd import SD
 from sdxl_lab.families.sdxl import SDXL
 from sdxl_lab.settings.hyperparams import closest
 
 __all__ = [
     "FAMILIES",
+    "OF_THE_REFINER",
     "OTHER",
+    "Architecture",
     "Distilled",
     "Family",
     "FamilyError",
@@ -35,7 +39,7 @@ __all__ = [
     "recognized",
 ]
 
-FAMILIES: dict[str, Family] = {"pocket": POCKET, "sdxl": SDXL, "custom": CUSTOM}
+FAMILIES: dict[str, Family] = {"pocket": POCKET, "sdxl": SDXL, "sd": SD, "pocket-sd2": POCKET_SD2, "custom": CUSTOM}
 """By the word that records hold."""
 
 OTHER = "custom"
@@ -126,15 +130,18 @@ def meant_by(checkpoint: str) -> str | None:
     return f"Did you mean {near}?" if near and not kinds else None
 
 
-def recognized(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> str:
+def recognized(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None, generation: int | None = None) -> str:
     """Tell which family a folder or file is of.
 
     Args:
         path: Which is there; its content was not checked yet.
         shapes: Of a single file's weights, by name.
+        generation: Of Stable Diffusion, if its weights are called as before XL: 1 or 2.
 
     Returns:
         The family's word.
     """
     held = (shapes or {}).items()
-    return next((word for word, family in FAMILIES.items() if family.recognizes(path) or (family.shapes and family.shapes.items() <= held)), OTHER)
+    by_sight = (word for word, family in FAMILIES.items() if family.recognizes(path) or (family.shapes and family.shapes.items() <= held))
+    by_names = (word for word, family in FAMILIES.items() if generation in family.generations)
+    return next(by_sight, None) or next(by_names, OTHER)

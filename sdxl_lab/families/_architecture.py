@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.families._family import Distilled, LatentColors, Sizes
+from sdxl_lab.families._family import Architecture, Distilled, LatentColors, Sizes
 
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
-SINGLE_FILES: Mapping[int | None, str | Path] = {4: BASE, 9: INPAINT, None: REFINER}
+SINGLE_FILES: Mapping[Architecture, str | Path] = {4: BASE, 9: INPAINT, None: REFINER}
 PIPELINES = {
     "inpaint": "StableDiffusionXLInpaintPipeline",
     "image_to_image": "StableDiffusionXLImg2ImgPipeline",
@@ -95,6 +95,7 @@ def sizes(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> Sizes:
         unet: Configuration of its UNet.
         vae: The same of its VAE.
     """
-    side_px = unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+    cell_px = 2 ** (len(vae["block_out_channels"]) - 1)
+    side_px = unet["sample_size"] * cell_px
     small = side_px < SMALL_SIDE_PX
-    return Sizes(area=side_px**2, max_area=side_px**2 * 3 // 2 if small else side_px**2, multiple=8 if small else 64)
+    return Sizes(area=side_px**2, max_area=side_px**2 * 3 // 2 if small else side_px**2, multiple=8 if small else 64, cell_px=cell_px)

@@ -23,8 +23,8 @@ RESEARCH = "SDXL 0.9 Research License: research alone, no commercial use; its te
 SDXL = Family(
     names={
         "sdxl": Published(base=BASE, refiner=REFINER, license=OPEN),
-        "sdxl-inpaint": Published(base=INPAINT, refiner=REFINER, license=OPEN, unet={"in_channels": 9}),
-        "sdxl-turbo": Published(base="stabilityai/sdxl-turbo", license=COMMUNITY, unet={"sample_size": 64}),
+        "sdxl-inpaint": Published(base=INPAINT, refiner=REFINER, license=OPEN, differs={"unet": {"in_channels": 9}}),
+        "sdxl-turbo": Published(base="stabilityai/sdxl-turbo", license=COMMUNITY, differs={"unet": {"sample_size": 64}}),
         "sdxl-0.9": Published(
             base="stabilityai/stable-diffusion-xl-base-0.9",
             refiner="stabilityai/stable-diffusion-xl-refiner-0.9",

@@ -14,13 +14,14 @@ from sdxl_lab.prompts.reading import PromptError, Reading, require_compel
 from sdxl_lab.wording import printable
 
 
-def by_compel(encoders: Sequence[TextEncoder], reading: Reading, device: Any) -> Encoded:
+def by_compel(encoders: Sequence[TextEncoder], reading: Reading, device: Any, *, normalizes: bool) -> Encoded:
     """Encode a prompt as compel does: a pipeline's own encoders side by side, each by an object of its own, since `CompelForSDXL` knows no refiner.
 
     Args:
         encoders: Of a pipeline, the one that pools last.
         reading: What it says, one text as it was written.
         device: Where they compute.
+        normalizes: Whether the pipeline reads the last hidden state, normalized, and nothing pooled; else the last but one, as it is.
 
     Returns:
         Embeddings, and the pooled one of the text with its marks.
@@ -30,10 +31,11 @@ def by_compel(encoders: Sequence[TextEncoder], reading: Reading, device: Any) ->
     """
     require_compel()
     text = reading.parts[0][0].text
-    readers = [_reader(encoder, device, truncates=not reading.goes_on, pools=encoder is encoders[-1]) for encoder in encoders]
+    told = {"truncates": not reading.goes_on, "normalizes": normalizes}
+    readers = [_reader(encoder, device, pools=encoder is encoders[-1] and not normalizes, **told) for encoder in encoders]
     try:
         found = [reader([text]) for reader in readers]
-        hidden, pooled = [*found[:-1], found[-1][0]], found[-1][1]
+        hidden, pooled = (found, None) if normalizes else ([*found[:-1], found[-1][0]], found[-1][1])
         tokens = max(state.shape[1] for state in hidden)
         padded = [
             lengthened(state, tokens, lambda reader=reader: reader.conditioning_provider.empty_z)
@@ -48,7 +50,7 @@ def by_compel(encoders: Sequence[TextEncoder], reading: Reading, device: Any) ->
             "change its marks, or set prompt_syntax to plain."
         ) from error
     dtype = encoders[-1].model.dtype
-    return torch.cat(padded, dim=-1).to(dtype), pooled.to(dtype)
+    return torch.cat(padded, dim=-1).to(dtype), None if pooled is None else pooled.to(dtype)
 
 
 class _WrittenOut:
@@ -75,17 +77,18 @@ class _Placed:
         return getattr(self._model, name)
 
 
-def _reader(encoder: TextEncoder, device: Any, *, truncates: bool, pools: bool) -> Any:
+def _reader(encoder: TextEncoder, device: Any, *, truncates: bool, pools: bool, normalizes: bool) -> Any:
     with importing:
         from compel import Compel, ReturnedEmbeddingsType
 
+    kinds = ReturnedEmbeddingsType
     placed: Any = _Placed(encoder.model, device)
     words: Any = _WrittenOut(encoder) if learned_by(encoder.tokenizer) else None
     return Compel(
         tokenizer=encoder.tokenizer,
         text_encoder=placed,
         textual_inversion_manager=words,
-        returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED,
+        returned_embeddings_type=kinds.LAST_HIDDEN_STATES_NORMALIZED if normalizes else kinds.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED,
         truncate_long_prompts=truncates,
         requires_pooled=pools,
         device=device,

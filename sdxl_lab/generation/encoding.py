@@ -12,8 +12,8 @@ import torch
 from sdxl_lab.adapters.embeddings import learned_by, written_out
 from sdxl_lab.prompts.reading import Fits, PromptError, Reading
 
-Encoded = tuple[torch.Tensor, torch.Tensor]
-"""The last hidden state but one, (1, tokens, width), and the pooled one, (1, width)."""
+Encoded = tuple[torch.Tensor, Any]
+"""The hidden state that a pipeline reads, (1, tokens, width), and the pooled one, (1, width), or None where it reads none."""
 
 LEAST, MOST = 0.5, 2.0
 """Within these, restoring the mean changes a prompt less than weights do; below 0 it turns all of it around."""
@@ -56,7 +56,7 @@ class TextEncoder:
 
 
 def text_encoders(pipeline: Any, instead: Mapping[int, Any] = MappingProxyType({})) -> list[TextEncoder]:
-    """Those of a pipeline, of which a refiner has but the second.
+    """Those of a pipeline, of which a refiner has but the second, and Stable Diffusion 1 and 2 but the first.
 
     Args:
         pipeline: diffusers' own, loaded.
@@ -66,7 +66,7 @@ def text_encoders(pipeline: Any, instead: Mapping[int, Any] = MappingProxyType({
     return [
         TextEncoder(name=name, tokenizer=instead.get(id(tokenizer), tokenizer), model=model)
         for name, key in pairs
-        if (model := getattr(pipeline, name)) is not None and (tokenizer := getattr(pipeline, key)) is not None
+        if (model := getattr(pipeline, name, None)) is not None and (tokenizer := getattr(pipeline, key)) is not None
     ]
 
 
@@ -82,7 +82,7 @@ def fits_in(pipelines: Sequence[Any], instead: Mapping[int, Any] = MappingProxyT
 
 
 def hidden_and_pooled(model: Any, ids: tuple[int, ...], device: Any) -> Encoded:
-    """Run a text encoder over a chunk as diffusers does.
+    """Run a text encoder over a chunk as diffusers does for Stable Diffusion XL, which reads the last hidden state but one.
 
     Args:
         model: transformers' own.
@@ -91,6 +91,17 @@ def hidden_and_pooled(model: Any, ids: tuple[int, ...], device: Any) -> Encoded:
     """
     output = model(torch.tensor([ids], device=device), output_hidden_states=True)
     return output.hidden_states[-2], output[0]
+
+
+def last_hidden(model: Any, ids: tuple[int, ...], device: Any) -> Encoded:
+    """Run a text encoder over a chunk as diffusers does for Stable Diffusion 1 and 2, which read the last hidden state, normalized.
+
+    Args:
+        model: transformers' own.
+        ids: Its tokens.
+        device: Where it computes.
+    """
+    return model(torch.tensor([ids], device=device))[0], None
 
 
 def encoded(encoders: Sequence[TextEncoder], reading: Reading, encode: Encode, hear: Callable[[float], object] = id) -> Encoded:
@@ -108,7 +119,7 @@ def encoded(encoders: Sequence[TextEncoder], reading: Reading, encode: Encode, h
         Embeddings of all encoders side by side, and the pooled one of the last encoder's first chunk, which no weight has touched.
     """
     hidden: list[torch.Tensor] = []
-    pooled: list[torch.Tensor] = []
+    pooled: list[Any] = []
     for encoder in encoders:
         found = [(encode(encoder.name, encoder.model, encoder.chunk(ids)), weights) for ids, weights in _chunks(encoder, reading)]
         empty, _ = encode(encoder.name, encoder.model, encoder.chunk([])) if reading.weighting == "comfy" else found[0][0]

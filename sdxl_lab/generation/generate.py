@@ -19,18 +19,20 @@ from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.families import family_of
 from sdxl_lab.generation.encoding import fits_in, restored_by, spoiling
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
 from sdxl_lab.generation.pasting import pasted
-from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled, without_steps
+from sdxl_lab.generation.regions import Regions, regions, require_cells, settled, specks_ignored, without_steps
 from sdxl_lab.generation.softness import Softness
-from sdxl_lab.generation.stages import STAGES, Stage, blended
+from sdxl_lab.generation.stages import Stage, blended, stage_of
 from sdxl_lab.generation.steps import Listener, Step
 from sdxl_lab.generation.trajectory import Trajectory, TrajectoryCache, Window, build_scheduler, whole_schedule, window_of
 from sdxl_lab.images import boxes, masks, pictures
 from sdxl_lab.process.arithmetic import arithmetic
 from sdxl_lab.prompts.reading import Words
+from sdxl_lab.spec import lacking
 from sdxl_lab.spec.cautions import caution, cautions
 from sdxl_lab.spec.edit import Edit, read_here
 from sdxl_lab.spec.generated import Generated
@@ -84,7 +86,7 @@ def generate(
     _require_models(edit, checkpoint)  # a refiner is loaded here, which is no part of a picture's time
     if found:
         require_cells(edit, found)
-    of_mask = [line for line in (found.has_ignored and SPECKS, *found.idle) if line] if found else []
+    of_mask = [line for line in (found.has_ignored and specks_ignored(checkpoint.sizes.cell_px), *found.idle) if line] if found else []
     for line in [*cautions(edit, checkpoint.traits), *of_mask]:
         caution(line, stacklevel=2)
     cache = TrajectoryCache() if trajectories is None else trajectories
@@ -230,8 +232,8 @@ class _Picture:
     @contextmanager
     def _stage(self, role: str, scheduler: Any, softness: Softness | None, image_latents: torch.Tensor | None = None) -> Iterator[Stage]:
         """Base or refiner, with what is on its models."""
-        stages = STAGES[TASKS[self.edit.task].pipeline]
-        kind, pipeline = (stages.base, self.checkpoint.base) if role == "base" else (stages.refiner, self.checkpoint.refiner)
+        kind = stage_of(family_of(self.checkpoint.identity.family).pipelines, TASKS[self.edit.task].pipeline, role)
+        pipeline = self.checkpoint.base if role == "base" else self.checkpoint.refiner
         told: dict[str, Any] = {"latent_mask": self._latent_mask, "words": self._words, "cache": self.cache}
         told |= {"scope": self._bare_scope, "in_text": self.checkpoint.in_text(role), "softness": softness, "image_latents": image_latents}
         with self.checkpoint.adapted(role) as instead:
@@ -263,7 +265,7 @@ class _Picture:
             return None
         if self.change is not None:
             return torch.from_numpy(self.change > 0).float()[None, None]
-        latent_mask = masks.latent_mask(self.seen.mask_image, mode=self.edit.settings.mask.latent_mask)
+        latent_mask = masks.latent_mask(self.seen.mask_image, mode=self.edit.settings.mask.latent_mask, factor=self.checkpoint.sizes.cell_px)
         return torch.from_numpy(np.asarray(latent_mask) > 0).float()[None, None]
 
     @cached_property
@@ -317,6 +319,8 @@ def _require_input(edit: Edit, image: Image.Image | None) -> None:
 def _require_models(edit: Edit, checkpoint: Checkpoint) -> None:
     if fault := unfit_base(edit, checkpoint.base.unet.config.in_channels):
         raise CheckpointError(f"{fault}.")
+    if lines := lacking.refused_of(edit, checkpoint.identity.family, checkpoint.identity.name):
+        raise CheckpointError(f"{'; '.join(lines)}.")
     denoising = edit.settings.denoising
     if denoising.is_refined and checkpoint.refiner is None:
         key, got, without = denoising.asks_for_refiner

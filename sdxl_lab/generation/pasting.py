@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from PIL import Image
 
-from sdxl_lab.generation.frames import CELL_PX
 from sdxl_lab.generation.regions import Regions
 from sdxl_lab.images import boxes, masks, seams, soft_masks
 from sdxl_lab.settings.sections import Mask
@@ -34,7 +33,7 @@ def pasted(raw: Image.Image, input_image: Image.Image, found: Regions, mask: Mas
     if mask.color_match or mask.blend != "alpha":
         before, region = input_image.crop(box), alpha.crop(box).point(_any)
         if mask.color_match:
-            made = seams.matched(made, before, region, reach_px=round(RING_CELLS * CELL_PX * boxes.magnified(made.size, raw.size)) or 1)
+            made = seams.matched(made, before, region, reach_px=round(RING_CELLS * found.cell_px * boxes.magnified(made.size, raw.size)) or 1)
         if mask.blend == "poisson":
             made = seams.joined(made, before, region)
     return masks.laid_over(input_image, boxes.put_back(made, box, input_image), alpha)

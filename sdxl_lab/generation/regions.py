@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from sdxl_lab.families import Sizes
-from sdxl_lab.generation.frames import CELL_PX, WHOLE, crop_that_matters, framed, whole_size, without_crop
+from sdxl_lab.generation.frames import WHOLE, crop_that_matters, framed, whole_size, without_crop
 from sdxl_lab.images import boxes, masks, soft_masks
 from sdxl_lab.images.holes import FROM_AROUND, nothing_around
 from sdxl_lab.settings.sections import Conditioning, Crop, Denoising, EditSettings, Mask, Refiner
@@ -18,9 +18,15 @@ from sdxl_lab.spec.generated import Frame
 from sdxl_lab.spec.resolved_spec import as_it_matters
 from sdxl_lab.tasks import TASKS
 
-SPECKS = (
-    "the mask has specks, smaller than a latent cell (8x8 pixels at the working size), and they are ignored; mask.specks keep takes the mask as it is"
-)
+
+def specks_ignored(cell_px: int) -> str:
+    """What is said of specks that are left out.
+
+    Args:
+        cell_px: Side of a latent cell.
+    """
+    cell = f"{cell_px}x{cell_px} pixels at the working size"
+    return f"the mask has specks, smaller than a latent cell ({cell}), and they are ignored; mask.specks keep takes the mask as it is"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +44,7 @@ class Regions:
         has_ignored: Whether specks were left out.
         is_soft: Whether there is anything to repaint in part.
         parts: What people call the white regions of `repainted`.
+        cell_px: Side of a latent cell of the checkpoint's, in pixels of `scaled`.
     """
 
     repainted: Image.Image
@@ -49,10 +56,11 @@ class Regions:
     has_ignored: bool = False
     is_soft: bool = False
     parts: str = "regions to repaint"
+    cell_px: int = 8
 
     def change(self, mode: masks.LatentMask) -> np.ndarray:
         """How far each latent cell is repainted: what `soft_masks.latent_change` says of `scaled`."""
-        return soft_masks.latent_change(self.scaled, mode=mode)
+        return soft_masks.latent_change(self.scaled, mode=mode, factor=self.cell_px)
 
     def same_as(self, other: Regions) -> bool:
         """Whether the same picture comes of both."""
@@ -88,7 +96,7 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
     # Lanczos would ring around an edge, and gray has a meaning here.
     scaled = part.resize(working, Image.Resampling.BILINEAR) if is_soft else masks.binarize(part.resize(working, Image.Resampling.LANCZOS))
     # Black specks are none here: a corner that a dilated region leaves is no fault of the mask.
-    seen = masks.without_specks(scaled, CELL_PX**2, holes=False) if area.ignores_specks and not is_soft else scaled
+    seen = masks.without_specks(scaled, sizes.cell_px**2, holes=False) if area.ignores_specks and not is_soft else scaled
     if settings.mask.fill in FROM_AROUND and _is_all(seen):
         raise masks.MaskError(f"{_named(edit)}: {nothing_around(settings.mask.fill)}")
     has_seam = not _is_all(area.composited.crop(frame.box) if frame else area.composited)
@@ -107,6 +115,7 @@ def regions(edit: Edit, size: tuple[int, int], mask: Image.Image | None, sizes: 
         has_ignored=area.has_ignored or ImageChops.difference(scaled, seen).getbbox() is not None,
         is_soft=is_soft,
         parts=area.parts,
+        cell_px=sizes.cell_px,
     )
 
 
@@ -142,7 +151,7 @@ def require_cells(edit: Edit, found: Regions) -> None:
             f"{scaled.width}x{scaled.height}; dilate the mask (mask.kernel_size), or let the models see what is around it alone "
             "(crop.padding_mask_crop, such as 32)"
         )
-    lost = masks.vanishing(scaled, factor=CELL_PX) if edit.settings.mask.latent_mask == "nearest" and not found.is_soft else []
+    lost = masks.vanishing(scaled, factor=found.cell_px) if edit.settings.mask.latent_mask == "nearest" and not found.is_soft else []
     if lost:
         across, down = (side / of for side, of in zip(boxes.size_of(seen), scaled.size, strict=True))
         left, top, right, bottom = lost[0]
@@ -151,7 +160,7 @@ def require_cells(edit: Edit, found: Regions) -> None:
         raise masks.MaskError(
             f"{_named(edit)}: {len(lost)} of the {found.parts} would vanish, the first about {box}: "
             f"at the working size of {scaled.width}x{scaled.height}, latent_mask nearest looks at one pixel in "
-            f"{CELL_PX}x{CELL_PX} only. Take mask.latent_mask cover, dilate it, or clean it"
+            f"{found.cell_px}x{found.cell_px} only. Take mask.latent_mask cover, dilate it, or clean it"
         )
 
 

@@ -65,6 +65,25 @@ def shows_colour(image: Image.Image, mask_image: Image.Image, colour: str) -> fl
     return None if name_colour(np.median(levels[white], axis=0)) == word else 0.0
 
 
+def painted_colour(image: Image.Image, mask_image: Image.Image) -> np.ndarray | None:
+    """Find the color of what was painted in the mask: the one that `shows_colour` names.
+
+    Args:
+        image: The picture, of size (W, H), any mode.
+        mask_image: White where it was painted, of size (W, H), any mode.
+
+    Returns:
+        Red, green and blue, 0 to 255, of shape (3,); None where nothing stands out from the mask's surroundings.
+
+    Raises:
+        MetricError: The two differ in size.
+    """
+    pixels.require_one_size(image=image, mask_image=mask_image)
+    white = pixels.inside(mask_image)
+    stands_out = _foreground(*_near(pixels.rgb(image), white)) if white.any() else None
+    return None if stands_out is None else np.median(stands_out, axis=0)
+
+
 def name_colour(rgb: Sequence[float] | np.ndarray) -> str:
     """Name a color by its hue, saturation and value.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdxl_lab.pocket.world import COLOURS, PLACES, SHAPES, SIZE_PX, Scene, caption, draw, object_mask, sample_scene
+from sdxl_lab.pocket.world import COLOURS, EMPTY, PLACES, SHAPES, SIZE_PX, Scene, caption, draw, object_mask, sample_scene
 
 FOLDER = Path(__file__).parent / "datasets"
 FIRST_SEED = 6_000_000
@@ -26,6 +26,7 @@ class Edited:
         inpaint: The color and shape that the object becomes.
         outpaint: The background that the object is brought to.
         seeds: Of inpainting and of outpainting.
+        names_object: Whether the words of outpainting name the object, too, which asks for one more beside it.
     """
 
     name: str
@@ -33,12 +34,15 @@ class Edited:
     inpaint: tuple[str, str]
     outpaint: str
     seeds: tuple[int, int]
+    names_object: bool = True
 
     def metadata(self) -> dict:
         """The sample's entry of metadata.json, with the color, shape and background that each edit asks for."""
         colour, shape = self.inpaint
         wanted = {"inpaint": replace(self.scene, colour=colour, shape=shape), "outpaint": replace(self.scene, background=self.outpaint)}
         tasks = {task: _asked(scene, seed) for (task, scene), seed in zip(wanted.items(), self.seeds, strict=True)}
+        if not self.names_object:
+            tasks["outpaint"]["prompt"] = EMPTY[self.outpaint]
         return {"name": self.name, "image": f"images/{self.name}.png", "mask": f"masks/{self.name}.png", **tasks}
 
     def pictures(self) -> dict[str, Image.Image]:
@@ -132,6 +136,11 @@ def five() -> tuple[Edited, ...]:
     )
 
 
+def around() -> tuple[Edited, ...]:
+    """The same five, to be brought to the same backgrounds in words that name the background alone."""
+    return tuple(replace(edited, names_object=False) for edited in five())
+
+
 def variations() -> tuple[Varied, ...]:
     """The five scenes, each to become what is asked of its object where it is repainted."""
     return tuple(Varied(name=scene.name, scene=scene.scene, wanted=scene.inpaint, seed=scene.seeds[0]) for scene in five())
@@ -185,6 +194,7 @@ def write(samples: Sequence[Edited | Described | Varied], folder: Path) -> None:
 
 if __name__ == "__main__":
     write(five(), FOLDER / "pocket-scenes")
+    write(around(), FOLDER / "pocket-scenes-2")
     write(forty(), FOLDER / "pocket-forty")
     write(prompts(), FOLDER / "pocket-prompts")
     write(variations(), FOLDER / "pocket-variations")

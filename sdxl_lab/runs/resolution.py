@@ -24,6 +24,7 @@ from sdxl_lab.runs.adapted import Adapted, adapted, few_steps, networks, section
 from sdxl_lab.runs.early import home, runs_folder_of
 from sdxl_lab.runs.resolved import Resolved, sizes_in
 from sdxl_lab.runs.word_lists import lists_of
+from sdxl_lab.spec import lacking
 from sdxl_lab.spec.asked_again import with_files
 from sdxl_lab.spec.cautions import cautions
 from sdxl_lab.spec.edit import Edit, PictureKey
@@ -111,6 +112,8 @@ def resolve(
 
     progress.tell(f"looking at checkpoint {spec.checkpoint}")
     identity = identity or locating.identify(spec.checkpoint)
+    if lines := lacking.refused(spec.hyperparameters, identity.family, identity.name):
+        raise SpecError(lines)
     compute = settling.settle(spec.compute, identity)
     outline = (outline_of or outlines.outline)(identity, compute)
     left_out = tuple(
@@ -240,7 +243,7 @@ def _notes(
     planned: Sequence[Checked], resolved: ResolvedSpec, outline: Outline, on_models: Adapted, weights: str | None
 ) -> dict[PictureKey, tuple[str, ...]]:
     from sdxl_lab.checkpoints import descriptions, own_defaults, tokens
-    from sdxl_lab.generation.regions import SPECKS
+    from sdxl_lab.generation.regions import specks_ignored
 
     identity, edits = resolved.checkpoint, [found.edit for found in planned]
     words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
@@ -261,7 +264,7 @@ def _notes(
             *tokens.notes(words[edit.key], folders, on_models.tokens, syntax=edit.settings.prompt_syntax, long_prompt=edit.settings.long_prompt),
             *cautions(edit, traits),
             *of_file,
-            *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
+            *([specks_ignored(outline.sizes.cell_px)] if edit.settings.mask.specks == "ignore" else []),
             *found.cautions,
             *unread,
             *trained_words.cautions(words[edit.key], on_models.tokens, files, is_known),

@@ -154,6 +154,8 @@ class Compute(Settings):
         vae: `fp16-fix` for the VAE that decodes in half precision, or None for the checkpoint's own.
         weights: Of a single file's UNet `ema`, the averages over its training, or `plain`, what the training ended with; None for the plain ones if
             the file holds them.
+        prediction: Of a single file's UNet, what it gives: `epsilon`, which is noise, or `v`; None for what the file says, which one of Stable
+            Diffusion 2 does not.
         layerwise: `fp8` keeps the weights of the UNets in 8 bits (float8 e4m3), each layer's made wide while it computes, or None for all of their
             bits. Other pixels.
         vae_tiling: Whether the VAE encodes and decodes in overlapping tiles, half as wide and high as the checkpoint's own pictures. Other pixels,
@@ -175,6 +177,9 @@ class Compute(Settings):
     )
     weights: Annotated[Literal["ema", "plain"] | None, Neutral(None, since="0.2.0"), Knob(label="UNet's weights", none="plain")] = Field(
         default=None, description="ema or plain, or None for the plain ones if a single file holds them"
+    )
+    prediction: Annotated[Literal["epsilon", "v"] | None, Neutral(None, since="0.2.0"), Knob(label="UNet's prediction", none="as it says")] = Field(
+        default=None, description="epsilon or v, or None for what a single file says of itself"
     )
     layerwise: Annotated[Literal["fp8"] | None, Neutral(None, since="0.2.0"), Knob(label="Layerwise weights", none="whole")] = Field(
         default=None, description="fp8, or None for weights of all bits"

@@ -149,7 +149,10 @@ _NOT_HERE = {
     "algorithm_type solver_order solver_type": (
         "the solver is the scheduler's own: dpmpp_2m, dpmpp_2m_sde and dpmpp_3m_sde are of order 2, 2 and 3; other orders are not there"
     ),
-    "rescale_betas_zero_snr beta_schedule prediction_type": "the noise schedule is the checkpoint's own, as its scheduler's configuration says",
+    "rescale_betas_zero_snr beta_schedule": "the noise schedule is the checkpoint's own, as its scheduler's configuration says",
+    "prediction_type parameterization v_parameterization": (
+        "what a UNet predicts is the checkpoint's own; of a single file that does not say, compute.prediction is epsilon or v"
+    ),
     "guidance_rescale": "rescaled guidance is not there; a lower denoising.guidance_scale burns less",
     "eta s_churn s_tmin s_tmax s_noise": "samplers have no settings of their own here; euler_a and dpmpp_2m_sde draw noise at each step",
 }

@@ -22,7 +22,7 @@ from sdxl_lab.settings.credentials import saved_by_papermill, without_credential
 from sdxl_lab.settings.hyperparams import flatten, merge, without
 from sdxl_lab.settings.replacements import words_in
 from sdxl_lab.settings.sections import DEFAULT_SEED, Compute, EditSettings, Settings
-from sdxl_lab.spec import task_names
+from sdxl_lab.spec import lacking, task_names
 from sdxl_lab.spec.edit import Edit, read_here
 from sdxl_lab.spec.hyperparameters import hyperparameters
 from sdxl_lab.spec.parameters import plain, problems, without_nulls
@@ -305,6 +305,8 @@ class RunSpec(Settings):
             found.append(f"hyperparameters.compute.layerwise: {line}")
         of_tasks = [f"hyperparameters.{task}.{line}" for task in self.tasks for line in TASKS[task].contradictions(self.given(task))]
         of_words = (line for task in self.tasks for line in problems_of(self.variation(task), self.words(task)))
+        named = families.named(self.checkpoint)  # of any other the files tell, when it is found
+        found += lacking.refused(self.hyperparameters, named[0], self.checkpoint) if named else []
         return found + of_tasks + list(dict.fromkeys(of_words))
 
 

@@ -34,13 +34,18 @@ from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
+from sdxl_lab.sweeps.applies import advice
 from sdxl_lab.sweeps.attempts import begun, is_done
 from sdxl_lab.sweeps.pace import Load, Pace
 from sdxl_lab.sweeps.plan import Plan, PlannedRun, Work, grouped
 from sdxl_lab.sweeps.sweep_file import Point, SweepFile
 from sdxl_lab.tasks import TASKS
+from sdxl_lab.wording import few
 
 _T = TypeVar("_T")
+
+WAYS = ("steps", "guidance", "strength", "seen at")
+"""What a checkpoint may do in a way of its own."""
 
 
 class PlanError(SpecError):
@@ -78,7 +83,7 @@ def plan(file: SweepFile) -> Plan:
                 problems.setdefault(line, []).append(point.label)
     if problems:
         lines = [line + _where(labels, len(file.points)) for line, labels in problems.items()]
-        raise PlanError(lines, f"the points of sweep {file.name}")
+        raise PlanError([*lines, *advice(problems)], f"the points of sweep {file.name}")
     runs_folder = Path(next(iter(runs.values())).parameters["runs_folder"])
     to_make = [resolver.sizes[run.run_id][key] for run in runs.values() if run.status != "done" for key in run.pending]
     return Plan(
@@ -88,10 +93,12 @@ def plan(file: SweepFile) -> Plan:
         groups=grouped(list(runs.values())),
         points=len(file.points),
         notes=(
+            *file.left_out,
             *resolver.of_samples,
             *check_room(runs_folder, to_make),
             *gathered(resolver.notes),
             *resolver.of_checkpoints,
+            *resolver.of_ways,
             *_about_defaults(resolver.moved),
         ),
     )
@@ -108,6 +115,7 @@ class _Resolver:
         self.moved: dict[str, tuple[Any, Any]] = {}
         self.sizes: dict[str, dict[PictureKey, tuple[int, int]]] = {}
         self.of_checkpoints: dict[str, None] = {}
+        self._ways: dict[str, dict[str, dict[str, None]]] = {}
 
     def planned(self, point: Point) -> PlannedRun:
         dataset = self._once(("dataset", point.spec.dataset), lambda: resolution.fetch(point.spec.dataset))
@@ -124,6 +132,7 @@ class _Resolver:
         compute = spec.compute.model_copy(update={"device": resolved.device, "dtype": resolved.dtype, "threads": resolved.threads})
         outline = self._outline(identity, settling.settle(compute, identity))
         self.of_checkpoints |= self._once(("of", identity.name), lambda: dict.fromkeys(_of_checkpoint(identity)))
+        self._take_note(point.spec.checkpoint, found)
         works = {edit.key: self._work(edit, found, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
         is_begun = folder.spec_file.is_file()
@@ -142,6 +151,21 @@ class _Resolver:
             checkpoint=(outline.models, compute.offload),
             overrides=point.overrides,
         )
+
+    @property
+    def of_ways(self) -> list[str]:
+        """How the pictures of each checkpoint are made, where that is not alike: steps, guidance, strength, and how large they are seen."""
+        differ = [key for key in WAYS if len({tuple(ways[key]) for ways in self._ways.values()}) > 1]
+        told = {name: "; ".join(f"{key} {few([*ways[key]], most=4)}" for key in differ) for name, ways in self._ways.items()}
+        return [f"checkpoint {name}: {said}" for name, said in told.items() if said]
+
+    def _take_note(self, checkpoint: str, found: Resolved) -> None:
+        ways = self._ways.setdefault(checkpoint, {key: {} for key in WAYS})
+        for edit in found.spec.edits:
+            denoising, (width, height) = edit.settings.denoising, found.sizes_of(edit)[1]
+            values = (denoising.num_inference_steps, f"{denoising.guidance_scale:g}", f"{denoising.strength:g}", f"{width}x{height}")
+            for key, value in zip(WAYS, values, strict=True):
+                ways[key].setdefault(str(value))
 
     def _outline(self, identity: CheckpointIdentity, compute: Compute) -> Outline:
         return self._once(("outline", identity.name, identity.digest, compute), lambda: outlines.outline(identity, compute))

@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from sdxl_lab.datasets.sources import FIRST_DATASET
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.settings import arguments, ranges
 from sdxl_lab.settings.credentials import without_credentials
 from sdxl_lab.settings.documents import RELEASES
 from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, merge, replace, split, unknown_key
 from sdxl_lab.spec.homes import named_among, place_of
+from sdxl_lab.spec.lacking import NOT_APPLICABLE
 from sdxl_lab.spec.parameters import plain, takes_numbers
 from sdxl_lab.spec.run_spec import NAME_ALLOWED, NAME_PATTERN, SECRET, RunSpec, SpecError
+from sdxl_lab.sweeps.applies import Marked, advice
 from sdxl_lab.sweeps.labels import leaves, short, told_apart, whole
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted
 
-KEYS = ("name", "notebook", "defaults", "parameters", "grid", "exclude", "points")
+KEYS = ("name", "notebook", "defaults", "parameters", "grid", "exclude", "points", "where")
 MOST_POINTS = 10_000
 """A larger grid is a slip of the keyboard."""
 
@@ -40,7 +43,7 @@ class Point:
 
     Attributes:
         label: What sets it apart, for people: `seed=527 high_noise_frac=0.8`.
-        overrides: The same by dotted path, as far as grid or list gave it.
+        overrides: The same by dotted path, as far as grid or list gave it; `NOT_APPLICABLE` where its checkpoint has no use for it.
         parameters: All eight parameters of the run.
         spec: The same, validated.
     """
@@ -60,6 +63,7 @@ class SweepFile:
         notebook: What runs each point.
         points: The runs: those of the grid in the order of its axes, the first changing slowest, then the single ones.
         defaults: The release whose defaults fill in what is not given; None for this version's.
+        left_out: What does not apply to some of its checkpoints, as `where` says: a line each.
 
     Examples:
         >>> quick = {"samples": ["red-circle"], "tasks": ["inpaint"], "tracking": "off", "hyperparameters.denoising.num_inference_steps": 3}
@@ -72,6 +76,7 @@ class SweepFile:
     notebook: Path
     points: tuple[Point, ...]
     defaults: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -96,8 +101,9 @@ class SweepFile:
         Args:
             content: `name`; `notebook`, the built-in one if left out; `defaults`, the release whose defaults are meant, this version's if left
                 out; `parameters`, laid over the notebook's own; `grid`, for each
-                dotted path its values; `exclude`, points of the grid that are left out; `points`, single ones beside the grid. Nested
-                dictionaries and dotted paths mean the same everywhere.
+                dotted path its values; `exclude`, points of the grid that are left out; `points`, single ones beside the grid; `where`, for
+                dotted paths `applies`, settings that are left out for checkpoints that have none such. Nested dictionaries and dotted paths
+                mean the same everywhere.
             subject: Where it was found, for the error.
 
         Returns:
@@ -110,7 +116,7 @@ class SweepFile:
         points = reader.points()
         if reader.problems:
             raise SweepFileError(list(dict.fromkeys(reader.problems)), subject)
-        return cls(name=reader.name, notebook=reader.notebook, points=points, defaults=reader.defaults)
+        return cls(name=reader.name, notebook=reader.notebook, points=points, defaults=reader.defaults, left_out=tuple(reader.marked.told))
 
 
 class _Reader:
@@ -130,20 +136,24 @@ class _Reader:
         self.axes = self._axes(self._flat(content.get("grid"), "grid"), "grid")
         self.excluded = [self._axes(entry, where) for where, entry in self._entries(content.get("exclude"), "exclude")]
         self.singles = [self._single(entry, where) for where, entry in self._entries(content.get("points"), "points")]
+        self.marked = Marked(self._flat(content.get("where"), "where"), self.base)
+        self.problems += self.marked.faults([*given, *self.axes, *(path for single in self.singles for path in single)])
 
     def points(self) -> tuple[Point, ...]:
         """The runs, as far as they can be told; what is wrong with them joins the problems."""
         paths = dict.fromkeys(path for overrides in [self.axes, *self.singles] for path in overrides if path != "name")
         named = {path: path.removesuffix(".file") for path in paths}  # a file is called by what it is for
         shown = {path: max(named_among(name, named.values()), _replaced_word(path), key=len) for path, name in named.items()}
-        chosen = [*self._grid(), *self.singles]
+        chosen = self.marked.chosen([*self._grid(), *self.singles])
         told = {path: told_apart([overrides[path] for overrides in chosen if path in overrides]) for path in paths}
         points: list[Point] = []
         refused: dict[str, list[str]] = {}
         for overrides in chosen:
-            words = [(shown[path], told[path][whole(value)]) for path, value in overrides.items() if path != "name"]
-            label = overrides.get("name") or " ".join(map("=".join, words)) or self.name
-            parameters = _laid_over(self.base, {"name": overrides.get("name") or self._run_name(words)} | overrides)
+            words = {path: (shown[path], told[path][whole(value)]) for path, value in overrides.items() if path != "name"}
+            label = overrides.get("name") or " ".join(map("=".join, words.values())) or self.name
+            given = {path: value for path, value in overrides.items() if value != NOT_APPLICABLE}
+            named = overrides.get("name") or self._run_name([word for path, word in words.items() if path in given])
+            parameters = _laid_over(self.marked.base_of(given), {"name": named} | given)
             try:
                 spec = RunSpec.from_parameters(**parameters)
             except SpecError as error:
@@ -158,6 +168,7 @@ class _Reader:
         for line, labels in refused.items():
             few = "" if len(labels) == len(chosen) else f" (in {len(labels)} of {counted(len(chosen), 'point')}, the first is {labels[0]})"
             self.problems.append(line + few)
+        self.problems += advice(refused)
         if not chosen and not self.problems:
             self.problems.append("exclude: leaves no point to run; exclude less, or list some in points")
         return tuple(points)
@@ -212,7 +223,8 @@ class _Reader:
             if notebook is not None and not isinstance(notebook, str):
                 raise notebooks.NotebookError(f"got {notebook!r}; allowed is the path of an .ipynb file, or {notebooks.BUILT_IN}")
             path = notebooks.find(notebook or notebooks.BUILT_IN)
-            return path, notebooks.parameters_of(path)
+            moved = {"dataset": FIRST_DATASET} if self.defaults == RELEASES[0] and path == notebooks.find(notebooks.BUILT_IN) else {}
+            return path, notebooks.parameters_of(path) | moved
         except notebooks.NotebookError as error:
             self.problems.append(f"notebook: {error}")
             built_in = notebooks.find(notebooks.BUILT_IN)

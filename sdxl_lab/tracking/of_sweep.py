@@ -16,6 +16,7 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
 from sdxl_lab.spec.homes import named_among
+from sdxl_lab.spec.lacking import NOT_APPLICABLE
 from sdxl_lab.tracking.disclosure import without_paths
 from sdxl_lab.tracking.experiment import HTML_LIMIT_BYTES, File, Projection, file_of, short, short_name
 from sdxl_lab.tracking.key import experiment_key
@@ -59,7 +60,7 @@ def of_sweep(sweep: SweepFolder, scratch: Path) -> Projection:
     begun = [each.run for each in made if each.run]
     parameters = [parameters_of(run.resolved) for run in begun]
     shared = {name: value for name, value in (parameters[0] if parameters else {}).items() if all(own.get(name) == value for own in parameters)}
-    axes = axes_of(sweep.points)
+    axes = {path: [value for value in values if value != NOT_APPLICABLE] for path, values in axes_of(sweep.points).items()}
     report = file_of(sweep.report_file.name, None, sweep.report_file) if is_one_page(sweep) else None
     return Projection(
         key=experiment_key(sweep),

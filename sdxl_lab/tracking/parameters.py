@@ -10,6 +10,7 @@ from sdxl_lab.settings.dilation import AUTO
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import flatten, without
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.lacking import taken
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.tracking.experiment import VALUE_LIMIT, short_name
@@ -70,9 +71,9 @@ def _values(edits: Sequence[Edit], resolved: ResolvedSpec) -> dict[str, list[Any
     """By dotted path: the values of a task's pictures, of seeds one for each sample."""
     values: dict[str, list[Any]] = {}
     for edit in edits:
-        taken = without(edit.taken(), TASKS[edit.task].untaken)
+        own = without(taken(edit, resolved.checkpoint.family), TASKS[edit.task].untaken)
         words = {name: getattr(edit, name) for name in WORDS}
-        for path, value in {**flatten(taken), **words, **variation_of(edit, resolved)}.items():
+        for path, value in {**flatten(own), **words, **variation_of(edit, resolved)}.items():
             values.setdefault(path, []).append(value)
     seeds: dict[str, list[int]] = {}
     for edit in edits:

@@ -12,6 +12,7 @@ from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.homes import named_among
 from sdxl_lab.spec.identities import AdapterIdentity
+from sdxl_lab.spec.lacking import taken
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 
 CHOSEN = ("device", "dtype", "threads")
@@ -21,10 +22,10 @@ IN_COLUMNS = ("sample", "task", "seed", "prompt", "prompt_syntax", "denoising.nu
 LONGEST_CHANGE = 60
 
 
-def of_edit(edit: Edit) -> dict[str, Any]:
-    """What is asked of one picture: sample, task, words, seed and settings."""
+def of_edit(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
+    """What is asked of one picture: sample, task, words, seed, and the settings that its task and its checkpoint's family have."""
     by_compel = {"compel": edit.compel} if edit.compel else {}
-    return edit.model_dump(mode="json", exclude={"settings", "compel"}) | by_compel | flatten(edit.taken())
+    return edit.model_dump(mode="json", exclude={"settings", "compel"}) | by_compel | flatten(taken(edit, resolved.checkpoint.family))
 
 
 def variation_of(edit: Edit, resolved: ResolvedSpec) -> dict[str, str]:
@@ -78,7 +79,7 @@ def changes(pictures: Sequence[ResolvedSpec]) -> list[str]:
     Args:
         pictures: Runs of one picture each, in order. What has a column anyway is left out, and so is what only another task has.
     """
-    flat = [of_edit(resolved.edits[0]) | of_run(resolved) for resolved in pictures]
+    flat = [of_edit(resolved.edits[0], resolved) | of_run(resolved) for resolved in pictures]
     on_models = [resolved.on_models for resolved in pictures]
     told = [""] if pictures else []
     for (before, were), (after, are) in pairwise(zip(flat, on_models, strict=True)):

@@ -26,6 +26,7 @@ from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.records.stamps import Stamp
 from sdxl_lab.settings.hyperparams import flatten
 from sdxl_lab.settings.sections import DEFAULT_SEED
+from sdxl_lab.spec.lacking import taken
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.viewing.flattened import changes, files_on_models, templates_in, weights_in
 from sdxl_lab.viewing.onward import run_at, run_of, stamp_at
@@ -208,7 +209,7 @@ def _print_picture(stamp: Stamp, path: Path, console: Console) -> None:
     machine = ", ".join([_computed_by(resolved), *filter(None, (stamp.instruction_set, stamp.hardware))])
     versions = ", ".join(f"{name} {version}" for name, version in stamp.versions.items())
     made = {"computed by": machine} | ({"versions": versions} if versions else {})
-    _print_lines(console, words | sources | _flat(edit.taken()) | made)
+    _print_lines(console, words | sources | _flat(taken(edit, resolved.checkpoint.family)) | made)
 
 
 def _print_lines(console: Console, values: Mapping[str, Any]) -> None:

@@ -145,6 +145,21 @@ def test_how_steps_are_spread_is_a_switch_and_a_choice() -> None:
     assert begins == {"denoising.scheduler": "euler_a", "denoising.timestep_spacing": "trailing"}
 
 
+def test_what_a_family_lacks_has_no_knob() -> None:
+    """Of a checkpoint without refiner and sizes there is no knob for either; all others are there, with the family's own steps."""
+    sd = CheckpointIdentity(name="sd15", digest="0" * 64, family="sd")
+    ours, theirs = ({knob["path"]: knob for knob in settings("inpaint", identity)} for identity in (sd, POCKET))
+    gone = theirs.keys() - ours.keys()
+    assert {path.partition(".")[0] for path in gone} == {"denoising", "refiner", "conditioning", "compute"}
+    assert {path for path in gone if path.startswith(("denoising", "compute"))} == {
+        "denoising.high_noise_frac",
+        "denoising.handover",
+        "compute.vae",
+    }
+    assert not ours.keys() - theirs.keys()
+    assert ours["denoising.num_inference_steps"]["default"] == families.FAMILIES["sd"].num_inference_steps
+
+
 class Glaze(Settings):
     """How it is glazed.
 

@@ -66,7 +66,7 @@ CHANGES: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     ),
     "averages of something else": (
         lambda weights: {name: weight for name, weight in weights.items() if UNET not in name} | {"model_ema.diffusion_modelmystery": torch.zeros(1)},
-        "holds model_ema.diffusion_modelmystery, which is of no UNet of Stable Diffusion XL",
+        "holds model_ema.diffusion_modelmystery, which is of no UNet of Stable Diffusion;",
     ),
     "a weight less": (
         lambda weights: {name: weight for name, weight in weights.items() if name != LAST},
@@ -86,7 +86,6 @@ CHANGES: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     ),
     "Playground 2.5": (lambda weights: weights | {"edm_mean": torch.zeros(4)}, "is Playground 2.5, where"),
     "v-prediction by EDM": (lambda weights: weights | {"edm_vpred.sigma_max": torch.zeros(1)}, "is a model of EDM's v-prediction, where"),
-    "Stable Diffusion 1": (lambda weights: {FIRST: weights[FIRST], "cond_stage_model.transformer.x": weights[FIRST]}, "is Stable Diffusion 1, where"),
 }
 
 

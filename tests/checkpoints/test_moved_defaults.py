@@ -8,6 +8,7 @@ import pytest
 from sdxl_lab.checkpoints import locating
 from sdxl_lab.checkpoints.moved_defaults import moved_since, pinned, version_of
 from sdxl_lab.checkpoints.own_defaults import defaults
+from sdxl_lab.kernels import notebooks
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.experiment import run
 from sdxl_lab.runs.resolution import resolve
@@ -83,6 +84,24 @@ def test_pinned_defaults_make_the_runs_of_that_release(tmp_path):
         again = resolve(RunSpec.from_parameters(**planned.parameters)).spec
         assert again.run_id == planned.run_id
         assert '"color_profile": ' not in again.to_json().partition('"edits"')[2]
+
+
+def test_a_file_that_names_no_dataset_means_the_notebook_s_of_that_release(tmp_path):
+    """
+    The built-in notebook edits other words today: pinned to 0.1.0 a file has the dataset of then, unless it, or its own notebook, names one.
+    """
+    content = {"name": "plain", "grid": {"hyperparameters.seed": [1]}}
+    own = tmp_path / "own.ipynb"
+    own.write_text(notebooks.find("inpaint_outpaint").read_text())
+
+    def dataset(**more: Any) -> str:
+        [point] = SweepFile.from_dict(content | more).points
+        return point.spec.dataset
+
+    assert dataset() == dataset(notebook=str(own), defaults="0.1.0") == "pocket-scenes-2"
+    assert dataset(defaults="0.1.0") == "pocket-scenes"
+    assert dataset(defaults="0.2.0") == "pocket-scenes-2"
+    assert dataset(defaults="0.1.0", parameters={"dataset": "pocket-forty"}) == "pocket-forty"
 
 
 def test_what_a_sweep_gives_itself_wins_over_pinned_defaults():

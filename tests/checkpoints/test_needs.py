@@ -37,6 +37,15 @@ COUNTED = {"unet": 2_567_463_684, "refiner": 2_259_526_660, "text_encoder": 123_
 """Of Stable Diffusion XL's pair, counted on the meta device."""
 
 
+BEFORE: dict[str, dict[str, int]] = {
+    "sd15": {"unet": 859_520_964, "text_encoder": 123_060_480},
+    "sd15-inpaint": {"unet": 859_520_964 + 5 * 320 * 9, "text_encoder": 123_060_480},
+    "sd21": {"unet": 865_910_724, "text_encoder": 340_387_840},
+    "sd2-inpaint": {"unet": 865_910_724 + 5 * 320 * 9, "text_encoder": 340_387_840},
+}
+"""The same of Stable Diffusion 1 and 2, beside SDXL's number of the VAE."""
+
+
 def numbers(layers: Any) -> int:
     """
     All that a model's layers hold.
@@ -134,6 +143,45 @@ def test_a_turbo_is_smaller_at_work_and_not_by_weights():
     assert "refiner" not in turbo.layers
     assert turbo.layers["unet"] == sdxl.layers["unet"]
     assert numbers(inpaint.layers["unet"]) - numbers(sdxl.layers["unet"]) == 5 * 320 * 9
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_what_came_before_xl_is_reckoned_by_name(name):
+    """
+    Nothing of it needs to be here: its models have the numbers of those that were published, and no refiner.
+    """
+    with loopback_hub.asked(loopback_hub.NOBODY, Path("/nowhere")):
+        shapes = shapes_of(locate(name))
+    assert shapes.known_by == "name"
+    assert {model: numbers(layers) for model, layers in shapes.layers.items()} == {**BEFORE[name], "vae": COUNTED["vae"]}
+    assert shapes.sizes.area == (768**2 if name == "sd21" else 512**2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sd15", "sd2-inpaint"])
+def test_the_numbers_before_xl_are_diffusers_own(name):
+    """
+    Of models on paper, by the configurations that the repositories have.
+    """
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    is_first = name == "sd15"
+    own: Any = dict(
+        in_channels=4 if is_first else 9,
+        block_out_channels=(320, 640, 1280, 1280),
+        down_block_types=(*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
+        up_block_types=("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
+        cross_attention_dim=768 if is_first else 1024,
+        attention_head_dim=8 if is_first else (5, 10, 20, 20),
+        use_linear_projection=not is_first,
+    )
+    width, layers = (768, 12) if is_first else (1024, 23)
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**own)
+        text = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers))
+    counted = {model: sum(weight.numel() for weight in held.parameters()) for model, held in (("unet", unet), ("text_encoder", text))}
+    assert counted == BEFORE[name]
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ def test_a_plan_says_them_once(folder, random_pair):
     assert about_defaults.startswith("defaults since 0.1.0: ")
 
 
-@pytest.mark.parametrize("dataset", ["pocket-scenes", "pocket-forty"])
+@pytest.mark.parametrize("dataset", ["pocket-scenes", "pocket-scenes-2", "pocket-forty"])
 def test_nothing_is_said_of_the_built_in_datasets(dataset):
     """
     The datasets that come with the lab have no notes.

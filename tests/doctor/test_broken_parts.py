@@ -123,7 +123,7 @@ def test_a_full_disk_is_named(tmp_path, size):
     """
     code = "from sdxl_lab.doctor.examination import examine; from sdxl_lab.doctor.page import page; print(page(examine(parts=['disk', 'system'])))"
     with full(tmp_path) if size == "disk" else limited(tmp_path) as (folder, before):
-        command = ["sh", "-c", f'{before} exec "$@"', "sh", sys.executable, "-c", code]
+        command = ["sh", "-c", f'{before} exec "$@"', "sh", sys.executable, "-B", "-c", code]
         said = subprocess.run(
             command, cwd=folder, env=os.environ | {"PYTHONPATH": str(Path.cwd())}, capture_output=True, text=True, check=True
         ).stdout

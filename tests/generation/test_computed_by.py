@@ -40,6 +40,7 @@ PARTS: dict[str, tuple[tuple[Any, Any, Any], str]] = {
     "dtype": (("float32", "float16", "bfloat16"), "run_id picture_id models trajectory"),
     "vae": ((None, "fp16-fix", None), "run_id picture_id models trajectory"),
     "weights": ((None, "ema", "plain"), "run_id picture_id models trajectory"),
+    "prediction": ((None, "v", "epsilon"), "run_id picture_id models trajectory"),
     "layerwise": ((None, "fp8", None), "run_id picture_id models trajectory"),
     "vae_tiling": ((False, True, False), "run_id picture_id models trajectory"),
     "threads": ((1, 2, 3), "run_id picture_id trajectory"),
@@ -59,6 +60,7 @@ def names(
     dtype: Any,
     vae: Any,
     weights: Any,
+    prediction: Any,
     layerwise: Any,
     vae_tiling: bool,
     threads: int,
@@ -73,7 +75,7 @@ def names(
     """
     What a picture's run, the picture, its models and its trajectory are called.
     """
-    changing: dict[str, Any] = {"vae": vae, "weights": weights, "layerwise": layerwise, "vae_tiling": vae_tiling}
+    changing: dict[str, Any] = dict(vae=vae, weights=weights, prediction=prediction, layerwise=layerwise, vae_tiling=vae_tiling)
     settled = Compute(device=device, dtype=dtype, threads=threads, offload=offload, **changing)
     asked = {"compute": {"offload": offload, **changing}}
     spec = RunSpec(name=name, dataset=name, checkpoint=name, hyperparameters=asked)

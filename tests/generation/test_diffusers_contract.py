@@ -23,16 +23,15 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global DiagonalGaussianDistribution, STAGES, Stage, VERSION, VaeImageProcessor, base_call, diffusers, logging, randn_tensor, stages
+    global DiagonalGaussianDistribution, STAGES, Stage, VERSION, VaeImageProcessor, base_call, diffusers, logging, randn_tensor, stage_of
     import diffusers
     from diffusers.image_processor import VaeImageProcessor
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
     from diffusers.utils import logging
     from diffusers.utils.torch_utils import randn_tensor
 
-    from sdxl_lab.generation import stages
     from sdxl_lab.generation.inputs import base_call
-    from sdxl_lab.generation.stages import STAGES, Stage
+    from sdxl_lab.generation.stages import STAGES, Stage, stage_of
 
     VERSION = f"diffusers {diffusers.__version__}"
 
@@ -81,6 +80,13 @@ ENCODE_PROMPT = Overridden(
     keywords=TEXTS,
     results="prompt_embeds negative_prompt_embeds pooled_prompt_embeds negative_pooled_prompt_embeds",
 )
+SD_TEXTS = "prompt device num_images_per_prompt do_classifier_free_guidance negative_prompt prompt_embeds negative_prompt_embeds lora_scale clip_skip"
+SD_ENCODE_PROMPT = Overridden(
+    takes=SD_TEXTS,
+    positional=5,
+    keywords="prompt_embeds negative_prompt_embeds lora_scale clip_skip",
+    results="prompt_embeds negative_prompt_embeds",
+)
 GUIDANCE = Overridden(takes="w embedding_dim dtype")
 EXPANDED = Overridden(takes="prompt tokenizer")
 GET_TIMESTEPS = Overridden(
@@ -89,6 +95,13 @@ GET_TIMESTEPS = Overridden(
     keywords="denoising_start",
     results="timesteps num_inference_steps",
 )
+
+MASK_LATENTS = Overridden(
+    takes="mask masked_image batch_size height width dtype device generator do_classifier_free_guidance",
+    positional=9,
+    results="mask masked_image_latents",
+)
+NOISE = Overridden(takes="batch_size num_channels_latents height width dtype device generator latents", positional=8, results="latents")
 
 GRANTED = {
     "InpaintStage": Granted(
@@ -105,11 +118,7 @@ GRANTED = {
                 keywords="image timestep is_strength_max add_noise return_noise return_image_latents",
                 results="latents_outputs",
             ),
-            "prepare_mask_latents": Overridden(
-                takes="mask masked_image batch_size height width dtype device generator do_classifier_free_guidance",
-                positional=9,
-                results="mask masked_image_latents",
-            ),
+            "prepare_mask_latents": MASK_LATENTS,
             "_encode_vae_image": Overridden(takes="image generator"),
         },
         images=("image", "mask_image"),
@@ -135,9 +144,55 @@ GRANTED = {
             "encode_prompt": ENCODE_PROMPT,
             "get_guidance_scale_embedding": GUIDANCE,
             "interrupt": Overridden(takes=""),
-            "prepare_latents": Overridden(
-                takes="batch_size num_channels_latents height width dtype device generator latents", positional=8, results="latents"
+            "prepare_latents": NOISE,
+        },
+    ),
+    "SDInpaintStage": Granted(
+        pipeline="StableDiffusionInpaintPipeline",
+        overridden={
+            "_maybe_convert_prompt": EXPANDED,
+            "encode_prompt": SD_ENCODE_PROMPT,
+            "get_guidance_scale_embedding": GUIDANCE,
+            "get_timesteps": Overridden(
+                takes="num_inference_steps strength device",
+                positional=0,
+                keywords="num_inference_steps strength device",
+                results="timesteps num_inference_steps",
             ),
+            "prepare_latents": Overridden(
+                takes="batch_size num_channels_latents height width dtype device generator latents image timestep is_strength_max return_noise "
+                "return_image_latents",
+                positional=8,
+                keywords="image timestep is_strength_max return_noise return_image_latents",
+                results="latents_outputs",
+            ),
+            "prepare_mask_latents": MASK_LATENTS,
+            "_encode_vae_image": Overridden(takes="image generator"),
+        },
+        images=("image", "mask_image"),
+        step=("self.scheduler.step(", "init_mask * latents", "= callback_on_step_end(self", "callback_outputs.pop('latents'"),
+    ),
+    "SDImageToImageStage": Granted(
+        pipeline="StableDiffusionImg2ImgPipeline",
+        overridden={
+            "_maybe_convert_prompt": EXPANDED,
+            "encode_prompt": SD_ENCODE_PROMPT,
+            "get_guidance_scale_embedding": GUIDANCE,
+            "get_timesteps": Overridden(takes="num_inference_steps strength device", positional=3, results="timesteps num_inference_steps"),
+            "prepare_latents": Overridden(
+                takes="image timestep batch_size num_images_per_prompt dtype device generator", positional=7, results="latents"
+            ),
+        },
+        images=("image",),
+    ),
+    "SDTextToImageStage": Granted(
+        pipeline="StableDiffusionPipeline",
+        overridden={
+            "_maybe_convert_prompt": EXPANDED,
+            "encode_prompt": SD_ENCODE_PROMPT,
+            "get_guidance_scale_embedding": GUIDANCE,
+            "interrupt": Overridden(takes=""),
+            "prepare_latents": NOISE,
         },
     ),
 }
@@ -152,6 +207,13 @@ def pipeline_of(name: str) -> Any:
     Diffusers' own, of a stage.
     """
     return getattr(diffusers, GRANTED[name].pipeline)
+
+
+def stage_named(name: str) -> Any:
+    """
+    The lab's own.
+    """
+    return STAGES[GRANTED[name].pipeline]
 
 
 def code_of(method: Any) -> ast.FunctionDef:
@@ -187,10 +249,10 @@ def test_each_stage_stands_here_with_its_pipeline():
     """
     This file speaks of every class that makes pictures, each around one of diffusers'.
     """
-    used = {stage for kinds in STAGES.values() for stage in (kinds.base, kinds.refiner)}
-    assert {stage.__name__ for stage in used} == GRANTED.keys(), "say in GRANTED what the other stage takes for granted"
-    for stage in used:
-        assert pipeline_of(stage.__name__) in stage.__bases__
+    assert {stage.__name__ for stage in STAGES.values()} == GRANTED.keys(), "say in GRANTED what the other stage takes for granted"
+    for name, stage in STAGES.items():
+        assert pipeline_of(stage.__name__).__name__ == name
+        assert stage.__bases__[-1] is pipeline_of(stage.__name__), f"{name} comes after what the lab has of its own"
 
 
 @pytest.mark.parametrize("name", GRANTED)
@@ -198,7 +260,8 @@ def test_the_stage_overrides_what_is_listed_here(name):
     """
     Each method or property of the pipeline that the stage has its own of stands in this file.
     """
-    pipeline, defined = pipeline_of(name), vars(Stage) | vars(getattr(stages, name))
+    pipeline, kinds = pipeline_of(name), [kind for kind in stage_named(name).__mro__ if issubclass(kind, Stage)]
+    defined = {key: value for kind in reversed(kinds) for key, value in vars(kind).items()}
     own = {key for key, value in defined.items() if (inspect.isfunction(value) or isinstance(value, property)) and hasattr(pipeline, key)}
     listed = GRANTED[name].overridden.keys()
     assert own == listed, f"say in GRANTED what {name} takes for granted of {own ^ listed}"
@@ -229,13 +292,14 @@ def test_the_pipeline_calls_them_as_it_did(name, method):
     assert names == expected.results.split(), f"{VERSION} takes other results from {method}; see what {name}.{method} returns"
 
 
-def test_latents_come_in_the_order_they_came():
+@pytest.mark.parametrize("name", ["InpaintStage", "SDInpaintStage"])
+def test_latents_come_in_the_order_they_came(name):
     """
     Latents, noise and image latents, the last only where the UNet has four channels.
     """
     unpacked = [
         ast.unparse(node.targets[0])
-        for node in ast.walk(call_of("InpaintStage"))
+        for node in ast.walk(call_of(name))
         if isinstance(node, ast.Assign) and ast.unparse(node.value) == "latents_outputs"
     ]
     assert unpacked == ["(latents, noise, image_latents)", "(latents, noise)"], f"{VERSION} unpacks latents otherwise; see Stage.prepare_latents"
@@ -267,21 +331,22 @@ def test_an_interrupted_pipeline_makes_no_further_step(name):
         f"{VERSION} does not pass over steps when it is interrupted; see Stage.run"
     )
     asked = [node for node in ast.walk(code) if isinstance(node, ast.Attribute) and node.attr in ("interrupt", "_interrupt")]
-    assert len(asked) == 2, f"{VERSION} asks for the flag more than once a step; see TextToImageStage.interrupt"
+    assert len(asked) == 2, f"{VERSION} asks for the flag more than once a step; see TextToImage.interrupt"
 
 
-def test_noise_is_made_when_the_timesteps_are_known():
+@pytest.mark.parametrize(("name", "expected"), [("TextToImageStage", ["self.scheduler.set_begin_index(0)"]), ("SDTextToImageStage", [])])
+def test_noise_is_made_when_the_timesteps_are_known(name, expected):
     """
-    Between `prepare_latents` of text to image, which restores the scheduler, and the first step, the scheduler is told its first index alone.
+    Between `prepare_latents` of text to image, which restores the scheduler, and the first step, the scheduler is told its first index at most.
     """
-    lines = [line.strip() for line in ast.unparse(call_of("TextToImageStage")).splitlines()]
+    lines = [line.strip() for line in ast.unparse(call_of(name)).splitlines()]
     before, begun, loop = (
         next(place for place, line in enumerate(lines) if text in line)
         for text in ("= retrieve_timesteps(self.scheduler", "latents = self.prepare_latents(", "for i, t in enumerate(timesteps)")
     )
-    assert before < begun < loop, f"{VERSION} has another order; see TextToImageStage.prepare_latents"
+    assert before < begun < loop, f"{VERSION} has another order; see TextToImage.prepare_latents"
     told = [line for line in lines[begun:loop] if re.search(r"self\.scheduler\.\w+\(", line)]
-    assert told == ["self.scheduler.set_begin_index(0)"], f"{VERSION} tells the scheduler {told}; see TextToImageStage.prepare_latents"
+    assert told == expected, f"{VERSION} tells the scheduler {told}; see TextToImage.prepare_latents"
 
 
 @pytest.mark.parametrize("name", GRANTED)
@@ -292,7 +357,7 @@ def test_what_the_stage_reads_of_a_pipeline_is_made_where_it_was(name):
     initialized = code_of(pipeline_of(name).__init__)
     made = {ast.unparse(target) for node in ast.walk(initialized) if isinstance(node, ast.Assign) for target in node.targets}
     assert {"self.vae_scale_factor", "self.image_processor"} <= made, f"{VERSION} makes them elsewhere; see Stage.of"
-    assert "self.image_processor.postprocess(image, output_type=output_type)" in ast.unparse(call_of(name)), f"{VERSION} decodes otherwise"
+    assert "self.image_processor.postprocess(image, output_type=output_type" in ast.unparse(call_of(name)), f"{VERSION} decodes otherwise"
 
 
 def test_what_the_stages_are_made_of_is_what_it_was():
@@ -310,17 +375,19 @@ def test_the_pipeline_takes_what_it_is_called_with(name):
     """
     Every argument that a stage gives has that name, and what the stage passes over, its pipeline takes nowhere.
     """
-    pipeline, stage = pipeline_of(name), getattr(stages, name)
+    pipeline, stage, is_xl = pipeline_of(name), stage_named(name), "XL" in GRANTED[name].pipeline
     taken, made_with = (inspect.signature(method).parameters.keys() for method in (pipeline.__call__, pipeline.__init__))
     edit = make_edit()
     told = Conditioning.model_validate(dict.fromkeys(Conditioning.model_fields, (64, 64)))
     edit = edit.model_copy(update={"settings": edit.settings.model_copy(update={"conditioning": told})})
     given = {*base_call(edit, (64, 64)), *GRANTED[name].images, "generator", "output_type", "callback_on_step_end"}
-    if any(kinds.refiner is stage for kinds in STAGES.values()):
+    xl = FAMILIES["sdxl"].pipelines
+    if any(stage_of(xl, work, "refiner") is stage for work in xl):
         given |= {"denoising_start", "aesthetic_score", "negative_aesthetic_score"}
     missing = given - stage.passes_over - taken
     assert not missing, f"{VERSION} takes no {', '.join(sorted(missing))}; see generation/inputs.py and generation/generate.py"
-    settings = {"requires_aesthetics_score", "force_zeros_for_empty_prompt", "add_watermarker"}
+    settings = {"requires_aesthetics_score", "force_zeros_for_empty_prompt"} if is_xl else set()
+    settings |= FAMILIES["sdxl" if is_xl else "sd"].told.keys()
     assert settings - stage.passes_over <= made_with, f"{VERSION} is made otherwise; see Stage.of"
     assert not stage.passes_over & (taken | made_with), f"{VERSION} takes what {name} passes over"
 

@@ -30,14 +30,14 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global accelerate, STAGES, Compel, CompelForSDXL, PENULTIMATE, TrajectoryCache, build_scheduler, fits_in, load, torch
+    global accelerate, Compel, CompelForSDXL, ImageToImageStage, TextToImageStage, PENULTIMATE, TrajectoryCache, build_scheduler, fits_in, load, torch
     import accelerate
     import torch
     from compel import Compel, CompelForSDXL, ReturnedEmbeddingsType
 
     from sdxl_lab.checkpoints.loading import load
     from sdxl_lab.generation.encoding import fits_in
-    from sdxl_lab.generation.stages import STAGES
+    from sdxl_lab.generation.stages import ImageToImageStage, TextToImageStage
     from sdxl_lab.generation.trajectory import TrajectoryCache, build_scheduler
 
     PENULTIMATE = ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
@@ -60,12 +60,12 @@ def stage_of(checkpoint: Checkpoint, where: str, says: Words, cache: Any = None)
     """
     The base's or the refiner's stage of a picture from words.
     """
-    pipeline, stages = getattr(checkpoint, where), STAGES["text_to_image"]
+    pipeline, kind = getattr(checkpoint, where), {"base": TextToImageStage, "refiner": ImageToImageStage}[where]
     scheduler = build_scheduler("euler", pipeline.scheduler.config)
     cache = TrajectoryCache() if cache is None else cache
     told = {"role": where, "scheduler": scheduler, "latent_mask": None, "words": says, "cache": cache, "scope": "models"}
     told |= {"in_text": None, "instead": {}}
-    return getattr(stages, where).of(pipeline, **told)
+    return kind.of(pipeline, **told)
 
 
 def embedded(checkpoint: Checkpoint, where: str, text: str, *, cache: Any = None, **how: str) -> Embedded:

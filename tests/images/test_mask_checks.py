@@ -297,7 +297,7 @@ def test_extremes_are_said_and_pass(mask, said):
     assert said in note
 
 
-@pytest.mark.parametrize("name", ["pocket-scenes", "pocket-forty"])
+@pytest.mark.parametrize("name", ["pocket-scenes", "pocket-scenes-2", "pocket-forty"])
 def test_nothing_is_to_be_said_of_the_built_in_masks(name):
     """
     The datasets that come with the lab have no note.

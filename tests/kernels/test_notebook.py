@@ -151,6 +151,7 @@ from pathlib import Path
 import sdxl_lab.kernels.engine
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.files.disk import DiskError
+sys.dont_write_bytecode = True  # half a compiled module would be kept
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:
     notebooks.run(Path(sys.argv[1]), {}, Path(sys.argv[2]))

@@ -9,6 +9,7 @@ from PIL import Image
 
 from sdxl_lab.images.masks import dilate
 from sdxl_lab.metrics import COLOURS, measure, name_colour, shows_colour
+from sdxl_lab.metrics.colour import painted_colour
 from sdxl_lab.pocket import world
 from sdxl_lab.runs.experiment import _expected
 from sdxl_lab.runs.resolution import fetch
@@ -50,6 +51,21 @@ def test_painted_colors_are_recognized(kernel_size):
     undecided = [colour for answer, colour in answers if answer is None]
     assert len(undecided) <= 4
     assert set(undecided) <= {"white"}
+
+
+def test_the_painted_color_is_the_object_s():
+    """
+    What stands out in a mask has the median color of the object that was drawn, and nothing stands out of a picture of one color.
+    """
+    for (scene, *_), (image, mask, colour) in zip(painted()[:20], edited(13)[:20], strict=True):
+        if colour == "white" and scene.background == "snow":
+            continue
+        found = painted_colour(image, mask)
+        assert found is not None
+        assert name_colour(found) == colour
+    flat, mask = Image.new("RGB", (64, 64), "green"), Image.new("L", (64, 64))
+    mask.paste(255, (20, 20, 40, 40))
+    assert painted_colour(flat, mask) is None
 
 
 def test_a_picture_shows_one_color():

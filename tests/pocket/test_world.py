@@ -14,7 +14,7 @@ from PIL import Image
 from sdxl_lab.datasets.sources import fetch
 from sdxl_lab.pocket import dataset
 from sdxl_lab.pocket.training.examples import example
-from sdxl_lab.pocket.world import COLOURS, HELD_OUT, PLACES, SHAPES, caption, draw, object_mask, sample_scene
+from sdxl_lab.pocket.world import COLOURS, EMPTY, HELD_OUT, PLACES, SHAPES, caption, draw, object_mask, sample_scene
 from sdxl_lab.tasks import TASKS
 from tests.support.words_alone import words_task
 
@@ -25,6 +25,7 @@ SEEDS = range(12)
     ("name", "samples"),
     [
         ("pocket-scenes", dataset.five),
+        ("pocket-scenes-2", dataset.around),
         ("pocket-forty", dataset.forty),
         ("pocket-prompts", dataset.prompts),
         ("pocket-variations", dataset.variations),
@@ -42,6 +43,24 @@ def test_the_world_still_draws_the_built_in_datasets(tmp_path, name, samples):
             with Image.open(dataset.FOLDER / name / file) as kept, Image.open(tmp_path / file) as drawn:
                 assert np.array_equal(np.asarray(kept), np.asarray(drawn))
     assert json.loads((dataset.FOLDER / name / "metadata.json").read_text()) == json.loads((tmp_path / "metadata.json").read_text())
+
+
+def test_the_better_words_name_the_background_alone():
+    """
+    The second five are the first, pictures, masks, seeds and what is expected of them included, but that outpainting asks for no object.
+    """
+    first, second = ({sample.name: sample for sample in fetch(name).samples} for name in ("pocket-scenes", "pocket-scenes-2"))
+    assert list(first) == list(second)
+    for name, sample in second.items():
+        before, after = first[name].tasks, sample.tasks
+        assert after["inpaint"] == before["inpaint"]
+        assert replace(after["outpaint"], prompt=before["outpaint"].prompt) == before["outpaint"]
+        assert not {*after["outpaint"].prompt.split()} & {*COLOURS, *SHAPES}
+        assert after["outpaint"].prompt == EMPTY[after["outpaint"].extra["expected"]["background"]]
+        for path, other in ((sample.image_path, first[name].image_path), (sample.mask_path, first[name].mask_path)):
+            assert path is not None
+            assert other is not None
+            assert path.read_bytes() == other.read_bytes()
 
 
 def test_each_edit_of_the_forty_asks_for_something_else():

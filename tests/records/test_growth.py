@@ -52,13 +52,18 @@ write_report([RunFolder(run) for run in runs], Path(sys.argv[1]) / "report.html"
 PLAN_THE_DEMO = """
 import json, sys
 from sdxl_lab import demo
+from sdxl_lab.checkpoints import locating
+from sdxl_lab.checkpoints.moved_defaults import pinned
+from sdxl_lab.datasets.sources import FIRST_DATASET
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.run_spec import RunSpec
 
-common = notebooks.parameters_of(notebooks.find(notebooks.BUILT_IN)) | {"runs_folder": sys.argv[1]}
+own = {"dataset": FIRST_DATASET, "runs_folder": sys.argv[1]}
+common, pocket = notebooks.parameters_of(notebooks.find(notebooks.BUILT_IN)) | own, locating.identify("pocket")
 for name, hyperparameters in demo.RUNS.items():
-    print(name, resolve(RunSpec.from_parameters(**common | {"name": name, "hyperparameters": hyperparameters})).spec.run_id[:10])
+    given = pinned(common | {"name": name, "hyperparameters": hyperparameters}, "0.1.0", pocket)
+    print(name, resolve(RunSpec.from_parameters(**given)).spec.run_id[:10])
 print("whole", resolve(RunSpec.from_parameters(**json.loads(sys.argv[2]))).spec.run_id)
 """
 """And the run of `whole_pictures`."""
@@ -143,7 +148,7 @@ def planned(grown, whole, tmp_path_factory) -> dict[str, str]:
 
 def test_a_neutral_key_in_every_section_makes_no_run_again(planned):
     """
-    The demo of a version with more keys has the runs of 0.1.0.
+    The demo of 0.1.0 has its runs in a version with more keys.
     """
     assert {name: planned[name] for name in DEMO} == DEMO
 

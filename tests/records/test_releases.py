@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from sdxl_lab import demo
+from sdxl_lab.checkpoints import locating
+from sdxl_lab.checkpoints.moved_defaults import pinned
+from sdxl_lab.datasets.sources import FIRST_DATASET
 from sdxl_lab.kernels import notebooks
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import read_stamp
@@ -35,6 +39,15 @@ def name(path: Path) -> str:
     Of a kept run or picture, for people.
     """
     return path.relative_to(RELEASES).as_posix()
+
+
+def first_demo(way: str, folder: Path) -> dict[str, Any]:
+    """
+    The parameters of a run of 0.1.0's demo: other words for outpainting, and the defaults of then.
+    """
+    common = notebooks.parameters_of(notebooks.find(notebooks.BUILT_IN))
+    given = common | {"name": way, "dataset": FIRST_DATASET, "runs_folder": str(folder), "hyperparameters": merge({}, demo.RUNS[way])}
+    return pinned(given, "0.1.0", locating.identify("pocket"))
 
 
 @pytest.fixture
@@ -95,19 +108,17 @@ def test_a_picture_of_an_earlier_release_is_made_again(picture):
 @pytest.mark.parametrize("way", DEMO)
 def test_the_demo_of_an_earlier_release_is_done(way, tmp_path):
     """
-    The demo's three runs are the same runs as 0.1.0's.
+    The demo's three runs over its dataset, with its defaults, are the same runs as 0.1.0's.
     """
-    common = notebooks.parameters_of(notebooks.find(notebooks.BUILT_IN)) | {"name": way, "runs_folder": str(tmp_path)}
-    resolved = resolve(RunSpec.from_parameters(**common | {"hyperparameters": merge({}, demo.RUNS[way])}))
+    resolved = resolve(RunSpec.from_parameters(**first_demo(way, tmp_path)))
     assert resolved.spec.run_id.startswith(DEMO[way])
 
 
 def test_the_demo_makes_no_run_again_that_is_there(kept):
     """
-    A run folder of 0.1.0 in the demo's place is found done.
+    A run folder of 0.1.0's demo is found done.
     """
-    common = notebooks.parameters_of(notebooks.find(notebooks.BUILT_IN)) | {"name": "refined-dilated", "runs_folder": str(kept.parent)}
-    resolved = resolve(RunSpec.from_parameters(**common | {"hyperparameters": demo.RUNS["refined-dilated"]}))
+    resolved = resolve(RunSpec.from_parameters(**first_demo("refined-dilated", kept.parent)))
     assert (resolved.folder.path, resolved.is_done) == (kept, True)
 
 

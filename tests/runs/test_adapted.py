@@ -113,8 +113,8 @@ def test_all_that_is_wrong_is_said_at_once(lab):
         resolve(asked("pocket", named))
     lines = dict(line.split(": ", 1) for line in error.value.problems)
     expected = {
-        "lacks.file": "it lacks clip_g and is for one text encoder alone; needed are clip_l and clip_g",
-        "older.file": "it holds emb_params .an embedding of Stable Diffusion 1 or 2.*needed are clip_l and clip_g",
+        "lacks.file": "its vectors, for one text encoder, have 64 numbers, and the checkpoint's have clip_l 64 and clip_g 64; take a file with both",
+        "older.file": "one text encoder, have 768 numbers, as Stable Diffusion 1 has them, and .*; take a file with both, clip_l and clip_g",
         "wide.file": "clip_l 768 and clip_g 1280 numbers, and the checkpoint's have clip_l 64 and clip_g 64",
         "nan.file": "clip_l holds NaN or infinity",
         "inf.file": "clip_l holds NaN or infinity",

@@ -170,6 +170,7 @@ resolved = resolved_run(Path(sys.argv[1]))
 run = RunFolder.of(resolved)
 with run.open(resolved):
     run.add_picture(resolved.edits[0], made_for(resolved.edits[0]))
+    sys.dont_write_bytecode = True  # half a compiled module would be kept
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
     try:
         run.add_picture(resolved.edits[1], made_for(resolved.edits[1], size=(200, 200)))

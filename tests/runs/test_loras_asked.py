@@ -96,7 +96,10 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
         lambda: pair(width=320, out=320),
         r"1 of its 1 layers are of other widths: \S*to_q is for weights of \[320, 320\], and .* are \[64, 64\]",
     ),
-    "sd1": (lambda: kohya(OLD, 768, 320) | kohya("lora_te_text_model_x", 768, 768), "it is for Stable Diffusion 1; take a LoRA for"),
+    "sd1": (
+        lambda: kohya(OLD, 768, 320) | kohya("lora_te_text_model_x", 768, 768),
+        "it is for Stable Diffusion 1, of one text encoder by its layers' names, and the checkpoint has two text encoders; take a LoRA for",
+    ),
     "sd1-unet": (lambda: kohya(OLD, 768, 320), "other widths.*its cross attention reads text 768 wide, as that of Stable Diffusion 1"),
     "sd2": (lambda: kohya(OLD, 1024, 320), "other widths.*its cross attention reads text 1024 wide, as that of Stable Diffusion 2"),
     "refiner": (
@@ -170,7 +173,8 @@ def test_a_lora_is_no_checkpoint(lab):
     A LoRA in the checkpoint's place is told where it belongs.
     """
     with pytest.raises(
-        CheckpointError, match=r"is a LoRA, where a base of Stable Diffusion XL is needed; give it as hyperparameters\.loras.*-p loras.NAME.file FILE"
+        CheckpointError,
+        match=r"is a LoRA, where a base of Stable Diffusion XL, 1 or 2 is needed; give it as hyperparameters\.loras.*-p loras.NAME.file FILE",
     ):
         resolve(asked(lab / "moon.safetensors", {}))
 

@@ -76,13 +76,15 @@ def as_older(made: Matrices) -> dict[str, Any]:
     return named
 
 
-def as_kohya(made: Matrices, alpha: float | None = None, *, published: bool = False) -> dict[str, Any]:
+def as_kohya(made: Matrices, alpha: float | None = None, *, published: bool = False, alone: bool = False) -> dict[str, Any]:
     """
     Named as kohya's scripts do, with an alpha a layer; `published` numbers the UNet's blocks as the file of SDXL does.
+
+    Of a text encoder that is `alone` layers have another name.
     """
     import torch
 
-    begins = {"unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
+    begins = {"unet": "lora_unet", "text_encoder": "lora_te" if alone else "lora_te1", "text_encoder_2": "lora_te2"}
     named = {}
     for (part, path), pair in made.items():
         whole = path if part == "unet" or path.startswith(("text_model", "text_projection")) else f"text_model.{path}"

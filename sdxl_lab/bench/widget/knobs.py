@@ -18,6 +18,7 @@ from sdxl_lab.settings.sections import DEFAULT_SEED, EditSettings, Settings, Tex
 from sdxl_lab.spec.homes import ALIKE_FOR_ALL
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.identities import CheckpointIdentity
+from sdxl_lab.spec.lacking import lacks, reason
 from sdxl_lab.spec.parameters import allowed_of, plain
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.spec.task_names import TaskName
@@ -50,7 +51,7 @@ def knobs_of(task: str, identity: CheckpointIdentity | None = None) -> list[dict
 
     Args:
         task: Its name.
-        identity: Of the checkpoint whose own defaults hold; None for the library's alone.
+        identity: Of the checkpoint whose own defaults hold, and whose family may have fewer settings; None for the library's alone.
 
     Returns:
         Plain values of JSON, a dictionary for each knob: `path`, dotted, without the task's name, and `section`, the same but for its last name;
@@ -59,6 +60,7 @@ def knobs_of(task: str, identity: CheckpointIdentity | None = None) -> list[dict
         `default`, what is used where nobody asks; and `usual`, what the library has for it, which a session's history leaves out.
     """
     own = {} if identity is None else flatten(defaults(identity, task=task))
+    lacked = {} if identity is None else lacks(identity.family)
     common, refused = CommonHyperparameters(), TASKS[task].refusals
     alike = ((name, getattr(common, name)) for name in ALIKE_FOR_ALL if name not in refused)
     found = [*_knobs(BesideSettings()), *_knobs(TASKS[task].takes()), *(knob for name, section in alike for knob in _knobs(section, name))]
@@ -66,7 +68,7 @@ def knobs_of(task: str, identity: CheckpointIdentity | None = None) -> list[dict
     return [
         knob | {"default": own.get(knob["path"], knob["default"]), "usual": usual.get(knob["path"], knob["default"])}
         for knob in found
-        if knob["path"] not in NOT_OF_ONE
+        if knob["path"] not in NOT_OF_ONE and not reason(knob["path"], lacked)
     ]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sdxl_lab.bench.widget.frontend import is_watched, shows_models
 from sdxl_lab.bench.widget.still import still
+from sdxl_lab.viewing.frontend import is_watched, shows_models
 
 if TYPE_CHECKING:
     from sdxl_lab.bench.bench import Bench

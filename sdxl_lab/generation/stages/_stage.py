@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -14,14 +14,14 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from sdxl_lab.adapters.embeddings import learned_by, written_out
 from sdxl_lab.generation.by_compel import by_compel
-from sdxl_lab.generation.encoding import Encoded, encoded, hidden_and_pooled, lengthened, restored_by, text_encoders
+from sdxl_lab.generation.encoding import Encoded, encoded, restored_by, text_encoders
 from sdxl_lab.generation.finite import require_finite
 from sdxl_lab.generation.single_precision import SinglePrecision
 from sdxl_lab.generation.softness import Softness
 from sdxl_lab.generation.steps import predictions
 from sdxl_lab.generation.trajectory import StepState, Trajectory, TrajectoryCache
 from sdxl_lab.process.quiet import unsaid
-from sdxl_lab.prompts.reading import EMPTY, Reading, Words
+from sdxl_lab.prompts.reading import Reading, Words
 from sdxl_lab.spec.cautions import was_said
 
 WHOLE: Mapping[str, None] = {"noise": None, "image_latents": None, "masked_image_latents": None}
@@ -32,7 +32,7 @@ CUT = "The following part of your input was truncated"
 
 
 class Stage:
-    """The base or the refiner at work on one picture: a class that is one, and one of diffusers' pipelines too.
+    """The base or the refiner at work on one picture: a class that is one of a kind, of an architecture, and one of diffusers' pipelines too.
 
     It draws from the generator in its pipeline's order. Only what diffusers computes for nothing is left out, so a run from the beginning equals
     the plain pipeline's bit for bit.
@@ -43,16 +43,20 @@ class Stage:
     Attributes:
         passes_over: What its pipeline cannot be told, as it means nothing there, or the image says it.
         hears: The tensors that it is told of each evaluation, as its pipeline calls them.
+        encodes: Runs a text encoder over a chunk, as its pipeline does.
+        has_fixed_vae: Whether there is a VAE for half precision that could be taken instead of its own.
+        normalizes: Whether that gives the last hidden state, normalized, and nothing pooled.
     """
 
     passes_over: ClassVar[frozenset[str]] = frozenset()
     hears: ClassVar[tuple[str, ...]] = ("latents",)
+    encodes: ClassVar[Any]
+    has_fixed_vae: ClassVar[bool]
+    normalizes: ClassVar[bool]
 
     vae: Any
     unet: Any
     scheduler: Any
-    text_encoder: Any
-    text_encoder_2: Any
     _decoded: Any
     _interrupt: bool
     _role: str
@@ -99,18 +103,11 @@ class Stage:
             softness: How much is kept of each evaluation, where the mask is soft.
             image_latents: What a soft mask keeps, where that is not what the pipeline is called with.
         """
-        config = pipeline.config
-        told = {
-            "requires_aesthetics_score": config.requires_aesthetics_score,
-            "force_zeros_for_empty_prompt": config.force_zeros_for_empty_prompt,
-            "add_watermarker": False,
-        }
-        make: Any = cls
         components = {name: instead.get(id(component), component) for name, component in pipeline.components.items()}
-        stage = make(**components | {"scheduler": scheduler} | cls._passed(told))
+        stage = cls._made(components | {"scheduler": scheduler}, pipeline.config)
         stage.set_progress_bar_config(disable=True)
         stage.image_processor = stage._decoded = _Decoded(vae_scale_factor=stage.vae_scale_factor)
-        stage._decoded.vae = pipeline.vae
+        stage._decoded.vae, stage._decoded.has_fixed_vae = pipeline.vae, cls.has_fixed_vae
         stage._role = role
         stage._latent_mask, stage._words, stage._cache = latent_mask, words, cache
         stage._softness, stage._image_latents = softness, image_latents
@@ -187,10 +184,10 @@ class Stage:
         """What a soft mask makes of the tensors of an evaluation: those that are others from then on."""
         return {}
 
-    def get_timesteps(self, num_inference_steps: int, strength: float, device: Any, denoising_start: float | None = None) -> Any:
+    def get_timesteps(self, *args: Any, **kwargs: Any) -> Any:
         """The pipeline's own, where it has one, less the steps already made."""
         pipeline: Any = super()
-        timesteps, count = pipeline.get_timesteps(num_inference_steps, strength, device, denoising_start)
+        timesteps, count = pipeline.get_timesteps(*args, **kwargs)
         self._timesteps = timesteps
         if self._start is None:
             return timesteps, count
@@ -205,19 +202,6 @@ class Stage:
         with SinglePrecision():
             told = torch.tensor(pipeline.guidance_scale - 1).repeat(len(w))
             return pipeline.get_guidance_scale_embedding(told, *args, **kwargs)
-
-    def encode_prompt(self, prompt: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """The pipeline's own of a plain text, each once; of other readings what they say. Both prompts get as many tokens as the longer one has."""
-        pipeline: Any = self
-        embeds, pooled = self._embed(self._words.prompt)
-        if not kwargs["do_classifier_free_guidance"]:
-            return embeds, None, pooled, None
-        if kwargs["negative_prompt"] is None and pipeline.config["force_zeros_for_empty_prompt"]:
-            return embeds, torch.zeros_like(embeds), pooled, torch.zeros_like(pooled)
-        negative_embeds, negative_pooled = self._embed(self._words.negative_prompt or EMPTY)
-        tokens = max(embeds.shape[1], negative_embeds.shape[1])
-        embeds, negative_embeds = (lengthened(each, tokens, lambda: self._embed(EMPTY)[0]) for each in (embeds, negative_embeds))
-        return embeds, negative_embeds, pooled, negative_pooled
 
     def _maybe_convert_prompt(self, prompt: str, tokenizer: Any) -> str:
         """What diffusers calls to write out embeddings of several vectors."""
@@ -236,55 +220,45 @@ class Stage:
         return latents.to(self.vae.dtype) if self._finished else latents
 
     @classmethod
+    def _made(cls, components: dict[str, Any], config: Any) -> Any:
+        """One around models, told what a loaded pipeline's configuration says."""
+        raise NotImplementedError
+
+    @classmethod
     def _passed(cls, told: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in told.items() if name not in cls.passes_over}
 
-    def _embed(self, reading: Reading) -> Encoded:
-        def embed() -> Encoded:
-            embeds, pooled = self._encoded(reading)
-            width = self.text_encoder_2.config.hidden_size
-            if self.text_encoder is not None:
-                require_finite(embeds[..., :-width], by="text_encoder", model=self.text_encoder)
-            for output in (embeds[..., -width:], pooled):
-                require_finite(output, by="text_encoder_2", model=self.text_encoder_2)
-            return embeds, pooled
-
-        if self.text_encoder is not None:
-            return self._cache.recall(("text", self._scope, self._in_text, reading), embed)
-        both = None if reading.text is None else self._cache.get(("text", self._scope, self._in_text, reading))
-        if both is None:
-            return self._cache.recall(("text of text_encoder_2", self._scope, self._in_text, reading), embed)
-        # The refiner has text_encoder_2 alone, the base's own; its tokens are the last columns of the base's.
-        embeds, pooled = both
-        return embeds[..., -self.text_encoder_2.config.hidden_size :].contiguous(), pooled
-
     def _encoded(self, reading: Reading) -> Encoded:
-        pipeline: Any = super()
+        """What a prompt says, as embeddings: a plain text by the pipeline's own, other readings by theirs."""
+        pipeline: Any = self
         if reading.text is not None:
-            with unsaid(pipeline.encode_prompt.__module__, CUT) if was_said() else nullcontext():
-                embeds, _, pooled, _ = pipeline.encode_prompt(reading.text, do_classifier_free_guidance=False)
-            return embeds, pooled
+            return self._plainly(reading.text)
         encoders, device = text_encoders(self), pipeline._execution_device
         with torch.no_grad():
             if reading.compel:
-                return by_compel(encoders, reading, device)
+                return by_compel(encoders, reading, device, normalizes=self.normalizes)
             factors: list[float] = []
             found = encoded(encoders, reading, self._of_chunk, factors.append)
         if factors:
             self._cache.put(restored_by(self._scope, self._in_text, reading), tuple(factors))
         return found
 
+    def _plainly(self, text: str) -> Encoded:
+        """What the pipeline itself makes of a text."""
+        raise NotImplementedError
+
     def _of_chunk(self, name: str, model: Any, ids: tuple[int, ...]) -> Encoded:
         """Of text_encoder_2 base and refiner have the same, unless what is on it is for the base alone."""
         pipeline: Any = self
-        return self._cache.recall(("chunk", self._scope, self._in_text, name, ids), lambda: hidden_and_pooled(model, ids, pipeline._execution_device))
+        key = ("chunk", self._scope, self._in_text, name, ids)
+        return self._cache.recall(key, lambda: self.encodes(model, ids, pipeline._execution_device))
 
     def _posterior(self, image: torch.Tensor) -> DiagonalGaussianDistribution:
         """What the autoencoder makes of an image: a distribution, from which each picture samples with its own generator."""
 
         def encode() -> torch.Tensor:
             parameters = self.vae.encode(image.to(self.vae.dtype)).latent_dist.parameters
-            require_finite(parameters, by="the VAE's encoder", model=self.vae)
+            require_finite(parameters, by="the VAE's encoder", model=self.vae, has_fixed_vae=self.has_fixed_vae)
             return parameters
 
         digest = hashlib.sha256(image.float().cpu().contiguous().numpy().data).hexdigest()
@@ -299,11 +273,22 @@ class _Decoded(VaeImageProcessor):
 
     vae: Any = None
     guidance_scale = 0.0
+    has_fixed_vae = True
 
     def postprocess(self, image: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         """The processor's own."""
-        require_finite(image, by="the VAE's decoder", model=self.vae, guidance_scale=self.guidance_scale)
+        told = {"guidance_scale": self.guidance_scale, "has_fixed_vae": self.has_fixed_vae}
+        require_finite(image, by="the VAE's decoder", model=self.vae, **told)
         return super().postprocess(image, *args, **kwargs)
+
+
+def cut_unsaid(pipeline: Any) -> AbstractContextManager[None]:
+    """A block in which a pipeline keeps to itself what of a prompt it does not read, where the lab has said so.
+
+    Args:
+        pipeline: A stage's, which encodes in the block.
+    """
+    return unsaid(pipeline.encode_prompt.__module__, CUT) if was_said() else nullcontext()
 
 
 def blended(latents: torch.Tensor, image_latents: torch.Tensor | None, latent_mask: torch.Tensor | None) -> torch.Tensor:

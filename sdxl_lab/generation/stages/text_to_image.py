@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
+from sdxl_lab.generation.stages._sd import SIZES, SDStage
 from sdxl_lab.generation.stages._stage import WHOLE, Stage
+from sdxl_lab.generation.stages._xl import XLStage
 
 
-class TextToImageStage(Stage, StableDiffusionXLPipeline):
+class TextToImage(Stage):
     """diffusers' text to image. It draws: noise, noise of the sampler."""
-
-    passes_over = frozenset({"strength", "requires_aesthetics_score"})
 
     _to_skip = 0
 
@@ -27,10 +27,23 @@ class TextToImageStage(Stage, StableDiffusionXLPipeline):
 
     def prepare_latents(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The pipeline's own at the beginning of a run, the remembered ones later."""
+        pipeline: Any = super()
         self._origin = dict(WHOLE)
         if self._start is None:
-            return super().prepare_latents(*args, **kwargs)
+            return pipeline.prepare_latents(*args, **kwargs)
         self._to_skip = self._start.steps
         self._finished = self._to_skip == len(self.scheduler.timesteps)
         self._restore_scheduler()
         return self._resumed()
+
+
+class TextToImageStage(TextToImage, XLStage, StableDiffusionXLPipeline):
+    """Of Stable Diffusion XL."""
+
+    passes_over = frozenset({"strength", "requires_aesthetics_score"})
+
+
+class SDTextToImageStage(TextToImage, SDStage, StableDiffusionPipeline):
+    """Of Stable Diffusion 1 and 2."""
+
+    passes_over = SIZES | {"strength"}

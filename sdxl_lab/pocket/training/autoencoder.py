@@ -26,7 +26,7 @@ def train_vae(folder: Path) -> AutoencoderKL:
     def loss(vae: AutoencoderKL, step: int) -> torch.Tensor:
         target = _patches(pictures, step, 16)
         latents = vae.encode(target).latent_dist
-        return _reconstruction_loss(vae.decode(latents.sample()).sample, target) + 1e-3 * latents.kl().mean() / latents.mean[0].numel()
+        return reconstruction_loss(vae.decode(latents.sample()).sample, target) + 1e-3 * latents.kl().mean() / latents.mean[0].numel()
 
     vae = fit("vae", build_vae, loss, steps=3000, learning_rate=2e-3, folder=folder)
     with torch.no_grad():
@@ -46,7 +46,7 @@ def train_decoder(vae: AutoencoderKL, folder: Path) -> AutoencoderKL:
         with torch.no_grad():
             latents = vae.encode(target).latent_dist.sample()
             latents += 0.06 / vae.config.scaling_factor * torch.randn_like(latents) * torch.rand(len(latents), 1, 1, 1, device=latents.device)
-        return _reconstruction_loss(vae.decode(latents).sample, target)
+        return reconstruction_loss(vae.decode(latents).sample, target)
 
     return fit("decoder", lambda: vae, loss, steps=2500, learning_rate=1e-3, folder=folder)
 
@@ -76,7 +76,7 @@ def to_tensor(pictures: np.ndarray) -> torch.Tensor:
     return torch.tensor(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """L1 and L2, edges at three scales, and colour over 4 by 4 pixels, without which red drifts to orange."""
     error = output - target
     pooled = torch.nn.functional.avg_pool2d

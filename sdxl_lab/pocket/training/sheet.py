@@ -10,7 +10,7 @@ from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.generation.generate import generate
 from sdxl_lab.images.grid import contact_sheet
 from sdxl_lab.images.masks import dilate
-from sdxl_lab.pocket.dataset import five
+from sdxl_lab.pocket.dataset import around
 from sdxl_lab.pocket.world import EMPTY
 from sdxl_lab.settings.sections import Canvas, Denoising, EditSettings, Mask, Mode
 from sdxl_lab.spec.edit import Edit
@@ -34,7 +34,7 @@ WAYS: dict[str, tuple[str, Denoising, Mask, Mode | None]] = {
 def draw_sheet(checkpoint: Checkpoint) -> Image.Image:
     """Edit each built-in scene in every way of `WAYS`, one row a scene, prompts beside it."""
     rows, cells = [], []
-    for edited in five():
+    for edited in around():
         (image, mask), sample = edited.pictures().values(), edited.metadata()
         row: list[Image.Image | None] = [image, mask, dilate(mask, DILATED.kernel_size)]
         for task, denoising, used, mode in WAYS.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.lacking import NOT_APPLICABLE, lacks, reason
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing import flattened
@@ -185,11 +186,12 @@ def row_named(rows: Sequence[Row], reference: RunFiles | Path | str | None) -> R
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Described:
-    """What a run, or several, is by its settings: flat ones by picture, and those of the whole run."""
+    """What a run, or several, is by its settings: flat ones by picture, and those of the whole run; and what its checkpoint's family has not."""
 
     edits: Mapping[tuple[str, str], Mapping[str, Any]]
     seeds: Mapping[tuple[str, str], Sequence[int]]
     whole: Mapping[str, Any]
+    lacks: Mapping[str, str]
 
     @classmethod
     def of(cls, run: RunFiles, task: str | None) -> _Described:
@@ -205,6 +207,7 @@ class _Described:
             },
             seeds={key: sorted(own) for key, own in seeds.items()},
             whole=flattened.of_run(resolved),
+            lacks=lacks(resolved.checkpoint.family),
         )
 
     @property
@@ -214,7 +217,11 @@ class _Described:
 
     def with_seeds(self, other: _Described) -> _Described:
         seeds = {key: sorted({*values, *other.seeds[key]}) for key, values in self.seeds.items()}
-        return _Described(edits=self.edits, seeds=seeds, whole=self.whole)
+        return replace(self, seeds=seeds)
+
+    def has_no(self, path: str) -> bool:
+        """Whether the checkpoint's family has no such setting."""
+        return reason(path, self.lacks) is not None
 
     def values(self, task: str, path: str) -> dict[str, Any]:
         """A setting's value for each sample of a task; none where the task does not take it."""
@@ -225,7 +232,7 @@ class _Described:
 
 def _asked(edit: Edit, resolved: ResolvedSpec) -> dict[str, Any]:
     """What is asked of a picture: words that are replaced or drawn differ as that does, and not once more in each prompt."""
-    return flattened.of_edit(edit) | flattened.given_words(edit, resolved) | flattened.variation_of(edit, resolved)
+    return flattened.of_edit(edit, resolved) | flattened.given_words(edit, resolved) | flattened.variation_of(edit, resolved)
 
 
 def _differing(rows: Sequence[_Described], task: str | None) -> dict[str, list[Any]]:
@@ -244,13 +251,15 @@ def _differing(rows: Sequence[_Described], task: str | None) -> dict[str, list[A
     settings = dict.fromkeys([path for row in rows for values in row.edits.values() for path in values] + ["seed"])
     kinds = [task] if task else list(TASKS)
     for path in settings:
-        cells = {of: [_cell(row.values(of, path), several=path == "seed") for row in rows] for of in kinds}
+        cells = {of: [NOT_APPLICABLE if row.has_no(path) else _cell(row.values(of, path), several=path == "seed") for row in rows] for of in kinds}
         differ = [of for of in kinds if _differs([row.values(of, path) for row in rows], is_word=path in WORDS)]
         alike = all(len({_key(str(cells[of][index])) for of in kinds if rows[index].values(of, path)}) <= 1 for index in range(len(rows)))
         if not differ:
             continue
         if alike or task:
-            columns[path] = [next((cells[of][index] for of in kinds if rows[index].values(of, path)), None) for index in range(len(rows))]
+            columns[path] = [
+                next((cells[of][index] for of in kinds if rows[index].values(of, path)), cells[kinds[0]][index]) for index in range(len(rows))
+            ]
         else:
             columns |= {f"{of}.{path}": cells[of] for of in differ}
     return columns

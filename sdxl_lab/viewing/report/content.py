@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.homes import named_among
+from sdxl_lab.spec.lacking import NOT_APPLICABLE, lacks, reason
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.tasks import RESULT, TASKS
 from sdxl_lab.viewing import flattened
@@ -81,7 +82,11 @@ class Entry:
         """All that tells it from other pictures, by dotted path."""
         whole = flattened.of_run(self.resolved)
         of_run = {path: whole[path] for path in OF_A_RUN} | self.resolved.on_models
-        return flattened.of_edit(self.edit) | of_run | flattened.variation_of(self.edit, self.resolved)
+        return flattened.of_edit(self.edit, self.resolved) | of_run | flattened.variation_of(self.edit, self.resolved)
+
+    def lacks(self, path: str) -> bool:
+        """Whether its checkpoint's family has no such setting."""
+        return reason(path, lacks(self.resolved.checkpoint.family)) is not None
 
 
 def entries_of(folders: Iterable[RunFiles], missing: Iterable[Missing]) -> list[Entry]:
@@ -127,7 +132,9 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
     settings = [{path: _exact(value) for path, value in entry.settings.items()} for entry in entries]
     runs = _runs(entries)
     labels = [runs[entry.resolved.run_id]["label"] for entry in entries]
-    varying = _varying(entries, settings)
+    varying = varying_of(entries, settings, [(entry.edit.sample, entry.edit.task) for entry in entries])
+    for entry, flat in zip(entries, settings, strict=True):
+        flat |= {path: NOT_APPLICABLE for path in varying if entry.lacks(path)}
     # A task that does not take a setting has none.
     values = {path: _ordered([flat.get(path) for flat in settings]) for path in ["sample", "task", *varying]}
     values["run"] = list(dict.fromkeys(labels))
@@ -226,14 +233,26 @@ def _metrics(entries: Sequence[Entry], pictures: Sequence[Mapping[str, Any]]) ->
     return metrics
 
 
-def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings that differ between pictures of one sample and task; what only tells samples or tasks apart is no axis."""
-    first: dict[tuple[str, str], Mapping[str, Any]] = {}
+def varying_of(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]], places: Sequence[Hashable]) -> list[str]:
+    """Find the settings that differ between pictures of one sample and task; what only tells samples or tasks apart is none.
+
+    Args:
+        entries: Pictures.
+        settings: What tells each of them from others.
+        places: The sample and task of each, by whatever names them.
+
+    Returns:
+        Dotted paths; seeds are among them.
+    """
+    first: dict[Hashable, dict[str, tuple[Entry, Mapping[str, Any]]]] = {}
     paths: dict[str, None] = {}
-    for entry, flat in zip(entries, settings, strict=True):
-        other = first.setdefault((entry.edit.sample, entry.edit.task), flat)
-        if other is not flat:
-            paths |= {path: None for path, value in flat.items() if _key(value) != _key(other.get(path))}
+    for entry, place, flat in zip(entries, places, settings, strict=True):
+        alike = first.setdefault(place, {})
+        alike.setdefault(entry.resolved.checkpoint.family, (entry, flat))
+        for other, theirs in alike.values():
+            if theirs is not flat:
+                differ = (path for path, value in flat.items() if _key(value) != _key(theirs.get(path)))
+                paths |= dict.fromkeys(path for path in differ if not other.lacks(path))
     for adapter in dict.fromkeys(adapter.path for entry in entries for adapter in entry.resolved.asked_for):
         for path in _told_elsewhere(adapter, paths, settings):
             paths.pop(path)
@@ -241,7 +260,7 @@ def _varying(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) ->
         if name in paths:
             paths.pop(f"{name}.digest", None)
     for name in ("prompt", "negative_prompt"):  # what was replaced or drawn in it tells
-        given = {(entry.edit.sample, entry.edit.task, flattened.given_words(entry.edit, entry.resolved)[name]) for entry in entries}
+        given = {(place, flattened.given_words(entry.edit, entry.resolved)[name]) for place, entry in zip(places, entries, strict=True)}
         if len(given) == len(first):
             paths.pop(name, None)
     return list(paths)

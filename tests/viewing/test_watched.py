@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from jupyter_core.utils import run_sync
 
-from sdxl_lab.bench.widget.frontend import is_watched
 from sdxl_lab.kernels.ahead import of_thread
+from sdxl_lab.viewing.frontend import is_watched
 from tests.support.warm_notebooks import execute, printed
 
-ASK = "from sdxl_lab.bench.widget.frontend import is_watched; print(is_watched())"
+ASK = "from sdxl_lab.viewing.frontend import is_watched; print(is_watched())"
 
 
 def test_only_a_frontend_that_could_answer_a_question_is_watched():

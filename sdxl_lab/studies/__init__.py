@@ -1,0 +1,1 @@
+"""Preference studies: people are shown pictures of different settings, blind, and say which they prefer."""
