@@ -1,4 +1,4 @@
-# make demo: the whole lab in two minutes. make test, make check: what CI runs. make lab: JupyterLab. make docs: the site. make questions: the study's answers.
+# make demo: the whole lab in two minutes. make test, make check: what CI runs. make lab: JupyterLab. make docs: the site. make questions, make generations: the studies' answers.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -7,7 +7,7 @@ export OMP_NUM_THREADS := 1
 # Whatever the environment says: commands, kernels and workers start by the dozen, and compile everything each time where nothing keeps it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo lab check format test test-slow browser docs questions clean
+.PHONY: demo lab check format test test-slow browser docs questions generations clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
@@ -48,6 +48,10 @@ questions: $(INSTALLED)
 	$(BIN)/sdxl-lab sweep notebooks/holes.yaml --workers 2
 	$(BIN)/python notebooks/questions.py
 	$(BIN)/python -m sdxl_lab.pocket.training.evaluate_matched
+
+generations: $(INSTALLED)
+	$(BIN)/sdxl-lab sweep notebooks/generations.yaml --workers 2
+	$(BIN)/python notebooks/generations.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sdxl_lab needs Python 3.11 or newer; name one: make PYTHON=python3.11")'

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sdxl_lab.bench.bench import Bench
     from sdxl_lab.datasets.sources import publish
+    from sdxl_lab.distances.measuring import distance
+    from sdxl_lab.distances.results import Distances
     from sdxl_lab.errors import LabError
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.images.grid import contact_sheet
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sdxl_lab.spec.resolved_spec import ResolvedSpec
     from sdxl_lab.spec.run_spec import RunSpec, SpecError
     from sdxl_lab.studies.making import study
+    from sdxl_lab.studies.result import study_result
     from sdxl_lab.sweeps.planner import plan
     from sdxl_lab.sweeps.sweep import Inline, sweep
     from sdxl_lab.sweeps.sweep_file import SweepFile
@@ -45,6 +48,7 @@ __all__ = [
     "Conditioning",
     "Crop",
     "Denoising",
+    "Distances",
     "Edit",
     "EditSettings",
     "Gallery",
@@ -65,6 +69,7 @@ __all__ = [
     "check_parameters",
     "compare",
     "contact_sheet",
+    "distance",
     "fetch",
     "find_runs",
     "finish",
@@ -82,6 +87,7 @@ __all__ = [
     "run",
     "show",
     "study",
+    "study_result",
     "sweep",
     "telling",
     "text_to_image",
@@ -104,8 +110,11 @@ _ROOMS = {
     "telling": "viewing.compare",
     "Comparison": "viewing.compare",
     "Row": "viewing.compare",
+    "distance": "distances.measuring",
+    "Distances": "distances.results",
     "report": "viewing.report:write_report",
     "study": "studies.making",
+    "study_result": "studies.result",
     "contact_sheet": "images.grid",
     "inpaint": "runs.calls",
     "outpaint": "runs.calls",

@@ -61,6 +61,18 @@ RUNS: dict[str, tuple[str, list[str]]] = {
             rf"inpaint, 5 steps, the last fifth by the refiner: {SECONDS} .*",
         ],
     ),
+    "preference.py": (
+        "--studies 2 --resamples 99 --into {folder}/studies.jsonl",
+        [
+            *(
+                rf"\| {judges} \| {system} \| \d+\.\d\d \| \d+\.\d\d \| [+-]\d+\.\d\d ± \d+\.\d\d \| \d+\.\d% \| \d+\.\d \|"
+                for judges in ("all judges attentive", "5% careless", r"5% careless, without judges below 0\.7")
+                for system in ("SDXL with refiner", "SDXL base", r"SD 1\.5", r"SD 2\.1")
+            ),
+            r"2 studies, 99 resamples each\. Of \d+ careless judges .*",
+            rf"counted now: 2 studies in {SECONDS}",
+        ],
+    ),
     "real_size.py": (
         "{half} 5",
         [

@@ -42,6 +42,7 @@ EXAMPLES = {
     "report": "report artifacts/runs/guidance",
     "compare": "compare fractions.yaml",
     "study new": "study new artifacts/runs/guidance -o study --question prompt",
+    "study result": "study result study votes/*.json --min-self-agreement 0.7",
     "reproduce": "reproduce star.png",
     "doctor": "doctor pocket",
 }

@@ -86,7 +86,7 @@ def layers_of(configurations: Mapping[str, Mapping[str, Any]]) -> dict[str, Laye
         configurations: Name of the model, `refiner` for its UNet, to what its config.json says.
 
     Raises:
-        CheckpointError: A configuration is not of Stable Diffusion XL's kind.
+        CheckpointError: A configuration is not of Stable Diffusion's kind.
     """
     counted = {"unet": _unet, REFINER: _unet, "vae": _vae, "text_encoder": _text_encoder, "text_encoder_2": _text_encoder}
     found: dict[str, Layers] = {}
@@ -104,7 +104,7 @@ def unet_shape(name: str, configuration: Mapping[str, Any]) -> UNetShape:
         configuration: What its config.json says.
 
     Raises:
-        CheckpointError: It is not of Stable Diffusion XL's kind.
+        CheckpointError: It is not of Stable Diffusion's kind.
     """
     with _told(name):
         return UNetShape.of(configuration)
@@ -117,7 +117,7 @@ def _told(name: str) -> Iterator[None]:
     except (KeyError, IndexError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {str(error)[:100]}"
         raise CheckpointError(
-            f"by its configuration the {name} is not built as those of Stable Diffusion XL are ({reason}), so its size cannot "
+            f"by its configuration the {name} is not built as those of Stable Diffusion are ({reason}), so its size cannot "
             "be reckoned; set compute.offload to none, model or sequential, or copy the file again from its source."
         ) from error
 

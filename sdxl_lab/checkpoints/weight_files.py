@@ -178,7 +178,8 @@ def require_kind(path: Path, names: Iterable[str], *wanted: str) -> None:
         return
     found = kind or f"of no kind that is known here (it holds {', '.join(listed[:3]) or 'nothing'})"
     advice = ADVICE.get(kind, "this version runs Stable Diffusion XL, 1 and 2: give a checkpoint of one of them")
-    raise CheckpointError(f"{path} is {found}, where {' or '.join(wanted)} is needed; {advice}.")
+    needed = "a base of Stable Diffusion XL, 1 or 2" if wanted == BASES else " or ".join(wanted)
+    raise CheckpointError(f"{path} is {found}, where {needed} is needed; {advice}.")
 
 
 def kind_of(names: Iterable[str]) -> str | None:

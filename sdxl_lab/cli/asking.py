@@ -44,3 +44,27 @@ def new(
     for label in made.key.systems:
         print(f"  {label}")
     print(f"written: {made.page}; send that one file to judges, and keep {made.folder / 'study.json'}, which says what is what")
+
+
+@app.command()
+def result(
+    study: Annotated[Path, typer.Argument(help="The study's folder, with its study.json.", metavar="STUDY")],
+    votes: Annotated[
+        list[Path] | None, typer.Argument(help="Files that judges sent back; the folder's own votes-*.json if left out.", metavar="[VOTES ...]")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where the answer is kept; result in the study's folder if left out.", metavar="FOLDER")
+    ] = None,
+    min_self_agreement: Annotated[
+        float,
+        typer.Option("--min-self-agreement", help="Leave out judges who answered less of the repeated questions as before: a share, such as 0.7."),
+    ] = 0.0,
+) -> None:
+    """Count the votes of a study: shares with 95% intervals, judges, and which of the recorded metrics agree with people."""
+    from sdxl_lab.studies.printed import print_result
+    from sdxl_lab.studies.result import study_result
+    from sdxl_lab.studies.result_page import write_result
+
+    found = study_result(study, votes or [], min_self_agreement=min_self_agreement)
+    print_result(found)
+    print(f"written: {write_result(found, output or study / 'result')}")

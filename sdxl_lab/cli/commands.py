@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sdxl_lab.cli import asking, looking, making, painting, usage
+from sdxl_lab.cli import asking, distancing, looking, making, painting, usage
 
 app = typer.Typer(
     cls=usage.Commands,
@@ -32,14 +32,15 @@ app.command(cls=usage.Pairs)(making.run)
 app.command()(making.notebook)
 app.command()(making.plan)
 app.command()(making.sweep)
-app.command(cls=usage.with_help("dataset", usage.datasets))(making.fetch)
+app.command(cls=usage.with_help(dataset=usage.datasets))(making.fetch)
 app.command()(making.publish)
 app.command()(looking.show)
 app.command()(looking.push)
 app.command()(looking.archive)
 app.command()(looking.status)
 app.command()(looking.report)
-app.command(cls=usage.with_help("task", usage.tasks))(looking.compare)
+app.command(cls=usage.with_help(task=usage.tasks))(looking.compare)
+app.command(cls=usage.with_help(metric=distancing.metrics, extractor=distancing.extractors))(distancing.distance)
 app.add_typer(asking.app, name="study")
 app.command()(making.reproduce)
 app.command(cls=usage.Pairs)(looking.memory)

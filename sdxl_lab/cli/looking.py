@@ -113,6 +113,11 @@ def folders_of(paths: Sequence[Path]) -> list[Path]:
     return [_folder_of(path) if _is_sweep_file(path) else path for path in paths]
 
 
+def place_of(written: str) -> Path | str:
+    """A set of pictures as it is written, or of a sweep file the folder of its runs."""
+    return _folder_of(path) if _is_sweep_file(path := Path(written)) else written
+
+
 def _is_sweep_file(path: Path) -> bool:
     return path.suffix in (".yaml", ".yml") and not path.is_dir()
 

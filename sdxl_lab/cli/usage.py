@@ -106,14 +106,14 @@ def settings() -> list[str]:
     return list(dict.fromkeys(name for task in TASKS for name in settings_of(task)))
 
 
-def with_help(parameter: str, said: Callable[[], str]) -> type[TyperCommand]:
-    """A command of which one parameter's help reads a table, only when it is asked."""
+def with_help(**said: Callable[[], str]) -> type[TyperCommand]:
+    """A command of which some parameters' help reads a table, only when it is asked."""
 
     class LateHelp(TyperCommand):
         def format_help(self, ctx: Any, formatter: Any) -> None:
             for param in self.params:
-                if param.name == parameter:
-                    vars(param)["help"] = said()
+                if param.name in said:
+                    vars(param)["help"] = said[param.name]()
             super().format_help(ctx, formatter)
 
     return LateHelp

@@ -97,7 +97,7 @@ def equality(checkpoint: str | None) -> Iterator[Finding]:
     """Whether a picture is the one that plain diffusers makes on this machine, bit for bit, and one that is handed to the refiner too."""
     loaded = _loaded(checkpoint)
     task = _simplest(loaded)
-    if task == "inpaint" and loaded.base.vae.dtype != loaded.dtype:
+    if task == "inpaint" and loaded.base.vae.dtype != loaded.dtype:  # of what came before XL in bfloat16, diffusers would not even inpaint
         yield ok("equality", "not compared: inpainting in half precision, diffusers rounds the VAE, which the lab keeps in float32")
         return
     yield _compared("equality", _edit(task, loaded), loaded)

@@ -20,7 +20,7 @@ class NotFiniteError(LabError):
     """A model gave NaN or infinity, of which no picture can be made."""
 
 
-def require_finite(output: torch.Tensor, *, by: str, model: torch.nn.Module, guidance_scale: float = 0.0) -> None:
+def require_finite(output: torch.Tensor, *, by: str, model: torch.nn.Module, guidance_scale: float = 0.0, has_fixed_vae: bool = True) -> None:
     """See that all of what a model gave are numbers. On a GPU this waits for the model to be done.
 
     The weights are looked through once something has gone wrong, never before: all of them are gigabytes, and those that spoil a picture
@@ -31,6 +31,7 @@ def require_finite(output: torch.Tensor, *, by: str, model: torch.nn.Module, gui
         by: The part of the checkpoint that gave it, for people, such as `the VAE's encoder`.
         model: The model that part belongs to.
         guidance_scale: The guidance that drove it.
+        has_fixed_vae: Whether there is a VAE for half precision that could be taken instead.
 
     Raises:
         NotFiniteError: There is NaN or infinity in it. Names the part, the cause as far as it can be told, and the remedy.
@@ -39,12 +40,11 @@ def require_finite(output: torch.Tensor, *, by: str, model: torch.nn.Module, gui
         return
     found = "NaN" if bool(torch.isnan(output).any()) else "infinity"
     dtype: Any = model.dtype  # of weights that are kept in 8 bits the one they compute in
-    raise NotFiniteError(
-        f"{by} gave {found} in {str(dtype).removeprefix('torch.')}, and no picture was made: {_remedy(by, model, dtype, guidance_scale)}."
-    )
+    remedy = _remedy(by, model, dtype, guidance_scale, has_fixed_vae=has_fixed_vae)
+    raise NotFiniteError(f"{by} gave {found} in {str(dtype).removeprefix('torch.')}, and no picture was made: {remedy}.")
 
 
-def _remedy(by: str, model: torch.nn.Module, dtype: torch.dtype, guidance_scale: float) -> str:
+def _remedy(by: str, model: torch.nn.Module, dtype: torch.dtype, guidance_scale: float, *, has_fixed_vae: bool) -> str:
     """Why, and what to do, in the order in which the causes exclude each other."""
     is_half = dtype in HALF
     if broken := list(islice(_broken_weights(model), 3)):
@@ -53,7 +53,7 @@ def _remedy(by: str, model: torch.nn.Module, dtype: torch.dtype, guidance_scale:
         return f"{found}; copy or download the checkpoint again, or take another file of it{rounded}"
     if guidance_scale > LARGEST_GUIDANCE:
         return f"guidance_scale is {guidance_scale:g}; choose one below 20"
-    if is_half and "VAE" in by:
+    if is_half and has_fixed_vae and "VAE" in by:
         return "its numbers outgrow half precision; set compute.vae to fp16-fix, a VAE made for it, or compute.dtype to float32"
     if is_half:
         return "its numbers outgrow half precision; set compute.dtype to float32, or take another file of the checkpoint"

@@ -66,15 +66,15 @@ def whole_size(settings: EditSettings, size: tuple[int, int] | None, sizes: Size
     return working_size(settings.canvas.around(size), at_scale_of=size, sizes=sizes)
 
 
-def cell_area(size: tuple[int, int], working: tuple[int, int], sizes: Sizes) -> float:
+def cell_area(size: tuple[int, int], working: tuple[int, int], cell_px: int) -> float:
     """How many pixels of a sample's picture a latent cell has.
 
     Args:
         size: (width, height) of that picture, in pixels.
         working: (width, height) at which the UNets see it.
-        sizes: What the checkpoint was made for.
+        cell_px: Side of the cell there.
     """
-    return sizes.cell_px**2 * size[0] * size[1] / (working[0] * working[1])
+    return cell_px**2 * size[0] * size[1] / (working[0] * working[1])
 
 
 def framed(task: Task, settings: EditSettings, size: tuple[int, int], mask: Image.Image | None, sizes: Sizes) -> tuple[Area, Frame | None]:
@@ -110,7 +110,7 @@ def framed(task: Task, settings: EditSettings, size: tuple[int, int], mask: Imag
             area, frame = found((sizes.cell_px / around_largest.upscale) ** 2)
             if frame:
                 return area, frame
-    return found(cell_area(size, whole, sizes))
+    return found(cell_area(size, whole, sizes.cell_px))
 
 
 def frame_of(settings: EditSettings, region: Box, picture: tuple[int, int], whole: tuple[int, int], sizes: Sizes) -> Frame | None:
@@ -143,10 +143,10 @@ def frame_of(settings: EditSettings, region: Box, picture: tuple[int, int], whol
     width, height = boxes.size_of(frame.box)
     if (width, height) == picture or frame.upscale < crop.min_upscale * boxes.magnified(whole, picture):
         return None
-    if min(width, height) < sizes.cell_px:
+    if min(width, height) < (cell_px := sizes.cell_px):
         raise CropError(
-            f"only {width}x{height} pixels of the picture would be seen, less than a latent cell ({sizes.cell_px}x{sizes.cell_px}); give "
-            "crop.padding_mask_crop more of them, such as 32"
+            f"only {width}x{height} pixels of the picture would be seen, less than a latent cell ({cell_px}x{cell_px}); give crop.padding_mask_crop "
+            "more of them, such as 32"
         )
     return frame
 

@@ -24,7 +24,7 @@ from sdxl_lab.generation.encoding import fits_in, restored_by, spoiling
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
 from sdxl_lab.generation.pasting import pasted
-from sdxl_lab.generation.regions import SPECKS, Regions, regions, require_cells, settled, without_steps
+from sdxl_lab.generation.regions import Regions, regions, require_cells, settled, specks_ignored, without_steps
 from sdxl_lab.generation.softness import Softness
 from sdxl_lab.generation.stages import Stage, blended, stage_of
 from sdxl_lab.generation.steps import Listener, Step
@@ -86,7 +86,7 @@ def generate(
     _require_models(edit, checkpoint)  # a refiner is loaded here, which is no part of a picture's time
     if found:
         require_cells(edit, found)
-    of_mask = [line for line in (found.has_ignored and SPECKS, *found.idle) if line] if found else []
+    of_mask = [line for line in (found.has_ignored and specks_ignored(checkpoint.sizes.cell_px), *found.idle) if line] if found else []
     for line in [*cautions(edit, checkpoint.traits), *of_mask]:
         caution(line, stacklevel=2)
     cache = TrajectoryCache() if trajectories is None else trajectories

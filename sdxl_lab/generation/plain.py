@@ -9,12 +9,10 @@ from PIL import Image
 
 from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
+from sdxl_lab.families import Family, family_of
 from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.tasks import TASKS
-
-PIPELINES = {"text_to_image": "StableDiffusionXLPipeline", "inpaint": "StableDiffusionXLInpaintPipeline"}
-"""By `Task.pipeline`: diffusers' class for the base. Its refiner goes on in image to image, or in inpainting."""
 
 
 def plain(edit: Edit, image: Image.Image | None, mask: Image.Image | None, checkpoint: Checkpoint, *, size: tuple[int, int]) -> Image.Image:
@@ -33,6 +31,7 @@ def plain(edit: Edit, image: Image.Image | None, mask: Image.Image | None, check
         The decoded picture of that size, before anything is put back around a mask.
     """
     kind, denoising, refiner = TASKS[edit.task].pipeline, edit.settings.denoising, edit.settings.refiner
+    family = family_of(checkpoint.identity.family)
     width, height = size
     shared: dict[str, Any] = dict(
         prompt=edit.prompt,
@@ -47,29 +46,30 @@ def plain(edit: Edit, image: Image.Image | None, mask: Image.Image | None, check
     decoder = checkpoint.base.vae.dtype
     told = end_of_memory_told(dtype=checkpoint.dtype, decoder=decoder, offload=checkpoint.offload, switches=checkpoint.switches)
     with checkpoint.in_use.taken(), told:
-        base = _pipeline(PIPELINES[kind], checkpoint.base, denoising)
+        base = _pipeline(kind, family, checkpoint.base, denoising)
         if denoising.high_noise_frac is None:
             return base(**given, **shared, generator=_seeded(edit)).images[0]
         end: dict[str, Any] = dict(denoising_end=denoising.high_noise_frac, output_type="latent")
         latents = base(**given, **shared, **end, generator=_seeded(edit)).images
         goes_on = dict(given, image=latents) if kind == "inpaint" else dict(image=latents)
         goes_on |= dict(aesthetic_score=refiner.aesthetic_score, negative_aesthetic_score=refiner.negative_aesthetic_score)
-        name = "StableDiffusionXLInpaintPipeline" if kind == "inpaint" else "StableDiffusionXLImg2ImgPipeline"
-        second = _pipeline(name, checkpoint.refiner, denoising)
+        second = _pipeline("inpaint" if kind == "inpaint" else "image_to_image", family, checkpoint.refiner, denoising)
         return second(**goes_on, **shared, denoising_start=denoising.high_noise_frac, generator=_seeded(edit)).images[0]
 
 
-def _pipeline(name: str, loaded: Any, denoising: Denoising) -> Any:
-    """A pipeline of diffusers around loaded models, with a scheduler of its own."""
+def _pipeline(kind: str, family: Family, loaded: Any, denoising: Denoising) -> Any:
+    """A pipeline of diffusers for a kind of work around loaded models, with a scheduler of its own."""
     import diffusers
 
-    told = {key: loaded.config[key] for key in ("requires_aesthetics_score", "force_zeros_for_empty_prompt")}
-    if name == "StableDiffusionXLPipeline":
-        del told["requires_aesthetics_score"]
+    name = family.pipelines[kind]
+    keys = ("requires_aesthetics_score", "force_zeros_for_empty_prompt") if "text_encoder_2" in family.text_encoders else ()
+    told = {key: loaded.config[key] for key in keys}
+    if kind == "text_to_image":
+        told.pop("requires_aesthetics_score", None)
     spread = {"timestep_spacing": denoising.timestep_spacing, "use_karras_sigmas": denoising.karras or None}
     asked = {name: value for name, value in spread.items() if value is not None}
     scheduler = diffusers.EulerDiscreteScheduler.from_config(loaded.scheduler.config, **asked)
-    pipeline = getattr(diffusers, name)(**loaded.components | {"scheduler": scheduler}, **told, add_watermarker=False)
+    pipeline = getattr(diffusers, name)(**{**loaded.components, "scheduler": scheduler, **told, **family.told})
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -81,4 +81,4 @@ def _seeded(edit: Edit) -> torch.Generator:
 def _widened(pipeline: Any, step: int, _timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The last latents in the VAE's dtype, which the pipelines decode in where they have narrowed the VAE themselves, and there alone."""
     is_last = step + 1 == pipeline.num_timesteps
-    return {"latents": tensors["latents"].to(pipeline.vae.dtype)} if is_last and pipeline.denoising_end is None else {}
+    return {"latents": tensors["latents"].to(pipeline.vae.dtype)} if is_last and getattr(pipeline, "denoising_end", None) is None else {}

@@ -18,9 +18,15 @@ from sdxl_lab.spec.generated import Frame
 from sdxl_lab.spec.resolved_spec import as_it_matters
 from sdxl_lab.tasks import TASKS
 
-SPECKS = (
-    "the mask has specks, smaller than a latent cell (8x8 pixels at the working size), and they are ignored; mask.specks keep takes the mask as it is"
-)
+
+def specks_ignored(cell_px: int) -> str:
+    """What is said of specks that are left out.
+
+    Args:
+        cell_px: Side of a latent cell.
+    """
+    cell = f"{cell_px}x{cell_px} pixels at the working size"
+    return f"the mask has specks, smaller than a latent cell ({cell}), and they are ignored; mask.specks keep takes the mask as it is"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +44,7 @@ class Regions:
         has_ignored: Whether specks were left out.
         is_soft: Whether there is anything to repaint in part.
         parts: What people call the white regions of `repainted`.
-        cell_px: Side of a latent cell, in pixels of `scaled`.
+        cell_px: Side of a latent cell of the checkpoint's, in pixels of `scaled`.
     """
 
     repainted: Image.Image

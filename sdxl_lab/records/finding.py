@@ -1,4 +1,4 @@
-"""Finding runs, sessions and sweeps below folders."""
+"""Finding runs, sessions, sweeps and answers of studies below folders."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.kept import KeptPicture, RunOfOne
 from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.records.study_result import ResultFolder
 from sdxl_lab.records.sweep import SweepFolder
 from sdxl_lab.wording import counted
 
-Recorded: TypeAlias = RunFolder | SessionFolder | SweepFolder
-FILES = {"spec.json": RunFolder, "session.json": SessionFolder, "sweep.json": SweepFolder}
+Recorded: TypeAlias = RunFolder | SessionFolder | SweepFolder | ResultFolder
+FILES = {"spec.json": RunFolder, "session.json": SessionFolder, "sweep.json": SweepFolder, "result.json": ResultFolder}
 """What tells that a folder is one, and of which kind."""
 
 
@@ -48,14 +49,14 @@ def find_sessions(folder: Path) -> tuple[SessionFolder, ...]:
 
 
 def find(folder: Path) -> tuple[Recorded, ...]:
-    """Find runs, sessions and sweeps below a folder, sorted by path, numbers in it by size; hidden folders are passed over.
+    """Find runs, sessions, sweeps and answers of studies below a folder, sorted by path, numbers in it by size; hidden folders are passed over.
 
     Args:
         folder: Any folder above some, or one's own.
     """
     files = [file for name in FILES for file in folder.rglob(name)]
     found = (FILES[file.name](file.parent) for file in sorted(files, key=_by_size) if file.is_file() and not file.parent.name.startswith("."))
-    return tuple(record for record in found if not isinstance(record, SweepFolder) or record.is_readable)
+    return tuple(record for record in found if not isinstance(record, SweepFolder | ResultFolder) or record.is_readable)
 
 
 def recorded_in(folder: Path) -> Recorded:
@@ -169,7 +170,10 @@ def _runs_of(path: RunFiles | SessionFolder | Path | str, kept: dict[Path, dict[
                 f"{path} is a file, and no picture of a session; give the folder of a run or a session, or a picture that lies in a session"
             )
         return [kept[file.parent][file].as_run]
-    return as_runs(recorded_at([path]))
+    found = recorded_at([path])
+    if all(isinstance(each, ResultFolder) for each in found):
+        raise RecordError(f"{path} holds the answer of a study and no run; give the folder of a run, of a session, or a folder of runs")
+    return as_runs(found)
 
 
 def _kept_beside(picture: Path) -> dict[Path, KeptPicture]:

@@ -243,7 +243,7 @@ def _notes(
     planned: Sequence[Checked], resolved: ResolvedSpec, outline: Outline, on_models: Adapted, weights: str | None
 ) -> dict[PictureKey, tuple[str, ...]]:
     from sdxl_lab.checkpoints import descriptions, own_defaults, tokens
-    from sdxl_lab.generation.regions import SPECKS
+    from sdxl_lab.generation.regions import specks_ignored
 
     identity, edits = resolved.checkpoint, [found.edit for found in planned]
     words = {edit.key: {"prompt": edit.prompt, "negative_prompt": edit.negative_prompt} for edit in edits}
@@ -264,7 +264,7 @@ def _notes(
             *tokens.notes(words[edit.key], folders, on_models.tokens, syntax=edit.settings.prompt_syntax, long_prompt=edit.settings.long_prompt),
             *cautions(edit, traits),
             *of_file,
-            *([SPECKS] if edit.settings.mask.specks == "ignore" else []),
+            *([specks_ignored(outline.sizes.cell_px)] if edit.settings.mask.specks == "ignore" else []),
             *found.cautions,
             *unread,
             *trained_words.cautions(words[edit.key], on_models.tokens, files, is_known),

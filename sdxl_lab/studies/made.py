@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdxl_lab.studies.page import shown_in
 from sdxl_lab.studies.trials import PAGE, Study
 from sdxl_lab.studies.votes import Votes, read_votes
 from sdxl_lab.wording import counted
+
+if TYPE_CHECKING:
+    from sdxl_lab.studies.result import StudyResult
 
 
 class MadeStudy:
@@ -58,6 +61,19 @@ class MadeStudy:
             VotesError: A file there is none of this study.
         """
         return read_votes(sorted(self.folder.glob("votes-*.json")), self.key)
+
+    def result(self, *, min_self_agreement: float = 0.0) -> StudyResult:
+        """Count what was answered so far.
+
+        Args:
+            min_self_agreement: Leave out judges who answered a smaller share of the repeated questions as before, from 0 to 1.
+
+        Raises:
+            StudyError: There is no vote yet, or a file of votes is not of this study.
+        """
+        from sdxl_lab.studies.result import study_result
+
+        return study_result(self.folder, min_self_agreement=min_self_agreement)
 
     def __repr__(self) -> str:
         trials = self.key.trials

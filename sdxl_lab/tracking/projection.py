@@ -1,4 +1,4 @@
-"""A record as one Comet experiment shows it: a run, finished or not, a session, or a sweep."""
+"""A record as one Comet experiment shows it: a run, finished or not, a session, a sweep, or the answer of a study."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from pathlib import Path
 
 from sdxl_lab.records.finding import Recorded
 from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.records.study_result import ResultFolder
 from sdxl_lab.records.sweep import SweepFolder
 from sdxl_lab.tracking.experiment import Projection
 from sdxl_lab.tracking.of_run import of_run
 from sdxl_lab.tracking.of_session import of_session
+from sdxl_lab.tracking.of_study import of_study
 from sdxl_lab.tracking.of_sweep import of_sweep
 
 VERSION = 3
@@ -24,7 +26,7 @@ def project(record: Recorded, scratch: Path) -> Projection:
     """Read a record as an experiment.
 
     Args:
-        record: A run, done or not, a session, or a sweep.
+        record: A run, done or not, a session, a sweep, or the answer of a study.
         scratch: An existing folder for files that are made to be sent.
 
     Returns:
@@ -36,4 +38,6 @@ def project(record: Recorded, scratch: Path) -> Projection:
     """
     if isinstance(record, SweepFolder):
         return of_sweep(record, scratch)
+    if isinstance(record, ResultFolder):
+        return of_study(record)
     return of_session(record, scratch) if isinstance(record, SessionFolder) else of_run(record, scratch)

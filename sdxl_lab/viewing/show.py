@@ -17,6 +17,7 @@ from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.datasets.samples import Sample, tasks_of
 from sdxl_lab.errors import LabError
 from sdxl_lab.images.mask_checks import percent
+from sdxl_lab.records import distances
 from sdxl_lab.records.finding import kept_at
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.kept import KeptPicture
@@ -109,6 +110,7 @@ def _print_run(folder: RunFolder, console: Console) -> None:
             **_flat(resolved.spec.hyperparameters),
             **files_on_models(resolved),
             **{f"{name}, mean": f"{value:.3g}" for name, value in _means(pictures).items()},
+            **distances.told(folder.path),
         },
     )
 

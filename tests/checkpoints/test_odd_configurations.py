@@ -62,7 +62,7 @@ def test_widths_that_are_a_text_are_none(pair):
     """
     (file := pair / "base/unet/config.json").rename(pair / "before.json")
     file.write_text(json.dumps(json.loads((pair / "before.json").read_text()) | {"block_out_channels": "abc"}))
-    with pytest.raises(CheckpointError, match=r"the unet is not built as those of Stable Diffusion XL are .*block_out_channels 'abc'"):
+    with pytest.raises(CheckpointError, match=r"the unet is not built as those of Stable Diffusion are .*block_out_channels 'abc'"):
         reckoned(pair)
 
 

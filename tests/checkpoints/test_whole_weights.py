@@ -138,8 +138,6 @@ def test_the_ending_of_a_single_file_may_be_in_capitals(random_pair, tmp_path):
 
 FIRST, UNET, TEXT = "model.diffusion_model.input_blocks.0.0.weight", "model.diffusion_model.middle_block.0.in_layers.0.bias", "conditioner.embedders"
 KINDS = {
-    "Stable Diffusion 1": [FIRST, "cond_stage_model.transformer.text_model.embeddings.position_ids", "first_stage_model.decoder.conv_in.weight"],
-    "Stable Diffusion 2": [FIRST, "cond_stage_model.model.token_embedding.weight", "first_stage_model.decoder.conv_in.weight"],
     "Stable Diffusion 3": ["model.diffusion_model.joint_blocks.0.context_block.adaLN_modulation.1.bias", "first_stage_model.decoder.conv_in.weight"],
     "a Flux model": ["double_blocks.0.img_attn.norm.key_norm.scale", "single_blocks.0.linear1.bias"],
     "a LoRA": ["lora_unet_down_blocks_1_attentions_0_proj_in.alpha", "lora_te1_text_model_encoder_layers_0_mlp_fc1.lora_down.weight"],
@@ -153,7 +151,7 @@ KINDS = {
     "a UNet alone, by diffusers": ["conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"],
     "a text encoder alone": ["text_model.encoder.layers.0.layer_norm1.bias"],
     "a ControlNet": ["controlnet_cond_embedding.conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"],
-    "a refiner of Stable Diffusion XL": [FIRST, f"{TEXT}.0.model.positional_embedding"],
+    "a refiner of Stable Diffusion XL": [FIRST, "model.diffusion_model.label_emb.0.0.weight", f"{TEXT}.0.model.positional_embedding"],
     "a model of EDM's v-prediction": [FIRST, "v_pred", "edm_vpred.sigma_max", f"{TEXT}.1.model.positional_embedding"],
     "Playground 2.5": [FIRST, "edm_mean", f"{TEXT}.1.model.positional_embedding"],
     "of no kind that is known here": ["mystery"],
@@ -167,7 +165,7 @@ def test_a_file_that_is_no_base_is_called_what_it_is(tmp_path, kind):
     The names of its weights tell, before anything is loaded or asked of the hub; and there is advice what to do.
     """
     save_file({name: torch.zeros(1) for name in KINDS[kind]}, tmp_path / "some.safetensors")
-    with pytest.raises(CheckpointError, match=rf"is {kind.partition(',')[0]}.*, where a base of Stable Diffusion XL is needed; .{{20}}"):
+    with pytest.raises(CheckpointError, match=rf"is {kind.partition(',')[0]}.*, where a base of Stable Diffusion XL, 1 or 2 is needed; .{{20}}"):
         identify(str(tmp_path / "some.safetensors"))
 
 

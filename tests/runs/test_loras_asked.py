@@ -173,7 +173,8 @@ def test_a_lora_is_no_checkpoint(lab):
     A LoRA in the checkpoint's place is told where it belongs.
     """
     with pytest.raises(
-        CheckpointError, match=r"is a LoRA, where a base of Stable Diffusion XL is needed; give it as hyperparameters\.loras.*-p loras.NAME.file FILE"
+        CheckpointError,
+        match=r"is a LoRA, where a base of Stable Diffusion XL, 1 or 2 is needed; give it as hyperparameters\.loras.*-p loras.NAME.file FILE",
     ):
         resolve(asked(lab / "moon.safetensors", {}))
 

@@ -34,7 +34,14 @@ CHECKER = {
 
 
 def write_first_generation(
-    folder: Path, generation: int, *, in_channels: int = 4, prediction: str = "epsilon", variant: str | None = None, seed: int = 0
+    folder: Path,
+    generation: int,
+    *,
+    in_channels: int = 4,
+    prediction: str = "epsilon",
+    variant: str | None = None,
+    cell_px: int = 8,
+    seed: int = 0,
 ) -> Path:
     """
     Write a pipeline for 64x64 pixels.
@@ -46,10 +53,11 @@ def write_first_generation(
         in_channels: 4, or 9 for one that was trained to inpaint.
         prediction: What the UNet predicts: `epsilon` or `v_prediction`.
         variant: `fp16` for weights in half precision, named so.
+        cell_px: Side of a latent cell: 8, or 4 for a VAE of one level less.
         seed: Of the weights.
     """
     import torch
-    from diffusers import DDIMScheduler, PNDMScheduler, StableDiffusionInpaintPipeline, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, StableDiffusionInpaintPipeline, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from sdxl_lab.pocket.training import architecture
@@ -83,9 +91,13 @@ def write_first_generation(
         use_linear_projection=generation == 2,
         upcast_attention=generation == 2,
         norm_num_groups=8,
-        sample_size=8,
+        sample_size=64 // cell_px,
     ).eval()
     vae = architecture.build_vae().eval()
+    if cell_px == 4:
+        config = {**vae.config, "block_out_channels": (16, 32, 64)}
+        config |= {f"{way}_block_types": vae.config[f"{way}_block_types"][:3] for way in ("down", "up")}
+        vae = AutoencoderKL.from_config(config).eval()
     vae.register_to_config(scaling_factor=0.18215)
     schedule = NOISE if prediction == "epsilon" and generation == 1 else NOISE | {"prediction_type": prediction}
     kind = PNDMScheduler if generation == 1 else DDIMScheduler

@@ -29,6 +29,9 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """The schedulers that are promised, as diffusers names and sets them."""
 
+UNCHECKED: dict[str, Any] = dict(safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+"""What pipelines before XL are told, so that none of their pictures is made black."""
+
 
 @cache
 def pipeline(kind: str, folder: Path) -> Any:
@@ -37,7 +40,8 @@ def pipeline(kind: str, folder: Path) -> Any:
     """
     import diffusers
 
-    loaded = getattr(diffusers, kind).from_pretrained(folder, add_watermarker=False)
+    told = {"add_watermarker": False} if "XL" in kind else UNCHECKED
+    loaded = getattr(diffusers, kind).from_pretrained(folder, **told)
     loaded.set_progress_bar_config(disable=True)
     return loaded, loaded.scheduler.config
 

@@ -9,7 +9,7 @@ from sdxl_lab.generation.stages.image_to_image import ImageToImageStage, SDImage
 from sdxl_lab.generation.stages.inpaint import InpaintStage, SDInpaintStage
 from sdxl_lab.generation.stages.text_to_image import SDTextToImageStage, TextToImageStage
 
-__all__ = ["STAGES", "ImageToImageStage", "Stage", "TextToImageStage", "blended", "stage_of"]
+__all__ = ["STAGES", "ImageToImageStage", "SDTextToImageStage", "Stage", "TextToImageStage", "blended", "stage_of"]
 
 STAGES: dict[str, type[Stage]] = {
     "StableDiffusionXLInpaintPipeline": InpaintStage,

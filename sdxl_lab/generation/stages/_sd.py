@@ -18,6 +18,7 @@ class SDStage(Stage):
     """A stage of Stable Diffusion 1 or 2."""
 
     encodes = staticmethod(last_hidden)
+    has_fixed_vae = False
     normalizes = True
     passes_over = SIZES
 

@@ -44,12 +44,14 @@ class Stage:
         passes_over: What its pipeline cannot be told, as it means nothing there, or the image says it.
         hears: The tensors that it is told of each evaluation, as its pipeline calls them.
         encodes: Runs a text encoder over a chunk, as its pipeline does.
+        has_fixed_vae: Whether there is a VAE for half precision that could be taken instead of its own.
         normalizes: Whether that gives the last hidden state, normalized, and nothing pooled.
     """
 
     passes_over: ClassVar[frozenset[str]] = frozenset()
     hears: ClassVar[tuple[str, ...]] = ("latents",)
     encodes: ClassVar[Any]
+    has_fixed_vae: ClassVar[bool]
     normalizes: ClassVar[bool]
 
     vae: Any
@@ -105,7 +107,7 @@ class Stage:
         stage = cls._made(components | {"scheduler": scheduler}, pipeline.config)
         stage.set_progress_bar_config(disable=True)
         stage.image_processor = stage._decoded = _Decoded(vae_scale_factor=stage.vae_scale_factor)
-        stage._decoded.vae = pipeline.vae
+        stage._decoded.vae, stage._decoded.has_fixed_vae = pipeline.vae, cls.has_fixed_vae
         stage._role = role
         stage._latent_mask, stage._words, stage._cache = latent_mask, words, cache
         stage._softness, stage._image_latents = softness, image_latents
@@ -256,7 +258,7 @@ class Stage:
 
         def encode() -> torch.Tensor:
             parameters = self.vae.encode(image.to(self.vae.dtype)).latent_dist.parameters
-            require_finite(parameters, by="the VAE's encoder", model=self.vae)
+            require_finite(parameters, by="the VAE's encoder", model=self.vae, has_fixed_vae=self.has_fixed_vae)
             return parameters
 
         digest = hashlib.sha256(image.float().cpu().contiguous().numpy().data).hexdigest()
@@ -271,10 +273,12 @@ class _Decoded(VaeImageProcessor):
 
     vae: Any = None
     guidance_scale = 0.0
+    has_fixed_vae = True
 
     def postprocess(self, image: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         """The processor's own."""
-        require_finite(image, by="the VAE's decoder", model=self.vae, guidance_scale=self.guidance_scale)
+        told = {"guidance_scale": self.guidance_scale, "has_fixed_vae": self.has_fixed_vae}
+        require_finite(image, by="the VAE's decoder", model=self.vae, **told)
         return super().postprocess(image, *args, **kwargs)
 
 

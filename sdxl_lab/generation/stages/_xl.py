@@ -16,6 +16,7 @@ class XLStage(Stage):
     """A stage of Stable Diffusion XL."""
 
     encodes = staticmethod(hidden_and_pooled)
+    has_fixed_vae = True
     normalizes = False
 
     text_encoder: Any

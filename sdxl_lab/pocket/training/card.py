@@ -49,7 +49,7 @@ def share(what: str, hits: Sequence[bool], aim: str = "") -> Figure:
     n, p, z = len(hits), float(np.mean(hits)), 1.959964
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return Figure(what=what, value=100 * p, low=100 * (centre - half), high=100 * (centre + half), count=n, aim=aim)
+    return Figure(what=what, value=100 * p, low=100 * max(centre - half, 0.0), high=100 * (centre + half), count=n, aim=aim)
 
 
 def mean(what: str, values: Sequence[float] | np.ndarray, unit: str, aim: str = "") -> Figure:

@@ -71,7 +71,6 @@ WAYS: Mapping[str, Way] = {
     f'{NAMED}, negative prompt "a red star"': Way(names_object=True, is_led_away=True),
     ALONE: Way(),
     f"{ALONE}, guidance 3": Way(denoising={"guidance_scale": 3.0}),
-    f"{ALONE}, strength 1": Way(denoising={"strength": 1.0}),
     f"{ALONE}, refiner from 0.8, mask dilated by 2 pixels": Way(denoising={"high_noise_frac": 0.8}, kernel_size=5),
 }
 """By what is asked for, in the words of an example."""

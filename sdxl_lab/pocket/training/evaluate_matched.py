@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sdxl_lab import RunFolder, find_runs, home
 from sdxl_lab.errors import LabError
 from sdxl_lab.metrics.colour import painted_colour
 from sdxl_lab.pocket.dataset import Edited, forty
@@ -23,6 +22,9 @@ from sdxl_lab.pocket.training.card import Figure, mean, put, share
 from sdxl_lab.pocket.training.judge import Judge, load_judge
 from sdxl_lab.pocket.training.under_way import as_command, each
 from sdxl_lab.pocket.world import Scene, draw, object_mask, paint_background
+from sdxl_lab.records.finding import find_runs
+from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.runs.early import home
 
 PAGE = Path(__file__).parents[3] / "docs" / "study.md"
 TEXTURES = range(20)

@@ -28,6 +28,8 @@ export async function render({ model, el }) {
   const host = element("div", { "data-lm-suppress-shortcuts": "true" });
   const root = element("div", { tabindex: "-1" });
   host.attachShadow({ mode: "open" }).append(element("style", {}, STYLE), root);
+  // A notebook takes what is left of them, Enter in a field too.
+  host.addEventListener("keydown", (event) => event.stopPropagation());
   el.append(host);
   const keep = {
     isSafe: true,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdxl_lab.files.disk import write_whole
+from sdxl_lab.records import distances
 from sdxl_lab.tables import Column, apart, laid_out, width_of
 from sdxl_lab.viewing.compare.comparison import Comparison
 from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, telling_names, words_of
@@ -57,6 +58,7 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     others = [metric for metric in comparison.metrics if metric not in printed]
     if others:
         lines.append(f"also measured, see --metric and --csv: {', '.join(others)}")
+    lines += [f"{row.name}: {name} {value}" for row in rows if len(row.runs) == 1 for name, value in distances.told(row.runs[0].path).items()]
     console.print()
     for line in lines:
         console.print(Text(printable(line)))

@@ -1,0 +1,77 @@
+"""Estimates with their intervals, drawn: a dot and a line for each, as SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from sdxl_lab.studies.resampling import Estimate
+
+ROW_PX = 28
+LETTER_PX = 7.5
+SCALE_PX = 380
+END_PX = 60
+TOP_PX = 8
+AXIS_PX = 26
+LONGEST_NAME = 32
+STYLE = "svg{color:#1d1f21;background:#fcfcfb}@media(prefers-color-scheme:dark){svg{color:#e7e8e9;background:#17191b}}"
+"""Of a drawing that is a file of its own; in a page it takes the page's colors."""
+
+
+def drawn(rows: Sequence[tuple[str, Estimate]], *, title: str, fair: float | None = None, is_file: bool = False) -> str:
+    """Draw shares.
+
+    Args:
+        rows: Name and share, from 0 to 1, from the top.
+        title: What is shown, for those who do not see it.
+        fair: Where a dashed line stands, such as the share that all would have if none were better.
+        is_file: Whether it stands alone, with its own colors.
+
+    Returns:
+        An `svg` element, as wide as its longest name asks for.
+    """
+    top = _top(rows, fair)
+    names_px = 16 + LETTER_PX * min(LONGEST_NAME, max((len(name) for name, _ in rows), default=0))
+    height = TOP_PX + ROW_PX * len(rows) + AXIS_PX
+    bottom = height - AXIS_PX
+
+    def x(share: float) -> float:
+        return round(names_px + SCALE_PX * share / top, 1)
+
+    parts = [f"<title>{escape(title)}</title>"]
+    if is_file:
+        parts.append(f"<style>{STYLE}</style>")
+    for index in range(5):
+        share = top * index / 4
+        parts.append(_line(x(share), TOP_PX, x(share), bottom, opacity=0.18))
+        parts.append(_text(x(share), height - 8, f"{100 * share:g}%", anchor="middle", size=12))
+    if fair is not None:
+        parts.append(_line(x(fair), TOP_PX, x(fair), bottom, opacity=0.6, dashes="4 3"))
+    for index, (name, found) in enumerate(rows):
+        y = TOP_PX + ROW_PX * (index + 0.5)
+        short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+        parts.append(_text(names_px - 10, y + 4, short, anchor="end", size=13, whole=name))
+        if found.low is not None and found.high is not None:
+            parts.append(_line(x(found.low), y, x(min(found.high, top)), y, width=2))
+        parts.append(f'<circle cx="{x(found.value)}" cy="{y}" r="4.5" fill="currentColor"/>')
+        parts.append(_text(names_px + SCALE_PX + END_PX - 4, y + 4, f"{100 * found.value:.1f}%", anchor="end", size=12))
+    width = names_px + SCALE_PX + END_PX
+    space = 'xmlns="http://www.w3.org/2000/svg" '
+    return f'<svg {space}viewBox="0 0 {width} {height}" role="img" font-family="system-ui, sans-serif">{"".join(parts)}</svg>'
+
+
+def _top(rows: Sequence[tuple[str, Estimate]], fair: float | None) -> float:
+    """Where the scale ends: a fifth, two fifths and so on, beyond all that is drawn."""
+    largest = max([fair or 0, *(found.high if found.high is not None else found.value for _, found in rows)])
+    return min(1.0, max(0.2, math.ceil(largest * 5) / 5))
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, *, opacity: float = 1, width: float = 1, dashes: str = "") -> str:
+    dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+    return f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="currentColor" stroke-width="{width}" stroke-opacity="{opacity}"{dashed}/>'
+
+
+def _text(x: float, y: float, text: str, *, anchor: str, size: int, whole: str | None = None) -> str:
+    title = f"<title>{escape(whole)}</title>" if whole not in (None, text) else ""
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="{size}" fill="currentColor">{escape(text)}{title}</text>'

@@ -1,0 +1,232 @@
+"""The answer of a study: by the command, on a page, as a cell shows it, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+import sdxl_lab
+from sdxl_lab.records.finding import find, recorded_at, runs_at
+from sdxl_lab.records.run_files import RecordError
+from sdxl_lab.records.study_result import ResultFolder
+from sdxl_lab.studies.result import StudyResult, result_of
+from sdxl_lab.studies.result_page import page_of, write_result
+from sdxl_lab.studies.trials import Study, StudyError
+from tests.support.commands import said
+from tests.support.compare_runs import planned, recorded
+from tests.support.preferences import by_strength, key_of, voted, written
+
+HOSTILE = "</svg><script>alert(1)</script>{{body}}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of three runs, in whose pictures the seam is the worse the fewer steps there are; a judge chooses by steps nearly always."""
+    above = tmp_path_factory.mktemp("lab")
+    for number, steps in enumerate((10, 20, 30)):
+        resolved = planned(above / "runs", f"steps-{steps}", {"denoising": {"num_inference_steps": steps}})
+        color = Image.new("RGB", (24, 16), (80 * number, 90, 20))
+        recorded(
+            resolved,
+            lambda sample, task, seed, steps=steps: {"seam_delta_e": len(sample) / 9 - steps, "noise": float(len(sample + task) * seed * steps % 7)},
+            image=color,
+            raw=color,
+        )
+    made = sdxl_lab.study([above / "runs"], above / "study", repeat=0.2)
+    labels = {label: system.settings for label, system in made.key.systems.items()}
+    worth = {label: next(iter(settings.values())) ** 3 for label, settings in labels.items()}
+    for judge in ("Ann", "Bo", "Cy", "Di", "Ed"):
+        written(voted(made.key, judge, by_strength(worth, seed=ord(judge[0])), seed=ord(judge[0])), made.key, above / "study")
+    return made.folder
+
+
+def test_the_command_prints_and_keeps_the_answer(folder, tmp_path):
+    """
+    `study result` prints shares, pairs, judges and metrics within 80 columns, and writes page, drawing, table and numbers.
+    """
+    answer = said("study", "result", folder, *sorted(folder.glob("votes-*.json")), "-o", tmp_path / "answer")
+    assert answer.code == 0, answer.err
+    lines = answer.out.splitlines()
+    assert max(map(len, lines[:-1])) <= 80
+    assert lines[0] == "Which picture is better?"
+    assert {"Ann", "Bo", "Cy", "Di", "Ed"} <= {line.split()[0] for line in lines if line.strip()}
+    assert any(line.startswith("seam_delta_e ") for line in lines)
+    assert f"written: {tmp_path / 'answer' / 'result.html'}" in answer.out
+    assert sorted(file.name for file in (tmp_path / "answer").iterdir()) == ["result.html", "result.json", "shares.csv", "shares.svg"]
+
+
+def test_votes_beside_the_study_are_found(folder, monkeypatch):
+    """
+    Without files the folder's own votes are counted, by the command and by the study as it was made, and kept in it.
+    """
+    answer = said("study", "result", folder)
+    assert answer.code == 0, answer.err
+    values = json.loads((folder / "result" / "result.json").read_text())
+    counted = sdxl_lab.study(folder).result()
+    assert [each["system"] for each in values["rankings"][0]["standings"]] == [each.system for each in counted.rankings[0].standings]
+    assert values == json.loads(counted.as_json())
+
+
+def test_the_metric_that_judges_follow_comes_first(folder):
+    """
+    The metric that made the pictures good agrees with the votes, with rank correlations above zero; one that is chance stands below it.
+    """
+    found = sdxl_lab.study_result(folder).agreements
+    names = [each.metric for each in found]
+    assert names.index("seam_delta_e") < names.index("noise")
+    seam = found[names.index("seam_delta_e")]
+    assert seam.better == "lower"
+    assert seam.agreed.value > 0.7
+    assert seam.srocc.low > 0
+    assert seam.krocc.low > 0
+
+
+def test_runs_that_are_gone_are_told(folder, tmp_path):
+    """
+    A study whose runs are not there is counted all the same, and what could not be compared is said.
+    """
+    key = Study.read(folder)
+    key.write(tmp_path / "moved")
+    answer = sdxl_lab.study_result(tmp_path / "moved", folder.glob("votes-*.json"))
+    assert answer.rankings == sdxl_lab.study_result(folder).rankings
+    assert not answer.agreements
+    assert any("no metric is compared" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"votes": []}, "holds no votes-"),
+        ({"min_self_agreement": 1.5}, "from 0 .* to 1"),
+        ({"votes": ["nowhere.json"]}, "holds no votes"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(tmp_path, asked, words):
+    """
+    No vote, a share beyond 1 and a file that is none are each answered with what to give.
+    """
+    key_of("ab").write(tmp_path)
+    with pytest.raises(StudyError, match=words):
+        sdxl_lab.study_result(tmp_path, **asked)
+
+
+def test_no_study_is_refused_by_the_command(tmp_path):
+    """
+    A folder without a study leaves with 1 and one line, and nothing is written.
+    """
+    answer = said("study", "result", tmp_path)
+    assert (answer.code, answer.out, len(answer.err.splitlines())) == (1, "", 1)
+    assert not list(tmp_path.iterdir())
+
+
+def counted(judges: int, *, repeats: int = 6, samples: int = 8, careless: int = 0, **asked: Any) -> StudyResult:
+    """The answer of judges who prefer a to b to c, the first ones careless."""
+    study = key_of("abc", samples=samples, repeats=repeats)
+    votes = [
+        voted(study, f"j{judge}", (lambda shown: 0) if judge < careless else lambda shown: min(range(len(shown)), key=shown.__getitem__), seed=judge)
+        for judge in range(judges)
+    ]
+    return result_of(study, votes, resamples=99, **asked)
+
+
+def test_what_an_interval_means_is_said():
+    """
+    With many judges it is told that both are resampled, with few that it is these judges' taste, with one whose, with few samples that there is none.
+    """
+    assert "8 samples and 6 judges" in counted(6).notes[0]
+    assert "of 3 judges" in counted(3).notes[0]
+    assert "one judge's" in counted(1).notes[0]
+    assert "no intervals" in counted(6, samples=3).notes[0]
+
+
+def test_leaving_out_judges_is_never_silent():
+    """
+    Careless judges are named as such; once left out they are counted, marked, and nothing of theirs is in a share.
+    """
+    with_all, without = counted(6, careless=2), counted(6, careless=2, min_self_agreement=0.7)
+    assert any("2 judges answered less than 70%" in note for note in with_all.notes)
+    assert any("2 judges were left out" in note for note in without.notes)
+    assert [judge.is_left_out for judge in without.judges] == [True, True, False, False, False, False]
+    study = key_of("abc", samples=8, repeats=6)
+    assert without.rankings[0].votes == 4 * len(study.trials)
+    with pytest.raises(StudyError, match="lower --min-self-agreement"):
+        counted(2, careless=2, min_self_agreement=0.7)
+
+
+class Tags(HTMLParser):
+    """Every tag of a page, and all attributes that may load something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.loads: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Remember it."""
+        self.tags.add(tag)
+        self.loads += [name for name, _ in attrs if name in ("src", "href", "srcset", "action") or name.startswith("on")]
+
+
+def hostile() -> StudyResult:
+    """An answer whose systems and judges have names that are HTML."""
+    study = key_of(["a", HOSTILE])
+    return result_of(study, [voted(study, HOSTILE[:40], lambda shown: 0)], resamples=9)
+
+
+def test_the_page_has_no_script_and_loads_nothing():
+    """
+    The page is whole in itself, has no script, forbids all but its own style, and names are text in it, whatever they are.
+    """
+    text = page_of(hostile())
+    found = Tags(text)
+    assert "script" not in found.tags
+    assert found.loads == []
+    assert "default-src 'none'" in text
+    assert "script-src ;" in text
+    assert text.count("<main>") == 1
+
+
+def test_judges_have_no_names_on_the_page(folder):
+    """
+    Page, table and drawing hold no name of a judge: they are numbered there.
+    """
+    write_result(sdxl_lab.study_result(folder), folder / "shown")
+    for name in ("result.html", "shares.csv", "shares.svg"):
+        assert not re.search(r"\b(Ann|Bo|Cy|Di|Ed)\b", (folder / "shown" / name).read_text())
+    assert '"Ann"' in (folder / "shown" / "result.json").read_text()
+
+
+def test_the_drawing_is_svg_with_a_dot_a_system(folder):
+    """
+    The drawing is well-formed, stands alone, and has a dot for each system, the better the further to the right.
+    """
+    answer = sdxl_lab.study_result(folder)
+    write_result(answer, folder / "drawn")
+    root = ElementTree.fromstring((folder / "drawn" / "shares.svg").read_text())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    dots = [float(dot.get("cx", "nan")) for dot in root.iter("{http://www.w3.org/2000/svg}circle")]
+    assert len(dots) == 3
+    assert dots == sorted(dots, reverse=True)
+    assert len(ElementTree.fromstring(f"<div>{answer._repr_html_()}</div>")) > 3
+
+
+def test_an_answer_is_found_and_is_no_run(folder, tmp_path):
+    """
+    A kept answer is found among records, and is refused where runs are looked at.
+    """
+    write_result(sdxl_lab.study_result(folder), tmp_path)
+    (found,) = find(tmp_path)
+    assert isinstance(found, ResultFolder)
+    assert recorded_at([tmp_path])
+    with pytest.raises(RecordError, match="answer of a study and no run"):
+        runs_at([tmp_path])
+    (tmp_path / "result.json").write_text('{"loss": 3}')
+    assert find(tmp_path) == ()
