@@ -55,6 +55,7 @@ def defaults(identity: CheckpointIdentity, release: str | None = None, *, task: 
     """
     is_first, family = release == "0.1.0", family_of(identity.family)
     suits, untaken = (dict(TASKS[task].suits), TASKS[task].untaken) if task else ({}, ())
+    suits |= family.suits.get(TASKS[task].pipeline, {}) if task else {}
     few = None if is_first else few_steps(identity)
     usual = {"num_inference_steps": family.num_inference_steps, "strength": family.strength, "guidance_scale": family.guidance_scale}
     denoising = usual | {"scheduler": Denoising().scheduler, "timestep_spacing": None} | suits

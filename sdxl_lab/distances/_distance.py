@@ -89,7 +89,8 @@ class Distance:
         needs: What it is computed from.
         of: From what is seen of the set, and of the other, which part each of their pictures is in (-1 where a set has no parts), how many parts
             there are, and the options asked for, the estimate.
-        fewest: Pictures of a set below which the number says nothing; None for one more than a picture has features.
+        fewest: Pictures of a set below which the number says nothing.
+        exceeds_dimensions: Whether it also takes more pictures than a picture has features.
         why: Of `fewest`.
         has_reference: Whether it is to another set.
         limits: The least and the largest value that it can have.
@@ -100,8 +101,9 @@ class Distance:
     better: Literal["lower", "higher"]
     needs: Need
     of: Callable[[Seen, Seen, Parts, dict[str, Any]], Estimate]
-    fewest: int | None
+    fewest: int
     why: str
+    exceeds_dimensions: bool = False
     has_reference: bool = True
     limits: tuple[float, float] = (-np.inf, np.inf)
 

@@ -9,6 +9,8 @@ import numpy as np
 from sdxl_lab import progress
 from sdxl_lab.distances._distance import Distance, Estimate, Parts, Seen
 
+FEWEST = 100
+
 
 def frechet(mean: np.ndarray, root: np.ndarray, other_mean: np.ndarray, other_root: np.ndarray) -> float:
     """The squared Fréchet distance of two normal distributions.
@@ -33,7 +35,7 @@ def frechet(mean: np.ndarray, root: np.ndarray, other_mean: np.ndarray, other_ro
 def root_of(seen: Seen) -> np.ndarray:
     """A root of the features' covariance, as `frechet` takes it."""
     if seen.features is not None:
-        return np.linalg.qr((seen.features - seen.mean) / np.sqrt(len(seen.features) - 1), mode="r")
+        return np.asarray(np.linalg.qr((seen.features - seen.mean) / np.sqrt(len(seen.features) - 1), mode="r"))
     values, vectors = np.linalg.eigh((seen.covariance + seen.covariance.T) / 2)
     return np.sqrt(values.clip(0))[:, None] * vectors.T
 
@@ -73,7 +75,8 @@ DISTANCES = (
         better="lower",
         needs="moments",
         of=_fid,
-        fewest=None,
+        fewest=FEWEST,
+        exceeds_dimensions=True,
         why="a covariance of d numbers takes more than d pictures, and what is missing shows as distance",
         limits=(0, np.inf),
     ),

@@ -66,9 +66,9 @@ def distance(
             datasets raise.
 
     Examples:
-        >>> near = distance(resolved.folder, "pocket-scenes", metrics=["kid"], insist=True)
-        >>> near.label, near.to.name
-        ('judge', 'pocket-scenes')
+        >>> found = distance("pocket-forty", "pocket-forty", metrics=["kid"], insist=True)
+        >>> found.label, found.to.n, found.rows[0].distances["kid"].value < 0
+        ('judge', 40, True)
     """
     asked = _asked(metrics, has_reference=to is not None, saves=save is not None)
     given = list(sets) if isinstance(sets, Sequence) and not isinstance(sets, str) else [sets]
@@ -160,18 +160,19 @@ def _possible(
 ) -> tuple[list[Distance], list[str]]:
     """What can be computed and says something, and what is to be said; the rest is refused, or where nobody asked for it by name, left out."""
     chosen, few, hindered = [], [], []
-    for row in sorted(asked, key=lambda row: row.fewest is None):  # that one takes the network to be loaded
-        if row.fewest is None and is_usual and hindered and not chosen:
-            break
-        compared = [*found, other] if other and row.has_reference else found
-        fewest = row.fewest or _dimensions(compared, sight) + 1
-        if reasons := [reason for each in compared if (reason := _hindrance(row, each, fewest, insists=insists))]:
-            if not is_usual:
-                raise DistanceError(reasons[0])
+    for row in sorted(asked, key=lambda row: row.exceeds_dimensions):
+        compared, fewest = [*found, other] if other and row.has_reference else found, row.fewest
+        reasons = _hindrances(row, compared, fewest, insists=insists)
+        if row.exceeds_dimensions and not reasons:  # a picture is looked at for that
+            fewest = max(fewest, _dimensions(compared, sight) + 1)
+            reasons = _hindrances(row, compared, fewest, insists=insists)
+        if reasons and not is_usual:
+            raise DistanceError(reasons[0])
+        if reasons:
             hindered.append(reasons[0])
-            continue
-        chosen.append(row)
-        few += [f"{row.name} takes {fewest}" for each in compared if (_count(each) or fewest) < fewest]
+        else:
+            chosen.append(row)
+            few += [f"{row.name} takes {fewest}" for each in compared if (_count(each) or fewest) < fewest]
     if hindered and not chosen:
         raise DistanceError(hindered[0])
     insisted = [f"too few pictures, and insisted upon: {', '.join(dict.fromkeys(few))}"] if few else []
@@ -187,6 +188,10 @@ def _dimensions(every: Sequence[Found], sight: Extractor) -> int:
         told = ", ".join(f"{name} has {count}" for name, count in known.items())
         raise DistanceError(f"a picture has as many numbers as its extractor gives, and {told}: they are of different ones")
     return next(iter(known.values()))
+
+
+def _hindrances(row: Distance, compared: Sequence[Found], fewest: int, *, insists: bool) -> list[str]:
+    return [reason for each in compared if (reason := _hindrance(row, each, fewest, insists=insists))]
 
 
 def _hindrance(row: Distance, found: Found, fewest: int, *, insists: bool) -> str:

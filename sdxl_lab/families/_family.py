@@ -111,6 +111,7 @@ class Family:
         told: What those are told as they are made, besides what their configuration says; a component that is None is never loaded.
         sizes: Of a base, by the configurations of its UNet and VAE.
         num_inference_steps: Its own default; likewise `strength` and `guidance_scale`.
+        suits: Of `denoising`, what suits its checkpoints for a kind of work otherwise than the task says, by `Task.pipeline`.
         distilled: Words that name those of its checkpoints that were distilled to few steps, and how these are used; empty if there are none.
         downloads: Repositories of the hub that people take for one of its checkpoints and that are none as a whole, and what to do instead.
         refiner_from: Share of the training timesteps from which its refiner was trained on, the least `high_noise_frac`; None if unknown.
@@ -138,6 +139,7 @@ class Family:
     num_inference_steps: int = 70
     strength: float = 0.99
     guidance_scale: float = 7.5
+    suits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     distilled: Mapping[str, Distilled] = field(default_factory=dict)
     downloads: Mapping[str, str] = field(default_factory=dict)
     refiner_from: float | None = None

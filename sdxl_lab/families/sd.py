@@ -94,6 +94,7 @@ SD = Family(
     told=TOLD,
     sizes=sizes,
     num_inference_steps=50,
+    suits={"text_to_image": {"guidance_scale": 7.5}},  # as its pipeline has it, where XL's has 5
     has_half_vae=True,
     distilled={
         "turbo": Distilled(num_inference_steps=1, scheduler="euler"),  # arXiv:2311.17042

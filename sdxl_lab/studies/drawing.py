@@ -9,7 +9,7 @@ from html import escape
 from sdxl_lab.studies.resampling import Estimate
 
 ROW_PX = 28
-NAMES_PX = 220
+LETTER_PX = 7.5
 SCALE_PX = 380
 END_PX = 60
 TOP_PX = 8
@@ -29,14 +29,15 @@ def drawn(rows: Sequence[tuple[str, Estimate]], *, title: str, fair: float | Non
         is_file: Whether it stands alone, with its own colors.
 
     Returns:
-        An `svg` element, 660 units wide.
+        An `svg` element, as wide as its longest name asks for.
     """
     top = _top(rows, fair)
+    names_px = 16 + LETTER_PX * min(LONGEST_NAME, max((len(name) for name, _ in rows), default=0))
     height = TOP_PX + ROW_PX * len(rows) + AXIS_PX
     bottom = height - AXIS_PX
 
     def x(share: float) -> float:
-        return round(NAMES_PX + SCALE_PX * share / top, 1)
+        return round(names_px + SCALE_PX * share / top, 1)
 
     parts = [f"<title>{escape(title)}</title>"]
     if is_file:
@@ -50,12 +51,12 @@ def drawn(rows: Sequence[tuple[str, Estimate]], *, title: str, fair: float | Non
     for index, (name, found) in enumerate(rows):
         y = TOP_PX + ROW_PX * (index + 0.5)
         short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-        parts.append(_text(NAMES_PX - 10, y + 4, short, anchor="end", size=13, whole=name))
+        parts.append(_text(names_px - 10, y + 4, short, anchor="end", size=13, whole=name))
         if found.low is not None and found.high is not None:
             parts.append(_line(x(found.low), y, x(min(found.high, top)), y, width=2))
         parts.append(f'<circle cx="{x(found.value)}" cy="{y}" r="4.5" fill="currentColor"/>')
-        parts.append(_text(NAMES_PX + SCALE_PX + END_PX - 4, y + 4, f"{100 * found.value:.1f}%", anchor="end", size=12))
-    width = NAMES_PX + SCALE_PX + END_PX
+        parts.append(_text(names_px + SCALE_PX + END_PX - 4, y + 4, f"{100 * found.value:.1f}%", anchor="end", size=12))
+    width = names_px + SCALE_PX + END_PX
     space = 'xmlns="http://www.w3.org/2000/svg" '
     return f'<svg {space}viewBox="0 0 {width} {height}" role="img" font-family="system-ui, sans-serif">{"".join(parts)}</svg>'
 

@@ -106,7 +106,7 @@ def csv_of(result: StudyResult) -> str:
 def _sections(result: StudyResult) -> Iterator[str]:
     for ranking in result.rankings:
         yield f"<h2>{_capital(TITLES['shares'])}, {'counted' if ranking.is_counted else 'derived'}</h2>"
-        yield _shares(ranking, result.title)
+        yield f'<div class="scrolls">{_shares(ranking, result.title)}</div>'
         yield _table(share_columns(ranking, longest=ALL), left=1)
         if ranking.pairings:
             yield f"<h2>{_capital(TITLES['pairs'])}</h2>"
@@ -117,7 +117,8 @@ def _sections(result: StudyResult) -> Iterator[str]:
     if result.agreements:
         yield f"<h2>{_capital(TITLES['metrics'])}</h2>"
         rows = [(each.metric, each.agreed) for each in result.agreements if each.agreed]
-        yield drawn(rows, title="How often the picture that was chosen has the better number", fair=0.5)
+        drawing = drawn(rows, title="How often the picture that was chosen has the better number", fair=0.5)
+        yield f'<div class="scrolls">{drawing}</div>'
         yield _table(metric_columns(result.agreements), left=1)
     yield f"<h2>{_capital(TITLES['judges'])}</h2>"
     yield _table(judge_columns(result, named=False), left=1)

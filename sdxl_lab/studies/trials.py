@@ -22,7 +22,7 @@ PAGE = "index.html"
 Question = Literal["better", "prompt", "edit"]
 QUESTIONS: Mapping[Question, str] = {
     "better": "Which picture is better?",
-    "prompt": "Which picture fits the prompt?",
+    "prompt": "Which picture fits the prompt better?",
     "edit": "Which edit is cleaner?",
 }
 """What judges can be asked, by the word that commands have for it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,7 +79,7 @@ def show(made: MadeStudy, widget: StudyWidget | None) -> StudyWidget | None:
     from IPython.display import display
 
     for note in made.notes:
-        print(note, file=sys.stderr)
+        print(note)
     if not hasattr(get_ipython(), "kernel"):
         print(repr(made))
         return widget

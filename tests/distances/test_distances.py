@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from sdxl_lab import distance
 from sdxl_lab.distances import DISTANCES, DistanceError
-from sdxl_lab.extractors import Extractor
+from sdxl_lab.extractors import EXTRACTORS, Extractor, Kind
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.generated import Generated
 from tests.support.commands import said
@@ -61,14 +61,15 @@ def levels(image: Image.Image) -> np.ndarray:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """
-    Spots of color: 300 pictures to compare with, 260 others, the same blurred, and 40 of them.
+    Spots of color: 300 pictures to compare with, 260 others, the same half gray, and 100 and 40 of them.
     """
     root = tmp_path_factory.mktemp("sets")
     others = pictures(260, size=(32, 32), seed=1)
     made = {
         "true": pictures(300, size=(32, 32), seed=2),
         "others": others,
-        "blurred": [picture.filter(ImageFilter.GaussianBlur(3)) for picture in others],
+        "gray": [Image.blend(picture, Image.new("RGB", picture.size, "gray"), 0.5) for picture in others],
+        "hundred": others[:100],
         "forty": others[:40],
     }
     for name, those in made.items():
@@ -137,18 +138,29 @@ def test_forty_pictures_are_too_few(folders):
 
 def test_forty_pictures_are_too_few_for_the_judges_fid(folders):
     """
-    With 256 features, a Fréchet distance of forty pictures is refused, and one of 260 is not.
+    With 256 features, a Fréchet distance takes 257 pictures, and one of forty is refused, as all that is usual is.
     """
-    with pytest.raises(DistanceError, match="forty has 40 pictures: too few pictures for fid, which takes 257"):
-        distance(folders["forty"], folders["true"], metrics=["fid"])
-    found = distance([folders["others"], folders["blurred"]], folders["true"])
-    sharp, blurred = (row.distances for row in found.rows)
-    assert list(sharp) == ["fid", "kid", "precision", "recall"]
-    assert sharp["kid"].high is not None
-    assert blurred["kid"].low is not None
-    assert sharp["kid"].high < blurred["kid"].low
-    assert sharp["fid"].value < blurred["fid"].value
-    assert found.label == "judge"
+    for metrics in (["fid"], []):
+        with pytest.raises(DistanceError, match="forty has 40 pictures: too few pictures for"):
+            distance(folders["forty"], folders["true"], metrics=metrics)
+    with pytest.raises(DistanceError, match="hundred has 100 pictures: too few pictures for fid, which takes 257"):
+        distance(folders["hundred"], folders["true"], metrics=["fid"])
+
+
+def test_what_is_usual_is_computed_where_it_can_be(folders):
+    """
+    Nobody who asks for nothing by name is refused: of a hundred pictures and more KID comes, and what is left out is said.
+    """
+    found = distance([folders["others"], folders["gray"]], folders["true"], extractor=Levels())
+    near, far = (row.distances for row in found.rows)
+    assert list(near) == ["fid", "kid", "precision", "recall"]
+    assert near["fid"].high is not None
+    assert far["fid"].low is not None
+    assert near["fid"].high < far["fid"].low
+    assert near["recall"].value > far["recall"].value
+    fewer = distance(folders["hundred"], folders["true"], extractor=Levels())
+    assert list(fewer.rows[0].distances) == ["fid", "kid"]
+    assert [note.partition(":")[0] for note in fewer.notes] == ["left out", "left out"]
 
 
 def test_others_statistics_are_read(folders, tmp_path):
@@ -247,6 +259,11 @@ def test_results_are_kept_beside_the_record(folders, tmp_path):
     assert document["to"]["name"] == "true"
     assert document["distances"]["kid"]["value"] == found.rows[0].distances["kid"].value
     assert {file: file.read_bytes() for file in run.record_files if file.is_file()} == before
+    value = found.rows[0].distances["kid"].value
+    for command in ("show", "compare"):
+        shown = said(command, run.path).out
+        assert "kid to true, as levels 00000000 sees them" in shown
+        assert f"{value:.4g} [" in shown
     other = distance(run.path, folders["others"], metrics=["kid"], extractor=Levels())
     assert other.rows[0].file != file
 
@@ -285,20 +302,23 @@ def test_what_cannot_be_compared_is_told(sets, options, told, folders):
     assert raised.type.__mro__[-4].__name__ in ("LabError", "DistanceError", "ExtractorError")
 
 
-def test_the_command_says_it_in_a_table(folders, tmp_path):
+def test_the_command_says_it_in_a_table(folders, tmp_path, monkeypatch):
     """
-    The command prints a row for each set, what was compared with what, and why there is what there is; --csv has the same numbers.
+    The command prints a row for each set and what was compared with what; --csv has the same numbers, and a registered extractor is one of them.
     """
-    found = said("distance", folders["others"], folders["blurred"], "--to", folders["true"], "--metric", "kid", "--csv", tmp_path / "all.csv")
+    monkeypatch.setitem(EXTRACTORS, "levels", Kind(sentence="mean levels", open=lambda _: Levels(), model="by hand"))
+    named = ("distance", "--extractor", "levels", "--to", folders["true"])
+    found = said(*named, folders["others"], folders["gray"], "--metric", "kid", "--csv", tmp_path / "all.csv")
     assert found.code == 0, found.err
     assert "kid, lower is better" in found.out
-    assert "to true of 300 pictures, as judge sees them" in found.out
+    assert "to true of 300 pictures, as levels 00000000 sees them" in found.out
     table = (tmp_path / "all.csv").read_text().splitlines()
     assert table[0] == "set,n,kid,kid_low,kid_high"
-    assert [line.partition(",")[0] for line in table[1:]] == ["others", "blurred"]
-    refused = said("distance", folders["forty"], "--to", folders["true"])
+    assert [line.partition(",")[0] for line in table[1:]] == ["others", "gray"]
+    refused = said(*named, folders["forty"])
     assert refused.code == 1
     assert "too few pictures" in refused.err
+    assert "levels" in said("distance", "--help").out
 
 
 def test_every_distance_says_what_it_is():

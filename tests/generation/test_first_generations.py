@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sdxl_lab.checkpoints.own_defaults import defaults
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.doctor import pictures
 from sdxl_lab.settings.sections import Canvas, Compute, Denoising, EditSettings, Mask, PictureSize
@@ -288,3 +290,14 @@ def test_an_autoencoder_that_outgrows_half_precision_has_one_remedy(tmp_path, sc
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(NotFiniteError, match=r"decoder gave .* outgrow half precision; set compute\.dtype to float32, or take another file"):
         generate(edit_of("inpaint"), *scene, load(str(folder), Compute(device="cpu", dtype="float16", threads=1)))
+
+
+def test_words_are_guided_as_their_pipeline_would(sd1):
+    """
+    Steps and guidance that nobody gives are the defaults of diffusers' pipeline, those of XL being others.
+    """
+    own = inspect.signature(diffusers.StableDiffusionPipeline.__call__).parameters
+    found = defaults(cpu(sd1).identity, task="text_to_image")["denoising"]
+    assert {key: found[key] for key in ("num_inference_steps", "guidance_scale")} == {
+        key: own[key].default for key in ("num_inference_steps", "guidance_scale")
+    }

@@ -20,13 +20,13 @@ from tests.support.edits import calls, cpu
 @pytest.fixture(scope="module")
 def parameters(tmp_path_factory, sd2) -> dict[str, Any]:
     """
-    A picture of each kind of work.
+    An object repainted, and what is around it.
     """
     return {
         "dataset": "pocket-scenes",
         "samples": ["red-circle"],
         "checkpoint": str(sd2),
-        "tasks": ["inpaint", "image_to_image", "text_to_image"],
+        "tasks": ["inpaint", "outpaint"],
         "hyperparameters": {"denoising": {"num_inference_steps": 3, "strength": 0.7}, "compute": {"device": "cpu", "threads": 1}},
         "tracking": "off",
         "runs_folder": str(tmp_path_factory.mktemp("runs")),
@@ -65,7 +65,7 @@ def test_a_finished_run_is_not_made_again(made, parameters, sd2):
     assert (again, counted) == (made.pictures(), [0])
 
 
-@pytest.mark.parametrize("task", ["inpaint", "image_to_image", "text_to_image"])
+@pytest.mark.parametrize("task", ["inpaint", "outpaint"])
 def test_each_picture_is_made_again(made, task):
     """
     From its own stamp, bit for bit, and the stamp names the checkpoint's family.

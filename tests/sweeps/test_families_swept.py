@@ -116,5 +116,5 @@ def test_words_alone_are_as_large_as_each_checkpoint_makes_them(swept, sd1, tmp_
     assert list(made.forwards.values()) == [50, 30]
     seen = "" if given else "; seen at {0}"
     lines = str(made).splitlines()
-    assert f"checkpoint {sd1}: steps 50{seen.format('64x64')}" in lines
-    assert f"checkpoint pocket: steps 30{seen.format('128x128')}" in lines
+    assert f"checkpoint {sd1}: steps 50; guidance 7.5{seen.format('64x64')}" in lines
+    assert f"checkpoint pocket: steps 30; guidance 5{seen.format('128x128')}" in lines
