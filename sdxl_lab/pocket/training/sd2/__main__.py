@@ -15,12 +15,12 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from sdxl_lab.pocket.training.architecture import build_scheduler, build_tokenizer
 from sdxl_lab.pocket.training.sd2.autoencoder import train_vae
-from sdxl_lab.pocket.training.sd2.diffusion import train_base, train_inpaint, train_longer, train_text_encoder
+from sdxl_lab.pocket.training.sd2.diffusion import train_base, train_inpaint, train_text_encoder
 from sdxl_lab.pocket.training.train import default_folder
 from sdxl_lab.pocket.training.under_way import as_command
 
 WEIGHTS = Path(__file__).parents[2] / "sd2"
-STAGES = {"vae": 2200, "text": 400, "base": 2600, "inpaint": 2000, "longer": 800, "weights": 0}
+STAGES = {"vae": 2200, "text": 400, "base": 2600, "inpaint": 2000, "weights": 0}
 """The stages in order, and how many steps each takes."""
 
 
@@ -55,11 +55,8 @@ def train(folder: Path, weights: Path, stage: str = "weights") -> None:
     if stage == "base":
         return
     inpaint = train_inpaint(base, vae, tokenizer, folder, steps=STAGES["inpaint"])
-    if stage == "inpaint":
-        return
-    longer = train_longer(base, vae, tokenizer, folder, steps=STAGES["longer"])
     if stage == "weights":
-        write_weights(weights, tokenizer, vae, base["text_encoder"], longer, inpaint)
+        write_weights(weights, tokenizer, vae, base["text_encoder"], base["unet"], inpaint)
 
 
 def write_weights(

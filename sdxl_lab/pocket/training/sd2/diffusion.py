@@ -85,18 +85,6 @@ def train_base(text_encoder: CLIPTextModel, vae: AutoencoderKL, tokenizer: CLIPT
     return fit("sd2-base", build, loss, steps=steps, learning_rate=1.5e-3, folder=folder)
 
 
-def train_longer(base: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path, *, steps: int) -> UNet2DConditionModel:
-    """Train the UNet that paints whole pictures on, alone: the other one reads the same text encoder by now."""
-    pools = {pool: _inputs(pool, vae, tokenizer, folder) for pool in POOL_SHARES}
-    empty = tokenize(tokenizer, [""])
-    encoder = base["text_encoder"].requires_grad_(False)
-
-    def loss(unet: UNet2DConditionModel, step: int) -> torch.Tensor:
-        return _loss(unet, encoder, *_batch(pools), empty)
-
-    return fit("sd2-longer", lambda: base["unet"], loss, steps=steps, learning_rate=1e-3, folder=folder)
-
-
 def train_inpaint(base: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path, *, steps: int) -> UNet2DConditionModel:
     """Train the UNet that sees the mask and what it leaves, from the other's weights, the text encoder fixed."""
     pools = {pool: _inputs(pool, vae, tokenizer, folder, with_masks=True) for pool in POOL_SHARES}

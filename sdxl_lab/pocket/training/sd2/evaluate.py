@@ -43,7 +43,10 @@ AIMS = {"colour": ">= 85%"}
 """Of inpainting with dilated masks by the checkpoint that was trained to; the other figures only inform."""
 
 DILATED, UNDILATED = 2 * DILATION_PX + 1, 1
-MASKS = {NAMES[0]: {"dilated": DILATED}, NAMES[1]: {"dilated": DILATED, "undilated": UNDILATED}}
+MASKS = {"dilated": DILATED, "undilated": UNDILATED}
+AIMED_AT = (NAMES[1], "dilated")
+INPAINTED = (AIMED_AT, (NAMES[1], "undilated"), (NAMES[0], "dilated"))
+"""Which checkpoint inpaints with which masks."""
 WAYS = (("inpaint", None, 17), ("outpaint", "background", 5))
 """Tasks of the contact sheet, their mode and the dilation of their masks."""
 
@@ -59,12 +62,12 @@ def judged(pictures: Sequence[Image.Image], wanted: Sequence[Scene], what: str, 
     return [share(f"{what}: {'color' if kind == 'colour' else kind}", right(verdicts, wanted, kind), (aims or {}).get(kind, "")) for kind in KINDS]
 
 
-def text_figures(count: int) -> list[Figure]:
+def text_figures(count: int, of_held_out: int) -> list[Figure]:
     """Text to image by the checkpoint of 4 channels: of usual pairs of color and shape, and of those that training never showed."""
     pipeline = StableDiffusionPipeline.from_pipe(_loaded(NAMES[0]).base)
     pipeline.set_progress_bar_config(disable=True)
     figures = []
-    for held_out, pairs, scene_count in ((False, "", count), (True, ", pairs held out of training", count // 2)):
+    for held_out, pairs, scene_count in ((False, "", count), (True, ", pairs held out of training", of_held_out)):
         scenes, pictures = [sample_scene(FIRST_SEED + 50_000 + i, held_out=held_out) for i in range(scene_count)], []
         for start in each(range(0, scene_count, 8), f"text to image{pairs}", unit="batch"):
             prompts = [caption(scene) for scene in scenes[start : start + 8]]
@@ -76,19 +79,14 @@ def text_figures(count: int) -> list[Figure]:
     return figures
 
 
-def inpaint_figures(count: int, name: str) -> list[Figure]:
+def inpaint_figures(count: int, name: str, masks: str) -> list[Figure]:
     """Inpainting by a checkpoint, with masks as `MASKS` has them; and against another's prompt, which is chance."""
-    edits, figures = [asked(i) for i in range(count)], []
-    wanted = [a.wanted for a in edits]
-    for masks, kernel_size in MASKS[name].items():
-        what = f"{name}, {masks} mask"
-        pictures = inpaint(edits, _loaded(name), kernel_size, what)
-        is_aimed_at = name == NAMES[1] and kernel_size == DILATED
-        figures += judged(pictures, wanted, what, AIMS if is_aimed_at else None)
-        if is_aimed_at:
-            figures += judged(pictures, wanted[1:] + wanted[:1], f"{what}, scored against another's prompt", {"colour": "chance", "shape": "chance"})[
-                :2
-            ]
+    edits = [asked(i) for i in range(count)]
+    wanted, what = [a.wanted for a in edits], f"{name}, {masks} mask"
+    pictures = inpaint(edits, _loaded(name), MASKS[masks], what)
+    figures = judged(pictures, wanted, what, AIMS if (name, masks) == AIMED_AT else None)
+    if (name, masks) == AIMED_AT:
+        figures += judged(pictures, wanted[1:] + wanted[:1], f"{what}, scored against another's prompt", {"colour": "chance", "shape": "chance"})[:2]
     return figures
 
 
@@ -127,14 +125,14 @@ def measure(count: int) -> list[Figure]:
     """Measure everything, a process a core.
 
     Args:
-        count: Pictures, or edits, a figure rests on; of held-out pairs half as many, of times a tenth.
+        count: Edits that the figure rests on that is aimed at. The others have a third of them, of held-out pairs and of times a sixth.
     """
+    fewer, fewest = count // 3, count // 6
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as workers:
-        painted = [workers.submit(inpaint_figures, count, name) for name in reversed(NAMES)]
-        others = [workers.submit(section, count) for section in (text_figures, part_figures)]
-        times = workers.submit(time_figures, max(count // 10, 2))
-        sections = [others[0], *reversed(painted), others[1], times]
-        return [figure for section in sections for figure in section.result()]
+        painted = [workers.submit(inpaint_figures, count if which == AIMED_AT else fewer, *which) for which in INPAINTED]
+        texts = workers.submit(text_figures, fewer, fewest)
+        others = [workers.submit(part_figures, fewer), workers.submit(time_figures, fewest)]
+        return [figure for section in (texts, *painted, *others) for figure in section.result()]
 
 
 @cache
