@@ -87,7 +87,7 @@ class Clip(Extractor):
     @property
     def scale(self) -> float:
         """What its cosines were multiplied by as it was trained."""
-        return float(self.network.logit_scale.exp())
+        return float(self.network.logit_scale.detach().exp())
 
     @cached_property
     def tokens(self) -> Any:

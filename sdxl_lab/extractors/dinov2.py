@@ -70,12 +70,12 @@ class DinoV2(Extractor):
         return tokens[len(tokens) - rows * columns :].reshape(rows, columns, -1)  # before them stand the class token and registers
 
     def whiteness(self, mask_image: Image.Image) -> np.ndarray:
-        """How white a mask is at each of those patches: from 0 to 1, of shape (rows, columns).
+        """How white a mask is at each of those patches: from 0 to 1, of shape (rows, columns); exactly 0 where no pixel is white.
 
         Args:
             mask_image: Of the picture's size, any mode.
         """
-        as_it_is = replace(self.folder.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        as_it_is = replace(self.folder.preprocessing, resample=int(Image.Resampling.BOX), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
         levels, side = as_it_is(rgb(mask_image))[0], self.folder.config["patch_size"]
         rows, columns = (length // side for length in levels.shape)
         return levels[: rows * side, : columns * side].reshape(rows, side, columns, side).mean(axis=(1, 3))
