@@ -21,6 +21,7 @@ from sdxl_lab.extractors import ExtractorError
 from sdxl_lab.measures import MeasureError
 from sdxl_lab.measures.lpips import Lpips
 from sdxl_lab.records.folder import RunFolder
+from sdxl_lab.viewing.compare import compare
 from tests.support import loopback_hub
 from tests.support.report_runs import planned, recorded
 from tests.support.run_folders import environment
@@ -119,6 +120,20 @@ def test_pick_score_is_the_scaled_cosine_of_two_repositories(run, models):
         cosine = embedded(models["whole"], picture.image) @ embedded(models["whole"], text=picture.prompt)
         expected[picture.image] = pytest.approx(scale * float(cosine), abs=1e-3)
     assert found.numbers == expected
+
+
+def test_a_comparison_says_how_probably_a_row_is_preferred(models, tmp_path):
+    """
+    The mean of the softmax of both scores over pairs with one prompt, and nothing of metrics whose differences are no log of odds.
+    """
+    runs = [recorded(planned(tmp_path, guidance, 10, None, words=WORDS), side_px=32) for guidance in (2.0, 9.0)]
+    given = {name: str(models[name]) for name in ("pickscore", "pickscore_processor", "clip")}
+    found, _ = measure(tmp_path, ["pick_score", "clip_score"], models=given)
+    first, second = (np.array([found.numbers[picture.image] for picture in run.pictures()]) for run in runs)
+    expected = (np.exp(second) / (np.exp(first) + np.exp(second))).mean()
+    notes = [note for note in compare([tmp_path]).notes if "preferred" in note]
+    names = [run.resolved.spec.name for run in runs]
+    assert notes == [f"{names[1]} is preferred to {names[0]} with probability {expected:.2f}, n 2, as {found.column} guesses"]
 
 
 def test_dino_compares_patches_at_the_same_places_inside_and_outside(run, models):

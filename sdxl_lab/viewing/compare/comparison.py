@@ -14,6 +14,7 @@ from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
+from sdxl_lab.viewing.compare import preferred
 from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, STEPS, named, names_of, number_of, unlike_steps, words_of
 from sdxl_lab.viewing.compare.intervals import FEWEST_SAMPLES, Interval, mean_interval
 from sdxl_lab.viewing.compare.rows import MOST_NAMES, CompareError, Row, Values, called, found, row_named, rows_of
@@ -300,6 +301,7 @@ def _cautions(comparison: Comparison) -> list[str]:
         cautions.append(
             f"where a crop was seen, {few(raw, MOST_NAMES)} {'is' if len(raw) == 1 else 'are'} of that alone; the others are of whole pictures"
         )
+    cautions += preferred.told(rows, reference, comparison.metrics)
     return cautions + (unlike_steps(rows) if STEPS in comparison.metrics else [])
 
 
