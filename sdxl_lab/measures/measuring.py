@@ -25,7 +25,7 @@ from sdxl_lab.spec.edit import Edit
 RunLike = RunFiles | SessionFolder
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What came of one metric.
 
@@ -44,12 +44,23 @@ class Measured:
     name: str
     column: str
     words: Words
+    numbers: Mapping[Path, float]
+    computed: int
+    known: int
+    undefined: int
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Tally:
+    """What comes of one metric, picture by picture; as the attributes of `Measured`."""
+
     numbers: dict[Path, float] = field(default_factory=dict)
     computed: int = 0
     known: int = 0
     undefined: int = 0
     files: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +109,11 @@ def measure(
     networks = Models(models, fetch=fetch)
     opened = [_opened(name, networks) for name in names]
     networks.check()
-    found = {each.column: Measured(name=each.name, column=each.column, words=_words(each.name)) for each in opened}
+    found = {each.column: _Tally() for each in opened}
     total, done = sum(map(len, pictures.values())), 0
     for place, ones in pictures.items():
         done = _measure(place, ones, opened, found, done, total)
-    for each in opened:
-        found[each.column].notes += each.notes()
-    return tuple(found.values())
+    return tuple(_measured(each, found[each.column]) for each in opened)
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -140,11 +149,25 @@ def _of_records(metric: Metric) -> Opened:
     return Opened(name=metric.name, of=lambda made, told: metric.of(made, told.expected))
 
 
+def _measured(opened: Opened, tally: _Tally) -> Measured:
+    return Measured(
+        name=opened.name,
+        column=opened.column,
+        words=_words(opened.name),
+        numbers=tally.numbers,
+        computed=tally.computed,
+        known=tally.known,
+        undefined=tally.undefined,
+        files=tuple(tally.files),
+        notes=tuple(opened.notes()),
+    )
+
+
 def _words(name: str) -> Words:
     return METRICS.get(name) or ASKED.get(name) or Words(sentence="")
 
 
-def _measure(place: Path, ones: Sequence[_One], opened: Sequence[Opened], found: Mapping[str, Measured], done: int, total: int) -> int:
+def _measure(place: Path, ones: Sequence[_One], opened: Sequence[Opened], found: Mapping[str, _Tally], done: int, total: int) -> int:
     """Measure the pictures of one place, and keep what came of it, also where something hinders the rest."""
     before = {column.name: column for column in kept.columns_of(place)}
     numbers: dict[str, dict[kept.Key, float | None]] = {}
@@ -170,7 +193,7 @@ def _measure_one(
     one: _One,
     opened: Sequence[Opened],
     numbers: Mapping[str, dict[kept.Key, float | None]],
-    found: Mapping[str, Measured],
+    found: Mapping[str, _Tally],
     new: set[str],
 ) -> None:
     made, told, key = None, None, kept.key_of(one.picture)

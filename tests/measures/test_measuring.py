@@ -128,7 +128,7 @@ def test_nothing_is_looked_at_twice(tmp_path, looked_at):
     assert (looked_at, found.computed, found.known) == (["a red octopus", "a cup"], 1, 1)
     written = found.files[0].stat().st_mtime_ns
     [found] = measure([run, run.path], ["redness", "redness"])
-    assert (len(looked_at), found.computed, found.known, found.files) == (2, 0, 2, [])
+    assert (len(looked_at), found.computed, found.known, found.files) == (2, 0, 2, ())
     assert (run.path / FOLDER / f"{REDNESS}.json").stat().st_mtime_ns == written
     assert found.numbers == {picture.image: pytest.approx(redness(picture.image)) for picture in run.pictures()}
 

@@ -89,7 +89,7 @@ def test_clip_score_is_a_hundred_cosines_cut_at_zero(run, models):
     }
     assert found.numbers == {image: pytest.approx(100 * max(cosine, 0), abs=1e-3) for image, cosine in cosines.items()}
     assert any(cosine > 0 for cosine in cosines.values())
-    assert found.notes == [f"1 prompt is longer than the 32 tokens that {models['clip']} reads; what is beyond does not count"]
+    assert found.notes == (f"1 prompt is longer than the 32 tokens that {models['clip']} reads; what is beyond does not count",)
 
 
 def test_directional_similarity_is_of_differences_of_unit_embeddings(run, models):
