@@ -86,7 +86,6 @@ class Page:
     def open(self, url: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
         """Open a page and wait until it is loaded; what was noted of others is forgotten."""
         self.call("Page.navigate", url="about:blank")
-        self.call("Page.resetNavigationHistory")  # which holds 50 entries at most
         self.requests.clear()
         self.complaints.clear()
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)

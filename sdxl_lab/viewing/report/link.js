@@ -4,7 +4,7 @@ import { COMPARED_BY } from "./looking.js";
 import { axes, chosen, report } from "./data.js";
 import { filterCode, filterOf, lookAgain, metrics } from "./looked.js";
 import { keyOf } from "./marks.js";
-import { isGallery, pickedAxes } from "./axes.js";
+import { pickedAxes } from "./axes.js";
 import { looking } from "./grid.js";
 import { begin, draw } from "./controls.js";
 import { closeViewer, hasGoneBack, shownBefore, showInViewer, viewedPicture } from "./viewer.js";
@@ -20,12 +20,10 @@ const indexOf = (path, text) => axes.get(path)?.values.findIndex((value) => JSON
 function said({ withPicture = true } = {}) {
   const pairs = new URLSearchParams();
   if (chosen.layout !== first.layout) pairs.set("layout", chosen.layout);
-  if (!isGallery()) {
-    for (const letter of ["x", "y", "z"]) if (chosen[letter] !== first[letter]) pairs.set(letter, chosen[letter] ?? "");
-    for (const path of pickedAxes()) {
-      const index = chosen.picks.get(path);
-      if (index !== first.picks.get(path)) pairs.append("at", `${path}=${valueAt(path, index)}`);
-    }
+  for (const letter of ["x", "y", "z"]) if (chosen[letter] !== first[letter]) pairs.set(letter, chosen[letter] ?? "");
+  for (const path of pickedAxes()) {
+    const index = chosen.picks.get(path);
+    if (index !== first.picks.get(path)) pairs.append("at", `${path}=${valueAt(path, index)}`);
   }
   for (const filter of chosen.filters) pairs.append("only", filterCode(filter));
   for (const name of ["starred", "marked"]) if (chosen[name]) pairs.set(name, "1");

@@ -62,5 +62,7 @@ def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 
 def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and "." not in text:
+        return text.replace("e", ".0e")  # without a point YAML 1.1, which papermill reads, takes 1e-05 for a text
     # YAML takes some letters that JSON lets stand for ends of lines, and refuses others.
     return (text if text.isprintable() else json.dumps(value)).replace("\x7f", "\\u007f")

@@ -93,6 +93,7 @@ function drawViewer(picture, before) {
   if (vanishing && document.activeElement.matches(vanishing)) find("close").focus();
   for (const control of viewer.querySelectorAll("#stage > .controls, #stage > .quiet")) control.hidden = !isThere;
   for (const control of viewer.querySelectorAll(".of-before")) control.hidden = !offered.length;
+  find("flicker-key").hidden = !offered.length;
   if (isThere) offer(find("before"), offered, before);
   drawStage();
 }
