@@ -222,10 +222,11 @@ class SingleFile:
             by = self.yaml_beside.name if self.yaml_beside else "its key v_pred"
             raise CheckpointError(f"compute.prediction is {prediction!r}, but {self.path} predicts {own}, as {by} says; leave it out.")
         if not prediction and not own and self.asks_for_prediction:
+            stem = _STEM.fullmatch(self.path.name)
             raise CheckpointError(
                 f"{self.path} is Stable Diffusion 2, whose weights do not tell what its UNet predicts; taken for the wrong one it makes noise. Set "
                 "compute.prediction to epsilon (2-base and 2.1-base, for 512x512) or to v (2 and 2.1, for 768x768), or put the .yaml that it was "
-                f"published with beside it, as {self.path.stem}.yaml."
+                f"published with beside it, as {stem[1] if stem else self.path.stem}.yaml."
             )
 
     def unet(self, weights: str | None = None) -> dict[str, str]:

@@ -21,6 +21,7 @@ from sdxl_lab.tasks import RESULT, TASKS
 from sdxl_lab.viewing import flattened
 from sdxl_lab.viewing.compare import telling_names, words_of
 from sdxl_lab.viewing.report.files import Gallery
+from sdxl_lab.viewing.report.recipes import recipe_of
 
 REPORT_FORMAT = 1
 LARGEST_EXACT = 2**53 - 1
@@ -213,6 +214,7 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         **({"seen": picture.frame.told((picture.width, picture.height))} if picture.frame else {}),
         **({"templates": templates} if (templates := flattened.templates_in(entry.edit, entry.resolved)) else {}),
         "notes": list(picture.notes),
+        **(recipe_of(entry.edit, entry.folder, picture) if entry.folder else {}),
     }
 
 
