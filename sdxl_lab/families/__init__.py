@@ -39,7 +39,7 @@ __all__ = [
     "recognized",
 ]
 
-FAMILIES: dict[str, Family] = {"pocket": POCKET, "sdxl": SDXL, "sd": SD, "pocket-sd2": POCKET_SD2, "custom": CUSTOM}
+FAMILIES: dict[str, Family] = {"pocket": POCKET, "pocket-sd2": POCKET_SD2, "sdxl": SDXL, "sd": SD, "custom": CUSTOM}
 """By the word that records hold."""
 
 OTHER = "custom"

@@ -21,8 +21,8 @@ POCKET_SD2 = Family(
     has_half_vae=True,
     threads=1,
     preview=LatentColors(  # as `python -m sdxl_lab.pocket.training.preview pocket-sd2` prints it
-        matrix=((0.0, 0.0, 0.0),) * 4,
-        bias=(0.0, 0.0, 0.0),
+        matrix=((0.2788, 0.1912, 0.1345), (0.2868, 0.7658, 1.301), (0.3485, 0.4529, 0.5791), (-0.211, -0.4678, -0.843)),
+        bias=(0.159, 0.1062, 0.0229),
     ),
     lacks=LACKS,
 )

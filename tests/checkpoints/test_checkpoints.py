@@ -130,9 +130,8 @@ def test_a_name_that_means_nothing_lists_what_is_allowed(name, tmp_path, monkeyp
     A name that is no checkpoint is an error that says what would be one.
     """
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        CheckpointError, match=r"pocket, pocket-neon, pocket-paper, sdxl, sdxl-inpaint, sdxl-turbo, sdxl-0\.9, sd15, sd15-inpaint, .*, a folder"
-    ):
+    listed = r"pocket, pocket-neon, pocket-paper, pocket-sd2, pocket-sd2-inpaint, sdxl, sdxl-inpaint, sdxl-turbo, sdxl-0\.9, sd15, .*, a folder"
+    with pytest.raises(CheckpointError, match=listed):
         identify(name or "?")
 
 

@@ -83,7 +83,7 @@ def test_a_registered_family_is_known_everywhere(toy, parameters, monkeypatch, r
     folder = RunFolder(resolved.folder.path)
     assert folder.resolved.checkpoint.family == "toy"
     assert toy in printed(picture.image)
-    with pytest.raises(FamilyError, match="'toy'; known here are pocket, sdxl, sd, custom"):
+    with pytest.raises(FamilyError, match="'toy'; known here are pocket, pocket-sd2, sdxl, sd, custom"):
         family_of(folder.resolved.checkpoint.family)
 
 

@@ -14,7 +14,8 @@ from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
-from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, STEPS, names_of, number_of, unlike_steps, words_of
+from sdxl_lab.viewing.compare import preferred
+from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, STEPS, named, names_of, number_of, unlike_steps, words_of
 from sdxl_lab.viewing.compare.intervals import FEWEST_SAMPLES, Interval, mean_interval
 from sdxl_lab.viewing.compare.rows import MOST_NAMES, CompareError, Row, Values, called, found, row_named, rows_of
 from sdxl_lab.wording import few
@@ -249,7 +250,7 @@ def compare(
     rows, differing, notes = rows_of(folders, task, pool_seeds=pool_seeds)
     chosen = row_named(rows, reference)
     recorded = names_of(rows)
-    metrics = [RENAMED.get(metric, metric) for metric in metrics]
+    metrics = named(metrics, recorded)
     if not any(row.pictures for row in rows):
         given = called([run for row in rows for run in row.runs])
         raise CompareError(f"got {given} without a picture yet; give runs that were begun, or wait for their first pictures")
@@ -300,6 +301,7 @@ def _cautions(comparison: Comparison) -> list[str]:
         cautions.append(
             f"where a crop was seen, {few(raw, MOST_NAMES)} {'is' if len(raw) == 1 else 'are'} of that alone; the others are of whole pictures"
         )
+    cautions += preferred.told(rows, reference, comparison.metrics)
     return cautions + (unlike_steps(rows) if STEPS in comparison.metrics else [])
 
 

@@ -224,7 +224,7 @@ def _metrics(entries: Sequence[Entry], pictures: Sequence[Mapping[str, Any]]) ->
     for entry, picture in zip(entries, pictures, strict=True):
         for name, number in picture.get("metrics", {}).items():
             values.setdefault(name, {}).setdefault((entry.edit.sample, entry.edit.task), set()).add(number)
-    names = [name for name in telling_names() if name in values]
+    names = [name for name in telling_names(values) if name in values]
     between_runs = [name for name in names if any(len(numbers) > 1 for numbers in values[name].values())]
     between_pictures = [name for name in names if len(set().union(*values[name].values())) > 1]
     first = between_runs or between_pictures or names

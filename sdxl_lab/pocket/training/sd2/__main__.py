@@ -11,18 +11,16 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffusionPipeline, UNet2DConditionModel
-from torch import nn
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
-from sdxl_lab.pocket.training.architecture import build_tokenizer
-from sdxl_lab.pocket.training.sd2.architecture import build_scheduler
+from sdxl_lab.pocket.training.architecture import build_scheduler, build_tokenizer
 from sdxl_lab.pocket.training.sd2.autoencoder import train_vae
 from sdxl_lab.pocket.training.sd2.diffusion import train_base, train_inpaint, train_text_encoder
 from sdxl_lab.pocket.training.train import default_folder
 from sdxl_lab.pocket.training.under_way import as_command
 
 WEIGHTS = Path(__file__).parents[2] / "sd2"
-STAGES = {"vae": 2200, "text": 400, "base": 2600, "inpaint": 1600, "weights": 0}
+STAGES = {"vae": 2200, "text": 400, "base": 2600, "inpaint": 2000, "weights": 0}
 """The stages in order, and how many steps each takes."""
 
 
@@ -58,24 +56,27 @@ def train(folder: Path, weights: Path, stage: str = "weights") -> None:
         return
     inpaint = train_inpaint(base, vae, tokenizer, folder, steps=STAGES["inpaint"])
     if stage == "weights":
-        write_weights(weights, tokenizer, vae, base, inpaint)
+        write_weights(weights, tokenizer, vae, base["text_encoder"], base["unet"], inpaint)
 
 
-def write_weights(folder: Path, tokenizer: CLIPTokenizer, vae: AutoencoderKL, base: nn.ModuleDict, inpaint: UNet2DConditionModel) -> None:
+def write_weights(
+    folder: Path, tokenizer: CLIPTokenizer, vae: AutoencoderKL, text_encoder: CLIPTextModel, base: UNet2DConditionModel, inpaint: UNet2DConditionModel
+) -> None:
     """Write both checkpoints as diffusers lays them out, in fp16.
 
     Args:
         folder: Gets `base/` and `inpaint/`.
         tokenizer: Of the text encoder.
         vae: The autoencoder, its scaling factor set.
-        base: `unet` and `text_encoder`.
+        text_encoder: Of both.
+        base: The UNet of 4 channels.
         inpaint: The UNet of 9 channels.
     """
     shared = {
-        "vae": vae, "text_encoder": base["text_encoder"], "tokenizer": tokenizer, "scheduler": build_scheduler(),
+        "vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer, "scheduler": build_scheduler(),
         "safety_checker": None, "feature_extractor": None, "requires_safety_checker": False,
     }  # fmt: skip
-    StableDiffusionPipeline(**shared, unet=base["unet"]).to(torch.float16).save_pretrained(folder / "base")
+    StableDiffusionPipeline(**shared, unet=base).to(torch.float16).save_pretrained(folder / "base")
     StableDiffusionInpaintPipeline(**shared, unet=inpaint).to(torch.float16).save_pretrained(folder / "inpaint")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from sdxl_lab.pocket.training.architecture import LATENT_CHANNELS, MAX_TOKENS, TEXT_WIDTH
@@ -75,8 +75,3 @@ def build_unet(in_channels: int = LATENT_CHANNELS) -> UNet2DConditionModel:
         use_linear_projection=True,
         norm_num_groups=16,
     )
-
-
-def build_scheduler() -> DDIMScheduler:
-    """The noise schedule of Stable Diffusion 2, and epsilon prediction, as its 512 pixel and its inpainting models have it."""
-    return DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,12 +13,13 @@ from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from sdxl_lab.pocket.training.architecture import TEXT_WIDTH
+from sdxl_lab.pocket.training.architecture import MAX_TOKENS, TEXT_WIDTH, build_scheduler
 from sdxl_lab.pocket.training.diffusion import min_snr_weights, tokenize
 from sdxl_lab.pocket.training.loop import device, fit
-from sdxl_lab.pocket.training.sd2.architecture import INPAINT_CHANNELS, build_scheduler, build_text_encoder, build_unet
+from sdxl_lab.pocket.training.pool import kept
+from sdxl_lab.pocket.training.sd2.architecture import INPAINT_CHANNELS, build_text_encoder, build_unet
 from sdxl_lab.pocket.training.sd2.autoencoder import latents_of
-from sdxl_lab.pocket.training.sd2.masks import Masked, masked
+from sdxl_lab.pocket.training.sd2.masks import Masked, caption_of, masked
 from sdxl_lab.pocket.training.sd2.pictures import SQUARE, TALL, WIDE, Pool
 from sdxl_lab.pocket.world import COLOURS, PLACES, RADII_PX, SHAPES
 
@@ -108,9 +110,15 @@ def widened(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _inputs(pool: Pool, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path, *, with_masks: bool = False) -> Inputs:
-    found = masked(pool, vae, folder) if with_masks else None
-    captions = found.captions if found else [pool.caption(i) for i in range(pool.count)]
-    return Inputs(latents=np.array(latents_of(pool, vae, folder)), tokens=tokenize(tokenizer, captions), masked=found)
+    def tokens() -> Iterable[np.ndarray]:
+        return (tokenize(tokenizer, [caption_of(pool, i) if with_masks else pool.caption(i)])[0].numpy() for i in range(pool.count))
+
+    path = folder / f"sd2-{pool.name}-{'masked-' if with_masks else ''}tokens.npy"
+    return Inputs(
+        latents=np.array(latents_of(pool, vae, folder)),
+        tokens=torch.from_numpy(np.array(kept(path, (pool.count, MAX_TOKENS), np.int64, tokens))),
+        masked=masked(pool, vae, folder) if with_masks else None,
+    )
 
 
 def _batch(pools: dict[Pool, Inputs]) -> tuple[Inputs, torch.Tensor]:

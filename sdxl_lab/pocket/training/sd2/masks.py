@@ -32,12 +32,10 @@ class Masked:
     Attributes:
         masks: 1 where the picture is repainted, one number a latent, (N, 1, h, w).
         latents: Mean and standard deviation of the latents of the picture with gray in place of the masked pixels, (N, 8, h, w).
-        captions: What the picture is called; of one whose object is not masked now and then the background alone.
     """
 
     masks: np.ndarray
     latents: np.ndarray
-    captions: list[str]
 
 
 def masked(pool: Pool, vae: AutoencoderKL, folder: Path, batch: int = 50) -> Masked:
@@ -58,7 +56,6 @@ def masked(pool: Pool, vae: AutoencoderKL, folder: Path, batch: int = 50) -> Mas
     return Masked(
         masks=whole[:, None, ::FACTOR, ::FACTOR],  # the nearest pixel, as the pipeline shrinks a mask
         latents=np.array(kept(folder / f"sd2-{pool.name}-masked-latents.npy", (pool.count, 8, h, w), np.float16, latents)),
-        captions=[caption_of(pool, i) for i in range(pool.count)],
     )
 
 
