@@ -16,7 +16,7 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.settings.arguments import read_file
 from sdxl_lab.viewing.onward import parameters_of
 from sdxl_lab.viewing.report import write_report
-from tests.support import report_runs, sessions
+from tests.support import report_runs
 from tests.support.browser import CHROMIUM, Page, chromium
 
 pytestmark = [
@@ -388,18 +388,3 @@ def test_all_of_it_fits_a_phone(runs, browser, width):
     browser.evaluate("openViewer(order()[0])")
     assert max(browser.evaluate(edges.format("#stage .controls"))) <= browser.evaluate("viewer.getBoundingClientRect().right")
     browser.evaluate("localStorage.clear()")
-
-
-def test_what_a_session_was_given_is_said_in_its_recipe(tmp_path):
-    """
-    A recipe of a picture whose input no dataset has names the command that makes one, and reads as parameters all the same.
-    """
-    session = sessions.begun(tmp_path)
-    sessions.add(session, seed=3)
-    data = write_report([session], session.report_file).read_text("utf-8")
-    [picture] = json.loads(data.partition('id="data">')[2].partition("</script>")[0])["pictures"]
-    first, _, _ = picture["parameters"].partition("\n")
-    assert first.startswith("# What it was made from is kept with it: sdxl-lab show ")
-    assert "--as-parameters" in first
-    (tmp_path / "copied.yaml").write_text(picture["parameters"], "utf-8")
-    assert read_file(tmp_path / "copied.yaml")["hyperparameters"] == {"prompt": picture["infotext"].splitlines()[0], "seed": 3}
