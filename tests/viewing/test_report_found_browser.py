@@ -271,7 +271,7 @@ def test_a_recipe_can_be_copied_by_hand(page):
     page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')); openViewer(order()[0])")
     page.evaluate("document.querySelector('.recipe button').click()")
     page.until("document.activeElement.matches('.recipe + p textarea')")
-    assert page.evaluate("getSelection().toString() === viewed.parameters || document.activeElement.value === viewed.parameters")
+    assert page.evaluate("document.activeElement.value === viewed.parameters")
     assert page.evaluate("document.activeElement.selectionEnd - document.activeElement.selectionStart === viewed.parameters.length")
 
 
@@ -288,9 +288,7 @@ def test_a_link_opens_what_was_looked_at(page, runs):
     choose(page, "compare", "input")
     states.append(page.evaluate(state))
     narrowed(page, "denoising.guidance_scale", "<=", "5")
-    states.append(page.evaluate(state))
     choose(page, "sort", "seam_delta_e")
-    states.append(page.evaluate(state))
     page.evaluate("openViewer(order()[1])")
     page.evaluate("find('before').selectedIndex = 3, find('before').dispatchEvent(new Event('change'))")
     choose_by = "(select => { select.value = '4'; select.dispatchEvent(new Event('change')) })(document.querySelector('#stage .by'))"
@@ -302,6 +300,7 @@ def test_a_link_opens_what_was_looked_at(page, runs):
     page.press("Escape")
     page.until("!viewer.open && !location.hash.includes('picture')")
     page.open(link.partition("#")[0])
+    page.call("Page.resetNavigationHistory")  # a browser remembers 50 entries, and forgets those first that no hand has made
     for index, (select, value) in enumerate([("z", "denoising.high_noise_frac"), ("compare", "input")], 1):
         choose(page, select, value)
         assert page.evaluate(state) == states[index]
