@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from sdxl_lab.distances.results import Distances, Measured, SetDistances, Side
 from sdxl_lab.distances.sets import PictureSet, RunLike, sets_of
 from sdxl_lab.distances.shared import told_of_shared
 from sdxl_lab.extractors import EXTRACTORS, Extractor, open_extractor
+from sdxl_lab.settings.hyperparams import closest
+from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted
 
 USUAL = ("fid", "kid", "precision", "recall")
@@ -74,6 +76,8 @@ def distance(
         ('judge', 40, True)
     """
     asked = _asked(metrics, has_reference=to is not None, saves=save is not None)
+    if task is not None and task not in TASKS:
+        raise DistanceError(f"got the task {task!r}; allowed are {', '.join(TASKS)}{_meant(task, TASKS)}")
     given = list(sets) if isinstance(sets, Sequence) and not isinstance(sets, str) else [sets]
     # Sets are found, and statistics read, before a network is loaded, which takes minutes with some.
     found = [each for written in given for each in _found(written, task, pool_seeds=pool_seeds, is_one=False)]
@@ -109,7 +113,7 @@ def distance(
 
 def _asked(metrics: Sequence[str], *, has_reference: bool, saves: bool) -> list[Distance]:
     if unknown := [name for name in metrics if name not in DISTANCES]:
-        raise DistanceError(f"got {unknown[0]!r} as a distance; allowed is {', '.join(DISTANCES)}")
+        raise DistanceError(f"got {unknown[0]!r} as a distance; allowed is {', '.join(DISTANCES)}{_meant(unknown[0], DISTANCES)}")
     asked = [DISTANCES[name] for name in dict.fromkeys(metrics or (USUAL if has_reference else ()))]
     if not has_reference and (far := [row.name for row in asked if row.has_reference]):
         raise DistanceError(f"{far[0]} is a distance to another set; name it: --to SET")
@@ -118,6 +122,10 @@ def _asked(metrics: Sequence[str], *, has_reference: bool, saves: bool) -> list[
             "there is nothing to compare with; name it (--to SET), or ask for a number of one set (--metric is), or for --save FILE.npz"
         )
     return asked
+
+
+def _meant(word: str, words: Iterable[str]) -> str:
+    return f". Did you mean {near}?" if (near := closest(word, words)) else ""
 
 
 def _check_classes(asked: Sequence[Distance], sight: Extractor) -> None:

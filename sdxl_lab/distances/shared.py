@@ -27,8 +27,8 @@ def told_of_shared(found: Sequence[PictureSet | Statistics], other: PictureSet |
         if shared := _in_common(each, other):
             names.setdefault(shared, []).append(_name(each))
     return [
-        f"{few(own, MOST_NAMES)} and {_name(other)} show the same {shared}, so they are nearer than sets drawn apart: kid, mmd and cmmd are then "
-        "below 0 where nothing differs, and not around it; the paired differences of sdxl-lab compare say more"
+        f"{few(own, MOST_NAMES)} and {_name(other)} show the same {shared}, so they are nearer than sets drawn apart: where nothing differs, kid, "
+        "mmd and cmmd are then below 0, and not around it; the paired differences of sdxl-lab compare say more"
         for shared, own in names.items()
     ]
 

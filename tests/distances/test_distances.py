@@ -321,6 +321,8 @@ def test_a_dataset_stands_for_its_pictures():
         ("others", {}, "there is nothing to compare with"),
         ("others", {"metrics": ["kid"]}, "kid is a distance to another set"),
         ("others", {"to": "true", "metrics": ["lpips"]}, "allowed is fid, kid, mmd, cmmd, is, precision, recall"),
+        ("others", {"to": "true", "metrics": ["fld"]}, r"Did you mean fid\?"),
+        ("others", {"to": "true", "task": "inpant"}, r"got the task 'inpant'; allowed are inpaint, .*Did you mean inpaint\?"),
         ("others", {"metrics": ["is"], "extractor": "clip", "model": "nowhere/model"}, "not wholly in the local cache"),
         ("others", {"save": Path("statistics.csv")}, r"a file that ends in \.npz"),
         (["others", "true"], {"save": Path("statistics.npz")}, "got 2 sets to save"),
