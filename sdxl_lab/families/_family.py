@@ -126,6 +126,7 @@ class Family:
         configurations: What the configurations of its published models say as far as their size tells, by the name of the model, the refiner's UNet
             under `refiner`; empty where it has none. So what they take is known before they are here.
         preview: How its latents look at a glance, or None where nobody knows.
+        knows: What its models were trained on, where that is a world of their own, and what to take for other pictures; empty where it is anything.
         lacks: Settings that its checkpoints have not, by dotted path, a section standing for all that is in it: why, as what follows "which", such as
             `has no refiner`.
     """
@@ -152,4 +153,5 @@ class Family:
     single_files: Mapping[Architecture, str | Path] = field(default_factory=dict)
     configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preview: LatentColors | None = None
+    knows: str = ""
     lacks: Mapping[str, str] = field(default_factory=dict)
