@@ -6,11 +6,9 @@ from pathlib import Path
 
 from sdxl_lab.families._architecture import FIXED_VAE, PIPELINES, sizes
 from sdxl_lab.families._family import Family, LatentColors, Made
+from sdxl_lab.families._world import KNOWS
 
 WEIGHTS = Path(__file__).parents[1] / "pocket" / "weights"
-
-KNOWS = "colored shapes alone; for photographs take another checkpoint, such as sdxl"
-"""The world that it was trained on."""
 
 STYLES = "python -m sdxl_lab.pocket.styles"
 """What fine-tunes the checkpoint to styles of its own."""

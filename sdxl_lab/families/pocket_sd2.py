@@ -7,7 +7,7 @@ from pathlib import Path
 from sdxl_lab.families._architecture import sizes
 from sdxl_lab.families._family import Family, LatentColors
 from sdxl_lab.families._first_generations import LACKS, PIPELINES, TEXT_ENCODERS, TOLD
-from sdxl_lab.families.pocket import KNOWS
+from sdxl_lab.families._world import KNOWS
 
 WEIGHTS = Path(__file__).parents[1] / "pocket" / "sd2"
 
