@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,7 +161,41 @@ def test_what_is_usual_is_computed_where_it_can_be(folders):
     assert near["recall"].value > far["recall"].value
     fewer = distance(folders["hundred"], folders["true"], extractor=Levels())
     assert list(fewer.rows[0].distances) == ["fid", "kid"]
-    assert [note.partition(":")[0] for note in fewer.notes] == ["left out", "left out"]
+    assert len(fewer.notes) == 1
+    assert fewer.notes[0].startswith("left out: hundred has 100 pictures: too few pictures for precision and recall, which take 250")
+
+
+def test_a_refusal_tells_all_that_is_lacking(folders, tmp_path):
+    """
+    All distances that a set has too few pictures for are named at once, with as many as each takes; below ten, insisting helps nobody.
+    """
+    with pytest.raises(DistanceError) as raised:
+        distance(folders["forty"], folders["true"], metrics=["fid", "kid", "recall"], extractor=Levels())
+    for told in ("kid, which takes 100", "recall, which takes 250", "fid, which takes 100 or more, and more than", "--insist, from 10 pictures on"):
+        assert told in str(raised.value)
+    (tmp_path / "nine").mkdir()
+    for file in sorted(folders["forty"].glob("*.png"))[:9]:
+        (tmp_path / "nine" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(DistanceError, match="nine has 9 pictures: too few pictures for kid, which takes 10"):
+        distance(tmp_path / "nine", folders["true"], metrics=["kid"], extractor=Levels(), insist=True)
+
+
+def test_sets_of_the_same_are_told(folders, tmp_path):
+    """
+    Where both sets show the same pictures or samples, a line says that KID is not around 0; where names of files agree by chance, none does.
+    """
+
+    def told(*sets: Path | str, **options: Any) -> list[str]:
+        found = distance(*sets, metrics=["kid"], extractor=Levels(), insist=True, **options)
+        return [note for note in found.notes if "the same" in note]
+
+    assert told(folders["others"], folders["true"]) == []
+    assert told(folders["hundred"], folders["others"])[0].startswith("hundred and others show the same 100 pictures, so they are nearer")
+    file = tmp_path / "others.npz"
+    distance(folders["others"], save=file, extractor=Levels())
+    assert "show the same 260 pictures" in told(folders["others"], file)[0]
+    one, other = run_of(tmp_path / "a", 12), run_of(tmp_path / "b", 12, name="others")
+    assert "show the same 12 samples" in told(one.path, other.path)[0]
 
 
 def test_others_statistics_are_read(folders, tmp_path):
@@ -286,6 +321,8 @@ def test_a_dataset_stands_for_its_pictures():
         ("others", {}, "there is nothing to compare with"),
         ("others", {"metrics": ["kid"]}, "kid is a distance to another set"),
         ("others", {"to": "true", "metrics": ["lpips"]}, "allowed is fid, kid, mmd, cmmd, is, precision, recall"),
+        ("others", {"to": "true", "metrics": ["fld"]}, r"Did you mean fid\?"),
+        ("others", {"to": "true", "task": "inpant"}, r"got the task 'inpant'; allowed are inpaint, .*Did you mean inpaint\?"),
         ("others", {"metrics": ["is"], "extractor": "clip", "model": "nowhere/model"}, "not wholly in the local cache"),
         ("others", {"save": Path("statistics.csv")}, r"a file that ends in \.npz"),
         (["others", "true"], {"save": Path("statistics.npz")}, "got 2 sets to save"),

@@ -358,7 +358,7 @@ def test_the_reference_may_be_named_in_many_ways(two):
         ({"metrics": ["seam_delta"]}, "Did you mean seam_delta_e?"),
         ({"reference": "week"}, "Did you mean weak?"),
         ({"reference": "3"}, "none of the runs compared: base, weak"),
-        ({"task": "repaint"}, "allowed are inpaint and outpaint"),
+        ({"task": "repaint"}, "allowed are inpaint, outpaint"),
     ],
 )
 def test_what_is_not_there_is_one_clear_error(two, changed, message):

@@ -255,7 +255,8 @@ def compare(
         {'denoising.num_inference_steps': [3, 6]}
     """
     if task is not None and task not in TASKS:
-        raise CompareError(f"got the task {task!r}; allowed are {' and '.join(TASKS)}")
+        hint = f". Did you mean {near}?" if (near := closest(task, TASKS)) else ""
+        raise CompareError(f"got the task {task!r}; allowed are {', '.join(TASKS)}{hint}")
     paths = list(runs)
     folders = found(paths)
     if isinstance(reference, RunFiles | Path | str):
