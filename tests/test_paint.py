@@ -182,6 +182,21 @@ def test_its_pixels_are_what_a_picture_is_worked_on(home):
     assert read_stamp(second).picture_id == expected.picture_id
 
 
+def test_all_sessions_are_shown_and_what_is_none_is_told(home):
+    """
+    Folders and pictures beside each other, as a shell's star gives them; a page that lies there is left out in one line.
+    """
+    picture, page = painted(PROMPT, *QUIET)[0][0], home / "report.html"
+    folder = picture.parents[1]
+    page.write_text("<p>a report</p>")
+    done = said("show", folder, page, picture)
+    assert done.code == 0
+    assert done.out == said("show", folder).out + said("show", picture).out
+    assert done.err.startswith(f"sdxl-lab: left out: {page} is not a PNG")
+    assert len(done.err.splitlines()) == 1
+    assert said("show", folder, picture, "--as-parameters").code == 2
+
+
 def test_the_help_lists_the_settings():
     """
     Every setting that a call takes by its name is in the help.

@@ -12,7 +12,7 @@ from sdxl_lab.checkpoints import moved_defaults
 from sdxl_lab.datasets import inputs
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_once
-from sdxl_lab.records.finding import kept_at
+from sdxl_lab.records.finding import find, kept_at
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.picture import file_name
@@ -125,15 +125,20 @@ def run_at(path: Path) -> RunFolder:
         path: The folder.
 
     Raises:
-        ShowError: It holds several runs, as a sweep's does.
+        ShowError: It is none; it may hold several, as a sweep's does.
     """
     folder = RunFolder(path)
-    if not folder.spec_file.is_file() and (runs := [below for below in sorted(path.iterdir()) if RunFolder(below).spec_file.is_file()]):
+    if folder.spec_file.is_file():
+        return folder
+    if runs := [below for below in sorted(path.iterdir()) if RunFolder(below).spec_file.is_file()]:
         raise ShowError(
             f"{path} holds {counted(len(runs), 'run')} and is none; sdxl-lab report {path} and sdxl-lab compare {path} look at all of them, and show "
             f"at one: sdxl-lab show {runs[0]}"
         )
-    return folder
+    below = f", such as sdxl-lab show {records[-1].path}" if (records := find(path)) else ""
+    raise ShowError(
+        f"{path} is not a run folder, nor a session's; give one of those, or a picture that sdxl_lab made{below}; sdxl-lab status lists all"
+    )
 
 
 def stamp_at(path: Path) -> Stamp:

@@ -140,7 +140,7 @@ def test_what_was_measured_until_an_error_is_kept_and_nothing_is_half_written(tm
     run = recorded(planned(tmp_path, 2.0, 10, None, words=WORDS), side_px=32)
     real = MEASURES["redness"].open(None).of  # pyright: ignore[reportArgumentType]
 
-    def failing(made, told) -> float:
+    def failing(made, told) -> float | None:
         if made.edit.sample == "cup":
             raise MeasureError("no")
         return real(made, told)

@@ -60,7 +60,7 @@ def embedded(folder: Path, image: Path | None = None, text: str | None = None) -
     """
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-    model = CLIPModel.from_pretrained(folder).eval()
+    model: Any = CLIPModel.from_pretrained(folder).eval()
     with torch.no_grad():
         if image is not None:
             seen = CLIPImageProcessorPil.from_pretrained(folder)(images=Image.open(image).convert("RGB"), return_tensors="pt")

@@ -16,7 +16,7 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.settings.arguments import read_file
 from sdxl_lab.viewing.onward import parameters_of
 from sdxl_lab.viewing.report import write_report
-from tests.support import report_runs, sessions
+from tests.support import report_runs
 from tests.support.browser import CHROMIUM, Page, chromium
 
 pytestmark = [
@@ -271,7 +271,7 @@ def test_a_recipe_can_be_copied_by_hand(page):
     page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')); openViewer(order()[0])")
     page.evaluate("document.querySelector('.recipe button').click()")
     page.until("document.activeElement.matches('.recipe + p textarea')")
-    assert page.evaluate("getSelection().toString() === viewed.parameters || document.activeElement.value === viewed.parameters")
+    assert page.evaluate("document.activeElement.value === viewed.parameters")
     assert page.evaluate("document.activeElement.selectionEnd - document.activeElement.selectionStart === viewed.parameters.length")
 
 
@@ -288,9 +288,7 @@ def test_a_link_opens_what_was_looked_at(page, runs):
     choose(page, "compare", "input")
     states.append(page.evaluate(state))
     narrowed(page, "denoising.guidance_scale", "<=", "5")
-    states.append(page.evaluate(state))
     choose(page, "sort", "seam_delta_e")
-    states.append(page.evaluate(state))
     page.evaluate("openViewer(order()[1])")
     page.evaluate("find('before').selectedIndex = 3, find('before').dispatchEvent(new Event('change'))")
     choose_by = "(select => { select.value = '4'; select.dispatchEvent(new Event('change')) })(document.querySelector('#stage .by'))"
@@ -302,6 +300,7 @@ def test_a_link_opens_what_was_looked_at(page, runs):
     page.press("Escape")
     page.until("!viewer.open && !location.hash.includes('picture')")
     page.open(link.partition("#")[0])
+    page.call("Page.resetNavigationHistory")  # a browser remembers 50 entries, and forgets those first that no hand has made
     for index, (select, value) in enumerate([("z", "denoising.high_noise_frac"), ("compare", "input")], 1):
         choose(page, select, value)
         assert page.evaluate(state) == states[index]
@@ -388,18 +387,3 @@ def test_all_of_it_fits_a_phone(runs, browser, width):
     browser.evaluate("openViewer(order()[0])")
     assert max(browser.evaluate(edges.format("#stage .controls"))) <= browser.evaluate("viewer.getBoundingClientRect().right")
     browser.evaluate("localStorage.clear()")
-
-
-def test_what_a_session_was_given_is_said_in_its_recipe(tmp_path):
-    """
-    A recipe of a picture whose input no dataset has names the command that makes one, and reads as parameters all the same.
-    """
-    session = sessions.begun(tmp_path)
-    sessions.add(session, seed=3)
-    data = write_report([session], session.report_file).read_text("utf-8")
-    [picture] = json.loads(data.partition('id="data">')[2].partition("</script>")[0])["pictures"]
-    first, _, _ = picture["parameters"].partition("\n")
-    assert first.startswith("# What it was made from is kept with it: sdxl-lab show ")
-    assert "--as-parameters" in first
-    (tmp_path / "copied.yaml").write_text(picture["parameters"], "utf-8")
-    assert read_file(tmp_path / "copied.yaml")["hyperparameters"] == {"prompt": picture["infotext"].splitlines()[0], "seed": 3}

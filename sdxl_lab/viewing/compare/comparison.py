@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from sdxl_lab.viewing.compare import preferred
 from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, STEPS, named, names_of, number_of, unlike_steps, words_of
 from sdxl_lab.viewing.compare.intervals import FEWEST_SAMPLES, Interval, mean_interval
 from sdxl_lab.viewing.compare.rows import MOST_NAMES, CompareError, Row, Values, called, found, row_named, rows_of
-from sdxl_lab.wording import few
+from sdxl_lab.wording import counted, few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,20 @@ class Comparison:
             return None
         ours, theirs = self._of(row, metric), self._of(self.reference, metric)
         return _interval({key: ours[key] - theirs[key] for key in sorted(ours.keys() & theirs.keys())}, RENAMED.get(metric, metric))
+
+    def __repr__(self) -> str:
+        differing = few(list(self.differing), 3) or "nothing"
+        rows, metrics = counted(len(self.rows), "row"), counted(len(self.metrics), "metric")
+        return f"<Comparison of {rows} with {self.reference.name}: {differing} differs; {metrics}>"
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        from sdxl_lab.viewing.compare.printed import print_comparison  # which knows this room
+
+        printed = StringIO()
+        print_comparison(self, console=Console(file=printed, width=80, highlight=False))
+        return printed.getvalue().strip("\n")
 
     def verdict(self, row: Row, metric: str) -> str:
         """What a difference's interval allows to say.

@@ -65,4 +65,4 @@ def _json(value: Any) -> str:
     if isinstance(value, float) and "." not in text:
         return text.replace("e", ".0e")  # without a point YAML 1.1, which papermill reads, takes 1e-05 for a text
     # YAML takes some letters that JSON lets stand for ends of lines, and refuses others.
-    return (text if text.isprintable() else json.dumps(value)).replace("\x7f", "\\u007f")
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in text)
