@@ -90,15 +90,15 @@ class Distances:
     saved: Path | None = None
 
     def table(self) -> pd.DataFrame:
-        """One row a set: `n`, then each number under its name, with `_low` and `_high`."""
+        """One row a set, in their order, also where two are called the same: `n`, then each number under its name, with `_low` and `_high`."""
         import pandas as pd
 
-        rows: dict[str, dict[str, float | None]] = {}
+        rows: list[dict[str, str | float | None]] = []
         for row in self.rows:
-            numbers = rows.setdefault(row.set.name, {"n": row.set.n})
+            rows.append({"set": row.set.name, "n": row.set.n})
             for name, measured in row.distances.items():
-                numbers |= {name: measured.value, f"{name}_low": measured.low, f"{name}_high": measured.high}
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("set")
+                rows[-1] |= {name: measured.value, f"{name}_low": measured.low, f"{name}_high": measured.high}
+        return pd.DataFrame(rows).set_index("set")
 
     def document(self, row: SetDistances) -> dict[str, Any]:
         """One set's numbers with all that they depend on, as they are kept: JSON."""

@@ -1,6 +1,7 @@
 """Sets of pictures as people name them, statistics in files, and what is refused."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,23 @@ def test_statistics_of_another_extractor_are_refused(folders, tmp_path):
     np.savez(tmp_path / "wide.npz", mu=np.zeros(5), sigma=np.eye(5))
     with pytest.raises(DistanceError, match=r"others has 12|wide.npz has 5"):
         distance(folders["others"], tmp_path / "wide.npz", metrics=["fid"], extractor=Levels())
+
+
+def test_two_sets_of_one_name_are_two(folders, tmp_path):
+    """
+    Sets whose folders end alike have a row each in the table, in their order, and files of one name but other sizes are refused.
+    """
+    given = [shutil.copytree(folders[name], tmp_path / above / "spots") for above, name in (("x", "forty"), ("y", "hundred"))]
+    found = distance(given, folders["true"], metrics=["kid"], extractor=Levels(), insist=True)
+    table = found.table()
+    assert table.index.tolist() == ["spots", "spots"]
+    assert table["n"].tolist() == [40, 100]
+    assert table["kid"].tolist() == [row.distances["kid"].value for row in found.rows]
+    files = [tmp_path / above / "stats.npz" for above in ("x", "y")]
+    for file, size in zip(files, (8, 9), strict=True):
+        np.savez(file, mu=np.zeros(size), sigma=np.eye(size))
+    with pytest.raises(DistanceError, match=r"stats\.npz has 8, stats\.npz has 9"):
+        distance(*files, metrics=["fid"], extractor=Levels())
 
 
 @pytest.mark.parametrize(
