@@ -246,9 +246,11 @@ def _numbers(rows: Sequence[Distance], ours: Seen, other: Seen | None, bandwidth
     for row in rows:
         progress.tell(row.name)
         compared = other if other and row.has_reference else None
-        estimate = row.of(ours, compared or ours, jackknife.parts_of(ours.samples, compared.samples if compared else ()), {"bandwidth": bandwidth})
+        dealt = jackknife.parts_of(ours.samples, compared.samples if compared else ())
+        estimate = row.of(ours, compared or ours, dealt, {"bandwidth": bandwidth})
         low, high = jackknife.interval(estimate, row.limits) or (None, None)
-        numbers[row.name] = Measured(value=estimate.value, low=low, high=high, parameters=estimate.parameters)
+        parts = 0 if low is None else dealt.count
+        numbers[row.name] = Measured(value=estimate.value, low=low, high=high, parts=parts, parameters=estimate.parameters)
     return numbers
 
 

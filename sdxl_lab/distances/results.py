@@ -28,12 +28,14 @@ class Measured:
         value: It.
         low: Lower end of its 95% interval; None where there is none.
         high: Upper end.
+        parts: Into how many parts the pictures were dealt for the interval; 0 where there is none.
         parameters: What was chosen for it.
     """
 
     value: float
     low: float | None
     high: float | None
+    parts: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -109,7 +111,7 @@ class Distances:
             "to": vars(self.to) if self.to else None,
             "extractor": dict(self.extractor),
             "model": self.model,
-            "interval": {"level": jackknife.LEVEL, "method": jackknife.METHOD, "parts": jackknife.PARTS, "seed": jackknife.SEED},
+            "interval": {"level": jackknife.LEVEL, "method": jackknife.METHOD, "seed": jackknife.SEED},
             "distances": {name: {**vars(measured), "parameters": dict(measured.parameters)} for name, measured in row.distances.items()},
         }
 

@@ -311,6 +311,10 @@ def test_results_are_kept_beside_the_record(folders, tmp_path):
     assert document["set"] | {"digest": ""} == {"name": run.resolved.spec.name, "n": 120, "digest": ""}
     assert document["to"]["name"] == "true"
     assert document["distances"]["kid"]["value"] == found.rows[0].distances["kid"].value
+    assert [number["parts"] for number in document["distances"].values()] == [20, 20]
+    few = distance(run_of(tmp_path, 12, "few").path, folders["true"], metrics=["kid"], extractor=Levels(), insist=True).rows[0].file
+    assert few
+    assert json.loads(few.read_text())["distances"]["kid"]["parts"] == 12
     assert {file: file.read_bytes() for file in run.record_files if file.is_file()} == before
     value = found.rows[0].distances["kid"].value
     for command in ("show", "compare"):
