@@ -36,10 +36,12 @@ class Told:
     Attributes:
         expected: What it should show.
         input_caption: What its input shows, in words: the field `input_caption` of its sample; empty where nobody says.
+        is_known: Whether its sample is here as it was, so that an empty caption means that it has none.
     """
 
     expected: Expected = field(default_factory=dict)
     input_caption: str = ""
+    is_known: bool = False
 
 
 Gauge = Callable[[Generated, Told], float | None]
@@ -130,6 +132,7 @@ class Opened:
         networks: By name what they are by content, JSON.
         models: By name where they come from, as people write it; no part of what they are.
         notes: Called at the end; what is to be said, one line each.
+        reads_caption: Whether the caption of a picture's input goes into its number, which is another one with another caption.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Opened:
     networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     notes: Callable[[], list[str]] = list
+    reads_caption: bool = False
 
     def identity(self) -> dict[str, Any]:
         """What it is by content: equal identities give equal numbers."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from sdxl_lab.extractors import Asked, Clip, open_clip
 from sdxl_lab.images.pictures import rgb
 from sdxl_lab.measures._measure import Looks, Measure, Models, Opened, Told, unit
 from sdxl_lab.prompts.reading import parts_of
-from sdxl_lab.spec.edit import Edit
+from sdxl_lab.spec.edit import Edit, PictureKey
 from sdxl_lab.spec.generated import Generated
 from sdxl_lab.wording import counted
 
@@ -98,14 +100,23 @@ def _open_clip_score(models: Models) -> Opened:
 
 def _open_directional(models: Models) -> Opened:
     reader = _reader(models)
+    unknown: set[PictureKey] = set()
 
     def of(made: Generated, told: Told) -> float | None:
         if made.input_image is None:
             return None
+        if not told.is_known:
+            unknown.add(made.edit.key)
         before, after = reader.picture(rgb(made.input_image)), reader.picture(made.image)
         return directional(before, after, reader.text(told.input_caption), reader.text(words_of(made.edit)))
 
-    return _by(reader, "clip_directional", of)
+    def notes() -> list[str]:
+        if not unknown:
+            return reader.notes()
+        of = counted(len(unknown), "picture")
+        return [*reader.notes(), f"of {of} the dataset is not here as it was, and the empty text stands for a caption: bring it back, measure again"]
+
+    return replace(_by(reader, "clip_directional", of), notes=notes, reads_caption=True)
 
 
 def _by(reader: Reader, name: str, of: object) -> Opened:

@@ -10,8 +10,8 @@ from typing import Any
 
 from sdxl_lab import progress
 from sdxl_lab.measures import MEASURES
-from sdxl_lab.measures._measure import MeasureError, Models, Opened
-from sdxl_lab.measures.recorded import generated, told_of
+from sdxl_lab.measures._measure import MeasureError, Models, Opened, Told
+from sdxl_lab.measures.recorded import generated, look_anew, told_of
 from sdxl_lab.metrics import METRICS, Metric, Words
 from sdxl_lab.metrics.asked import ASKED
 from sdxl_lab.records import measures as kept
@@ -63,6 +63,24 @@ class _Tally:
     files: list[Path] = field(default_factory=list)
 
 
+class _Kept:
+    """What a file beside the record has of a metric, and what joins it.
+
+    Attributes:
+        laid_over: The pictures whose number, where pictures are read, is the file's and not the record's.
+        numbers: Those of the file that the same metric would give, then new ones.
+        captions: Likewise, of metrics that read one.
+        is_new: Whether something joined.
+    """
+
+    def __init__(self, before: kept.Column | None, opened: Opened) -> None:
+        same = before if before and before.identity == opened.identity() else None
+        self.laid_over = frozenset(before.numbers if before else ())
+        self.numbers: dict[kept.Key, float | None] = dict(same.numbers) if same else {}
+        self.captions: dict[kept.Key, str] = dict(same.captions) if same else {}
+        self.is_new = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class _One:
     """A picture to measure."""
@@ -102,6 +120,7 @@ def measure(
         >>> found.column, len(found.numbers)
         ('nrmse_outside', 2)
     """
+    look_anew()
     names = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
     _check_names(names)
     given = list(runs) if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
@@ -170,21 +189,17 @@ def _words(name: str) -> Words:
 def _measure(place: Path, ones: Sequence[_One], opened: Sequence[Opened], found: Mapping[str, _Tally], done: int, total: int) -> int:
     """Measure the pictures of one place, and keep what came of it, also where something hinders the rest."""
     before = {column.name: column for column in kept.columns_of(place)}
-    numbers: dict[str, dict[kept.Key, float | None]] = {}
-    for each in opened:
-        column = before.get(each.column)
-        numbers[each.column] = dict(column.numbers) if column and column.identity == each.identity() else {}
-    new: set[str] = set()
+    columns = {each.column: _Kept(before.get(each.column), each) for each in opened}
     try:
         for one in ones:
-            _measure_one(one, opened, numbers, found, new)
+            _measure_one(one, opened, columns, found)
             done += 1
             progress.tell(", ".join(each.name for each in opened), done=done, total=total, unit="picture")
     finally:
         titles = {kept.key_of(one.picture): one.picture.title for one in ones}
         for each in opened:
-            if each.column in new:
-                column = kept.Column(name=each.column, identity=each.identity(), numbers=numbers[each.column])
+            if (own := columns[each.column]).is_new:
+                column = kept.Column(name=each.column, identity=each.identity(), numbers=own.numbers, captions=own.captions)
                 found[each.column].files.append(kept.keep(place, column, _said(each), titles))
     return done
 
@@ -192,26 +207,29 @@ def _measure(place: Path, ones: Sequence[_One], opened: Sequence[Opened], found:
 def _measure_one(
     one: _One,
     opened: Sequence[Opened],
-    numbers: Mapping[str, dict[kept.Key, float | None]],
+    columns: Mapping[str, _Kept],
     found: Mapping[str, _Tally],
-    new: set[str],
 ) -> None:
     made, told, key = None, None, kept.key_of(one.picture)
     for each in opened:
-        result, own = found[each.column], numbers[each.column]
-        recorded = one.picture.metrics.get(each.column)
-        if key in own or recorded is not None:
+        result, own = found[each.column], columns[each.column]
+        recorded = None if key in own.laid_over else one.picture.metrics.get(each.column)
+        if each.reads_caption:
+            told = told or told_of(one.run, one.edit, one.picture)
+        if recorded is not None or (key in own.numbers and (not each.reads_caption or own.captions.get(key) == (told or Told()).input_caption)):
             result.known += 1
         else:
             made = made or generated(one.edit, one.picture)
-            told = told or told_of(one.run, one.edit)
+            told = told or told_of(one.run, one.edit, one.picture)
             try:
-                own[key] = each.of(made, told)
+                own.numbers[key] = each.of(made, told)
             except MeasureError as error:
                 raise MeasureError(f"{each.name} of {one.picture.title}: {error}") from error
+            if each.reads_caption:
+                own.captions[key] = told.input_caption
             result.computed += 1
-            new.add(each.column)
-        number = recorded if recorded is not None else own[key]
+            own.is_new = True
+        number = recorded if recorded is not None else own.numbers[key]
         if number is None:
             result.undefined += 1
         else:

@@ -10,8 +10,11 @@ from PIL import Image
 
 from sdxl_lab.datasets import sources
 from sdxl_lab.datasets.dataset import Dataset
+from sdxl_lab.datasets.samples import Sample
 from sdxl_lab.errors import LabError
 from sdxl_lab.images import masks, soft_masks
+from sdxl_lab.images.pictures import rgb
+from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.measures._measure import MeasureError, Told
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
@@ -58,22 +61,42 @@ def generated(edit: Edit, picture: Picture) -> Generated:
     )
 
 
-def told_of(run: RunFiles, edit: Edit) -> Told:
-    """What the dataset of a run says of a picture, if that very dataset is on this machine; nothing is downloaded.
+def told_of(run: RunFiles, edit: Edit, picture: Picture) -> Told:
+    """What the dataset of a run says of a picture, if it is on this machine; nothing is downloaded.
+
+    What a picture should show is taken from that very dataset alone. A caption may have been written since: it is taken where the sample's
+    picture still is the one that was edited, pixel by pixel.
 
     Args:
         run: The run.
-        edit: The picture.
+        edit: What was painted.
+        picture: As recorded.
     """
     dataset = _dataset(str(run.resolved_here.spec.dataset))
-    if dataset is None or dataset.digest != run.resolved.dataset.digest:
+    sample = next((each for each in dataset.samples if each.name == edit.sample), None) if dataset else None
+    if dataset is None or sample is None:
         return Told()
-    sample = dataset.sample(edit.sample)
+    is_same = dataset.digest == run.resolved.dataset.digest
+    if not (is_same or _is_of(sample, picture)):
+        return Told()
     metadata = sample.tasks.get(edit.task)
     own = metadata.extra if metadata else {}
-    expected = own.get("expected") if metadata and metadata.prompt == edit.prompt else None
+    expected = own.get("expected") if is_same and metadata and metadata.prompt == edit.prompt else None
     caption = own.get("input_caption", sample.extra.get("input_caption"))
-    return Told(expected=expected if isinstance(expected, Mapping) else {}, input_caption=caption if isinstance(caption, str) else "")
+    return Told(expected=expected if isinstance(expected, Mapping) else {}, input_caption=caption if isinstance(caption, str) else "", is_known=True)
+
+
+def _is_of(sample: Sample, picture: Picture) -> bool:
+    edited = _read(picture, INPUT.name)
+    if edited is None or sample.image_path is None:
+        return False
+    image = sample.image()
+    return image is not None and image.size == edited.size and digest_of_pixels(rgb(image)) == digest_of_pixels(rgb(edited))
+
+
+def look_anew() -> None:
+    """Read datasets again: somebody may have written captions since."""
+    _dataset.cache_clear()
 
 
 @lru_cache(maxsize=4)

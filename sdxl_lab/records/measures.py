@@ -33,11 +33,13 @@ class Column:
         name: Of the column, as records and comparisons name metrics.
         identity: What computed it, by content; equal identities give equal numbers.
         numbers: By picture; None where the metric is not defined.
+        captions: By picture the caption of its input that went into the number, of metrics that read one.
     """
 
     name: str
     identity: Mapping[str, Any]
     numbers: Mapping[Key, float | None] = field(default_factory=dict)
+    captions: Mapping[Key, str] = field(default_factory=dict)
 
 
 def key_of(picture: Picture) -> Key:
@@ -95,7 +97,8 @@ def keep(place: Path, column: Column, said: Mapping[str, Any], titles: Mapping[K
         DiskError: It can't be written.
     """
     pictures = [
-        {"picture": titles.get(key, ""), "picture_id": key[0], "sha256": key[1], "number": number} for key, number in sorted(column.numbers.items())
+        {"picture": titles.get(key, ""), "picture_id": key[0], "sha256": key[1], **_read_beside(column, key), "number": number}
+        for key, number in sorted(column.numbers.items())
     ]
     document = {
         "format": FORMAT,
@@ -115,8 +118,14 @@ def _read(file: Path) -> Column:
     document = json.loads(file.read_bytes())
     if document["format"] != FORMAT or not NAME.fullmatch(document["metric"]) or not isinstance(document["identity"], dict):
         raise ValueError("of another version")
-    numbers = {(str(each["picture_id"]), str(each["sha256"])): _number(each["number"]) for each in document["pictures"]}
-    return Column(name=document["metric"], identity=document["identity"], numbers=numbers)
+    entries = {(str(each["picture_id"]), str(each["sha256"])): each for each in document["pictures"]}
+    numbers = {key: _number(each["number"]) for key, each in entries.items()}
+    captions = {key: str(each["input_caption"]) for key, each in entries.items() if "input_caption" in each}
+    return Column(name=document["metric"], identity=document["identity"], numbers=numbers, captions=captions)
+
+
+def _read_beside(column: Column, key: Key) -> dict[str, str]:
+    return {"input_caption": column.captions[key]} if key in column.captions else {}
 
 
 def _number(said: Any) -> float | None:

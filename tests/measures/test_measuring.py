@@ -25,6 +25,7 @@ from sdxl_lab.viewing.show import print_path
 from tests.records.test_releases import RUNS
 from tests.support.comet_runs import only
 from tests.support.comet_server import backend as backend
+from tests.support.datasets import write_dataset
 from tests.support.report_runs import planned, recorded
 from tests.support.run_folders import complete
 from tests.support.runs import resolved_run
@@ -263,6 +264,46 @@ def test_what_takes_the_decoded_picture_says_that_it_is_not_kept(tmp_path):
     assert not (run.path / FOLDER).exists()
     [found] = measure(run, "ssim_outside")
     assert (found.computed, found.known) == (0, 2)
+
+
+def test_a_caption_that_is_written_later_counts(tmp_path, monkeypatch):
+    """
+    A number is computed again where the caption of the input was written since, if the picture in the dataset still is the one that was edited.
+    """
+    captions: list[tuple[str, bool]] = []
+
+    def of(_, told) -> float:
+        captions.append((told.input_caption, told.is_known))
+        return float(len(told.input_caption))
+
+    monkeypatch.setitem(MEASURES, "redness", Measure(name="redness", open=lambda _: Opened(name="redness", of=of, reads_caption=True)))
+    folder = write_dataset(tmp_path / "data", count=1, name="octopus")
+    resolved = planned(tmp_path / "runs", 2.0, 10, None, words=WORDS[:1])
+    run = recorded(resolved.model_copy(update={"spec": resolved.spec.model_copy(update={"dataset": str(folder)})}), side_px=64)
+    measure(run, "redness")
+    [picture] = run.pictures()
+    shutil.copy(picture.files["input"], folder / "0.png")
+    Image.open(picture.files["mask"]).save(folder / "0-mask.png")
+    for caption in ("", "a book", "a book"):
+        metadata = json.loads((folder / "metadata.json").read_text())
+        metadata["samples"][0]["input_caption"] = caption
+        (folder / "metadata.json").write_text(json.dumps(metadata))
+        [found] = measure(run, "redness")
+    assert captions == [("", False), ("a book", True)]
+    assert (found.known, [*found.numbers.values()]) == (1, [6.0])
+    assert run.pictures()[0].metrics["redness"] == 6.0
+
+
+def test_a_later_version_of_a_measure_measures_again(old, monkeypatch):
+    """
+    Numbers of an earlier formula are no known ones, also where no network is in the column's name; the record's own stay.
+    """
+    for version, value in ((1, 1.0), (2, 2.0), (2, 2.0)):
+        row = Opened(name="nrmse_outside", of=lambda *_, value=value: value, version=version)
+        monkeypatch.setitem(MEASURES, "nrmse_outside", Measure(name="nrmse_outside", open=lambda _, row=row: row))
+        [found] = measure(old, "nrmse_outside")
+        assert set(found.numbers.values()) == {value}
+    assert (found.computed, found.known) == (0, len(old.pictures()))
 
 
 def test_names_of_columns_fit_everywhere():
