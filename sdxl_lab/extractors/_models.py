@@ -56,7 +56,10 @@ class ModelFolder:
         if (self.path / WEIGHTS).is_file():
             return (WEIGHTS,)
         if (self.path / INDEX).is_file():
-            return (INDEX, *sorted(set(self._read(INDEX)["weight_map"].values())))
+            named = self._read(INDEX).get("weight_map")
+            if not isinstance(named, dict) or not named or not all(isinstance(name, str) for name in named.values()):
+                raise ExtractorError(f"{self.path / INDEX} names no files of weights; get it again")
+            return (INDEX, *sorted(set(named.values())))
         raise ExtractorError(_without_weights(self.called, str(self.path)))
 
     @cached_property

@@ -57,7 +57,7 @@ class Preprocessing:
             is_normal = config.get("do_normalize", True)
             return cls(
                 **resizing,
-                resample=int(config.get("resample", BICUBIC)),
+                resample=int(Image.Resampling(config.get("resample", BICUBIC))),
                 crop=crop.get("size"),
                 mean=_three(config["image_mean"]) if is_normal else (0.0, 0.0, 0.0),
                 std=_three(config["image_std"]) if is_normal else (1.0, 1.0, 1.0),

@@ -146,6 +146,26 @@ def test_a_lost_weight_is_not_made_up(folders, tmp_path):
         open_extractor("dinov2", str(copy)).features(pictures(1))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("model.safetensors.index.json", "{}", "names no files of weights"),
+        ("model.safetensors.index.json", '{"weight_map": {"a": 1}}', "names no files of weights"),
+        ("preprocessor_config.json", '{"resample": 9, "do_resize": false, "do_center_crop": false, "do_normalize": false}', "can't be followed"),
+    ],
+)
+def test_small_files_that_say_nothing_sensible_are_told(name, content, said, folders, tmp_path):
+    """
+    An index without files and a filter that Pillow has not are one error, before anything is loaded.
+    """
+    copy = shutil.copytree(folders["clip"], tmp_path / "copy")
+    if name.startswith("model"):
+        (copy / "model.safetensors").unlink()
+    (copy / name).write_text(content)
+    with pytest.raises(ExtractorError, match=said):
+        open_extractor("clip", str(copy)).identity()
+
+
 def test_the_judge_gives_what_it_judges_by():
     """
     The judge's features and classes are those of the network that was trained, computed by hand from its own layers.
