@@ -104,8 +104,10 @@ def sets_of(written: RunLike | Path | str, *, task: str | None = None, pool_seed
     reason = misread(str(written), "file") or "there is nothing of that name"
     if path.is_file():
         reason = "it is a file"
+        if path.suffix in (".yaml", ".yml"):
+            reason += "; of a sweep give the folder of its runs"
     raise DistanceError(
-        f"got {str(written)!r} as a set: {reason}; allowed is the folder of a run, of a session or of several, a sweep file, a dataset "
+        f"got {str(written)!r} as a set: {reason}; allowed is the folder of a run, of a session or of several, a dataset "
         f"({sources.allowed()}), a folder of pictures, or a .npz file of statistics"
     )
 

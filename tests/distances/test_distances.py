@@ -361,6 +361,16 @@ def test_what_cannot_be_compared_is_told(sets, options, told, folders):
     assert raised.type.__mro__[-4].__name__ in ("LabError", "DistanceError", "ExtractorError")
 
 
+def test_a_sweep_file_is_told_what_to_give(tmp_path):
+    """
+    Python, which doesn't look for a sweep's runs, says that their folder is a set.
+    """
+    file = tmp_path / "words.yaml"
+    file.write_text("name: words")
+    with pytest.raises(DistanceError, match="it is a file; of a sweep give the folder of its runs"):
+        distance(file, "pocket-forty", extractor=Levels())
+
+
 def test_the_command_says_it_in_a_table(folders, tmp_path, monkeypatch):
     """
     The command prints a row for each set and what was compared with what; --csv has the same numbers, and a registered extractor is one of them.
