@@ -82,7 +82,8 @@ class Ranking:
         is_counted: Whether shares are counted, all systems having been shown each time; else they are derived from strengths.
         ties: Share of ties among all answers.
         nu: Davidson's: a tie of two equals is called nu / (2 + nu) of the time; None without ties.
-        ridge: What held strengths that wins did not bound; 0 where nothing was needed.
+        ridge: What held strengths from which shares are derived, where wins did not bound them; 0 where nothing was needed, and where shares
+            are counted.
         unconnected: Where that is so, the systems parted into those that wins connect both ways.
         votes: How many answers these are.
         samples: Of how many samples.
@@ -146,14 +147,12 @@ def _ranking_of(ballots: Ballots, resamples: int) -> Ranking:
     counts = ballots.columns.sum(0).reshape(-1, ballots.model.outcomes)
     connected = parts(beaten(ballots.model, counts))
     ridge = RIDGE if len(connected) > 1 else 0.0
-    is_decided = not ballots.is_tie.all()
-    found, nu = (None, None)
-    if is_decided:
-        found, nu = _derived(ballots, clusters, ridge)
-        if is_counted:
-            found = clusters.ratios(
-                ballots.chosen[:, None] == np.arange(len(ballots.systems)), ~np.repeat(ballots.is_tie[:, None], len(ballots.systems), 1)
-            )
+    found, nu = None, None
+    if not ballots.is_tie.all():
+        best = fit(ballots.model, counts, ridge=ridge)
+        nu = float(np.exp(best[-1])) if ballots.model.has_ties else None
+        found = _counted(ballots, clusters) if is_counted else _derived(ballots, clusters, best, ridge)
+    held = 0.0 if is_counted or found is None else ridge
     chosen = np.bincount(ballots.chosen[~ballots.is_tie], minlength=len(ballots.systems))
     standings = [
         Standing(system=label, shown=int(ballots.has_shown[:, index].sum()), chosen=int(chosen[index]), share=found[index] if found else None)
@@ -168,7 +167,7 @@ def _ranking_of(ballots: Ballots, resamples: int) -> Ranking:
         is_counted=is_counted,
         ties=ties,
         nu=nu,
-        ridge=0.0 if is_counted or not is_decided else ridge,
+        ridge=held,
         unconnected=tuple(tuple(ballots.systems[index] for index in part) for part in connected) if ridge else (),
         votes=len(ballots),
         samples=clusters.samples,
@@ -180,22 +179,26 @@ def _value(share: Estimate | None) -> float:
     return share.value if share else 0.0
 
 
-def _derived(ballots: Ballots, clusters: Clusters, ridge: float) -> tuple[list[Estimate | None], float | None]:
-    """Shares from strengths, and nu."""
+def _counted(ballots: Ballots, clusters: Clusters) -> list[Estimate | None]:
+    """How often each was chosen, of the votes that chose one."""
+    systems = np.arange(len(ballots.systems))
+    return clusters.ratios(ballots.chosen[:, None] == systems, ~np.repeat(ballots.is_tie[:, None], len(systems), 1))
+
+
+def _derived(ballots: Ballots, clusters: Clusters, best: np.ndarray, ridge: float) -> list[Estimate | None]:
+    """Shares from strengths."""
     model = ballots.model
-    counts = ballots.columns.sum(0).reshape(-1, model.outcomes)
-    best = fit(model, counts, ridge=ridge)
     found = shares(best)
     drawn = np.tile(found, (1, 1))
     if clusters.has_intervals:
-        drawn = shares(fit(model, clusters.sums(ballots.columns).reshape(-1, *counts.shape), ridge=ridge, start=best))
+        drawn = shares(fit(model, clusters.sums(ballots.columns).reshape(-1, len(model.sets), model.outcomes), ridge=ridge, start=best))
     moved = _influence(ballots, best, ridge)
     estimates: list[Estimate | None] = []
     for index, share in enumerate(found):
         slope = -found / (1 - share)  # of the share's log odds along each log strength
         slope[index] = 1
         estimates.append(clusters.estimate(float(share), drawn[:, index], moved @ slope))
-    return estimates, float(np.exp(best[-1])) if model.has_ties else None
+    return estimates
 
 
 def _influence(ballots: Ballots, best: np.ndarray, ridge: float) -> np.ndarray:

@@ -115,7 +115,7 @@ def fit(model: Model, counts: np.ndarray, *, ridge: float = 0.0, start: np.ndarr
         FitError: There is no finite best: without a ridge, wins do not connect all systems.
     """
     if not ridge and len(parts(beaten(model, counts.reshape(-1, *counts.shape[-2:]).min(0)))) > 1:
-        raise FitError(f"no finite strengths: wins do not connect all systems both ways; give a ridge, such as {RIDGE}")
+        raise FitError("no finite strengths: wins do not connect all systems both ways")
     size = model.systems + 1
     asked = counts.sum(-1)
     told = np.einsum("...co,cop->...p", counts, model.design)
@@ -138,7 +138,7 @@ def fit(model: Model, counts: np.ndarray, *, ridge: float = 0.0, start: np.ndarr
         if np.abs(step).max(initial=0) < TOLERANCE:
             parameters[..., :-1] -= parameters[..., :-1].mean(-1, keepdims=True)
             return parameters
-    raise FitError(f"no strengths after {MOST_STEPS} steps; give a ridge, such as {RIDGE}")
+    raise FitError(f"no strengths after {MOST_STEPS} steps of Newton's method; write an issue with the files of votes")
 
 
 def shares(parameters: np.ndarray) -> np.ndarray:
