@@ -76,11 +76,11 @@ def study(
         <MadeStudy ...study: 2 systems, 1 pair, 1 of them again>
     """
     if isinstance(runs, Path | str):
-        if (Path(runs) / FILE).is_file():
-            return MadeStudy(Path(runs))
+        if ((place := Path(runs).expanduser()) / FILE).is_file():
+            return MadeStudy(place)
         runs = [runs]
-    given = list(runs)
-    if gone := [path for path in given if isinstance(path, Path | str) and not Path(path).exists()]:
+    given = [Path(each).expanduser() if isinstance(each, Path | str) else each for each in runs]
+    if gone := [path for path in given if isinstance(path, Path) and not path.exists()]:
         recorded_at(gone)  # says what to give; an earlier study's folder is none of these
     folder = Path(output).expanduser()
     _check(folder, question, pairs, together, repeat)

@@ -106,11 +106,11 @@ def study_result(folder: Path | str, votes: Iterable[Path | str] | Path | str = 
         >>> study_result(runs / "study").summary
         '2 votes of 1 judge on 2 systems'
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if not 0 <= min_self_agreement <= 1:
         raise StudyError(f"min_self_agreement is {min_self_agreement}; allowed is a share from 0 (leave nobody out) to 1, such as {DOUBTFUL}")
     study = Study.read(folder)
-    files = [Path(path) for path in ([votes] if isinstance(votes, Path | str) else votes)] or sorted(folder.glob("votes-*.json"))
+    files = [Path(path).expanduser() for path in ([votes] if isinstance(votes, Path | str) else votes)] or sorted(folder.glob("votes-*.json"))
     if not files:
         raise StudyError(f"no votes are given, and {folder} holds no votes-*.json; give the files that judges sent back")
     with shown():

@@ -163,22 +163,6 @@ class Study:
         unknown = sorted({picture.system for picture in self.pictures.values()} - set(self.systems))
         return f"nothing is said of the system {few(unknown, MOST_NAMES)}" if unknown else None
 
-    def check_pictures(self, folder: Path) -> None:
-        """See whether the pictures that judges were shown are still those of the runs.
-
-        Args:
-            folder: The study's.
-
-        Raises:
-            StudyError: A picture is not there any more, or has other pixels.
-        """
-        wrong = [picture.picture for picture in self.pictures.values() if sha256_at(folder / picture.picture) != picture.sha256]
-        if wrong:
-            raise StudyError(
-                f"of the study in {folder} these pictures are not there any more, or have other pixels: {few(wrong, MOST_NAMES)}; "
-                "move the study's folder and those of its runs together, and leave the pictures as they are"
-            )
-
     @property
     def _values(self) -> dict[str, Any]:
         return asdict(self)

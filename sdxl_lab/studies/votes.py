@@ -48,11 +48,6 @@ class Vote:
     at: str
 
     @property
-    def chosen(self) -> str | None:
-        """Name of the picture that was chosen; None of a tie, and of what was skipped."""
-        return self.shown[self.answer] if isinstance(self.answer, int) else None
-
-    @property
     def plain(self) -> dict[str, Any]:
         """The same as a page has it."""
         return asdict(self)
