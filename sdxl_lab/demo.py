@@ -90,7 +90,7 @@ def sheet(runs: Mapping[str, Resolved]) -> Image.Image:
         runs: What `make_runs` made.
 
     Returns:
-        A labelled picture.
+        A labeled picture.
     """
     return _laid_out(runs, lambda _, image: image)
 
@@ -102,7 +102,7 @@ def details(runs: Mapping[str, Resolved]) -> Image.Image:
         runs: What `make_runs` made.
 
     Returns:
-        A labelled picture, nothing in it scaled down.
+        A labeled picture, nothing in it scaled down.
     """
     boxes = {sample.name: details_box(mask) for sample in runs["base"].samples if (mask := sample.mask())}
 

@@ -1,1 +1,1 @@
-"""Pictures of any mode and color profile, masks, and labelled sheets of them. Knows no settings."""
+"""Pictures of any mode and color profile, masks, and labeled sheets of them. Knows no settings."""

@@ -200,7 +200,7 @@ def extend_canvas(
         top_px: See `left_px`.
         bottom_px: See `left_px`.
         fill: What the new pixels hold before they are painted: "reflect" mirrors the picture, again and again if need be;
-            "noise" draws uniform colours from `seed`.
+            "noise" draws uniform colors from `seed`.
         seed: Any integer of 64 bits, negative ones too; used by "noise" only.
 
     Returns:

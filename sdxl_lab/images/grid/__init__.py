@@ -1,4 +1,4 @@
-"""Pictures and labels laid out as one labelled picture, and the crops that show details."""
+"""Pictures and labels laid out as one labeled picture, and the crops that show details."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def labelled_grids(
 
 
 def contact_sheet(*, rows: Sequence[str], columns: Sequence[str], cells: Cells, cell_px: int | None = 256) -> Image.Image:
-    """Lay pictures out as one labelled sheet.
+    """Lay pictures out as one labeled sheet.
 
     Args:
         rows: A label for each row, shown on the left; wrapped, line breaks kept.
@@ -132,7 +132,7 @@ def contact_sheet(*, rows: Sequence[str], columns: Sequence[str], cells: Cells, 
 def contact_sheets(
     *, rows: Sequence[str], columns: Sequence[str], cells: Cells, cell_px: int | None = 256, max_pixels: int = MAX_PIXELS
 ) -> tuple[Image.Image, ...]:
-    """Lay pictures out as labelled sheets, as few as the limit allows.
+    """Lay pictures out as labeled sheets, as few as the limit allows.
 
     Args:
         rows: As in `contact_sheet`; likewise `columns`, `cells` and `cell_px`.
