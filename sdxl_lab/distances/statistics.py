@@ -115,5 +115,5 @@ def _check(path: Path, mean: np.ndarray, covariance: np.ndarray) -> None:
 
 
 def digest_of_identity(identity: Mapping[str, Any]) -> str:
-    """SHA-256 of an extractor's identity."""
+    """SHA-256 of what something is by content: plain values, as sorted JSON."""
     return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()

@@ -20,7 +20,7 @@ class Clip(Extractor):
     Args:
         name: As `Extractor` takes it.
         folder: Where it lies.
-        processor: Where it lies how pictures and texts are read; the same folder if left out.
+        processor: The folder that says how pictures and texts are read; the same one if left out.
     """
 
     def __init__(self, name: str, folder: ModelFolder, processor: ModelFolder | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the families of Stable Diffusion XL's architecture share (arXiv:2307.01952)."""
+"""What the families of Stable Diffusion XL's architecture share (arXiv:2307.01952), and, of every family, how large pictures are: `sizes`."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ class Backbone:
     Attributes:
         name: Of the network.
         convolutions: Of each one that is read its number in `features`, and the (stride, padding) in pixels.
-        pools: The size of the window of max pooling, which moves by 2 pixels, in front of those of the numbers named.
+        pool: The side of the window of max pooling, in pixels, which moves by 2.
+        pooled_before: Numbers of the convolutions in front of which it is pooled.
         compared: After which, rectified, features are compared.
     """
 

@@ -64,7 +64,7 @@ class StudyResult:
 
     @property
     def summary(self) -> str:
-        """How many votes, judges and samples there are."""
+        """How many votes, judges and systems there are."""
         judges = sum(not judge.is_left_out for judge in self.judges)
         votes = sum(ranking.votes for ranking in self.rankings)
         return f"{counted(votes, 'vote')} of {counted(judges, 'judge')} on {counted(len(self.systems), 'system')}"

@@ -1,4 +1,4 @@
-"""The stages that pictures are made in: diffusers' pipelines, a file a kind of work. The only room that calls one."""
+"""The stages that pictures are made in: diffusers' pipelines, a file a kind of work. Only `plain.py`, to compare with, calls others."""
 
 from __future__ import annotations
 

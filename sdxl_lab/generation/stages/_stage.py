@@ -45,7 +45,7 @@ class Stage:
         hears: The tensors that it is told of each evaluation, as its pipeline calls them.
         encodes: Runs a text encoder over a chunk, as its pipeline does.
         has_fixed_vae: Whether there is a VAE for half precision that could be taken instead of its own.
-        normalizes: Whether that gives the last hidden state, normalized, and nothing pooled.
+        normalizes: Whether `encodes` gives the last hidden state, normalized, and nothing pooled.
     """
 
     passes_over: ClassVar[frozenset[str]] = frozenset()
