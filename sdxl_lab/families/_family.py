@@ -12,9 +12,6 @@ from sdxl_lab.files.digests import cache_folder
 OF_THE_REFINER: Mapping[str, str] = dict.fromkeys(("denoising.high_noise_frac", "denoising.handover", "refiner"), "has no refiner")
 """What of the settings only a refiner gives a meaning, and why a checkpoint has not that one."""
 
-COLORED_SHAPES = "colored shapes alone; for photographs take another checkpoint, such as sdxl"
-"""What the lab's own checkpoints know, of whichever generation: one world."""
-
 Architecture = int | tuple[int, int] | tuple[int, int, str] | None
 """What tells single files apart whose models are built alike: channels; generation and channels; these and the prediction; None of a refiner."""
 
