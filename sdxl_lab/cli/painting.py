@@ -157,9 +157,8 @@ def _require_files(**given: Path | None) -> None:
         folder = path.expanduser().parent
         beside = [other.name for other in folder.iterdir() if other.suffix.lower() in PICTURES] if folder.is_dir() else []
         near = closest(path.name, beside)
-        raise typer.BadParameter(
-            f"--{name} {path}: there is no such file" + (f"; did you mean {path.with_name(near)}?" if near else "; look up its name")
-        )
+        advice = f"did you mean {path.with_name(near)}?" if near else "look up its name"
+        raise typer.BadParameter(f"--{name} {path}: there is no such file; {advice}")
 
 
 def _seeds(written: list[str]) -> list[int | None]:
