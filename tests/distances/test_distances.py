@@ -176,7 +176,7 @@ def test_a_refusal_tells_all_that_is_lacking(folders, tmp_path):
     with pytest.raises(DistanceError) as raised:
         distance(folders["forty"], folders["hundred"], metrics=["recall"], extractor=Levels())
     assert str(raised.value).startswith("forty has 40 pictures, hundred has 100 pictures: too few pictures for recall, which takes 250")
-    with pytest.raises(DistanceError, match="^forty has 40 pictures: too few pictures for recall, which takes 250"):
+    with pytest.raises(DistanceError, match=r"^forty has 40 pictures: too few pictures for recall, which takes 250"):
         distance(folders["forty"], folders["forty"], metrics=["recall"], extractor=Levels())
     (tmp_path / "nine").mkdir()
     for file in sorted(folders["forty"].glob("*.png"))[:9]:
