@@ -197,13 +197,13 @@ def _possible(
 
 def _dimensions(every: Sequence[Found], sight: Extractor) -> int:
     """How many numbers a picture has, by one picture, so that all can be refused before they are looked at."""
-    known = {each.seen.name: each.seen.dimensions for each in every if not isinstance(each, PictureSet)}
+    known = [(each.seen.name, each.seen.dimensions) for each in every if not isinstance(each, PictureSet)]
     if pictures := next((each for each in every if isinstance(each, PictureSet)), None):
-        known[pictures.name] = sight.features([next(iter(pictures.images()))]).shape[1]
-    if len(set(known.values())) > 1:
-        told = ", ".join(f"{name} has {count}" for name, count in known.items())
+        known.append((pictures.name, sight.features([next(iter(pictures.images()))]).shape[1]))
+    if len({count for _, count in known}) > 1:
+        told = ", ".join(f"{name} has {count}" for name, count in known)
         raise DistanceError(f"a picture has as many numbers as its extractor gives, and {told}: they are of different ones")
-    return next(iter(known.values()))
+    return known[0][1]
 
 
 def _unfit(row: Distance, found: Found) -> str:
@@ -250,9 +250,11 @@ def _numbers(rows: Sequence[Distance], ours: Seen, other: Seen | None, bandwidth
     for row in rows:
         progress.tell(row.name)
         compared = other if other and row.has_reference else None
-        estimate = row.of(ours, compared or ours, jackknife.parts_of(ours.samples, compared.samples if compared else ()), {"bandwidth": bandwidth})
+        dealt = jackknife.parts_of(ours.samples, compared.samples if compared else ())
+        estimate = row.of(ours, compared or ours, dealt, {"bandwidth": bandwidth})
         low, high = jackknife.interval(estimate, row.limits) or (None, None)
-        numbers[row.name] = Measured(value=estimate.value, low=low, high=high, parameters=estimate.parameters)
+        parts = 0 if low is None else dealt.count
+        numbers[row.name] = Measured(value=estimate.value, low=low, high=high, parts=parts, parameters=estimate.parameters)
     return numbers
 
 

@@ -1,6 +1,7 @@
 """Sets of pictures as people name them, statistics in files, and what is refused."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,23 @@ def test_statistics_of_another_extractor_are_refused(folders, tmp_path):
         distance(folders["others"], tmp_path / "wide.npz", metrics=["fid"], extractor=Levels())
 
 
+def test_two_sets_of_one_name_are_two(folders, tmp_path):
+    """
+    Sets whose folders end alike have a row each in the table, in their order, and files of one name but other sizes are refused.
+    """
+    given = [shutil.copytree(folders[name], tmp_path / above / "spots") for above, name in (("x", "forty"), ("y", "hundred"))]
+    found = distance(given, folders["true"], metrics=["kid"], extractor=Levels(), insist=True)
+    table = found.table()
+    assert table.index.tolist() == ["spots", "spots"]
+    assert table["n"].tolist() == [40, 100]
+    assert table["kid"].tolist() == [row.distances["kid"].value for row in found.rows]
+    files = [tmp_path / above / "stats.npz" for above in ("x", "y")]
+    for file, size in zip(files, (8, 9), strict=True):
+        np.savez(file, mu=np.zeros(size), sigma=np.eye(size))
+    with pytest.raises(DistanceError, match=r"stats\.npz has 8, stats\.npz has 9"):
+        distance(*files, metrics=["fid"], extractor=Levels())
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -298,6 +316,10 @@ def test_results_are_kept_beside_the_record(folders, tmp_path):
     assert document["set"] | {"digest": ""} == {"name": run.resolved.spec.name, "n": 120, "digest": ""}
     assert document["to"]["name"] == "true"
     assert document["distances"]["kid"]["value"] == found.rows[0].distances["kid"].value
+    assert [number["parts"] for number in document["distances"].values()] == [20, 20]
+    few = distance(run_of(tmp_path, 12, "few").path, folders["true"], metrics=["kid"], extractor=Levels(), insist=True).rows[0].file
+    assert few
+    assert json.loads(few.read_text())["distances"]["kid"]["parts"] == 12
     assert {file: file.read_bytes() for file in run.record_files if file.is_file()} == before
     value = found.rows[0].distances["kid"].value
     for command in ("show", "compare"):
