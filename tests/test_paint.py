@@ -156,8 +156,8 @@ def test_any_earlier_picture_is_gone_on_from(home):
     stamp = read_stamp(by_number[0])
     assert (stamp.edit.task, stamp.edit.seed, stamp.edit.settings.denoising.guidance_scale) == ("inpaint", 7, 4)
     missing = said("paint", "--from", 9)
-    assert (missing.code, missing.out) == (1, "")
-    assert "got the picture 9, and the session has 3 pictures" in missing.err
+    assert (missing.code, missing.out) == (2, "")
+    assert "--from 9: the session has 3 pictures" in missing.err
     assert inpainted == [Path("first.png")]
 
 
@@ -213,8 +213,8 @@ WRONG = {
     "nothing to go on from": (["--again"], 2, "nothing was painted yet"),
     "again with another picture": (["--again", "--image", "photo.png"], 2, "leave --image out"),
     "a canvas of no side": ([PROMPT, "--image", "photo.png", "--canvas", "north=3"], 2, "sides are left, right, top, bottom"),
-    "a picture that is not there": ([PROMPT, "--image", "no.png"], 1, "image: got 'no.png', and there is no such file"),
-    "a mask without a picture": ([PROMPT, "--mask", "mask.png"], 1, "got a mask and no picture"),
+    "a picture that is not there": ([PROMPT, "--image", "foto.png"], 2, "--image foto.png: there is no such file; did you mean photo.png?"),
+    "a mask without a picture": ([PROMPT, "--mask", "mask.png"], 2, "give the picture with --image"),
     "a task that is none": ([PROMPT, "--task", "draw"], 1, "task: got 'draw'; allowed are inpaint"),
     "a setting that is none": ([PROMPT, "-p", "guidance_scal", "3"], 1, "guidance_scale"),
     "a value out of range": ([PROMPT, "-p", "strength", "3", "--image", "photo.png"], 1, "strength"),
@@ -229,7 +229,8 @@ WRONG = {
     "an argument of code": ([PROMPT, "-p", "latest", "true"], 2, "latest: there is no such setting"),
     "a canvas for words": ([PROMPT, "--canvas", "left=8"], 2, "give it with --image"),
     "a number that no picture has": (["--from", "3"], 2, "nothing was painted yet"),
-    "no name of a PNG": ([PROMPT, "-o", "star.jpg"], 1, "it must end in .png"),
+    "a picture that the lab did not make": ([PROMPT, "--from", "photo.png"], 2, "to work on what it shows write --image photo.png"),
+    "no name of a PNG": ([PROMPT, "-o", "star.jpg"], 2, "-o star.jpg: it must end in .png"),
 }
 
 

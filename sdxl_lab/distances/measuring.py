@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sdxl_lab.distances.shared import told_of_shared
 from sdxl_lab.extractors import EXTRACTORS, Extractor, open_extractor
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
-from sdxl_lab.wording import counted
+from sdxl_lab.wording import counted, few
 
 USUAL = ("fid", "kid", "precision", "recall")
 """What is computed unless others are asked for."""
@@ -170,7 +170,7 @@ def _possible(
     asked: Sequence[Distance], found: Sequence[Found], other: Found | None, sight: Extractor, *, insists: bool, is_usual: bool
 ) -> tuple[list[Distance], list[str]]:
     """What can be computed and says something, and what is to be said; the rest is refused, or where nobody asked for it by name, left out."""
-    chosen, few, unfit = [], [], []
+    chosen, short_of, unfit = [], [], []
     lacking: dict[str, list[tuple[Distance, str]]] = {}
     for row in sorted(asked, key=lambda row: row.exceeds_dimensions):
         compared, fewest = [*found, other] if other and row.has_reference else found, row.fewest
@@ -186,12 +186,12 @@ def _possible(
             lacking.setdefault(_told_count(each), []).append((row, f"{FEWEST} whatever is insisted upon" if insists else takes))
         if not reasons and not short:
             chosen.append(row)
-            few += [f"{row.name} takes {fewest}" for each in _short(compared, fewest)]
-    hindered = [*unfit, *(_told_lack(told, rows) for told, rows in lacking.items())]
+            short_of += [f"{row.name} takes {fewest}" for each in _short(compared, fewest)]
+    hindered = [*unfit, *_told_lacks(lacking)]
     if hindered and (not chosen or not is_usual):
         advice = f"; make more, ask for another (--metric), or insist (--insist, from {FEWEST} pictures on)" if lacking and not insists else ""
         raise DistanceError("; ".join(hindered[:MOST_TOLD]) + advice)
-    insisted = [f"too few pictures, and insisted upon: {', '.join(dict.fromkeys(few))}"] if few else []
+    insisted = [f"too few pictures, and insisted upon: {', '.join(dict.fromkeys(short_of))}"] if short_of else []
     return [row for row in asked if row in chosen], [*insisted, *(f"left out: {reason}" for reason in hindered)]
 
 
@@ -221,14 +221,18 @@ def _short(compared: Sequence[Found], fewest: int) -> list[Found]:
     return [each for each in compared if (_count(each) or fewest) < fewest]
 
 
-def _told_lack(told: str, rows: Sequence[tuple[Distance, str]]) -> str:
-    """For which distances a set has too few pictures, and how many each takes; those that take as many for one reason together."""
-    names: dict[tuple[str, str], list[str]] = {}
-    for row, takes in rows:
-        names.setdefault((takes, row.why), []).append(row.name)
-    return f"{told}: too few pictures for " + ", and for ".join(
-        f"{' and '.join(own)}, which {'takes' if len(own) == 1 else 'take'} {takes}, since {why}" for (takes, why), own in names.items()
-    )
+def _told_lacks(lacking: Mapping[str, Sequence[tuple[Distance, str]]]) -> Iterator[str]:
+    """For which distances sets have too few pictures, and how many each takes; what is said of several sets alike is said once."""
+    alike: dict[tuple[tuple[str, str, str], ...], list[str]] = {}
+    for told, rows in lacking.items():
+        alike.setdefault(tuple((row.name, takes, row.why) for row, takes in rows), []).append(told)
+    for rows, sets in alike.items():
+        names: dict[tuple[str, str], list[str]] = {}
+        for name, takes, why in dict.fromkeys(rows):  # both sets may be the same
+            names.setdefault((takes, why), []).append(name)
+        yield f"{few(sets, MOST_TOLD)}: too few pictures for " + ", and for ".join(
+            f"{' and '.join(own)}, which {'takes' if len(own) == 1 else 'take'} {takes}, since {why}" for (takes, why), own in names.items()
+        )
 
 
 def _seen(found: Found, sight: Extractor, *, classes: bool) -> tuple[Seen, Side]:

@@ -37,7 +37,9 @@ class _Found:
 _found = cache(_Found)
 
 
-def found_by_content(wanted: Mapping[str, str], kept: Sequence[Path], places: Sequence[tuple[Path, bool]], reading: ImageReading) -> Path | None:
+def found_by_content(
+    wanted: Mapping[str, str], kept: Sequence[Path], places: Sequence[tuple[Path, bool]], reading: ImageReading
+) -> tuple[Path, set[str]]:
     """Find what a picture was made from among the picture files of some folders: the kept files themselves, or those that were given.
 
     Args:
@@ -47,7 +49,7 @@ def found_by_content(wanted: Mapping[str, str], kept: Sequence[Path], places: Se
         reading: How the image was read.
 
     Returns:
-        A folder that has all of them as they are kept, until this process ends. None if something is not there.
+        A folder that has what was found as it is kept, until this process ends; and the names of what was not.
     """
     missing, left_bytes = dict(wanted), MOST_BYTES
     by_digest = [file for folder in kept for sha256 in wanted.values() if (file := inputs.file_of(sha256, folder)).is_file()]
@@ -56,7 +58,7 @@ def found_by_content(wanted: Mapping[str, str], kept: Sequence[Path], places: Se
         try:
             left_bytes -= file.stat().st_size
             if left_bytes < 0:
-                return None
+                break
             for content in _as_kept(file, tuple(missing), reading):
                 sha256 = hashlib.sha256(content).hexdigest()
                 for name in [name for name, one in missing.items() if one == sha256]:
@@ -64,8 +66,8 @@ def found_by_content(wanted: Mapping[str, str], kept: Sequence[Path], places: Se
         except (PictureError, OSError):  # it is none, or not whole
             continue
         if not missing:
-            return _found().folder
-    return None
+            break
+    return _found().folder, set(missing)
 
 
 def _as_kept(file: Path, names: Sequence[str], reading: ImageReading) -> Iterator[bytes]:

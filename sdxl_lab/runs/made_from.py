@@ -132,9 +132,9 @@ def _inputs(wanted: Mapping[str, str], stamp: Stamp, picture: Path, given: str |
     if faults := inputs.lacking(wanted, folder):
         named = [(Path(given).expanduser(), True)] if given is not None else []
         places = [*named, (picture.absolute().parent, False), (Path.cwd(), False)]
-        found = input_places.found_by_content(wanted, folders, places, stamp.edit.settings.image)
-        if found is None:
-            lines = {f"its {name} {inputs.file_of(wanted[name], folder)}": fault for name, fault in faults.items()}
+        found, missing = input_places.found_by_content(wanted, folders, places, stamp.edit.settings.image)
+        if missing:
+            lines = {f"its {name} {inputs.file_of(wanted[name], folder)}": fault for name, fault in faults.items() if name in missing}
             raise ReproduceError(_without(lines, picture, [place for place, _ in places], is_kept=inputs.NOT_KEPT not in stamp.notes))
         folder = found
     return inputs.dataset_of(wanted, folder, sample=stamp.edit.sample)

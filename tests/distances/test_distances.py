@@ -174,6 +174,11 @@ def test_a_refusal_tells_all_that_is_lacking(folders, tmp_path):
         distance(folders["forty"], folders["true"], metrics=["fid", "kid", "recall"], extractor=Levels())
     for told in ("kid, which takes 100", "recall, which takes 250", "fid, which takes 100 or more, and more than", "--insist, from 10 pictures on"):
         assert told in str(raised.value)
+    with pytest.raises(DistanceError) as raised:
+        distance(folders["forty"], folders["hundred"], metrics=["recall"], extractor=Levels())
+    assert str(raised.value).startswith("forty has 40 pictures, hundred has 100 pictures: too few pictures for recall, which takes 250")
+    with pytest.raises(DistanceError, match=r"^forty has 40 pictures: too few pictures for recall, which takes 250"):
+        distance(folders["forty"], folders["forty"], metrics=["recall"], extractor=Levels())
     (tmp_path / "nine").mkdir()
     for file in sorted(folders["forty"].glob("*.png"))[:9]:
         (tmp_path / "nine" / file.name).write_bytes(file.read_bytes())

@@ -277,7 +277,8 @@ def test_what_a_call_was_given_is_found_by_its_content(home, sample, named):
     assert files(home) == before
     for mask in home.rglob("mask.png"):
         mask.unlink()
-    with pytest.raises(ReproduceError, match=f"nor does a picture in {'mine and ' if named else ''}the working folder hold the same"):
+    looked = f"nor does a picture in {'mine and ' if named else ''}the working folder hold the same"
+    with pytest.raises(ReproduceError, match=rf"of its own, and its mask \S+ is not here; {looked}"):
         reproduce(made, dataset=str(mine) if named else None)
 
 
