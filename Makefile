@@ -51,7 +51,7 @@ questions: $(INSTALLED)
 
 generations: $(INSTALLED)
 	$(BIN)/sdxl-lab sweep notebooks/generations.yaml --workers 2
-	$(BIN)/python notebooks/generations.py
+	$(BIN)/python -m sdxl_lab.pocket.training.evaluate_generations
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sdxl_lab needs Python 3.11 or newer; name one: make PYTHON=python3.11")'

@@ -94,7 +94,7 @@ def distance(
         to=reference[1] if reference else None,
         extractor=identity,
         label=sight.label,
-        model=sight.model,
+        model=Path(sight.model).name if Path(sight.model).expanduser().exists() else sight.model,
         notes=(*notes, *said),
         saved=save,
     )

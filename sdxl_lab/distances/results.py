@@ -76,7 +76,7 @@ class Distances:
         to: The set that they are compared with; None where nothing was.
         extractor: Identity of what saw them.
         label: What the extractor is called.
-        model: Where its weights came from.
+        model: Where its weights came from: a hub id, or the name of a folder or file, without its path.
         notes: What is to be kept in mind, one line each.
         saved: The file that statistics were written to, if any were.
     """

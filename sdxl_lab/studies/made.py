@@ -77,9 +77,13 @@ class MadeStudy:
 
     def __repr__(self) -> str:
         trials = self.key.trials
-        again = sum(trial.mirrors is not None for trial in trials)
+        again, together = sum(trial.mirrors is not None for trial in trials), len(trials[0].pictures)
         repeats = f", {again} of them again" if again else ""
-        shown = f"{counted(len(trials) - again, 'time', 'times')} {len(trials[0].pictures)} pictures"
+        shown = (
+            counted(len(trials) - again, "pair")
+            if together == 2
+            else counted(len(trials) - again, f"choice among {together}", f"choices among {together}")
+        )
         return f"<MadeStudy {self.folder}: {counted(len(self.key.systems), 'system')}, {shown}{repeats}>"
 
     def _ipython_display_(self) -> None:

@@ -71,7 +71,7 @@ def study(
         With the runs of the example of `compare`:
 
         >>> study([resolved.folder, longer.folder], runs / "study")
-        <MadeStudy ...study: 2 systems, 10 times 2 pictures, 1 of them again>
+        <MadeStudy ...study: 2 systems, 1 pair, 1 of them again>
     """
     if isinstance(runs, Path | str):
         if (Path(runs) / FILE).is_file():

@@ -104,7 +104,7 @@ def study_result(folder: Path | str, votes: Iterable[Path | str] = (), *, min_se
         >>> (runs / "study" / "votes-ann.json").write_bytes(content_of("Ann", ann, key)) > 0
         True
         >>> study_result(runs / "study").summary
-        '11 votes of 1 judge on 2 systems'
+        '2 votes of 1 judge on 2 systems'
     """
     folder = Path(folder)
     if not 0 <= min_self_agreement <= 1:

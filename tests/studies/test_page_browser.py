@@ -22,6 +22,7 @@ from tests.support import studies
 from tests.support.browser import CHROMIUM, Page, chromium
 
 pytestmark = [
+    pytest.mark.timeout(300),
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium"),
 ]

@@ -11,7 +11,7 @@ from tests.support import studies
 from tests.support.browser import CHROMIUM
 from tests.support.lab import jupyterlab
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300), pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900), pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
 
 MAKE = "import sdxl_lab\nmade = sdxl_lab.study('../runs', '../asked', pairs=5, repeat=0)\nmade"
 AGAIN = "import sdxl_lab\nsdxl_lab.study('../asked')"

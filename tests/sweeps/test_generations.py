@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +16,10 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 @pytest.fixture(scope="module")
 def generations() -> Any:
-    """The script beside the sweep file."""
-    spec = importlib.util.spec_from_file_location("generations", NOTEBOOKS / "generations.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    """What answers."""
+    from sdxl_lab.pocket.training import evaluate_generations  # slow
+
+    return evaluate_generations
 
 
 def test_the_older_generation_has_no_refiner_and_is_asked_for_none(generations):

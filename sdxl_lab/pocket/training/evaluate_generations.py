@@ -1,9 +1,8 @@
-"""Answers what `generations.yaml` asks: how much better SDXL edits than Stable Diffusion 2; puts a table and a sheet into docs/generations.md.
+"""Say how much better SDXL edits than Stable Diffusion 2: `python -m sdxl_lab.pocket.training.evaluate_generations` writes docs/generations.md.
 
-Use: make generations      (or, once the sweep is run: python notebooks/generations.py)
-
-Numbers are of pocket-forty, the sheet of pocket-scenes-2. A difference is paired by scene with the older checkpoint's picture of the same seed and
-mask, and its interval resamples scenes. What the judge, a small network that knows the built-in world, says is said of no other pictures.
+It reads what the sweep `generations` recorded, and puts a table and a sheet into the page. Numbers are of pocket-forty, the sheet of
+pocket-scenes-2. A difference is paired by scene with the older checkpoint's picture of the same seed and mask, and its interval resamples scenes.
+What the judge, a small network that knows the built-in world, says is said of no other pictures.
 """
 
 from __future__ import annotations
@@ -16,19 +15,22 @@ from typing import Any
 
 from PIL import Image
 
-from sdxl_lab import RunFolder, SweepFile, contact_sheet, plan
 from sdxl_lab.errors import LabError
+from sdxl_lab.images.grid import contact_sheet
+from sdxl_lab.kernels.examples import examples
 from sdxl_lab.pocket.dataset import Edited, forty
 from sdxl_lab.pocket.training.card import mean, put, share
 from sdxl_lab.pocket.training.evaluate_around import show_another
 from sdxl_lab.pocket.training.evaluate_matched import wanted_of
 from sdxl_lab.pocket.training.judge import Judge, load_judge
 from sdxl_lab.pocket.training.under_way import as_command, each
+from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
+from sdxl_lab.sweeps.planner import plan
+from sdxl_lab.sweeps.sweep_file import SweepFile
 
-HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "generations.md"
-SHEET = HERE.parent / "docs" / "images" / "generations.webp"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE, SHEET = DOCS / "generations.md", DOCS / "images" / "generations.webp"
 COUNTED, SHOWN = "pocket-forty", "pocket-scenes-2"
 MASKS = {"as it is": True, "dilated": False}
 """Whether a mask is taken exactly, by what the page calls it."""
@@ -180,7 +182,7 @@ def _read(path: Path) -> Image.Image:
 
 def main() -> None:
     """Write the answers."""
-    runs, judge = runs_by_dataset(HERE / "generations.yaml"), load_judge()
+    runs, judge = runs_by_dataset(examples()["generations"]), load_judge()
     found = {system: measured(run, system, judge) for system, run in runs[COUNTED].items()}
     made = table(found, next(iter(found)).checkpoint)
     print(made, flush=True)
