@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sdxl_lab.errors import LabError
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.images.grid import contact_sheet
+    from sdxl_lab.measures.measuring import Measured, measure
     from sdxl_lab.records.finding import find_runs
     from sdxl_lab.records.folder import RunFolder
     from sdxl_lab.runs.calls import image_to_image, inpaint, outpaint, text_to_image
@@ -57,6 +58,7 @@ __all__ = [
     "LabError",
     "MadePicture",
     "Mask",
+    "Measured",
     "Refiner",
     "ResolvedSpec",
     "Row",
@@ -78,6 +80,7 @@ __all__ = [
     "image_to_image",
     "inpaint",
     "load",
+    "measure",
     "outpaint",
     "plan",
     "publish",
@@ -110,6 +113,8 @@ _ROOMS = {
     "telling": "viewing.compare",
     "Comparison": "viewing.compare",
     "Row": "viewing.compare",
+    "measure": "measures.measuring",
+    "Measured": "measures.measuring",
     "distance": "distances.measuring",
     "Distances": "distances.results",
     "report": "viewing.report:write_report",

@@ -254,6 +254,10 @@ CALLS: dict[str, tuple[Callable[[], Any], list[str]]] = {
         ["image_to_image.mask_image", "makes all of the picture anew", "take inpaint"],
     ),
     "prompt and picture swapped": (lambda: sdxl_lab.image_to_image("a star", PICTURE), ["prompt: got a Image", "a text"]),  # pyright: ignore[reportArgumentType]
+    "words and files in another order": (
+        lambda: sdxl_lab.inpaint("a star", "photo.jpg", "mask.png"),
+        ["image: got 'a star'", "the prompt comes last: inpaint(image, mask_image, prompt)"],
+    ),
     "no picture": (lambda: sdxl_lab.image_to_image(None, "a star"), ["image: got None; give a PIL image"]),
     "the file of an array": (lambda: sdxl_lab.image_to_image("pixels.npy", "a star"), ["image: got 'pixels.npy'", "numpy.load"]),
     "a picture that is not there": (lambda: sdxl_lab.image_to_image("photo.png", "a star"), ["image: got 'photo.png'", "no such file"]),

@@ -156,8 +156,8 @@ def test_any_earlier_picture_is_gone_on_from(home):
     stamp = read_stamp(by_number[0])
     assert (stamp.edit.task, stamp.edit.seed, stamp.edit.settings.denoising.guidance_scale) == ("inpaint", 7, 4)
     missing = said("paint", "--from", 9)
-    assert (missing.code, missing.out) == (1, "")
-    assert "got the picture 9, and the session has 3 pictures" in missing.err
+    assert (missing.code, missing.out) == (2, "")
+    assert "--from 9: the session has 3 pictures" in missing.err
     assert inpainted == [Path("first.png")]
 
 
@@ -182,6 +182,21 @@ def test_its_pixels_are_what_a_picture_is_worked_on(home):
     assert read_stamp(second).picture_id == expected.picture_id
 
 
+def test_all_sessions_are_shown_and_what_is_none_is_told(home):
+    """
+    Folders and pictures beside each other, as a shell's star gives them; a page that lies there is left out in one line.
+    """
+    picture, page = painted(PROMPT, *QUIET)[0][0], home / "report.html"
+    folder = picture.parents[1]
+    page.write_text("<p>a report</p>")
+    done = said("show", folder, page, picture)
+    assert done.code == 0
+    assert done.out == said("show", folder).out + said("show", picture).out
+    assert done.err.startswith(f"sdxl-lab: left out: {page} is not a PNG")
+    assert len(done.err.splitlines()) == 1
+    assert said("show", folder, picture, "--as-parameters").code == 2
+
+
 def test_the_help_lists_the_settings():
     """
     Every setting that a call takes by its name is in the help.
@@ -198,8 +213,8 @@ WRONG = {
     "nothing to go on from": (["--again"], 2, "nothing was painted yet"),
     "again with another picture": (["--again", "--image", "photo.png"], 2, "leave --image out"),
     "a canvas of no side": ([PROMPT, "--image", "photo.png", "--canvas", "north=3"], 2, "sides are left, right, top, bottom"),
-    "a picture that is not there": ([PROMPT, "--image", "no.png"], 1, "image: got 'no.png', and there is no such file"),
-    "a mask without a picture": ([PROMPT, "--mask", "mask.png"], 1, "got a mask and no picture"),
+    "a picture that is not there": ([PROMPT, "--image", "foto.png"], 2, "--image foto.png: there is no such file; did you mean photo.png?"),
+    "a mask without a picture": ([PROMPT, "--mask", "mask.png"], 2, "give the picture with --image"),
     "a task that is none": ([PROMPT, "--task", "draw"], 1, "task: got 'draw'; allowed are inpaint"),
     "a setting that is none": ([PROMPT, "-p", "guidance_scal", "3"], 1, "guidance_scale"),
     "a value out of range": ([PROMPT, "-p", "strength", "3", "--image", "photo.png"], 1, "strength"),
@@ -214,7 +229,8 @@ WRONG = {
     "an argument of code": ([PROMPT, "-p", "latest", "true"], 2, "latest: there is no such setting"),
     "a canvas for words": ([PROMPT, "--canvas", "left=8"], 2, "give it with --image"),
     "a number that no picture has": (["--from", "3"], 2, "nothing was painted yet"),
-    "no name of a PNG": ([PROMPT, "-o", "star.jpg"], 1, "it must end in .png"),
+    "a picture that the lab did not make": ([PROMPT, "--from", "photo.png"], 2, "to work on what it shows write --image photo.png"),
+    "no name of a PNG": ([PROMPT, "-o", "star.jpg"], 2, "-o star.jpg: it must end in .png"),
 }
 
 

@@ -24,7 +24,7 @@ from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.parameters import allowed_of
 from sdxl_lab.spec.run_spec import RunSpec
-from sdxl_lab.tasks import TASKS
+from sdxl_lab.tasks import TASKS, Task
 
 HEAD = """# Settings
 
@@ -75,17 +75,24 @@ def defaults() -> str:
     """What suits each family of checkpoints, and each task."""
     suited: dict[tuple[Any, ...], list[str]] = {}
     for word, family in FAMILIES.items():
-        for name in family.names or ["anything else"]:
+        others = ["any other of Stable Diffusion 1 or 2"] if family.generations else [] if family.names else ["anything else"]
+        for name in [*family.names, *others]:
             own = own_defaults.defaults(CheckpointIdentity(name=name, digest="0", family=word))["denoising"]
             row = (own["num_inference_steps"], own["strength"], f"{own['guidance_scale']:.1f}")
-            suited.setdefault((word, *row), []).append(f"`{name}`" if family.names else name)
+            suited.setdefault((word, *row), []).append(f"`{name}`" if name in family.names else name)
     rows = [(", ".join(names), *row) for (_, *row), names in suited.items()]
-    suits = [f"`{task.name}` has `{key}` {value} by itself." for task in TASKS.values() for key, value in task.suits.items()]
+    suits = [f"`{task.name}` has `{key}` {value} by itself{_before_xl(task, key)}." for task in TASKS.values() for key, value in task.suits.items()]
     few = (
         "A checkpoint that was [distilled to few steps](few-steps.md) gets its own scheduler, 4 to 8 steps, no guidance, and for `inpaint` and "
         "`outpaint` strength 1."
     )
     return "\n".join([table(("checkpoint", "`num_inference_steps`", "`strength`", "`guidance_scale`"), rows), fill(" ".join([*suits, few]), 120), ""])
+
+
+def _before_xl(task: Task, key: str) -> str:
+    """What a setting is by itself for Stable Diffusion 1 and 2, where that is otherwise."""
+    own = [suits[key] for family in FAMILIES.values() if family.generations and key in (suits := family.suits.get(task.pipeline, {}))]
+    return f", {own[0]} with Stable Diffusion 1 and 2" if own else ""
 
 
 def distilled() -> str:

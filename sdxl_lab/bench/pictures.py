@@ -129,6 +129,8 @@ def required(session: SessionFolder, picture: Any, *, also_deleted: bool = False
     """
     if kept := meant(session, picture, also_deleted=also_deleted):
         return kept
+    if picture is None:
+        raise BenchError("the session has no picture yet; make one first")
     has = f"the session has {counted(session.count, 'picture')}" if session.count else "the session has no picture yet"
     raise BenchError(f"got the picture {picture!r}, and {has}; give one of bench.pictures, its number, or six digits of its picture_id")
 

@@ -16,7 +16,7 @@ from sdxl_lab import progress
 from sdxl_lab.checkpoints.configurations import INDEX
 from sdxl_lab.checkpoints.files import PipelineFolder
 from sdxl_lab.checkpoints.weight_files import ADVICE, SUFFIX, CheckpointError
-from sdxl_lab.families import instead_of
+from sdxl_lab.families import instead_of, moved_to
 from sdxl_lab.files import disk
 from sdxl_lab.wording import few
 
@@ -89,6 +89,7 @@ class Repository:
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise CheckpointError(
                 f"the hub has no {self.name} at revision {self.revision!r}, or it is private; check the name, or log in with `hf auth login`."
+                f"{self._moved()}"
             ) from error
         except _unreachable() as error:
             if _status(error) in REFUSED:
@@ -237,7 +238,12 @@ class Repository:
                 f"{', and wait until its owner agrees' if known else ''}; then run again. Or name a folder as checkpoint."
             )
         login = "the token that you are logged in with does not allow it: make one that does, and log in again" if known else "log in"
-        return CheckpointError(f"{constants.ENDPOINT} refuses {self.name} (status {_status(error)}); {login} with `hf auth login`.")
+        return CheckpointError(f"{constants.ENDPOINT} refuses {self.name} (status {_status(error)}); {login} with `hf auth login`.{self._moved()}")
+
+    def _moved(self) -> str:
+        """Where the same checkpoint is by now."""
+        name = moved_to(self.name)
+        return f" It left that place: give {name}, the same checkpoint by its name here." if name else ""
 
     def _license(self) -> str:
         """The name of its license, in brackets, as far as the hub says."""
@@ -261,6 +267,7 @@ class Repository:
             f"{self.name} at revision {self.revision!r} is not wholly in the local cache ({constants.HF_HUB_CACHE}), and {constants.ENDPOINT} gave "
             f"no answer ({reason}). Connect and run again, or run `hf download {self.name}` on a machine that is connected and copy its cache here, "
             "or name a folder as checkpoint. HF_ENDPOINT names a mirror; unset HF_HUB_OFFLINE if it is set."
+            f"{self._moved()}"
         )
 
 

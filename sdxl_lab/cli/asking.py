@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from sdxl_lab.cli import completion, usage
 from sdxl_lab.cli.looking import folders_of
+from sdxl_lab.files import places
 
 app = typer.Typer(cls=usage.Commands, no_args_is_help=True, rich_markup_mode=None, help="Ask people which pictures they prefer, blind.")
 
@@ -44,6 +46,7 @@ def new(
     for label in made.key.systems:
         print(f"  {label}")
     print(f"written: {made.page}; send that one file to judges, and keep {made.folder / 'study.json'}, which says what is what")
+    print(f"when they have sent votes-NAME.json back: sdxl-lab study result {shlex.quote(str(made.folder))} votes-*.json")
 
 
 @app.command()
@@ -65,6 +68,9 @@ def result(
     from sdxl_lab.studies.result import study_result
     from sdxl_lab.studies.result_page import write_result
 
+    folder = output or study / "result"
+    if reason := places.unmakeable(folder):
+        raise places.PlaceError(f"the output: got {str(folder)!r}; allowed is a folder, and {reason}")
     found = study_result(study, votes or [], min_self_agreement=min_self_agreement)
     print_result(found)
-    print(f"written: {write_result(found, output or study / 'result')}")
+    print(f"written: {write_result(found, folder)}")

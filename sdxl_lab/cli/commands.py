@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from sdxl_lab.cli import asking, distancing, looking, making, painting, usage
+from sdxl_lab.cli import asking, distancing, looking, making, measuring, painting, usage
 
 app = typer.Typer(
     cls=usage.Commands,
@@ -40,6 +41,9 @@ app.command()(looking.archive)
 app.command()(looking.status)
 app.command()(looking.report)
 app.command(cls=usage.with_help(task=usage.tasks))(looking.compare)
+app.command(cls=usage.with_help(metric=measuring.metrics, **{name: partial(measuring.network, name) for name in measuring.NETWORKS}))(
+    measuring.measure
+)
 app.command(cls=usage.with_help(metric=distancing.metrics, extractor=distancing.extractors))(distancing.distance)
 app.add_typer(asking.app, name="study")
 app.command()(making.reproduce)

@@ -21,20 +21,36 @@ if TYPE_CHECKING:
 
 
 def show(
-    path: Annotated[Path, typer.Argument(help="The folder of a run or a session, or a picture that sdxl_lab made.", metavar="RUN|SESSION|PICTURE")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Folders of runs or sessions, or pictures that sdxl_lab made.", metavar="RUN|SESSION|PICTURE ...")
+    ],
     as_parameters: Annotated[bool, typer.Option("--as-parameters", help="Print the YAML that continues from it: sdxl-lab run ... -f FILE.")] = False,
 ) -> None:
-    """Show what a run or a session holds, or how a picture was made."""
+    """Show what a run or a session holds, or how a picture was made.
+
+    Of several, what is neither is left out, with a line that says so.
+    """
     from sdxl_lab.viewing.show import print_path
 
     if as_parameters:
         from sdxl_lab.settings.arguments import written
         from sdxl_lab.viewing.onward import parameters_of
 
+        if len(paths) > 1:
+            raise typer.BadParameter(f"--as-parameters goes on from one of them; got {len(paths)}")
         is_utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-        print(written(parameters_of(path), is_ascii=not is_utf8), end="")
-    else:
-        print_path(path)
+        print(written(parameters_of(paths[0]), is_ascii=not is_utf8), end="")
+        return
+    faults: list[LabError] = []
+    for path in paths:
+        try:
+            print_path(path)
+        except LabError as error:
+            faults.append(error)
+    if len(faults) == len(paths):
+        raise faults[0]
+    for error in faults:
+        print(f"sdxl-lab: left out: {error}", file=sys.stderr)
 
 
 def push(

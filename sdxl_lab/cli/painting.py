@@ -85,6 +85,11 @@ def paint(
         raise typer.BadParameter('what to paint? sdxl-lab paint "a corgi on a reef"; or go on from the last picture with --again')
     if again and image is not None:
         raise typer.BadParameter("--again and --from go on from an earlier picture's own; leave --image out, or leave them out for another picture")
+    if mask is not None and not (again or image):
+        raise typer.BadParameter("--mask shows what of a picture is repainted; give the picture with --image")
+    _require_files(image=image, mask=mask)
+    if output is not None and output.suffix.lower() != ".png":
+        raise typer.BadParameter(f"-o {output}: it must end in .png, the one format that keeps how a picture was made")
     if canvas and not (again or image):
         raise typer.BadParameter("--canvas extends a picture; give it with --image")
     if own := [name for name in OF_CODE if name in given]:
@@ -142,6 +147,20 @@ def _parameters(words: list[str], canvas: list[str]) -> dict[str, Any]:
     return given
 
 
+def _require_files(**given: Path | None) -> None:
+    """See that files are there, of options by their names."""
+    from sdxl_lab.settings.hyperparams import closest
+
+    for name, path in given.items():
+        if path is None or path.expanduser().exists():
+            continue
+        folder = path.expanduser().parent
+        beside = [other.name for other in folder.iterdir() if other.suffix.lower() in PICTURES] if folder.is_dir() else []
+        near = closest(path.name, beside)
+        advice = f"did you mean {path.with_name(near)}?" if near else "look up its name"
+        raise typer.BadParameter(f"--{name} {path}: there is no such file; {advice}")
+
+
 def _seeds(written: list[str]) -> list[int | None]:
     """The seeds, in the order in which they were given; None for the one that is taken where none is."""
     from sdxl_lab.settings import ranges
@@ -173,12 +192,34 @@ def _bench(given: dict[str, Any], *, again: bool, earlier: str | None) -> Bench:
         session = Bench(checkpoint or "pocket", named or _today(), tracking=tracking or "auto").session
     if not again or earlier:
         bench = Bench.on(session)
-        from_checkpoint = bench.open_earlier(int(earlier) if earlier and not is_file else earlier) if earlier else "pocket"
+        from_checkpoint = _opened(bench, earlier) if earlier else "pocket"
     else:
         bench = Bench.resume(session)
         from_checkpoint = bench.checkpoint
     bench.checkpoint = checkpoint or from_checkpoint
     return bench
+
+
+def _opened(bench: Bench, earlier: str) -> str:
+    """Put what an earlier picture was made from on a bench, by its number or PNG, and say what its checkpoint was."""
+    from sdxl_lab.bench.pictures import meant
+    from sdxl_lab.records.stamps import read_stamp
+    from sdxl_lab.wording import counted
+
+    if earlier.isdecimal():
+        if meant(bench.session, int(earlier), also_deleted=True) is None:
+            has, folder = counted(bench.session.count, "picture"), bench.session.path
+            raise typer.BadParameter(f"--from {earlier}: the session has {has}, of other numbers; sdxl-lab show {folder} lists them")
+        return bench.open_earlier(int(earlier))
+    file = Path(earlier).expanduser()
+    _require_files(**{"from": file})
+    try:
+        read_stamp(file)
+    except LabError as error:
+        raise typer.BadParameter(
+            f"--from {earlier}: it does not say how it was made ({error}); to work on what it shows write --image {earlier}"
+        ) from None
+    return bench.open_earlier(earlier)
 
 
 def _session(named: str | None, tracking: str | None, *, goes_on: bool) -> SessionFolder | None:

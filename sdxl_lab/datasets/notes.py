@@ -94,14 +94,16 @@ def without_picture(pairs: Sequence[tuple[Sample, str]]) -> list[str]:
     return _of_pairs([(sample, f"words for {task}, which needs a picture, and there is none; {advice}") for sample, task in pairs])
 
 
-def of_sizes(sizes: Sequence[tuple[str, bool, tuple[int, int], tuple[int, int]]]) -> list[str]:
+def of_sizes(sizes: Sequence[tuple[str, bool, tuple[int, int], tuple[int, int]]], *, known: str = "") -> list[str]:
     """Say which pictures are much larger than what a model sees of them.
 
     Args:
         sizes: Of each picture its task, whether a crop around its mask may be advised, its own size and the working size, (width, height) in pixels.
+        known: What the checkpoint knows, where that is a world of its own, whose pictures are no larger; as a sentence.
 
     Returns:
-        At most one line about pictures whose mask is repainted, one about others that are repainted in part, and one about those that are made anew.
+        At most one line about pictures whose mask is repainted, one about others that are repainted in part, one about those that are made anew, and
+        `known` where there is any of these.
     """
     lines = []
     in_part = "what is painted is scaled up {:.1f} times, softer than the rest"
@@ -118,7 +120,7 @@ def of_sizes(sizes: Sequence[tuple[str, bool, tuple[int, int], tuple[int, int]]]
         made = "edited" if is_part else "made anew"
         seen = f"pictures of up to {width}x{height} are {made} at {seen_width}x{seen_height}"
         lines.append(f"{seen}, and {what.format(scale)}; for sharper ones {remedy}")
-    return lines
+    return [*lines, known] if lines and known else lines
 
 
 def of_aspects(asked: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> list[str]:

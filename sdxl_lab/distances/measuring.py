@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,18 @@ from sdxl_lab import progress
 from sdxl_lab.distances import DISTANCES, Distance, DistanceError, Seen, jackknife, statistics
 from sdxl_lab.distances.results import Distances, Measured, SetDistances, Side
 from sdxl_lab.distances.sets import PictureSet, RunLike, sets_of
+from sdxl_lab.distances.shared import told_of_shared
 from sdxl_lab.extractors import EXTRACTORS, Extractor, open_extractor
-from sdxl_lab.wording import counted
+from sdxl_lab.settings.hyperparams import closest
+from sdxl_lab.tasks import TASKS
+from sdxl_lab.wording import counted, few
 
 USUAL = ("fid", "kid", "precision", "recall")
 """What is computed unless others are asked for."""
 FEWEST = 10
 """Pictures that a set must have, whatever is insisted upon."""
+MOST_TOLD = 3
+"""Reasons that a refusal gives."""
 
 Found = PictureSet | statistics.Statistics
 
@@ -71,6 +76,8 @@ def distance(
         ('judge', 40, True)
     """
     asked = _asked(metrics, has_reference=to is not None, saves=save is not None)
+    if task is not None and task not in TASKS:
+        raise DistanceError(f"got the task {task!r}; allowed are {', '.join(TASKS)}{_meant(task, TASKS)}")
     given = list(sets) if isinstance(sets, Sequence) and not isinstance(sets, str) else [sets]
     # Sets are found, and statistics read, before a network is loaded, which takes minutes with some.
     found = [each for written in given for each in _found(written, task, pool_seeds=pool_seeds, is_one=False)]
@@ -95,7 +102,7 @@ def distance(
         extractor=identity,
         label=sight.label,
         model=Path(sight.model).name if Path(sight.model).expanduser().exists() else sight.model,
-        notes=(*notes, *said),
+        notes=(*notes, *said, *(told_of_shared(found, other) if other and any(row.has_reference for row in chosen) else ())),
         saved=save,
     )
     if not keep or not chosen:
@@ -106,7 +113,7 @@ def distance(
 
 def _asked(metrics: Sequence[str], *, has_reference: bool, saves: bool) -> list[Distance]:
     if unknown := [name for name in metrics if name not in DISTANCES]:
-        raise DistanceError(f"got {unknown[0]!r} as a distance; allowed is {', '.join(DISTANCES)}")
+        raise DistanceError(f"got {unknown[0]!r} as a distance; allowed is {', '.join(DISTANCES)}{_meant(unknown[0], DISTANCES)}")
     asked = [DISTANCES[name] for name in dict.fromkeys(metrics or (USUAL if has_reference else ()))]
     if not has_reference and (far := [row.name for row in asked if row.has_reference]):
         raise DistanceError(f"{far[0]} is a distance to another set; name it: --to SET")
@@ -115,6 +122,10 @@ def _asked(metrics: Sequence[str], *, has_reference: bool, saves: bool) -> list[
             "there is nothing to compare with; name it (--to SET), or ask for a number of one set (--metric is), or for --save FILE.npz"
         )
     return asked
+
+
+def _meant(word: str, words: Iterable[str]) -> str:
+    return f". Did you mean {near}?" if (near := closest(word, words)) else ""
 
 
 def _check_classes(asked: Sequence[Distance], sight: Extractor) -> None:
@@ -159,56 +170,69 @@ def _possible(
     asked: Sequence[Distance], found: Sequence[Found], other: Found | None, sight: Extractor, *, insists: bool, is_usual: bool
 ) -> tuple[list[Distance], list[str]]:
     """What can be computed and says something, and what is to be said; the rest is refused, or where nobody asked for it by name, left out."""
-    chosen, few, hindered = [], [], []
+    chosen, short_of, unfit = [], [], []
+    lacking: dict[str, list[tuple[Distance, str]]] = {}
     for row in sorted(asked, key=lambda row: row.exceeds_dimensions):
         compared, fewest = [*found, other] if other and row.has_reference else found, row.fewest
-        reasons = _hindrances(row, compared, fewest, insists=insists)
-        if row.exceeds_dimensions and not reasons:  # a picture is looked at for that
+        takes = f"{fewest} or more, and more than a picture has features" if row.exceeds_dimensions else str(fewest)
+        reasons = [reason for each in compared if (reason := _unfit(row, each))]
+        short = _short(compared, FEWEST if insists else fewest)
+        if row.exceeds_dimensions and not reasons and not short:  # a picture is looked at for that
             fewest = max(fewest, _dimensions(compared, sight) + 1)
-            reasons = _hindrances(row, compared, fewest, insists=insists)
-        if reasons and not is_usual:
-            raise DistanceError(reasons[0])
-        if reasons:
-            hindered.append(reasons[0])
-        else:
+            takes = f"{fewest} with this extractor"
+            short = _short(compared, FEWEST if insists else fewest)
+        unfit += reasons
+        for each in short:
+            lacking.setdefault(_told_count(each), []).append((row, f"{FEWEST} whatever is insisted upon" if insists else takes))
+        if not reasons and not short:
             chosen.append(row)
-            few += [f"{row.name} takes {fewest}" for each in compared if (_count(each) or fewest) < fewest]
-    if hindered and not chosen:
-        raise DistanceError(hindered[0])
-    insisted = [f"too few pictures, and insisted upon: {', '.join(dict.fromkeys(few))}"] if few else []
+            short_of += [f"{row.name} takes {fewest}" for each in _short(compared, fewest)]
+    hindered = [*unfit, *_told_lacks(lacking)]
+    if hindered and (not chosen or not is_usual):
+        advice = f"; make more, ask for another (--metric), or insist (--insist, from {FEWEST} pictures on)" if lacking and not insists else ""
+        raise DistanceError("; ".join(hindered[:MOST_TOLD]) + advice)
+    insisted = [f"too few pictures, and insisted upon: {', '.join(dict.fromkeys(short_of))}"] if short_of else []
     return [row for row in asked if row in chosen], [*insisted, *(f"left out: {reason}" for reason in hindered)]
 
 
 def _dimensions(every: Sequence[Found], sight: Extractor) -> int:
     """How many numbers a picture has, by one picture, so that all can be refused before they are looked at."""
-    known = {each.seen.name: each.seen.dimensions for each in every if not isinstance(each, PictureSet)}
+    known = [(each.seen.name, each.seen.dimensions) for each in every if not isinstance(each, PictureSet)]
     if pictures := next((each for each in every if isinstance(each, PictureSet)), None):
-        known[pictures.name] = sight.features([next(iter(pictures.images()))]).shape[1]
-    if len(set(known.values())) > 1:
-        told = ", ".join(f"{name} has {count}" for name, count in known.items())
+        known.append((pictures.name, sight.features([next(iter(pictures.images()))]).shape[1]))
+    if len({count for _, count in known}) > 1:
+        told = ", ".join(f"{name} has {count}" for name, count in known)
         raise DistanceError(f"a picture has as many numbers as its extractor gives, and {told}: they are of different ones")
-    return next(iter(known.values()))
+    return known[0][1]
 
 
-def _hindrances(row: Distance, compared: Sequence[Found], fewest: int, *, insists: bool) -> list[str]:
-    return [reason for each in compared if (reason := _hindrance(row, each, fewest, insists=insists))]
-
-
-def _hindrance(row: Distance, found: Found, fewest: int, *, insists: bool) -> str:
+def _unfit(row: Distance, found: Found) -> str:
+    """What a file of statistics lacks for a distance; empty if nothing."""
     if row.needs != "moments" and not isinstance(found, PictureSet):
         if found.seen.features is None:
             return f"{row.name} takes features, and {found.seen.name} has mean and covariance alone; give its pictures"
         if row.needs == "classes" and found.seen.classes is None:
             return f"{found.seen.name} holds no classes, which {row.name} asks for; give its pictures, or write it anew with --metric {row.name}"
-    n = _count(found)
-    if n is None or n >= (FEWEST if insists else fewest):
-        return ""
-    if n < FEWEST:
-        return f"{_told_count(found)}: too few pictures for any distance; {FEWEST} is the least"
-    return (
-        f"{_told_count(found)}: too few pictures for {row.name}, which takes {fewest} or more with this extractor, since {row.why}; make more, ask "
-        "for another (--metric), or insist (--insist)"
-    )
+    return ""
+
+
+def _short(compared: Sequence[Found], fewest: int) -> list[Found]:
+    """The sets of fewer pictures."""
+    return [each for each in compared if (_count(each) or fewest) < fewest]
+
+
+def _told_lacks(lacking: Mapping[str, Sequence[tuple[Distance, str]]]) -> Iterator[str]:
+    """For which distances sets have too few pictures, and how many each takes; what is said of several sets alike is said once."""
+    alike: dict[tuple[tuple[str, str, str], ...], list[str]] = {}
+    for told, rows in lacking.items():
+        alike.setdefault(tuple((row.name, takes, row.why) for row, takes in rows), []).append(told)
+    for rows, sets in alike.items():
+        names: dict[tuple[str, str], list[str]] = {}
+        for name, takes, why in dict.fromkeys(rows):  # both sets may be the same
+            names.setdefault((takes, why), []).append(name)
+        yield f"{few(sets, MOST_TOLD)}: too few pictures for " + ", and for ".join(
+            f"{' and '.join(own)}, which {'takes' if len(own) == 1 else 'take'} {takes}, since {why}" for (takes, why), own in names.items()
+        )
 
 
 def _seen(found: Found, sight: Extractor, *, classes: bool) -> tuple[Seen, Side]:
@@ -226,9 +250,11 @@ def _numbers(rows: Sequence[Distance], ours: Seen, other: Seen | None, bandwidth
     for row in rows:
         progress.tell(row.name)
         compared = other if other and row.has_reference else None
-        estimate = row.of(ours, compared or ours, jackknife.parts_of(ours.samples, compared.samples if compared else ()), {"bandwidth": bandwidth})
+        dealt = jackknife.parts_of(ours.samples, compared.samples if compared else ())
+        estimate = row.of(ours, compared or ours, dealt, {"bandwidth": bandwidth})
         low, high = jackknife.interval(estimate, row.limits) or (None, None)
-        numbers[row.name] = Measured(value=estimate.value, low=low, high=high, parameters=estimate.parameters)
+        parts = 0 if low is None else dealt.count
+        numbers[row.name] = Measured(value=estimate.value, low=low, high=high, parts=parts, parameters=estimate.parameters)
     return numbers
 
 

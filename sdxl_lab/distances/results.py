@@ -28,12 +28,14 @@ class Measured:
         value: It.
         low: Lower end of its 95% interval; None where there is none.
         high: Upper end.
+        parts: Into how many parts the pictures were dealt for the interval; 0 where there is none.
         parameters: What was chosen for it.
     """
 
     value: float
     low: float | None
     high: float | None
+    parts: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -90,15 +92,15 @@ class Distances:
     saved: Path | None = None
 
     def table(self) -> pd.DataFrame:
-        """One row a set: `n`, then each number under its name, with `_low` and `_high`."""
+        """One row a set, in their order, also where two are called the same: `n`, then each number under its name, with `_low` and `_high`."""
         import pandas as pd
 
-        rows: dict[str, dict[str, float | None]] = {}
+        rows: list[dict[str, str | float | None]] = []
         for row in self.rows:
-            numbers = rows.setdefault(row.set.name, {"n": row.set.n})
+            rows.append({"set": row.set.name, "n": row.set.n})
             for name, measured in row.distances.items():
-                numbers |= {name: measured.value, f"{name}_low": measured.low, f"{name}_high": measured.high}
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("set")
+                rows[-1] |= {name: measured.value, f"{name}_low": measured.low, f"{name}_high": measured.high}
+        return pd.DataFrame(rows).set_index("set")
 
     def document(self, row: SetDistances) -> dict[str, Any]:
         """One set's numbers with all that they depend on, as they are kept: JSON."""
@@ -109,7 +111,7 @@ class Distances:
             "to": vars(self.to) if self.to else None,
             "extractor": dict(self.extractor),
             "model": self.model,
-            "interval": {"level": jackknife.LEVEL, "method": jackknife.METHOD, "parts": jackknife.PARTS, "seed": jackknife.SEED},
+            "interval": {"level": jackknife.LEVEL, "method": jackknife.METHOD, "seed": jackknife.SEED},
             "distances": {name: {**vars(measured), "parameters": dict(measured.parameters)} for name, measured in row.distances.items()},
         }
 

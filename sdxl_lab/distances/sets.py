@@ -36,12 +36,14 @@ class PictureSet:
         files: Of its pictures.
         samples: What each is of: pictures of one sample are alike.
         place: The folder of the run or session that it is, where results are kept beside the record; None of anything else.
+        knows_samples: Whether `samples` are those of a dataset or a run; else they are names of files, and two sets may have some by chance.
     """
 
     name: str
     files: tuple[Path, ...]
     samples: tuple[str, ...]
     place: Path | None = None
+    knows_samples: bool = True
 
     @property
     def digest(self) -> str:
@@ -151,4 +153,5 @@ def _of_folder(folder: Path) -> PictureSet:
     files = [file for file in inside if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
     if not files:
         raise DistanceError(f"{folder} holds no picture, run or dataset; allowed are pictures ending in {', '.join(sorted(ENDINGS))}")
-    return PictureSet(name=folder.resolve().name, files=tuple(files), samples=tuple(str(file.relative_to(folder).with_suffix("")) for file in files))
+    samples = tuple(str(file.relative_to(folder).with_suffix("")) for file in files)
+    return PictureSet(name=folder.resolve().name, files=tuple(files), samples=samples, knows_samples=False)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from sdxl_lab.extractors import clip, dinov2, inception, judge
 from sdxl_lab.extractors._extractor import Asked, Extractor, ExtractorError, Kind
+from sdxl_lab.extractors.clip import Clip, open_clip
+from sdxl_lab.extractors.dinov2 import DinoV2
 
-__all__ = ["EXTRACTORS", "Extractor", "ExtractorError", "Kind", "open_extractor"]
+__all__ = ["EXTRACTORS", "Asked", "Clip", "DinoV2", "Extractor", "ExtractorError", "Kind", "open_clip", "open_extractor"]
 
 EXTRACTORS: dict[str, Kind] = {file.NAME: file.KIND for file in (judge, clip, dinov2, inception)}
 """Every kind of extractor by its name."""

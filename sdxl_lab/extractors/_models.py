@@ -18,6 +18,7 @@ from sdxl_lab.files.digests import digest_of
 CONFIG = "config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 SMALL = ("*.json", "*.txt", "*.model")
 """Patterns of the files that say what a model is like, and its tokenizer's."""
 
@@ -58,8 +59,22 @@ class ModelFolder:
             return (INDEX, *sorted(set(self._read(INDEX)["weight_map"].values())))
         raise ExtractorError(_without_weights(self.called, str(self.path)))
 
+    @cached_property
+    def tokenizer(self) -> str:
+        """SHA-256 over the names and contents of the files that say how texts are read.
+
+        Raises:
+            ExtractorError: There are none.
+        """
+        files = [self.path / name for name in TOKENIZER if (self.path / name).is_file()]
+        if not any(file.name in TOKENIZER[:2] for file in files):
+            raise ExtractorError(
+                f"{self.called} has no tokenizer ({TOKENIZER[0]}, or {TOKENIZER[1]} and {TOKENIZER[2]}) in {self.path}; get it whole"
+            )
+        return digest_of(files, root=self.path)
+
     def check(self, model_types: tuple[str, ...]) -> None:
-        """See that it is a model of a type, and that its files are there.
+        """See that it is a model of a type, and that its weights are there.
 
         Raises:
             ExtractorError: Says what it is, or what is missing.
@@ -68,7 +83,6 @@ class ModelFolder:
             raise ExtractorError(f"{self.called} is a model of type {found!r}; allowed here is {' or '.join(model_types)}: name another")
         if missing := [name for name in self.weight_files if not (self.path / name).is_file()]:
             raise ExtractorError(f"{self.called} lacks {', '.join(missing)} in {self.path}; get it again, whole")
-        _ = self.preprocessing
 
     def load(self, cls: Any) -> Any:
         """Read the network in float32, with a class of transformers; on a GPU where there is one.
@@ -103,11 +117,12 @@ class ModelFolder:
         return content
 
 
-def model_folder(asked: Asked) -> ModelFolder:
+def model_folder(asked: Asked, *, with_weights: bool = True) -> ModelFolder:
     """Find a model: a folder, or a repository of the hub.
 
     Args:
         asked: Its `model` is a folder, or `owner/name`, perhaps with `@revision`.
+        with_weights: Whether its weights are needed, or only what says how pictures and texts are read.
 
     Returns:
         Its folder. Of a repository only .safetensors and small files are downloaded, and only if `fetch` says so.
@@ -126,12 +141,12 @@ def model_folder(asked: Asked) -> ModelFolder:
     repository = hub.Repository(match["name"], match["revision"] or "main")
     if asked.fetch:
         try:
-            return _brought(repository, asked)
+            return _brought(repository, asked) if with_weights else ModelFolder(repository.fetch_files(*SMALL), asked.model)
         except CheckpointError as error:
             raise ExtractorError(f"{asked.name}: {error}") from error
     with hub.only_cached():
         try:
-            return _brought(repository, asked)
+            return _brought(repository, asked) if with_weights else ModelFolder(repository.fetch_files(*SMALL), asked.model)
         except CheckpointError as error:
             raise ExtractorError(
                 f"{asked.name}: {asked.model} is not wholly in the local cache, and nothing is downloaded unasked; run once with --fetch, or "

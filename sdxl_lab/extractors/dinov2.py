@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from sdxl_lab.extractors._extractor import Asked, Extractor, Kind
 from sdxl_lab.extractors._models import ModelFolder, model_folder
+from sdxl_lab.images.pictures import rgb
 
 NAME = "dinov2"
 
@@ -25,6 +27,7 @@ class DinoV2(Extractor):
         super().__init__(name, folder.called)
         self.folder = folder
         folder.check(("dinov2", "dinov2_with_registers"))
+        _ = folder.preprocessing
 
     @property
     def weights(self) -> str:
@@ -48,6 +51,34 @@ class DinoV2(Extractor):
         seen = torch.from_numpy(np.stack([self.folder.preprocessing(image) for image in images])).to(self.network.device)
         with torch.no_grad():
             return self.network(pixel_values=seen).pooler_output.float().cpu().numpy()
+
+    def patches(self, image: Image.Image) -> np.ndarray:
+        """What it sees patch by patch, after the last norm.
+
+        Args:
+            image: As `features` takes them.
+
+        Returns:
+            Float32 of shape (rows, columns, d), of the part of the picture that preprocessing keeps.
+        """
+        import torch
+
+        seen = self.folder.preprocessing(rgb(image))
+        with torch.no_grad():
+            tokens = self.network(pixel_values=torch.from_numpy(seen[None]).to(self.network.device)).last_hidden_state[0].float().cpu().numpy()
+        rows, columns = (side // self.folder.config["patch_size"] for side in seen.shape[1:])
+        return tokens[len(tokens) - rows * columns :].reshape(rows, columns, -1)  # before them stand the class token and registers
+
+    def whiteness(self, mask_image: Image.Image) -> np.ndarray:
+        """How white a mask is at each of those patches: from 0 to 1, of shape (rows, columns); exactly 0 where no pixel is white.
+
+        Args:
+            mask_image: Of the picture's size, any mode.
+        """
+        as_it_is = replace(self.folder.preprocessing, resample=int(Image.Resampling.BOX), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        levels, side = as_it_is(rgb(mask_image))[0], self.folder.config["patch_size"]
+        rows, columns = (length // side for length in levels.shape)
+        return levels[: rows * side, : columns * side].reshape(rows, side, columns, side).mean(axis=(1, 3))
 
 
 def _open(asked: Asked) -> Extractor:

@@ -33,6 +33,7 @@ __all__ = [
     "family_of",
     "instead_of",
     "meant_by",
+    "moved_to",
     "named",
     "names",
     "published",
@@ -107,6 +108,18 @@ def instead_of(repository: str) -> str | None:
         A clause; None of any other repository.
     """
     return next((family.downloads[repository] for family in FAMILIES.values() if repository in family.downloads), None)
+
+
+def moved_to(repository: str) -> str | None:
+    """Find what a repository of the hub is called here that is gone from its old place.
+
+    Args:
+        repository: `owner/name`.
+
+    Returns:
+        One of `names`; None of any other repository.
+    """
+    return next((family.moved[repository] for family in FAMILIES.values() if repository in family.moved), None)
 
 
 def meant_by(checkpoint: str) -> str | None:

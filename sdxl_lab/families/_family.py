@@ -114,6 +114,7 @@ class Family:
         suits: Of `denoising`, what suits its checkpoints for a kind of work otherwise than the task says, by `Task.pipeline`.
         distilled: Words that name those of its checkpoints that were distilled to few steps, and how these are used; empty if there are none.
         downloads: Repositories of the hub that people take for one of its checkpoints and that are none as a whole, and what to do instead.
+        moved: Repositories of the hub that are gone, or that their owners closed, to the name of the same checkpoint here.
         refiner_from: Share of the training timesteps from which its refiner was trained on, the least `high_noise_frac`; None if unknown.
         gpu_dtype: What its UNets compute in on a GPU.
         has_half_vae: Whether its VAEs compute in float16, too, whatever their configurations say: those that are older than such a key.
@@ -126,6 +127,7 @@ class Family:
         configurations: What the configurations of its published models say as far as their size tells, by the name of the model, the refiner's UNet
             under `refiner`; empty where it has none. So what they take is known before they are here.
         preview: How its latents look at a glance, or None where nobody knows.
+        knows: What its models were trained on, where that is a world of their own, and what to take for other pictures; empty where it is anything.
         lacks: Settings that its checkpoints have not, by dotted path, a section standing for all that is in it: why, as what follows "which", such as
             `has no refiner`.
     """
@@ -142,6 +144,7 @@ class Family:
     suits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     distilled: Mapping[str, Distilled] = field(default_factory=dict)
     downloads: Mapping[str, str] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
     refiner_from: float | None = None
     gpu_dtype: str = "float16"
     has_half_vae: bool = False
@@ -152,4 +155,5 @@ class Family:
     single_files: Mapping[Architecture, str | Path] = field(default_factory=dict)
     configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preview: LatentColors | None = None
+    knows: str = ""
     lacks: Mapping[str, str] = field(default_factory=dict)

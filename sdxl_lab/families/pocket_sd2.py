@@ -7,6 +7,7 @@ from pathlib import Path
 from sdxl_lab.families._architecture import sizes
 from sdxl_lab.families._family import Family, LatentColors
 from sdxl_lab.families._first_generations import LACKS, PIPELINES, TEXT_ENCODERS, TOLD
+from sdxl_lab.families._world import KNOWS
 
 WEIGHTS = Path(__file__).parents[1] / "pocket" / "sd2"
 
@@ -24,5 +25,6 @@ POCKET_SD2 = Family(
         matrix=((0.2788, 0.1912, 0.1345), (0.2868, 0.7658, 1.301), (0.3485, 0.4529, 0.5791), (-0.211, -0.4678, -0.843)),
         bias=(0.159, 0.1062, 0.0229),
     ),
+    knows=KNOWS,
     lacks=LACKS,
 )

@@ -89,6 +89,13 @@ SD = Family(
         "sd2-inpaint": Published(base=SD2_INPAINT, license=OPEN_2, differs=_second(in_channels=9)),
         "sd-turbo": Published(base="stabilityai/sd-turbo", license=COMMUNITY, differs=_second()),
     },
+    moved={
+        "runwayml/stable-diffusion-v1-5": "sd15",
+        "runwayml/stable-diffusion-inpainting": "sd15-inpaint",
+        "stabilityai/stable-diffusion-2-1": "sd21",
+        "stabilityai/stable-diffusion-2-1-base": "sd21-base",
+        "stabilityai/stable-diffusion-2-inpainting": "sd2-inpaint",
+    },
     pipelines=PIPELINES,
     text_encoders=TEXT_ENCODERS,
     told=TOLD,

@@ -48,6 +48,20 @@ def output(written: str) -> Path:
     return Path(written).expanduser()
 
 
+def unmakeable(folder: Path) -> str | None:
+    """Say why a folder cannot be made.
+
+    Args:
+        folder: It, which may be there already.
+
+    Returns:
+        What is wrong, with what to do; None if nothing is.
+    """
+    if reason := misread(str(folder), "output"):
+        return reason
+    return f"{file} is no folder; choose another" if (file := in_the_way(folder)) else None
+
+
 def misread(written: str, what: str) -> str | None:
     """Say why a text would be read as another place than the one that was meant.
 

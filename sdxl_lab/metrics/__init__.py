@@ -12,7 +12,7 @@ from sdxl_lab.metrics import colour, inside, outside, seam
 from sdxl_lab.metrics._metric import Better, Expected, Metric, Words
 from sdxl_lab.metrics.colour import COLOURS, name_colour, shows_colour
 from sdxl_lab.metrics.inside import change_inside, sharpness_inside
-from sdxl_lab.metrics.outside import change_outside, psnr_outside, ssim_outside
+from sdxl_lab.metrics.outside import change_outside, nrmse_outside, psnr_outside, ssim_outside
 from sdxl_lab.metrics.pixels import MetricError
 from sdxl_lab.metrics.seam import seam_delta_e, seam_gradient, seam_mismatch
 from sdxl_lab.spec.generated import Generated
@@ -29,6 +29,7 @@ __all__ = [
     "change_outside",
     "measure",
     "name_colour",
+    "nrmse_outside",
     "psnr_outside",
     "seam_delta_e",
     "seam_gradient",

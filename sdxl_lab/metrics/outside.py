@@ -124,6 +124,33 @@ def ssim_outside(input_image: Image.Image, image: Image.Image, mask_image: Image
     return float(1.0 - missing.sum() / counted.sum())
 
 
+def nrmse_outside(input_image: Image.Image, image: Image.Image, mask_image: Image.Image) -> float | None:
+    """Measure the normalized root-mean-square change outside the mask; lower is better.
+
+    The root of the sum of squared differences over that of the input's squared levels, over red, green and blue of the pixels where the mask
+    is black.
+
+    Args:
+        input_image: What the picture started from, of size (W, H), any mode; compared as 8-bit RGB.
+        image: The picture, of size (W, H), any mode.
+        mask_image: White where it was repainted, of size (W, H), any mode.
+
+    Returns:
+        From 0, nothing changed, up. None if no pixel is outside, or the input is all black there.
+
+    Raises:
+        MetricError: The three differ in size.
+
+    Source:
+        Equals skimage.metrics.normalized_root_mse of these pixels, whose normalization is the Euclidean one.
+    """
+    pixels.require_one_size(input_image=input_image, image=image, mask_image=mask_image)
+    outside = pixels.outside(mask_image)
+    before, after = (pixels.rgb(picture)[outside].astype(np.float64) for picture in (input_image, image))
+    levels = float(np.square(before).sum())
+    return math.sqrt(float(np.square(after - before).sum()) / levels) if levels else None
+
+
 def _box(where: np.ndarray, *, margin_px: int) -> tuple[slice, slice] | None:
     """The rectangle around a region, at least one window large; None around none."""
     spans = []

@@ -28,7 +28,7 @@ class Lines:
     """
 
     def __init__(self, write: Callable[[str], object] | None = None) -> None:
-        self._write = write or (lambda text: print(f"sdxl-lab: {text}", file=sys.stderr, flush=True))
+        self._write = write or (lambda text: print(f"sdxl-lab: {text}\n", end="", file=sys.stderr, flush=True))  # at once: several threads say lines
         self._pause_s = SILENT_S
         self._due, self._said = time.monotonic() + self._pause_s, ""
 

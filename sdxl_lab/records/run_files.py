@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import whole_lines
+from sdxl_lab.records import measures
 from sdxl_lab.records.picture import UNREADABLE, Picture, from_line, is_whole, pixels_of
 from sdxl_lab.spec.asked_again import with_files
 from sdxl_lab.spec.edit import Edit, PictureKey
@@ -110,7 +111,7 @@ class RunFiles:
     def record_files(self) -> tuple[Path, ...]:
         """The files that hold all that is recorded, and what was laid out of it; of the pictures they hold the digests."""
         recorded = (self.spec_file, self.lines_file, self.record_file, self.prompts_file)
-        return (*recorded, self.contact_sheet, self.report_file, self.executed_notebook)
+        return (*recorded, self.contact_sheet, self.report_file, self.executed_notebook, *measures.files_of(self.path))
 
     @cached_property
     def resolved(self) -> ResolvedSpec:
@@ -149,7 +150,7 @@ class RunFiles:
         """Read the pictures that are whole: recorded, still there, and with the pixels that were recorded.
 
         Returns:
-            In the order of the run's edits.
+            In the order of the run's edits, with what was measured of them since.
         """
         recorded: dict[PictureKey, Picture] = {}
         for line in whole_lines(self.lines_file):
@@ -157,7 +158,9 @@ class RunFiles:
             if picture:
                 recorded[picture.key] = picture
         wanted = [(edit, recorded.get(edit.key)) for edit in self.resolved.edits]
-        return tuple(self._named(edit, picture) for edit, picture in wanted if picture and is_whole(picture))
+        whole = [self._named(edit, picture) for edit, picture in wanted if picture and is_whole(picture)]
+        columns = measures.columns_of(self.path)
+        return tuple(measures.with_measures(picture, columns) for picture in whole)
 
     def pending(self) -> tuple[Edit, ...]:
         """Find what is still to be made.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from sdxl_lab.files.disk import whole_lines
+from sdxl_lab.records import measures
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.lines import Line, part_of
 from sdxl_lab.records.marks import Marks
@@ -111,7 +112,7 @@ class SessionFiles:
     @property
     def record_files(self) -> tuple[Path, ...]:
         """The files that hold all that is recorded; of the pictures they hold the digests."""
-        return (self.session_file, self.parts_file, self.lines_file, self.marks_file)
+        return (self.session_file, self.parts_file, self.lines_file, self.marks_file, *measures.files_of(self.path))
 
     @property
     def count(self) -> int:
@@ -136,10 +137,10 @@ class SessionFiles:
         """Read all that was ever recorded: also the pictures that were deleted, and those whose files are not there.
 
         Returns:
-            In the order in which they were first made, each once.
+            In the order in which they were first made, each once, with what was measured of them since.
         """
-        lines, marks, parts = self._lines(), self.marks, self._parts()
-        return tuple(self._kept(line, marks, parts) for line in lines.values())
+        lines, marks, parts, columns = self._lines(), self.marks, self._parts(), measures.columns_of(self.path)
+        return tuple(self._kept(line, marks, parts, columns) for line in lines.values())
 
     def latest(self) -> KeptPicture | None:
         """The picture that was asked for last; None if there is none."""
@@ -162,13 +163,13 @@ class SessionFiles:
         """Where a picture lies small, by the sha256 of its pixels; it need not exist."""
         return self.thumbnails_folder / f"{sha256[:16]}.webp"
 
-    def _kept(self, line: Line, marks: Marks, parts: list[dict[str, Any]]) -> KeptPicture:
+    def _kept(self, line: Line, marks: Marks, parts: list[dict[str, Any]], columns: Iterable[measures.Column]) -> KeptPicture:
         picture_id = str(line.picture.picture_id)
         return KeptPicture(
             session=self.path,
             number=line.picture.step + 1,
             part=line.part,
-            recorded=line.picture,
+            recorded=measures.with_measures(line.picture, columns),
             is_starred=marks.is_starred(picture_id),
             is_deleted=marks.is_deleted(picture_id),
             note=marks.note(picture_id),
@@ -181,7 +182,7 @@ class SessionFiles:
         marks = self.marks
         for picture_id, line in reversed(self._lines().items()):
             if is_meant(line) and not marks.is_deleted(picture_id) and is_whole(line.picture):
-                return self._kept(line, marks, self._parts())
+                return self._kept(line, marks, self._parts(), measures.columns_of(self.path))
         return None
 
     def _lines(self) -> dict[str, Line]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_whole
+from sdxl_lab.records import measures
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RecordError
@@ -167,8 +168,9 @@ class SweepFolder:
     @property
     def record_files(self) -> tuple[Path, ...]:
         """The files that hold all that is recorded of it and of its runs, and the report; of the pictures they hold the digests."""
-        of_runs = (file for run in self.runs if run for file in (run.spec_file, run.lines_file, run.record_file))
-        return (self.sweep_file, self.report_file, *of_runs)
+        runs = [run for run in self.runs if run]
+        of_runs = (file for run in runs for file in (run.spec_file, run.lines_file, run.record_file))
+        return (self.sweep_file, self.report_file, *of_runs, *(file for run in runs for file in measures.files_of(run.path)))
 
     def pictures(self) -> tuple[Picture, ...]:
         """Read the pictures of its runs that are whole."""

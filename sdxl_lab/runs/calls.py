@@ -13,8 +13,11 @@ from sdxl_lab.progress import signs
 from sdxl_lab.runs.experiment import process_trajectories
 from sdxl_lab.runs.made_picture import MadePicture
 from sdxl_lab.runs.resolution import inputs_folder
-from sdxl_lab.runs.single import asked, made, planned, taken
+from sdxl_lab.runs.single import CallError, asked, made, planned, taken
 from sdxl_lab.spec.cautions import CautionWarning
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""Ends of a text that is no prompt."""
 
 USER = 3
 """The level of warnings at which they point to who called a function of the public face."""
@@ -188,6 +191,7 @@ def _made(
         checkpoint: As in `RunSpec`.
         keep: Whether what it needs of `given` is kept.
     """
+    _require_order(task, words["prompt"], given)
     spec = asked(task, words, settings, checkpoint=checkpoint)
     pictures, mask_check, unused = taken(spec, task, given)
     files = inputs.encoded(pictures)
@@ -200,3 +204,11 @@ def _made(
             warnings.warn(caution, CautionWarning, stacklevel=USER)
         picture, stamp = made(ready, process_trajectories())
     return MadePicture(image=picture.image, stamp=stamp, seconds=picture.seconds, files=ready.resolved.spec.files)
+
+
+def _require_order(task: str, prompt: Any, given: Mapping[str, Any]) -> None:
+    """See that the prompt does not stand where the image belongs, and a file where the prompt does."""
+    image = given.get("image")
+    if isinstance(image, str) and isinstance(prompt, str) and not Path(image).suffix and Path(prompt).suffix.lower() in PICTURES:
+        order = ", ".join(("image", *(["mask_image"] if "mask" in given else []), "prompt"))
+        raise CallError(f"image: got {image!r}, and the prompt {prompt!r}, which names a file; the prompt comes last: {task}({order})")

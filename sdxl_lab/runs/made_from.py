@@ -16,7 +16,7 @@ from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.errors import LabError
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.stamps import Stamp
-from sdxl_lab.runs import resolution
+from sdxl_lab.runs import input_places, resolution
 from sdxl_lab.runs.adapted import found_by_content
 from sdxl_lab.runs.adapter_places import namesake, shown_folder
 from sdxl_lab.runs.around import folders_around
@@ -126,16 +126,28 @@ def _near(stamp: Stamp, given: str | None) -> list[Path]:
 
 
 def _inputs(wanted: Mapping[str, str], stamp: Stamp, picture: Path, given: str | None) -> Dataset:
-    """What a call or a session was given, by digest alone: in the lab's own folders, or in one that has copies of it."""
+    """What a call or a session was given, by digest alone: kept in the lab's own folders, or in any picture file of some others."""
     folders = [Path(given).expanduser()] if given is not None else list(_input_folders(wanted, picture))
     folder = next((folder for folder in folders if not inputs.lacking(wanted, folder)), folders[0])
     if faults := inputs.lacking(wanted, folder):
-        named = " and ".join(f"its {name} {inputs.file_of(wanted[name], folder)} {fault}" for name, fault in faults.items())
-        advice = f"; as it says itself, {inputs.NOT_KEPT}" if inputs.NOT_KEPT in stamp.notes else ""
-        raise ReproduceError(
-            f"{picture} was made by a call, and {named}; put the file there, or give the folder that has it with --dataset FOLDER{advice}"
-        )
+        named = [(Path(given).expanduser(), True)] if given is not None else []
+        places = [*named, (picture.absolute().parent, False), (Path.cwd(), False)]
+        found, missing = input_places.found_by_content(wanted, folders, places, stamp.edit.settings.image)
+        if missing:
+            lines = {f"its {name} {inputs.file_of(wanted[name], folder)}": fault for name, fault in faults.items() if name in missing}
+            raise ReproduceError(_without(lines, picture, [place for place, _ in places], is_kept=inputs.NOT_KEPT not in stamp.notes))
+        folder = found
     return inputs.dataset_of(wanted, folder, sample=stamp.edit.sample)
+
+
+def _without(lacking: Mapping[str, str], picture: Path, places: Sequence[Path], *, is_kept: bool) -> str:
+    """Say what a picture was made from that is not here, where it was looked for, and what to do."""
+    named = " and ".join(f"{what} {fault}" for what, fault in lacking.items())
+    looked = " and ".join(dict.fromkeys(map(_shown, places)))
+    return (
+        f"{picture} was made from files of its own, and {named}; nor does a picture in {looked} hold the same; give the folder that has the files, "
+        f"under any names, with --dataset FOLDER{'' if is_kept else f'; as it says itself, {inputs.NOT_KEPT}'}"
+    )
 
 
 def _input_folders(wanted: Mapping[str, str], picture: Path) -> Iterator[Path]:
@@ -144,6 +156,11 @@ def _input_folders(wanted: Mapping[str, str], picture: Path) -> Iterator[Path]:
     yield picture.resolve().parent.parent / "inputs"
     name = inputs.file_of(wanted["image"], Path()).name if "image" in wanted else ""
     yield from (file.parent for file in sorted(resolution.runs_folder().glob(f"*/*/inputs/{name}")) if name)
+
+
+def _shown(place: Path) -> str:
+    below = os.path.relpath(place)
+    return "the working folder" if below == "." else below if not below.startswith("..") else str(place)
 
 
 def _opened(given: str, *, fetch: bool) -> Dataset:

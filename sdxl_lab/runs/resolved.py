@@ -10,6 +10,7 @@ from sdxl_lab.datasets import notes
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.notes import gathered
 from sdxl_lab.datasets.samples import Sample
+from sdxl_lab.families import family_of
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.cautions import MINUS_ONE
@@ -89,10 +90,10 @@ class Resolved:
         ]
         whole = [edit for edit in edits if edit.key not in self.frames]
         sizes = [(edit.task, self._may_crop(edit), *of) for edit, of in zip(whole, sizes_in(self.dataset, whole, self.sizes), strict=True)]
-        samples = {sample.name: sample for sample in self.dataset.samples}
+        samples, checkpoint = {sample.name: sample for sample in self.dataset.samples}, self.spec.checkpoint
         return (
             *files,
-            *notes.of_sizes(sizes),
+            *notes.of_sizes(sizes, known=f"{checkpoint.name} knows {knows}" if (knows := family_of(checkpoint.family).knows) else ""),
             *notes.of_aspects(asked),
             *notes.without_prompt([(samples[name], task) for name, task in self.left_out]),
             *_of_same(edits),

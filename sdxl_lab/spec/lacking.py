@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sdxl_lab.families import FAMILIES
+from sdxl_lab.families import FAMILIES, OF_THE_REFINER
 from sdxl_lab.settings.hyperparams import flatten, without
 from sdxl_lab.settings.sections import Compute, EditSettings
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.tasks import DEFAULTS, NEUTRAL, TASKS
 
-NOT_APPLICABLE = "n/a"
-"""What is shown in place of a value that a checkpoint has no use for."""
+
+class _NotApplicable(str):
+    """A text of its own, told by `is` from one that somebody wrote."""
+
+    __slots__ = ()
+
+
+NOT_APPLICABLE = _NotApplicable("n/a")
+"""What stands, and is shown, in place of a value that a checkpoint has no use for."""
 
 _OF_COMPUTE = {f"compute.{key}": value for key, value in Compute().model_dump().items()}
 
@@ -34,6 +41,24 @@ def reason(path: str, lacked: Mapping[str, str]) -> str | None:
         lacked: What is not there, as `lacks` has it.
     """
     return next((why for lacking, why in lacked.items() if path == lacking or path.startswith(f"{lacking}.")), None)
+
+
+def lacking_anywhere(path: str) -> bool:
+    """Whether some checkpoint has not a setting, or something of a section.
+
+    Args:
+        path: Dotted, as parameters have it.
+    """
+    own = setting_of(path)
+    every = {*OF_THE_REFINER, *(lacking for family in FAMILIES.values() for lacking in family.lacks)}
+    return any(own == lacking or own.startswith(f"{lacking}.") or lacking.startswith(f"{own}.") for lacking in every)
+
+
+def setting_of(path: str) -> str:
+    """A dotted path of parameters as the one of an edit's setting: `denoising.high_noise_frac`, whether for all tasks or for one."""
+    own = path.removeprefix("hyperparameters.")
+    first, _, rest = own.partition(".")
+    return rest if first in TASKS else own
 
 
 def refused(hyperparameters: Mapping[str, Any], family: str, checkpoint: str) -> list[str]:

@@ -11,11 +11,13 @@ from typing import Any, get_args
 from sdxl_lab.files import places
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.progress import signs
+from sdxl_lab.records.finding import recorded_at
 from sdxl_lab.records.machine import versions
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
+from sdxl_lab.studies.asked import told_of
 from sdxl_lab.studies.choosing import Possible, chosen, repeated
 from sdxl_lab.studies.made import MadeStudy
 from sdxl_lab.studies.page import page_of
@@ -77,10 +79,13 @@ def study(
         if (Path(runs) / FILE).is_file():
             return MadeStudy(Path(runs))
         runs = [runs]
+    given = list(runs)
+    if gone := [path for path in given if isinstance(path, Path | str) and not Path(path).exists()]:
+        recorded_at(gone)  # says what to give; an earlier study's folder is none of these
     folder = Path(output).expanduser()
     _check(folder, question, pairs, together, repeat)
     with signs.shown():
-        found = found_at(runs, by_prompt=question == "prompt", roles=ROLES[question])
+        found = found_at(given, by_prompt=question == "prompt", roles=ROLES[question])
         looks = {
             place: Possible(sample=place.sample, looks={label: picture.sha256 for label, picture in by_system.items()})
             for place, by_system in found.pictures.items()
@@ -94,7 +99,7 @@ def study(
         page = page_of(content | {"files": sources})
         key.write(folder)
         write_whole(folder / PAGE, page.encode())
-    return MadeStudy(folder, notes=(*found.notes, f"the page shows pictures {said}, and takes {len(page) / 2**20:.1f} MiB"))
+    return MadeStudy(folder, notes=(*found.notes, *told_of(key, pairs), f"the page shows pictures {said}, and takes {len(page) / 2**20:.1f} MiB"))
 
 
 def _check(folder: Path, question: str, pairs: int | None, together: int, repeat: float) -> None:
@@ -108,10 +113,8 @@ def _check(folder: Path, question: str, pairs: int | None, together: int, repeat
         raise StudyError(f"together: got {together}; allowed is a whole number from 2 to {MOST_TOGETHER}")
     if not 0 <= repeat <= 1:
         raise StudyError(f"repeat: got {repeat}; allowed is a share from 0 to 1, such as 0.1")
-    if reason := places.misread(str(folder), "output"):
+    if reason := places.unmakeable(folder):
         raise StudyError(f"the study's folder: got {str(folder)!r}, and {reason}")
-    if file := places.in_the_way(folder):
-        raise StudyError(f"the study's folder: got {folder}, and {file} is no folder; choose another")
     if folder.is_dir() and any(folder.iterdir()):
         raise StudyError(
             f"the study's folder: {folder} is there and not empty; choose another with -o, since the votes for a study are of that one alone"

@@ -19,7 +19,7 @@ FEWEST_REPEATS = 5
 """From how many on."""
 
 
-def notes_of(result: StudyResult, clusters: Clusters) -> Iterator[str]:
+def notes_of(result: StudyResult, clusters: Clusters, questions: int) -> Iterator[str]:
     """Say what the numbers of an answer mean, and what is doubtful about them, a sentence or two each.
 
     Judges are counted here and named in their table alone: notes go along wherever the answer is shown.
@@ -27,9 +27,10 @@ def notes_of(result: StudyResult, clusters: Clusters) -> Iterator[str]:
     Args:
         result: The answer.
         clusters: What was resampled for its intervals.
+        questions: How many a judge was asked.
     """
     yield from _of_intervals(clusters)
-    yield from _of_judges(result)
+    yield from _of_judges(result, questions)
     if len(result.rankings) > 1:
         yield f"no vote connects these {len(result.rankings)} groups of systems: each is ranked by itself, and shares of one say nothing of another"
     known = {standing.system for ranking in result.rankings for standing in ranking.standings}
@@ -64,7 +65,11 @@ def _of_intervals(clusters: Clusters) -> Iterator[str]:
         )
 
 
-def _of_judges(result: StudyResult) -> Iterator[str]:
+def _of_judges(result: StudyResult, questions: int) -> Iterator[str]:
+    if unfinished := [judge.votes + judge.skipped for judge in result.judges if judge.votes + judge.skipped < questions]:
+        fewest = min(unfinished)
+        more = f" or more, and not all, of {questions} questions" if len(unfinished) > 1 else f" of {questions} questions"
+        yield f"{counted(len(unfinished), 'judge')} answered {fewest}{more}"
     if left := sum(judge.is_left_out for judge in result.judges):
         who = counted(left, "judge was", "judges were")
         yield f"{who} left out, who answered less than {result.min_self_agreement:.0%} of the repeated questions as before"
@@ -99,5 +104,5 @@ def _of_ranking(ranking: Ranking) -> Iterator[str]:
         groups = few([" = ".join(part) for part in ranking.unconnected], MOST_NAMES)
         yield (
             f"wins do not connect all systems both ways ({groups}): some always won or never. A ridge of {ranking.ridge:g} on log strengths keeps "
-            "their shares finite; take the order as known, the numbers as rough, and gather more votes"
+            "their shares finite; take these as rough, and gather more votes"
         )

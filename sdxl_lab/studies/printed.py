@@ -85,7 +85,7 @@ def pair_columns(ranking: Ranking, *, longest: int = LONGEST_PAIRED) -> list[Col
     labels = [standing.system for standing in ranking.standings]
     short = dict(zip(labels, apart(labels, longest), strict=True))
     return [
-        ("", [short[row.first] for row in rows]),
+        ("system", [short[row.first] for row in rows]),
         ("against", [short[row.second] for row in rows]),
         ("rate", [percent(row.rate.value) for row in rows]),
         (ENDS, [ends(row.rate) for row in rows]),

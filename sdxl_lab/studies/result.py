@@ -79,12 +79,12 @@ class StudyResult:
         return body_of(self)
 
 
-def study_result(folder: Path | str, votes: Iterable[Path | str] = (), *, min_self_agreement: float = 0.0) -> StudyResult:
+def study_result(folder: Path | str, votes: Iterable[Path | str] | Path | str = (), *, min_self_agreement: float = 0.0) -> StudyResult:
     """Count the votes of a preference study.
 
     Args:
         folder: The study's, with its `study.json`.
-        votes: The files that judges sent back; those in the study's folder, `votes-*.json`, if left out.
+        votes: The files that judges sent back, or one; those in the study's folder, `votes-*.json`, if left out.
         min_self_agreement: Leave out judges who answered a smaller share of the repeated questions as before, from 0 to 1. 0.7 is a start.
 
     Returns:
@@ -110,7 +110,7 @@ def study_result(folder: Path | str, votes: Iterable[Path | str] = (), *, min_se
     if not 0 <= min_self_agreement <= 1:
         raise StudyError(f"min_self_agreement is {min_self_agreement}; allowed is a share from 0 (leave nobody out) to 1, such as {DOUBTFUL}")
     study = Study.read(folder)
-    files = [Path(path) for path in votes] or sorted(folder.glob("votes-*.json"))
+    files = [Path(path) for path in ([votes] if isinstance(votes, Path | str) else votes)] or sorted(folder.glob("votes-*.json"))
     if not files:
         raise StudyError(f"no votes are given, and {folder} holds no votes-*.json; give the files that judges sent back")
     with shown():
@@ -164,7 +164,10 @@ def result_of(
         agreements=agreements(ballots, numbers, resamples=resamples),
         notes=(),
     )
-    return replace(result, notes=(*notes_of(result, Clusters(sample=ballots.sample, judge=ballots.judge)), *absent))
+    clusters = Clusters(sample=ballots.sample, judge=ballots.judge)
+    if folder and not result.agreements and not absent:
+        absent = ["no metric is compared with the votes: none was recorded that differs between two pictures that were voted on"]
+    return replace(result, notes=(*notes_of(result, clusters, len(study.trials)), *absent))
 
 
 def _numbers(study: Study, folder: Path | None) -> tuple[Mapping[str, Mapping[str, float]], list[str]]:

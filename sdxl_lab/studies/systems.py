@@ -79,13 +79,12 @@ def found_at(paths: Iterable[RunFiles | SessionFolder | Path | str], *, by_promp
     _check_whole([each for each in recorded if isinstance(each, SessionFolder)], [run for run in runs if isinstance(run, RunFolder)])
     entries = [entry for entry in entries_of(runs, ()) if _shows(entry, roles)]
     if not entries:
-        without = f" with {' and '.join(roles)}" if roles else ""
-        raise StudyError(f"got {counted(len(runs), 'run or picture', 'runs and pictures')}, and no picture{without} that was made; give others")
+        raise _unshown(runs, roles)
     samples = _samples_of(entries)
     values = [entry.settings for entry in entries]
     differing = varying_of(entries, values, [(sample, entry.edit.task) for sample, entry in zip(samples, entries, strict=True)])
     varying = _asked_about([path for path in differing if path not in _of_samples(entries, values)])
-    systems = [tuple((path, flat.get(path)) for path in varying) for flat in values]
+    systems = _of_whole_runs(entries, [{path: flat[path] for path in varying if path in flat} for flat in values], varying)
     labels = _labels(systems, varying)
     notes = [note for run in runs if isinstance(run, RunFolder) and (note := _unfinished(run))]
     if len(labels) < 2:
@@ -112,6 +111,18 @@ def found_at(paths: Iterable[RunFiles | SessionFolder | Path | str], *, by_promp
         notes.append(f"left out, since nothing is to be compared with their pictures: {few(lonely, MOST_NAMES)}")
     settings = {labels[_key(system)]: dict(system) for system in systems if labels[_key(system)] in there}
     return Found(settings=settings, folders={label: tuple(folders[label]) for label in settings}, pictures=shared, notes=tuple(notes))
+
+
+def _unshown(runs: Sequence[RunFiles], roles: Sequence[str]) -> StudyError:
+    got = f"got {counted(len(runs), 'run or picture', 'runs and pictures')}"
+    tasks = list(dict.fromkeys(entry.edit.task for entry in entries_of(runs, ()) if entry.picture))
+    if not (roles and tasks):
+        return StudyError(f"{got}, and no picture that was made; give others")
+    able = [name for name, task in TASKS.items() if set(roles) <= {role.name for role in task.roles}]
+    return StudyError(
+        f"question: {got} of {' and '.join(tasks)}, whose pictures were made without {' and '.join(roles)}, so that none is an edit; ask --question "
+        f"better or prompt, or give runs of {' or '.join(able)}"
+    )
 
 
 def _shows(entry: Entry, roles: Sequence[str]) -> bool:
@@ -162,7 +173,36 @@ def _asked_about(varying: Sequence[str]) -> list[str]:
     return asked or [path for path in varying if path != "seed"]
 
 
-def _labels(systems: Sequence[Sequence[tuple[str, Any]]], varying: Sequence[str]) -> dict[str, str]:
+class ByTask(dict[str, Any]):
+    """Values of one setting by task, where one run has several."""
+
+
+System = tuple[tuple[str, Any], ...]
+
+
+def _of_whole_runs(entries: Sequence[Entry], known: Sequence[Mapping[str, Any]], varying: Sequence[str]) -> list[System]:
+    """What differs, for each picture: where its run has one value for each task it is those of all, so that a run is one system."""
+    by_run: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = {}
+    for entry, flat in zip(entries, known, strict=True):
+        by_run.setdefault(entry.resolved.run_id, {}).setdefault(entry.edit.task, {})[_key(flat)] = flat
+    systems = []
+    for entry, flat in zip(entries, known, strict=True):
+        by_task = by_run[entry.resolved.run_id]
+        if all(len(alike) == 1 for alike in by_task.values()):
+            of_tasks = {task: next(iter(alike.values())) for task, alike in by_task.items()}
+            systems.append(tuple((path, _of_tasks(path, of_tasks)) for path in varying))
+        else:
+            systems.append(tuple((path, flat.get(path)) for path in varying))
+    return systems
+
+
+def _of_tasks(path: str, of_tasks: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A setting's value, or its values by task; a task without the setting says nothing."""
+    found = {task: flat[path] for task, flat in of_tasks.items() if path in flat}
+    return ByTask(found) if len(set(map(_key, found.values()))) > 1 else next(iter(found.values()), None)
+
+
+def _labels(systems: Sequence[System], varying: Sequence[str]) -> dict[str, str]:
     """What each system is called, by its key: what differs, in short."""
     unique = {_key(system): system for system in systems}
     texts = [", ".join(f"{named_among(path, varying)} {_short(value)}" for path, value in system) for system in unique.values()]
@@ -175,6 +215,8 @@ def _labels(systems: Sequence[Sequence[tuple[str, Any]]], varying: Sequence[str]
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, ByTask):
+        return ", ".join(f"{_short(own)} ({task})" for task, own in value.items())
     text = "none" if value is None else " ".join(shown(value).split())
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 

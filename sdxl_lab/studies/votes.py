@@ -20,6 +20,8 @@ TIE, SKIP = "tie", "skip"
 Answer: TypeAlias = Annotated[int, Field(ge=0, strict=True)] | Literal["tie", "skip"]
 """The place of the chosen picture among those shown, from 0; or that none is better, or that nothing is said."""
 MOST_BYTES = 2**24
+OTHERS = {"trials": "the key of a study", "rankings": "the answer of a study"}
+"""Other files of a study, by what stands in them."""
 LONGEST_JUDGE = 40
 
 
@@ -163,10 +165,14 @@ def file_name(judge: str) -> str:
 
 def _read(path: Path) -> _File:
     """What stands in a file, as the page wrote it."""
+    if path.is_dir():
+        raise VotesError(f"{path} is a folder, and no file of votes; give the files in it: {path}/votes-*.json")
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         values = json.loads(content if len(content) <= MOST_BYTES else b"")
+        if other := next((said for key, said in OTHERS.items() if key in values), None):
+            raise VotesError(f"{path} holds {other}, and no votes; leave it out, and give files votes-NAME.json that a study's page wrote")
         sha256 = values.pop("sha256")
         is_as_written = hashlib.sha256(canonical(values)).hexdigest() == sha256
         read = _files().validate_python(values)
@@ -186,7 +192,13 @@ def _read(path: Path) -> _File:
 
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'its content'}: {first['msg']}"
+    where = [part for part in first["loc"] if not str(part).startswith(("constrained", "literal"))]
+    if len(where) > 1 and where[0] == "votes" and isinstance(where[1], int):
+        about, got = f"{'.'.join(map(str, where[2:])) or 'all'} of vote {where[1] + 1}", f"got {str(first['input'])[:40]!r}"
+        if where[2:] == ["answer"]:
+            return f"{about}: {got}; allowed is the place of the chosen picture, 0 for the first one, {TIE} or {SKIP}"
+        return f"{about}: {first['msg']}" if first["type"] == "missing" else f"{about}: {got}: {first['msg']}"
+    return f"{'.'.join(map(str, where)) or 'its content'}: {first['msg']}"
 
 
 def _fault(read: _File, study: Study) -> str | None:

@@ -8,12 +8,13 @@ from typing import Any
 from sdxl_lab.families import FAMILIES, OF_THE_REFINER
 from sdxl_lab.settings.documents import canonical
 from sdxl_lab.settings.hyperparams import shortest, without
-from sdxl_lab.spec.lacking import NOT_APPLICABLE, lacks, reason
+from sdxl_lab.spec.lacking import NOT_APPLICABLE, lacking_anywhere, lacks, reason, setting_of
 from sdxl_lab.sweeps.labels import leaves, short
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted
 
 APPLIES = "applies"
+_OF_SETTINGS = ("hyperparameters", *(f"hyperparameters.{task}" for task in TASKS))
 
 
 class Marked:
@@ -43,9 +44,13 @@ class Marked:
         for mark, word in self._marks.items():
             if word != APPLIES:
                 yield f"where.{mark}: got {short(word)}; allowed is {APPLIES}: the setting is left out for checkpoints that have none such"
+            elif mark in _OF_SETTINGS:
+                yield f"where.{mark}: holds every setting; mark a setting, or a section such as {mark}.refiner"
+            elif (whole := [path for path in paths if _is_below(mark, path) and path != mark]) and not any(_is_below(path, mark) for path in paths):
+                yield f"where.{mark}: is given as part of {whole[0]}; write it out there: {mark}, with its own values"
             elif not any(_is_below(path, mark) for path in paths):
                 yield f"where.{mark}: is given neither in parameters nor in grid and points; give it there, or leave it out here"
-            elif not any(_is_below(path, lacking) or _is_below(lacking, path) for path in [_setting_of(mark)] for lacking in _lacked_anywhere()):
+            elif not lacking_anywhere(mark):
                 yield f"where.{mark}: every checkpoint has it; leave it out here"
 
     def chosen(self, points: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -89,7 +94,7 @@ class Marked:
             return {}
         if (checkpoint := self._checkpoint_of(point)) not in self._lacked:
             self._lacked[checkpoint] = _lacked_by(checkpoint)
-        return {path: why for path in marked if (why := reason(_setting_of(path), self._lacked[checkpoint]))}
+        return {path: why for path in marked if (why := reason(setting_of(path), self._lacked[checkpoint]))}
 
 
 def advice(lines: Iterable[str]) -> list[str]:
@@ -115,22 +120,11 @@ def _lacked_by(checkpoint: str) -> Mapping[str, str]:
     return {**({} if source.refiner else OF_THE_REFINER), **lacks(source.family)}
 
 
-def _lacked_anywhere() -> set[str]:
-    return {*OF_THE_REFINER, *(path for family in FAMILIES.values() for path in family.lacks)}
-
-
 def _told(checkpoint: str, idle: Mapping[str, str], planned: int, made: int) -> Iterator[str]:
     fewer = f": {counted(made, 'point')} in place of {planned}" if made < planned else ""
     for why in dict.fromkeys(idle.values()):
         names = [shortest(path, idle) for path, other in idle.items() if other == why]
         yield f"{' and '.join(names)} {'does' if len(names) == 1 else 'do'} not apply to checkpoint {checkpoint}, which {why}{fewer}"
-
-
-def _setting_of(path: str) -> str:
-    """A dotted path of parameters as the one of an edit's setting: `denoising.high_noise_frac`, whether for all tasks or for one."""
-    own = path.removeprefix("hyperparameters.")
-    first, _, rest = own.partition(".")
-    return rest if first in TASKS else own
 
 
 def _is_below(path: str, above: str) -> bool:

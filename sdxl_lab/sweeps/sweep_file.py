@@ -151,7 +151,7 @@ class _Reader:
         for overrides in chosen:
             words = {path: (shown[path], told[path][whole(value)]) for path, value in overrides.items() if path != "name"}
             label = overrides.get("name") or " ".join(map("=".join, words.values())) or self.name
-            given = {path: value for path, value in overrides.items() if value != NOT_APPLICABLE}
+            given = {path: value for path, value in overrides.items() if value is not NOT_APPLICABLE}
             named = overrides.get("name") or self._run_name([word for path, word in words.items() if path in given])
             parameters = _laid_over(self.marked.base_of(given), {"name": named} | given)
             try:

@@ -16,7 +16,7 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
 from sdxl_lab.spec.homes import named_among
-from sdxl_lab.spec.lacking import NOT_APPLICABLE
+from sdxl_lab.spec.lacking import NOT_APPLICABLE, lacking_anywhere
 from sdxl_lab.tracking.disclosure import without_paths
 from sdxl_lab.tracking.experiment import HTML_LIMIT_BYTES, File, Projection, file_of, short, short_name
 from sdxl_lab.tracking.key import experiment_key
@@ -60,7 +60,7 @@ def of_sweep(sweep: SweepFolder, scratch: Path) -> Projection:
     begun = [each.run for each in made if each.run]
     parameters = [parameters_of(run.resolved) for run in begun]
     shared = {name: value for name, value in (parameters[0] if parameters else {}).items() if all(own.get(name) == value for own in parameters)}
-    axes = {path: [value for value in values if value != NOT_APPLICABLE] for path, values in axes_of(sweep.points).items()}
+    axes = {path: [value for value in values if not _is_idle(path, value)] for path, values in axes_of(sweep.points).items()}
     report = file_of(sweep.report_file.name, None, sweep.report_file) if is_one_page(sweep) else None
     return Projection(
         key=experiment_key(sweep),
@@ -76,6 +76,11 @@ def of_sweep(sweep: SweepFolder, scratch: Path) -> Projection:
         curves=tuple(_curves(made, axes, scratch)),
         obsolete=frozenset(name for own in parameters for name in own if name not in shared),
     )
+
+
+def _is_idle(path: str, value: Any) -> bool:
+    """Whether a record says that a setting does not apply; a prompt may have the same letters."""
+    return value == NOT_APPLICABLE and lacking_anywhere(path)
 
 
 def _others(made: Sequence[_Made], axes: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

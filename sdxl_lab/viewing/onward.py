@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from sdxl_lab.checkpoints.moved_defaults import recorded, version_of
+from sdxl_lab.checkpoints import moved_defaults
 from sdxl_lab.datasets import inputs
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_once
-from sdxl_lab.records.finding import kept_at
+from sdxl_lab.records.finding import find, kept_at
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.picture import file_name
+from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.records.stamps import Stamp, read_stamp
 from sdxl_lab.settings.documents import written
@@ -67,8 +69,7 @@ def parameters_of(path: Path) -> dict[str, Any]:
             f"again, sdxl_lab.{stamp.edit.task}(...), with the settings that `sdxl-lab show` lists, put it on a bench, Bench().open(picture), or "
             "make a run over a dataset of it"
         )
-    found = as_parameters(stamp.edit, stamp.resolved)
-    return _completed(found, stamp.resolved, (stamp.edit,), stamp.versions.get("sdxl_lab"), run_of(path).local)
+    return parameters_of_picture(stamp.edit, stamp.resolved, stamp.versions.get("sdxl_lab"), run_of(path).local)
 
 
 def parameters_of_run(folder: RunFolder, local: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +79,19 @@ def parameters_of_run(folder: RunFolder, local: Mapping[str, Any]) -> dict[str, 
         folder: The run.
         local: Where `dataset` and `checkpoint` are on the machine that is meant; empty for their names.
     """
-    return _completed(written(folder.resolved.spec), folder.resolved, folder.resolved.edits, _version_of(folder), local)
+    return _completed(written(folder.resolved.spec), folder.resolved, folder.resolved.edits, version_of(folder), local)
+
+
+def parameters_of_picture(edit: Edit, resolved: ResolvedSpec, version: str | None, local: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Write the parameters that plan one picture again, as `parameters_of` does.
+
+    Args:
+        edit: The picture.
+        resolved: The run it belongs to.
+        version: Of sdxl_lab, which made it; None if nothing says.
+        local: As `parameters_of_run` takes it.
+    """
+    return _completed(as_parameters(edit, resolved), resolved, (edit,), version, local)
 
 
 def parameters_of_kept(kept: KeptPicture) -> dict[str, Any]:
@@ -112,15 +125,20 @@ def run_at(path: Path) -> RunFolder:
         path: The folder.
 
     Raises:
-        ShowError: It holds several runs, as a sweep's does.
+        ShowError: It is none; it may hold several, as a sweep's does.
     """
     folder = RunFolder(path)
-    if not folder.spec_file.is_file() and (runs := [below for below in sorted(path.iterdir()) if RunFolder(below).spec_file.is_file()]):
+    if folder.spec_file.is_file():
+        return folder
+    if runs := [below for below in sorted(path.iterdir()) if RunFolder(below).spec_file.is_file()]:
         raise ShowError(
             f"{path} holds {counted(len(runs), 'run')} and is none; sdxl-lab report {path} and sdxl-lab compare {path} look at all of them, and show "
             f"at one: sdxl-lab show {runs[0]}"
         )
-    return folder
+    below = f", such as sdxl-lab show {records[-1].path}" if (records := find(path)) else ""
+    raise ShowError(
+        f"{path} is not a run folder, nor a session's; give one of those, or a picture that sdxl_lab made{below}; sdxl-lab status lists all"
+    )
 
 
 def stamp_at(path: Path) -> Stamp:
@@ -147,7 +165,7 @@ def _completed(
     parameters: dict[str, Any], resolved: ResolvedSpec, edits: Iterable[Edit], version: str | None, local: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Parameters that mean today what they meant to the version that recorded them, with the paths that this machine knows."""
-    old = recorded(resolved.spec, edits, version_of(version), resolved.checkpoint)
+    old = moved_defaults.recorded(resolved.spec, edits, moved_defaults.version_of(version), resolved.checkpoint)
     # The record names no paths of the machine it was made on; on that machine they are known.
     here = {key: local[key] for key in ("dataset", "checkpoint") if key in local}
     if files := {path: file for path, file in local.get("files", {}).items() if Path(file).exists()}:
@@ -155,8 +173,12 @@ def _completed(
     return merge({"hyperparameters": old}, parameters | here) if old else parameters | here
 
 
-def _version_of(folder: RunFolder) -> str | None:
-    """Which version made a run: as its record says, or as long as it is not done, its machine's."""
+def version_of(folder: RunFiles) -> str | None:
+    """Find which version made a run: as its record says, or as long as it is not done, its machine's.
+
+    Args:
+        folder: The run, or a picture of a session as one.
+    """
     for found in (folder.record, folder.local.get("machine", {})):
         if version := found.get("versions", {}).get("sdxl_lab"):
             return version

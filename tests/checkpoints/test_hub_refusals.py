@@ -8,7 +8,8 @@ from sdxl_lab.checkpoints.files import CONFIGURATION
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from tests.support.loopback_hub import Hub, asked, serving
+from sdxl_lab.families import FAMILIES
+from tests.support.loopback_hub import NOBODY, Hub, asked, serving
 
 NAME = "owner/behind-terms"
 
@@ -22,6 +23,17 @@ def hub(tmp_path):
     (tmp_path / "hub" / NAME / "model_index.json").write_text("{}")
     with serving(Hub(tmp_path / "hub")) as up, asked(up.url, tmp_path / "cache"):
         yield up
+
+
+@pytest.mark.parametrize(("repository", "name"), FAMILIES["sd"].moved.items())
+def test_a_repository_that_left_its_place_is_named_as_it_is_called_here(hub, tmp_path, repository, name):
+    """
+    Whether the hub has it no more or gives no answer, the error says under which name the same checkpoint is, which is one that there is.
+    """
+    for url in (hub.url, NOBODY):
+        with asked(url, tmp_path / "empty"), pytest.raises(CheckpointError, match=rf"{repository} .*give {name}, the same checkpoint"):
+            identify(repository)
+    assert name in FAMILIES["sd"].names
 
 
 @pytest.mark.parametrize("token", [None, "hf_of_nobody"])

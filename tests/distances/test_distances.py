@@ -1,8 +1,10 @@
 """Sets of pictures as people name them, statistics in files, and what is refused."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,7 +162,46 @@ def test_what_is_usual_is_computed_where_it_can_be(folders):
     assert near["recall"].value > far["recall"].value
     fewer = distance(folders["hundred"], folders["true"], extractor=Levels())
     assert list(fewer.rows[0].distances) == ["fid", "kid"]
-    assert [note.partition(":")[0] for note in fewer.notes] == ["left out", "left out"]
+    assert len(fewer.notes) == 1
+    assert fewer.notes[0].startswith("left out: hundred has 100 pictures: too few pictures for precision and recall, which take 250")
+
+
+def test_a_refusal_tells_all_that_is_lacking(folders, tmp_path):
+    """
+    All distances that a set has too few pictures for are named at once, with as many as each takes; below ten, insisting helps nobody.
+    """
+    with pytest.raises(DistanceError) as raised:
+        distance(folders["forty"], folders["true"], metrics=["fid", "kid", "recall"], extractor=Levels())
+    for told in ("kid, which takes 100", "recall, which takes 250", "fid, which takes 100 or more, and more than", "--insist, from 10 pictures on"):
+        assert told in str(raised.value)
+    with pytest.raises(DistanceError) as raised:
+        distance(folders["forty"], folders["hundred"], metrics=["recall"], extractor=Levels())
+    assert str(raised.value).startswith("forty has 40 pictures, hundred has 100 pictures: too few pictures for recall, which takes 250")
+    with pytest.raises(DistanceError, match=r"^forty has 40 pictures: too few pictures for recall, which takes 250"):
+        distance(folders["forty"], folders["forty"], metrics=["recall"], extractor=Levels())
+    (tmp_path / "nine").mkdir()
+    for file in sorted(folders["forty"].glob("*.png"))[:9]:
+        (tmp_path / "nine" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(DistanceError, match="nine has 9 pictures: too few pictures for kid, which takes 10"):
+        distance(tmp_path / "nine", folders["true"], metrics=["kid"], extractor=Levels(), insist=True)
+
+
+def test_sets_of_the_same_are_told(folders, tmp_path):
+    """
+    Where both sets show the same pictures or samples, a line says that KID is not around 0; where names of files agree by chance, none does.
+    """
+
+    def told(*sets: Path | str, **options: Any) -> list[str]:
+        found = distance(*sets, metrics=["kid"], extractor=Levels(), insist=True, **options)
+        return [note for note in found.notes if "the same" in note]
+
+    assert told(folders["others"], folders["true"]) == []
+    assert told(folders["hundred"], folders["others"])[0].startswith("hundred and others show the same 100 pictures, so they are nearer")
+    file = tmp_path / "others.npz"
+    distance(folders["others"], save=file, extractor=Levels())
+    assert "show the same 260 pictures" in told(folders["others"], file)[0]
+    one, other = run_of(tmp_path / "a", 12), run_of(tmp_path / "b", 12, name="others")
+    assert "show the same 12 samples" in told(one.path, other.path)[0]
 
 
 def test_others_statistics_are_read(folders, tmp_path):
@@ -214,6 +255,23 @@ def test_statistics_of_another_extractor_are_refused(folders, tmp_path):
         distance(folders["others"], tmp_path / "wide.npz", metrics=["fid"], extractor=Levels())
 
 
+def test_two_sets_of_one_name_are_two(folders, tmp_path):
+    """
+    Sets whose folders end alike have a row each in the table, in their order, and files of one name but other sizes are refused.
+    """
+    given = [shutil.copytree(folders[name], tmp_path / above / "spots") for above, name in (("x", "forty"), ("y", "hundred"))]
+    found = distance(given, folders["true"], metrics=["kid"], extractor=Levels(), insist=True)
+    table = found.table()
+    assert table.index.tolist() == ["spots", "spots"]
+    assert table["n"].tolist() == [40, 100]
+    assert table["kid"].tolist() == [row.distances["kid"].value for row in found.rows]
+    files = [tmp_path / above / "stats.npz" for above in ("x", "y")]
+    for file, size in zip(files, (8, 9), strict=True):
+        np.savez(file, mu=np.zeros(size), sigma=np.eye(size))
+    with pytest.raises(DistanceError, match=r"stats\.npz has 8, stats\.npz has 9"):
+        distance(*files, metrics=["fid"], extractor=Levels())
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -258,6 +316,10 @@ def test_results_are_kept_beside_the_record(folders, tmp_path):
     assert document["set"] | {"digest": ""} == {"name": run.resolved.spec.name, "n": 120, "digest": ""}
     assert document["to"]["name"] == "true"
     assert document["distances"]["kid"]["value"] == found.rows[0].distances["kid"].value
+    assert [number["parts"] for number in document["distances"].values()] == [20, 20]
+    few = distance(run_of(tmp_path, 12, "few").path, folders["true"], metrics=["kid"], extractor=Levels(), insist=True).rows[0].file
+    assert few
+    assert json.loads(few.read_text())["distances"]["kid"]["parts"] == 12
     assert {file: file.read_bytes() for file in run.record_files if file.is_file()} == before
     value = found.rows[0].distances["kid"].value
     for command in ("show", "compare"):
@@ -286,6 +348,8 @@ def test_a_dataset_stands_for_its_pictures():
         ("others", {}, "there is nothing to compare with"),
         ("others", {"metrics": ["kid"]}, "kid is a distance to another set"),
         ("others", {"to": "true", "metrics": ["lpips"]}, "allowed is fid, kid, mmd, cmmd, is, precision, recall"),
+        ("others", {"to": "true", "metrics": ["fld"]}, r"Did you mean fid\?"),
+        ("others", {"to": "true", "task": "inpant"}, r"got the task 'inpant'; allowed are inpaint, .*Did you mean inpaint\?"),
         ("others", {"metrics": ["is"], "extractor": "clip", "model": "nowhere/model"}, "not wholly in the local cache"),
         ("others", {"save": Path("statistics.csv")}, r"a file that ends in \.npz"),
         (["others", "true"], {"save": Path("statistics.npz")}, "got 2 sets to save"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -250,10 +251,35 @@ def test_a_picture_of_a_call_is_made_again(home, sample):
     assert reproduce(made, dataset=str(home / "elsewhere")).is_identical
     named = written(read_stamp(made).resolved.dataset)["inputs"]
     said = [f"its {name} .*artifacts/inputs/{named[name]}.png is not here" for name in ("image", "mask")]
-    with pytest.raises(ReproduceError, match=f"was made by a call, and {' and '.join(said)}; put .* --dataset FOLDER$"):
+    with pytest.raises(ReproduceError, match=f"was made from files of its own, and {' and '.join(said)}; .* --dataset FOLDER$"):
         reproduce(made)
     with pytest.raises(ReproduceError, match=r"elsewhere-2/\w+\.png is not here"):
         reproduce(made, dataset=str(home / "elsewhere-2"))
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["in a folder that is named", "beside the picture"])
+def test_what_a_call_was_given_is_found_by_its_content(home, sample, named):
+    """
+    A photograph in any format and its mask are found under their own names, not what else lies there; without the mask it is said where was looked.
+    """
+    mine = home / "mine"
+    (mine / "masks").mkdir(parents=True)
+    sample.image().save(mine / "photo.jpg")
+    sample.mask().save(mine / "masks/mask.png")
+    made = inpaint(mine / "photo.jpg", mine / "masks/mask.png", "a star", **QUICK).save(home / "made.png")
+    shutil.rmtree(home / "artifacts")
+    (mine / "broken.png").write_bytes(b"no picture")
+    if not named:
+        for file in (mine / "photo.jpg", mine / "masks/mask.png"):
+            file.rename(home / file.name)
+    before = files(home)
+    assert reproduce(made, dataset=str(mine) if named else None).is_identical
+    assert files(home) == before
+    for mask in home.rglob("mask.png"):
+        mask.unlink()
+    looked = f"nor does a picture in {'mine and ' if named else ''}the working folder hold the same"
+    with pytest.raises(ReproduceError, match=rf"of its own, and its mask \S+ is not here; {looked}"):
+        reproduce(made, dataset=str(mine) if named else None)
 
 
 def test_a_file_with_other_bytes_is_not_taken(home, sample):

@@ -131,5 +131,5 @@ def test_a_picture_whose_image_was_not_kept_says_which_file_is_missing(home):
     """
     picture = called("image_to_image", keep=False).save("made.png")
     assert [path.name for path in home.rglob("*")] == ["made.png"]
-    with pytest.raises(ReproduceError, match=r"made by a call, and its image .*artifacts/inputs/[0-9a-f]{64}\.png is not here; .* were not kept"):
+    with pytest.raises(ReproduceError, match=r"from files of its own, and its image .*inputs/[0-9a-f]{64}\.png is not here; .* were not kept"):
         reproduce(picture)

@@ -170,6 +170,8 @@ def test_a_picture_much_larger_than_the_working_size_is_told(tmp_path):
     assert ["crop.padding_mask_crop" in line for line in cropped] == [False]
     assert of_sizes(folder, hyperparameters={"size": {"width": 128, "height": 160}})[0].startswith("pictures of up to 512x512 are edited at 128x160")
     assert of_sizes(folder, samples=["scene-1"]) == []
+    known = "pocket knows colored shapes alone; for photographs take another checkpoint, such as sdxl"
+    assert [resolved(folder, **given).said.count(known) for given in ({}, {"samples": ["scene-1"]})] == [1, 0]
     words, sized = {"prompt": "a star"}, {"prompt": "a star", "size": {"aspect": "1:1"}}
     [anew] = of_sizes(folder, tasks=["image_to_image"], hyperparameters=words)
     assert anew.startswith("pictures of up to 512x512 are made anew at 128x128, and scaled up 4.0 times")

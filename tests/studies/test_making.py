@@ -21,6 +21,7 @@ from sdxl_lab.studies.making import study
 from sdxl_lab.studies.trials import Study, StudyError
 from sdxl_lab.studies.votes import content_of, file_name
 from tests.support import report_runs, sessions, studies
+from tests.support.commands import said
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,65 @@ def test_systems_are_what_differs(runs, tmp_path):
         assert one.system != other.system
     assert {(picture.sample, picture.task, picture.seed) for picture in key.pictures.values()} == {(*place[:2], place[3]) for place in studies.PLACES}
     assert made.votes() == []
+
+
+def test_a_run_with_one_value_for_each_task_is_one_system(tmp_path):
+    """
+    Where a run grows the mask of one task more than that of the other, its pictures are of one system, whose label tells both.
+    """
+    [exact] = studies.runs(tmp_path / "exact", (5.375,), mask={"kernel_size": 1})
+    [dilated] = studies.runs(tmp_path / "dilated", (5.5,), mask={"kernel_size": 25}, outpaint={"mask": {"kernel_size": 5}})
+    key = study([exact.path, dilated.path], tmp_path / "study", repeat=0).key
+    assert list(key.systems) == ["guidance_scale 5.375, kernel_size 1", "guidance_scale 5.5, kernel_size 25 (inpaint), 5 (outpaint)"]
+    assert key.systems[list(key.systems)[1]].settings["mask.kernel_size"] == {"inpaint": 25, "outpaint": 5}
+    assert len(key.trials) == len(studies.PLACES)
+    assert {picture.task for picture in key.pictures.values()} == {"inpaint", "outpaint"}
+    assert Study.read(tmp_path / "study") == key
+
+
+def test_what_is_asked_is_said(runs, tmp_path):
+    """
+    How much each judge is asked, that fewer pairs are possible than were wanted, and that three samples give no intervals, is said at once.
+    """
+    notes = study([runs], tmp_path / "study", pairs=500).notes
+    assert "each judge is asked 20 questions, 2 of them a second time, on 3 samples and 3 systems" in notes
+    assert any("got --pairs 500, and 18 are possible" in note for note in notes)
+    assert any("no intervals, since they take 5 samples" in note for note in notes)
+    assert not any("--pairs" in note or "never shown together" in note for note in study([runs], tmp_path / "all").notes)
+
+
+def test_systems_that_never_meet_are_said(tmp_path):
+    """
+    Two pairs of systems over other samples each are told as groups that have rankings of their own.
+    """
+    for name, guidance, places in (("a", (2.125, 5.375), studies.PLACES[:2]), ("b", (8.625, 9.5), studies.PLACES[2:])):
+        for each in guidance:
+            report_runs.recorded(report_runs.planned(tmp_path / name, each, 10, None, places), side_px=64)
+    [note] = [note for note in study([tmp_path], tmp_path / "study").notes if "never shown together" in note]
+    assert note.endswith("guidance_scale 2.125 = guidance_scale 5.375, guidance_scale 8.625 = guidance_scale 9.5")
+
+
+def test_a_path_that_is_not_there_is_said_before_the_folder(runs, tmp_path, monkeypatch):
+    """
+    A slip in the name of a study or a run is told as such, also where a folder `study` is there; the command names the next one.
+    """
+    monkeypatch.chdir(tmp_path)
+    made = said("study", "new", runs)
+    assert made.code == 0, made.err
+    assert made.out.splitlines()[-1].endswith("sdxl-lab study result study votes-*.json")
+    with pytest.raises(RecordError, match="typo is not there"):
+        study("typo")
+
+
+def test_which_edit_is_cleaner_is_asked_of_edits(tmp_path):
+    """
+    Pictures from words alone are no edits: it is said why, and what to ask instead.
+    """
+    places = tuple((sample, "text_to_image", words, seed) for sample, _, words, seed in studies.PLACES[::2])
+    for each in (2.125, 5.375):
+        report_runs.recorded(report_runs.planned(tmp_path / "runs", each, 10, None, places), side_px=64)
+    with pytest.raises(StudyError, match=r"of text_to_image, whose pictures were made without input.*ask --question better or prompt"):
+        study([tmp_path / "runs"], tmp_path / "study", question="edit")
 
 
 def test_a_key_names_the_recorded_pictures(runs, tmp_path):
@@ -183,7 +243,7 @@ def test_pictures_in_a_page_are_the_recorded_ones(runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "told"),
     [
         ({"question": "bettr"}, "Did you mean better"),
         ({"pairs": 0}, "pairs: got 0"),
@@ -193,12 +253,12 @@ def test_pictures_in_a_page_are_the_recorded_ones(runs, tmp_path):
         ({"output": "s3://bucket/study"}, "address"),
     ],
 )
-def test_what_is_not_allowed_is_said(runs, tmp_path, monkeypatch, given, said):
+def test_what_is_not_allowed_is_said(runs, tmp_path, monkeypatch, given, told):
     """
     A value that is not allowed is answered with those that are, and nothing is written.
     """
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StudyError, match=said):
+    with pytest.raises(StudyError, match=told):
         study([runs], **given)
     assert list(tmp_path.iterdir()) == []
 

@@ -165,6 +165,23 @@ def test_pictures_of_a_trial_are_the_recorded_ones_side_by_side(made, browser):
             vote(page, "t")
 
 
+def test_saving_in_between_is_answered(made, browser, tmp_path):
+    """
+    The name is asked for at once; who saves in the middle of voting reads what was saved, until the next answer.
+    """
+    note = "document.querySelector('.note').innerText"
+    with opened(browser, made) as page:
+        assert page.evaluate("document.activeElement.name") == "judge"
+    with opened(browser, made, "Uma") as page:
+        vote(page, "1")
+        page.evaluate("document.querySelector('header .link').focus()")
+        votes = saved(page, tmp_path, made.key)
+        assert page.evaluate(note) == f"Saved as votes-Uma.json: 1 of {len(made.key.trials)} answers."
+        vote(page, "t")
+        assert page.evaluate(note) == ""
+    assert len(votes.votes) == 1
+
+
 def test_an_answer_is_taken_back(made, browser):
     """
     The key u goes back to the trial before with its answer forgotten, and a key that is held answers once.
@@ -216,6 +233,7 @@ def test_a_browser_that_keeps_nothing_says_so_and_goes_on_from_a_file(made, brow
             vote(page, "s")
             page.evaluate("document.querySelector('header .link').focus()")
             votes = saved(page, tmp_path, key)
+            assert page.evaluate("document.querySelector('.note').innerText") == f"Saved as votes-Kim.json: 2 of {len(key.trials)} answers."
         assert [each.answer for each in votes.votes] == [0, "skip"]
         with opened(browser, made) as page:
             page.evaluate(f"""(() => {{

@@ -146,6 +146,45 @@ def test_what_an_interval_means_is_said():
     assert "no intervals" in counted(6, samples=3).notes[0]
 
 
+def test_what_few_votes_cannot_say_is_said():
+    """
+    Of one judge who answered three questions, with two systems tied, it is told how many those are, and no order is claimed.
+    """
+    study = key_of("abc", samples=3)
+    asked = [trial.trial for trial in study.trials[:3]]
+    votes = voted(study, "Ann", lambda shown: shown.index("a") if "a" in shown else "tie", trials=lambda trial: trial.trial in asked)
+    notes = result_of(study, [votes], resamples=9).notes
+    assert "1 judge answered 3 of 9 questions" in notes
+    assert any("take these as rough" in note for note in notes)
+    assert not any("order" in note for note in notes)
+    assert not any(" of 9 questions" in note for note in result_of(study, [voted(study, "Ann", lambda shown: 0)], resamples=9).notes)
+
+
+def test_where_no_metric_differs_it_is_said(tmp_path):
+    """
+    Runs whose metrics are all alike are counted, and a line says that no number could be compared with the votes.
+    """
+    for number, steps in enumerate((10, 20)):
+        color = Image.new("RGB", (24, 16), (80 * number, 90, 20))
+        resolved = planned(tmp_path / "runs", f"guidance-{steps}", {"denoising": {"guidance_scale": steps}})
+        recorded(resolved, lambda sample, task, seed: {"seam_delta_e": 1.0}, image=color, raw=color)
+    made = sdxl_lab.study([tmp_path / "runs"], tmp_path / "study")
+    file = written(voted(made.key, "Ann", lambda shown: 0), made.key, tmp_path)
+    answer = sdxl_lab.study_result(tmp_path / "study", str(file))
+    assert not answer.agreements
+    assert any("no metric is compared with the votes: none was recorded that differs" in note for note in answer.notes)
+
+
+def test_a_place_that_cannot_be_is_refused_before_counting(folder, tmp_path):
+    """
+    Where the answer cannot be kept, nothing is counted or printed.
+    """
+    (tmp_path / "file").write_text("mine")
+    answer = said("study", "result", folder, "-o", tmp_path / "file")
+    assert (answer.code, answer.out) == (1, "")
+    assert "is no folder" in answer.err
+
+
 def test_leaving_out_judges_is_never_silent():
     """
     Careless judges are named as such; once left out they are counted, marked, and nothing of theirs is in a share.

@@ -147,7 +147,11 @@ def test_two_files_of_one_judge_that_contradict_each_other_are_refused(tmp_path)
         ([FIRST | {"shown": ["p1", "p3"]}], {}, "other pictures"),
         ([FIRST | {"answer": 2}], {}, "picture 3 of 2"),
         ([FIRST | {"answer": -1}], {}, "answer"),
-        ([FIRST | {"answer": "left"}], {}, "answer"),
+        (
+            [FIRST | {"answer": "left"}],
+            {},
+            "answer of vote 1: got 'left'; allowed is the place of the chosen picture, 0 for the first one, tie or skip",
+        ),
         ([FIRST], {"judge": ""}, "1 to 40"),
         ([FIRST], {"judge": "a\nb"}, "control"),
     ],
@@ -169,6 +173,17 @@ def test_a_file_without_votes_is_refused(tmp_path, content):
     file.write_bytes(content)
     with pytest.raises(VotesError, match="holds no votes"):
         votes_in(file, STUDY)
+
+
+def test_other_files_of_a_study_are_told_from_votes(tmp_path):
+    """
+    A folder, the key and a kept answer are each named for what they are, with what to give.
+    """
+    STUDY.write(tmp_path)
+    (tmp_path / "result.json").write_text('{"format": 1, "rankings": []}')
+    for name, told in (("study.json", "the key of a study, and no votes"), ("result.json", "the answer of a study"), ("", "is a folder")):
+        with pytest.raises(VotesError, match=told):
+            votes_in(tmp_path / name, STUDY)
 
 
 def test_votes_that_were_changed_are_refused(tmp_path):

@@ -12,7 +12,7 @@ from sdxl_lab.families import FAMILIES, OF_THE_REFINER
 from sdxl_lab.runs.resolution import resolve
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.identities import CheckpointIdentity
-from sdxl_lab.spec.lacking import NOT_APPLICABLE
+from sdxl_lab.spec.lacking import NOT_APPLICABLE, lacking_anywhere
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.sweep_file import SweepFile, SweepFileError
 from sdxl_lab.tracking.parameters import parameters_of
@@ -145,6 +145,17 @@ def test_a_checkpoint_without_a_refiner_is_one_too():
     ]
 
 
+def test_a_value_of_the_same_letters_is_a_value(plain):
+    """
+    A prompt `n/a` is asked for as written, in points with a mark and in Comet's list of the axis, where only what no checkpoint has is left out.
+    """
+    words = "hyperparameters.inpaint.negative_prompt"
+    found = swept(grid={"checkpoint": ["plain-one"], words: ["n/a", "blurry"], FRAC: [0.8]}, where=APPLIES)
+    assert [point.spec.hyperparameters for point in found.points] == [{"inpaint": {"negative_prompt": text}} for text in ("n/a", "blurry")]
+    assert not lacking_anywhere(words)
+    assert lacking_anywhere(FRAC)
+
+
 def test_single_points_and_exclusions_see_the_marks(plain):
     """
     Exclusions are of the grid as it is written, and a single point keeps its name without what does not apply to it.
@@ -180,6 +191,9 @@ def test_unmarked_it_is_refused_with_what_to_write(plain):
         ({FRAC: "always"}, f"where.{FRAC}: got always; allowed is applies"),
         ({"hyperparameters.refiner": "applies"}, "where.hyperparameters.refiner: is given neither in parameters nor in grid and points"),
         ({"hyperparameters.seed": "applies"}, "where.hyperparameters.seed: every checkpoint has it"),
+        ({"hyperparameters": "applies"}, "where.hyperparameters: holds every setting; mark a setting, or a section"),
+        ({"hyperparameters.inpaint": "applies"}, "where.hyperparameters.inpaint: holds every setting"),
+        ({SIZE: "applies"}, f"where.{SIZE}: is given as part of hyperparameters.conditioning; write it out there"),
         ("applies", "where: got applies; allowed is a dictionary of dotted paths"),
     ],
 )
@@ -188,7 +202,7 @@ def test_marks_that_mean_nothing_are_refused(where, said):
     A mark says `applies` of a setting that the sweep gives and that some checkpoint lacks.
     """
     with pytest.raises(SweepFileError) as caught:
-        swept(grid={FRAC: [None, 0.8], "hyperparameters.seed": [1, 2]}, where=where)
+        swept(grid={FRAC: [None, 0.8], "hyperparameters.seed": [1, 2], "hyperparameters.conditioning": [{"original_size": [64, 64]}]}, where=where)
     assert any(line.startswith(said) for line in caught.value.problems)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import io
 import itertools
 import shutil
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from sdxl_lab import metrics
 from sdxl_lab.records.finding import find_runs
 from sdxl_lab.spec.generated import Frame
 from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.viewing.compare import SPENT, CompareError, Comparison, Interval, compare, words_of
+from sdxl_lab.viewing.compare.printed import print_comparison
 from tests.support.compare_runs import SAMPLES, planned, recorded, seam
 
 DIFFERENCES = dict(zip(SAMPLES, (0.5, 0.6, 1.5, 0.75, 2.0, 0.125), strict=True))
@@ -51,6 +54,19 @@ def test_differences_are_those_of_numpy_over_pairs(two):
     assert compared.difference(base, "seam_delta_e") is None
     means = [found.mean for row in (base, weak) if (found := compared.mean(row, "seam_delta_e"))]
     assert means[1] - means[0] == pytest.approx(np.mean(list(DIFFERENCES.values())), abs=1e-9)
+
+
+def test_a_comparison_prints_as_the_command_does(two):
+    """
+    In Python `print` gives the table of the command line, 80 columns wide, and the cell's value without it is one short line.
+    """
+    compared, out = compare(two), io.StringIO()
+    print_comparison(compared, console=Console(file=out, width=80, highlight=False))
+    assert str(compared) == out.getvalue().strip("\n")
+    assert "guidance_scale" in str(compared)
+    assert max(map(len, str(compared).splitlines())) <= 80
+    assert repr(compared).startswith("<Comparison of 2 rows with base: denoising.guidance_scale differs; ")
+    assert len(repr(compared)) < 120
 
 
 def test_only_what_differs_is_said(two):
@@ -342,7 +358,7 @@ def test_the_reference_may_be_named_in_many_ways(two):
         ({"metrics": ["seam_delta"]}, "Did you mean seam_delta_e?"),
         ({"reference": "week"}, "Did you mean weak?"),
         ({"reference": "3"}, "none of the runs compared: base, weak"),
-        ({"task": "repaint"}, "allowed are inpaint and outpaint"),
+        ({"task": "repaint"}, "allowed are inpaint, outpaint"),
     ],
 )
 def test_what_is_not_there_is_one_clear_error(two, changed, message):

@@ -184,7 +184,7 @@ def test_what_cannot_be_compared_is_one_message(runs, tmp_path):
         ([tmp_path], "holds no run"),
         ([runs, "--metric", "seam_delta"], "Did you mean seam_delta_e?"),
         ([runs, "--reference", "nobody"], "which is none of the runs compared"),
-        ([runs, "--task", "paint"], "allowed are inpaint and outpaint"),
+        ([runs, "--task", "paint"], "allowed are inpaint, outpaint"),
     ):
         refused = said("compare", *arguments)
         assert (refused.code, refused.out) == (1, "")

@@ -43,7 +43,7 @@ class Judging {
   /** Ask who votes. */
   async ask() {
     const { study, keep } = this;
-    const name = element("input", { type: "text", name: "judge", maxlength: LONGEST_JUDGE, autocomplete: "off", required: true });
+    const name = element("input", { type: "text", name: "judge", maxlength: LONGEST_JUDGE, autocomplete: "off", required: true, autofocus: true });
     const fault = element("p", { role: "alert", class: "fault" });
     const file = element("input", { type: "file", accept: ".json,application/json", hidden: true });
     const form = element("form", { class: "who" }, element("label", {}, "Your name ", name), element("button", { class: "main" }, "Begin"));
@@ -73,7 +73,7 @@ class Judging {
     const before = (await keep.judges()).map(({ judge, count }) => pressed(`Go on as ${judge} (${count} of ${study.trials.length})`, () => begin(judge)));
     this.root.replaceChildren(element("main", { class: "start" },
       element("h1", {}, study.question),
-      element("p", {}, `You will be shown ${this.count === 2 ? "two pictures" : `${this.count} pictures`} side by side, ${study.trials.length} times. `
+      element("p", {}, `You will be shown ${this.count === 2 ? "two pictures" : `${this.count} pictures`} at a time, ${study.trials.length} times. `
         + "Choose the one that answers the question. Say that they are equal, or skip, where you cannot choose. There is no right answer; the first look counts."),
       form, fault,
       before.length ? element("p", { class: "before" }, ...before) : "",
@@ -88,6 +88,7 @@ class Judging {
     const places = Array.from({ length: count }, (_, index) => index);
     this.progress = element("progress", { max: this.answers.total, value: 0, "aria-label": "How much is answered" });
     this.said = element("span", { class: "said", role: "status" });
+    this.note = element("p", { class: "note quiet", role: "status" });
     this.prompt = element("p", { class: "prompt", dir: "auto" });
     this.warning = element("div", { role: "alert" }, this.keep.isSafe ? "" : unsafe());
     this.frames = element("div", { class: "frames", role: "group", "aria-label": "Pictures" });
@@ -102,7 +103,8 @@ class Judging {
     this.undo = pressed("Undo", () => this.#undo(), "", "u");
     this.voting = element("main", { class: "voting" },
       element("header", {}, element("h1", {}, study.question), this.said,
-        pressed("Save", () => this.#download(), "link", "", "Save the votes so far as a file"), this.progress),
+        pressed("Save", () => this.#saveSoFar(), "link", "", "Save the votes so far as a file"), this.progress),
+      this.note,
       this.warning,
       this.prompt,
       this.frames,
@@ -128,6 +130,7 @@ class Judging {
     if (!this.voting.isConnected) this.root.replaceChildren(this.voting);
     this.progress.value = answers.votes.length;
     this.said.textContent = `${answers.votes.length + 1} of ${answers.total}`;
+    this.note.textContent = "";
     this.undo.disabled = !answers.votes.length;
     this.prompt.hidden = !trial.prompt;
     this.prompt.textContent = trial.prompt ?? "";
@@ -219,6 +222,13 @@ class Judging {
       element("p", { class: "before" }, save, pressed("Copy them", copy), pressed("Undo the last one", () => this.#undo(), "", "u")),
       note, text));
     save.focus({ preventScroll: true });
+  }
+
+  #saveSoFar() {
+    const { answers } = this;
+    this.#download();
+    this.note.textContent = `Saved as ${fileName(answers.judge)}: ${answers.votes.length} of ${answers.total} answers.`;
+    this.#layOut();
   }
 
   #download() {

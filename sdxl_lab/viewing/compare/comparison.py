@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
-from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, STEPS, names_of, number_of, unlike_steps, words_of
+from sdxl_lab.viewing.compare import preferred
+from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, STEPS, named, names_of, number_of, unlike_steps, words_of
 from sdxl_lab.viewing.compare.intervals import FEWEST_SAMPLES, Interval, mean_interval
 from sdxl_lab.viewing.compare.rows import MOST_NAMES, CompareError, Row, Values, called, found, row_named, rows_of
-from sdxl_lab.wording import few
+from sdxl_lab.wording import counted, few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +58,20 @@ class Comparison:
             return None
         ours, theirs = self._of(row, metric), self._of(self.reference, metric)
         return _interval({key: ours[key] - theirs[key] for key in sorted(ours.keys() & theirs.keys())}, RENAMED.get(metric, metric))
+
+    def __repr__(self) -> str:
+        differing = few(list(self.differing), 3) or "nothing"
+        rows, metrics = counted(len(self.rows), "row"), counted(len(self.metrics), "metric")
+        return f"<Comparison of {rows} with {self.reference.name}: {differing} differs; {metrics}>"
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        from sdxl_lab.viewing.compare.printed import print_comparison  # which knows this room
+
+        printed = StringIO()
+        print_comparison(self, console=Console(file=printed, width=80, highlight=False))
+        return printed.getvalue().strip("\n")
 
     def verdict(self, row: Row, metric: str) -> str:
         """What a difference's interval allows to say.
@@ -239,7 +255,8 @@ def compare(
         {'denoising.num_inference_steps': [3, 6]}
     """
     if task is not None and task not in TASKS:
-        raise CompareError(f"got the task {task!r}; allowed are {' and '.join(TASKS)}")
+        hint = f". Did you mean {near}?" if (near := closest(task, TASKS)) else ""
+        raise CompareError(f"got the task {task!r}; allowed are {', '.join(TASKS)}{hint}")
     paths = list(runs)
     folders = found(paths)
     if isinstance(reference, RunFiles | Path | str):
@@ -249,7 +266,7 @@ def compare(
     rows, differing, notes = rows_of(folders, task, pool_seeds=pool_seeds)
     chosen = row_named(rows, reference)
     recorded = names_of(rows)
-    metrics = [RENAMED.get(metric, metric) for metric in metrics]
+    metrics = named(metrics, recorded)
     if not any(row.pictures for row in rows):
         given = called([run for row in rows for run in row.runs])
         raise CompareError(f"got {given} without a picture yet; give runs that were begun, or wait for their first pictures")
@@ -300,6 +317,7 @@ def _cautions(comparison: Comparison) -> list[str]:
         cautions.append(
             f"where a crop was seen, {few(raw, MOST_NAMES)} {'is' if len(raw) == 1 else 'are'} of that alone; the others are of whole pictures"
         )
+    cautions += preferred.told(rows, reference, comparison.metrics)
     return cautions + (unlike_steps(rows) if STEPS in comparison.metrics else [])
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from sdxl_lab import metrics
 from sdxl_lab.metrics import METRICS, Words
+from sdxl_lab.metrics.asked import ASKED, columns_named, stem_of
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.viewing.compare.rows import MOST_NAMES, Row
 from sdxl_lab.wording import few
@@ -48,12 +49,26 @@ RENAMED: Final[Mapping[str, str]] = MappingProxyType({"seconds": "seconds_spent"
 
 def words_of(metric: str) -> Words:
     """What is said of a metric or a cost; of one that was recorded where others were registered, nothing."""
-    return METRICS.get(metric) or COSTS.get(metric) or Words(sentence="")
+    return METRICS.get(metric) or COSTS.get(metric) or ASKED.get(stem_of(metric) or "") or Words(sentence="")
 
 
-def telling_names() -> tuple[str, ...]:
-    """The metrics that are shown unless others are asked for: a telling one of each kind, and the steps."""
-    return *metrics.telling(), STEPS
+def telling_names(recorded: Iterable[str] = ()) -> tuple[str, ...]:
+    """The metrics that are shown unless others are asked for: a telling one of each kind, what somebody measured afterwards, and the steps.
+
+    Args:
+        recorded: The metrics that there are.
+    """
+    return *metrics.telling(), *(name for name in recorded if stem_of(name)), STEPS
+
+
+def named(asked: Iterable[str], recorded: Sequence[str]) -> list[str]:
+    """The metrics that are meant: by `RENAMED`, and of one that several networks computed the columns of each.
+
+    Args:
+        asked: As somebody asks for them.
+        recorded: The metrics that there are.
+    """
+    return [column for metric in asked for column in columns_named(RENAMED.get(metric, metric), recorded)]
 
 
 def names_of(rows: Iterable[Row]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.records import distances
 from sdxl_lab.tables import Column, apart, laid_out, width_of
 from sdxl_lab.viewing.compare.comparison import Comparison
-from sdxl_lab.viewing.compare.costs import RENAMED, SPENT, telling_names, words_of
+from sdxl_lab.viewing.compare.costs import SPENT, named, telling_names, words_of
 from sdxl_lab.viewing.compare.intervals import Interval
 from sdxl_lab.viewing.compare.rows import Row, shown
 from sdxl_lab.wording import printable
@@ -44,7 +44,7 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     console = console or Console(highlight=False)
     rows = _shown(comparison)
     _print_settings(comparison, rows, console)
-    printed = tuple(RENAMED.get(metric, metric) for metric in metrics) or telling(comparison)
+    printed = tuple(named(metrics, comparison.metrics)) or telling(comparison)
     tables = {metric: _columns(comparison, rows, metric) for metric in printed}
     is_named = all(sum(map(width_of, columns)) <= console.width for columns in tables.values())
     for metric, columns in tables.items():
@@ -88,7 +88,7 @@ def telling(comparison: Comparison) -> tuple[str, ...]:
         >>> telling(comparison)[0]
         'seam_delta_e'
     """
-    names = telling_names()
+    names = telling_names(comparison.metrics)
     known = tuple(metric for metric in names if metric in comparison.metrics)
     return known if len(known) > 1 else comparison.metrics[: len(names)]
 

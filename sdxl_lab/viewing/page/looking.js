@@ -2,23 +2,28 @@
 // across and down what they started from), and how they are compared with the pictures before them.
 // `root` is any element, also of a shadow root, where looking.css has to be; what is shared are properties of its style, so that any number of
 // frames follows at once, and several Lookings on one page know nothing of each other. Keys that are pressed in the root are taken, unless
-// something below has prevented their default: + - 0 zoom, Shift and arrows move, and arrows move the boundary where a frame has the focus.
+// something below has prevented their default: + - 0 zoom, Shift and arrows move, F flickers between what is before and after, and arrows move
+// the boundary where a frame has the focus.
 //
 //   looking.framed(picture, before, { alone, names })   a frame; a picture is `{ source, width, height, original: { left, top, width, height } }`
 //   looking.compareBy("4")                       one of COMPARED_BY
 //   looking.show({ zoom: 4, x: 0.3 })            change what is shared
 //   looking.follow(listener)                     is called now, and whenever that changes, with
-//   looking.view                                 `{ zoom, x, y, split, gain, beside }`: the boundary in percent; a gain above 0 shows the difference, so
-//                                                often; beside is whether the two stand side by side
+//   looking.view                                 `{ zoom, x, y, split, way, gain }`: the boundary in percent, or when faded how much of after is seen
+//                                                less; the way they are compared; of a difference, how often it is shown
 
 import { element } from "./elements.js";
 
 export const MOST_ZOOM = 32;
-const BESIDE = "beside";
-const WRITES = "select, summary, textarea, input:not([type=range], [type=checkbox], [type=radio])";
+const FLICKER_MS = 500;
+const WAYS = { beside: "side-by-side", difference: "by-difference", fade: "by-fading", flicker: "by-flicker" };
+/** What takes letters for itself. */
+export const WRITES = "select, summary, textarea, input:not([type=range], [type=checkbox], [type=radio])";
 
-/** How two pictures are compared, for a select: by a boundary, beside each other, or by their difference with a gain. */
-export const COMPARED_BY = [["0", "boundary"], [BESIDE, "side by side"], ["1", "difference"], ["4", "difference ×4"], ["16", "difference ×16"]];
+/** How two pictures are compared, for a select: by a boundary, beside each other, by their difference with a gain, one through the other, or by turns. */
+export const COMPARED_BY = [
+  ["0", "boundary"], ["beside", "side by side"], ["1", "difference"], ["4", "difference ×4"], ["16", "difference ×16"], ["fade", "fading"], ["flicker", "flicker"],
+];
 
 /** Where arrows lead, across and down. */
 export const PAN = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -30,7 +35,8 @@ export class Looking {
   #listeners = [];
   #drag = null;
   #dragged = false;
-  view = { zoom: 1, x: 0.5, y: 0.5, split: 50, gain: 0, beside: false };
+  #turns = 0;
+  view = { zoom: 1, x: 0.5, y: 0.5, split: 50, way: "boundary", gain: 0 };
 
   constructor(root) {
     this.#root = root;
@@ -54,8 +60,8 @@ export class Looking {
     for (const name of ["zoom", "x", "y", "split", "gain"]) this.#root.style.setProperty(`--${name}`, view[name]);
     this.#root.classList.toggle("zoomed", view.zoom > 1);
     this.#root.classList.toggle("pixels", view.zoom >= 3);
-    this.#root.classList.toggle("by-difference", view.gain > 0);
-    this.#root.classList.toggle("side-by-side", view.beside);
+    for (const [way, name] of Object.entries(WAYS)) this.#root.classList.toggle(name, view.way === way);
+    if (view.way !== "flicker") this.#stand();
     for (const listener of this.#listeners) listener(view);
   }
 
@@ -65,11 +71,31 @@ export class Looking {
   }
 
   compareBy(choice) {
-    this.show({ beside: choice === BESIDE, gain: Number(choice) || 0 });
+    const gain = Number(choice) || 0;
+    this.show({ way: gain ? "difference" : choice === "0" ? "boundary" : choice, gain });
+    if (choice === "flicker" && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.#takeTurns();
   }
 
   get comparedBy() {
-    return this.view.beside ? BESIDE : String(this.view.gain);
+    return this.view.way in WAYS && !this.view.gain ? this.view.way : String(this.view.gain);
+  }
+
+  /** Change once between what is before and after, by hand: from then on nothing changes by itself. */
+  flip() {
+    this.#stand();
+    this.show({ way: "flicker", gain: 0 });
+    this.#root.classList.toggle("flipped");
+  }
+
+  /** Two changes a second, below the three flashes of WCAG 2.3.1. */
+  #takeTurns() {
+    this.#stand();
+    this.#turns = setInterval(() => (this.#root.isConnected ? this.#root.classList.toggle("flipped") : this.#stand()), FLICKER_MS);
+  }
+
+  #stand() {
+    clearInterval(this.#turns);
+    this.#turns = 0;
   }
 
   /** Zoom by a factor, so that the point under the pointer (0 to 1 across and down a frame of such spans) stays where it is. */
@@ -121,7 +147,7 @@ export class Looking {
     const frame = event.target.closest(".frame");
     this.#dragged = false;
     if (!frame || event.button !== 0) return;
-    const boundary = !this.view.gain && !this.view.beside && frame.querySelector(".boundary");
+    const boundary = ["boundary", "fade"].includes(this.view.way) && frame.querySelector(".boundary");
     const moves = boundary && (event.target === boundary || this.view.zoom === 1) ? "boundary" : "picture";
     this.#drag = { frame, moves, startX: event.clientX, startY: event.clientY, x: this.view.x, y: this.view.y };
     frame.setPointerCapture(event.pointerId);
@@ -165,6 +191,7 @@ export class Looking {
     if (event.key === "+" || event.key === "=") this.zoomBy(1.25);
     else if (event.key === "-") this.zoomBy(0.8);
     else if (event.key === "0") this.show({ zoom: 1 });
+    else if (event.key.toLowerCase() === "f" && this.#root.querySelector(".compared")) this.flip();
     else if (event.shiftKey && event.key in PAN) this.show({ x: this.view.x + (across * 0.1) / this.view.zoom, y: this.view.y + (down * 0.1) / this.view.zoom });
     else if (across && event.target.matches(".frame")) this.show({ split: this.view.split + across });
     else return;

@@ -1,9 +1,12 @@
-// What is seen: a gallery of all pictures, or a table with two settings as axes, the others picked. A page of it at a time, so that only these pictures are decoded.
+// What is seen: a gallery of all pictures, or a table with two settings as axes, or one such table for each value of a third, the others picked.
+// A page of it at a time, so that only these pictures are decoded.
 
-import { axes, chosen, looked, pictureAt, picturesAt, report, sessions } from "./data.js";
+import { axes, chosen, report, sessions } from "./data.js";
+import { looked, pictureAt, picturesAt } from "./looked.js";
 
 const PAGE_PICTURES = 48;
 export const PAGE_COLUMNS = 12;
+const GRIDS_PICTURES = 96;
 const GALLERY_PICTURES = 120;
 const LONG_LINE = 8;
 const LEAST_SHARE = 0.5;
@@ -11,16 +14,17 @@ const LEAST_SHARE = 0.5;
 export const isGallery = () => chosen.layout === "gallery";
 
 /** The axes that are picked one value at a time. A run has one value of each setting, so where runs are an axis, settings are none. */
-export function pickedAxes(x = chosen.x, y = chosen.y) {
-  const byRun = [x, y].includes("run");
-  const others = [...axes.keys()].filter((path) => path !== x && path !== y);
+export function pickedAxes(x = chosen.x, y = chosen.y, z = chosen.z) {
+  const byRun = [x, y, z].includes("run");
+  const others = [...axes.keys()].filter((path) => ![x, y, z].includes(path));
   return others.filter((path) => (byRun ? ["sample", "task"].includes(path) : path !== "run" || !report.varying.length));
 }
 
-export function positionsAt(column, row) {
+export function positionsAt(column, row, grid) {
   const positions = pickedAxes().map((path) => [path, chosen.picks.get(path)]);
   positions.push([chosen.x, column]);
   if (chosen.y) positions.push([chosen.y, row]);
+  if (chosen.z) positions.push([chosen.z, grid]);
   return positions;
 }
 
@@ -32,12 +36,17 @@ function valuesOf(path) {
 
 export const columnsOf = () => valuesOf(chosen.x);
 export const rowsOf = () => (chosen.y ? valuesOf(chosen.y) : [0]);
+export const gridsOf = () => (chosen.z ? valuesOf(chosen.z) : [0]);
 
 /** All pictures that are seen, whatever page they are on: one after the other, or row by row. */
 export function order() {
   if (isGallery()) return looked();
-  const columns = columnsOf();
-  return rowsOf().flatMap((row) => columns.map((column) => pictureAt(positionsAt(column, row)))).filter(Boolean);
+  return picturesOf({ grids: gridsOf(), columns: columnsOf(), rows: rowsOf() });
+}
+
+/** The pictures of some grids, row by row. */
+function picturesOf({ grids, columns, rows }) {
+  return grids.flatMap((grid) => rows.flatMap((row) => columns.map((column) => pictureAt(positionsAt(column, row, grid))))).filter(Boolean);
 }
 
 /** What each page of the gallery holds. */
@@ -48,23 +57,25 @@ export function galleryPages() {
 }
 
 export function pages() {
-  const columns = columnsOf();
-  const rows = rowsOf();
+  const [columns, rows, grids] = [columnsOf(), rowsOf(), gridsOf()];
   const across = Math.max(1, Math.min(columns.length, PAGE_COLUMNS));
   const down = Math.max(1, Math.floor(PAGE_PICTURES / across));
+  const beside = Math.max(1, Math.floor(GRIDS_PICTURES / (across * Math.min(down, rows.length || 1))));
   const found = [];
-  for (let row = 0; row < rows.length; row += down) {
-    for (let column = 0; column < columns.length; column += across) {
-      found.push({ columns: columns.slice(column, column + across), rows: rows.slice(row, row + down) });
+  for (let grid = 0; grid < grids.length; grid += beside) {
+    for (let row = 0; row < rows.length; row += down) {
+      for (let column = 0; column < columns.length; column += across) {
+        found.push({ grids: grids.slice(grid, grid + beside), columns: columns.slice(column, column + across), rows: rows.slice(row, row + down) });
+      }
     }
   }
-  return found.length ? found : [{ columns: [], rows: [] }];
+  return found.length ? found : [{ grids: [], columns: [], rows: [] }];
 }
 
 /** The number of the page that a picture is on; -1 if it is on none. */
 export function pageOf(picture) {
   if (isGallery()) return galleryPages().findIndex((pictures) => pictures.includes(picture));
-  return pages().findIndex(({ columns, rows }) => rows.some((row) => columns.some((column) => pictureAt(positionsAt(column, row)) === picture)));
+  return pages().findIndex((page) => picturesOf(page).includes(picture));
 }
 
 /** Two axes, with the picks that show most of what was made beside them, else of what was planned; and the share of the table that was planned. */
@@ -83,6 +94,7 @@ export function fullest(x, y) {
     if (picture.state === "done") found.made.add(`${column},${row}`);
   }
   const more = (best, found) => (found.made.size - best.made.size || found.planned.size - best.planned.size) > 0;
+  if (!tables.size) return { x, y, picks: [], made: 0, share: 0 };
   const best = [...tables.values()].reduce((soFar, found) => (more(soFar, found) ? found : soFar));
   const picks = new Map(picked.map((path, index) => [path, best.positions[index]]));
   return { x, y, picks, made: best.made.size, share: best.planned.size / (best.columns.size * best.rows.size) };

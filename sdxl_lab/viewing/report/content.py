@@ -21,6 +21,7 @@ from sdxl_lab.tasks import RESULT, TASKS
 from sdxl_lab.viewing import flattened
 from sdxl_lab.viewing.compare import telling_names, words_of
 from sdxl_lab.viewing.report.files import Gallery
+from sdxl_lab.viewing.report.recipes import recipe_of
 
 REPORT_FORMAT = 1
 LARGEST_EXACT = 2**53 - 1
@@ -213,6 +214,7 @@ def _picture(entry: Entry, gallery: Gallery) -> dict[str, Any]:
         **({"seen": picture.frame.told((picture.width, picture.height))} if picture.frame else {}),
         **({"templates": templates} if (templates := flattened.templates_in(entry.edit, entry.resolved)) else {}),
         "notes": list(picture.notes),
+        **(recipe_of(entry.edit, entry.folder, picture) if entry.folder else {}),
     }
 
 
@@ -222,7 +224,7 @@ def _metrics(entries: Sequence[Entry], pictures: Sequence[Mapping[str, Any]]) ->
     for entry, picture in zip(entries, pictures, strict=True):
         for name, number in picture.get("metrics", {}).items():
             values.setdefault(name, {}).setdefault((entry.edit.sample, entry.edit.task), set()).add(number)
-    names = [name for name in telling_names() if name in values]
+    names = [name for name in telling_names(values) if name in values]
     between_runs = [name for name in names if any(len(numbers) > 1 for numbers in values[name].values())]
     between_pictures = [name for name in names if len(set().union(*values[name].values())) > 1]
     first = between_runs or between_pictures or names

@@ -7,35 +7,10 @@ export const axes = new Map(report.axes.map((axis, index) => [axis.path, { ...ax
 export const find = (id) => document.getElementById(id);
 report.pictures.forEach((picture, index) => { picture.index = index; });
 
-export const chosen = { layout: "table", x: report.x, y: report.y, page: 0, compare: "", starred: false, picks: new Map() };
-
-export const byPaths = new Map();
-
-/** The pictures that are looked at: all, or the starred alone. */
-export const looked = () => (chosen.starred ? report.pictures.filter((picture) => picture.starred) : report.pictures);
-
-/** The pictures of these values, `positions` being [path, index of the value] pairs; several if an axis is left out. */
-export function picturesAt(positions) {
-  const paths = positions.map(([path]) => path);
-  const key = paths.join();
-  if (!byPaths.has(key)) {
-    const indices = paths.map((path) => axes.get(path).index);
-    const byValues = new Map();
-    for (const picture of looked()) {
-      const values = indices.map((index) => picture.at[index]).join();
-      if (!byValues.has(values)) byValues.set(values, []);
-      byValues.get(values).push(picture);
-    }
-    byPaths.set(key, byValues);
-  }
-  return byPaths.get(key).get(positions.map(([, value]) => value).join()) ?? [];
-}
-
-/** The one to show of several: one that was made, if any was. */
-export function pictureAt(positions) {
-  const pictures = picturesAt(positions);
-  return pictures.find((picture) => picture.state === "done") ?? pictures[0];
-}
+/** What is seen: axes `x` and `y` of a table, `z` of several tables, what is picked of the others, filters, and what pictures are sorted by, `down` or up. */
+export const chosen = {
+  layout: "table", x: report.x, y: report.y, z: null, page: 0, compare: "", starred: false, marked: false, filters: [], sort: "", down: false, picks: new Map(),
+};
 
 export const settingsOf = (picture) => report.settings[picture.settings];
 export const runOf = (picture) => report.runs[picture.run];

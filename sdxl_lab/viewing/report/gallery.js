@@ -2,8 +2,9 @@
 
 import { differs, element, shortened, written } from "./elements.js";
 import { PAN } from "./looking.js";
-import { axes, find, labelOf, looked, report, runOf, sessions, settingsOf, starOf } from "./data.js";
-import { gapOf, numbersOf, openerOf, SIZES_PX, table } from "./grid.js";
+import { axes, find, labelOf, report, runOf, sessions, settingsOf, starOf } from "./data.js";
+import { looked } from "./looked.js";
+import { gapOf, markersOf, numbersOf, openerOf, SIZES_PX, table } from "./grid.js";
 import { openViewer } from "./viewer.js";
 
 const gallery = find("gallery");
@@ -53,6 +54,7 @@ function partsOf(picture, before) {
 }
 
 export function drawGallery(pictures) {
+  find("grids").replaceChildren(table);
   table.tHead.replaceChildren();
   table.tBodies[0].replaceChildren();
   const all = looked();
@@ -60,7 +62,7 @@ export function drawGallery(pictures) {
   gallery.replaceChildren(...pictures.map((picture) => {
     const opener = picture.state === "done" && picture.sha256 ? openerOf(picture, []) : gapOf(picture);
     opener.addEventListener("click", () => openViewer(picture));
-    const figure = element("figure", {}, opener, element("figcaption", {}, headOf(picture, axes.has("sample") ? settingsOf(picture).sample : ""), partsOf(picture, before)), ...numbersOf(picture));
+    const figure = element("figure", {}, opener, ...markersOf(picture), element("figcaption", {}, headOf(picture, axes.has("sample") ? settingsOf(picture).sample : ""), partsOf(picture, before)), ...numbersOf(picture));
     before = picture;
     return element("li", {}, figure);
   }));
@@ -77,7 +79,7 @@ export function galleryPx() {
 /** Move the focus to a neighbor, over the ends of rows too. */
 export function moveInGallery(event) {
   if (event.shiftKey || !(event.key in PAN) || !event.target.matches("#gallery button")) return;
-  const buttons = [...gallery.querySelectorAll("button")];
+  const buttons = [...gallery.querySelectorAll("[data-picture]")];
   const [across, down] = PAN[event.key];
   const top = gallery.firstElementChild.offsetTop;
   const columns = [...gallery.children].filter((item) => item.offsetTop === top).length;

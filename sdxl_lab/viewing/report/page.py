@@ -15,7 +15,12 @@ from typing import Any
 from sdxl_lab.viewing.scripts import SHARED, joined
 
 _HERE = files("sdxl_lab.viewing.report")
-SCRIPTS = (*map(SHARED.joinpath, ("elements.js", "looking.js")), *map(_HERE.joinpath, ("data.js", "axes.js", "grid.js", "gallery.js", "viewer.js")))
+_SHARED = ("elements.js", "looking.js")
+_OWN = (
+    *("data.js", "marks.js", "looked.js", "axes.js", "grid.js", "gallery.js", "narrowing.js", "summary.js", "recipe.js", "viewer.js"),
+    *("controls.js", "link.js"),
+)
+SCRIPTS = (*map(SHARED.joinpath, _SHARED), *map(_HERE.joinpath, _OWN))
 """In the order in which they run."""
 STYLES = (_HERE.joinpath("report.css"), SHARED.joinpath("looking.css"))
 

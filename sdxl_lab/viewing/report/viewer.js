@@ -2,13 +2,17 @@
 
 import { differs, element, listed, metricsTable, offer, written } from "./elements.js";
 import { axes, chosen, find, labelOf, lookedAt, nameOf, namesRuns, report, runOf, settingsOf } from "./data.js";
+import { drawMarks } from "./marks.js";
 import { order, pageOf } from "./axes.js";
-import { begin, drawPage, looking } from "./grid.js";
+import { drawPage, looking } from "./grid.js";
+import { recipeOf } from "./recipe.js";
+import { remember } from "./link.js";
 
 const viewer = find("viewer");
 let viewed = null;
 let opened = null;
 let mayGoBack = false;  // whether the entry that opening made in the history is still there
+let goesBack = false;  // whether closing it takes that entry away, which is no step of anybody's
 
 /** What a picture can be compared with: [value, text, picture], an input or mask being of the picture's own place. */
 function befores(picture) {
@@ -35,15 +39,41 @@ function differing(picture, other) {
 
 export function openViewer(picture) {
   opened = picture;
-  drawViewer(picture, chosen.compare === "mask" ? "mask" : undefined);
-  if (!viewer.open) {
-    viewer.showModal();
-    // The browser's Back closes it, and does not scroll.
-    history.scrollRestoration = "manual";
-    history.pushState({ isViewer: true }, "");
-    mayGoBack = true;
-  }
+  const isOpening = !viewer.open;
+  showInViewer(picture, chosen.compare === "mask" ? "mask" : undefined);
+  remember({ isStep: isOpening, state: { isViewer: true } });
+  mayGoBack = true;
+}
+
+/** Show a picture large, with what it is compared with, as the address says already. */
+export function showInViewer(picture, before) {
+  if (viewer.open && picture === viewed && (before === undefined || String(before) === find("before").value)) return;
+  opened ??= picture;
+  drawViewer(picture, before === undefined ? undefined : String(before));
+  if (viewer.open) return;
+  viewer.showModal();
+  // The browser's Back closes it, and does not scroll.
+  history.scrollRestoration = "manual";
+  mayGoBack = Boolean(history.state?.isViewer);
   find(find("viewer-split").checkVisibility() ? "viewer-split" : "close").focus();
+}
+
+export function closeViewer() {
+  history.scrollRestoration = "auto";
+  mayGoBack = false;
+  if (viewer.open) viewer.close();
+}
+
+export const viewedPicture = () => (viewer.open ? viewed : null);
+
+/** What the large picture is compared with, unless it is what it is compared with by itself. */
+export const shownBefore = () => (find("before").selectedIndex > 0 ? find("before").value : "");
+
+/** Whether the history has just gone back because the large picture was closed. */
+export function hasGoneBack() {
+  const has = goesBack;
+  goesBack = false;
+  return has;
 }
 
 function drawViewer(picture, before) {
@@ -54,12 +84,16 @@ function drawViewer(picture, before) {
   find("previous").disabled = position < 1;
   find("next").disabled = position < 0 || position + 1 >= all.length;
   const isThere = picture.state === "done" && picture.sha256;
+  find("viewer-mark").hidden = picture.state !== "done";
+  find("viewer-mark").dataset.mark = picture.index;
+  drawMarks();
   const offered = isThere ? befores(picture).map(([value, text]) => [value, text]) : [];
   // What has the focus must not vanish with it.
   const vanishing = isThere ? (offered.length ? "" : ".controls .of-before *") : ".controls *";
   if (vanishing && document.activeElement.matches(vanishing)) find("close").focus();
   for (const control of viewer.querySelectorAll("#stage > .controls, #stage > .quiet")) control.hidden = !isThere;
   for (const control of viewer.querySelectorAll(".of-before")) control.hidden = !offered.length;
+  find("flicker-key").hidden = !offered.length;
   if (isThere) offer(find("before"), offered, before);
   drawStage();
 }
@@ -84,6 +118,7 @@ function factsOf(picture, other) {
   const run = runOf(picture);
   const parts = picture.note ? [element("h3", {}, "Note"), element("p", { class: "prompt", dir: "auto" }, picture.note)] : [];
   parts.push(element("h3", {}, "Prompt"), element("p", { class: "prompt", dir: "auto" }, settings.prompt));
+  parts.push(...recipeOf(picture));
   const id = picture.picture_id ? `, picture ${picture.picture_id.slice(0, 10)}` : "";
   parts.push(element("p", { class: "quiet" }, `seed ${settings.seed}${id}`));
   if (picture.seen) parts.push(element("p", { class: "quiet" }, picture.seen));
@@ -115,12 +150,13 @@ function turn(step) {
   if (!next) return;
   // What is compared stays the same where the next picture has it.
   drawViewer(next, find("before").value);
+  remember({ isStep: false });
 }
 
 find("previous").addEventListener("click", () => turn(-1));
 find("next").addEventListener("click", () => turn(1));
 find("close").addEventListener("click", () => viewer.close());
-find("before").addEventListener("change", drawStage);
+find("before").addEventListener("change", () => { drawStage(); remember({ isStep: false }); });
 find("viewer-split").addEventListener("input", () => looking.show({ split: Number(find("viewer-split").value) }));
 for (const button of viewer.querySelectorAll("[data-zoom]")) {
   button.addEventListener("click", () => looking.zoomBy(button.dataset.zoom === "1" ? 1.25 : 0.8));
@@ -133,13 +169,9 @@ document.addEventListener("keydown", (event) => {
 });
 // A click beside the dialog closes it.
 viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
-window.addEventListener("popstate", () => {
-  history.scrollRestoration = "auto";
-  mayGoBack = false;
-  if (viewer.open) viewer.close();
-});
 viewer.addEventListener("close", () => {
   if (viewer.open) return;  // the event comes later than the closing, and it may be open again
+  goesBack = mayGoBack;
   if (mayGoBack) history.back();
   mayGoBack = false;
   const page = pageOf(viewed);
@@ -147,10 +179,11 @@ viewer.addEventListener("close", () => {
     chosen.page = page;
     drawPage();
   }
+  if (!goesBack) remember({ isStep: false });
   document.querySelector(`main [data-picture="${viewed.index}"]`)?.focus({ preventScroll: viewed === opened });
+  opened = null;
 });
 looking.follow(({ split }) => {
   find("viewer-split").value = split;
   find("viewer-zoom").textContent = looking.zoomText;
 });
-begin();
