@@ -20,7 +20,7 @@ from sdxl_lab.pocket.training.train import default_folder
 from sdxl_lab.pocket.training.under_way import as_command
 
 WEIGHTS = Path(__file__).parents[2] / "sd2"
-STAGES = {"vae": 2200, "text": 400, "base": 2600, "inpaint": 2000, "weights": 0}
+STAGES = {"vae": 2200, "text": 400, "base": 5400, "inpaint": 2000, "weights": 0}
 """The stages in order, and how many steps each takes."""
 
 
