@@ -1,5 +1,8 @@
 """A single file of Stable Diffusion 1 or 2 is the folder that it was written from: bit for bit the same models and the same pictures."""
 
+# pyright: reportCallIssue=false
+# A scene is a picture and its mask.
+
 from __future__ import annotations
 
 import json

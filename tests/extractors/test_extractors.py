@@ -1,5 +1,8 @@
 """What extractors give, against transformers and torch used by hand."""
 
+# pyright: reportOptionalSubscript=false
+# The models give hidden states.
+
 import json
 import shutil
 import subprocess

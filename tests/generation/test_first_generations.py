@@ -1,5 +1,8 @@
 """Stable Diffusion 1 and 2 against diffusers' own pipelines: every kind of work, both kinds of UNet, both kinds of noise."""
 
+# pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false, reportOperatorIssue=false
+# A scene is a picture and its mask, and what an edit made of it has both.
+
 from __future__ import annotations
 
 import inspect

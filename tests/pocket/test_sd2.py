@@ -1,5 +1,8 @@
 """The small Stable Diffusion 2: its files, its figures, what it is trained with, and that the lab makes of it what diffusers does."""
 
+# pyright: reportCallIssue=false, reportOperatorIssue=false
+# `from_pipe` says less than it gives, and a scene with a shape has a color.
+
 from __future__ import annotations
 
 from pathlib import Path

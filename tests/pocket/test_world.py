@@ -55,7 +55,7 @@ def test_the_better_words_name_the_background_alone():
         before, after = first[name].tasks, sample.tasks
         assert after["inpaint"] == before["inpaint"]
         assert replace(after["outpaint"], prompt=before["outpaint"].prompt) == before["outpaint"]
-        assert not {*after["outpaint"].prompt.split()} & {*COLOURS, *SHAPES}
+        assert not {*str(after["outpaint"].prompt).split()} & {*COLOURS, *SHAPES}
         assert after["outpaint"].prompt == EMPTY[after["outpaint"].extra["expected"]["background"]]
         for path, other in ((sample.image_path, first[name].image_path), (sample.mask_path, first[name].mask_path)):
             assert path is not None

@@ -1,5 +1,8 @@
 """Metrics against votes: rank correlations against scipy, agreement counted by hand."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportOperatorIssue=false
+# Of these votes there is an interval; a test that meets None fails, as it should.
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,5 +1,8 @@
 """What votes say of systems: against counting by hand and against resampling that is written out."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportOperatorIssue=false
+# Of these votes there is an interval; a test that meets None fails, as it should.
+
 from __future__ import annotations
 
 import numpy as np

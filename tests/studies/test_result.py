@@ -1,5 +1,8 @@
 """The answer of a study: by the command, on a page, as a cell shows it, and what is said of it."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportOperatorIssue=false
+# Of these votes there is an interval; a test that meets None fails, as it should.
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,8 @@
 """Simulated studies of which the truth is known: a few of those that `benchmarks/preference.py` counts by the hundred."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportOperatorIssue=false
+# Of these votes there is an interval; a test that meets None fails, as it should.
+
 from __future__ import annotations
 
 import importlib.util

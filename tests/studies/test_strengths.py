@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def pairs_of(votes: dict[tuple[int, int], tuple[int, int, int]], *, has_ties: bo
     return Model(systems=systems, sets=sets, has_ties=has_ties), np.array([votes[pair] for pair in sets], float)
 
 
-def drawn(seed: int) -> dict[tuple[int, int], tuple[int, int, int]]:
+def drawn(seed: int) -> Any:
     """Votes on four systems of which each beats each other at least once."""
     generator = np.random.default_rng(seed)
     return {pair: tuple(int(count) for count in generator.integers(1, 30, 3)) for pair in PAIRS}

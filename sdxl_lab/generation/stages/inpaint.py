@@ -19,6 +19,8 @@ class Inpaint(Stage):
 
     hears = ("latents", "mask")
 
+    vae_scale_factor: int
+
     def prepare_latents(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """The pipeline's own at the beginning of a run, the remembered ones later."""
         pipeline: Any = super()

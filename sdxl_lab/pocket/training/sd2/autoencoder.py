@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,9 @@ def balance(vae: AutoencoderKL, latents: torch.Tensor) -> None:
         latents: What it makes of many pictures, (N, channels, h, w).
     """
     mean, std = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
-    to_latents, from_latents, channels = vae.quant_conv, vae.post_quant_conv, len(mean)
+    to_latents: Any = vae.quant_conv
+    from_latents: Any = vae.post_quant_conv
+    channels = len(mean)
     to_latents.weight[:channels] /= std[:, None, None, None]
     to_latents.bias[:channels] = (to_latents.bias[:channels] - mean) / std
     to_latents.bias[channels:] -= 2 * std.log()  # logarithms of variances
