@@ -45,10 +45,8 @@ def test_agreement_is_that_of_all_pairs_of_answers():
     """
     study = key_of("abc", samples=5, repeats=4)
     votes = [voted(study, f"j{judge}", by_strength({"a": 2, "b": 1, "c": 1}, seed=judge, ties=0.2), seed=judge) for judge in range(4)]
-    said = [
-        {vote.trial: vote.answer if vote.answer == "tie" else vote.shown[vote.answer] for vote in own.votes if not vote.trial.startswith("again")}
-        for own in votes
-    ]
+    given = [[vote for vote in own.votes if not vote.trial.startswith("again")] for own in votes]
+    said = [{vote.trial: vote.shown[vote.answer] if isinstance(vote.answer, int) else vote.answer for vote in own} for own in given]
     alike = {(one, other): [said[one][trial] == said[other][trial] for trial in said[one]] for one, other in combinations(range(4), 2)}
     ballots = Ballots.of(study, votes)
     assert mutual_agreement(ballots) == pytest.approx(np.mean(list(alike.values())))
