@@ -1,8 +1,5 @@
 """How judges agree, with themselves and with each other: counted by hand."""
 
-# pyright: reportCallIssue=false, reportArgumentType=false
-# An answer that is no tie is an index.
-
 from __future__ import annotations
 
 from itertools import combinations
