@@ -36,6 +36,10 @@ RUNS: dict[str, tuple[str, list[str]]] = {
             rf"the pictures alone: lab {SECONDS}, script {SECONDS}, median of 1 ratios {RATIO}",
         ],
     ),
+    "distance_intervals.py": (
+        "--repeats 2 --count 60",
+        [rf"{shift} +{name} .*" for shift in ("0.0", "0.15", "0.5") for name in ("fid", "kid", "mmd", "cmmd", "is", "precision", "recall")],
+    ),
     "memory.py": (
         "{half} 128",
         [

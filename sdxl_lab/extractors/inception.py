@@ -13,6 +13,7 @@ from PIL import Image
 from sdxl_lab.extractors._extractor import Asked, Extractor, ExtractorError, Kind
 from sdxl_lab.files.digests import digest_of_file
 from sdxl_lab.files.places import misread
+from sdxl_lab.wording import counted
 
 NAME = "inception"
 
@@ -86,7 +87,7 @@ class Inception(Extractor):
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ExtractorError(
-                f"{self.file} does not take {len(images)} pictures of {images[0].width}x{images[0].height} ({reason}); {ADVICE}"
+                f"{self.file} does not take {counted(len(images), 'picture')} of {images[0].width}x{images[0].height} ({reason}); {ADVICE}"
             ) from error
         if not isinstance(given, torch.Tensor) or len(given) != len(images):
             raise ExtractorError(f"{self.file} gives something else than a row for each picture; {ADVICE}")

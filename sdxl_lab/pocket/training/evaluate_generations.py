@@ -28,6 +28,7 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFile
+from sdxl_lab.wording import counted
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE, SHEET = DOCS / "generations.md", DOCS / "images" / "generations.webp"
@@ -164,7 +165,7 @@ def runs_by_dataset(file: Path) -> Mapping[str, Mapping[System, RunFolder]]:
     """
     planned = plan(SweepFile.read(file)).runs
     if missing := [run for run in planned if run.status != "done"]:
-        raise LabError(f"{len(missing)} of {len(planned)} runs are not made yet; make them with: sdxl-lab sweep notebooks/{file.name}")
+        raise LabError(f"{len(missing)} of {counted(len(planned), 'run')} not made yet; make them with: sdxl-lab sweep notebooks/{file.name}")
     found: dict[str, dict[System, RunFolder]] = {}
     for run in planned:
         found.setdefault(run.parameters["dataset"], {})[System.of(run.parameters)] = RunFolder(run.folder)
