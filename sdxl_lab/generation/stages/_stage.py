@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 from diffusers.image_processor import VaeImageProcessor
+from diffusers.models.attention_processor import AttnProcessor2_0
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from sdxl_lab.adapters.embeddings import learned_by, written_out
@@ -26,6 +29,9 @@ from sdxl_lab.spec.cautions import was_said
 
 WHOLE: Mapping[str, None] = {"noise": None, "image_latents": None, "masked_image_latents": None}
 """What the trajectory of a picture that is made as a whole keeps of its origin, as no step blends anything in."""
+
+AttnProcessor2_0.__call__.__signature__ = inspect.signature(AttnProcessor2_0.__call__)  # pyright: ignore[reportFunctionMemberAccess]
+"""As it is: diffusers asks for it at each attention of each step, and Python would work it out anew."""
 
 CUT = "The following part of your input was truncated"
 """How the pipelines begin to say of each encoder what of a prompt it does not read; a note of the picture says it once."""
@@ -183,6 +189,12 @@ class Stage:
     def _softened(self, tensors: Mapping[str, torch.Tensor], step: int, evaluation: int) -> dict[str, torch.Tensor]:
         """What a soft mask makes of the tensors of an evaluation: those that are others from then on."""
         return {}
+
+    @cached_property
+    def _execution_device(self) -> torch.device:
+        """The pipeline's own, found once a picture: it goes through all modules of all models."""
+        pipeline: Any = super()
+        return pipeline._execution_device
 
     def get_timesteps(self, *args: Any, **kwargs: Any) -> Any:
         """The pipeline's own, where it has one, less the steps already made."""
