@@ -31,10 +31,11 @@ from sdxl_lab.settings.sections import Compute
 PAGE = Path(__file__).parents[3] / "docs" / "distances.md"
 OURS, OTHERS = FIRST_SEED + 400_000, FIRST_SEED + 600_000
 BATCH = 8
-STEPS = (30, 5)
+STEPS = (30, 10, 5)
+"""The last are those that should be worse."""
 BLURS_PX, NOISES = (2, 4, 8), (24, 48, 96)
 """Beyond what the judge was trained not to mind."""
-COUNTS = (40, 100, 260, 500, 1000)
+COUNTS = (40, 100, 260, 500, 1000, 2000, 4000)
 METRICS = ("fid", "kid", "precision", "recall")
 
 
@@ -82,9 +83,10 @@ def of_spoiled(looked_at: Mapping[str, Seen], other: Seen) -> str:
     """The table of sets that are known to be worse, and by how much more their FID is than that of what they are worse than."""
     found = {name: measured(ours, other) for name, ours in looked_at.items()}
     rows = {name: [_cell(name, each) for name, each in estimates.items()] for name, estimates in found.items()}
+    *others, fewest = map(_made_in, STEPS)
     for name, estimates in found.items():
-        better = _made_in(STEPS[0]) if name == _made_in(STEPS[1]) else "scenes"
-        rows[name].append("" if name == better else f"{_cell('more', _less(estimates['fid'], found[better]['fid']))}, {better}")
+        better = others if name == fewest else ["scenes"] if name != "scenes" else []
+        rows[name].append("; ".join(f"{_cell('more', _less(estimates['fid'], found[each]['fid']))}, {each}" for each in better))
     return _table(f"{other.n} pictures", rows, [*METRICS, "fid more than of"])
 
 
@@ -147,7 +149,7 @@ def _make(checkpoint: Checkpoint, file: Path, steps: int, start: int) -> None:
 def main() -> None:
     """Make what is missing, measure, print, and rewrite the page's tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1000, help="pictures a set has (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=4000, help="pictures a set has (default: %(default)s)")
     parser.add_argument("--folder", type=Path, default=cache_folder() / "pocket-distances", help="where pictures are kept (default: %(default)s)")
     asked = parser.parse_args()
     extractor, drawn = open_extractor(), scenes(OURS, asked.count)
