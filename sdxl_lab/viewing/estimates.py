@@ -1,4 +1,4 @@
-"""Estimates with their intervals, drawn: a dot and a line for each, as SVG."""
+"""What people preferred, as text and drawn: numbers with their intervals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from sdxl_lab.studies.resampling import Estimate
+from sdxl_lab.records.preferred import Estimate, Standing
+from sdxl_lab.tables import Column, apart
 
 ROW_PX = 28
 LETTER_PX = 7.5
@@ -15,8 +16,62 @@ END_PX = 60
 TOP_PX = 8
 AXIS_PX = 26
 LONGEST_NAME = 32
+ENDS = "[low, high]"
 STYLE = "svg{color:#1d1f21;background:#fcfcfb}@media(prefers-color-scheme:dark){svg{color:#e7e8e9;background:#17191b}}"
 """Of a drawing that is a file of its own; in a page it takes the page's colors."""
+
+
+def percent(share: float) -> str:
+    """A share in percent, with one decimal."""
+    return f"{100 * share:.1f}%"
+
+
+def ends(found: Estimate | None) -> str:
+    """An interval of a share; empty where there is none."""
+    return f"[{100 * found.low:.1f}, {100 * found.high:.1f}]" if found and found.low is not None and found.high is not None else ""
+
+
+def number(found: Estimate | None) -> str:
+    """A number with its sign."""
+    return f"{found.value:+.2f}" if found else "-"
+
+
+def number_ends(found: Estimate | None) -> str:
+    """An interval of a number with signs; empty where there is none."""
+    return f"[{found.low:+.2f}, {found.high:+.2f}]" if found and found.low is not None and found.high is not None else ""
+
+
+def title_of(*, is_counted: bool) -> str:
+    """What shares are, over a table of them."""
+    return f"how often each would be chosen, {'counted' if is_counted else 'derived'}"
+
+
+def share_columns(standings: Sequence[Standing], *, longest: int) -> list[Column]:
+    """Systems and their shares.
+
+    Args:
+        standings: In the order of the table.
+        longest: Most letters of a system's label; longer ones are shortened.
+    """
+    return [
+        ("system", apart([row.system for row in standings], longest)),
+        ("share", [percent(row.share.value) if row.share else "-" for row in standings]),
+        (ENDS, [ends(row.share) for row in standings]),
+        ("chosen", [str(row.chosen) for row in standings]),
+        ("shown", [str(row.shown) for row in standings]),
+    ]
+
+
+def shares_drawn(standings: Sequence[Standing], question: str, *, is_file: bool = False) -> str:
+    """Draw shares, with a dashed line where all would have the same.
+
+    Args:
+        standings: From the top; without a share they are left out.
+        question: What was asked.
+        is_file: As for `drawn`.
+    """
+    rows = [(row.system, row.share) for row in standings if row.share]
+    return drawn(rows, title=f"{question} Shares with 95% intervals", fair=1 / len(standings), is_file=is_file)
 
 
 def drawn(rows: Sequence[tuple[str, Estimate]], *, title: str, fair: float | None = None, is_file: bool = False) -> str:
