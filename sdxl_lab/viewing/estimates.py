@@ -87,7 +87,8 @@ def drawn(rows: Sequence[tuple[str, Estimate]], *, title: str, fair: float | Non
         An `svg` element, as wide as its longest name asks for.
     """
     top = _top(rows, fair)
-    names_px = 16 + LETTER_PX * min(LONGEST_NAME, max((len(name) for name, _ in rows), default=0))
+    short = _short([name for name, _ in rows])
+    names_px = 16 + LETTER_PX * max(map(len, short), default=0)
     height = TOP_PX + ROW_PX * len(rows) + AXIS_PX
     bottom = height - AXIS_PX
 
@@ -105,8 +106,7 @@ def drawn(rows: Sequence[tuple[str, Estimate]], *, title: str, fair: float | Non
         parts.append(_line(x(fair), TOP_PX, x(fair), bottom, opacity=0.6, dashes="4 3"))
     for index, (name, found) in enumerate(rows):
         y = TOP_PX + ROW_PX * (index + 0.5)
-        short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-        parts.append(_text(names_px - 10, y + 4, short, anchor="end", size=13, whole=name))
+        parts.append(_text(names_px - 10, y + 4, short[index], anchor="end", size=13, whole=name))
         if found.low is not None and found.high is not None:
             parts.append(_line(x(found.low), y, x(min(found.high, top)), y, width=2))
         parts.append(f'<circle cx="{x(found.value)}" cy="{y}" r="4.5" fill="currentColor"/>')
@@ -114,6 +114,12 @@ def drawn(rows: Sequence[tuple[str, Estimate]], *, title: str, fair: float | Non
     width = names_px + SCALE_PX + END_PX
     space = 'xmlns="http://www.w3.org/2000/svg" '
     return f'<svg {space}viewBox="0 0 {width} {height}" role="img" font-family="system-ui, sans-serif">{"".join(parts)}</svg>'
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """Names of one line each that still tell them apart."""
+    half = LONGEST_NAME // 2
+    return [cut if "\n" not in cut else f"{name[: half - 1]}…{name[-half:]}" for name, cut in zip(names, apart(names, LONGEST_NAME), strict=True)]
 
 
 def _top(rows: Sequence[tuple[str, Estimate]], fair: float | None) -> float:

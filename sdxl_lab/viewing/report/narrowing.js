@@ -69,7 +69,7 @@ function beginPreferred(changed) {
   for (const button of document.querySelectorAll("[data-only]")) {
     const filters = JSON.parse(button.dataset.only).map(filterOf);
     if (filters.includes(null) || !hasAny(filters)) {
-      button.replaceWith(button.textContent);
+      button.replaceWith(...button.childNodes);
       continue;
     }
     button.addEventListener("click", () => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -52,16 +53,17 @@ def _shares(ranking: Shares, answer: StudyAnswer) -> str:
 
 def _label(system: str, settings: Mapping[str, Any]) -> str:
     """A system's label; one setting with a value for each task is no filter."""
+    label = re.sub(r"(?<=[._])", "<wbr>", escape(system))
     if not settings or any(isinstance(value, Mapping) for value in settings.values()):
-        return escape(system)
+        return label
     filters = [f"{path}={_json(exact(value))}" for path, value in settings.items()]
-    return f'<button type="button" data-only="{escape(_json(filters))}" title="Only the pictures of this one">{escape(system)}</button>'
+    return f'<button type="button" data-only="{escape(_json(filters))}" title="Only the pictures of this one">{label}</button>'
 
 
 def _agreeing(answer: StudyAnswer) -> Iterator[str]:
     told = [f"{each.metric} {number(each.srocc)} {number_ends(each.srocc)}".strip() for each in answer.agreements[:MOST_METRICS]]
     if told:
-        yield f"<p>Which number agrees with people, SROCC: {escape(', '.join(told))}.</p>"
+        yield f"<p>Numbers that go with the votes, by rank correlation (SROCC, 1 where they agree with people): {escape(', '.join(told))}.</p>"
 
 
 def _to_read(answer: StudyAnswer) -> Iterator[str]:
