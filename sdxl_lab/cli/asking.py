@@ -64,7 +64,7 @@ def result(
         typer.Option("--min-self-agreement", help="Leave out judges who answered less of the repeated questions as before: a share, such as 0.7."),
     ] = 0.0,
 ) -> None:
-    """Count the votes of a study: shares with 95% intervals, judges, and which of the recorded metrics agree with people."""
+    """Count the votes of a study: shares with 95% intervals, judges, and which recorded metrics agree with people; the runs' report has it then."""
     from sdxl_lab.studies.printed import print_result
     from sdxl_lab.studies.recorded import keep_beside
     from sdxl_lab.studies.result import study_result
