@@ -1,6 +1,7 @@
 """Metrics of pictures that are recorded already, which somebody asked for, or asked people about: what is said of their numbers.
 
-What computes them lies in the room `measures`, since most need networks; whoever only shows numbers needs no more than this.
+What computes them lies in the room `measures`, since most need networks, and people are counted in `studies`; whoever only shows numbers needs
+no more than this.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ASKED: Mapping[str, Words] = MappingProxyType(
 VOTED: Mapping[str, Words] = MappingProxyType(
     {
         "preferred": Words(
-            sentence="Of the votes on the picture in a preference study the share in which it was chosen; a tie is shared by those shown.",
+            sentence="Of the votes on the picture in a preference study the share that chose it; a tie is shared by those shown.",
             better="higher",
         )
     }

@@ -12,7 +12,7 @@ from sdxl_lab.files.disk import write_together
 from sdxl_lab.studies.printed import TITLES, estimate, judge_columns, metric_columns, pair_columns
 from sdxl_lab.studies.result import StudyResult
 from sdxl_lab.tables import Column
-from sdxl_lab.viewing.estimates import drawn, percent, share_columns, shares_drawn, title_of
+from sdxl_lab.viewing.estimates import drawn, percent, share_columns, shares_drawn, shares_figure, title_of
 from sdxl_lab.viewing.report.page import policy
 
 JSON, PAGE, DRAWING, TABLE = "result.json", "result.html", "shares.svg", "shares.csv"
@@ -105,7 +105,7 @@ def csv_of(result: StudyResult) -> str:
 def _sections(result: StudyResult) -> Iterator[str]:
     for ranking in result.rankings:
         yield f"<h2>{_capital(title_of(is_counted=ranking.is_counted))}</h2>"
-        yield f'<div class="scrolls">{shares_drawn(ranking.standings, result.title)}</div>'
+        yield shares_figure(ranking.standings, result.title)
         yield _table(share_columns(ranking.standings, longest=ALL), left=1)
         if ranking.pairings:
             yield f"<h2>{_capital(TITLES['pairs'])}</h2>"

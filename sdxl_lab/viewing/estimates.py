@@ -74,6 +74,16 @@ def shares_drawn(standings: Sequence[Standing], question: str, *, is_file: bool 
     return drawn(rows, title=f"{question} Shares with 95% intervals", fair=1 / len(standings), is_file=is_file)
 
 
+def shares_figure(standings: Sequence[Standing], question: str) -> str:
+    """The drawing of shares in a page, which scrolls where there is no room; empty where every answer was a tie.
+
+    Args:
+        standings: As for `shares_drawn`.
+        question: Likewise.
+    """
+    return f'<div class="scrolls">{shares_drawn(standings, question)}</div>' if any(row.share for row in standings) else ""
+
+
 def drawn(rows: Sequence[tuple[str, Estimate]], *, title: str, fair: float | None = None, is_file: bool = False) -> str:
     """Draw shares.
 

@@ -22,8 +22,10 @@ from sdxl_lab.studies.votes import read_votes
 from sdxl_lab.tracking.of_sweep import of_sweep
 from sdxl_lab.viewing.report import write_report
 from sdxl_lab.viewing.report.preferred import preferred
+from tests.support import sessions
 from tests.support.answered import JUDGES, answered
 from tests.support.commands import said
+from tests.support.preferences import by_strength, key_of, voted, written
 
 HOSTILE = "</details><script>alert(1)</script> \" onclick='x' {{data}}"
 
@@ -214,6 +216,30 @@ def test_the_command_keeps_it_and_says_so(copied):
     assert f"no record is found ({gone.name}: not where it was, as seen from the study's folder)" in " ".join(answer.out.split())
 
 
+def test_pictures_of_a_session_are_judged_like_those_of_runs(tmp_path):
+    """
+    A session keeps the answer beside its record, and its report, its pictures and a report of one that was judged have it; one made since has not.
+    """
+    session = sessions.begun(tmp_path / "sessions")
+    for prompt in ("a red star", "a blue star"):
+        for steps in (4, 8):
+            sessions.kept(session, prompt, num_inference_steps=steps)
+    lines = session.lines_file.read_bytes()
+    made = sdxl_lab.study(session.path, tmp_path / "study")
+    written(voted(made.key, "Ann", by_strength(dict.fromkeys(made.key.systems, 1.0), seed=1)), made.key, made.folder)
+    result = made.result()
+    [file] = keep_beside(result, made.key, made.folder)
+    sessions.kept(session, "a green star", num_inference_steps=4)
+    column = answer_of(result).column
+    again = type(session)(session.path).pictures()
+    assert file == session.path / "measures" / f"{column}.json"
+    assert session.lines_file.read_bytes().startswith(lines)
+    assert [column in kept.recorded.metrics for kept in again] == [True] * 4 + [False]
+    assert section_of(write_report([session.path], tmp_path / "all.html"))
+    assert section_of(write_report([again[0].as_run], tmp_path / "one.html"))
+    assert not section_of(write_report([again[-1].as_run], tmp_path / "other.html"))
+
+
 def test_a_sweeps_page_in_comet_has_it(copied, tmp_path):
     """
     A sweep whose report is written after the study was answered goes to Comet with that page, and its record is another one than before.
@@ -228,6 +254,18 @@ def test_a_sweeps_page_in_comet_has_it(copied, tmp_path):
     assert page
     assert page.path == sweep.report_file
     assert section_of(page.path)
+
+
+def test_where_nobody_chose_nothing_is_drawn():
+    """
+    If every answer was a tie, systems are listed without a share, no drawing pretends to one, and each picture has its half of each vote.
+    """
+    study = key_of("ab")
+    result = result_of(study, [voted(study, "Ann", lambda shown: "tie")], resamples=9)
+    section = preferred([answer_of(result)])
+    assert "<svg" not in section
+    assert [texts(row)[:2] for row in re.findall(r"<tr>(.*?)</tr>", section)[1:]] == [["a", "-"], ["b", "-"]]
+    assert {judged.preferred for judged in result.pictures.values()} == {0.5}
 
 
 def of_text(text: str) -> str:

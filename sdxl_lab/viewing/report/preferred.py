@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from sdxl_lab.records.preferred import Shares, StudyAnswer
-from sdxl_lab.viewing.estimates import number, number_ends, share_columns, shares_drawn, title_of
+from sdxl_lab.viewing.estimates import number, number_ends, share_columns, shares_figure, title_of
 from sdxl_lab.viewing.report.content import exact
 
 MOST_METRICS = 3
@@ -46,9 +46,7 @@ def _shares(ranking: Shares, answer: StudyAnswer) -> str:
     title = title_of(is_counted=ranking.is_counted)
     caption = f"<caption>{title[0].upper()}{title[1:]}</caption>"
     table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return (
-        f'<div class="shares"><div class="scrolls">{shares_drawn(ranking.standings, answer.question)}</div><div class="scrolls">{table}</div></div>'
-    )
+    return f'<div class="shares">{shares_figure(ranking.standings, answer.question)}<div class="scrolls">{table}</div></div>'
 
 
 def _label(system: str, settings: Mapping[str, Any]) -> str:
