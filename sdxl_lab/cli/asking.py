@@ -11,6 +11,7 @@ import typer
 from sdxl_lab.cli import completion, usage
 from sdxl_lab.cli.looking import folders_of
 from sdxl_lab.files import places
+from sdxl_lab.wording import counted
 
 app = typer.Typer(cls=usage.Commands, no_args_is_help=True, rich_markup_mode=None, help="Ask people which pictures they prefer, blind.")
 
@@ -63,10 +64,12 @@ def result(
         typer.Option("--min-self-agreement", help="Leave out judges who answered less of the repeated questions as before: a share, such as 0.7."),
     ] = 0.0,
 ) -> None:
-    """Count the votes of a study: shares with 95% intervals, judges, and which of the recorded metrics agree with people."""
+    """Count the votes of a study: shares with 95% intervals, judges, and which recorded metrics agree with people; the runs' report has it then."""
     from sdxl_lab.studies.printed import print_result
+    from sdxl_lab.studies.recorded import keep_beside
     from sdxl_lab.studies.result import study_result
     from sdxl_lab.studies.result_page import write_result
+    from sdxl_lab.studies.trials import Study
 
     folder = output or study / "result"
     if reason := places.unmakeable(folder):
@@ -74,3 +77,5 @@ def result(
     found = study_result(study, votes or [], min_self_agreement=min_self_agreement)
     print_result(found)
     print(f"written: {write_result(found, folder)}")
+    if kept := keep_beside(found, Study.read(study), study):
+        print(f"kept beside {counted(len(kept), 'record')} too ({kept[0].parent.name}): compare, report and push have it now")

@@ -1,6 +1,7 @@
-"""Metrics that are computed only of pictures that are recorded already, when somebody asks for them: what is said of their numbers.
+"""Metrics of pictures that are recorded already, which somebody asked for, or asked people about: what is said of their numbers.
 
-What computes them lies in the room `measures`, since most need networks; whoever only shows numbers needs no more than this.
+What computes them lies in the room `measures`, since most need networks, and people are counted in `studies`; whoever only shows numbers needs
+no more than this.
 """
 
 from __future__ import annotations
@@ -27,9 +28,19 @@ ASKED: Mapping[str, Words] = MappingProxyType(
 )
 """By the name that they are asked for."""
 
+VOTED: Mapping[str, Words] = MappingProxyType(
+    {
+        "preferred": Words(
+            sentence="Of the votes on the picture in a preference study the share that chose it; a tie is shared by those shown.",
+            better="higher",
+        )
+    }
+)
+"""What people said of pictures, which nothing computes."""
+
 
 def stem_of(column: str) -> str | None:
-    """Which of `ASKED` a column holds: its name ends in digits of what computed it, since numbers of another network are others.
+    """Which of `ASKED` or `VOTED` a column holds: its name ends in digits of what gave it, since another network's or study's are others.
 
     Args:
         column: Such as `clip_score-0123abcd`.
@@ -37,8 +48,9 @@ def stem_of(column: str) -> str | None:
     Returns:
         Such as `clip_score`; None of a column of others.
     """
-    stem = column if column in ASKED else column.rpartition("-")[0]
-    return stem if stem in ASKED else None
+    known = {**ASKED, **VOTED}
+    stem = column if column in known else column.rpartition("-")[0]
+    return stem if stem in known else None
 
 
 def columns_named(name: str, columns: Iterable[str]) -> list[str]:

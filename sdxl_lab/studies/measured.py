@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from sdxl_lab.metrics import Better
-from sdxl_lab.records.finding import runs_at
+from sdxl_lab.metrics.asked import VOTED, stem_of
+from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.preferred import Estimate
 from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.rank_correlations import rank_correlations
-from sdxl_lab.studies.resampling import RESAMPLES, Clusters, Estimate
-from sdxl_lab.studies.trials import Study
+from sdxl_lab.studies.resampling import RESAMPLES, Clusters
 from sdxl_lab.viewing.compare.costs import SPENT, STEPS, number_of, words_of
 
 Numbers = Mapping[str, float]
@@ -45,28 +45,15 @@ class Agreement:
     krocc: Estimate | None
 
 
-def numbers_of(study: Study, folder: Path) -> dict[str, Numbers]:
-    """Read what was measured of a study's pictures.
+def numbers_of(picture: Picture) -> Numbers:
+    """What was measured of a picture, as far as people can agree with it: not what it cost in time and memory, nor what people said of it.
 
     Args:
-        study: The study.
-        folder: Where it lies.
-
-    Returns:
-        Name of the picture to its numbers, those that were recorded; pictures that are not found have none.
-
-    Raises:
-        RecordError: A run of the study is not there.
+        picture: As recorded.
     """
-    numbers: dict[str, Numbers] = {}
-    for label, system in study.systems.items():
-        runs = runs_at([(folder / run).resolve() for run in system.runs])
-        found = {(picture.sha256, picture.task, picture.seed): picture for run in runs for picture in run.pictures()}
-        for name, shown in study.pictures.items():
-            if shown.system == label and (picture := found.get((shown.sha256, shown.task, shown.seed))):
-                known = {metric: number_of(picture, metric) for metric in (*picture.metrics, STEPS) if metric not in SPENT}
-                numbers[name] = {metric: number for metric, number in known.items() if number is not None and math.isfinite(number)}
-    return numbers
+    metrics = (metric for metric in (*picture.metrics, STEPS) if metric not in SPENT and stem_of(metric) not in VOTED)
+    known = {metric: number_of(picture, metric) for metric in metrics}
+    return {metric: number for metric, number in known.items() if number is not None and math.isfinite(number)}
 
 
 def agreements(ballots: Ballots, numbers: Mapping[str, Numbers], *, resamples: int = RESAMPLES) -> tuple[Agreement, ...]:

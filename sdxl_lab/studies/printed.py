@@ -6,11 +6,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sdxl_lab.records.preferred import Estimate
 from sdxl_lab.studies.measured import Agreement
 from sdxl_lab.studies.ranking import Ranking
-from sdxl_lab.studies.resampling import Estimate
 from sdxl_lab.studies.result import StudyResult
 from sdxl_lab.tables import Column, apart, laid_out, width_of
+from sdxl_lab.viewing.estimates import ENDS, ends, number, number_ends, percent, share_columns, title_of
 from sdxl_lab.wording import printable
 
 if TYPE_CHECKING:
@@ -18,14 +19,12 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 30
 LONGEST_PAIRED = 19
-ENDS = "[low, high]"
 TITLES = {
-    "shares": "how often each would be chosen",
     "pairs": "one against another: wins and half of the ties",
     "judges": "judges: how often an answer was the same again, and as others'",
     "metrics": "which number agrees with people",
 }
-"""What the tables say, printed and on the page."""
+"""What the other tables say, printed and on the page."""
 
 
 def print_result(result: StudyResult, *, console: Console | None = None) -> None:
@@ -51,7 +50,7 @@ def print_result(result: StudyResult, *, console: Console | None = None) -> None
     console.print(Text(result.title, style="bold"))
     console.print(Text(printable(result.summary)))
     for ranking in result.rankings:
-        table(f"{TITLES['shares']}, {'counted' if ranking.is_counted else 'derived'}", share_columns(ranking), left=1)
+        table(title_of(is_counted=ranking.is_counted), share_columns(ranking.standings, longest=LONGEST_NAME), left=1)
         if ranking.pairings:
             table(TITLES["pairs"], pair_columns(ranking), left=2)
         console.print(Text(f"ties {estimate(ranking.ties)} of all answers"))
@@ -65,18 +64,6 @@ def print_result(result: StudyResult, *, console: Console | None = None) -> None
     console.print()
     for note in result.notes:
         console.print(Text(textwrap.fill(printable(note), console.width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)))
-
-
-def share_columns(ranking: Ranking, *, longest: int = LONGEST_NAME) -> list[Column]:
-    """Systems and their shares."""
-    rows = ranking.standings
-    return [
-        ("system", apart([row.system for row in rows], longest)),
-        ("share", [percent(row.share.value) if row.share else "-" for row in rows]),
-        (ENDS, [ends(row.share) for row in rows]),
-        ("chosen", [str(row.chosen) for row in rows]),
-        ("shown", [str(row.shown) for row in rows]),
-    ]
 
 
 def pair_columns(ranking: Ranking, *, longest: int = LONGEST_PAIRED) -> list[Column]:
@@ -114,23 +101,13 @@ def metric_columns(agreements: Sequence[Agreement]) -> list[Column]:
         ("metric", [each.metric for each in agreements]),
         ("agreed", [percent(each.agreed.value) if each.agreed else "-" for each in agreements]),
         (ENDS, [ends(each.agreed) for each in agreements]),
-        ("SROCC", [_number(each.srocc) for each in agreements]),
-        (ENDS, [_number_ends(each.srocc) for each in agreements]),
-        ("KROCC", [_number(each.krocc) for each in agreements]),
-        (ENDS, [_number_ends(each.krocc) for each in agreements]),
+        ("SROCC", [number(each.srocc) for each in agreements]),
+        (ENDS, [number_ends(each.srocc) for each in agreements]),
+        ("KROCC", [number(each.krocc) for each in agreements]),
+        (ENDS, [number_ends(each.krocc) for each in agreements]),
         ("better", [each.better or "-" for each in agreements]),
         ("pairs", [str(each.pairs) for each in agreements]),
     ]
-
-
-def percent(share: float) -> str:
-    """A share in percent, with one decimal."""
-    return f"{100 * share:.1f}%"
-
-
-def ends(found: Estimate | None) -> str:
-    """An interval of a share; empty where there is none."""
-    return f"[{100 * found.low:.1f}, {100 * found.high:.1f}]" if found and found.low is not None and found.high is not None else ""
 
 
 def estimate(found: Estimate) -> str:
@@ -140,11 +117,3 @@ def estimate(found: Estimate) -> str:
 
 def _share(share: float | None) -> str:
     return "-" if share is None else f"{share:.0%}"
-
-
-def _number(found: Estimate | None) -> str:
-    return f"{found.value:+.2f}" if found else "-"
-
-
-def _number_ends(found: Estimate | None) -> str:
-    return f"[{found.low:+.2f}, {found.high:+.2f}]" if found and found.low is not None and found.high is not None else ""

@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sdxl_lab.studies.resampling import FEWEST_SAMPLES, LEVEL, RESAMPLES, SEED, Estimate
+from sdxl_lab.records.preferred import Estimate
+from sdxl_lab.studies.resampling import FEWEST_SAMPLES, LEVEL, RESAMPLES, SEED
 
 FEWEST_PAIRS = 3
 

@@ -7,26 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdxl_lab.records.preferred import Estimate, Standing
 from sdxl_lab.studies.ballots import Ballots
-from sdxl_lab.studies.resampling import RESAMPLES, Clusters, Estimate
+from sdxl_lab.studies.resampling import RESAMPLES, Clusters
 from sdxl_lab.studies.strengths import RIDGE, asked_together, beaten, fit, parts, shares
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """A system among others.
-
-    Attributes:
-        system: Its label.
-        shown: In how many votes it was shown.
-        chosen: In how many it was chosen.
-        share: How often people choose it among all systems of its ranking; None where every answer was a tie.
-    """
-
-    system: str
-    shown: int
-    chosen: int
-    share: Estimate | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,8 @@ from functools import cached_property
 
 import numpy as np
 
+from sdxl_lab.records.preferred import Estimate
+
 LEVEL = 0.95
 RESAMPLES = 1999
 SEED = 1979
@@ -32,22 +34,6 @@ FEWEST_JUDGES = 5
 """With fewer, how judges differ cannot be told: samples alone are resampled, and the interval is of these judges."""
 CHUNK = 1 << 22
 """Weights held at once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A number that votes give.
-
-    Attributes:
-        value: The number.
-        low: Lower end of its 95% interval; None with fewer than `FEWEST_SAMPLES` samples, and where all votes say the same, since resampling equal
-            votes gives nothing but equal votes.
-        high: Upper end; None as for `low`.
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

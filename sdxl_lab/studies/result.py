@@ -12,17 +12,17 @@ import numpy as np
 
 from sdxl_lab import progress
 from sdxl_lab.progress.signs import shown
-from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.records.study_result import RESULT_FORMAT
 from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.judges import Judge, judges_of, mutual_agreement
 from sdxl_lab.studies.measured import Agreement, agreements, numbers_of
 from sdxl_lab.studies.notes import DOUBTFUL, notes_of
 from sdxl_lab.studies.ranking import Place, Ranking, places_of, rankings_of
+from sdxl_lab.studies.recorded import Judged, judged_in, recorded_of
 from sdxl_lab.studies.resampling import RESAMPLES, Clusters
-from sdxl_lab.studies.trials import QUESTIONS, Question, Study, StudyError
+from sdxl_lab.studies.trials import MOST_NAMES, QUESTIONS, Question, Study, StudyError
 from sdxl_lab.studies.votes import SKIP, Votes, read_votes
-from sdxl_lab.wording import counted
+from sdxl_lab.wording import counted, few
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,7 @@ class StudyResult:
         mutual_agreement: How often two judges gave one question the same answer; None with one judge.
         min_self_agreement: With less, judges were left out; 0 for nobody.
         agreements: Of each metric, how far it agrees with people, the best first.
+        pictures: By its name in the study, the votes on each picture.
         notes: What has to be known to read the numbers.
     """
 
@@ -55,6 +56,7 @@ class StudyResult:
     mutual_agreement: float | None
     min_self_agreement: float
     agreements: tuple[Agreement, ...]
+    pictures: Mapping[str, Judged]
     notes: tuple[str, ...]
 
     @property
@@ -162,6 +164,7 @@ def result_of(
         mutual_agreement=mutual_agreement(ballots),
         min_self_agreement=min_self_agreement,
         agreements=agreements(ballots, numbers, resamples=resamples),
+        pictures=judged_in(ballots, study),
         notes=(),
     )
     clusters = Clusters(sample=ballots.sample, judge=ballots.judge)
@@ -174,9 +177,11 @@ def _numbers(study: Study, folder: Path | None) -> tuple[Mapping[str, Mapping[st
     """What was measured, and what is to be said where it is not found."""
     if not folder:
         return {}, []
-    try:
-        numbers = numbers_of(study, folder)
-    except RecordError as error:
-        return {}, [f"no metric is compared with the votes: {error}"]
+    found, gone = recorded_of(study, folder)
+    numbers = {name: numbers_of(each.picture) for name, each in found.items()}
     lost = len(study.pictures) - len(numbers)
-    return numbers, [f"of {lost} of {counted(len(study.pictures), 'picture')} no record is found: metrics are compared without them"] if lost else []
+    where = f" ({few(gone, MOST_NAMES)}: not where {'it was' if len(gone) == 1 else 'they were'}, as seen from the study's folder)" if gone else ""
+    if not numbers:
+        return {}, [f"no metric is compared with the votes: of no picture a record is found{where}"]
+    said = f"of {lost} of {counted(len(study.pictures), 'picture')} no record is found{where}: metrics are compared without them"
+    return numbers, [said] if lost else []

@@ -9,11 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from sdxl_lab.files.disk import write_together
-from sdxl_lab.studies.drawing import drawn
-from sdxl_lab.studies.printed import TITLES, estimate, judge_columns, metric_columns, pair_columns, percent, share_columns
-from sdxl_lab.studies.ranking import Ranking
+from sdxl_lab.studies.printed import TITLES, estimate, judge_columns, metric_columns, pair_columns
 from sdxl_lab.studies.result import StudyResult
 from sdxl_lab.tables import Column
+from sdxl_lab.viewing.estimates import drawn, percent, share_columns, shares_drawn, shares_figure, title_of
 from sdxl_lab.viewing.report.page import policy
 
 JSON, PAGE, DRAWING, TABLE = "result.json", "result.html", "shares.svg", "shares.csv"
@@ -85,7 +84,7 @@ def drawing_of(result: StudyResult) -> str:
     Args:
         result: What is drawn; of several rankings the first.
     """
-    return _shares(result.rankings[0], result.title, is_file=True)
+    return shares_drawn(result.rankings[0].standings, result.title, is_file=True)
 
 
 def csv_of(result: StudyResult) -> str:
@@ -105,9 +104,9 @@ def csv_of(result: StudyResult) -> str:
 
 def _sections(result: StudyResult) -> Iterator[str]:
     for ranking in result.rankings:
-        yield f"<h2>{_capital(TITLES['shares'])}, {'counted' if ranking.is_counted else 'derived'}</h2>"
-        yield f'<div class="scrolls">{_shares(ranking, result.title)}</div>'
-        yield _table(share_columns(ranking, longest=ALL), left=1)
+        yield f"<h2>{_capital(title_of(is_counted=ranking.is_counted))}</h2>"
+        yield shares_figure(ranking.standings, result.title)
+        yield _table(share_columns(ranking.standings, longest=ALL), left=1)
         if ranking.pairings:
             yield f"<h2>{_capital(TITLES['pairs'])}</h2>"
             yield _table(pair_columns(ranking, longest=ALL), left=2)
@@ -124,11 +123,6 @@ def _sections(result: StudyResult) -> Iterator[str]:
     yield _table(judge_columns(result, named=False), left=1)
     if result.mutual_agreement is not None:
         yield f"<p>Two judges gave one question the same answer {percent(result.mutual_agreement)} of the time.</p>"
-
-
-def _shares(ranking: Ranking, title: str, *, is_file: bool = False) -> str:
-    rows = [(row.system, row.share) for row in ranking.standings if row.share]
-    return drawn(rows, title=f"{title} Shares with 95% intervals", fair=1 / len(ranking.standings), is_file=is_file)
 
 
 def _table(columns: Sequence[Column], *, left: int) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sdxl_lab.records.preferred import Estimate
 from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.ranking import places_of, rankings_of
-from sdxl_lab.studies.resampling import Clusters, Estimate
+from sdxl_lab.studies.resampling import Clusters
 from sdxl_lab.studies.votes import Votes
 from tests.support.preferences import by_strength, key_of, voted
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from sdxl_lab import metrics
 from sdxl_lab.metrics import METRICS, Words
-from sdxl_lab.metrics.asked import ASKED, columns_named, stem_of
+from sdxl_lab.metrics.asked import ASKED, VOTED, columns_named, stem_of
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.viewing.compare.rows import MOST_NAMES, Row
 from sdxl_lab.wording import few
@@ -49,7 +49,8 @@ RENAMED: Final[Mapping[str, str]] = MappingProxyType({"seconds": "seconds_spent"
 
 def words_of(metric: str) -> Words:
     """What is said of a metric or a cost; of one that was recorded where others were registered, nothing."""
-    return METRICS.get(metric) or COSTS.get(metric) or ASKED.get(stem_of(metric) or "") or Words(sentence="")
+    stem = stem_of(metric) or ""
+    return METRICS.get(metric) or COSTS.get(metric) or ASKED.get(stem) or VOTED.get(stem) or Words(sentence="")
 
 
 def telling_names(recorded: Iterable[str] = ()) -> tuple[str, ...]:

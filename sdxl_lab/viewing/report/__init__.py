@@ -11,11 +11,13 @@ from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_changed
 from sdxl_lab.records.finding import runs_at
 from sdxl_lab.records.kept import RunOfOne
+from sdxl_lab.records.preferred import answers_on
 from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.viewing.report.content import Missing, content_of, entries_of
 from sdxl_lab.viewing.report.files import Gallery
 from sdxl_lab.viewing.report.page import page_of
+from sdxl_lab.viewing.report.preferred import preferred
 
 __all__ = ["MOST_EMBEDDED_BYTES", "Gallery", "Missing", "ReportError", "pictures_folder", "write_report"]
 
@@ -75,7 +77,8 @@ def write_report(
         for name, picture in gallery.named():
             write_changed(folder / name, picture)
     sources = gallery.data_uris() if embedded else {sha256: f"{folder.name}/{name}" for sha256, name in gallery.names().items()}
-    write_changed(path, page_of(content | {"files": sources}, embedded=embedded).encode("utf-8", "replace"))
+    answers = answers_on((entry.folder.top, entry.picture) for entry in entries if entry.folder and entry.picture)
+    write_changed(path, page_of(content | {"files": sources}, embedded=embedded, preferred=preferred(answers)).encode("utf-8", "replace"))
     _forget_others(folder, set() if embedded else {name for name, _ in gallery.named()})
     return path
 

@@ -130,7 +130,7 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
     Returns:
         Plain values for JSON; pictures are named by the sha256 of their pixels.
     """
-    settings = [{path: _exact(value) for path, value in entry.settings.items()} for entry in entries]
+    settings = [{path: exact(value) for path, value in entry.settings.items()} for entry in entries]
     runs = _runs(entries)
     labels = [runs[entry.resolved.run_id]["label"] for entry in entries]
     varying = varying_of(entries, settings, [(entry.edit.sample, entry.edit.task) for entry in entries])
@@ -303,7 +303,8 @@ def _ordered(values: Iterable[Any]) -> list[Any]:
     return unique
 
 
-def _exact(value: Any) -> Any:
+def exact(value: Any) -> Any:
+    """A setting's value as the page has it: what a browser would round is a text."""
     return str(value) if isinstance(value, int) and abs(value) > LARGEST_EXACT else value
 
 

@@ -54,6 +54,9 @@ export function looked() {
   return looksAt;
 }
 
+/** Whether any picture of the report passes these filters. */
+export const hasAny = (filters) => report.pictures.some((picture) => filters.every((filter) => holds(filter, picture)));
+
 /** The pictures of these values, `positions` being [path, index of the value] pairs; several if an axis is left out. */
 export function picturesAt(positions) {
   const paths = positions.map(([path]) => path);

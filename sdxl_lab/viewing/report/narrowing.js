@@ -2,7 +2,7 @@
 
 import { counted, element, offer, written } from "./elements.js";
 import { axes, chosen, find, report, sessions } from "./data.js";
-import { filterCode, filterOf, filterText, looked, metrics } from "./looked.js";
+import { filterCode, filterOf, filterText, hasAny, looked, metrics } from "./looked.js";
 
 const WORDS = "~";
 
@@ -64,6 +64,22 @@ export function drawNarrowing() {
   find("direction").textContent = chosen.down ? "↓ largest first" : "↑ smallest first";
 }
 
+/** What people were asked about leaves its own pictures at a click, where filters tell them from others here. */
+function beginPreferred(changed) {
+  for (const button of document.querySelectorAll("[data-only]")) {
+    const filters = JSON.parse(button.dataset.only).map(filterOf);
+    if (filters.includes(null) || !hasAny(filters)) {
+      button.replaceWith(...button.childNodes);
+      continue;
+    }
+    button.addEventListener("click", () => {
+      chosen.filters = filters;
+      changed();
+      find("narrowed").scrollIntoView({ block: "nearest" });
+    });
+  }
+}
+
 export function beginNarrowing(changed) {
   redraw = changed;
   offer(find("filter-by"), [[WORDS, "the prompt"], ...measures()]);
@@ -86,5 +102,6 @@ export function beginNarrowing(changed) {
     changed();
   });
   find("direction").addEventListener("click", () => { chosen.down = !chosen.down; changed(); });
+  beginPreferred(changed);
   drawForm();
 }

@@ -25,12 +25,13 @@ SCRIPTS = (*map(SHARED.joinpath, _SHARED), *map(_HERE.joinpath, _OWN))
 STYLES = (_HERE.joinpath("report.css"), SHARED.joinpath("looking.css"))
 
 
-def page_of(content: Mapping[str, Any], *, embedded: bool) -> str:
+def page_of(content: Mapping[str, Any], *, embedded: bool, preferred: str = "") -> str:
     """Write the page.
 
     Args:
         content: What `content_of` returns, with `files`.
         embedded: Whether the pictures stand in the page; else they are files beside it.
+        preferred: HTML of what people preferred.
 
     Returns:
         HTML. Its content security policy allows the page's own style and script, by digest, and its own pictures.
@@ -40,6 +41,7 @@ def page_of(content: Mapping[str, Any], *, embedded: bool) -> str:
         "policy": policy([style], [script], "data:" if embedded else "file: 'self'"),
         "title": html.escape(str(content["title"])),
         "style": style,
+        "preferred": preferred,
         "data": embedded_json(content),
         "script": script,
     }
