@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.datasets import inputs
-from sdxl_lab.records.finding import as_runs, recorded_at
+from sdxl_lab.records.finding import RunLike, as_runs, recorded_at
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture, is_whole
 from sdxl_lab.records.run_files import RunFiles
@@ -62,7 +62,7 @@ class Found:
     notes: tuple[str, ...]
 
 
-def found_at(paths: Iterable[RunFiles | SessionFolder | Path | str], *, by_prompt: bool, roles: Sequence[str] = ()) -> Found:
+def found_at(paths: Iterable[RunLike | Path | str], *, by_prompt: bool, roles: Sequence[str] = ()) -> Found:
     """Find recorded pictures, and tell the systems apart that made them: pictures that differ in nothing but sample, task and seed are of one.
 
     Args:
