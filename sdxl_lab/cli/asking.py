@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from sdxl_lab.cli import completion, usage
 from sdxl_lab.cli.looking import folders_of
 from sdxl_lab.files import places
+from sdxl_lab.tables import wrapped
 
 app = typer.Typer(cls=usage.Commands, no_args_is_help=True, rich_markup_mode=None, help="Ask people which pictures they prefer, blind.")
 
@@ -41,8 +43,9 @@ def new(
     from sdxl_lab.studies.making import study
 
     made = study(folders_of(runs), output, question=question, pairs=pairs, seed=seed, together=together, repeat=repeat)  # pyright: ignore[reportArgumentType]
+    width = shutil.get_terminal_size().columns
     for note in made.notes:
-        print(note)
+        print(wrapped(note, width))
     for label in made.key.systems:
         print(f"  {label}")
     print(f"written: {made.page}; send that one file to judges, and keep {made.folder / 'study.json'}, which says what is what")
@@ -67,7 +70,9 @@ def result(
     from sdxl_lab.studies.printed import print_result
     from sdxl_lab.studies.result import study_result
     from sdxl_lab.studies.result_page import write_result
+    from sdxl_lab.studies.trials import Study
 
+    Study.read(study.expanduser())  # what is no study is said before what is no place beside it
     folder = output or study / "result"
     if reason := places.unmakeable(folder):
         raise places.PlaceError(f"the output: got {str(folder)!r}; allowed is a folder, and {reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ def measure(
     given = dict(zip(NETWORKS, (clip, pickscore, pickscore_processor, dinov2, lpips, lpips_linear), strict=True))
     with shown():
         found = measure(folders_of(runs), metric, models={name: place for name, place in given.items() if place is not None}, fetch=fetch)
-    print(*lines_of(found), sep="\n")
+    print(*lines_of(found, width=shutil.get_terminal_size().columns), sep="\n")
 
 
 def metrics() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
@@ -20,9 +21,10 @@ from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.wording import counted
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Measured:
     """What came of one metric.
 
@@ -47,6 +49,10 @@ class Measured:
     undefined: int
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        mean = f", mean {fmean(self.numbers.values()):.4g}" if self.numbers else ""
+        return f"<Measured {self.column}: {counted(len(self.numbers), 'picture')}{mean}; {self.computed} measured now>"
 
 
 @dataclass

@@ -5,27 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdxl_lab import progress
 from sdxl_lab.progress.signs import shown
-from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.records.study_result import RESULT_FORMAT
 from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.judges import Judge, judges_of, mutual_agreement
 from sdxl_lab.studies.measured import Agreement, agreements, numbers_of
 from sdxl_lab.studies.notes import DOUBTFUL, notes_of
 from sdxl_lab.studies.ranking import Place, Ranking, places_of, rankings_of
-from sdxl_lab.studies.resampling import RESAMPLES, Clusters
+from sdxl_lab.studies.resampling import RESAMPLES, Clusters, Estimate
 from sdxl_lab.studies.trials import QUESTIONS, Question, Study, StudyError
 from sdxl_lab.studies.votes import SKIP, Votes, read_votes
 from sdxl_lab.wording import counted
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class StudyResult:
     """What people said.
 
@@ -69,6 +72,40 @@ class StudyResult:
         votes = sum(ranking.votes for ranking in self.rankings)
         return f"{counted(votes, 'vote')} of {counted(judges, 'judge')} on {counted(len(self.systems), 'system')}"
 
+    def table(self) -> pd.DataFrame:
+        """The shares, one row a system: `share`, its `low` and `high` end, how often it was `chosen` and `shown`; `group` numbers the rankings."""
+        import pandas as pd
+
+        rows = [
+            {"group": number, "system": row.system, **_ends(row.share, "share"), "chosen": row.chosen, "shown": row.shown}
+            for number, ranking in enumerate(self.rankings, 1)
+            for row in ranking.standings
+        ]
+        return pd.DataFrame(rows).set_index("system")
+
+    def pairs(self) -> pd.DataFrame:
+        """One against another, one row a pair: `rate` counts wins and half of the ties of the first, with its `low` and `high` end."""
+        import pandas as pd
+
+        rows = [
+            {"system": row.first, "against": row.second, **_ends(row.rate, "rate"), "won": row.wins, "lost": row.losses, "tied": row.ties}
+            for ranking in self.rankings
+            for row in ranking.pairings
+        ]
+        return pd.DataFrame(rows, columns=["system", "against", "rate", "low", "high", "won", "lost", "tied"])
+
+    def __repr__(self) -> str:
+        return f"<StudyResult of {self.study}: {self.summary}>"
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        from sdxl_lab.studies.printed import print_result  # which knows this room
+
+        printed = StringIO()
+        print_result(self, console=Console(file=printed, width=80, highlight=False))
+        return printed.getvalue().strip("\n")
+
     def as_json(self) -> str:
         """All of it, as JSON."""
         return json.dumps({"format": RESULT_FORMAT, "preference": True, **asdict(self)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -77,6 +114,11 @@ class StudyResult:
         from sdxl_lab.studies.result_page import body_of
 
         return body_of(self)
+
+
+def _ends(found: Estimate | None, name: str) -> dict[str, float | None]:
+    """An estimate in columns."""
+    return {name: found.value, "low": found.low, "high": found.high} if found else {name: None, "low": None, "high": None}
 
 
 def study_result(folder: Path | str, votes: Iterable[Path | str] | Path | str = (), *, min_self_agreement: float = 0.0) -> StudyResult:
@@ -174,9 +216,13 @@ def _numbers(study: Study, folder: Path | None) -> tuple[Mapping[str, Mapping[st
     """What was measured, and what is to be said where it is not found."""
     if not folder:
         return {}, []
-    try:
-        numbers = numbers_of(study, folder)
-    except RecordError as error:
-        return {}, [f"no metric is compared with the votes: {error}"]
-    lost = len(study.pictures) - len(numbers)
-    return numbers, [f"of {lost} of {counted(len(study.pictures), 'picture')} no record is found: metrics are compared without them"] if lost else []
+    numbers = numbers_of(study, folder)
+    if not (lost := len(study.pictures) - len(numbers)):
+        return numbers, []
+    if not numbers:
+        first = next(run for system in study.systems.values() for run in system.runs)
+        return {}, [
+            f"no metric is compared with the votes: the runs are not where they were, as seen from the study's folder (such as {first}); "
+            "bring runs or study back there, and count again"
+        ]
+    return numbers, [f"of {lost} of {counted(len(study.pictures), 'picture')} no record is found: metrics are compared without them"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from sdxl_lab.records.finding import find, recorded_at, runs_at
 from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.records.study_result import ResultFolder
 from sdxl_lab.studies.result import StudyResult, result_of
-from sdxl_lab.studies.result_page import page_of, write_result
+from sdxl_lab.studies.result_page import latex_of, page_of, write_result
 from sdxl_lab.studies.trials import Study, StudyError
 from tests.support.commands import said
 from tests.support.compare_runs import planned, recorded
@@ -62,7 +63,13 @@ def test_the_command_prints_and_keeps_the_answer(folder, tmp_path):
     assert {"Ann", "Bo", "Cy", "Di", "Ed"} <= {line.split()[0] for line in lines if line.strip()}
     assert any(line.startswith("seam_delta_e ") for line in lines)
     assert f"written: {tmp_path / 'answer' / 'result.html'}" in answer.out
-    assert sorted(file.name for file in (tmp_path / "answer").iterdir()) == ["result.html", "result.json", "shares.csv", "shares.svg"]
+    assert sorted(file.name for file in (tmp_path / "answer").iterdir()) == [
+        "result.html",
+        "result.json",
+        "shares.csv",
+        "shares.svg",
+        "shares.tex",
+    ]
 
 
 def test_votes_beside_the_study_are_found(folder, monkeypatch):
@@ -100,7 +107,56 @@ def test_runs_that_are_gone_are_told(folder, tmp_path):
     answer = sdxl_lab.study_result(tmp_path / "moved", folder.glob("votes-*.json"))
     assert answer.rankings == sdxl_lab.study_result(folder).rankings
     assert not answer.agreements
-    assert any("no metric is compared" in note for note in answer.notes)
+    [note] = [note for note in answer.notes if "no metric is compared" in note]
+    assert "../runs/steps-10" in note
+    assert str(folder.parent) not in note, "paths of this machine are nobody's business where the answer goes"
+
+
+def test_metrics_are_compared_where_some_runs_are_left(folder, tmp_path):
+    """
+    Where one run of three is gone, its pictures count for nothing and metrics of the others are compared with the votes.
+    """
+    copy = shutil.copytree(folder.parent, tmp_path / "lab")
+    whole = sdxl_lab.study_result(copy / "study")
+    [gone] = copy.glob("runs/steps-10*")
+    shutil.rmtree(gone)
+    answer = sdxl_lab.study_result(copy / "study")
+    assert answer.rankings == whole.rankings
+    assert {each.metric for each in answer.agreements} >= {"seam_delta_e"}
+    assert [each.pairs for each in answer.agreements] < [each.pairs for each in whole.agreements]
+    assert any(re.match(r"of \d+ of \d+ pictures no record is found", note) for note in answer.notes)
+
+
+def test_an_answer_is_short_and_prints_as_the_command_does(folder, capsys):
+    """
+    As the value of a line an answer is one line; printed it is the command's tables; its frames have the numbers of the JSON.
+    """
+    answer = sdxl_lab.study_result(folder)
+    assert re.fullmatch(r"<StudyResult of \w+: \d+ votes of 5 judges on 3 systems>", repr(answer))
+    assert str(answer) == said("study", "result", folder).out.rpartition("written:")[0].strip("\n")
+    values = json.loads(answer.as_json())["rankings"][0]
+    table, pairs = answer.table(), answer.pairs()
+    assert list(table.index) == [each["system"] for each in values["standings"]]
+    assert list(table["share"]) == [each["share"]["value"] for each in values["standings"]]
+    assert list(pairs["won"]) == [each["wins"] for each in values["pairings"]]
+    assert list(pairs["low"]) == [each["rate"]["low"] for each in values["pairings"]]
+
+
+def test_latex_says_what_the_tables_say(folder):
+    """
+    The LaTeX has a row of as many cells as columns for each system and each pair, names escaped, and what has to be known as comments.
+    """
+    answer = sdxl_lab.study_result(folder)
+    text = latex_of(answer)
+    rows = [re.split(r"(?<!\\) & ", line.removesuffix(r" \\")) for line in text.splitlines() if line.endswith(r" \\")]
+    heads = [row for row in rows if row[0] == "system"]
+    widths = [len(re.sub("[{}]", "", spec)) for spec in re.findall(r"begin\{tabular\}(\{[lr]+\})", text)]
+    assert [len(row) for row in heads] == widths == [5, 7]
+    shares = rows[1 : 1 + len(answer.systems)]
+    assert [row[0] for row in shares] == [each.system.replace("_", r"\_") for each in answer.rankings[0].standings]
+    assert [row[1] for row in shares] == [f"{100 * each.share.value:.1f}" + r"\%" for each in answer.rankings[0].standings]
+    assert len(rows) == 2 + len(answer.systems) + len(answer.rankings[0].pairings)
+    assert all(f"% {note}" in text.splitlines() for note in answer.notes)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +164,7 @@ def test_runs_that_are_gone_are_told(folder, tmp_path):
     [
         ({"votes": []}, "holds no votes-"),
         ({"min_self_agreement": 1.5}, "from 0 .* to 1"),
-        ({"votes": ["nowhere.json"]}, "holds no votes"),
+        ({"votes": ["nowhere.json"]}, "there is no file nowhere.json; .* into the study's folder"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(tmp_path, asked, words):
@@ -122,11 +178,16 @@ def test_what_cannot_be_counted_is_refused(tmp_path, asked, words):
 
 def test_no_study_is_refused_by_the_command(tmp_path):
     """
-    A folder without a study leaves with 1 and one line, and nothing is written.
+    A folder without a study, one that is not there, and a file, such as the study's own page, are each told for what they are, in one line; nothing
+    is written.
     """
-    answer = said("study", "result", tmp_path)
-    assert (answer.code, answer.out, len(answer.err.splitlines())) == (1, "", 1)
-    assert not list(tmp_path.iterdir())
+    key_of("ab").write(tmp_path / "study")
+    for given, told in ((tmp_path, "it has no study.json"), (tmp_path / "x", "is not there"), (tmp_path / "study" / "study.json", "is a file")):
+        answer = said("study", "result", given)
+        assert (answer.code, answer.out, len(answer.err.splitlines())) == (1, "", 1)
+        assert told in answer.err
+        assert "Errno" not in answer.err
+    assert [path.name for path in tmp_path.rglob("*")] == ["study", "study.json"]
 
 
 def counted(judges: int, *, repeats: int = 6, samples: int = 8, careless: int = 0, **asked: Any) -> StudyResult:
@@ -241,7 +302,7 @@ def test_judges_have_no_names_on_the_page(folder):
     Page, table and drawing hold no name of a judge: they are numbered there.
     """
     write_result(sdxl_lab.study_result(folder), folder / "shown")
-    for name in ("result.html", "shares.csv", "shares.svg"):
+    for name in ("result.html", "shares.csv", "shares.svg", "shares.tex"):
         assert not re.search(r"\b(Ann|Bo|Cy|Di|Ed)\b", (folder / "shown" / name).read_text())
     assert '"Ann"' in (folder / "shown" / "result.json").read_text()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.records.distances import KeptDistance, kept
-from sdxl_lab.tables import Column, apart, laid_out, width_of
+from sdxl_lab.tables import Column, apart, laid_out, width_of, wrapped
 from sdxl_lab.viewing.compare.comparison import Comparison
 from sdxl_lab.viewing.compare.costs import SPENT, named, telling_names, words_of
 from sdxl_lab.viewing.compare.intervals import Interval
@@ -65,7 +65,7 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
         lines.append(f"{ENDS} of distances: 95%, by leaving out parts of the pictures")
     console.print()
     for line in lines:
-        console.print(Text(printable(line)))
+        console.print(Text(wrapped(line, console.width)), soft_wrap=True)
 
 
 def write_csv(comparison: Comparison, path: Path) -> Path:
