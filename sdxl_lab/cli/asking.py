@@ -20,7 +20,7 @@ app = typer.Typer(cls=usage.Commands, no_args_is_help=True, rich_markup_mode=Non
 @app.command()
 def new(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of runs, sweeps or sessions, folders above some, or sweep files.", metavar="RUN|SWEEP|SESSION ...")
+        list[Path], typer.Argument(help="Folders of runs, sweeps or sessions, folders above some, or sweep files.", metavar="RUN|SWEEP|SESSION")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The study's folder, which must not be there yet.", metavar="FOLDER")] = Path(
         "study"
@@ -56,7 +56,7 @@ def new(
 def result(
     study: Annotated[Path, typer.Argument(help="The study's folder, with its study.json.", metavar="STUDY")],
     votes: Annotated[
-        list[Path] | None, typer.Argument(help="Files that judges sent back; the folder's own votes-*.json if left out.", metavar="[VOTES ...]")
+        list[Path] | None, typer.Argument(help="Files that judges sent back; the folder's own votes-*.json if left out.", metavar="VOTES")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where the answer is kept; result in the study's folder if left out.", metavar="FOLDER")

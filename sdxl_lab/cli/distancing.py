@@ -18,7 +18,7 @@ def distance(
         list[str],
         typer.Argument(
             help="Runs, sessions, folders above some, sweep files, datasets, folders of pictures, or .npz statistics; a row for each.",
-            metavar="SET ...",
+            metavar="SET",
         ),
     ],
     to: Annotated[str | None, typer.Option("--to", metavar="SET", help="The set that they are compared with, such as a dataset or a run.")] = None,

@@ -17,9 +17,7 @@ NETWORKS = ("clip", "pickscore", "pickscore_processor", "dinov2", "lpips", "lpip
 def measure(
     runs: Annotated[
         list[Path],
-        typer.Argument(
-            help="Folders of runs or sessions, folders above some, sweep files, or pictures of sessions.", metavar="RUN|SWEEP|SESSION ..."
-        ),
+        typer.Argument(help="Folders of runs or sessions, folders above some, sweep files, or pictures of sessions.", metavar="RUN|SWEEP|SESSION"),
     ],
     metric: Annotated[list[str], typer.Option("--metric", metavar="NAME", help="A metric. Repeatable.")],
     clip: Annotated[str | None, typer.Option("--clip", metavar="MODEL")] = None,

@@ -204,7 +204,10 @@ def _dimensions(every: Sequence[Found], sight: Extractor) -> int:
         known.append((pictures.name, sight.features([next(iter(pictures.images()))]).shape[1]))
     if len({count for _, count in known}) > 1:
         told = ", ".join(f"{name} has {count}" for name, count in known)
-        raise DistanceError(f"a picture has as many numbers as its extractor gives, and {told}: they are of different ones; name the extractor that saw the file's pictures (--extractor), or give those")
+        raise DistanceError(
+            f"a picture has as many numbers as its extractor gives, and {told}: they are of different ones; name the extractor that saw the file's "
+            "pictures (--extractor), or give those"
+        )
     return known[0][1]
 
 

@@ -18,11 +18,9 @@ from sdxl_lab.files.places import misread
 from sdxl_lab.images.pictures import PictureError, decode
 from sdxl_lab.records.finding import RunLike, find
 from sdxl_lab.records.kept import RunOfOne
-from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.viewing.compare.rows import Row, found, rows_of
 
 ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"])
-
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

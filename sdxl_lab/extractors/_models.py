@@ -76,9 +76,7 @@ class ModelFolder:
         """
         files = [self.path / name for name in TOKENIZER if (self.path / name).is_file()]
         if not any(file.name in TOKENIZER[:2] for file in files):
-            raise ExtractorError(
-                f"{self.called} has no tokenizer ({TOKENIZER[0]}, or {TOKENIZER[1]} and {TOKENIZER[2]}){self._there}; get it whole"
-            )
+            raise ExtractorError(f"{self.called} has no tokenizer ({TOKENIZER[0]}, or {TOKENIZER[1]} and {TOKENIZER[2]}){self._there}; get it whole")
         return digest_of(files, root=self.path)
 
     def check(self, model_types: tuple[str, ...]) -> None:

@@ -25,11 +25,11 @@ def lines_of(found: Sequence[Measured], *, width: int) -> list[str]:
         ("measured now", [str(each.computed) for each in found]),
         ("known", [str(each.known) for each in found]),
     ]
-    lines = [
-        f"{each.name}: {counted(each.undefined, 'picture has', 'pictures have')} no such number{f': {each.words.sentence}' if each.words.sentence else ''}"
-        for each in found
-        if each.undefined
-    ]
+    lines = []
+    for each in found:
+        if each.undefined:
+            lacking = counted(each.undefined, "picture has", "pictures have")
+            lines.append(f"{each.name}: {lacking} no such number" + (f": {each.words.sentence}" if each.words.sentence else ""))
     lines += dict.fromkeys(note for each in found for note in each.notes)
     if places := dict.fromkeys(file.parent for each in found for file in each.files):
         has_any = any(each.numbers for each in found if each.files)

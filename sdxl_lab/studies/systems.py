@@ -118,11 +118,11 @@ def _one_system(runs: Sequence[RunFiles], entries: Sequence[Entry], samples: Seq
     for entry, sample in zip(entries, samples, strict=True):
         by_place.setdefault((sample, entry.edit.task), set()).add(entry.resolved.run_id)
     if len({entry.resolved.run_id for entry in entries}) > 1 and all(len(made_by) == 1 for made_by in by_place.values()):
-        return StudyError(f"got {called(runs)}, and no two of them have a picture of the same sample and task; give runs over the same samples and seeds")
+        return StudyError(
+            f"got {called(runs)}, and no two of them have a picture of the same sample and task; give runs over the same samples and seeds"
+        )
     alike = ", which differ in nothing but samples, tasks and seeds" if len(runs) > 1 else ""
-    return StudyError(
-        f"got {called(runs)}{alike}: that is one system, and there is nothing to choose between; give runs that differ in a setting"
-    )
+    return StudyError(f"got {called(runs)}{alike}: that is one system, and there is nothing to choose between; give runs that differ in a setting")
 
 
 def _unshown(runs: Sequence[RunFiles], roles: Sequence[str]) -> StudyError:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_whole
@@ -116,7 +116,9 @@ class Study:
         """
         file, advice = folder / FILE, "give a folder that sdxl-lab study new made"
         if not file.exists():
-            is_what = "is not there" if not folder.exists() else f"holds no study: it has no {FILE}" if folder.is_dir() else "is a file, and no folder"
+            is_what = (
+                "is not there" if not folder.exists() else f"holds no study: it has no {FILE}" if folder.is_dir() else "is a file, and no folder"
+            )
             raise StudyError(f"{folder} {is_what}; {advice}")
         try:
             values = json.loads(file.read_bytes())

@@ -187,7 +187,9 @@ def test_a_refusal_tells_all_that_is_lacking(folders, tmp_path):
         (tmp_path / "nine" / file.name).write_bytes(file.read_bytes())
     with pytest.raises(DistanceError, match=r"nine has 9 pictures: too few pictures for kid, which takes 10 .*; make more$"):
         distance(tmp_path / "nine", folders["true"], metrics=["kid"], extractor=Levels(), insist=True)
-    with pytest.raises(DistanceError, match="too few pictures for kid, precision, recall and fid, which take 10 whatever is insisted upon; make more$"):
+    with pytest.raises(
+        DistanceError, match=r"too few pictures for kid, precision, recall and fid, which take 10 whatever is insisted upon; make more$"
+    ):
         distance(tmp_path / "nine", folders["true"], extractor=Levels(), insist=True)
 
 

@@ -178,8 +178,7 @@ def test_what_cannot_be_counted_is_refused(tmp_path, asked, words):
 
 def test_no_study_is_refused_by_the_command(tmp_path):
     """
-    A folder without a study, one that is not there, and a file, such as the study's own page, are each told for what they are, in one line; nothing
-    is written.
+    A folder without a study, one that is not there and a file of one are told for what they are, in one line, and nothing is written.
     """
     key_of("ab").write(tmp_path / "study")
     for given, told in ((tmp_path, "it has no study.json"), (tmp_path / "x", "is not there"), (tmp_path / "study" / "study.json", "is a file")):
