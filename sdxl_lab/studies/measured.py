@@ -11,7 +11,6 @@ import numpy as np
 
 from sdxl_lab.metrics import Better
 from sdxl_lab.records.finding import runs_at
-from sdxl_lab.records.run_files import RecordError, RunFiles
 from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.rank_correlations import rank_correlations
 from sdxl_lab.studies.resampling import RESAMPLES, Clusters, Estimate
@@ -54,24 +53,20 @@ def numbers_of(study: Study, folder: Path) -> dict[str, Numbers]:
         folder: Where it lies.
 
     Returns:
-        Name of the picture to its numbers, those that were recorded; pictures whose run is not there any more have none.
+        Name of the picture to its numbers, those that were recorded; pictures that are not found have none.
+
+    Raises:
+        RecordError: A run of the study is not there.
     """
     numbers: dict[str, Numbers] = {}
     for label, system in study.systems.items():
-        runs = [found for path in system.runs for found in _recorded_at((folder / path).resolve())]
+        runs = runs_at([(folder / run).resolve() for run in system.runs])
         found = {(picture.sha256, picture.task, picture.seed): picture for run in runs for picture in run.pictures()}
         for name, shown in study.pictures.items():
             if shown.system == label and (picture := found.get((shown.sha256, shown.task, shown.seed))):
                 known = {metric: number_of(picture, metric) for metric in (*picture.metrics, STEPS) if metric not in SPENT}
                 numbers[name] = {metric: number for metric, number in known.items() if number is not None and math.isfinite(number)}
     return numbers
-
-
-def _recorded_at(path: Path) -> list[RunFiles]:
-    try:
-        return runs_at([path])
-    except RecordError:
-        return []
 
 
 def agreements(ballots: Ballots, numbers: Mapping[str, Numbers], *, resamples: int = RESAMPLES) -> tuple[Agreement, ...]:

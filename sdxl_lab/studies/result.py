@@ -13,6 +13,7 @@ import numpy as np
 
 from sdxl_lab import progress
 from sdxl_lab.progress.signs import shown
+from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.records.study_result import RESULT_FORMAT
 from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.judges import Judge, judges_of, mutual_agreement
@@ -216,13 +217,9 @@ def _numbers(study: Study, folder: Path | None) -> tuple[Mapping[str, Mapping[st
     """What was measured, and what is to be said where it is not found."""
     if not folder:
         return {}, []
-    numbers = numbers_of(study, folder)
-    if not (lost := len(study.pictures) - len(numbers)):
-        return numbers, []
-    if not numbers:
-        first = next(run for system in study.systems.values() for run in system.runs)
-        return {}, [
-            f"no metric is compared with the votes: the runs are not where they were, as seen from the study's folder (such as {first}); "
-            "bring runs or study back there, and count again"
-        ]
-    return numbers, [f"of {lost} of {counted(len(study.pictures), 'picture')} no record is found: metrics are compared without them"]
+    try:
+        numbers = numbers_of(study, folder)
+    except RecordError as error:
+        return {}, [f"no metric is compared with the votes: {error}"]
+    lost = len(study.pictures) - len(numbers)
+    return numbers, [f"of {lost} of {counted(len(study.pictures), 'picture')} no record is found: metrics are compared without them"] if lost else []
