@@ -12,7 +12,6 @@ import typer
 from sdxl_lab.cli import completion, usage
 from sdxl_lab.cli.looking import folders_of
 from sdxl_lab.files import places
-from sdxl_lab.tables import wrapped
 
 app = typer.Typer(cls=usage.Commands, no_args_is_help=True, rich_markup_mode=None, help="Ask people which pictures they prefer, blind.")
 
@@ -41,6 +40,7 @@ def new(
 ) -> None:
     """Make a page that asks people which picture they prefer, of runs that differ in a setting; nothing on it says which is which."""
     from sdxl_lab.studies.making import study
+    from sdxl_lab.tables import wrapped
 
     made = study(folders_of(runs), output, question=question, pairs=pairs, seed=seed, together=together, repeat=repeat)  # pyright: ignore[reportArgumentType]
     width = shutil.get_terminal_size().columns
@@ -67,12 +67,12 @@ def result(
     ] = 0.0,
 ) -> None:
     """Count the votes of a study: shares with 95% intervals, judges, and which of the recorded metrics agree with people."""
+    from sdxl_lab.studies.made import MadeStudy
     from sdxl_lab.studies.printed import print_result
     from sdxl_lab.studies.result import study_result
     from sdxl_lab.studies.result_page import write_result
-    from sdxl_lab.studies.trials import Study
 
-    Study.read(study.expanduser())  # what is no study is said before what is no place beside it
+    MadeStudy(study.expanduser()).key  # what is no study is said before what is no place beside it
     folder = output or study / "result"
     if reason := places.unmakeable(folder):
         raise places.PlaceError(f"the output: got {str(folder)!r}; allowed is a folder, and {reason}")

@@ -20,7 +20,7 @@ from sdxl_lab.studies.judges import Judge, judges_of, mutual_agreement
 from sdxl_lab.studies.measured import Agreement, agreements, numbers_of
 from sdxl_lab.studies.notes import DOUBTFUL, notes_of
 from sdxl_lab.studies.ranking import Place, Ranking, places_of, rankings_of
-from sdxl_lab.studies.resampling import RESAMPLES, Clusters, Estimate
+from sdxl_lab.studies.resampling import RESAMPLES, Clusters
 from sdxl_lab.studies.trials import QUESTIONS, Question, Study, StudyError
 from sdxl_lab.studies.votes import SKIP, Votes, read_votes
 from sdxl_lab.wording import counted
@@ -75,25 +75,15 @@ class StudyResult:
 
     def table(self) -> pd.DataFrame:
         """The shares, one row a system: `share`, its `low` and `high` end, how often it was `chosen` and `shown`; `group` numbers the rankings."""
-        import pandas as pd
+        from sdxl_lab.studies.frames import shares_of  # which knows this room
 
-        rows = [
-            {"group": number, "system": row.system, **_ends(row.share, "share"), "chosen": row.chosen, "shown": row.shown}
-            for number, ranking in enumerate(self.rankings, 1)
-            for row in ranking.standings
-        ]
-        return pd.DataFrame(rows).set_index("system")
+        return shares_of(self)
 
     def pairs(self) -> pd.DataFrame:
         """One against another, one row a pair: `rate` counts wins and half of the ties of the first, with its `low` and `high` end."""
-        import pandas as pd
+        from sdxl_lab.studies.frames import pairs_of  # which knows this room
 
-        rows = [
-            {"system": row.first, "against": row.second, **_ends(row.rate, "rate"), "won": row.wins, "lost": row.losses, "tied": row.ties}
-            for ranking in self.rankings
-            for row in ranking.pairings
-        ]
-        return pd.DataFrame(rows, columns=["system", "against", "rate", "low", "high", "won", "lost", "tied"])
+        return pairs_of(self)
 
     def __repr__(self) -> str:
         return f"<StudyResult of {self.study}: {self.summary}>"
@@ -115,11 +105,6 @@ class StudyResult:
         from sdxl_lab.studies.result_page import body_of
 
         return body_of(self)
-
-
-def _ends(found: Estimate | None, name: str) -> dict[str, float | None]:
-    """An estimate in columns."""
-    return {name: found.value, "low": found.low, "high": found.high} if found else {name: None, "low": None, "high": None}
 
 
 def study_result(folder: Path | str, votes: Iterable[Path | str] | Path | str = (), *, min_self_agreement: float = 0.0) -> StudyResult:

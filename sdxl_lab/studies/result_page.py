@@ -10,12 +10,11 @@ from pathlib import Path
 
 from sdxl_lab.files.disk import write_together
 from sdxl_lab.studies.drawing import drawn
-from sdxl_lab.studies.printed import ENDS, TITLES, estimate, judge_columns, metric_columns, pair_columns, percent, share_columns
+from sdxl_lab.studies.printed import TITLES, estimate, judge_columns, metric_columns, pair_columns, percent, share_columns
 from sdxl_lab.studies.ranking import Ranking
 from sdxl_lab.studies.result import StudyResult
 from sdxl_lab.tables import Column
 from sdxl_lab.viewing.report.page import policy
-from sdxl_lab.wording import printable
 
 JSON, PAGE, DRAWING, TABLE, LATEX = "result.json", "result.html", "shares.svg", "shares.csv", "shares.tex"
 _HERE = files("sdxl_lab.studies")
@@ -38,6 +37,8 @@ def write_result(result: StudyResult, folder: Path | str) -> Path:
     Raises:
         DiskError: The disk is full or not writable.
     """
+    from sdxl_lab.studies.frames import latex_of
+
     folder = Path(folder)
     contents = {TABLE: csv_of(result), LATEX: latex_of(result), DRAWING: drawing_of(result), PAGE: page_of(result), JSON: result.as_json()}
     write_together({folder / name: content.encode() for name, content in contents.items()})
@@ -102,30 +103,6 @@ def csv_of(result: StudyResult) -> str:
             share = (row.share.value, row.share.low, row.share.high) if row.share else (None, None, None)
             writer.writerow([number, row.system, *share, row.chosen, row.shown])
     return text.getvalue()
-
-
-def latex_of(result: StudyResult) -> str:
-    """Write shares and pairs as tables of LaTeX, for the package booktabs; what has to be known to read them stands above, in comments."""
-    lines = [f"% {result.title} {result.summary}. Needs \\usepackage{{booktabs}}.", *(f"% {note}" for note in result.notes)]
-    for ranking in result.rankings:
-        lines += _tabular(share_columns(ranking, longest=ALL), left=1)
-        if ranking.pairings:
-            lines += _tabular(pair_columns(ranking, longest=ALL), left=2)
-    return "\n".join(lines) + "\n"
-
-
-def _tabular(columns: Sequence[Column], *, left: int) -> Iterator[str]:
-    yield f"\n\\begin{{tabular}}{{{'l' * left}{'r' * (len(columns) - left)}}}\n\\toprule"
-    rows = list(zip(*(["95% interval" if name == ENDS else name, *cells] for name, cells in columns), strict=True))
-    for index, row in enumerate(rows):
-        yield " & ".join(map(_in_latex, row)) + " \\\\" + ("\n\\midrule" if index == 0 else "")
-    yield "\\bottomrule\n\\end{tabular}"
-
-
-def _in_latex(text: str) -> str:
-    """A text as LaTeX shows it: what has a meaning there has none."""
-    named = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}"}
-    return "".join(named.get(letter) or (f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in printable(text))
 
 
 def _sections(result: StudyResult) -> Iterator[str]:

@@ -19,8 +19,9 @@ import sdxl_lab
 from sdxl_lab.records.finding import find, recorded_at, runs_at
 from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.records.study_result import ResultFolder
+from sdxl_lab.studies.frames import latex_of
 from sdxl_lab.studies.result import StudyResult, result_of
-from sdxl_lab.studies.result_page import latex_of, page_of, write_result
+from sdxl_lab.studies.result_page import page_of, write_result
 from sdxl_lab.studies.trials import Study, StudyError
 from tests.support.commands import said
 from tests.support.compare_runs import planned, recorded
