@@ -52,6 +52,13 @@ def new(
     print(f"when they have sent votes-NAME.json back: sdxl-lab study result {shlex.quote(str(made.folder))} votes-*.json")
 
 
+def _check(study: Path) -> None:
+    """Say what is no study, before its answer's place is looked at, which may be a file's then."""
+    from sdxl_lab.studies.trials import Study
+
+    Study.read(study.expanduser())
+
+
 @app.command()
 def result(
     study: Annotated[Path, typer.Argument(help="The study's folder, with its study.json.", metavar="STUDY")],
@@ -67,12 +74,11 @@ def result(
     ] = 0.0,
 ) -> None:
     """Count the votes of a study: shares with 95% intervals, judges, and which of the recorded metrics agree with people."""
-    from sdxl_lab.studies.made import MadeStudy
     from sdxl_lab.studies.printed import print_result
     from sdxl_lab.studies.result import study_result
     from sdxl_lab.studies.result_page import write_result
 
-    MadeStudy(study.expanduser()).key  # what is no study is said before what is no place beside it
+    _check(study)
     folder = output or study / "result"
     if reason := places.unmakeable(folder):
         raise places.PlaceError(f"the output: got {str(folder)!r}; allowed is a folder, and {reason}")
