@@ -33,9 +33,12 @@ def lines_of(found: Distances, *, width: int) -> list[str]:
     if found.to:
         of = f" of {counted(found.to.n, 'picture')}" if found.to.n else ""
         lines.append(f"to {found.to.name}{of}, as {found.label} sees them")
-    if any(number.low is not None for row in found.rows for number in row.distances.values()):
+    known = [number.low is not None for row in found.rows for number in row.distances.values()]
+    if any(known):
         lines.append(f"{ENDS}: 95% for as many other pictures of the same kind, by leaving out parts of them; of another n it is another number")
-    elif any(row.distances for row in found.rows):
+        if not all(known):
+            lines.append(f"there is none where leaving out parts changes nothing, nor of pictures of fewer than {FEWEST_PARTS} samples")
+    elif known:
         lines.append(f"no intervals: they take pictures of {FEWEST_PARTS} samples or more")
     lines += found.notes
     kept = [row.file for row in found.rows if row.file]

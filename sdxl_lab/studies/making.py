@@ -123,9 +123,8 @@ def _check(folder: Path, question: str, pairs: int | None, together: int, repeat
     if reason := places.unmakeable(folder):
         raise StudyError(f"the study's folder: got {str(folder)!r}, and {reason}")
     if folder.is_dir() and any(folder.iterdir()):
-        raise StudyError(
-            f"the study's folder: {folder} is there and not empty; choose another with -o, since the votes for a study are of that one alone"
-        )
+        is_what = "holds a study already" if (folder / FILE).is_file() else "is there and not empty"
+        raise StudyError(f"the study's folder: {folder} {is_what}; choose another (-o FOLDER), since the votes for a study are of that one alone")
 
 
 def _nothing(found: Found, together: int) -> StudyError:

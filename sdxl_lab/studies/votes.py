@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sdxl_lab.studies.trials import Study, StudyError, canonical
-from sdxl_lab.wording import UNSEEN, printable
+from sdxl_lab.wording import UNSEEN, counted, printable
 
 TIE, SKIP = "tie", "skip"
 Answer: TypeAlias = Annotated[int, Field(ge=0, strict=True)] | Literal["tie", "skip"]
@@ -53,7 +53,7 @@ class Vote:
         return asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Votes:
     """What one judge answered, all of it or as far as it has come.
 
@@ -66,6 +66,9 @@ class Votes:
     judge: str
     votes: tuple[Vote, ...]
     path: Path
+
+    def __repr__(self) -> str:
+        return f"<Votes of {self.judge!r}: {counted(len(self.votes), 'answer')} in {self.path}>"
 
 
 @dataclass(frozen=True, kw_only=True)

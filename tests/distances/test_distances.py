@@ -12,6 +12,8 @@ from PIL import Image
 
 from sdxl_lab import distance
 from sdxl_lab.distances import DISTANCES, DistanceError
+from sdxl_lab.distances.printed import lines_of
+from sdxl_lab.distances.results import Distances, Measured, SetDistances, Side
 from sdxl_lab.extractors import EXTRACTORS, Extractor, Kind
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.generated import Generated
@@ -415,6 +417,21 @@ def test_the_command_says_it_in_a_table(folders, tmp_path, monkeypatch):
     assert refused.code == 1
     assert "too few pictures" in refused.err
     assert "levels" in said("distance", "--help").out
+
+
+def test_a_number_without_an_interval_among_others_is_explained():
+    """
+    Where some numbers have an interval and one has none, a line says why; where all have one, and where none has, it does not.
+    """
+
+    def told(*ends: float | None) -> str:
+        numbers = {name: Measured(value=0.5, low=end, high=end and end + 1) for name, end in zip(("fid", "recall"), ends, strict=True)}
+        rows = (SetDistances(set=Side(name="spots", n=40, digest=""), distances=numbers),)
+        return " ".join(lines_of(Distances(rows=rows, to=None, extractor={}, label="levels", model="", notes=()), width=80))
+
+    assert "there is none where leaving out parts changes nothing" in told(0.25, None)
+    assert "there is none" not in told(0.25, 0.25) + told(None, None)
+    assert "no intervals: they take" in told(None, None)
 
 
 def test_every_distance_says_what_it_is():

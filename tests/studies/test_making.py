@@ -291,6 +291,11 @@ def test_a_folder_that_is_taken_is_left_alone(runs, tmp_path):
     with pytest.raises(StudyError, match="not empty"):
         study([runs], tmp_path / "study")
     assert [file.read_text() for file in (tmp_path / "study").iterdir()] == ["mine"]
+    made = study([runs], tmp_path / "other")
+    before = made.page.read_bytes()
+    with pytest.raises(StudyError, match=r"other holds a study already; choose another \(-o FOLDER\)"):
+        study([runs], tmp_path / "other")
+    assert made.page.read_bytes() == before
 
 
 def test_what_cannot_be_compared_is_said(tmp_path):

@@ -110,13 +110,15 @@ def test_runs_that_are_gone_are_told(folder, tmp_path):
     assert any("no metric is compared" in note for note in answer.notes)
 
 
-def test_an_answer_is_short_and_prints_as_the_command_does(folder, capsys):
+def test_an_answer_is_short_and_prints_as_the_command_does(folder):
     """
     As the value of a line an answer is one line; printed it is the command's tables; its frames have the numbers of the JSON.
     """
     answer = sdxl_lab.study_result(folder)
     assert re.fullmatch(r"<StudyResult of \w+: \d+ votes of 5 judges on 3 systems>", repr(answer))
     assert str(answer) == said("study", "result", folder).out.rpartition("written:")[0].strip("\n")
+    made = sdxl_lab.study(folder)
+    assert repr(made.votes()[0]) == f"<Votes of 'Ann': {len(made.key.trials)} answers in {folder / 'votes-Ann.json'}>"
     values = json.loads(answer.as_json())["rankings"][0]
     table, pairs = answer.table(), answer.pairs()
     assert list(table.index) == [each["system"] for each in values["standings"]]
