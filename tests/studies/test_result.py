@@ -315,5 +315,8 @@ def test_an_answer_is_found_and_is_no_run(folder, tmp_path):
     assert recorded_at([tmp_path])
     with pytest.raises(RecordError, match="answer of a study and no run"):
         runs_at([tmp_path])
+    shown = said("show", tmp_path)
+    assert (shown.code, shown.out) == (1, "")
+    assert f"it is read in {tmp_path / 'result.html'}" in shown.err
     (tmp_path / "result.json").write_text('{"loss": 3}')
     assert find(tmp_path) == ()
