@@ -101,13 +101,14 @@ def found_at(paths: Iterable[RunLike | Path | str], *, by_prompt: bool, roles: S
     shared = {place: by_system for place, by_system in pictures.items() if len(by_system) > 1}
     if not shared:
         same = "sample, task, seed and prompt" if by_prompt else "sample, task and seed"
+        names = few(list(labels.values()), MOST_NAMES, between="; ")
         raise StudyError(
-            f"got {counted(len(labels), 'system')} ({few(list(labels.values()), MOST_NAMES)}), and no two of them have a picture of the same {same}; "
+            f"got {counted(len(labels), 'system')} ({names}), and no two of them have a picture of the same {same}; "
             "give runs over the same samples and seeds"
         )
     there = {label for by_system in shared.values() for label in by_system}
     if lonely := [label for label in folders if label not in there]:
-        notes.append(f"left out, since nothing is to be compared with their pictures: {few(lonely, MOST_NAMES)}")
+        notes.append(f"left out, since nothing is to be compared with their pictures: {few(lonely, MOST_NAMES, between='; ')}")
     settings = {labels[_key(system)]: dict(system) for system in systems if labels[_key(system)] in there}
     return Found(settings=settings, folders={label: tuple(folders[label]) for label in settings}, pictures=shared, notes=tuple(notes))
 

@@ -204,8 +204,20 @@ def test_what_few_votes_cannot_say_is_said():
     notes = result_of(study, [votes], resamples=9).notes
     assert "1 judge answered 3 of 9 questions" in notes
     assert any("take these as rough" in note for note in notes)
+    assert any("both ways (a; b; c)" in note for note in notes)
     assert not any("order" in note for note in notes)
     assert not any(" of 9 questions" in note for note in result_of(study, [voted(study, "Ann", lambda shown: 0)], resamples=9).notes)
+
+
+@pytest.mark.parametrize("repeats", [0, 2, 5])
+def test_repeats_that_are_too_few_to_know_a_careless_judge_are_told(repeats):
+    """
+    With one to four repeats nobody can be told to be careless, which is said; with none nothing was promised, and from five on it is told.
+    """
+    study = key_of("abc", samples=6, repeats=repeats)
+    notes = result_of(study, [voted(study, "Ann", lambda shown: 0)], resamples=9).notes
+    told = [note for note in notes if "careless judge is known by" in note]
+    assert told == (["a careless judge is known by 5 repeats or more, and nobody answered more than 2"] if repeats == 2 else [])
 
 
 def test_where_no_metric_differs_it_is_said(tmp_path):
