@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from itertools import groupby, zip_longest
 from typing import TypeAlias
@@ -59,6 +60,11 @@ def laid_out(columns: Sequence[Column], *, left: int) -> list[str]:
     rows = [[[""] * (highest - len(lines)) + lines for lines in head]]
     rows += [[cell.split("\n") for cell in cells] for cells in zip(*(cells for _, cells in columns), strict=True)]
     return ["\n".join(_line(texts, widths, is_left) for texts in zip_longest(*row, fillvalue="")) for row in rows]
+
+
+def wrapped(sentence: str, width: int) -> str:
+    """A sentence in lines that fit, broken between words alone, so that paths and names stay whole; lines but the first are indented."""
+    return textwrap.fill(printable(sentence), width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
 def _lines(text: str, longest: int) -> list[str]:

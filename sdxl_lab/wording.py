@@ -25,18 +25,19 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
-def few(words: Sequence[str], most: int = 50) -> str:
+def few(words: Sequence[str], most: int = 50, *, between: str = ", ") -> str:
     """List words for a message.
 
     Args:
         words: Such as names.
         most: How many of them are listed.
+        between: What parts them; semicolons where they may have commas in them.
 
     Returns:
         They, with commas between; of more the first, and how many more there are.
     """
     more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
+    return between.join(words[:most]) + more
 
 
 def printable(text: str) -> str:

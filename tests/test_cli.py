@@ -135,6 +135,17 @@ def test_wrong_usage_leaves_with_2(arguments):
     assert "Traceback" not in ended.err
 
 
+def test_usage_is_marked_once():
+    """
+    The help of each command says in one way what may be left out and what may be given several times.
+    """
+    commands = re.findall(r"(?m)^  (\w+)  ", said("--help").out.partition("Commands:")[2])
+    given = [[name] for name in commands if name != "study"] + [["study", "new"], ["study", "result"]]
+    assert len(given) > 20
+    usages = {" ".join(name): " ".join(said(*name, "--help").out.partition("\n\n")[0].split()) for name in given}
+    assert {name: usage for name, usage in usages.items() if re.search(r"\[\[|\{\{| \.\.\.", usage)} == {}
+
+
 def test_a_process_leaves_with_what_the_command_says():
     """
     Of a process of its own too: 2 for wrong usage and 1 for an error, on stderr alone.

@@ -51,6 +51,20 @@ def test_every_link_leads_somewhere(name):
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("entrance", ["README.md", "docs/index.md"])
+def test_every_page_is_found_by_following_links(entrance):
+    """
+    From the repository's first page and from the site's, links lead to every page, so that nobody has to know that it is there.
+    """
+    found, ahead = set(), [ROOT / entrance]
+    while ahead:
+        page = ahead.pop().resolve()
+        if page not in found and page.suffix == ".md" and page.is_file():
+            found.add(page)
+            ahead += [page.parent / unquote(link).partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
+    assert [name for name in DOCUMENTS if name.startswith("docs/") and name != "docs/index.md" and ROOT / name not in found] == []
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_path_that_is_named_is_there(name):
     """

@@ -28,6 +28,14 @@ def test_a_long_list_is_cut_short():
     assert few(["a", "b", "c", "d"], 2) == "a, b and 2 more"
 
 
+def test_names_with_commas_are_parted_by_semicolons():
+    """
+    What parts words may be another sign than one that is in them, also where the list is cut.
+    """
+    assert few(["steps 1, scale 5", "steps 6, scale 5"], between="; ") == "steps 1, scale 5; steps 6, scale 5"
+    assert few(["a, b", "c, d", "e"], 2, between="; ") == "a, b; c, d and 1 more"
+
+
 def test_nobody_counts_without_it():
     """
     No module writes a length before a plural by itself, which would say `1 pictures`.

@@ -80,8 +80,7 @@ def _command(name: str, command: Any, above: Any) -> str:
     context = command.context_class(command, info_name=name, parent=above)
     command.get_help(context)  # some help is read from tables only when it is asked
     usage = " ".join(command.get_usage(context).removeprefix("Usage:").split())
-    for marks, plain in (("[[", "["), ("]]", "]"), ("{", ""), ("}", ""), (" ...]...", " ...]"), (" ......", " ...")):
-        usage = usage.replace(marks, plain)  # typer adds its own to those of a metavar
+    usage = re.sub(r"\{([^}]*)\}", r"\1", usage)  # typer's marks of what has to be given
     example = f"For example:\n\n```text\nsdxl-lab {EXAMPLES[name]}\n```\n" if name in EXAMPLES else ""
     return "\n".join([f"## {name}\n", f"{escaped(command.help)}\n", f"```text\n{usage}\n```\n", example, _options(command, context)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ app = typer.Typer(cls=usage.Commands, no_args_is_help=True, rich_markup_mode=Non
 @app.command()
 def new(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of runs, sweeps or sessions, folders above some, or sweep files.", metavar="RUN|SWEEP|SESSION ...")
+        list[Path], typer.Argument(help="Folders of runs, sweeps or sessions, folders above some, or sweep files.", metavar="RUN|SWEEP|SESSION")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The study's folder, which must not be there yet.", metavar="FOLDER")] = Path(
         "study"
@@ -40,21 +41,30 @@ def new(
 ) -> None:
     """Make a page that asks people which picture they prefer, of runs that differ in a setting; nothing on it says which is which."""
     from sdxl_lab.studies.making import study
+    from sdxl_lab.tables import wrapped
 
     made = study(folders_of(runs), output, question=question, pairs=pairs, seed=seed, together=together, repeat=repeat)  # pyright: ignore[reportArgumentType]
+    width = shutil.get_terminal_size().columns
     for note in made.notes:
-        print(note)
+        print(wrapped(note, width))
     for label in made.key.systems:
         print(f"  {label}")
     print(f"written: {made.page}; send that one file to judges, and keep {made.folder / 'study.json'}, which says what is what")
     print(f"when they have sent votes-NAME.json back: sdxl-lab study result {shlex.quote(str(made.folder))} votes-*.json")
 
 
+def _check(study: Path) -> None:
+    """Say what is no study, before its answer's place is looked at, which may be a file's then."""
+    from sdxl_lab.studies.trials import Study
+
+    Study.read(study.expanduser())
+
+
 @app.command()
 def result(
     study: Annotated[Path, typer.Argument(help="The study's folder, with its study.json.", metavar="STUDY")],
     votes: Annotated[
-        list[Path] | None, typer.Argument(help="Files that judges sent back; the folder's own votes-*.json if left out.", metavar="[VOTES ...]")
+        list[Path] | None, typer.Argument(help="Files that judges sent back; the folder's own votes-*.json if left out.", metavar="VOTES")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where the answer is kept; result in the study's folder if left out.", metavar="FOLDER")
@@ -71,6 +81,7 @@ def result(
     from sdxl_lab.studies.result_page import write_result
     from sdxl_lab.studies.trials import Study
 
+    _check(study)
     folder = output or study / "result"
     if reason := places.unmakeable(folder):
         raise places.PlaceError(f"the output: got {str(folder)!r}; allowed is a folder, and {reason}")

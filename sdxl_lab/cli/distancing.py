@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ def distance(
         list[str],
         typer.Argument(
             help="Runs, sessions, folders above some, sweep files, datasets, folders of pictures, or .npz statistics; a row for each.",
-            metavar="SET ...",
+            metavar="SET",
         ),
     ],
     to: Annotated[str | None, typer.Option("--to", metavar="SET", help="The set that they are compared with, such as a dataset or a run.")] = None,
@@ -65,7 +66,7 @@ def distance(
             pool_seeds=not each_seed,
             save=save,
         )
-    print(*lines_of(found), sep="\n")
+    print(*lines_of(found, width=shutil.get_terminal_size().columns), sep="\n")
     if csv:
         write_whole(csv, found.table().to_csv(lineterminator="\n").encode())
         print(f"written: {csv}")

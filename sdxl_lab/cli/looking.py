@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Folders of runs or sessions, or pictures that sdxl_lab made.", metavar="RUN|SESSION|PICTURE ...")
-    ],
+    paths: Annotated[list[Path], typer.Argument(help="Folders of runs or sessions, or pictures that sdxl_lab made.", metavar="RUN|SESSION|PICTURE")],
     as_parameters: Annotated[bool, typer.Option("--as-parameters", help="Print the YAML that continues from it: sdxl-lab run ... -f FILE.")] = False,
 ) -> None:
     """Show what a run or a session holds, or how a picture was made.
@@ -58,7 +56,7 @@ def push(
         list[Path] | None,
         typer.Argument(
             help="Folders of runs, sessions and sweeps, folders above some, or sweep files; all that Comet lacks if left out.",
-            metavar="[RUN|SWEEP ...]",
+            metavar="RUN|SWEEP",
         ),
     ] = None,
 ) -> None:
@@ -71,7 +69,7 @@ def push(
 
 def archive(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of runs and sweeps that are done, folders above some, or sweep files.", metavar="RUN|SWEEP ...")
+        list[Path], typer.Argument(help="Folders of runs and sweeps that are done, folders above some, or sweep files.", metavar="RUN|SWEEP")
     ],
 ) -> None:
     """Build archives of runs and sweeps for `comet upload`, which sends them from another machine; nothing is sent."""
@@ -83,7 +81,7 @@ def archive(
 def status(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of runs, sessions and sweeps, folders above some, or sweep files; all if left out.", metavar="[RUN|SWEEP ...]"),
+        typer.Argument(help="Folders of runs, sessions and sweeps, folders above some, or sweep files; all if left out.", metavar="RUN|SWEEP"),
     ] = None,
 ) -> None:
     """List runs, sessions and sweeps: how many pictures are made, and what Comet lacks. Offline."""
@@ -97,9 +95,7 @@ Starred = Annotated[bool, typer.Option("--starred", help="Look at the starred pi
 
 
 def report(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Folders of runs or sessions, folders above some, or sweep files.", metavar="RUN|SESSION|SWEEP ...")
-    ],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs or sessions, folders above some, or sweep files.", metavar="RUN|SESSION|SWEEP")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -182,9 +178,7 @@ def _recorded(sweep: Path) -> list[Path]:
 
 
 def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Folders of runs or sessions, folders above some, or sweep files.", metavar="RUN|SESSION|SWEEP ...")
-    ],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs or sessions, folders above some, or sweep files.", metavar="RUN|SESSION|SWEEP")],
     metric: Annotated[
         list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric to print; a telling one of each kind if left out. Repeatable.")
     ] = None,
@@ -247,9 +241,7 @@ def memory(
 def doctor(
     checkpoint: Annotated[
         str | None,
-        typer.Argument(
-            help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id, to make pictures with.", metavar="[CHECKPOINT]"
-        ),
+        typer.Argument(help="A name such as pocket or sdxl, a folder, a .safetensors file or a hub id, to make pictures with.", metavar="CHECKPOINT"),
     ] = None,
     fetch: Fetch = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,7 @@ NETWORKS = ("clip", "pickscore", "pickscore_processor", "dinov2", "lpips", "lpip
 def measure(
     runs: Annotated[
         list[Path],
-        typer.Argument(
-            help="Folders of runs or sessions, folders above some, sweep files, or pictures of sessions.", metavar="RUN|SWEEP|SESSION ..."
-        ),
+        typer.Argument(help="Folders of runs or sessions, folders above some, sweep files, or pictures of sessions.", metavar="RUN|SWEEP|SESSION"),
     ],
     metric: Annotated[list[str], typer.Option("--metric", metavar="NAME", help="A metric. Repeatable.")],
     clip: Annotated[str | None, typer.Option("--clip", metavar="MODEL")] = None,
@@ -37,7 +36,7 @@ def measure(
     given = dict(zip(NETWORKS, (clip, pickscore, pickscore_processor, dinov2, lpips, lpips_linear), strict=True))
     with shown():
         found = measure(folders_of(runs), metric, models={name: place for name, place in given.items() if place is not None}, fetch=fetch)
-    print(*lines_of(found), sep="\n")
+    print(*lines_of(found, width=shutil.get_terminal_size().columns), sep="\n")
 
 
 def metrics() -> str:

@@ -31,7 +31,7 @@ OF_CODE = ("self", "latest", "on_step", "image", "mask_image")
 
 
 def paint(
-    prompt: Annotated[str | None, typer.Argument(help="What to paint.", metavar="[PROMPT]")] = None,
+    prompt: Annotated[str | None, typer.Argument(help="What to paint.", metavar="PROMPT")] = None,
     image: Annotated[Path | None, typer.Option("--image", help="A picture to work on; left out, words alone make one.", metavar="FILE")] = None,
     mask: Annotated[Path | None, typer.Option("--mask", help="Its mask: white is repainted.", metavar="FILE")] = None,
     canvas: Annotated[

@@ -14,6 +14,7 @@ from sdxl_lab.datasets import prompt_files
 from sdxl_lab.datasets.dataset import Dataset, files_of, opened
 from sdxl_lab.datasets.samples import ArtifactError, tasks_from_words
 from sdxl_lab.files.places import misread
+from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
 
 BUILT_IN = ("pocket-scenes", "pocket-scenes-2", "pocket-forty", "pocket-prompts", "pocket-variations")
@@ -98,7 +99,7 @@ def named(name: str) -> list[str]:
     return list(dict.fromkeys([*BUILT_IN, *([name] if found and found.is_known_by_name else [])]))
 
 
-def publish(folder: Path, name: str) -> str:
+def publish(folder: Path | str, name: str) -> str:
     """Upload a dataset to Comet, as a new version of an artifact.
 
     Only what `metadata.json` names is sent, and itself.
@@ -118,7 +119,7 @@ def publish(folder: Path, name: str) -> str:
         >>> publish(fetch("pocket-scenes").folder, "team/sea")
         'team/sea:1.0.0'
     """
-    reference = comet.Reference.parse(name)
+    folder, reference = Path(folder).expanduser(), comet.Reference.parse(name)
     if reference is None or reference.version:
         raise ArtifactError(
             f"got {name!r} to publish as; allowed is 'workspace/name', in letters, digits, '-', '_' and '.': Comet numbers the version"
@@ -148,7 +149,12 @@ def _unknown(written: str) -> str:
         return f"the dataset {written!r} can't be read: {reason}"
     kind = "a file" if Path(written).expanduser().exists() else "not there"
     advice = _listed([source.advice or source.written for source in SOURCES.values()])
-    return f"the dataset {written!r} is {kind}; give {advice}"
+    return f"the dataset {written!r} is {kind}; give {advice}{meant(written)}"
+
+
+def meant(written: str) -> str:
+    """Say which built-in dataset was probably meant: ` Did you mean pocket-forty?` behind a full stop; nothing where none is like it."""
+    return f". Did you mean {near}?" if (near := closest(written, BUILT_IN)) else ""
 
 
 def _listed(words: list[str]) -> str:

@@ -12,9 +12,10 @@ import numpy as np
 from sdxl_lab import progress
 from sdxl_lab.distances import DISTANCES, Distance, DistanceError, Seen, jackknife, statistics
 from sdxl_lab.distances.results import Distances, Measured, SetDistances, Side
-from sdxl_lab.distances.sets import PictureSet, RunLike, sets_of
+from sdxl_lab.distances.sets import PictureSet, sets_of
 from sdxl_lab.distances.shared import told_of_shared
 from sdxl_lab.extractors import EXTRACTORS, Extractor, open_extractor
+from sdxl_lab.records.finding import RunLike, each_of
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import counted, few
@@ -42,7 +43,7 @@ def distance(
     insist: bool = False,
     task: str | None = None,
     pool_seeds: bool = True,
-    save: Path | None = None,
+    save: Path | str | None = None,
     keep: bool = True,
 ) -> Distances:
     """Say how far sets of pictures are from another, as a network sees them.
@@ -78,11 +79,11 @@ def distance(
     asked = _asked(metrics, has_reference=to is not None, saves=save is not None)
     if task is not None and task not in TASKS:
         raise DistanceError(f"got the task {task!r}; allowed are {', '.join(TASKS)}{_meant(task, TASKS)}")
-    given = list(sets) if isinstance(sets, Sequence) and not isinstance(sets, str) else [sets]
     # Sets are found, and statistics read, before a network is loaded, which takes minutes with some.
-    found = [each for written in given for each in _found(written, task, pool_seeds=pool_seeds, is_one=False)]
+    found = [each for written in each_of(sets) for each in _found(written, task, pool_seeds=pool_seeds, is_one=False)]
     other = None if to is None else _found(to, task, pool_seeds=pool_seeds, is_one=True)[0]
-    _check_saved(save, found)
+    file = None if save is None else Path(save).expanduser()
+    _check_saved(file, found)
     sight = extractor if isinstance(extractor, Extractor) else open_extractor(extractor, model, fetch=fetch, sha256=sha256)
     _check_classes(asked, sight)
     notes = _of_one_extractor([*found, *([other] if other else [])], sight)
@@ -94,8 +95,8 @@ def distance(
     for each in found:
         seen, side = _seen(each, sight, classes=looks_for_classes)
         rows.append(SetDistances(set=side, distances=_numbers(chosen, seen, reference[0] if reference else None, bandwidth)))
-        if save is not None:
-            statistics.write(save, seen, identity, side.digest)
+        if file is not None:
+            statistics.write(file, seen, identity, side.digest)
     whole = Distances(
         rows=tuple(rows),
         to=reference[1] if reference else None,
@@ -103,7 +104,7 @@ def distance(
         label=sight.label,
         model=Path(sight.model).name if Path(sight.model).expanduser().exists() else sight.model,
         notes=(*notes, *said, *(told_of_shared(found, other) if other and any(row.has_reference for row in chosen) else ())),
-        saved=save,
+        saved=file,
     )
     if not keep or not chosen:
         return whole
@@ -189,7 +190,8 @@ def _possible(
             short_of += [f"{row.name} takes {fewest}" for each in _short(compared, fewest)]
     hindered = [*unfit, *_told_lacks(lacking)]
     if hindered and (not chosen or not is_usual):
-        advice = f"; make more, ask for another (--metric), or insist (--insist, from {FEWEST} pictures on)" if lacking and not insists else ""
+        others = "" if insists else f", ask for another (--metric), or insist (--insist, from {FEWEST} pictures on)"
+        advice = f"; make more{others}" if lacking else ""
         raise DistanceError("; ".join(hindered[:MOST_TOLD]) + advice)
     insisted = [f"too few pictures, and insisted upon: {', '.join(dict.fromkeys(short_of))}"] if short_of else []
     return [row for row in asked if row in chosen], [*insisted, *(f"left out: {reason}" for reason in hindered)]
@@ -202,7 +204,10 @@ def _dimensions(every: Sequence[Found], sight: Extractor) -> int:
         known.append((pictures.name, sight.features([next(iter(pictures.images()))]).shape[1]))
     if len({count for _, count in known}) > 1:
         told = ", ".join(f"{name} has {count}" for name, count in known)
-        raise DistanceError(f"a picture has as many numbers as its extractor gives, and {told}: they are of different ones")
+        raise DistanceError(
+            f"a picture has as many numbers as its extractor gives, and {told}: they are of different ones; name the extractor that saw the file's "
+            "pictures (--extractor), or give those"
+        )
     return known[0][1]
 
 
@@ -222,17 +227,21 @@ def _short(compared: Sequence[Found], fewest: int) -> list[Found]:
 
 
 def _told_lacks(lacking: Mapping[str, Sequence[tuple[Distance, str]]]) -> Iterator[str]:
-    """For which distances sets have too few pictures, and how many each takes; what is said of several sets alike is said once."""
+    """For which distances sets have too few pictures, how many each takes, and if there is one reason, why; of several sets alike once."""
     alike: dict[tuple[tuple[str, str, str], ...], list[str]] = {}
     for told, rows in lacking.items():
         alike.setdefault(tuple((row.name, takes, row.why) for row, takes in rows), []).append(told)
     for rows, sets in alike.items():
-        names: dict[tuple[str, str], list[str]] = {}
-        for name, takes, why in dict.fromkeys(rows):  # both sets may be the same
-            names.setdefault((takes, why), []).append(name)
-        yield f"{few(sets, MOST_TOLD)}: too few pictures for " + ", and for ".join(
-            f"{' and '.join(own)}, which {'takes' if len(own) == 1 else 'take'} {takes}, since {why}" for (takes, why), own in names.items()
-        )
+        names: dict[str, list[str]] = {}
+        for name, takes, _ in dict.fromkeys(rows):  # both sets may be the same
+            names.setdefault(takes, []).append(name)
+        kinds = ", and for ".join(f"{_and(own)}, which {'takes' if len(own) == 1 else 'take'} {takes}" for takes, own in names.items())
+        reasons = {why for _, _, why in rows}
+        yield f"{few(sets, MOST_TOLD)}: too few pictures for {kinds}" + (f", since {reasons.pop()}" if len(reasons) == 1 else "")
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _seen(found: Found, sight: Extractor, *, classes: bool) -> tuple[Seen, Side]:

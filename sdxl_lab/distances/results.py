@@ -13,6 +13,7 @@ from sdxl_lab.distances.statistics import digest_of_identity
 from sdxl_lab.files.disk import write_changed
 from sdxl_lab.records.distances import FOLDER
 from sdxl_lab.records.machine import versions
+from sdxl_lab.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ class SetDistances:
     file: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Distances:
     """What `distance` found.
 
@@ -90,6 +91,16 @@ class Distances:
     model: str
     notes: tuple[str, ...]
     saved: Path | None = None
+
+    def __repr__(self) -> str:
+        to = f" to {self.to.name}" if self.to else ""
+        names = ", ".join(dict.fromkeys(name for row in self.rows for name in row.distances)) or "features"
+        return f"<Distances: {names} of {counted(len(self.rows), 'set')}{to}, as {self.label} sees them>"
+
+    def __str__(self) -> str:
+        from sdxl_lab.distances.printed import lines_of  # which knows this room
+
+        return "\n".join(lines_of(self, width=80))
 
     def table(self) -> pd.DataFrame:
         """One row a set, in their order, also where two are called the same: `n`, then each number under its name, with `_low` and `_high`."""

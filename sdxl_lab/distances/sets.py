@@ -16,15 +16,11 @@ from sdxl_lab.distances._distance import DistanceError
 from sdxl_lab.files.digests import digest_of_file
 from sdxl_lab.files.places import misread
 from sdxl_lab.images.pictures import PictureError, decode
-from sdxl_lab.records.finding import find
+from sdxl_lab.records.finding import RunLike, find
 from sdxl_lab.records.kept import RunOfOne
-from sdxl_lab.records.run_files import RunFiles
-from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.viewing.compare.rows import Row, found, rows_of
 
 ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"])
-
-RunLike = RunFiles | SessionFolder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,7 +88,7 @@ def sets_of(written: RunLike | Path | str, *, task: str | None = None, pool_seed
     Raises:
         DistanceError: There is nothing of the kind, or no picture in it. Also what finding runs and datasets raises.
     """
-    if isinstance(written, RunFiles | SessionFolder):
+    if isinstance(written, RunLike):
         return _of_runs([written], task, pool_seeds=pool_seeds, is_one=is_one)
     path = Path(written).expanduser()
     if path.is_dir():
@@ -108,7 +104,7 @@ def sets_of(written: RunLike | Path | str, *, task: str | None = None, pool_seed
             reason += "; of a sweep give the folder of its runs"
     raise DistanceError(
         f"got {str(written)!r} as a set: {reason}; allowed is the folder of a run, of a session or of several, a dataset "
-        f"({sources.allowed()}), a folder of pictures, or a .npz file of statistics"
+        f"({sources.allowed()}), a folder of pictures, or a .npz file of statistics{sources.meant(str(written))}"
     )
 
 
@@ -140,7 +136,7 @@ def _of_row(row: Row) -> PictureSet:
 
 
 def _called(path: RunLike | Path) -> str:
-    return (path.path if isinstance(path, RunFiles | SessionFolder) else path).resolve().name
+    return (path.path if isinstance(path, RunLike) else path).resolve().name
 
 
 def _of_dataset(dataset: Dataset) -> PictureSet:

@@ -53,7 +53,7 @@ def read(path: Path) -> Statistics:
             arrays = {name: file[name] for name in ("mu", "sigma", "features", "classes", "samples", "lab") if name in file.files}
             names = file.files
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DistanceError(f"{path} can't be read as statistics ({error}); {ALLOWED}") from error
+        raise DistanceError(f"{path} can't be read as statistics ({_unread(path, error)}); {ALLOWED}") from error
     if "lab" in arrays:
         return _own(path, arrays)
     if not {"mu", "sigma"} <= arrays.keys():
@@ -103,6 +103,13 @@ def _own(path: Path, arrays: Mapping[str, np.ndarray]) -> Statistics:
         return Statistics(seen=seen, extractor=dict(said["extractor"]), digest=str(said["pictures"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DistanceError(f"{path} is damaged ({error}); write it anew with --save") from error
+
+
+def _unread(path: Path, error: Exception) -> str:
+    """Why a file can't be read; numpy's own words advise to run what is in it."""
+    if not zipfile.is_zipfile(path):
+        return "it is no .npz file"
+    return "it holds objects of Python, which are never loaded" if "allow_pickle" in str(error) else str(error)
 
 
 def _check(path: Path, mean: np.ndarray, covariance: np.ndarray) -> None:

@@ -35,6 +35,11 @@ class ModelFolder:
     path: Path
     called: str
 
+    @property
+    def _there(self) -> str:
+        """Where it lies, behind what it is called; nothing where that says it."""
+        return "" if self.called == str(self.path) else f" in {self.path}"
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """The content of its `config.json`."""
@@ -71,9 +76,7 @@ class ModelFolder:
         """
         files = [self.path / name for name in TOKENIZER if (self.path / name).is_file()]
         if not any(file.name in TOKENIZER[:2] for file in files):
-            raise ExtractorError(
-                f"{self.called} has no tokenizer ({TOKENIZER[0]}, or {TOKENIZER[1]} and {TOKENIZER[2]}) in {self.path}; get it whole"
-            )
+            raise ExtractorError(f"{self.called} has no tokenizer ({TOKENIZER[0]}, or {TOKENIZER[1]} and {TOKENIZER[2]}){self._there}; get it whole")
         return digest_of(files, root=self.path)
 
     def check(self, model_types: tuple[str, ...]) -> None:
@@ -85,7 +88,7 @@ class ModelFolder:
         if (found := self.config.get("model_type")) not in model_types:
             raise ExtractorError(f"{self.called} is a model of type {found!r}; allowed here is {' or '.join(model_types)}: name another")
         if missing := [name for name in self.weight_files if not (self.path / name).is_file()]:
-            raise ExtractorError(f"{self.called} lacks {', '.join(missing)} in {self.path}; get it again, whole")
+            raise ExtractorError(f"{self.called} lacks {', '.join(missing)}{self._there}; get it again, whole")
 
     def load(self, cls: Any) -> Any:
         """Read the network in float32, with a class of transformers; on a GPU where there is one.
@@ -101,7 +104,7 @@ class ModelFolder:
             network, told = cls.from_pretrained(self.path, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-            raise ExtractorError(f"{self.called} can't be loaded from {self.path} ({reason}); get its files again") from error
+            raise ExtractorError(f"{self.called} can't be loaded{self._there} ({reason}); get its files again") from error
         finally:
             logging.enable_progress_bar()
         if lost := [*told["missing_keys"], *told["mismatched_keys"]]:
@@ -112,7 +115,7 @@ class ModelFolder:
         try:
             content = json.loads((self.path / name).read_text("utf-8"))
         except FileNotFoundError:
-            raise ExtractorError(f"{self.called} has no {name} in {self.path}; give a model as transformers saves it") from None
+            raise ExtractorError(f"{self.called} has no {name}{self._there}; give a model as transformers saves it") from None
         except (OSError, ValueError, RecursionError) as error:
             raise ExtractorError(f"{self.path / name} can't be read ({error}); get it again") from error
         if not isinstance(content, dict):

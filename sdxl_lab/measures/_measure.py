@@ -98,11 +98,19 @@ class Models:
         Raises:
             MeasureError: It has to be given and isn't.
         """
-        found = self.given.get(name) or MODELS[name].model
-        if found is None:
-            raise MeasureError(f"{name} has to be given, and nothing is downloaded for it: {MODELS[name].sentence}")
-        self.used[name] = found
-        return found
+        self.need(name)
+        self.used[name] = self.given.get(name) or MODELS[name].model or ""
+        return self.used[name]
+
+    def need(self, *names: str) -> None:
+        """See that networks are given of which none is taken by itself.
+
+        Raises:
+            MeasureError: Tells all that are not.
+        """
+        if lacking := [name for name in names if not (self.given.get(name) or MODELS[name].model)]:
+            told = " ".join(f"{name} (--{name.replace('_', '-')}): {MODELS[name].sentence}" for name in lacking)
+            raise MeasureError(f"nothing is downloaded for what has to be given: {told}")
 
     def once(self, name: str, open_it: Callable[[str], _T]) -> _T:
         """Open a network, or take it as it was opened before."""

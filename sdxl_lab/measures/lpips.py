@@ -189,6 +189,7 @@ def _unit(features: torch.Tensor) -> torch.Tensor:
 
 
 def _open(models: Models) -> Opened:
+    models.need("lpips", "lpips_linear")
     linear = file_given("lpips_linear", models.place("lpips_linear"))
     lpips = models.once("lpips", lambda place: Lpips(file_given("lpips", place), linear))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
@@ -15,17 +16,15 @@ from sdxl_lab.measures.recorded import generated, look_anew, told_of
 from sdxl_lab.metrics import METRICS, Metric, Words
 from sdxl_lab.metrics.asked import ASKED
 from sdxl_lab.records import measures as kept
-from sdxl_lab.records.finding import runs_at
+from sdxl_lab.records.finding import RunLike, each_of, runs_at
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
-from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.edit import Edit
+from sdxl_lab.wording import counted
 
-RunLike = RunFiles | SessionFolder
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Measured:
     """What came of one metric.
 
@@ -50,6 +49,10 @@ class Measured:
     undefined: int
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        mean = f", mean {fmean(self.numbers.values()):.4g}" if self.numbers else ""
+        return f"<Measured {self.column}: {counted(len(self.numbers), 'picture')}{mean}; {self.computed} measured now>"
 
 
 @dataclass
@@ -123,8 +126,7 @@ def measure(
     look_anew()
     names = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
     _check_names(names)
-    given = list(runs) if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
-    pictures = _pictures(runs_at(given))
+    pictures = _pictures(runs_at(each_of(runs)))
     networks = Models(models, fetch=fetch)
     opened = [_opened(name, networks) for name in names]
     networks.check()

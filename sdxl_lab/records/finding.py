@@ -16,11 +16,12 @@ from sdxl_lab.records.sweep import SweepFolder
 from sdxl_lab.wording import counted
 
 Recorded: TypeAlias = RunFolder | SessionFolder | SweepFolder | ResultFolder
+RunLike: TypeAlias = RunFiles | SessionFolder
 FILES = {"spec.json": RunFolder, "session.json": SessionFolder, "sweep.json": SweepFolder, "result.json": ResultFolder}
 """What tells that a folder is one, and of which kind."""
 
 
-def find_runs(folder: Path) -> tuple[RunFolder, ...]:
+def find_runs(folder: Path | str) -> tuple[RunFolder, ...]:
     """Find the runs below a folder.
 
     Args:
@@ -33,7 +34,7 @@ def find_runs(folder: Path) -> tuple[RunFolder, ...]:
         >>> [len(folder.pictures()) for folder in find_runs(home() / "artifacts" / "runs" / "single")]
         [1, 1]
     """
-    return tuple(found for found in find(folder) if isinstance(found, RunFolder))
+    return tuple(found for found in find(Path(folder).expanduser()) if isinstance(found, RunFolder))
 
 
 def find_sessions(folder: Path) -> tuple[SessionFolder, ...]:
@@ -59,12 +60,17 @@ def find(folder: Path) -> tuple[Recorded, ...]:
     return tuple(record for record in found if not isinstance(record, SweepFolder | ResultFolder) or record.is_readable)
 
 
+def each_of(given: Iterable[RunLike | Path | str] | RunLike | Path | str) -> list[RunLike | Path | str]:
+    """What was given, one or several, as a list."""
+    return [given] if isinstance(given, RunLike | Path | str) else list(given)
+
+
 def recorded_in(folder: Path) -> Recorded:
     """What a folder holds: by its file a session or a sweep, else a run, which may be still to be written."""
     return next((kind(folder) for name, kind in FILES.items() if (folder / name).is_file()), RunFolder(folder))
 
 
-def recorded_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[Recorded]:
+def recorded_at(paths: Iterable[RunLike | Path | str]) -> list[Recorded]:
     """Find runs, sessions and sweeps, each folder once.
 
     Args:
@@ -78,10 +84,10 @@ def recorded_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[
     """
     found: dict[Path, Recorded] = {}
     for path in paths:
-        folder = path.path if isinstance(path, RunFiles | SessionFolder) else Path(path)
+        folder = path.path if isinstance(path, RunLike) else Path(path).expanduser()
         below = find(folder)
         if not below:
-            kind = "holds no run" if folder.exists() else "is not there"
+            kind = (_as_file(folder) or "is a file, and holds no run") if folder.is_file() else "holds no run" if folder.exists() else "is not there"
             raise RecordError(
                 f"{folder} {kind}; give the folder of a run (it holds a spec.json), of a session, or a folder of runs, such as a sweep's"
             )
@@ -90,7 +96,7 @@ def recorded_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[
     return list(found.values())
 
 
-def runs_at(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[RunFiles]:
+def runs_at(paths: Iterable[RunLike | Path | str]) -> list[RunFiles]:
     """Find runs to look at, each once; each picture of a session is a run of one.
 
     Args:
@@ -157,23 +163,26 @@ def as_runs(recorded: Iterable[Recorded]) -> list[RunFiles]:
     return runs
 
 
-def _runs_of(path: RunFiles | SessionFolder | Path | str, kept: dict[Path, dict[Path, KeptPicture]]) -> list[RunFiles]:
+def _runs_of(path: RunLike | Path | str, kept: dict[Path, dict[Path, KeptPicture]]) -> list[RunFiles]:
     """The runs at one path; `kept` remembers the pictures of sessions, which may be named one by one."""
     if isinstance(path, RunFiles) and not isinstance(path, RunFolder):
         return [path]
-    if isinstance(path, Path | str) and Path(path).is_file():
-        file = Path(path).resolve()
+    if isinstance(path, Path | str) and (file := Path(path).expanduser().resolve()).is_file():
         if file.parent not in kept:
             kept[file.parent] = _kept_beside(file)
         if file not in kept[file.parent]:
-            raise RecordError(
-                f"{path} is a file, and no picture of a session; give the folder of a run or a session, or a picture that lies in a session"
-            )
+            kind = _as_file(file) or "is a file, and no picture of a session"
+            raise RecordError(f"{path} {kind}; give the folder of a run or a session, or a picture that lies in a session")
         return [kept[file.parent][file].as_run]
     found = recorded_at([path])
     if all(isinstance(each, ResultFolder) for each in found):
         raise RecordError(f"{path} holds the answer of a study and no run; give the folder of a run, of a session, or a folder of runs")
     return as_runs(found)
+
+
+def _as_file(file: Path) -> str:
+    """What is to be said of a file of a sweep, which commands take for its runs; of others nothing."""
+    return "is a file of parameters, and of a sweep the folder of its runs is what to give" if file.suffix in (".yaml", ".yml") else ""
 
 
 def _kept_beside(picture: Path) -> dict[Path, KeptPicture]:

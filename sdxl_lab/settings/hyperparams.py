@@ -154,10 +154,13 @@ def closest(word: str, words: Iterable[str]) -> str | None:
         words: What may be written.
 
     Returns:
-        The most similar of `words`, capitals ignored, or None if none resembles it.
+        The most similar of `words`, capitals ignored, first among those of which it is the first part (`clip` of `clip_score`); None if none
+        resembles it.
     """
     by_folded = {other.casefold(): other for other in words}
-    matches = get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.55)
+    folded = word.casefold()
+    begun = [other for other in by_folded if folded and other.startswith(folded) and other[len(folded) :][:1] in "_-."]
+    matches = get_close_matches(folded, begun or by_folded, n=1, cutoff=0 if begun else 0.55)
     return by_folded[matches[0]] if matches else None
 
 

@@ -11,11 +11,9 @@ from typing import Any, get_args
 from sdxl_lab.files import places
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.progress import signs
-from sdxl_lab.records.finding import recorded_at
+from sdxl_lab.records.finding import RunLike, each_of, recorded_at
 from sdxl_lab.records.machine import versions
 from sdxl_lab.records.picture import Picture
-from sdxl_lab.records.run_files import RunFiles
-from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.studies.asked import told_of
 from sdxl_lab.studies.choosing import Possible, chosen, repeated
@@ -37,7 +35,7 @@ ROLES: Mapping[Question, tuple[str, ...]] = {"better": (), "prompt": (), "edit":
 
 
 def study(
-    runs: Iterable[RunFiles | SessionFolder | Path | str] | Path | str,
+    runs: Iterable[RunLike | Path | str] | RunLike | Path | str,
     output: Path | str = "study",
     *,
     question: Question = "better",
@@ -75,13 +73,10 @@ def study(
         >>> study([resolved.folder, longer.folder], runs / "study")
         <MadeStudy ...study: 2 systems, 1 pair, 1 of them again>
     """
-    if isinstance(runs, Path | str):
-        if ((place := Path(runs).expanduser()) / FILE).is_file():
-            return MadeStudy(place)
-        runs = [runs]
-    given = [Path(each).expanduser() if isinstance(each, Path | str) else each for each in runs]
-    if gone := [path for path in given if isinstance(path, Path) and not path.exists()]:
-        recorded_at(gone)  # says what to give; an earlier study's folder is none of these
+    if isinstance(runs, Path | str) and ((place := Path(runs).expanduser()) / FILE).is_file():
+        return MadeStudy(place)
+    given = [Path(each).expanduser() if isinstance(each, Path | str) else each for each in each_of(runs)]
+    _check_given(path for path in given if isinstance(path, Path))
     folder = Path(output).expanduser()
     _check(folder, question, pairs, together, repeat)
     with signs.shown():
@@ -102,6 +97,18 @@ def study(
     return MadeStudy(folder, notes=(*found.notes, *told_of(key, pairs), f"the page shows pictures {said}, and takes {len(page) / 2**20:.1f} MiB"))
 
 
+def _check_given(paths: Iterable[Path]) -> None:
+    """Refuse what is not there, and a study itself, before the folder that a study is made in is looked at."""
+    for path in paths:
+        if not path.exists():
+            recorded_at([path])  # says what to give
+        if (path / FILE).is_file():
+            raise StudyError(
+                f"{path} is a study itself: its page is {path / PAGE}, and `sdxl-lab study result {path}` counts its votes; "
+                "for another one give the runs that it is of"
+            )
+
+
 def _check(folder: Path, question: str, pairs: int | None, together: int, repeat: float) -> None:
     """Refuse what is not allowed before anything is read."""
     if question not in get_args(Question):
@@ -116,9 +123,8 @@ def _check(folder: Path, question: str, pairs: int | None, together: int, repeat
     if reason := places.unmakeable(folder):
         raise StudyError(f"the study's folder: got {str(folder)!r}, and {reason}")
     if folder.is_dir() and any(folder.iterdir()):
-        raise StudyError(
-            f"the study's folder: {folder} is there and not empty; choose another with -o, since the votes for a study are of that one alone"
-        )
+        is_what = "holds a study already" if (folder / FILE).is_file() else "is there and not empty"
+        raise StudyError(f"the study's folder: {folder} {is_what}; choose another (-o FOLDER), since the votes for a study are of that one alone")
 
 
 def _nothing(found: Found, together: int) -> StudyError:

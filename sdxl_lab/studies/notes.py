@@ -35,7 +35,7 @@ def notes_of(result: StudyResult, clusters: Clusters, questions: int) -> Iterato
         yield f"no vote connects these {len(result.rankings)} groups of systems: each is ranked by itself, and shares of one say nothing of another"
     known = {standing.system for ranking in result.rankings for standing in ranking.standings}
     if unknown := [label for label in result.systems if label not in known]:
-        yield f"without a vote, hence in no table: {few(unknown, MOST_NAMES)}"
+        yield f"without a vote, hence in no table: {few(unknown, MOST_NAMES, between='; ')}"
     for ranking in result.rankings:
         yield from _of_ranking(ranking)
     for place in result.places:
@@ -85,13 +85,15 @@ def _of_judges(result: StudyResult, questions: int) -> Iterator[str]:
             f"{counted(doubtful, 'judge')} answered less than {DOUBTFUL:.0%} of the repeated questions as before: careless, or shown what is hard "
             f"to tell apart; --min-self-agreement {DOUBTFUL} counts without them"
         )
+    if 0 < (most := max((judge.repeats for judge in result.judges), default=0)) < FEWEST_REPEATS:
+        yield f"a careless judge is known by {FEWEST_REPEATS} repeats or more, and nobody answered more than {most}"
     if skipped := sum(judge.skipped for judge in result.judges):
         yield f"{counted(skipped, 'question was', 'questions were')} skipped, and {'is' if skipped == 1 else 'are'} counted nowhere"
 
 
 def _of_ranking(ranking: Ranking) -> Iterator[str]:
     if all(standing.share is None for standing in ranking.standings):
-        names = few([standing.system for standing in ranking.standings], MOST_NAMES)
+        names = few([standing.system for standing in ranking.standings], MOST_NAMES, between="; ")
         yield f"every answer on {names} was a tie: nobody can say which is better"
     elif ranking.is_counted:
         yield "shares are counted: all systems were shown each time, and a share is of the votes that chose one"
@@ -101,7 +103,7 @@ def _of_ranking(ranking: Ranking) -> Iterator[str]:
             "were shown at once and none called a tie"
         )
     if ranking.ridge:
-        groups = few([" = ".join(part) for part in ranking.unconnected], MOST_NAMES)
+        groups = few([" and ".join(part) for part in ranking.unconnected], MOST_NAMES, between="; ")
         yield (
             f"wins do not connect all systems both ways ({groups}): some always won or never. A ridge of {ranking.ridge:g} on log strengths keeps "
             "their shares finite; take these as rough, and gather more votes"

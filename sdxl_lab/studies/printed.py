@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from sdxl_lab.records.preferred import Estimate
 from sdxl_lab.studies.measured import Agreement
 from sdxl_lab.studies.ranking import Ranking
 from sdxl_lab.studies.result import StudyResult
-from sdxl_lab.tables import Column, apart, laid_out, width_of
+from sdxl_lab.tables import Column, apart, laid_out, width_of, wrapped
 from sdxl_lab.viewing.estimates import ENDS, ends, number, number_ends, percent, share_columns, title_of
 from sdxl_lab.wording import printable
 
@@ -63,7 +62,7 @@ def print_result(result: StudyResult, *, console: Console | None = None) -> None
         table(TITLES["metrics"], metric_columns(result.agreements), left=1)
     console.print()
     for note in result.notes:
-        console.print(Text(textwrap.fill(printable(note), console.width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)))
+        console.print(Text(wrapped(note, console.width)), soft_wrap=True)
 
 
 def pair_columns(ranking: Ranking, *, longest: int = LONGEST_PAIRED) -> list[Column]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,8 +25,11 @@ from sdxl_lab.studies.trials import MOST_NAMES, QUESTIONS, Question, Study, Stud
 from sdxl_lab.studies.votes import SKIP, Votes, read_votes
 from sdxl_lab.wording import counted, few
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class StudyResult:
     """What people said.
 
@@ -70,6 +74,30 @@ class StudyResult:
         judges = sum(not judge.is_left_out for judge in self.judges)
         votes = sum(ranking.votes for ranking in self.rankings)
         return f"{counted(votes, 'vote')} of {counted(judges, 'judge')} on {counted(len(self.systems), 'system')}"
+
+    def table(self) -> pd.DataFrame:
+        """The shares, one row a system: `share`, its `low` and `high` end, how often it was `chosen` and `shown`; `group` numbers the rankings."""
+        from sdxl_lab.studies.frames import shares_of  # which knows this room
+
+        return shares_of(self)
+
+    def pairs(self) -> pd.DataFrame:
+        """One against another, one row a pair: `rate` counts wins and half of the ties of the first, with its `low` and `high` end."""
+        from sdxl_lab.studies.frames import pairs_of  # which knows this room
+
+        return pairs_of(self)
+
+    def __repr__(self) -> str:
+        return f"<StudyResult of {self.study}: {self.summary}>"
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        from sdxl_lab.studies.printed import print_result  # which knows this room
+
+        printed = StringIO()
+        print_result(self, console=Console(file=printed, width=80, highlight=False))
+        return printed.getvalue().strip("\n")
 
     def as_json(self) -> str:
         """All of it, as JSON."""

@@ -15,14 +15,14 @@ from sdxl_lab.tables import Column
 from sdxl_lab.viewing.estimates import drawn, percent, share_columns, shares_drawn, shares_figure, title_of
 from sdxl_lab.viewing.report.page import policy
 
-JSON, PAGE, DRAWING, TABLE = "result.json", "result.html", "shares.svg", "shares.csv"
+JSON, PAGE, DRAWING, TABLE, LATEX = "result.json", "result.html", "shares.svg", "shares.csv", "shares.tex"
 _HERE = files("sdxl_lab.studies")
 ALL = 10_000
 """Longest name on the page: none is shortened."""
 
 
 def write_result(result: StudyResult, folder: Path | str) -> Path:
-    """Keep the answer: the page `result.html`, the drawing `shares.svg`, the table `shares.csv`, and all numbers in `result.json`.
+    """Keep the answer: the page `result.html`, the drawing `shares.svg`, the tables `shares.csv` and `shares.tex`, all numbers in `result.json`.
 
     Judges have names in `result.json` alone: the page is for everybody, and numbers them in the same order.
 
@@ -36,8 +36,10 @@ def write_result(result: StudyResult, folder: Path | str) -> Path:
     Raises:
         DiskError: The disk is full or not writable.
     """
+    from sdxl_lab.studies.frames import latex_of
+
     folder = Path(folder)
-    contents = {TABLE: csv_of(result), DRAWING: drawing_of(result), PAGE: page_of(result), JSON: result.as_json()}
+    contents = {TABLE: csv_of(result), LATEX: latex_of(result), DRAWING: drawing_of(result), PAGE: page_of(result), JSON: result.as_json()}
     write_together({folder / name: content.encode() for name, content in contents.items()})
     return folder / PAGE
 

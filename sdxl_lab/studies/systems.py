@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.datasets import inputs
-from sdxl_lab.records.finding import as_runs, recorded_at
+from sdxl_lab.records.finding import RunLike, as_runs, recorded_at
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture, is_whole
 from sdxl_lab.records.run_files import RunFiles
@@ -19,7 +19,7 @@ from sdxl_lab.spec.homes import named_among
 from sdxl_lab.studies.trials import MOST_NAMES, StudyError
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing import flattened
-from sdxl_lab.viewing.compare.rows import shown
+from sdxl_lab.viewing.compare.rows import called, shown
 from sdxl_lab.viewing.report.content import Entry, entries_of, varying_of
 from sdxl_lab.wording import counted, few
 
@@ -62,7 +62,7 @@ class Found:
     notes: tuple[str, ...]
 
 
-def found_at(paths: Iterable[RunFiles | SessionFolder | Path | str], *, by_prompt: bool, roles: Sequence[str] = ()) -> Found:
+def found_at(paths: Iterable[RunLike | Path | str], *, by_prompt: bool, roles: Sequence[str] = ()) -> Found:
     """Find recorded pictures, and tell the systems apart that made them: pictures that differ in nothing but sample, task and seed are of one.
 
     Args:
@@ -88,8 +88,7 @@ def found_at(paths: Iterable[RunFiles | SessionFolder | Path | str], *, by_promp
     labels = _labels(systems, varying)
     notes = [note for run in runs if isinstance(run, RunFolder) and (note := _unfinished(run))]
     if len(labels) < 2:
-        what = f"{counted(len(runs), 'run or picture', 'runs and pictures')}, which differ in nothing but samples, tasks and seeds"
-        raise StudyError(f"got {what}: that is one system, and there is nothing to choose between; give runs that differ in a setting")
+        raise _one_system(runs, entries, samples)
     pictures: dict[Place, dict[str, Picture]] = {}
     folders: dict[str, dict[Path, None]] = {}
     for entry, sample, system in zip(entries, samples, systems, strict=True):
@@ -102,19 +101,33 @@ def found_at(paths: Iterable[RunFiles | SessionFolder | Path | str], *, by_promp
     shared = {place: by_system for place, by_system in pictures.items() if len(by_system) > 1}
     if not shared:
         same = "sample, task, seed and prompt" if by_prompt else "sample, task and seed"
+        names = few(list(labels.values()), MOST_NAMES, between="; ")
         raise StudyError(
-            f"got {counted(len(labels), 'system')} ({few(list(labels.values()), MOST_NAMES)}), and no two of them have a picture of the same {same}; "
+            f"got {counted(len(labels), 'system')} ({names}), and no two of them have a picture of the same {same}; "
             "give runs over the same samples and seeds"
         )
     there = {label for by_system in shared.values() for label in by_system}
     if lonely := [label for label in folders if label not in there]:
-        notes.append(f"left out, since nothing is to be compared with their pictures: {few(lonely, MOST_NAMES)}")
+        notes.append(f"left out, since nothing is to be compared with their pictures: {few(lonely, MOST_NAMES, between='; ')}")
     settings = {labels[_key(system)]: dict(system) for system in systems if labels[_key(system)] in there}
     return Found(settings=settings, folders={label: tuple(folders[label]) for label in settings}, pictures=shared, notes=tuple(notes))
 
 
+def _one_system(runs: Sequence[RunFiles], entries: Sequence[Entry], samples: Sequence[str]) -> StudyError:
+    """There is nothing to choose between, because all is alike, or because nothing is of the same sample, so that nobody can tell."""
+    by_place: dict[tuple[str, str], set[str]] = {}
+    for entry, sample in zip(entries, samples, strict=True):
+        by_place.setdefault((sample, entry.edit.task), set()).add(entry.resolved.run_id)
+    if len({entry.resolved.run_id for entry in entries}) > 1 and all(len(made_by) == 1 for made_by in by_place.values()):
+        return StudyError(
+            f"got {called(runs)}, and no two of them have a picture of the same sample and task; give runs over the same samples and seeds"
+        )
+    alike = ", which differ in nothing but samples, tasks and seeds" if len(runs) > 1 else ""
+    return StudyError(f"got {called(runs)}{alike}: that is one system, and there is nothing to choose between; give runs that differ in a setting")
+
+
 def _unshown(runs: Sequence[RunFiles], roles: Sequence[str]) -> StudyError:
-    got = f"got {counted(len(runs), 'run or picture', 'runs and pictures')}"
+    got = f"got {called(runs)}"
     tasks = list(dict.fromkeys(entry.edit.task for entry in entries_of(runs, ()) if entry.picture))
     if not (roles and tasks):
         return StudyError(f"{got}, and no picture that was made; give others")

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_whole
@@ -114,14 +114,20 @@ class Study:
         Raises:
             StudyError: There is none, or it was changed since.
         """
-        file = folder / FILE
+        file, advice = folder / FILE, "give a folder that sdxl-lab study new made"
+        if not file.exists():
+            is_what = (
+                "is not there" if not folder.exists() else f"holds no study: it has no {FILE}" if folder.is_dir() else "is a file, and no folder"
+            )
+            raise StudyError(f"{folder} {is_what}; {advice}")
         try:
             values = json.loads(file.read_bytes())
             digest = values.pop("digest")
             read = _studies().validate_python(values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            said = "its values are not those of a study" if isinstance(error, ValidationError) else str(error) or type(error).__name__
-            raise StudyError(f"{folder} holds no study: {FILE} cannot be read ({said}); give a folder that sdxl-lab study new made") from error
+            is_broken = isinstance(error, json.JSONDecodeError | UnicodeDecodeError | OSError)
+            said = f"cannot be read ({error})" if is_broken else "holds other values than those of a study"
+            raise StudyError(f"{folder} holds no study: {FILE} {said}; {advice}") from error
         fault = read.fault if digest == read.digest else "its content does not match its digest"
         if fault:
             raise StudyError(f"{file} was changed after it was written: {fault}; take the copy that its page was made with")

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sdxl_lab.studies.trials import Study, StudyError, canonical
-from sdxl_lab.wording import UNSEEN, printable
+from sdxl_lab.wording import UNSEEN, counted, printable
 
 TIE, SKIP = "tie", "skip"
 Answer: TypeAlias = Annotated[int, Field(ge=0, strict=True)] | Literal["tie", "skip"]
@@ -53,7 +53,7 @@ class Vote:
         return asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Votes:
     """What one judge answered, all of it or as far as it has come.
 
@@ -66,6 +66,9 @@ class Votes:
     judge: str
     votes: tuple[Vote, ...]
     path: Path
+
+    def __repr__(self) -> str:
+        return f"<Votes of {self.judge!r}: {counted(len(self.votes), 'answer')} in {self.path}>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +165,10 @@ def _read(path: Path) -> _File:
     """What stands in a file, as the page wrote it."""
     if path.is_dir():
         raise VotesError(f"{path} is a folder, and no file of votes; give the files in it: {path}/votes-*.json")
+    if not path.exists():
+        raise VotesError(
+            f"there is no file {path}; give files votes-NAME.json that judges sent back, or put them into the study's folder and leave them out here"
+        )
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -172,17 +179,21 @@ def _read(path: Path) -> _File:
         is_as_written = hashlib.sha256(canonical(values)).hexdigest() == sha256
         read = _files().validate_python(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        said = (
-            error.strerror or str(error)
-            if isinstance(error, OSError)
-            else _first(error)
-            if isinstance(error, ValidationError)
-            else "no JSON of votes"
-        )
-        raise VotesError(f"{path} holds no votes ({said}); give a file votes-NAME.json that a study's page wrote") from error
+        raise VotesError(f"{path} holds no votes ({_reason(error)}); give a file votes-NAME.json that a study's page wrote") from error
     if not is_as_written:
         raise VotesError(f"{path} was changed after the page wrote it: its votes do not match its digest; ask the judge for the file as it was")
     return read
+
+
+def _reason(error: Exception) -> str:
+    """Why a file of votes could not be read."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, ValidationError):
+        return _first(error)
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
+        return "it is no JSON, or was cut off"
+    return "its digest, sha256, is missing" if isinstance(error, KeyError) else "it is JSON of something else"
 
 
 def _first(error: ValidationError) -> str:

@@ -79,7 +79,7 @@ class SweepFile:
     left_out: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path | str) -> Self:
         """Read a sweep from a YAML file, by the rules of YAML 1.2.
 
         Args:
@@ -92,7 +92,7 @@ class SweepFile:
             ArgumentError: The file is not there, or is not YAML.
             SweepFileError: Something in it is not allowed. Lists every problem; repeats no key.
         """
-        return cls.from_dict(arguments.read_file(path), str(path))
+        return cls.from_dict(arguments.read_file(Path(path).expanduser()), str(path))
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], subject: str = "the sweep") -> Self:

@@ -33,7 +33,7 @@ def webp(image: Image.Image, max_side_px: int = MAX_SIDE_PX) -> bytes:
     return webp_file(small, method=2, quality=WEBP_QUALITY)  # half the time of the usual method 4, for one more byte in thirty
 
 
-def small(picture: Image.Image | Path, max_side_px: int = MAX_SIDE_PX) -> bytes:
+def small(picture: Image.Image | Path | str, max_side_px: int = MAX_SIDE_PX) -> bytes:
     """Encode a picture for the screen, wherever it is.
 
     Args:
@@ -90,7 +90,7 @@ class Gallery:
     def __init__(self) -> None:
         self._rows: list[tuple[Any, list[str]]] = []
 
-    def add(self, label: str, picture: Image.Image | Path) -> None:
+    def add(self, label: str, picture: Image.Image | Path | str) -> None:
         """Show one more picture.
 
         Args:

@@ -19,6 +19,7 @@ from sdxl_lab.records.picture import file_name
 from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.records.stamps import Stamp, read_stamp
+from sdxl_lab.records.study_result import ResultFolder
 from sdxl_lab.settings.documents import written
 from sdxl_lab.settings.hyperparams import merge
 from sdxl_lab.spec.asked_again import as_parameters, with_files
@@ -135,7 +136,12 @@ def run_at(path: Path) -> RunFolder:
             f"{path} holds {counted(len(runs), 'run')} and is none; sdxl-lab report {path} and sdxl-lab compare {path} look at all of them, and show "
             f"at one: sdxl-lab show {runs[0]}"
         )
-    below = f", such as sdxl-lab show {records[-1].path}" if (records := find(path)) else ""
+    records = find(path)
+    answers = [found for found in records if isinstance(found, ResultFolder)]
+    if records and len(answers) == len(records):
+        raise ShowError(f"{path} holds the answer of a study, and no run; it is read in {answers[-1].page_file}")
+    shown = [found for found in records if isinstance(found, RunFolder | SessionFolder)]
+    below = f", such as sdxl-lab show {shown[-1].path}" if shown else ""
     raise ShowError(
         f"{path} is not a run folder, nor a session's; give one of those, or a picture that sdxl_lab made{below}; sdxl-lab status lists all"
     )

@@ -409,8 +409,9 @@ def test_a_dataset_that_is_not_there_says_what_may_be_given(tmp_path, source):
     """
     An unknown source raises one error that lists the three kinds of datasets.
     """
-    with pytest.raises(ArtifactError, match=r"pocket-scenes.*workspace/name:version"):
+    with pytest.raises(ArtifactError, match=r"pocket-scenes.*workspace/name:version") as raised:
         fetch(source, datasets_folder=tmp_path)
+    assert str(raised.value).endswith("Did you mean pocket-scenes?") == (source == "pocket-scene")
 
 
 def test_every_unfit_sample_is_listed(tmp_path):

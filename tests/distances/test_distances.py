@@ -12,6 +12,8 @@ from PIL import Image
 
 from sdxl_lab import distance
 from sdxl_lab.distances import DISTANCES, DistanceError
+from sdxl_lab.distances.printed import lines_of
+from sdxl_lab.distances.results import Distances, Measured, SetDistances, Side
 from sdxl_lab.extractors import EXTRACTORS, Extractor, Kind
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.spec.generated import Generated
@@ -174,6 +176,9 @@ def test_a_refusal_tells_all_that_is_lacking(folders, tmp_path):
         distance(folders["forty"], folders["true"], metrics=["fid", "kid", "recall"], extractor=Levels())
     for told in ("kid, which takes 100", "recall, which takes 250", "fid, which takes 100 or more, and more than", "--insist, from 10 pictures on"):
         assert told in str(raised.value)
+    assert "since" not in str(raised.value), "three reasons in one sentence are read by nobody"
+    with pytest.raises(DistanceError, match=r"too few pictures for kid, which takes 100, since with fewer its interval"):
+        distance(folders["forty"], folders["true"], metrics=["kid"], extractor=Levels())
     with pytest.raises(DistanceError) as raised:
         distance(folders["forty"], folders["hundred"], metrics=["recall"], extractor=Levels())
     assert str(raised.value).startswith("forty has 40 pictures, hundred has 100 pictures: too few pictures for recall, which takes 250")
@@ -182,8 +187,12 @@ def test_a_refusal_tells_all_that_is_lacking(folders, tmp_path):
     (tmp_path / "nine").mkdir()
     for file in sorted(folders["forty"].glob("*.png"))[:9]:
         (tmp_path / "nine" / file.name).write_bytes(file.read_bytes())
-    with pytest.raises(DistanceError, match="nine has 9 pictures: too few pictures for kid, which takes 10"):
+    with pytest.raises(DistanceError, match=r"nine has 9 pictures: too few pictures for kid, which takes 10 .*; make more$"):
         distance(tmp_path / "nine", folders["true"], metrics=["kid"], extractor=Levels(), insist=True)
+    with pytest.raises(
+        DistanceError, match=r"too few pictures for kid, precision, recall and fid, which take 10 whatever is insisted upon; make more$"
+    ):
+        distance(tmp_path / "nine", folders["true"], extractor=Levels(), insist=True)
 
 
 def test_sets_of_the_same_are_told(folders, tmp_path):
@@ -268,21 +277,21 @@ def test_two_sets_of_one_name_are_two(folders, tmp_path):
     files = [tmp_path / above / "stats.npz" for above in ("x", "y")]
     for file, size in zip(files, (8, 9), strict=True):
         np.savez(file, mu=np.zeros(size), sigma=np.eye(size))
-    with pytest.raises(DistanceError, match=r"stats\.npz has 8, stats\.npz has 9"):
+    with pytest.raises(DistanceError, match=r"stats\.npz has 8, stats\.npz has 9: .*\(--extractor\)"):
         distance(*files, metrics=["fid"], extractor=Levels())
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"no zip", "can't be read as statistics"),
+        (b"no zip", r"can't be read as statistics \(it is no .npz file\)"),
         ({"arr_0": np.zeros(3)}, "holds arr_0; allowed are files with arrays `mu`"),
         ({"mu": np.zeros(3), "sigma": np.eye(4)}, "has mu of shape"),
         ({"mu": np.zeros(3), "sigma": np.full((3, 3), np.nan)}, "something else than finite numbers"),
         ({"mu": np.zeros(2), "sigma": np.array([[1.0, 2.0], [0.0, 1.0]])}, "not symmetric"),
         ({"lab": np.array('{"format": 9}')}, "a later sdxl_lab"),
         ({"lab": np.array('{"format": 1}')}, "is damaged"),
-        ({"mu": np.array([None, 1], dtype=object), "sigma": np.eye(2)}, "can't be read as statistics"),
+        ({"mu": np.array([None, 1], dtype=object), "sigma": np.eye(2)}, "objects of Python, which are never loaded"),
     ],
 )
 def test_broken_statistics_are_told(content, told, folders, tmp_path):
@@ -322,12 +331,26 @@ def test_results_are_kept_beside_the_record(folders, tmp_path):
     assert json.loads(few.read_text())["distances"]["kid"]["parts"] == 12
     assert {file: file.read_bytes() for file in run.record_files if file.is_file()} == before
     value = found.rows[0].distances["kid"].value
-    for command in ("show", "compare"):
-        shown = said(command, run.path).out
-        assert "kid to true, as levels 00000000 sees them" in shown
-        assert f"{value:.4g} [" in shown
+    assert f"kid to true, as levels 00000000 sees them  {value:.4g} [" in said("show", run.path).out
     other = distance(run.path, folders["others"], metrics=["kid"], extractor=Levels())
     assert other.rows[0].file != file
+
+
+def test_a_comparison_has_a_table_of_each_distance(folders, tmp_path):
+    """
+    `compare` prints distances as it prints metrics: a table of each, a row for each run that has it, and what its intervals are.
+    """
+    runs = [run_of(tmp_path, count, name) for count, name in ((120, "many"), (60, "some"), (12, "few"))]
+    found = distance([run.path for run in runs[:2]], folders["true"], metrics=["kid"], extractor=Levels(), insist=True)
+    lines = said("compare", *(run.path for run in runs)).out.splitlines()
+    start = lines.index("kid to true, as levels 00000000 sees them")
+    head, *rows = [line.split() for line in lines[start + 1 : lines.index("", start)]]
+    assert head == ["run", "kid", "[low,", "high]", "n"]
+    assert [(row[0], row[1], row[-1]) for row in rows] == [("1", "many", "120"), ("2", "some", "60")]
+    for row, of in zip(rows, found.rows, strict=True):
+        assert float(row[2]) == pytest.approx(of.distances["kid"].value, rel=0.1, abs=0.1)
+        assert float(row[3].strip("[,")) == pytest.approx(of.distances["kid"].low, rel=0.1, abs=0.1)
+    assert "[low, high] of distances: 95%, by leaving out parts of the pictures" in lines
 
 
 def test_a_dataset_stands_for_its_pictures():
@@ -345,6 +368,7 @@ def test_a_dataset_stands_for_its_pictures():
     ("sets", "options", "told"),
     [
         ("nowhere", {"to": "others"}, "got 'nowhere' as a set: there is nothing of that name"),
+        ("pocket-fourty", {"to": "others"}, r"got 'pocket-fourty' as a set: .*Did you mean pocket-forty\?"),
         ("others", {}, "there is nothing to compare with"),
         ("others", {"metrics": ["kid"]}, "kid is a distance to another set"),
         ("others", {"to": "true", "metrics": ["lpips"]}, "allowed is fid, kid, mmd, cmmd, is, precision, recall"),
@@ -393,6 +417,21 @@ def test_the_command_says_it_in_a_table(folders, tmp_path, monkeypatch):
     assert refused.code == 1
     assert "too few pictures" in refused.err
     assert "levels" in said("distance", "--help").out
+
+
+def test_a_number_without_an_interval_among_others_is_explained():
+    """
+    Where some numbers have an interval and one has none, a line says why; where all have one, and where none has, it does not.
+    """
+
+    def told(*ends: float | None) -> str:
+        numbers = {name: Measured(value=0.5, low=end, high=end and end + 1) for name, end in zip(("fid", "recall"), ends, strict=True)}
+        rows = (SetDistances(set=Side(name="spots", n=40, digest=""), distances=numbers),)
+        return " ".join(lines_of(Distances(rows=rows, to=None, extractor={}, label="levels", model="", notes=()), width=80))
+
+    assert "there is none where leaving out parts changes nothing" in told(0.25, None)
+    assert "there is none" not in told(0.25, 0.25) + told(None, None)
+    assert "no intervals: they take" in told(None, None)
 
 
 def test_every_distance_says_what_it_is():

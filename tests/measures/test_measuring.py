@@ -25,6 +25,7 @@ from sdxl_lab.viewing.show import print_path
 from tests.records.test_releases import RUNS
 from tests.support.comet_runs import only
 from tests.support.comet_server import backend as backend
+from tests.support.commands import said
 from tests.support.datasets import write_dataset
 from tests.support.report_runs import planned, recorded
 from tests.support.run_folders import complete
@@ -240,7 +241,8 @@ def test_pictures_of_a_session_are_measured_and_those_to_come_are_not(tmp_path, 
         (["clip_scor"], {}, "got 'clip_scor' as a metric; allowed is .*Did you mean clip_score"),
         ([], {}, "got no metric"),
         (["nrmse_outside"], {"clip": "here"}, "got clip, and no metric that is asked for looks through it"),
-        (["lpips"], {}, "lpips_linear has to be given"),
+        (["lpips"], {}, r"has to be given: lpips \(--lpips\): AlexNet .* lpips_linear \(--lpips-linear\): LPIPS' linear weights"),
+        (["lpips"], {"lpips": "a.pth"}, r"has to be given: lpips_linear \(--lpips-linear\)"),
         (["clip_score"], {"klip": "here"}, "got 'klip' as the name of a network; allowed is clip, pickscore"),
     ],
 )
@@ -264,6 +266,18 @@ def test_what_takes_the_decoded_picture_says_that_it_is_not_kept(tmp_path):
     assert not (run.path / FOLDER).exists()
     [found] = measure(run, "ssim_outside")
     assert (found.computed, found.known) == (0, 2)
+
+
+def test_a_number_that_no_picture_has_says_what_it_is_and_promises_nothing(tmp_path):
+    """
+    Where pictures lack what a metric measures, the command says what that is, and not that comparisons have a number now.
+    """
+    [run, _] = sweep_of_two(tmp_path)
+    sentence = METRICS["colour_as_asked"].sentence
+    answer = said("measure", run.path, "--metric", "colour_as_asked").out
+    told = f"2 pictures have no such number: {sentence} kept beside 1 record, in the folder measures: these pictures are not looked at again"
+    assert " ".join(answer.split()).endswith(f"colour_as_asked: {told}")
+    assert "have it from now on" in " ".join(said("measure", run.path, "--metric", "nrmse_outside").out.split())
 
 
 def test_a_caption_that_is_written_later_counts(tmp_path, monkeypatch):

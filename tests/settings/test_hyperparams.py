@@ -167,6 +167,17 @@ def test_the_closest_word_is_offered_only_if_it_resembles():
     assert unknown_key("a.zzz", ["strength"]).endswith("valid here are strength")
 
 
+def test_a_first_part_means_the_whole_word():
+    """
+    Who writes the first part of a word means it, whatever else is more like it by letters; a part of a part means nothing more.
+    """
+    metrics = ["lpips", "clip_directional", "clip_score", "dino_inside"]
+    assert closest("clip", metrics) == "clip_score"
+    assert closest("DINO", metrics) == "dino_inside"
+    assert closest("clips", metrics) == "lpips"
+    assert closest("lpips", metrics) == "lpips"
+
+
 def test_the_shortest_name_is_nobody_elses_end():
     """
     A path is named by as few of its last keys as no other path ends with, and by all of them if need be.

@@ -18,6 +18,7 @@ from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.studies import pictures
 from sdxl_lab.studies.made import MadeStudy
 from sdxl_lab.studies.making import study
+from sdxl_lab.studies.notes import FEWEST_REPEATS
 from sdxl_lab.studies.result import study_result
 from sdxl_lab.studies.trials import Study, StudyError
 from sdxl_lab.studies.votes import content_of, file_name
@@ -82,6 +83,17 @@ def test_what_is_asked_is_said(runs, tmp_path):
     assert not any("--pairs" in note or "never shown together" in note for note in study([runs], tmp_path / "all").notes)
 
 
+def test_too_few_repeats_are_said_with_how_many_to_ask(runs, tmp_path):
+    """
+    Where so few are asked again that no careless judge is ever told of, the share that asks enough is said, and with it nothing is.
+    """
+    [note] = [note for note in study([runs], tmp_path / "few").notes if "careless" in note]
+    assert note == "a careless judge is known by 5 repeats or more, not by 2: --repeat 0.28 asks as many"
+    made = study([runs], tmp_path / "enough", repeat=0.28)
+    assert sum(trial.mirrors is not None for trial in made.key.trials) == FEWEST_REPEATS
+    assert not any("careless" in note for note in [*made.notes, *study([runs], tmp_path / "none", repeat=0).notes])
+
+
 def test_systems_that_never_meet_are_said(tmp_path):
     """
     Two pairs of systems over other samples each are told as groups that have rankings of their own.
@@ -89,8 +101,10 @@ def test_systems_that_never_meet_are_said(tmp_path):
     for name, guidance, places in (("a", (2.125, 5.375), studies.PLACES[:2]), ("b", (8.625, 9.5), studies.PLACES[2:])):
         for each in guidance:
             report_runs.recorded(report_runs.planned(tmp_path / name, each, 10, None, places), side_px=64)
-    [note] = [note for note in study([tmp_path], tmp_path / "study").notes if "never shown together" in note]
-    assert note.endswith("guidance_scale 2.125 = guidance_scale 5.375, guidance_scale 8.625 = guidance_scale 9.5")
+    notes = study([tmp_path], tmp_path / "study").notes
+    start = notes.index("2 groups of systems are never shown together, and each will have a ranking of its own:")
+    assert notes[start + 1] == "  group 1: guidance_scale 2.125; guidance_scale 5.375"
+    assert notes[start + 2] == "  group 2: guidance_scale 8.625; guidance_scale 9.5"
 
 
 def test_a_path_that_is_not_there_is_said_before_the_folder(runs, tmp_path, monkeypatch):
@@ -103,6 +117,9 @@ def test_a_path_that_is_not_there_is_said_before_the_folder(runs, tmp_path, monk
     assert made.out.splitlines()[-1].endswith("sdxl-lab study result study votes-*.json")
     with pytest.raises(RecordError, match="typo is not there"):
         study("typo")
+    again = said("study", "new", "study", "-o", "other")
+    assert (again.code, again.out) == (1, "")
+    assert "study is a study itself: its page is study/index.html" in again.err
 
 
 def test_which_edit_is_cleaner_is_asked_of_edits(tmp_path):
@@ -274,6 +291,11 @@ def test_a_folder_that_is_taken_is_left_alone(runs, tmp_path):
     with pytest.raises(StudyError, match="not empty"):
         study([runs], tmp_path / "study")
     assert [file.read_text() for file in (tmp_path / "study").iterdir()] == ["mine"]
+    made = study([runs], tmp_path / "other")
+    before = made.page.read_bytes()
+    with pytest.raises(StudyError, match=r"other holds a study already; choose another \(-o FOLDER\)"):
+        study([runs], tmp_path / "other")
+    assert made.page.read_bytes() == before
 
 
 def test_what_cannot_be_compared_is_said(tmp_path):
@@ -281,8 +303,11 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     One run, runs without a seed in common, runs whose pictures are all the same, and a folder without runs are each told for what they are.
     """
     [only] = studies.runs(tmp_path / "one", (2.125,))
-    with pytest.raises(StudyError, match="that is one system"):
+    with pytest.raises(StudyError, match=r"^got 1 run: that is one system"):
         study(only.path, tmp_path / "study")
+    [far] = [report_runs.recorded(report_runs.planned(tmp_path / "far", 5.375, 10, None, (("elsewhere", *studies.PLACES[0][1:]),)))]
+    with pytest.raises(StudyError, match=r"^got 2 runs, and no two of them have a picture of the same sample and task"):
+        study([only.path, far.path], tmp_path / "study")
     elsewhere = [(sample, task, prompt, seed - 1) for sample, task, prompt, seed in studies.PLACES]
     [other] = [report_runs.recorded(report_runs.planned(tmp_path / "other", 5.375, 10, None, tuple(elsewhere)))]
     with pytest.raises(StudyError, match="no two of them have a picture of the same sample, task and seed"):

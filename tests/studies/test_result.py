@@ -19,6 +19,7 @@ import sdxl_lab
 from sdxl_lab.records.finding import find, recorded_at, runs_at
 from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.records.study_result import ResultFolder
+from sdxl_lab.studies.frames import latex_of
 from sdxl_lab.studies.result import StudyResult, result_of
 from sdxl_lab.studies.result_page import page_of, write_result
 from sdxl_lab.studies.trials import Study, StudyError
@@ -62,7 +63,13 @@ def test_the_command_prints_and_keeps_the_answer(folder, tmp_path):
     assert {"Ann", "Bo", "Cy", "Di", "Ed"} <= {line.split()[0] for line in lines if line.strip()}
     assert any(line.startswith("seam_delta_e ") for line in lines)
     assert f"written: {tmp_path / 'answer' / 'result.html'}" in answer.out
-    assert sorted(file.name for file in (tmp_path / "answer").iterdir()) == ["result.html", "result.json", "shares.csv", "shares.svg"]
+    assert sorted(file.name for file in (tmp_path / "answer").iterdir()) == [
+        "result.html",
+        "result.json",
+        "shares.csv",
+        "shares.svg",
+        "shares.tex",
+    ]
 
 
 def test_votes_beside_the_study_are_found(folder, monkeypatch):
@@ -103,12 +110,46 @@ def test_runs_that_are_gone_are_told(folder, tmp_path):
     assert any("no metric is compared" in note for note in answer.notes)
 
 
+def test_an_answer_is_short_and_prints_as_the_command_does(folder):
+    """
+    As the value of a line an answer is one line; printed it is the command's tables; its frames have the numbers of the JSON.
+    """
+    answer = sdxl_lab.study_result(folder)
+    assert re.fullmatch(r"<StudyResult of \w+: \d+ votes of 5 judges on 3 systems>", repr(answer))
+    assert str(answer) == said("study", "result", folder).out.rpartition("written:")[0].strip("\n")
+    made = sdxl_lab.study(folder)
+    assert repr(made.votes()[0]) == f"<Votes of 'Ann': {len(made.key.trials)} answers in {folder / 'votes-Ann.json'}>"
+    values = json.loads(answer.as_json())["rankings"][0]
+    table, pairs = answer.table(), answer.pairs()
+    assert list(table.index) == [each["system"] for each in values["standings"]]
+    assert list(table["share"]) == [each["share"]["value"] for each in values["standings"]]
+    assert list(pairs["won"]) == [each["wins"] for each in values["pairings"]]
+    assert list(pairs["low"]) == [each["rate"]["low"] for each in values["pairings"]]
+
+
+def test_latex_says_what_the_tables_say(folder):
+    """
+    The LaTeX has a row of as many cells as columns for each system and each pair, names escaped, and what has to be known as comments.
+    """
+    answer = sdxl_lab.study_result(folder)
+    text = latex_of(answer)
+    rows = [re.split(r"(?<!\\) & ", line.removesuffix(r" \\")) for line in text.splitlines() if line.endswith(r" \\")]
+    heads = [row for row in rows if row[0] == "system"]
+    widths = [len(re.sub("[{}]", "", spec)) for spec in re.findall(r"begin\{tabular\}(\{[lr]+\})", text)]
+    assert [len(row) for row in heads] == widths == [5, 7]
+    shares = rows[1 : 1 + len(answer.systems)]
+    assert [row[0] for row in shares] == [each.system.replace("_", r"\_") for each in answer.rankings[0].standings]
+    assert [row[1] for row in shares] == [f"{100 * each.share.value:.1f}" + r"\%" for each in answer.rankings[0].standings]
+    assert len(rows) == 2 + len(answer.systems) + len(answer.rankings[0].pairings)
+    assert all(f"% {note}" in text.splitlines() for note in answer.notes)
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
         ({"votes": []}, "holds no votes-"),
         ({"min_self_agreement": 1.5}, "from 0 .* to 1"),
-        ({"votes": ["nowhere.json"]}, "holds no votes"),
+        ({"votes": ["nowhere.json"]}, "there is no file nowhere.json; .* into the study's folder"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(tmp_path, asked, words):
@@ -122,11 +163,15 @@ def test_what_cannot_be_counted_is_refused(tmp_path, asked, words):
 
 def test_no_study_is_refused_by_the_command(tmp_path):
     """
-    A folder without a study leaves with 1 and one line, and nothing is written.
+    A folder without a study, one that is not there and a file of one are told for what they are, in one line, and nothing is written.
     """
-    answer = said("study", "result", tmp_path)
-    assert (answer.code, answer.out, len(answer.err.splitlines())) == (1, "", 1)
-    assert not list(tmp_path.iterdir())
+    key_of("ab").write(tmp_path / "study")
+    for given, told in ((tmp_path, "it has no study.json"), (tmp_path / "x", "is not there"), (tmp_path / "study" / "study.json", "is a file")):
+        answer = said("study", "result", given)
+        assert (answer.code, answer.out, len(answer.err.splitlines())) == (1, "", 1)
+        assert told in answer.err
+        assert "Errno" not in answer.err
+    assert [path.name for path in tmp_path.rglob("*")] == ["study", "study.json"]
 
 
 def counted(judges: int, *, repeats: int = 6, samples: int = 8, careless: int = 0, **asked: Any) -> StudyResult:
@@ -159,8 +204,20 @@ def test_what_few_votes_cannot_say_is_said():
     notes = result_of(study, [votes], resamples=9).notes
     assert "1 judge answered 3 of 9 questions" in notes
     assert any("take these as rough" in note for note in notes)
+    assert any("both ways (a; b; c)" in note for note in notes)
     assert not any("order" in note for note in notes)
     assert not any(" of 9 questions" in note for note in result_of(study, [voted(study, "Ann", lambda shown: 0)], resamples=9).notes)
+
+
+@pytest.mark.parametrize("repeats", [0, 2, 5])
+def test_repeats_that_are_too_few_to_know_a_careless_judge_are_told(repeats):
+    """
+    With one to four repeats nobody can be told to be careless, which is said; with none nothing was promised, and from five on it is told.
+    """
+    study = key_of("abc", samples=6, repeats=repeats)
+    notes = result_of(study, [voted(study, "Ann", lambda shown: 0)], resamples=9).notes
+    told = [note for note in notes if "careless judge is known by" in note]
+    assert told == (["a careless judge is known by 5 repeats or more, and nobody answered more than 2"] if repeats == 2 else [])
 
 
 def test_where_no_metric_differs_it_is_said(tmp_path):
@@ -241,7 +298,7 @@ def test_judges_have_no_names_on_the_page(folder):
     Page, table and drawing hold no name of a judge: they are numbered there.
     """
     write_result(sdxl_lab.study_result(folder), folder / "shown")
-    for name in ("result.html", "shares.csv", "shares.svg"):
+    for name in ("result.html", "shares.csv", "shares.svg", "shares.tex"):
         assert not re.search(r"\b(Ann|Bo|Cy|Di|Ed)\b", (folder / "shown" / name).read_text())
     assert '"Ann"' in (folder / "shown" / "result.json").read_text()
 
@@ -270,5 +327,8 @@ def test_an_answer_is_found_and_is_no_run(folder, tmp_path):
     assert recorded_at([tmp_path])
     with pytest.raises(RecordError, match="answer of a study and no run"):
         runs_at([tmp_path])
+    shown = said("show", tmp_path)
+    assert (shown.code, shown.out) == (1, "")
+    assert f"it is read in {tmp_path / 'result.html'}" in shown.err
     (tmp_path / "result.json").write_text('{"loss": 3}')
     assert find(tmp_path) == ()

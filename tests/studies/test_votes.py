@@ -156,14 +156,24 @@ def test_votes_that_are_none_of_a_study_are_refused(tmp_path, votes, others, sai
         votes_in(written(tmp_path, *votes, **others), STUDY)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"[]", b'{"sha256": 1}', b"[" * 100_000])
-def test_a_file_without_votes_is_refused(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "no JSON, or was cut off"),
+        (b"\xff\x00", "no JSON, or was cut off"),
+        (b"[" * 100_000, "no JSON, or was cut off"),
+        (b"[]", "JSON of something else"),
+        (b'{"votes": []}', "its digest, sha256, is missing"),
+        (b'{"sha256": 1}', "Missing required|required"),
+    ],
+)
+def test_a_file_without_votes_is_refused(tmp_path, content, reason):
     """
-    A file that holds something else is told with what to give instead.
+    A file that holds something else, was cut off or lost its digest is told for what it is, with what to give instead.
     """
     file = tmp_path / "votes.json"
     file.write_bytes(content)
-    with pytest.raises(VotesError, match="holds no votes"):
+    with pytest.raises(VotesError, match=rf"holds no votes \(.*({reason}).*\)"):
         votes_in(file, STUDY)
 
 

@@ -153,7 +153,11 @@ def test_pictures_are_sorted_best_first(page, runs):
     page.evaluate("find('direction').click()")
     numbers = [records[sha256]["ssim_outside"] for sha256 in page.evaluate(SHOWN)]
     assert numbers == sorted(numbers)
+    under = page.evaluate("[...document.querySelectorAll('#gallery li dl')].map(list => list.textContent)")
+    assert len(under) == 41
+    assert all("ssim_outside" in text for text in under), "what pictures are sorted by stands under them"
     choose(page, "sort", "denoising.num_inference_steps")
+    assert not any("ssim_outside" in text for text in page.evaluate("[...document.querySelectorAll('#gallery li dl')].map(list => list.textContent)"))
     steps = [records[sha256]["steps"] for sha256 in page.evaluate(SHOWN)]
     assert steps == sorted(steps)
 

@@ -10,9 +10,9 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdxl_lab.records.finding import RunLike, each_of
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
-from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing.compare import preferred
@@ -221,7 +221,7 @@ class Comparison:
 
 
 def compare(
-    runs: Iterable[RunFiles | SessionFolder | Path | str],
+    runs: Iterable[RunLike | Path | str] | RunLike | Path | str,
     *,
     metrics: Sequence[str] = (),
     reference: RunFiles | Path | str | None = None,
@@ -231,7 +231,8 @@ def compare(
     """Put runs beside each other. Reads records alone.
 
     Args:
-        runs: Folders of runs and sessions, or folders above some, such as a sweep's; and pictures of sessions, as runs of one or by their PNGs.
+        runs: Folders of runs and sessions, or folders above some, such as a sweep's; and pictures of sessions, as runs of one or by their PNGs;
+            one of these, or several.
         metrics: Names of metrics, `steps` and `seconds_spent` among them; all that were recorded if left out.
         reference: The run that others are compared with: its folder, which need not be among `runs`, its name, the first digits of its
             `run_id`, or its number from 1; of a picture of a session its PNG, its name, `<session>-<number>`, or the first digits of its
@@ -257,8 +258,7 @@ def compare(
     if task is not None and task not in TASKS:
         hint = f". Did you mean {near}?" if (near := closest(task, TASKS)) else ""
         raise CompareError(f"got the task {task!r}; allowed are {', '.join(TASKS)}{hint}")
-    paths = list(runs)
-    folders = found(paths)
+    folders = found(each_of(runs))
     if isinstance(reference, RunFiles | Path | str):
         own = reference if isinstance(reference, RunFiles) else RunFiles(reference)
         if own.spec_file.is_file() and own.path.resolve() not in [run.path.resolve() for run in folders]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdxl_lab.files.disk import write_whole
-from sdxl_lab.records import distances
-from sdxl_lab.tables import Column, apart, laid_out, width_of
+from sdxl_lab.records.distances import KeptDistance, kept
+from sdxl_lab.tables import Column, apart, laid_out, width_of, wrapped
 from sdxl_lab.viewing.compare.comparison import Comparison
 from sdxl_lab.viewing.compare.costs import SPENT, named, telling_names, words_of
 from sdxl_lab.viewing.compare.intervals import Interval
@@ -48,7 +48,10 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     tables = {metric: _columns(comparison, rows, metric) for metric in printed}
     is_named = all(sum(map(width_of, columns)) <= console.width for columns in tables.values())
     for metric, columns in tables.items():
-        _print_metric(metric, columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
+        _print_numbers(_title(metric), columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
+    distances = _distances(comparison, rows)
+    for about, columns in distances.items():
+        _print_numbers(about, columns, console, left=2)
     lines = [*_left_out(comparison, rows, printed), *comparison.notes]
     names = [name for columns in tables.values() for name, _ in columns]
     if "difference" in names:
@@ -58,10 +61,11 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     others = [metric for metric in comparison.metrics if metric not in printed]
     if others:
         lines.append(f"also measured, see --metric and --csv: {', '.join(others)}")
-    lines += [f"{row.name}: {name} {value}" for row in rows if len(row.runs) == 1 for name, value in distances.told(row.runs[0].path).items()]
+    if any(name == ENDS for columns in distances.values() for name, _ in columns):
+        lines.append(f"{ENDS} of distances: 95%, by leaving out parts of the pictures")
     console.print()
     for line in lines:
-        console.print(Text(printable(line)))
+        console.print(Text(wrapped(line, console.width)), soft_wrap=True)
 
 
 def write_csv(comparison: Comparison, path: Path) -> Path:
@@ -145,11 +149,14 @@ def _print_settings(comparison: Comparison, rows: Sequence[Row], console: Consol
         _print_table(columns, console, left=1 + sum(column in words for column in columns))
 
 
-def _print_metric(metric: str, columns: Sequence[tuple[str, list[str]]], console: Console, *, left: int) -> None:
+def _title(metric: str) -> str:
     better, spent = words_of(metric).better, SPENT.get(metric)
-    title = f"{metric}, {better} is better" if better else f"{metric}, not judged: {spent}" if spent else metric
+    return f"{metric}, {better} is better" if better else f"{metric}, not judged: {spent}" if spent else metric
+
+
+def _print_numbers(title: str, columns: Sequence[Column], console: Console, *, left: int) -> None:
     console.print()
-    console.print(title, markup=False, highlight=False, style="bold")
+    console.print(printable(title), markup=False, highlight=False, style="bold")
     _print_table(columns, console, left=left)
 
 
@@ -165,6 +172,24 @@ def _columns(comparison: Comparison, rows: Sequence[Row], metric: str) -> list[t
     else:
         columns.append(("n", [str(mean.n) if mean else "0" for mean in means]))
     return columns
+
+
+def _distances(comparison: Comparison, rows: Sequence[Row]) -> dict[str, list[Column]]:
+    """What each distance that is kept beside runs is about, to its columns: one row for each run that has it."""
+    found: dict[str, list[tuple[Row, KeptDistance]]] = {}
+    for row in rows:
+        for each in kept(row.runs[0].path) if len(row.runs) == 1 else ():
+            found.setdefault(each.about, []).append((row, each))
+    tables: dict[str, list[Column]] = {}
+    for about, own in found.items():
+        intervals = [Interval(mean=each.value, low=each.low, high=each.high, n=each.n, samples=0) for _, each in own]
+        tables[about] = [
+            ("", [_number(comparison, row) for row, _ in own]),
+            ("run", apart([row.name for row, _ in own], LONGEST_NAME)),
+            *_interval_columns(own[0][1].name, intervals),
+            ("n", [str(each.n) for _, each in own]),
+        ]
+    return tables
 
 
 def _verdict(comparison: Comparison, row: Row, metric: str) -> str:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.records.finding import runs_at
+from sdxl_lab.records.finding import RunLike, runs_at
 from sdxl_lab.records.kept import RunOfOne
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RecordError, RunFiles
-from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.lacking import NOT_APPLICABLE, lacks, reason
@@ -69,7 +68,7 @@ class Row:
         return any(isinstance(run, RunOfOne) and run.kept.is_starred for run in self.runs)
 
 
-def found(paths: Iterable[RunFiles | SessionFolder | Path | str]) -> list[RunFiles]:
+def found(paths: Iterable[RunLike | Path | str]) -> list[RunFiles]:
     """Find runs, each folder once; each picture of a session is a run of one.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_changed
-from sdxl_lab.records.finding import runs_at
+from sdxl_lab.records.finding import RunLike, each_of, runs_at
 from sdxl_lab.records.kept import RunOfOne
 from sdxl_lab.records.preferred import answers_on
 from sdxl_lab.records.run_files import RunFiles
@@ -30,8 +30,8 @@ class ReportError(LabError):
 
 
 def write_report(
-    runs: Iterable[RunFiles | SessionFolder | Path | str],
-    path: Path,
+    runs: Iterable[RunLike | Path | str] | RunLike | Path | str,
+    path: Path | str,
     *,
     missing: Iterable[Missing] = (),
     title: str | None = None,
@@ -44,7 +44,7 @@ def write_report(
 
     Args:
         runs: Folders of runs, done or not, and of sessions, or folders above some; and pictures of sessions, as runs of one or by their PNGs.
-            Pictures that a run lacks are shown as missing. A run or picture that was recorded twice is shown once.
+            One of these, or several. Pictures that a run lacks are shown as missing. A run or picture that was recorded twice is shown once.
         path: The HTML file.
         missing: Planned runs that have no folder, or that failed.
         title: Its headline; if left out the name of the folder that holds the runs, or that of the only run or session.
@@ -65,7 +65,8 @@ def write_report(
         >>> report([resolved.folder, longer.folder], runs / "report.html").name
         'report.html'
     """
-    folders = [found for run in runs for found in ([run] if isinstance(run, RunFiles) else runs_at([run]))]
+    path = Path(path).expanduser()
+    folders = [found for run in each_of(runs) for found in ([run] if isinstance(run, RunFiles) else runs_at([run]))]
     entries = entries_of(folders, missing)
     if not entries:
         raise ReportError("there is no run to report; give folders of runs (each holds a spec.json) or of sessions, or folders of these")

@@ -45,9 +45,10 @@ function cell(positions, shareOf) {
 /** The button that marks a picture, if it was made. */
 export const markersOf = (picture) => (picture.state === "done" ? [markerOf(picture)] : []);
 
-/** The metrics that are chosen to stand under each picture. */
+/** The metrics that are chosen to stand under each picture, and those that pictures are sorted and filtered by. */
 export function numbersOf(picture) {
-  const shown = new Set([...find("metrics").querySelectorAll("input:checked")].map((input) => input.value));
+  const boxes = [...find("metrics").querySelectorAll("input:checked")];
+  const shown = new Set([chosen.sort, ...chosen.filters.map(({ path }) => path), ...boxes.map((input) => input.value)]);
   const measured = report.metrics.filter(({ name }) => shown.has(name) && name in (picture.metrics ?? {}));
   const pairs = measured.map((metric) => [element("dt", {}, metricName(metric)), element("dd", {}, metricText(metric, picture.metrics[metric.name], { digits: 3 }))]);
   return pairs.length ? [element("dl", {}, ...pairs.map((pair) => element("div", {}, ...pair)))] : [];
