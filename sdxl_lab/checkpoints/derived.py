@@ -32,20 +32,20 @@ def whole(configuration: Path, scheduling: Mapping[str, str | bool]) -> Path:
         CheckpointError: The cache folder takes no files.
     """
     own = read_json(configuration / SCHEDULER) if scheduling else {}
-    is_told = all(key in own and own[key] == value for key, value in scheduling.items())
+    told = {} if all(key in own and own[key] == value for key, value in scheduling.items()) else dict(scheduling)
     wordless = [file.parent.relative_to(configuration) for file in configuration.glob("tokenizer*/tokenizer_config.json") if not _has_words(file)]
-    if is_told and not wordless:
+    if not told and not wordless:
         return configuration
     files = sorted({*configuration.glob("*.json"), *configuration.glob("*/*.json"), *configuration.glob("*/*.txt")})
-    known_by = [digest_of(files, root=configuration), dict(scheduling), *([digest_of_file(clip_words.MERGES)] if wordless else [])]
+    known_by = [digest_of(files, root=configuration), told, *([digest_of_file(clip_words.MERGES)] if wordless else [])]
     copy = cache_folder() / "configurations" / hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()
     if (copy / INDEX).is_file():
         return copy
     content = {file.relative_to(configuration): file.read_bytes() for file in files}
     words = clip_words.files() if wordless else {}
     content |= {folder / name: words[name] for folder in wordless for name in words}
-    if not is_told:
-        content[SCHEDULER] = json.dumps({**own, **scheduling}, indent=2).encode()
+    if told:
+        content[SCHEDULER] = json.dumps({**own, **told}, indent=2).encode()
     try:
         for name in sorted(content, key=lambda name: name.name == INDEX):  # the index last: with it the copy is whole
             disk.write_whole(copy / name, content[name])
