@@ -109,7 +109,7 @@ def models(kind: str) -> dict[str, Any]:
     A kind's models, of shapes alone, by name.
     """
     index = read_json(CONFIGURATIONS / kind / "model_index.json")
-    return {name: on_paper(*index[name], CONFIGURATIONS / kind / name / "config.json") for name in COUNTED[kind]}
+    return {name: on_paper(index[name][0], index[name][1], CONFIGURATIONS / kind / name / "config.json") for name in COUNTED[kind]}
 
 
 @pytest.mark.parametrize("kind", COUNTED)
