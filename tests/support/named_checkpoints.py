@@ -21,13 +21,13 @@ from sdxl_lab.spec.edit import Edit
 from tests.support.lenders import lent
 
 
-def loaded(names: Iterable[str], base: Path) -> dict[str, Any]:
+def loaded(names: Iterable[str], base: Path | None = None) -> dict[str, Any]:
     """By name: [revision, family, channels, refiner steps, digest of what it paints into `image.png` in the working folder], or its error.
 
-    Single files among them are built as a base in a folder is.
+    Single files among them are built as a base in a folder is, if there is one.
     """
     forget()
-    with lent("custom", {4: base}), warnings.catch_warnings():
+    with lent("custom", {4: base} if base else {}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {name: _loaded(name) for name in names}
 
