@@ -263,7 +263,7 @@ def test_a_lent_vae_comes_once_and_alone(hub, write, scene):
     path = write("1.5", less=VAE, name="bare.safetensors")
     made = picture(load(path, compute()), scene)
     fetched = [(repository, name) for repository, _, name in hub.fetched]
-    assert fetched == [(SD15, "vae/config.json"), (SD15, "vae/diffusion_pytorch_model.safetensors")]
+    assert sorted(fetched) == [(SD15, "vae/config.json"), (SD15, "vae/diffusion_pytorch_model.safetensors")]
     from huggingface_hub import constants
 
     from sdxl_lab.checkpoints.loading import forget
