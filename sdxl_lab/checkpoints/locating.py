@@ -10,13 +10,13 @@ from pathlib import Path
 from sdxl_lab import families
 from sdxl_lab.adapters import ADAPTERS, BUILT_IN
 from sdxl_lab.checkpoints.configurations import check_pair
-from sdxl_lab.checkpoints.derived import with_scheduling
+from sdxl_lab.checkpoints.derived import whole
 from sdxl_lab.checkpoints.files import CONFIGURATION, PICKLED, PipelineFolder, digest_of_parts
 from sdxl_lab.checkpoints.hub import Repository
 from sdxl_lab.checkpoints.licenses import license_in, license_told
 from sdxl_lab.checkpoints.single_files import SHARDED, Part, SingleFile, beside, file_meant_by
 from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
-from sdxl_lab.families import OTHER, Made, Published
+from sdxl_lab.families import OTHER, Lender, Made, Published
 from sdxl_lab.files.addresses import canonical, file_of, is_address
 from sdxl_lab.files.digests import digest_of, until_changed
 from sdxl_lab.files.places import misread
@@ -89,8 +89,8 @@ class Source:
         base = self.base
         if not isinstance(base, SingleFile) or base.vae_beside or base.has_vae:
             return None
-        place = place_of_configuration(base, self.family)
-        return PipelineFolder(place) if isinstance(place, Path) else place
+        lender = lender_of(base, self.family)
+        return Repository(lender.vae) if lender.vae else PipelineFolder(lender.configuration)
 
 
 def locate(checkpoint: str, revision: str | None = None) -> Source:
@@ -224,27 +224,25 @@ def license_of(identity: CheckpointIdentity) -> str | None:
 
 
 def configuration(part: Part | Repository, family: str, prediction: str | None = None) -> Path:
-    """A folder in diffusers' layout that says what a part is like, with or without its weights; downloaded if need be.
+    """A folder in diffusers' layout that says what a part is like, with or without its weights; that of a repository is downloaded if need be.
 
     Args:
-        part: A base or a refiner. A single file shares the configuration of its family, or of the repository it was published from; but for what
-            the file says of itself.
+        part: A base or a refiner. A single file shares the configuration that `lender_of` finds; but for what the file says of itself.
         family: As in `Source`.
         prediction: As `compute.prediction` has it, of a single file.
 
     Raises:
-        CheckpointError: It is neither here nor to be had.
+        CheckpointError: It is neither here nor to be had, or nobody knows.
     """
     if isinstance(part, PipelineFolder):
         return part.path
     if isinstance(part, SingleFile):
-        place = place_of_configuration(part, family, part.predicts(prediction))
-        return with_scheduling(place if isinstance(place, Path) else place.fetch_files(*CONFIGURATION), part.scheduled(prediction))
+        return whole(lender_of(part, family, part.predicts(prediction)).configuration, part.scheduled(prediction))
     return part.fetch_files(*CONFIGURATION)
 
 
-def place_of_configuration(part: SingleFile, family: str, prediction: str | None = None) -> Path | Repository:
-    """Where the configuration is that a single file shares, and the VAE that it takes if it has none.
+def lender_of(part: SingleFile, family: str, prediction: str | None = None) -> Lender:
+    """Where a single file has from what it does not hold: its configuration, and perhaps a VAE.
 
     Args:
         part: A base or a refiner.
@@ -255,11 +253,11 @@ def place_of_configuration(part: SingleFile, family: str, prediction: str | None
     Raises:
         CheckpointError: Nobody knows.
     """
-    places, built = families.family_of(family).single_files, part.architecture
-    place = (places.get((*built, prediction)) if prediction and isinstance(built, tuple) and len(built) == 2 else None) or places.get(built)
-    if place is None:
+    lenders, built = families.family_of(family).single_files, part.architecture
+    found = (lenders.get((*built, prediction)) if prediction and isinstance(built, tuple) and len(built) == 2 else None) or lenders.get(built)
+    if found is None:
         raise CheckpointError(f"{part.path} does not say how its models are built; give the checkpoint's folder in diffusers' layout.")
-    return place if isinstance(place, Path) else Repository(place)
+    return found
 
 
 def _digest(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sdxl_lab.checkpoints.configurations import read_json
 from sdxl_lab.checkpoints.files import PipelineFolder
 from sdxl_lab.checkpoints.hub import Repository
-from sdxl_lab.checkpoints.locating import HUB_ID, locate, place_of_configuration
+from sdxl_lab.checkpoints.locating import HUB_ID, lender_of, locate
 from sdxl_lab.checkpoints.single_files import Part, SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import Distilled, family_of
@@ -220,11 +220,11 @@ def _described(part: Part | Repository | None, family: str) -> Mapping[str, Mapp
     """What the files of a base or refiner say of it, as far as they are here."""
     folder = part.path if isinstance(part, PipelineFolder) else part.cached() if isinstance(part, Repository) else None
     if isinstance(part, SingleFile):
-        folder = place if isinstance(place := place_of_configuration(part, family), Path) else None
+        folder = lender_of(part, family).configuration
     files = {"index": "model_index.json", "unet": "unet/config.json", "scheduler": "scheduler/scheduler_config.json"}
     read = {name: _json(folder / file) for name, file in files.items()} if folder else {}
     if isinstance(part, SingleFile):
-        read["scheduler"] = {**read.get("scheduler", {}), **part.scheduling}
+        read["scheduler"] = {**read.get("scheduler", {}), **({"prediction_type": None} if part.asks_for_prediction else {}), **part.scheduling}
     return {name: content for name, content in read.items() if content}
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from sdxl_lab import families
-from sdxl_lab.checkpoints.configurations import MODELS, check_configuration, read_json
+from sdxl_lab.checkpoints.configurations import check_configuration, read_json
 from sdxl_lab.checkpoints.files import PipelineFolder, needs_float32
 from sdxl_lab.checkpoints.hub import NotCachedError, Repository, only_cached
 from sdxl_lab.checkpoints.layers import REFINER, Layers, UNetShape, layers_in, layers_of, unet_shape
-from sdxl_lab.checkpoints.locating import Source, configuration, place_of_configuration
+from sdxl_lab.checkpoints.locating import Source, lender_of
 from sdxl_lab.checkpoints.single_files import Part
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import Sizes, family_of
-from sdxl_lab.families.sdxl import SDXL
 from sdxl_lab.settings.sections import Compute
 
 Configurations = Mapping[str, Mapping[str, Any]]
@@ -87,14 +85,7 @@ def _known(part: Part | Repository, source: Source, prediction: str | None = Non
         check_configuration(part.path, is_refiner=part.is_refiner)
         return layers_in(part), _configurations(part), "files"
     layers = layers_in(part)
-    try:
-        told: Configurations = _configurations(PipelineFolder(configuration(part, source.family, prediction), part.is_refiner))
-    except NotCachedError:
-        place = place_of_configuration(part, source.family, part.predicts(prediction))
-        shared = {"unet": SDXL.configurations[REFINER]} if part.is_refiner else _published(place)
-        if shared is None:
-            raise
-        told = shared
+    told = _configurations(PipelineFolder(lender_of(part, source.family, part.predicts(prediction)).configuration, part.is_refiner))
     if _count(layers_of({"unet": told["unet"]})["unet"]) != _count(layers["unet"]):
         raise CheckpointError(f"{part.path} does not say how its models are built; give the checkpoint's folder in diffusers' layout.")
     if not part.is_refiner and "vae" not in layers:  # it is lent one
@@ -126,16 +117,17 @@ def _configurations(part: PipelineFolder) -> Configurations:
     return {name: read_json(part.path / name / "config.json") for name in part.models}
 
 
-def _published(base: Part | Repository | Path, *, is_refiner: bool = False) -> Configurations | None:
+def _published(base: Part | Repository, *, is_refiner: bool = False) -> Configurations | None:
     """What the models of a checkpoint are like that was published under a name here, by its base; None of any other."""
     published = families.published(base.name) if isinstance(base, Repository) else None
     named = published and families.named(published[0])
-    every = family_of(named[0]).configurations if named else {}
-    if not published or not every:
+    if not published or not named or published[1].configuration is None:
         return None
     if is_refiner:
-        return {"unet": every[REFINER]}
-    return {name: {**every[name], **published[1].differs.get(name, {})} for name in MODELS if name in every}
+        lender = family_of(named[0]).single_files.get(None)
+        return _configurations(PipelineFolder(lender.configuration, is_refiner=True)) if lender else None
+    told = _configurations(PipelineFolder(published[1].configuration))
+    return {name: {**says, **published[1].differs.get(name, {})} for name, says in told.items()}
 
 
 def _count(layers: Layers) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdxl_lab.errors import LabError
-from sdxl_lab.families._family import OF_THE_REFINER, Architecture, Distilled, Family, LatentColors, Made, Published, Sizes
+from sdxl_lab.families._family import CONFIGURATIONS, OF_THE_REFINER, Architecture, Distilled, Family, LatentColors, Lender, Made, Published, Sizes
 from sdxl_lab.families.custom import CUSTOM
 from sdxl_lab.families.pocket import POCKET
 from sdxl_lab.families.pocket_sd2 import POCKET_SD2
@@ -19,6 +19,7 @@ from sdxl_lab.families.sdxl import SDXL
 from sdxl_lab.settings.hyperparams import closest
 
 __all__ = [
+    "CONFIGURATIONS",
     "FAMILIES",
     "OF_THE_REFINER",
     "OTHER",
@@ -27,6 +28,7 @@ __all__ = [
     "Family",
     "FamilyError",
     "LatentColors",
+    "Lender",
     "Made",
     "Published",
     "Sizes",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from sdxl_lab.families._family import Architecture, Distilled, LatentColors, Sizes
+from sdxl_lab.families._family import CONFIGURATIONS, Architecture, Distilled, LatentColors, Lender, Sizes
 
 BASE, REFINER = "stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/stable-diffusion-xl-refiner-1.0"
 INPAINT = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 FIXED_VAE = "madebyollin/sdxl-vae-fp16-fix"
-SINGLE_FILES: Mapping[Architecture, str | Path] = {4: BASE, 9: INPAINT, None: REFINER}
+SINGLE_FILES: Mapping[Architecture, Lender] = {
+    4: Lender(configuration=CONFIGURATIONS / "sdxl", vae=BASE),
+    9: Lender(configuration=CONFIGURATIONS / "sdxl-inpaint", vae=INPAINT),
+    None: Lender(configuration=CONFIGURATIONS / "sdxl-refiner"),
+}
 PIPELINES = {
     "inpaint": "StableDiffusionXLInpaintPipeline",
     "image_to_image": "StableDiffusionXLImg2ImgPipeline",
@@ -43,46 +46,6 @@ DOWNLOADS: Mapping[str, str] = {
     "latent-consistency/lcm-lora-sdxl": f"it is a LoRA alone; {BY_LORA}",
 }
 """Repositories of the hub that are no checkpoint as a whole, and what to do instead."""
-
-_CROSS, _DOWN = "CrossAttnDownBlock2D", "DownBlock2D"
-_UNET: Mapping[str, Any] = {"sample_size": 128, "in_channels": 4, "layers_per_block": 2}
-CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
-    "unet": {
-        **_UNET,
-        "block_out_channels": (320, 640, 1280),
-        "down_block_types": (_DOWN, _CROSS, _CROSS),
-        "transformer_layers_per_block": (1, 2, 10),
-        "cross_attention_dim": 2048,
-        "projection_class_embeddings_input_dim": 2816,
-    },
-    "refiner": {
-        **_UNET,
-        "block_out_channels": (384, 768, 1536, 1536),
-        "down_block_types": (_DOWN, _CROSS, _CROSS, _DOWN),
-        "transformer_layers_per_block": 4,
-        "cross_attention_dim": 1280,
-        "projection_class_embeddings_input_dim": 2560,
-    },
-    "vae": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4, "force_upcast": True},
-    "text_encoder": {
-        "architectures": ("CLIPTextModel",),
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "vocab_size": 49408,
-        "max_position_embeddings": 77,
-    },
-    "text_encoder_2": {
-        "architectures": ("CLIPTextModelWithProjection",),
-        "hidden_size": 1280,
-        "intermediate_size": 5120,
-        "num_hidden_layers": 32,
-        "projection_dim": 1280,
-        "vocab_size": 49408,
-        "max_position_embeddings": 77,
-    },
-}
-"""Of SDXL's base and refiner, as far as the sizes of their models depend on them; a pipeline is never built of these."""
 
 SMALL_SIDE_PX = 512
 """Checkpoints trained below this side are pocket-like: sides in multiples of 8, and half as much area again for an extended picture."""

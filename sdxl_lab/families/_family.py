@@ -12,6 +12,9 @@ from sdxl_lab.files.digests import cache_folder
 OF_THE_REFINER: Mapping[str, str] = dict.fromkeys(("denoising.high_noise_frac", "denoising.handover", "refiner"), "has no refiner")
 """What of the settings only a refiner gives a meaning, and why a checkpoint has not that one."""
 
+CONFIGURATIONS = Path(__file__).parent / "configurations"
+"""Folders in diffusers' layout, of configurations alone, of what was published as single files too."""
+
 Architecture = int | tuple[int, int] | tuple[int, int, str] | None
 """What tells single files apart whose models are built alike: channels; generation and channels; these and the prediction; None of a refiner."""
 
@@ -41,13 +44,29 @@ class Published:
         base: Repository of its base, `owner/name`.
         refiner: The same of its refiner, or None.
         license: What its license is called, and what that asks for in a few words; None if nobody looked.
-        differs: What the configurations of its base's models say otherwise than the family's `configurations`, by the name of the model.
+        configuration: Folder in diffusers' layout that says how its base's models are built, so that what they take is known before they are here;
+            None if that has to be asked of the hub.
+        differs: What they say otherwise, by the name of the model.
     """
 
     base: str
     refiner: str | None = None
     license: str | None = None
+    configuration: Path | None = None
     differs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lender:
+    """Where single files have from what they do not hold.
+
+    Attributes:
+        configuration: Folder in diffusers' layout, with or without weights. A tokenizer in it that has no words of its own reads CLIP's.
+        vae: Repository of the VAE for files that hold none; None where it lies in that folder, and of refiners, which take their base's.
+    """
+
+    configuration: Path
+    vae: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +141,8 @@ class Family:
         fixed_vae: Repository of the VAE that `compute.vae` `fp16-fix` means, or None.
         shapes: Of some weights of its single files, by the names that the original layout has for them: what a file must hold to be of this family.
         generations: Of Stable Diffusion before XL, all of whose single files are of this family, of any size: 1 and 2; empty elsewhere.
-        single_files: Repository or folder whose configuration a single file shares: of a base by its UNet's input channels, under None of a refiner.
-            Before XL by generation and channels, and where the same weights may have been trained on either noise by what they predict as well.
-        configurations: What the configurations of its published models say as far as their size tells, by the name of the model, the refiner's UNet
-            under `refiner`; empty where it has none. So what they take is known before they are here.
+        single_files: Whose configuration a single file shares: of a base by its UNet's input channels, under None of a refiner. Before XL by
+            generation and channels, and where the same weights may have been trained on either noise by what they predict as well.
         preview: How its latents look at a glance, or None where nobody knows.
         knows: What its models were trained on, where that is a world of their own, and what to take for other pictures; empty where it is anything.
         lacks: Settings that its checkpoints have not, by dotted path, a section standing for all that is in it: why, as what follows "which", such as
@@ -152,8 +169,7 @@ class Family:
     fixed_vae: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     generations: frozenset[int] = frozenset()
-    single_files: Mapping[Architecture, str | Path] = field(default_factory=dict)
-    configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    single_files: Mapping[Architecture, Lender] = field(default_factory=dict)
     preview: LatentColors | None = None
     knows: str = ""
     lacks: Mapping[str, str] = field(default_factory=dict)

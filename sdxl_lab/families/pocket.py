@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdxl_lab.families._architecture import FIXED_VAE, PIPELINES, sizes
-from sdxl_lab.families._family import Family, LatentColors, Made
+from sdxl_lab.families._family import Family, LatentColors, Lender, Made
 from sdxl_lab.families._world import KNOWS
 
 WEIGHTS = Path(__file__).parents[1] / "pocket" / "weights"
@@ -31,7 +31,7 @@ POCKET = Family(
         "conditioner.embedders.1.model.token_embedding.weight": (667, 64),
     },
     knows=KNOWS,
-    single_files={4: WEIGHTS / "base", None: WEIGHTS / "refiner"},
+    single_files={4: Lender(configuration=WEIGHTS / "base"), None: Lender(configuration=WEIGHTS / "refiner")},
     preview=LatentColors(  # as `python -m sdxl_lab.pocket.training.preview` prints it
         matrix=((-0.4167, -0.4776, -0.4759), (-0.5844, -0.5407, -0.3797), (-0.6848, -0.7704, -0.582), (0.5306, 0.8914, 0.9768)),
         bias=(0.0657, 0.0222, -0.0236),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sdxl_lab.families._architecture import (
     BASE,
-    CONFIGURATIONS,
     DISTILLED,
     FIXED_VAE,
     INPAINT,
@@ -14,7 +13,7 @@ from sdxl_lab.families._architecture import (
     SINGLE_FILES,
     sizes,
 )
-from sdxl_lab.families._family import Family, Published
+from sdxl_lab.families._family import CONFIGURATIONS, Family, Published
 
 OPEN = "CreativeML Open RAIL++-M: any use but those that it lists as harmful"
 COMMUNITY = "Stability AI Community License (sai-nc-community on the hub): for commercial use see https://stability.ai/license"
@@ -22,13 +21,16 @@ RESEARCH = "SDXL 0.9 Research License: research alone, no commercial use; its te
 
 SDXL = Family(
     names={
-        "sdxl": Published(base=BASE, refiner=REFINER, license=OPEN),
-        "sdxl-inpaint": Published(base=INPAINT, refiner=REFINER, license=OPEN, differs={"unet": {"in_channels": 9}}),
-        "sdxl-turbo": Published(base="stabilityai/sdxl-turbo", license=COMMUNITY, differs={"unet": {"sample_size": 64}}),
+        "sdxl": Published(base=BASE, refiner=REFINER, license=OPEN, configuration=CONFIGURATIONS / "sdxl"),
+        "sdxl-inpaint": Published(base=INPAINT, refiner=REFINER, license=OPEN, configuration=CONFIGURATIONS / "sdxl-inpaint"),
+        "sdxl-turbo": Published(
+            base="stabilityai/sdxl-turbo", license=COMMUNITY, configuration=CONFIGURATIONS / "sdxl", differs={"unet": {"sample_size": 64}}
+        ),
         "sdxl-0.9": Published(
             base="stabilityai/stable-diffusion-xl-base-0.9",
             refiner="stabilityai/stable-diffusion-xl-refiner-0.9",
             license=RESEARCH,
+            configuration=CONFIGURATIONS / "sdxl",
         ),
     },
     pipelines=PIPELINES,
@@ -37,6 +39,5 @@ SDXL = Family(
     refiner_from=0.8,  # its model card: trained on the last 200 of 1000 timesteps
     fixed_vae=FIXED_VAE,
     single_files=SINGLE_FILES,
-    configurations=CONFIGURATIONS,
     preview=LATENT_COLORS,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sdxl_lab.checkpoints.configurations import SHARED
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.single_files import SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.families import CONFIGURATIONS
 from sdxl_lab.pocket.training.single_file import write_single_file
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
@@ -30,6 +32,7 @@ def setup_module() -> None:
 
 
 STEM = "diffusion_pytorch_model"
+REFINER = CONFIGURATIONS / "sdxl-refiner"
 
 
 def cpu(folder: Path, dtype: Any = "float32") -> Any:
@@ -94,7 +97,10 @@ def test_a_refiner_may_be_a_single_file(random_pair, tmp_path):
     pair = cpu(random_pair)
     file = write_single_file(pair.refiner, tmp_path / "refiner.safetensors")
     shared = {name: getattr(pair.base, name) for name in SHARED}
-    refiner = SingleFile(file, is_refiner=True).load(torch.float32, shared, configuration=random_pair / "refiner")
+    for name in (path.relative_to(REFINER) for path in REFINER.rglob("*.json")):  # all that the package holds of SDXL's
+        (tmp_path / "told" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(random_pair / "refiner" / name, tmp_path / "told" / name)
+    refiner = SingleFile(file, is_refiner=True).load(torch.float32, shared, configuration=tmp_path / "told")
     assert equal(pair.refiner.unet, refiner.unet)
     assert refiner.vae is pair.base.vae
     assert refiner.text_encoder_2 is pair.base.text_encoder_2

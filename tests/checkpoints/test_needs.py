@@ -15,10 +15,11 @@ from sdxl_lab.checkpoints.locating import locate
 from sdxl_lab.checkpoints.needs import coding_bytes, needs_of, step_bytes
 from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.families import CONFIGURATIONS
 from sdxl_lab.families.pocket import WEIGHTS as POCKET
-from sdxl_lab.families.sdxl import SDXL
 from sdxl_lab.settings.sections import Compute
 from tests.support import loopback_hub
+from tests.support.lenders import lent
 
 
 def setup_module() -> None:
@@ -83,12 +84,14 @@ def test_configurations_tell_as_much_as_files(random_pair):
         assert {name: sorted(layers, key=repr) for name, layers in by_numbers.items()} == {
             name: sorted(layers, key=repr) for name, layers in by_files.items()
         }
-    assert {name: numbers(layers) for name, layers in layers_of(SDXL.configurations).items()} == COUNTED
+    with loopback_hub.asked(loopback_hub.NOBODY, Path("/nowhere")):
+        published = shapes_of(locate("sdxl"))
+    assert {name: numbers(layers) for name, layers in published.layers.items()} == COUNTED
 
 
 def test_one_file_tells_as_much_as_a_folder(random_pair, tmp_path):
     """
-    Base and refiner as single files, where the hub's cache holds what such files are like.
+    Base and refiner as single files, of the folder's size.
     """
     from diffusers import StableDiffusionXLInpaintPipeline
 
@@ -96,18 +99,11 @@ def test_one_file_tells_as_much_as_a_folder(random_pair, tmp_path):
 
     for name in ("base", "refiner"):
         write_single_file(StableDiffusionXLInpaintPipeline.from_pretrained(random_pair / name), tmp_path / f"{name}.safetensors")
-        shutil.copytree(random_pair / name, tmp_path / "hub" / SDXL.single_files[4 if name == "base" else None])
     by_folder = shapes_of(locate(str(random_pair)))
     with pytest.raises(CheckpointError, match="does not say how its models are built"):
-        shapes_of(locate(str(tmp_path / "base.safetensors")))  # smaller than SDXL, whose configurations are taken where none are here
-    with loopback_hub.serving(loopback_hub.Hub(tmp_path / "hub")) as hub, loopback_hub.asked(hub.url, tmp_path / "cache"):
-        source = locate(str(tmp_path / "base.safetensors"))
-        from sdxl_lab.checkpoints.locating import configuration
-
-        for part in (source.base, source.refiner):
-            assert part is not None
-            configuration(part, source.family)
-        by_one = shapes_of(source)
+        shapes_of(locate(str(tmp_path / "base.safetensors")))  # smaller than SDXL
+    with lent("custom", {4: random_pair / "base", None: random_pair / "refiner"}):
+        by_one = shapes_of(locate(str(tmp_path / "base.safetensors")))
     assert {name: numbers(layers) for name, layers in by_one.layers.items()} == {name: numbers(layers) for name, layers in by_folder.layers.items()}
     assert by_one.unets == by_folder.unets
 
@@ -157,33 +153,6 @@ def test_what_came_before_xl_is_reckoned_by_name(name):
     assert shapes.sizes.area == (768**2 if name == "sd21" else 512**2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["sd15", "sd2-inpaint"])
-def test_the_numbers_before_xl_are_diffusers_own(name):
-    """
-    Of models on paper, by the configurations that the repositories have.
-    """
-    from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    is_first = name == "sd15"
-    own: Any = dict(
-        in_channels=4 if is_first else 9,
-        block_out_channels=(320, 640, 1280, 1280),
-        down_block_types=(*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
-        up_block_types=("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
-        cross_attention_dim=768 if is_first else 1024,
-        attention_head_dim=8 if is_first else (5, 10, 20, 20),
-        use_linear_projection=not is_first,
-    )
-    width, layers = (768, 12) if is_first else (1024, 23)
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(**own)
-        text = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers))
-    counted = {model: sum(weight.numel() for weight in held.parameters()) for model, held in (("unet", unet), ("text_encoder", text))}
-    assert counted == BEFORE[name]
-
-
 @pytest.fixture
 def no_pairs(monkeypatch):
     """
@@ -227,16 +196,12 @@ def test_sdxl_at_work_holds_what_is_reckoned():
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     shapes = shapes_of(locate("sdxl"))
-    own = dict(addition_embed_type="text_time", addition_time_embed_dim=256, use_linear_projection=True)
-    ups = {"unet": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), "refiner": ("UpBlock2D", *["CrossAttnUpBlock2D"] * 2, "UpBlock2D")}
-    heads = {"unet": (5, 10, 20), "refiner": (6, 12, 24, 24)}
-    for name, sizes in (("unet", 6), ("refiner", 5)):
-        unet = on_paper(UNet2DConditionModel, {**SDXL.configurations[name], **own, "up_block_types": ups[name], "attention_head_dim": heads[name]})
+    for name, folder, sizes in (("unet", "sdxl", 6), ("refiner", "sdxl-refiner", 5)):
+        unet = on_paper(UNet2DConditionModel, json.loads((CONFIGURATIONS / folder / "unet" / "config.json").read_text()))
         assert sum(weight.numel() for weight in unet.parameters()) == COUNTED[name]
         alive = live.unet_peak_bytes(unet, 128, sizes=sizes)
         assert 0.9 < alive / step_bytes(shapes.unets[name], 4, cells=128**2, is_guided=True) < 1
-    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4, "sample_size": 1024}
-    vae = on_paper(AutoencoderKL, {**SDXL.configurations["vae"], **blocks})
+    vae = on_paper(AutoencoderKL, json.loads((CONFIGURATIONS / "sdxl" / "vae" / "config.json").read_text()))
     with torch.device("meta"), torch.no_grad():
         with live.Live() as decoding:
             vae.decode(torch.empty(1, 4, 64, 64))

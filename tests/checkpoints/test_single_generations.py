@@ -23,6 +23,7 @@ from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
 from tests.support.fine_tunes import averages, write_shards
 from tests.support.first_generations import write_first_generation
+from tests.support.lenders import lent
 from tests.support.loopback_hub import NOBODY, Hub, asked, serving
 from tests.support.original_layouts import CLIP, OPEN_CLIP, UNET, VAE, original, unet
 
@@ -43,13 +44,13 @@ def setup_module() -> None:
 
 
 MODELS = ("unet", "vae", "text_encoder")
-PUBLISHED: dict[str, tuple[str, dict[str, Any], str | None]] = {
-    # the repository whose configuration is taken, what its models are, and what has to be said of what they predict
-    "1.5": (SD15, dict(generation=1), None),
-    "1.5 for inpainting": (SD15_INPAINT, dict(generation=1, in_channels=9), None),
-    "2-base": (SD21_BASE, dict(generation=2), "epsilon"),
-    "2.1": (SD21, dict(generation=2, prediction="v_prediction"), "v"),
-    "2 for inpainting": (SD2_INPAINT, dict(generation=2, in_channels=9), None),
+PUBLISHED: dict[str, tuple[str, Any, dict[str, Any], str | None]] = {
+    # its repository, what tells its files from others, what its models are, and what has to be said of what they predict
+    "1.5": (SD15, (1, 4), dict(generation=1), None),
+    "1.5 for inpainting": (SD15_INPAINT, (1, 9), dict(generation=1, in_channels=9), None),
+    "2-base": (SD21_BASE, (2, 4, "epsilon"), dict(generation=2), "epsilon"),
+    "2.1": (SD21, (2, 4), dict(generation=2, prediction="v_prediction"), "v"),
+    "2 for inpainting": (SD2_INPAINT, (2, 9), dict(generation=2, in_channels=9), None),
 }
 
 
@@ -57,13 +58,27 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any], str | None]] = {
 def folders(tmp_path_factory, garbage) -> dict[str, Path]:
     """A random folder of each kind, at the place of its repository in a hub."""
     root = tmp_path_factory.mktemp("hub")
-    return {kind: write_first_generation(root / repository, **own, seed=len(kind)) for kind, (repository, own, _) in PUBLISHED.items()}
+    return {kind: write_first_generation(root / repository, **own, seed=len(kind)) for kind, (repository, _, own, _) in PUBLISHED.items()}
 
 
-@pytest.fixture(scope="module")
-def hub(folders, tmp_path_factory) -> Iterator[Hub]:
-    """The hub, asked by this process, with a cache of its own."""
-    with serving(Hub(folders["1.5"].parents[1])) as hub, asked(hub.url, tmp_path_factory.mktemp("cache")):
+@pytest.fixture(scope="module", autouse=True)
+def small(folders) -> Iterator[None]:
+    """Files are as small as the folders, whose configurations they share."""
+    with lent("sd", {built: folders[kind] for kind, (_, built, _, _) in PUBLISHED.items()}):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def alone(small, tmp_path) -> Iterator[None]:
+    """There is no hub, and no cache of one: whoever asks for something gets an error."""
+    with asked(NOBODY, tmp_path / "no-cache"):
+        yield
+
+
+@pytest.fixture
+def hub(folders, tmp_path) -> Iterator[Hub]:
+    """The hub, asked by this process, with an empty cache of its own."""
+    with serving(Hub(folders["1.5"].parents[1])) as hub, asked(hub.url, tmp_path / "cache"):
         yield hub
 
 
@@ -110,11 +125,11 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("kind", PUBLISHED)
-def test_a_file_makes_the_pictures_of_its_folder(hub, folders, write, scene, kind):
+def test_a_file_makes_the_pictures_of_its_folder(folders, write, scene, kind):
     """
     Its models, its schedule and its pictures are the folder's, and so is what is known of it before.
     """
-    _, own, prediction = PUBLISHED[kind]
+    _, _, own, prediction = PUBLISHED[kind]
     path, folder = write(kind), str(folders[kind])
     identity = identify(path)
     assert identity.family == identify(folder).family == "sd"
@@ -128,7 +143,7 @@ def test_a_file_makes_the_pictures_of_its_folder(hub, folders, write, scene, kin
         assert np.array_equal(picture(single, scene, task), picture(whole, scene, task))
 
 
-def test_a_yaml_beside_a_file_says_what_it_predicts(hub, folders, write, scene, tmp_path):
+def test_a_yaml_beside_a_file_says_what_it_predicts(folders, write, scene, tmp_path):
     """
     As the original's configurations do, in place of the setting: the pictures are those of the folder that predicts it, of its size.
     """
@@ -138,7 +153,7 @@ def test_a_yaml_beside_a_file_says_what_it_predicts(hub, folders, write, scene, 
         assert np.array_equal(picture(load(path, compute()), scene), picture(load(str(folders[kind]), compute()), scene))
 
 
-def test_what_it_predicts_makes_another_run_and_another_picture(hub, write, scene):
+def test_what_it_predicts_makes_another_run_and_another_picture(write, scene):
     """
     The same file by either prediction: two pictures, two keys of all caches, one checkpoint.
     """
@@ -154,7 +169,7 @@ def test_a_file_without_a_vae_takes_that_of_the_repository(hub, folders, write, 
     """
     Which is said, is in the digest, and makes the folder's picture where that has the same.
     """
-    prediction = PUBLISHED[kind][2]
+    prediction = PUBLISHED[kind][3]
     path, whole = write(kind, less=VAE, name="bare.safetensors"), write(kind)
     lender = SD15 if kind == "1.5" else SD21
     assert identify(path).digest != identify(whole).digest
@@ -166,7 +181,7 @@ def test_a_file_without_a_vae_takes_that_of_the_repository(hub, folders, write, 
 
 
 @pytest.mark.parametrize("kind", ["1.5", "2 for inpainting"])
-def test_averages_are_taken_where_they_are_asked_for(hub, write, weights, kind):
+def test_averages_are_taken_where_they_are_asked_for(write, weights, kind):
     """
     The plain weights by default, the averages by `ema`, and averages alone as they are; all other models stay.
     """
@@ -179,7 +194,7 @@ def test_averages_are_taken_where_they_are_asked_for(hub, write, weights, kind):
     assert torch.equal(plain.base.unet.conv_in.weight, weights[kind][f"{UNET}input_blocks.0.0.weight"])
 
 
-def test_other_names_of_the_text_encoder_are_read(hub, folders, write, weights):
+def test_other_names_of_the_text_encoder_are_read(folders, write, weights):
     """
     Without `text_model`, as some trainers write Stable Diffusion 1, and as SD-Turbo's file has that of 2.
     """
@@ -189,10 +204,10 @@ def test_other_names_of_the_text_encoder_are_read(hub, folders, write, weights):
         identity = identify(path)
         require_weights(identity)
         assert identity.family == "sd"
-        assert same(load(path, compute(PUBLISHED[kind][2])).base.text_encoder, load(str(folders[kind]), compute()).base.text_encoder)
+        assert same(load(path, compute(PUBLISHED[kind][3])).base.text_encoder, load(str(folders[kind]), compute()).base.text_encoder)
 
 
-def test_shards_and_a_vae_beside_are_read(hub, folders, weights, tmp_path):
+def test_shards_and_a_vae_beside_are_read(folders, weights, tmp_path):
     """
     As those of XL are.
     """
@@ -203,7 +218,7 @@ def test_shards_and_a_vae_beside_are_read(hub, folders, weights, tmp_path):
     assert torch.equal(loaded.vae.decoder.conv_in.weight, whole.vae.decoder.conv_in.weight * 0.5)
 
 
-def test_a_refiner_beside_it_is_another_checkpoints(hub, write, weights, tmp_path):
+def test_a_refiner_beside_it_is_another_checkpoints(write, weights, tmp_path):
     """
     In a folder of files one called `refiner` is XL's.
     """
@@ -213,7 +228,7 @@ def test_a_refiner_beside_it_is_another_checkpoints(hub, write, weights, tmp_pat
     assert identify(path).family == "sd"
 
 
-def test_what_it_lacks_is_named_before_it_is_loaded(hub, write):
+def test_what_it_lacks_is_named_before_it_is_loaded(write):
     """
     A weight, or a layer of its text encoder.
     """
@@ -226,7 +241,7 @@ def test_what_it_lacks_is_named_before_it_is_loaded(hub, write):
             require_weights(identity)
 
 
-def test_it_is_described_and_reckoned_by_its_header(hub, write):
+def test_it_is_described_and_reckoned_by_its_header(write):
     """
     By generation, EMA and prediction; and its layers are those of its folder.
     """
@@ -241,12 +256,14 @@ def test_it_is_described_and_reckoned_by_its_header(hub, write):
     }
 
 
-def test_a_cache_serves_without_the_hub(hub, write, scene):
+def test_a_lent_vae_comes_once_and_alone(hub, write, scene):
     """
-    Configuration and tokenizer come once.
+    Nothing else is asked of the hub; then the cache serves without it.
     """
-    path = write("1.5")
+    path = write("1.5", less=VAE, name="bare.safetensors")
     made = picture(load(path, compute()), scene)
+    fetched = [(repository, name) for repository, _, name in hub.fetched]
+    assert sorted(fetched) == [(SD15, "vae/config.json"), (SD15, "vae/diffusion_pytorch_model.safetensors")]
     from huggingface_hub import constants
 
     from sdxl_lab.checkpoints.loading import forget

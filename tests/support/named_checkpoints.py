@@ -7,6 +7,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -17,12 +18,16 @@ from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.generation.generate import generate
 from sdxl_lab.settings.sections import Compute, Denoising, EditSettings
 from sdxl_lab.spec.edit import Edit
+from tests.support.lenders import lent
 
 
-def loaded(names: Iterable[str]) -> dict[str, Any]:
-    """By name: [revision, family, channels, refiner steps, digest of what it paints into `image.png` in the working folder], or its error."""
+def loaded(names: Iterable[str], base: Path | None = None) -> dict[str, Any]:
+    """By name: [revision, family, channels, refiner steps, digest of what it paints into `image.png` in the working folder], or its error.
+
+    Single files among them are built as a base in a folder is, if there is one.
+    """
     forget()
-    with warnings.catch_warnings():
+    with lent("custom", {4: base} if base else {}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {name: _loaded(name) for name in names}
 
@@ -41,5 +46,5 @@ def _loaded(name: str) -> Any:
 
 
 def main() -> None:
-    """Print what `loaded` says of the names that are the only argument, in JSON."""
-    print(json.dumps(loaded(json.loads(sys.argv[1]))))
+    """Print what `loaded` says of the names that are the first argument, in JSON, and the base that is the second."""
+    print(json.dumps(loaded(json.loads(sys.argv[1]), Path(sys.argv[2]))))

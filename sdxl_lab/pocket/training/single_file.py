@@ -45,6 +45,19 @@ def write_single_file(pipeline: Any, path: Path, *, with_vae: bool = True, metad
     """
     from safetensors.torch import save
 
+    tensors = tensors_of(pipeline, with_vae=with_vae)
+    content = save({name: value.contiguous().clone() for name, value in tensors.items()}, dict(metadata or {}))
+    write_whole(path, _in_order(content))
+    return path
+
+
+def tensors_of(pipeline: Any, *, with_vae: bool = True) -> dict[str, torch.Tensor]:
+    """All weights of a base or a refiner by their names in the layout.
+
+    Args:
+        pipeline: Its models; those of shapes alone give weights of shapes alone.
+        with_vae: Whether its autoencoder's are among them.
+    """
     tensors = {f"model.diffusion_model.{unet_name(pipeline.unet, name)}": value for name, value in pipeline.unet.state_dict().items()}
     if with_vae:
         tensors |= {f"first_stage_model.{name}": value for name, value in (_vae_tensor(*item) for item in pipeline.vae.state_dict().items())}
@@ -52,9 +65,7 @@ def write_single_file(pipeline: Any, path: Path, *, with_vae: bool = True, metad
         tensors[f"conditioner.embedders.0.transformer.text_model.{name.removeprefix('text_model.')}"] = value
     second = f"conditioner.embedders.{1 if pipeline.text_encoder else 0}.model"
     tensors |= {f"{second}.{name}": value for name, value in _open_clip(pipeline.text_encoder_2.state_dict()).items()}
-    content = save({name: value.contiguous().clone() for name, value in tensors.items()}, dict(metadata or {}))
-    write_whole(path, _in_order(content))
-    return path
+    return tensors
 
 
 def _in_order(content: bytes) -> bytes:
