@@ -46,5 +46,5 @@ def session_of(named: str | Path | None) -> SessionFolder:
 
 
 def _last_used(session: SessionFolder) -> float:
-    file = session.lines_file if session.lines_file.is_file() else session.session_file
+    file = session.lines_file if session.lines_file.is_file() else session.about_file
     return file.stat().st_mtime

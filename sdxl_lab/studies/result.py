@@ -13,7 +13,7 @@ import numpy as np
 from sdxl_lab import progress
 from sdxl_lab.progress.signs import shown
 from sdxl_lab.records.run_files import RecordError
-from sdxl_lab.records.study_result import RESULT_FORMAT
+from sdxl_lab.records.study_result import ResultFolder
 from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.judges import Judge, judges_of, mutual_agreement
 from sdxl_lab.studies.measured import Agreement, agreements, numbers_of
@@ -71,7 +71,7 @@ class StudyResult:
 
     def as_json(self) -> str:
         """All of it, as JSON."""
-        return json.dumps({"format": RESULT_FORMAT, "preference": True, **asdict(self)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(ResultFolder.head() | asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _repr_html_(self) -> str:
         from sdxl_lab.studies.result_page import body_of
