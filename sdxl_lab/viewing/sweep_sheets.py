@@ -13,6 +13,7 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.png import png
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
+from sdxl_lab.settings.documents import canonical
 from sdxl_lab.spec.homes import named_among
 from sdxl_lab.wording import stems
 
@@ -72,7 +73,7 @@ def axes_of(points: Sequence[RecordedPoint]) -> dict[str, list[Any]]:
     values: dict[str, dict[str, Any]] = {}
     for point in points:
         for path, value in point.values.items():
-            values.setdefault(path, {}).setdefault(_key(value), value)
+            values.setdefault(path, {}).setdefault(canonical(value), value)
     return {path: [*own.values()] for path, own in values.items() if len(own) > 1}
 
 
@@ -126,21 +127,21 @@ def _laid_out(task: str, made: Sequence[tuple[RecordedPoint, Sequence[Picture]]]
     down = across[:1] if named and not has_seeds and len(samples) == 1 and len(across) > 1 else []
     across = across[len(down) :]
 
-    called = {path: dict(zip(map(_key, values), stems([text_of(value) for value in values]), strict=True)) for path, values in axes.items()}
+    called = {path: dict(zip(map(canonical, values), stems([text_of(value) for value in values]), strict=True)) for path, values in axes.items()}
 
     def column_of(index: int, point: RecordedPoint) -> _Place:
         values = [point.values[path] for path in across] if named else []
-        words = [called[path][_key(point.values[path])] for path in across] if named else []
-        return _Place(_key(values if named else index), told(", ".join(words) if named else point.label))
+        words = [called[path][canonical(point.values[path])] for path in across] if named else []
+        return _Place(canonical(values if named else index), told(", ".join(words) if named else point.label))
 
     def row_of(point: RecordedPoint, picture: Picture) -> _Place:
         values = [point.values[path] for path in down]
         words = [
-            *(called[path][_key(point.values[path])] for path in down),
+            *(called[path][canonical(point.values[path])] for path in down),
             *([picture.sample] if several and not down else []),
             *([str(picture.seed)] if has_seeds else []),
         ]
-        return _Place(_key([*values, samples.index(picture.sample), picture.seed if has_seeds else None]), told(", ".join(words)))
+        return _Place(canonical([*values, samples.index(picture.sample), picture.seed if has_seeds else None]), told(", ".join(words)))
 
     columns: dict[_Place, list[float]] = {}
     rows: dict[_Place, int] = {}
@@ -204,7 +205,3 @@ def write_sheet(sheet: Sheet, title: str, path: Path) -> Path:
     whole = next((sheets for cell_px in CELLS_PX if len(sheets := laid_out(cell_px)) == 1), None)
     write_whole(path, png((whole or laid_out(CELLS_PX[-1]))[0]))
     return path
-
-
-def _key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
