@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from sdxl_lab.checkpoints.configurations import read_json
 from sdxl_lab.checkpoints.files import PipelineFolder
-from sdxl_lab.checkpoints.hub import Repository
-from sdxl_lab.checkpoints.locating import HUB_ID, locate, place_of_configuration
+from sdxl_lab.checkpoints.hub import HUB_ID, Repository
+from sdxl_lab.checkpoints.locating import locate, place_of_configuration
 from sdxl_lab.checkpoints.single_files import Part, SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import Distilled, family_of

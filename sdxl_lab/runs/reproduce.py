@@ -209,11 +209,12 @@ def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | N
 def _checkpoint_here(wanted: CheckpointIdentity, picture: Path, dataset: str | None) -> Source:
     """The description's checkpoint on this machine: one that has a name here, one of the hub at its commit, or what has its content."""
     from sdxl_lab.checkpoints import locating
+    from sdxl_lab.checkpoints.hub import HUB_ID
 
     here = (locating.locate(name) for name in families.names() if _is_here(name))
     if found := next((source for source in here if source.is_identified_by(wanted)), None):
         return found
-    if (_is_published(wanted.name) or locating.HUB_ID.fullmatch(wanted.name)) and COMMITS.fullmatch(wanted.revision or ""):
+    if (_is_published(wanted.name) or HUB_ID.fullmatch(wanted.name)) and COMMITS.fullmatch(wanted.revision or ""):
         return locating.locate(wanted.name, wanted.revision)
     if _is_fetched_from(wanted.name):
         return locating.locate(wanted.name)
