@@ -26,7 +26,7 @@ from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.cautions import FewSteps, Traits
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.identities import CheckpointIdentity
-from sdxl_lab.spec.parameters import problems
+from sdxl_lab.spec.problems import problems
 from sdxl_lab.spec.run_spec import SpecError
 from sdxl_lab.tasks import TASKS
 

@@ -28,7 +28,7 @@ from sdxl_lab.runs.reproduction import Conditions, PixelDifference, ReproduceErr
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.identities import CheckpointIdentity
-from sdxl_lab.spec.parameters import problems
+from sdxl_lab.spec.problems import problems
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import printable
 
