@@ -16,9 +16,8 @@ import pytest
 import torch
 
 from sdxl_lab import Bench, fetch, inpaint
-from sdxl_lab.bench.bench import Making
 from sdxl_lab.bench.errors import BenchError
-from sdxl_lab.bench.worker import IDLE_S
+from sdxl_lab.bench.worker import IDLE_S, Making
 from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.errors import LabError
 from sdxl_lab.process import arithmetic, endings
