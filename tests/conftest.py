@@ -17,6 +17,7 @@ from tests.support.artifact_backend import backend as backend
 from tests.support.artifact_backend import kept_worker as kept_worker
 from tests.support.artifact_backend import one_worker as one_worker
 from tests.support.artifact_backend import stand_in as stand_in
+from tests.support.browser import browser as browser
 from tests.support.first_generations import write_first_generation
 
 # Before torch reads them. Bits depend on the thread count, and one is the kindest to whoever shares the machine; where a test has two, the one
