@@ -215,6 +215,25 @@ def sd2_inpaint(tmp_path_factory, garbage) -> Path:
     return write_first_generation(tmp_path_factory.mktemp("first") / "two-inpaint", 2, in_channels=9)
 
 
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """
+    A working folder in which nothing is yet.
+    """
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """
+    A sample with picture and mask that comes with the lab.
+    """
+    from sdxl_lab.datasets.sources import fetch
+
+    return fetch("pocket-scenes").sample("red-circle")
+
+
 @pytest.fixture(scope="session")
 def scene() -> tuple[Image.Image, Image.Image]:
     """
