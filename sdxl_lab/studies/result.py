@@ -140,9 +140,7 @@ def result_of(
     ballots = everything.where(~np.isin(everything.judge, [index for index, judge in enumerate(judges) if judge.is_left_out]))
     if not len(ballots):
         left = sum(judge.is_left_out for judge in judges)
-        said = (
-            f"{counted(left, 'judge', 'judges')} answered less than {min_self_agreement:.0%} of the repeats as before" if left else "all were skipped"
-        )
+        said = f"{counted(left, 'judge')} answered less than {min_self_agreement:.0%} of the repeats as before" if left else "all were skipped"
         advice = "lower --min-self-agreement, or gather more votes" if left else "gather more"
         raise StudyError(f"no vote is left to count: {said}; {advice}")
     progress.tell(f"resampling {counted(len(ballots), 'vote')}")

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from sdxl_lab.files.disk import write_together
+from sdxl_lab.records.study_result import ResultFolder
 from sdxl_lab.studies.drawing import drawn
 from sdxl_lab.studies.printed import TITLES, estimate, judge_columns, metric_columns, pair_columns, percent, share_columns
 from sdxl_lab.studies.ranking import Ranking
@@ -16,7 +17,6 @@ from sdxl_lab.studies.result import StudyResult
 from sdxl_lab.tables import Column
 from sdxl_lab.viewing.report.page import policy
 
-JSON, PAGE, DRAWING, TABLE = "result.json", "result.html", "shares.svg", "shares.csv"
 _HERE = files("sdxl_lab.studies")
 ALL = 10_000
 """Longest name on the page: none is shortened."""
@@ -37,10 +37,15 @@ def write_result(result: StudyResult, folder: Path | str) -> Path:
     Raises:
         DiskError: The disk is full or not writable.
     """
-    folder = Path(folder)
-    contents = {TABLE: csv_of(result), DRAWING: drawing_of(result), PAGE: page_of(result), JSON: result.as_json()}
-    write_together({folder / name: content.encode() for name, content in contents.items()})
-    return folder / PAGE
+    kept = ResultFolder(folder)
+    contents = {
+        kept.table_file: csv_of(result),
+        kept.drawing_file: drawing_of(result),
+        kept.page_file: page_of(result),
+        kept.about_file: result.as_json(),
+    }
+    write_together({file: content.encode() for file, content in contents.items()})
+    return kept.page_file
 
 
 def page_of(result: StudyResult) -> str:
