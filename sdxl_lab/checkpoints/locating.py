@@ -28,7 +28,8 @@ def identify(checkpoint: str) -> CheckpointIdentity:
     """Find out which checkpoint a name stands for, by content, with no weights in memory.
 
     Args:
-        checkpoint: One of `families.names()`, a folder, a hub id (`owner/name`, with `@revision` if pinned) or a .safetensors file.
+        checkpoint: One of `families.names()`, a folder, a hub id (`owner/name`, with `@revision` if pinned), a .safetensors file, or the address
+            of one that was fetched.
 
     Raises:
         CheckpointError: There is no such checkpoint, something of it is missing, or the hub cannot be reached and its cache has no copy.

@@ -44,6 +44,16 @@ DOWNLOADS: Mapping[str, str] = {
 }
 """Repositories of the hub that are no checkpoint as a whole, and what to do instead."""
 
+CLIP_L: Mapping[str, Any] = {
+    "architectures": ("CLIPTextModel",),
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "vocab_size": 49408,
+    "max_position_embeddings": 77,
+}
+"""OpenAI's text encoder of CLIP ViT-L/14, the first of SDXL's and the one of Stable Diffusion 1."""
+
 _CROSS, _DOWN = "CrossAttnDownBlock2D", "DownBlock2D"
 _UNET: Mapping[str, Any] = {"sample_size": 128, "in_channels": 4, "layers_per_block": 2}
 CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -64,14 +74,7 @@ CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
         "projection_class_embeddings_input_dim": 2560,
     },
     "vae": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4, "force_upcast": True},
-    "text_encoder": {
-        "architectures": ("CLIPTextModel",),
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "vocab_size": 49408,
-        "max_position_embeddings": 77,
-    },
+    "text_encoder": CLIP_L,
     "text_encoder_2": {
         "architectures": ("CLIPTextModelWithProjection",),
         "hidden_size": 1280,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdxl_lab.families._architecture import sizes
+from sdxl_lab.families._architecture import CLIP_L, sizes
 from sdxl_lab.families._family import Distilled, Family, LatentColors, Published
 from sdxl_lab.families._first_generations import LACKS, PIPELINES, TEXT_ENCODERS, TOLD
 
@@ -30,14 +30,7 @@ CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
         "cross_attention_dim": 768,
     },
     "vae": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4},
-    "text_encoder": {
-        "architectures": ("CLIPTextModel",),
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "vocab_size": 49408,
-        "max_position_embeddings": 77,
-    },
+    "text_encoder": CLIP_L,
 }
 """Of Stable Diffusion 1.5, as far as the sizes of its models depend on them; a pipeline is never built of these."""
 

@@ -172,17 +172,17 @@ def _read(path: Path) -> _File:
         is_as_written = hashlib.sha256(canonical(values)).hexdigest() == sha256
         read = _files().validate_python(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        said = (
-            error.strerror or str(error)
-            if isinstance(error, OSError)
-            else _first(error)
-            if isinstance(error, ValidationError)
-            else "no JSON of votes"
-        )
-        raise VotesError(f"{path} holds no votes ({said}); give a file votes-NAME.json that a study's page wrote") from error
+        raise VotesError(f"{path} holds no votes ({_why(error)}); give a file votes-NAME.json that a study's page wrote") from error
     if not is_as_written:
         raise VotesError(f"{path} was changed after the page wrote it: its votes do not match its digest; ask the judge for the file as it was")
     return read
+
+
+def _why(error: Exception) -> str:
+    """Why a file cannot be read."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return _first(error) if isinstance(error, ValidationError) else "no JSON of votes"
 
 
 def _first(error: ValidationError) -> str:
