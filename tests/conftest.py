@@ -17,6 +17,7 @@ from tests.support.artifact_backend import backend as backend
 from tests.support.artifact_backend import kept_worker as kept_worker
 from tests.support.artifact_backend import one_worker as one_worker
 from tests.support.artifact_backend import stand_in as stand_in
+from tests.support.browser import browser as browser
 from tests.support.first_generations import write_first_generation
 
 # Before torch reads them. Bits depend on the thread count, and one is the kindest to whoever shares the machine; where a test has two, the one
@@ -212,6 +213,25 @@ def sd2_inpaint(tmp_path_factory, garbage) -> Path:
     A folder as Stable Diffusion 2's for inpainting, of random weights: 9 channels, and its UNet predicts noise.
     """
     return write_first_generation(tmp_path_factory.mktemp("first") / "two-inpaint", 2, in_channels=9)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """
+    A working folder in which nothing is yet.
+    """
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """
+    A sample with picture and mask that comes with the lab.
+    """
+    from sdxl_lab.datasets.sources import fetch
+
+    return fetch("pocket-scenes").sample("red-circle")
 
 
 @pytest.fixture(scope="session")

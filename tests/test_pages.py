@@ -20,7 +20,8 @@ from sdxl_lab.kernels import notebooks
 from sdxl_lab.settings import arguments
 from sdxl_lab.spec.parameters import takes_text
 from sdxl_lab.spec.run_spec import RunSpec
-from sdxl_lab.sweeps.sweep_file import KEYS, SweepFile
+from sdxl_lab.sweeps.sections import KEYS
+from sdxl_lab.sweeps.sweep_file import SweepFile
 from tests.support.pages import NEEDS, PAGES, ROOT, RUN, SHOWN, Block, Reader, blocks, commands, dialogues, words
 
 ALL = {page: blocks(page) for page in PAGES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -160,6 +161,17 @@ def test_every_public_name_is_on_its_page(built):
     """
     anchors = re.findall(r'<h2 id="([\w-]+)"', (built[0] / "names.html").read_text())
     assert sorted(anchors) == sorted(name.lower() for name in sdxl_lab.__all__)
+
+
+@pytest.mark.parametrize("name", ["Bench", "MadePicture", "RunFolder"])
+def test_what_a_name_inherits_is_on_its_page(name):
+    """
+    All that can be called of an object has a heading, wherever in the lab it comes from.
+    """
+    page = (ROOT / "docs" / "names.md").read_text("utf-8").splitlines()
+    callables = [attribute for attribute, value in inspect.getmembers(getattr(sdxl_lab, name), inspect.isroutine) if not attribute.startswith("_")]
+    assert len(callables) > 1
+    assert [attribute for attribute in callables if f"### {name}.{attribute}" not in page] == []
 
 
 def test_every_foreign_name_is_on_a_page(pages):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
+
+from pydantic import BaseModel
 
 import sdxl_lab
 from docs.making.markdown import entries, parts, table
@@ -18,6 +21,7 @@ What goes wrong is a `LabError`, whose message says what was got, what is allowe
 
 This page is made from the code, in the order in which one meets the names.
 """
+PROPERTY = property | cached_property
 LISTED = {"Args": "argument", "Attributes": "attribute", "Raises": "raises"}
 
 
@@ -36,16 +40,23 @@ def _described(name: str, value: Any) -> str:
 
 
 def _members(described: type) -> Iterator[tuple[str, Any]]:
-    """What a class itself has and documents."""
-    for name, member in vars(described).items():
-        value = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
-        if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)) and inspect.getdoc(value):
-            yield name, value
+    """What a class has and documents, also by inheritance from others of the lab, but for what all settings share: how they are written."""
+    met = set[str]()
+    for of in described.__mro__:
+        if of.__module__.partition(".")[0] != sdxl_lab.__name__ or (of is not described and issubclass(of, BaseModel)):
+            continue
+        for name, member in vars(of).items():
+            value = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
+            if name in met or name.startswith("_"):
+                continue
+            met.add(name)
+            if (inspect.isfunction(value) or isinstance(value, PROPERTY)) and inspect.getdoc(value):
+                yield name, value
 
 
 def _signature(name: str, value: Any) -> str:
     """How it is called; nothing for what nobody calls."""
-    if isinstance(value, property) or (inspect.isclass(value) and "__init__" not in vars(value)):
+    if isinstance(value, PROPERTY) or (inspect.isclass(value) and "__init__" not in vars(value)):
         return ""
     given = inspect.signature(value)
     kept = [parameter.replace(annotation=_plain(parameter.annotation)) for key, parameter in given.parameters.items() if key not in ("self", "cls")]

@@ -22,7 +22,7 @@ from sdxl_lab.settings.schedulers import SCHEDULERS
 from sdxl_lab.spec.homes import section_of
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.identities import CheckpointIdentity
-from sdxl_lab.spec.parameters import allowed_of
+from sdxl_lab.spec.problems import allowed_of
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import TASKS, Task
 

@@ -36,8 +36,8 @@ def session_of(named: str | Path | None) -> SessionFolder:
         BenchError: There is none. Of several with that name, the one that was used last is meant.
     """
     found = sessions()
-    if named is not None and (Path(named) / "session.json").is_file():
-        return SessionFolder(named)
+    if named is not None and (at := SessionFolder(named)).is_begun:
+        return at
     fitting = [one for one in found if named is None or str(named) in (one.name, one.path.name) or (named and one.about["id"].startswith(str(named)))]
     if not fitting:
         has = f"there are {', '.join(one.path.name for one in found[-5:])}" if found else "there is none yet"
@@ -46,5 +46,5 @@ def session_of(named: str | Path | None) -> SessionFolder:
 
 
 def _last_used(session: SessionFolder) -> float:
-    file = session.lines_file if session.lines_file.is_file() else session.session_file
+    file = session.lines_file if session.lines_file.is_file() else session.about_file
     return file.stat().st_mtime

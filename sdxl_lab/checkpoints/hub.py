@@ -24,6 +24,9 @@ TIMEOUT_S = 10.0
 PARTS = frozenset(["lora", "unet", "vae", "diffusion", "encoder", "controlnet", "adapter", "embedding", "embeddings"])
 """Words in the names of files that are no whole checkpoint."""
 
+HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
+"""How people name a repository: `owner/name`, perhaps with `@` and a branch, tag or commit."""
+
 OUTLINE = (INDEX, "unet/config.json")
 """What tells which family a pipeline is of."""
 

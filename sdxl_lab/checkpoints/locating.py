@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from sdxl_lab.adapters import ADAPTERS, BUILT_IN
 from sdxl_lab.checkpoints.configurations import check_pair
 from sdxl_lab.checkpoints.derived import whole
 from sdxl_lab.checkpoints.files import CONFIGURATION, PICKLED, PipelineFolder, digest_of_parts
-from sdxl_lab.checkpoints.hub import Repository
+from sdxl_lab.checkpoints.hub import HUB_ID, Repository
 from sdxl_lab.checkpoints.licenses import license_in, license_told
 from sdxl_lab.checkpoints.single_files import SHARDED, Part, SingleFile, beside, file_meant_by
 from sdxl_lab.checkpoints.weight_files import SUFFIX, CheckpointError
@@ -24,14 +23,13 @@ from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.wording import few
 
-HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
-
 
 def identify(checkpoint: str) -> CheckpointIdentity:
     """Find out which checkpoint a name stands for, by content, with no weights in memory.
 
     Args:
-        checkpoint: One of `families.names()`, a folder, a hub id (`owner/name`, with `@revision` if pinned) or a .safetensors file.
+        checkpoint: One of `families.names()`, a folder, a hub id (`owner/name`, with `@revision` if pinned), a .safetensors file, or the address
+            of one that was fetched.
 
     Raises:
         CheckpointError: There is no such checkpoint, something of it is missing, or the hub cannot be reached and its cache has no copy.

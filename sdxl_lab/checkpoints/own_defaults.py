@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from sdxl_lab.checkpoints.configurations import read_json
 from sdxl_lab.checkpoints.files import PipelineFolder
-from sdxl_lab.checkpoints.hub import Repository
-from sdxl_lab.checkpoints.locating import HUB_ID, lender_of, locate
+from sdxl_lab.checkpoints.hub import HUB_ID, Repository
+from sdxl_lab.checkpoints.locating import lender_of, locate
 from sdxl_lab.checkpoints.single_files import Part, SingleFile
 from sdxl_lab.checkpoints.weight_files import CheckpointError
 from sdxl_lab.families import Distilled, family_of
@@ -26,7 +26,7 @@ from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.cautions import FewSteps, Traits
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.identities import CheckpointIdentity
-from sdxl_lab.spec.parameters import problems
+from sdxl_lab.spec.problems import problems
 from sdxl_lab.spec.run_spec import SpecError
 from sdxl_lab.tasks import TASKS
 

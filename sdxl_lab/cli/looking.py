@@ -114,7 +114,7 @@ def report(
 
     runs = folders_of(runs)
     alone = SessionFolder(runs[0] if len(runs) == 1 and runs[0].is_dir() else Path())
-    is_above = alone.path != Path() and not (RunFolder(alone.path).spec_file.is_file() or alone.session_file.is_file())
+    is_above = alone.path != Path() and not (RunFolder(alone.path).is_begun or alone.is_begun)
     path = output or (alone.starred_file if starred else alone.report_file)
     title = alone.path.resolve().name if is_above else None
     print(f"written: {write_report(_looked_at(runs, starred=starred), path, title=title)}")

@@ -79,19 +79,7 @@ def paint(
     if task is not None:
         given["task"] = task
     prompt, again = given.pop("prompt", None) if prompt is None else prompt, again or earlier is not None
-    if prompt and prompt.lower().endswith(PICTURES):
-        raise typer.BadParameter(f"the prompt is {prompt!r}, which names a file; write --image {prompt}, or to go on from it --from {prompt}")
-    if prompt is None and not again:
-        raise typer.BadParameter('what to paint? sdxl-lab paint "a corgi on a reef"; or go on from the last picture with --again')
-    if again and image is not None:
-        raise typer.BadParameter("--again and --from go on from an earlier picture's own; leave --image out, or leave them out for another picture")
-    if mask is not None and not (again or image):
-        raise typer.BadParameter("--mask shows what of a picture is repainted; give the picture with --image")
-    _require_files(image=image, mask=mask)
-    if output is not None and output.suffix.lower() != ".png":
-        raise typer.BadParameter(f"-o {output}: it must end in .png, the one format that keeps how a picture was made")
-    if canvas and not (again or image):
-        raise typer.BadParameter("--canvas extends a picture; give it with --image")
+    _require_sense(prompt, again=again, image=image, mask=mask, extends=bool(canvas), output=output)
     if own := [name for name in OF_CODE if name in given]:
         raise typer.BadParameter(f"-p {own[0]}: there is no such setting; sdxl-lab paint --help lists the options")
     from sdxl_lab import progress
@@ -145,6 +133,23 @@ def _parameters(words: list[str], canvas: list[str]) -> dict[str, Any]:
             raise typer.BadParameter(f"--canvas got {written!r}; write a side and pixels, such as left=256; sides are {', '.join(SIDES)}")
         given |= {"task": "outpaint", "mode": "canvas", f"{side}_px": int(pixels)}
     return given
+
+
+def _require_sense(prompt: str | None, *, again: bool, image: Path | None, mask: Path | None, extends: bool, output: Path | None) -> None:
+    """See that options go together, and that files are there, before anything large is imported."""
+    if prompt and prompt.lower().endswith(PICTURES):
+        raise typer.BadParameter(f"the prompt is {prompt!r}, which names a file; write --image {prompt}, or to go on from it --from {prompt}")
+    if prompt is None and not again:
+        raise typer.BadParameter('what to paint? sdxl-lab paint "a corgi on a reef"; or go on from the last picture with --again')
+    if again and image is not None:
+        raise typer.BadParameter("--again and --from go on from an earlier picture's own; leave --image out, or leave them out for another picture")
+    if mask is not None and not (again or image):
+        raise typer.BadParameter("--mask shows what of a picture is repainted; give the picture with --image")
+    _require_files(image=image, mask=mask)
+    if output is not None and output.suffix.lower() != ".png":
+        raise typer.BadParameter(f"-o {output}: it must end in .png, the one format that keeps how a picture was made")
+    if extends and not (again or image):
+        raise typer.BadParameter("--canvas extends a picture; give it with --image")
 
 
 def _require_files(**given: Path | None) -> None:

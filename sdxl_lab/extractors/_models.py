@@ -17,7 +17,6 @@ from sdxl_lab.files.digests import digest_of
 
 CONFIG = "config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 SMALL = ("*.json", "*.txt", "*.model")
 """Patterns of the files that say what a model is like, and its tokenizer's."""
@@ -139,12 +138,13 @@ def model_folder(asked: Asked, *, with_weights: bool = True) -> ModelFolder:
     folder = Path(asked.model).expanduser()
     if folder.is_dir():
         return ModelFolder(folder, asked.model)
-    match = HUB_ID.fullmatch(asked.model)
+    match = hub.HUB_ID.fullmatch(asked.model)
     if match is None:
         raise ExtractorError(
             f"{asked.name}: there is no folder {asked.model}; allowed is a folder, or a hub id such as owner/name or owner/name@revision"
         )
-    repository = hub.Repository(match["name"], match["revision"] or "main")
+    name, revision = match.groups()
+    repository = hub.Repository(name, revision or "main")
     if asked.fetch:
         try:
             return _brought(repository, asked) if with_weights else ModelFolder(repository.fetch_files(*SMALL), asked.model)
@@ -156,7 +156,7 @@ def model_folder(asked: Asked, *, with_weights: bool = True) -> ModelFolder:
         except CheckpointError as error:
             raise ExtractorError(
                 f"{asked.name}: {asked.model} is not wholly in the local cache, and nothing is downloaded unasked; run once with --fetch, or "
-                f"`hf download {match['name']}`, or give the folder that holds it"
+                f"`hf download {name}`, or give the folder that holds it"
             ) from error
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 from sdxl_lab.families import Sizes
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.regions import Regions
-from sdxl_lab.images import masks, pictures
+from sdxl_lab.images import pictures
+from sdxl_lab.images.canvas import extend_canvas
 from sdxl_lab.images.holes import filled
 from sdxl_lab.prompts import reading
 from sdxl_lab.prompts.reading import Fits, Words
@@ -36,7 +37,7 @@ def as_edited(edit: Edit, image: Image.Image) -> Image.Image:
         MaskError: The canvas cannot be extended so.
     """
     image, canvas = pictures.rgb(image, **edit.settings.image.model_dump()), edit.settings.canvas
-    return masks.extend_canvas(image, **canvas.sides, fill=canvas.fill, seed=edit.seed) if canvas.extends else image
+    return extend_canvas(image, **canvas.sides, fill=canvas.fill, seed=edit.seed) if canvas.extends else image
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from sdxl_lab.images import masks
+from sdxl_lab.images.canvas import noise
+from sdxl_lab.images.masks import laid_over
 from sdxl_lab.images.spreading import spread
 from sdxl_lab.images.white import MaskError, opencv
 
@@ -52,7 +53,7 @@ def filled(image: Image.Image, mask_image: Image.Image, fill: MaskFill, *, seed:
     if fill == "neutral":
         inside = np.full_like(pixels, NEUTRAL)
     elif fill == "noise":
-        inside = masks.noise(image.size, seed)
+        inside = noise(image.size, seed)
     elif fill == "blur":
         inside = np.rint(spread(pixels.astype(np.float32), ~region)).clip(0, 255).astype(np.uint8)
     elif fill in ("telea", "navier_stokes"):
@@ -60,7 +61,7 @@ def filled(image: Image.Image, mask_image: Image.Image, fill: MaskFill, *, seed:
         inside = opencv().inpaint(pixels, region.view(np.uint8) * np.uint8(255), _RADIUS_PX, method)
     else:
         raise MaskError(f"fill is {fill!r}; it must be original, neutral, blur, telea, navier_stokes or noise")
-    return masks.laid_over(image, Image.fromarray(inside), mask_image)
+    return laid_over(image, Image.fromarray(inside), mask_image)
 
 
 def nothing_around(fill: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from PIL import Image
 
@@ -11,9 +9,6 @@ from sdxl_lab.images import boxes, masks
 from sdxl_lab.images import white as areas
 from sdxl_lab.images.spreading import spread
 from sdxl_lab.images.white import opencv
-
-ColorMatch = Literal["ring"]
-Blend = Literal["alpha", "poisson"]
 
 
 def matched(raw: Image.Image, image: Image.Image, mask_image: Image.Image, *, reach_px: int) -> Image.Image:

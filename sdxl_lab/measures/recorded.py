@@ -12,7 +12,8 @@ from sdxl_lab.datasets import sources
 from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.samples import Sample
 from sdxl_lab.errors import LabError
-from sdxl_lab.images import masks, soft_masks
+from sdxl_lab.images import soft_masks
+from sdxl_lab.images.canvas import canvas_mask
 from sdxl_lab.images.pictures import rgb
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.measures._measure import MeasureError, Told
@@ -116,7 +117,7 @@ def _composited(edit: Edit, mask: Image.Image) -> Image.Image:
     if canvas.extends:
         sides = canvas.sides
         size = (mask.width - sides["left_px"] - sides["right_px"], mask.height - sides["top_px"] - sides["bottom_px"])
-        return masks.canvas_mask(size, **sides, overlap_px=0)
+        return canvas_mask(size, **sides, overlap_px=0)
     return mask if soft == "off" else soft_masks.composited(mask)
 
 

@@ -17,7 +17,7 @@ from sdxl_lab.wording import counted
 
 Recorded: TypeAlias = RunFolder | SessionFolder | SweepFolder | ResultFolder
 RunLike: TypeAlias = RunFiles | SessionFolder
-FILES = {"spec.json": RunFolder, "session.json": SessionFolder, "sweep.json": SweepFolder, "result.json": ResultFolder}
+FILES = {"spec.json": RunFolder} | {kind.about_name: kind for kind in (SessionFolder, SweepFolder, ResultFolder)}
 """What tells that a folder is one, and of which kind."""
 
 
@@ -188,7 +188,7 @@ def _as_file(file: Path) -> str:
 def _kept_beside(picture: Path) -> dict[Path, KeptPicture]:
     """The pictures of the session that a picture lies in, by their paths."""
     session = SessionFolder(picture.resolve().parent.parent)
-    if not session.session_file.is_file():
+    if not session.is_begun:
         return {}
     return {kept.recorded.image.resolve(): kept for kept in session.pictures()}
 

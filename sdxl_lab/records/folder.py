@@ -152,7 +152,7 @@ class RunFolder(RunFiles):
                 remove_unfinished(self.comet_folder)
 
     def _begin(self, resolved: ResolvedSpec) -> None:
-        if self.spec_file.is_file():
+        if self.is_begun:
             if self.resolved.run_id != resolved.run_id:
                 raise RecordError(f"{self.path} holds run {self.resolved.run_id}, not {resolved.run_id}; choose another name or runs_folder")
             # The order in which it was begun, also where the same is now asked for in another: files are called by it, and Comet lists them by it.

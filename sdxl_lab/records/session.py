@@ -21,7 +21,7 @@ from sdxl_lab.records.lines import OF_PART
 from sdxl_lab.records.marks import mark
 from sdxl_lab.records.picture import Picture, to_line
 from sdxl_lab.records.run_files import RecordError
-from sdxl_lab.records.session_files import SESSION_FORMAT, SessionFiles
+from sdxl_lab.records.session_files import SessionFiles
 from sdxl_lab.records.stamps import Stamp, stamped_png
 from sdxl_lab.settings.credentials import looks_secret
 from sdxl_lab.spec.generated import Generated
@@ -53,7 +53,7 @@ class SessionFolder(SessionFiles):
         """
         drawn, now = secrets.token_hex(16), datetime.now(UTC).isoformat(timespec="seconds")
         begun = cls(folder / f"{name}-{drawn[:10]}")
-        begun.about = {"format": SESSION_FORMAT, "session": True, "id": drawn, "name": name, "tracking": tracking, "began": now}
+        begun.about = cls.head() | {"id": drawn, "name": name, "tracking": tracking, "began": now}
         return begun
 
     def recalled(self, run_id: str) -> KeptPicture | None:
@@ -171,8 +171,8 @@ class SessionFolder(SessionFiles):
     def _open(self) -> Iterator[None]:
         make_folder(self.path)
         with once_free(lambda: locked(self.path), patience_s=LOCK_WAIT_S):
-            if not self.session_file.is_file():
-                write_once(self.session_file, json.dumps(self.about, indent=2, ensure_ascii=False).encode() + b"\n")
+            if not self.is_begun:
+                write_once(self.about_file, json.dumps(self.about, indent=2, ensure_ascii=False).encode() + b"\n")
             self._clear()
             yield
 
@@ -180,7 +180,7 @@ class SessionFolder(SessionFiles):
         """Remove what killed processes left of what is written here; reports and sweep files are written beside, without the lock."""
         for folder in (self.images_folder, self.inputs_folder):
             remove_unfinished(folder)
-        for file in (self.session_file, self.local_file):
+        for file in (self.about_file, self.local_file):
             for leftover in self.path.glob(f"{TEMPORARY}*-{file.name}"):
                 leftover.unlink(missing_ok=True)
 

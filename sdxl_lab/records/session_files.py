@@ -4,91 +4,58 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from sdxl_lab.files.disk import whole_lines
 from sdxl_lab.records import measures
+from sdxl_lab.records.described import Described
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.lines import Line, part_of
 from sdxl_lab.records.marks import Marks
 from sdxl_lab.records.picture import is_whole
-from sdxl_lab.records.run_files import RecordError
 
-SESSION_FORMAT = 1
 PLACES = ("checkpoint", "dataset", "adapters")
 
 
-class SessionFiles:
+class SessionFiles(Described):
     """The one owner of a session's file names, and of what is read from them. `artifacts/README.md` says what is in them.
 
     Args:
         path: The folder.
 
     Attributes:
-        session_file: Its id, name and tracking.
         parts_file: One line for each checkpoint and compute that was used.
         lines_file: One line a picture.
         marks_file: One line for each star, note or deletion; of several on one thing the last one holds.
         images_folder: The pictures, by the beginning of their `picture_id`.
         inputs_folder: What they were made from, as it was given and as it was used, each file by its sha256.
         local_file: Local paths of checkpoints and datasets; sent nowhere.
-        comet_folder: The experiment's key, and what Comet was last seen to hold.
         report_file: All of it as one HTML page.
         starred_file: The starred pictures alone, likewise.
         thumbnails_folder: The pictures small, as a bench's history shows them; they may be deleted.
     """
 
     kind: ClassVar = "session"
+    about_name: ClassVar = "session.json"
+    flag: ClassVar = "session"
+    held: ClassVar = "a session"
+    remedy: ClassVar = "give a folder that a session made"
     is_unfinished: ClassVar = False
     planned: ClassVar = None
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.session_file = self.path / "session.json"
+        super().__init__(path)
         self.parts_file = self.path / "parts.jsonl"
         self.lines_file = self.path / "images.jsonl"
         self.marks_file = self.path / "marks.jsonl"
         self.images_folder = self.path / "images"
         self.inputs_folder = self.path / "inputs"
         self.local_file = self.path / "local.json"
-        self.comet_folder = self.path / "comet"
         self.report_file = self.path / "report.html"
         self.starred_file = self.path / "starred.html"
         self.thumbnails_folder = self.path / "thumbnails"
         self._read: dict[bytes, Line | None] = {}
-
-    @cached_property
-    def about(self) -> Mapping[str, Any]:
-        """What `session_file` says.
-
-        Raises:
-            RecordError: There is no whole one in the folder.
-        """
-        try:
-            values = json.loads(self.session_file.read_bytes())
-            is_known = values["session"] is True and values["format"] == SESSION_FORMAT and isinstance(values["id"] + values["name"], str)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RecordError(
-                f"{self.path} is not a session's folder: {self.session_file.name} cannot be read ({error}); give a folder that a session made"
-            ) from error
-        if not is_known:
-            raise RecordError(f"{self.path} holds a session of another version of sdxl_lab; update it to read that")
-        return values
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether it is written, as it is with its first picture."""
-        return self.session_file.is_file()
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether its file says what it is, and this version can read that."""
-        try:
-            return bool(self.about)
-        except RecordError:
-            return False
 
     @property
     def name(self) -> str:
@@ -112,7 +79,7 @@ class SessionFiles:
     @property
     def record_files(self) -> tuple[Path, ...]:
         """The files that hold all that is recorded; of the pictures they hold the digests."""
-        return (self.session_file, self.parts_file, self.lines_file, self.marks_file, *measures.files_of(self.path))
+        return (self.about_file, self.parts_file, self.lines_file, self.marks_file, *measures.files_of(self.path))
 
     @property
     def count(self) -> int:
@@ -162,6 +129,11 @@ class SessionFiles:
     def thumbnail_file(self, sha256: str) -> Path:
         """Where a picture lies small, by the sha256 of its pixels; it need not exist."""
         return self.thumbnails_folder / f"{sha256[:16]}.webp"
+
+    def _read_about(self, values: dict[str, Any]) -> Mapping[str, Any]:
+        if not isinstance(values["id"] + values["name"], str):
+            raise TypeError("its id and name are no texts")
+        return values
 
     def _kept(self, line: Line, marks: Marks, parts: list[dict[str, Any]], columns: Iterable[measures.Column]) -> KeptPicture:
         picture_id = str(line.picture.picture_id)

@@ -12,11 +12,10 @@ from typing import Any, ClassVar, Self
 from sdxl_lab.errors import LabError
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.records import measures
+from sdxl_lab.records.described import Described
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RecordError
-
-SWEEP_FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,26 +39,26 @@ class RecordedPoint:
     failed: bool = False
 
 
-class SweepFolder:
+class SweepFolder(Described):
     """One sweep on disk: the folder of its runs, with one file that says which these are. `artifacts/README.md` says what is in it.
 
     Args:
         path: The folder.
 
     Attributes:
-        sweep_file: Its name, tracking, command and points.
         report_file: All runs as one HTML page.
-        comet_folder: The experiment's key, and what Comet was last seen to hold.
     """
 
     kind: ClassVar = "sweep"
+    about_name: ClassVar = "sweep.json"
+    flag: ClassVar = "sweep"
+    held: ClassVar = "a sweep"
+    remedy: ClassVar = "once it is removed, the sweep's command writes it again"
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.sweep_file = self.path / "sweep.json"
+        super().__init__(path)
         self.report_file = self.path / "report.html"
         self.report_pictures = self.path / "report-pictures"
-        self.comet_folder = self.path / "comet"
 
     def sheet_file(self, task: str) -> Path:
         """All pictures of a task on one sheet."""
@@ -86,44 +85,11 @@ class SweepFolder:
                 f"{self.path} holds the runs of sweep {self.name!r}, and no record of {name!r} is written beside its own; "
                 "give this one another runs_folder"
             )
-        about = {"format": SWEEP_FORMAT, "sweep": True, "name": name, "tracking": tracking, "command": command}
+        about = self.head() | {"name": name, "tracking": tracking, "command": command}
         content = json.dumps(about | {"points": [asdict(point) for point in points]}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        if not self.is_begun or self.sweep_file.read_text("utf-8") != content:
-            write_whole(self.sweep_file, content.encode())
+        if not self.is_begun or self.about_file.read_text("utf-8") != content:
+            write_whole(self.about_file, content.encode())
         return type(self)(self.path)
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether it is written what it is to be."""
-        return self.sweep_file.is_file()
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether its file is a sweep's record, and not, say, a sweep file that somebody called so, and this version can read it."""
-        try:
-            return bool(self.about)
-        except RecordError:
-            return False
-
-    @cached_property
-    def about(self) -> Mapping[str, Any]:
-        """What `sweep_file` says.
-
-        Raises:
-            RecordError: There is no whole one in the folder.
-        """
-        try:
-            values = json.loads(self.sweep_file.read_bytes())
-            is_known = values["sweep"] is True and values["format"] == SWEEP_FORMAT and isinstance(values["name"], str)
-            points = [RecordedPoint(**point) for point in values["points"]]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RecordError(
-                f"{self.path} is not a sweep's folder: {self.sweep_file.name} cannot be read ({error}); once it is removed, the sweep's command "
-                "writes it again"
-            ) from error
-        if not is_known:
-            raise RecordError(f"{self.path} holds a sweep of another version of sdxl_lab; update it to read that")
-        return values | {"points": tuple(points)}
 
     @property
     def name(self) -> str:
@@ -170,11 +136,16 @@ class SweepFolder:
         """The files that hold all that is recorded of it and of its runs, and the report; of the pictures they hold the digests."""
         runs = [run for run in self.runs if run]
         of_runs = (file for run in runs for file in (run.spec_file, run.lines_file, run.record_file))
-        return (self.sweep_file, self.report_file, *of_runs, *(file for run in runs for file in measures.files_of(run.path)))
+        return (self.about_file, self.report_file, *of_runs, *(file for run in runs for file in measures.files_of(run.path)))
 
     def pictures(self) -> tuple[Picture, ...]:
         """Read the pictures of its runs that are whole."""
         return tuple(picture for run in self.runs if run for picture in run.pictures())
+
+    def _read_about(self, values: dict[str, Any]) -> Mapping[str, Any]:
+        if not isinstance(values["name"], str):
+            raise TypeError("its name is no text")
+        return values | {"points": tuple(RecordedPoint(**point) for point in values["points"])}
 
     def _run(self, point: RecordedPoint) -> RunFolder | None:
         """Where it was planned to be, or where the same run was begun under another name since."""

@@ -28,7 +28,7 @@ from sdxl_lab.runs.reproduction import Conditions, PixelDifference, ReproduceErr
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.identities import CheckpointIdentity
-from sdxl_lab.spec.parameters import problems
+from sdxl_lab.spec.problems import problems
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.wording import printable
 
@@ -209,11 +209,12 @@ def _checkpoint(stamp: Stamp, picture: Path, given: str | None, threads: int | N
 def _checkpoint_here(wanted: CheckpointIdentity, picture: Path, dataset: str | None) -> Source:
     """The description's checkpoint on this machine: one that has a name here, one of the hub at its commit, or what has its content."""
     from sdxl_lab.checkpoints import locating
+    from sdxl_lab.checkpoints.hub import HUB_ID
 
     here = (locating.locate(name) for name in families.names() if _is_here(name))
     if found := next((source for source in here if source.is_identified_by(wanted)), None):
         return found
-    if (_is_published(wanted.name) or locating.HUB_ID.fullmatch(wanted.name)) and COMMITS.fullmatch(wanted.revision or ""):
+    if (_is_published(wanted.name) or HUB_ID.fullmatch(wanted.name)) and COMMITS.fullmatch(wanted.revision or ""):
         return locating.locate(wanted.name, wanted.revision)
     if _is_fetched_from(wanted.name):
         return locating.locate(wanted.name)

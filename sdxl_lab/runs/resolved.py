@@ -53,7 +53,7 @@ class Resolved:
     frames: Mapping[PictureKey, Frame] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        made, planned = len(self.folder.pictures()) if self.folder.spec_file.is_file() else 0, len(self.spec.edits)
+        made, planned = len(self.folder.pictures()) if self.folder.is_begun else 0, len(self.spec.edits)
         return "\n".join([f"run {self.spec.run_id[:10]}: {counted(planned, 'picture')}, {made} of them made, in {self.folder.path}", *self.said])
 
     @property

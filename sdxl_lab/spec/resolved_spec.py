@@ -20,7 +20,7 @@ from sdxl_lab.spec.asked_again import with_files
 from sdxl_lab.spec.computed_by import ComputedBy
 from sdxl_lab.spec.edit import Edit, PictureKey, apart
 from sdxl_lab.spec.identities import AdapterIdentity, CheckpointIdentity, DatasetIdentity
-from sdxl_lab.spec.parameters import problems
+from sdxl_lab.spec.problems import problems
 from sdxl_lab.spec.run_spec import RUNS_FOLDER, RunSpec, SpecError
 from sdxl_lab.spec.templates import Template
 

@@ -25,7 +25,8 @@ from sdxl_lab.settings.sections import DEFAULT_SEED, Compute, EditSettings, Sett
 from sdxl_lab.spec import lacking, task_names
 from sdxl_lab.spec.edit import Edit, read_here
 from sdxl_lab.spec.hyperparameters import hyperparameters
-from sdxl_lab.spec.parameters import plain, problems, without_nulls
+from sdxl_lab.spec.parameters import plain, without_nulls
+from sdxl_lab.spec.problems import problems
 from sdxl_lab.spec.task_names import TaskName
 from sdxl_lab.spec.templates import problems_of
 from sdxl_lab.tasks import TASKS

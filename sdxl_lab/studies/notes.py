@@ -75,7 +75,7 @@ def _of_judges(result: StudyResult, questions: int) -> Iterator[str]:
         yield f"{who} left out, who answered less than {result.min_self_agreement:.0%} of the repeated questions as before"
     unknown = sum(judge.self_agreement is None for judge in result.judges)
     if result.min_self_agreement and unknown:
-        yield f"{counted(unknown, 'judge', 'judges')} answered no repeated question, and {'is' if unknown == 1 else 'are'} counted unchecked"
+        yield f"{counted(unknown, 'judge')} answered no repeated question, and {'is' if unknown == 1 else 'are'} counted unchecked"
     doubtful = sum(
         not judge.is_left_out and judge.repeats >= FEWEST_REPEATS and judge.self_agreement is not None and judge.self_agreement < DOUBTFUL
         for judge in result.judges

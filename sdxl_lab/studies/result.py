@@ -13,7 +13,7 @@ import numpy as np
 
 from sdxl_lab import progress
 from sdxl_lab.progress.signs import shown
-from sdxl_lab.records.study_result import RESULT_FORMAT
+from sdxl_lab.records.study_result import ResultFolder
 from sdxl_lab.studies.ballots import Ballots
 from sdxl_lab.studies.judges import Judge, judges_of, mutual_agreement
 from sdxl_lab.studies.measured import Agreement, agreements, numbers_of
@@ -101,7 +101,7 @@ class StudyResult:
 
     def as_json(self) -> str:
         """All of it, as JSON."""
-        return json.dumps({"format": RESULT_FORMAT, "preference": True, **asdict(self)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(ResultFolder.head() | asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _repr_html_(self) -> str:
         from sdxl_lab.studies.result_page import body_of
@@ -170,9 +170,7 @@ def result_of(
     ballots = everything.where(~np.isin(everything.judge, [index for index, judge in enumerate(judges) if judge.is_left_out]))
     if not len(ballots):
         left = sum(judge.is_left_out for judge in judges)
-        said = (
-            f"{counted(left, 'judge', 'judges')} answered less than {min_self_agreement:.0%} of the repeats as before" if left else "all were skipped"
-        )
+        said = f"{counted(left, 'judge')} answered less than {min_self_agreement:.0%} of the repeats as before" if left else "all were skipped"
         advice = "lower --min-self-agreement, or gather more votes" if left else "gather more"
         raise StudyError(f"no vote is left to count: {said}; {advice}")
     progress.tell(f"resampling {counted(len(ballots), 'vote')}")

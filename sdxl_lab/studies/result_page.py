@@ -9,13 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from sdxl_lab.files.disk import write_together
+from sdxl_lab.records.study_result import ResultFolder
 from sdxl_lab.studies.printed import TITLES, estimate, judge_columns, metric_columns, pair_columns
 from sdxl_lab.studies.result import StudyResult
 from sdxl_lab.tables import Column
 from sdxl_lab.viewing.estimates import drawn, percent, share_columns, shares_drawn, shares_figure, title_of
 from sdxl_lab.viewing.report.page import policy
 
-JSON, PAGE, DRAWING, TABLE, LATEX = "result.json", "result.html", "shares.svg", "shares.csv", "shares.tex"
 _HERE = files("sdxl_lab.studies")
 ALL = 10_000
 """Longest name on the page: none is shortened."""
@@ -38,10 +38,16 @@ def write_result(result: StudyResult, folder: Path | str) -> Path:
     """
     from sdxl_lab.studies.frames import latex_of
 
-    folder = Path(folder)
-    contents = {TABLE: csv_of(result), LATEX: latex_of(result), DRAWING: drawing_of(result), PAGE: page_of(result), JSON: result.as_json()}
-    write_together({folder / name: content.encode() for name, content in contents.items()})
-    return folder / PAGE
+    kept = ResultFolder(folder)
+    contents = {
+        kept.table_file: csv_of(result),
+        kept.latex_file: latex_of(result),
+        kept.drawing_file: drawing_of(result),
+        kept.page_file: page_of(result),
+        kept.about_file: result.as_json(),
+    }
+    write_together({file: content.encode() for file, content in contents.items()})
+    return kept.page_file
 
 
 def page_of(result: StudyResult) -> str:

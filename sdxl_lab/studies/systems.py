@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture, is_whole
 from sdxl_lab.records.run_files import RunFiles
 from sdxl_lab.records.session import SessionFolder
+from sdxl_lab.settings.documents import canonical
 from sdxl_lab.spec.homes import named_among
 from sdxl_lab.studies.trials import MOST_NAMES, StudyError
 from sdxl_lab.tasks import TASKS
@@ -94,7 +94,7 @@ def found_at(paths: Iterable[RunLike | Path | str], *, by_prompt: bool, roles: S
     for entry, sample, system in zip(entries, samples, systems, strict=True):
         if entry.picture is None or entry.folder is None:
             continue
-        edit, label = entry.edit, labels[_key(system)]
+        edit, label = entry.edit, labels[canonical(system)]
         place = Place(sample=sample, task=edit.task, seed=edit.seed, prompt=edit.prompt if by_prompt else None)
         pictures.setdefault(place, {}).setdefault(label, entry.picture)
         folders.setdefault(label, {})[entry.folder.top] = None
@@ -109,7 +109,7 @@ def found_at(paths: Iterable[RunLike | Path | str], *, by_prompt: bool, roles: S
     there = {label for by_system in shared.values() for label in by_system}
     if lonely := [label for label in folders if label not in there]:
         notes.append(f"left out, since nothing is to be compared with their pictures: {few(lonely, MOST_NAMES, between='; ')}")
-    settings = {labels[_key(system)]: dict(system) for system in systems if labels[_key(system)] in there}
+    settings = {labels[canonical(system)]: dict(system) for system in systems if labels[canonical(system)] in there}
     return Found(settings=settings, folders={label: tuple(folders[label]) for label in settings}, pictures=shared, notes=tuple(notes))
 
 
@@ -177,7 +177,7 @@ def _of_samples(entries: Sequence[Entry], values: Sequence[Mapping[str, Any]]) -
     found: dict[tuple[str, str], set[str]] = {}
     for entry, flat in zip(entries, values, strict=True):
         for name in ("prompt", "negative_prompt"):
-            found.setdefault((name, entry.resolved.run_id), set()).add(_key(flat.get(name)))
+            found.setdefault((name, entry.resolved.run_id), set()).add(canonical(flat.get(name)))
     return {name for (name, _), texts in found.items() if len(texts) > 1}
 
 
@@ -197,7 +197,7 @@ def _of_whole_runs(entries: Sequence[Entry], known: Sequence[Mapping[str, Any]],
     """What differs, for each picture: where its run has one value for each task it is those of all, so that a run is one system."""
     by_run: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = {}
     for entry, flat in zip(entries, known, strict=True):
-        by_run.setdefault(entry.resolved.run_id, {}).setdefault(entry.edit.task, {})[_key(flat)] = flat
+        by_run.setdefault(entry.resolved.run_id, {}).setdefault(entry.edit.task, {})[canonical(flat)] = flat
     systems = []
     for entry, flat in zip(entries, known, strict=True):
         by_task = by_run[entry.resolved.run_id]
@@ -212,12 +212,12 @@ def _of_whole_runs(entries: Sequence[Entry], known: Sequence[Mapping[str, Any]],
 def _of_tasks(path: str, of_tasks: Mapping[str, Mapping[str, Any]]) -> Any:
     """A setting's value, or its values by task; a task without the setting says nothing."""
     found = {task: flat[path] for task, flat in of_tasks.items() if path in flat}
-    return ByTask(found) if len(set(map(_key, found.values()))) > 1 else next(iter(found.values()), None)
+    return ByTask(found) if len(set(map(canonical, found.values()))) > 1 else next(iter(found.values()), None)
 
 
 def _labels(systems: Sequence[System], varying: Sequence[str]) -> dict[str, str]:
     """What each system is called, by its key: what differs, in short."""
-    unique = {_key(system): system for system in systems}
+    unique = {canonical(system): system for system in systems}
     texts = [", ".join(f"{named_among(path, varying)} {_short(value)}" for path, value in system) for system in unique.values()]
     counts, seen = Counter(texts), Counter[str]()
     labels = {}
@@ -237,7 +237,3 @@ def _short(value: Any) -> str:
 def _unfinished(run: RunFolder) -> str | None:
     made, planned = len(run.pictures()), len(run.resolved.edits)
     return f"{run.path.name} is not done: {made} of {counted(planned, 'picture')}" if made < planned else None
-
-
-def _key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

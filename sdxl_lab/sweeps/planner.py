@@ -135,7 +135,7 @@ class _Resolver:
         self._take_note(point.spec.checkpoint, found)
         works = {edit.key: self._work(edit, found, outline) for edit in resolved.edits}
         folder = self._folder(resolved)
-        is_begun = folder.spec_file.is_file()
+        is_begun = folder.is_begun
         status = "done" if is_done(folder) else "begun" if is_begun else "new"
         if status != "done":
             self._once(("weights", identity.name, identity.digest), lambda: whole_weights.require_weights(identity))

@@ -23,8 +23,6 @@ from sdxl_lab.tracking import tracker
 from sdxl_lab.viewing.report import Gallery, Missing, write_report
 from sdxl_lab.viewing.sweep_sheets import sheets_of, write_sheet
 
-REPORT_NAME = "report.html"
-
 
 class Ahead:
     """What takes longest of a sweep's report, reading and encoding its pictures: done run by run, while others are still being made.
@@ -123,7 +121,7 @@ def report(plan: Plan, failed: Mapping[str, str] | None = None, ahead: Ahead | N
             folders.append(folder)
         if folder is None or message is not None:
             missing.append(Missing(resolved=folder.resolved if folder is not None else resolve(run), message=message))
-    return write_report(folders, plan.runs_folder / REPORT_NAME, missing=missing, title=plan.name, ahead=ahead and ahead.gallery)
+    return write_report(folders, SweepFolder(plan.runs_folder).report_file, missing=missing, title=plan.name, ahead=ahead and ahead.gallery)
 
 
 def record(plan: Plan, failed: Mapping[str, str] | None = None, *, command: str = "") -> SweepFolder:

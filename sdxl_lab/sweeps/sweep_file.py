@@ -5,31 +5,28 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from sdxl_lab.datasets.sources import FIRST_DATASET
 from sdxl_lab.kernels import notebooks
-from sdxl_lab.settings import arguments, ranges
-from sdxl_lab.settings.credentials import without_credentials
+from sdxl_lab.settings import arguments
 from sdxl_lab.settings.documents import RELEASES
-from sdxl_lab.settings.hyperparams import HyperparameterError, difference, get, merge, replace, split, unknown_key
+from sdxl_lab.settings.hyperparams import HyperparameterError, get, merge, replace
 from sdxl_lab.spec.homes import named_among, place_of
 from sdxl_lab.spec.lacking import NOT_APPLICABLE
-from sdxl_lab.spec.parameters import plain, takes_numbers
-from sdxl_lab.spec.run_spec import NAME_ALLOWED, NAME_PATTERN, SECRET, RunSpec, SpecError
+from sdxl_lab.spec.parameters import plain
+from sdxl_lab.spec.run_spec import NAME_ALLOWED, NAME_PATTERN, RunSpec, SpecError
 from sdxl_lab.sweeps.applies import Marked, advice
-from sdxl_lab.sweeps.labels import leaves, short, told_apart, whole
-from sdxl_lab.tasks import TASKS
+from sdxl_lab.sweeps.labels import told_apart, whole
+from sdxl_lab.sweeps.sections import Sections, same
 from sdxl_lab.wording import counted
 
-KEYS = ("name", "notebook", "defaults", "parameters", "grid", "exclude", "points", "where")
 MOST_POINTS = 10_000
 """A larger grid is a slip of the keyboard."""
 
-WHOLE_SWEEP = ("runs_folder", "tracking")
 EXAMPLE = "name: fractions\ngrid:\n  hyperparameters.denoising.high_noise_frac: [null, 0.5-0.9 (0.1)]"
 
 
@@ -100,10 +97,9 @@ class SweepFile:
 
         Args:
             content: `name`; `notebook`, the built-in one if left out; `defaults`, the release whose defaults are meant, this version's if left
-                out; `parameters`, laid over the notebook's own; `grid`, for each
-                dotted path its values; `exclude`, points of the grid that are left out; `points`, single ones beside the grid; `where`, for
-                dotted paths `applies`, settings that are left out for checkpoints that have none such. Nested dictionaries and dotted paths
-                mean the same everywhere.
+                out; `parameters`, laid over the notebook's own; `grid`, for each dotted path its values; `exclude`, points of the grid that are
+                left out; `points`, single ones beside the grid; `where`, for dotted paths `applies`, settings that are left out for checkpoints
+                that have none such. Nested dictionaries and dotted paths mean the same everywhere.
             subject: Where it was found, for the error.
 
         Returns:
@@ -120,23 +116,22 @@ class SweepFile:
 
 
 class _Reader:
-    """Takes a sweep apart, and collects what is wrong with it."""
+    """Finds the runs that a sweep means, and collects what is wrong with it."""
 
     def __init__(self, content: Mapping[str, Any]) -> None:
-        self.problems: list[str] = []
-        content = self._without_secrets(content)
-        self.problems += [unknown_key(str(key), KEYS) for key in content if key not in KEYS]
-        self.name = self._name(content.get("name"))
-        self.defaults = self._release(content.get("defaults"))
-        self.notebook, defaults = self._find(content.get("notebook"))
-        given = self._flat(content.get("parameters"), "parameters")
+        sections = Sections(content)
+        self.problems = sections.problems
+        self.name = self._name(sections.content.get("name"))
+        self.defaults = self._release(sections.content.get("defaults"))
+        self.notebook, defaults = self._find(sections.content.get("notebook"))
+        given = sections.settings("parameters")
         folder = {} if "runs_folder" in given else {"runs_folder": f"artifacts/runs/{self.name}"}
         self.base = _laid_over(merge(defaults, folder), given)
         self.prefix = f"{given['name']}-" if isinstance(given.get("name"), str) else ""
-        self.axes = self._axes(self._flat(content.get("grid"), "grid"), "grid")
-        self.excluded = [self._axes(entry, where) for where, entry in self._entries(content.get("exclude"), "exclude")]
-        self.singles = [self._single(entry, where) for where, entry in self._entries(content.get("points"), "points")]
-        self.marked = Marked(self._flat(content.get("where"), "where"), self.base)
+        self.axes = sections.axes("grid")
+        self.excluded = sections.listed_axes("exclude")
+        self.singles = sections.points("points")
+        self.marked = Marked(sections.settings("where"), self.base)
         self.problems += self.marked.faults([*given, *self.axes, *(path for single in self.singles for path in single)])
 
     def points(self) -> tuple[Point, ...]:
@@ -193,17 +188,7 @@ class _Reader:
 
     def _matches(self, point: Mapping[str, Any], entry: Mapping[str, Sequence[Any]]) -> bool:
         whole = _laid_over(self.base, point)
-        return bool(entry) and all(any(_same(_get(whole, path), value) for value in values) for path, values in entry.items())
-
-    def _without_secrets(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        flat = {str(key): value for key, value in content.items() if not isinstance(value, list)}
-        lists = {f"{key}[{index}]": entry for key, value in content.items() if isinstance(value, list) for index, entry in enumerate(value)}
-        kept, secrets = without_credentials(flat | lists)
-        self.problems += [f"{path}: {SECRET}" for path in secrets]
-        listed = {
-            str(key): [kept[f"{key}[{i}]"] for i in range(len(v)) if f"{key}[{i}]" in kept] for key, v in content.items() if isinstance(v, list)
-        }
-        return {key: value for key, value in kept.items() if key in flat} | listed
+        return bool(entry) and all(any(same(_get(whole, path), value) for value in values) for path, values in entry.items())
 
     def _name(self, name: Any) -> str:
         if isinstance(name, str) and re.fullmatch(NAME_PATTERN, name):
@@ -230,85 +215,6 @@ class _Reader:
             built_in = notebooks.find(notebooks.BUILT_IN)
             return built_in, notebooks.parameters_of(built_in)
 
-    def _flat(self, nested: Any, where: str) -> dict[str, Any]:
-        """A section as dotted paths and leaves."""
-        if nested is None:
-            return {}
-        if not isinstance(nested, Mapping):
-            self.problems.append(f"{where}: got {short(nested)}; allowed is a dictionary of dotted paths, or a nested one")
-            return {}
-        flat: dict[str, Any] = {}
-        for path, leaf in leaves(nested):
-            try:
-                split(path)
-            except HyperparameterError as error:
-                self.problems.append(f"{where}: {error}")
-                continue
-            outer = [other for other in flat if path == other or path.startswith(f"{other}.") or other.startswith(f"{path}.")]
-            if outer:
-                self.problems.append(f"{where}.{path}: given twice, here and as {where}.{outer[0]}; give each setting once")
-            flat[path] = leaf
-        return flat
-
-    def _entries(self, listed: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        if listed is None:
-            return
-        if not isinstance(listed, list):
-            self.problems.append(f"{where}: got {short(listed)}; allowed is a list of dictionaries")
-            return
-        for index, entry in enumerate(listed):
-            flat = self._flat(entry, f"{where}[{index}]")
-            if isinstance(entry, Mapping) and not entry:
-                self.problems.append(f"{where}[{index}]: is empty; give at least one setting")
-            yield f"{where}[{index}]", flat
-
-    def _axes(self, flat: Mapping[str, Any], where: str) -> dict[str, list[Any]]:
-        """For each path its values, ranges expanded."""
-        axes: dict[str, list[Any]] = {}
-        for path, value in flat.items():
-            if path in ("name", *WHOLE_SWEEP):
-                self.problems.append(f"{where}.{path}: is the same for the whole sweep and changes no picture; move it to parameters.{path}")
-                continue
-            values: list[Any] = []
-            if path.rpartition(".")[2] == "seeds" and (single := [item for item in _listed(value) if isinstance(item, int)]):
-                self.problems.append(
-                    f"{where}.{path}: got {single[0]!r} as one of the values, but a value is all seeds of a run: write [[1, 2]] or 1-2 for pictures "
-                    f"of one run, or {where}.{path.removesuffix('s')} for a run with each"
-                )
-                continue
-            for item in _listed(value):
-                values += [new for new in self._expand(path, item, where) if not any(_same(new, old) for old in values)]
-            if isinstance(value, list) and not value:
-                self.problems.append(f"{where}.{path}: got an empty list; give at least one value")
-            if values:
-                axes[path] = values
-        return axes
-
-    def _expand(self, path: str, value: Any, where: str) -> list[Any]:
-        kind = takes_numbers(path)
-        if not isinstance(value, str) or kind is None:
-            return [value]
-        try:
-            if ranges.is_random(value):
-                if path not in ("hyperparameters.seed", *(f"hyperparameters.{task}.seed" for task in TASKS)):
-                    raise ranges.RangeError(f"got {value!r}, but random draws seeds alone; write a range such as 1-10 [4], or a list")
-                return ranges.random_seeds(value)
-            if ranges.is_range(value):
-                return list(ranges.whole_numbers(value) if kind is int else ranges.numbers(value))
-        except ranges.RangeError as error:
-            self.problems.append(f"{where}.{path}: {error}")
-            return []
-        return [value]
-
-    def _single(self, flat: dict[str, Any], where: str) -> dict[str, Any]:
-        for path, value in list(flat.items()):
-            if path in WHOLE_SWEEP:
-                self.problems.append(f"{where}.{path}: is the same for the whole sweep; move it to parameters.{path}")
-            elif takes_numbers(path) and isinstance(value, str) and (ranges.is_range(value) or ranges.is_random(value)):
-                self.problems.append(f"{where}.{path}: got {value!r}, but a single point has one value; move ranges to grid")
-                del flat[path]
-        return flat
-
     def _run_name(self, words: Sequence[tuple[str, str]]) -> str:
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", self.prefix + ("-".join(map("_".join, words)) or self.name))
         return name.strip("._-")[:80].rstrip("._-") or self.name
@@ -329,10 +235,6 @@ def _plain(content: Any) -> dict[str, Any]:
     return plain(listed(content))
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 def _laid_over(base: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
     laid = dict(base)
     for path, value in flat.items():
@@ -350,7 +252,3 @@ def _get(nested: Mapping[str, Any], path: str) -> Any:
         return get(nested, path)
     except HyperparameterError:
         return None  # as for a setting: not given is None
-
-
-def _same(left: Any, right: Any) -> bool:
-    return not difference({"value": left}, {"value": right})

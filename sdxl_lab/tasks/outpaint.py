@@ -67,8 +67,9 @@ def _contradictions(given: Mapping[str, Any]) -> Sequence[str]:
 def _area(settings: EditSettings, size: tuple[int, int], mask: Image.Image | None, cell_px: float) -> Area:
     if settings.mode == "canvas":
         from sdxl_lab.images import masks, soft_masks  # not above: the gate asks tasks for their settings, and is light
+        from sdxl_lab.images.canvas import canvas_mask
 
-        within, around = (masks.canvas_mask(size, **settings.canvas.sides, overlap_px=px) for px in (settings.canvas.overlap_px, 0))
+        within, around = (canvas_mask(size, **settings.canvas.sides, overlap_px=px) for px in (settings.canvas.overlap_px, 0))
         repainted = masks.dilate(within, settings.mask.kernel_size, settings.mask.iterations)
         is_soft = settings.mask.soft != "off"
         return Area(repainted=soft_masks.faded(repainted, settings.mask.blur_px) if is_soft else repainted, composited=around)

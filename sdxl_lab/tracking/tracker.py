@@ -171,7 +171,7 @@ def end_session(session: SessionFolder) -> list[str]:
     Returns:
         What Comet has of it, and how it gets the rest, one line; none where tracking is off or there is no picture.
     """
-    if not session.session_file.is_file() or session.tracking == "off":
+    if not session.is_begun or session.tracking == "off":
         return []
     pushed = f"sdxl-lab push {short(session.path)}"
     if not _is_live(session):
@@ -239,7 +239,7 @@ def _is_followed(run: RunFolder) -> bool:
 
 def _is_live(session: SessionFolder) -> bool:
     """Whether it is sent while it is made: a session may be gone on with where there is no account, and then nothing of it may fail."""
-    return session.session_file.is_file() and session.tracking in ("auto", "online") and comet.has_key()
+    return session.is_begun and session.tracking in ("auto", "online") and comet.has_key()
 
 
 def _contact_sheet(run: RunFolder) -> Image.Image:

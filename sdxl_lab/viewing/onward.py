@@ -45,7 +45,7 @@ def parameters_of(path: Path) -> dict[str, Any]:
     Raises:
         LabError: It is neither, it is a session, or a call made the picture, and no dataset has what it was made from.
     """
-    if (session := SessionFolder(path)).session_file.is_file():
+    if (session := SessionFolder(path)).is_begun:
         pictures = session.pictures()
         example = pictures[-1].recorded.image.name if pictures else "PICTURE.png"
         raise ShowError(
@@ -58,7 +58,7 @@ def parameters_of(path: Path) -> dict[str, Any]:
     if kept := kept_at(path):
         return parameters_of_kept(kept)
     stamp = stamp_at(path)
-    if (around := SessionFolder(path.resolve().parent.parent)).session_file.is_file():
+    if (around := SessionFolder(path.resolve().parent.parent)).is_begun:
         raise ShowError(
             f"{path} lies in a session that does not have all of it any more: it was deleted there, or its line in {around.lines_file.name} or a "
             f"file in {around.inputs_folder.name} is lost; copy the whole session, or call sdxl_lab.{stamp.edit.task}(...) with the settings that "
@@ -129,9 +129,9 @@ def run_at(path: Path) -> RunFolder:
         ShowError: It is none; it may hold several, as a sweep's does.
     """
     folder = RunFolder(path)
-    if folder.spec_file.is_file():
+    if folder.is_begun:
         return folder
-    if runs := [below for below in sorted(path.iterdir()) if RunFolder(below).spec_file.is_file()]:
+    if runs := [below for below in sorted(path.iterdir()) if RunFolder(below).is_begun]:
         raise ShowError(
             f"{path} holds {counted(len(runs), 'run')} and is none; sdxl-lab report {path} and sdxl-lab compare {path} look at all of them, and show "
             f"at one: sdxl-lab show {runs[0]}"

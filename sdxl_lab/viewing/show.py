@@ -83,7 +83,7 @@ def print_path(path: Path, console: Console | None = None) -> None:
         LabError: It is neither.
     """
     console = console or Console()
-    if (session := SessionFolder(path)).session_file.is_file():
+    if (session := SessionFolder(path)).is_begun:
         _print_session(session, console)
     elif path.is_dir():
         _print_run(run_at(path), console)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from sdxl_lab.files.disk import write_whole
 from sdxl_lab.images.png import png
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
+from sdxl_lab.settings.documents import canonical
 from sdxl_lab.spec.homes import named_among
 from sdxl_lab.wording import stems
 
@@ -28,6 +30,8 @@ MOST_PIXELS = 24_000_000
 UNEVEN = 2
 """How many times as long as the fastest the slowest picture of a column may take before that is said."""
 SEEDS = ("seed", "seeds")
+Made: TypeAlias = Sequence[tuple[RecordedPoint, Sequence[Picture]]]
+"""Each point with its pictures of one task."""
 
 
 class _Place(NamedTuple):
@@ -72,7 +76,7 @@ def axes_of(points: Sequence[RecordedPoint]) -> dict[str, list[Any]]:
     values: dict[str, dict[str, Any]] = {}
     for point in points:
         for path, value in point.values.items():
-            values.setdefault(path, {}).setdefault(_key(value), value)
+            values.setdefault(path, {}).setdefault(canonical(value), value)
     return {path: [*own.values()] for path, own in values.items() if len(own) > 1}
 
 
@@ -115,49 +119,94 @@ def _shared(edits: Sequence[Edit]) -> dict[str, str]:
     return {name: value for name, value in said[0].items() if value and all(other[name] == value for other in said)} if said else {}
 
 
-def _laid_out(task: str, made: Sequence[tuple[RecordedPoint, Sequence[Picture]]], told: Callable[[str], str]) -> Sheet:
-    axes = axes_of([point for point, _ in made])
-    named = bool(axes) and all(path in point.values for path in axes for point, _ in made)
-    seeded = [path for path in axes if named and len(axes) > 1 and path.rpartition(".")[2] in SEEDS]
-    has_seeds = bool(seeded) or any(picture.ordinal for _, pictures in made for picture in pictures)
-    samples = list(dict.fromkeys(picture.sample for _, pictures in made for picture in pictures))
-    several = len(samples) > 1 or not has_seeds
-    across = [path for path in axes if path not in seeded]
-    down = across[:1] if named and not has_seeds and len(samples) == 1 and len(across) > 1 else []
-    across = across[len(down) :]
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """Where a task's pictures stand.
 
-    called = {path: dict(zip(map(_key, values), stems([text_of(value) for value in values]), strict=True)) for path, values in axes.items()}
+    Attributes:
+        axes: Of the sweep, as `axes_of` has them.
+        named: Whether they name columns and rows; else each point has a column.
+        across: Axes that go across; likewise `down`.
+        down: Besides samples and seeds, which go down where there are several.
+        samples: Those that have pictures.
+        has_samples: Whether a row says which sample it is of.
+        has_seeds: Whether it says the seed.
+        told: Changes labels before they are shown.
+    """
 
-    def column_of(index: int, point: RecordedPoint) -> _Place:
-        values = [point.values[path] for path in across] if named else []
-        words = [called[path][_key(point.values[path])] for path in across] if named else []
-        return _Place(_key(values if named else index), told(", ".join(words) if named else point.label))
+    axes: Mapping[str, Sequence[Any]]
+    named: bool
+    across: Sequence[str]
+    down: Sequence[str]
+    samples: Sequence[str]
+    has_samples: bool
+    has_seeds: bool
+    told: Callable[[str], str]
 
-    def row_of(point: RecordedPoint, picture: Picture) -> _Place:
-        values = [point.values[path] for path in down]
-        words = [
-            *(called[path][_key(point.values[path])] for path in down),
-            *([picture.sample] if several and not down else []),
-            *([str(picture.seed)] if has_seeds else []),
-        ]
-        return _Place(_key([*values, samples.index(picture.sample), picture.seed if has_seeds else None]), told(", ".join(words)))
+    @classmethod
+    def of(cls, made: Made, told: Callable[[str], str]) -> _Layout:
+        axes = axes_of([point for point, _ in made])
+        named = bool(axes) and all(path in point.values for path in axes for point, _ in made)
+        seeded = [path for path in axes if named and len(axes) > 1 and path.rpartition(".")[2] in SEEDS]
+        has_seeds = bool(seeded) or any(picture.ordinal for _, pictures in made for picture in pictures)
+        samples = list(dict.fromkeys(picture.sample for _, pictures in made for picture in pictures))
+        others = [path for path in axes if path not in seeded]
+        down = others[:1] if named and not has_seeds and len(samples) == 1 and len(others) > 1 else []
+        has_samples = not down and (len(samples) > 1 or not has_seeds)
+        rest = others[len(down) :]
+        return cls(axes=axes, named=named, across=rest, down=down, samples=samples, has_samples=has_samples, has_seeds=has_seeds, told=told)
 
+    @property
+    def name_across(self) -> str:
+        """What columns say."""
+        return ", ".join(named_among(path, self.axes) for path in self.across) if self.named else "point"
+
+    @property
+    def name_down(self) -> str:
+        """What rows say."""
+        names = [named_among(path, self.axes) for path in self.down]
+        return ", ".join([*names, *(["sample"] if self.has_samples else []), *(["seed"] if self.has_seeds else [])])
+
+    def column_of(self, index: int, point: RecordedPoint) -> _Place:
+        """Of a point, which is the one at `index`."""
+        if not self.named:
+            return _Place(canonical(index), self.told(point.label))
+        return _Place(canonical([point.values[path] for path in self.across]), self.told(", ".join(self._words(self.across, point))))
+
+    def row_of(self, point: RecordedPoint, picture: Picture) -> _Place:
+        """Of a picture of a point."""
+        words = [*self._words(self.down, point), *([picture.sample] if self.has_samples else []), *([str(picture.seed)] if self.has_seeds else [])]
+        values = [*(point.values[path] for path in self.down), self.samples.index(picture.sample), picture.seed if self.has_seeds else None]
+        return _Place(canonical(values), self.told(", ".join(words)))
+
+    def _words(self, paths: Sequence[str], point: RecordedPoint) -> list[str]:
+        return [self._called[path][canonical(point.values[path])] for path in paths]
+
+    @cached_property
+    def _called(self) -> dict[str, dict[str, str]]:
+        """Of each axis its values in words that tell them apart."""
+        return {
+            path: dict(zip(map(canonical, values), stems([text_of(value) for value in values]), strict=True)) for path, values in self.axes.items()
+        }
+
+
+def _laid_out(task: str, made: Made, told: Callable[[str], str]) -> Sheet:
+    layout = _Layout.of(made, told)
     columns: dict[_Place, list[float]] = {}
     rows: dict[_Place, int] = {}
     cells: dict[tuple[_Place, _Place], Picture | str] = {}
     for index, (point, pictures) in enumerate(made):
-        seconds = columns.setdefault(column := column_of(index, point), [])
+        seconds = columns.setdefault(column := layout.column_of(index, point), [])
         for picture in pictures:
-            rows.setdefault(row := row_of(point, picture), samples.index(picture.sample))
+            rows.setdefault(row := layout.row_of(point, picture), layout.samples.index(picture.sample))
             cells[row, column] = picture
             seconds.append(picture.seconds)
-    failed = {column_of(index, point) for index, (point, _) in enumerate(made) if point.failed}
-    ordered = sorted(rows, key=lambda row: 0 if down else rows[row])
-    kinds = [*(named_among(path, axes) for path in down), *(["sample"] if several and not down else []), *(["seed"] if has_seeds else [])]
+    failed = {layout.column_of(index, point) for index, (point, _) in enumerate(made) if point.failed}
+    ordered = sorted(rows, key=lambda row: 0 if layout.down else rows[row])
     return Sheet(
         task=task,
-        across=f"{', '.join(named_among(path, axes) for path in across) if named else 'point'}; seconds spent a picture",
-        down=", ".join(kinds),
+        across=f"{layout.name_across}; seconds spent a picture",
+        down=layout.name_down,
         columns=tuple(f"{column.label}\n{_spent(seconds)}" if seconds else column.label for column, seconds in columns.items()),
         rows=tuple(row.label for row in ordered),
         same={},
@@ -204,7 +253,3 @@ def write_sheet(sheet: Sheet, title: str, path: Path) -> Path:
     whole = next((sheets for cell_px in CELLS_PX if len(sheets := laid_out(cell_px)) == 1), None)
     write_whole(path, png((whole or laid_out(CELLS_PX[-1]))[0]))
     return path
-
-
-def _key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)

@@ -1,4 +1,4 @@
-"""A bench: what lies on it, what is made of it, and what is kept of that."""
+"""A bench: what is made on it, what is kept of that, and what goes on from it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import numpy as np
 import pytest
 from PIL import Image
 
 import sdxl_lab
-from sdxl_lab import Bench, Inline, RunSpec, SweepFile, fetch, reproduce, resolve, run, sweep
+from sdxl_lab import Bench, Inline, RunSpec, SweepFile, reproduce, resolve, run, sweep
 from sdxl_lab.bench.errors import BenchError
 from sdxl_lab.images.png import digest_of_pixels
 from sdxl_lab.kernels import notebooks
@@ -26,33 +25,12 @@ from sdxl_lab.spec.run_spec import SpecError
 from sdxl_lab.sweeps.planner import plan
 from sdxl_lab.sweeps.sweep_file import SweepFileError
 from tests.support.commands import said
+from tests.support.sessions import names
+
+pytestmark = pytest.mark.usefixtures("home")
 
 PROMPT = "a blue star on grass"
 QUICK: dict[str, Any] = {"num_inference_steps": 4}
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> Path:
-    """A working folder in which nothing is yet."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture(scope="module")
-def sample():
-    """A picture and a mask that come with the lab."""
-    return fetch("pocket-scenes").sample("red-circle")
-
-
-@pytest.fixture
-def bench(home) -> Bench:
-    """A bench with nothing on it."""
-    return Bench(tracking="off")
-
-
-def names(picture: Any) -> tuple[str, str]:
-    """What tells a picture from any other, and its pixels."""
-    return picture.picture_id, picture.sha256
 
 
 def test_a_session_goes_on_by_its_name(home, sample):
@@ -143,94 +121,6 @@ def test_a_picture_is_the_same_by_bench_command_call_and_run(bench, home, sample
     pngs = [by_bench.path, by_call.save("call.png"), Path(painted.out.splitlines()[-1]), by_run.image]
     assert {names(made) for made in (by_bench, by_call, by_run)} == {names(read_stamp(png)) for png in pngs} == {names(by_bench)}
     assert all(reproduce(png).is_identical for png in pngs)
-
-
-# --- what lies on it -----------------------------------------------------------------------------------------------------------------------------
-
-
-def test_a_picture_is_opened_in_whatever_form_it_comes(bench, sample):
-    """
-    A path, a PIL image, an array and a dataset's sample put the same on the bench: one picture, made once.
-    """
-    image, mask = Image.open(sample.image_path), Image.open(sample.mask_path)
-    forms = [(sample.image_path, sample.mask_path), (image, mask), (np.asarray(image), np.asarray(mask) > 127), (sample, None)]
-    made = set()
-    for form in forms:
-        bench.open(*form)
-        made.add(names(bench.make(PROMPT, seed=7, **QUICK)))
-    assert len(made) == 1
-    assert len(bench.pictures) == 1
-
-
-def test_what_is_there_tells_the_task(bench, sample):
-    """
-    Words alone, a picture, a picture and its mask, a canvas: each is one of the tasks.
-    """
-    image, mask = sample.image_path, sample.mask_path
-    asked = [((), {}), ((image,), {}), ((image, mask), {}), ((image,), {"left_px": 16, "mode": "canvas"})]
-    for given, settings in asked:
-        bench.open(*given)
-        bench.make(PROMPT, **QUICK, **settings)
-    assert [picture.task for picture in bench.pictures] == ["text_to_image", "image_to_image", "inpaint", "outpaint"]
-
-
-def test_a_sample_brings_its_words(bench, sample):
-    """
-    Of a dataset's sample, prompt and seed are those of the task, unless others are given.
-    """
-    bench.open(sample)
-    own = sample.tasks["inpaint"]
-    made = bench.make(**QUICK)
-    assert (made.prompt, made.seed) == (own.prompt, own.seed)
-    assert bench.make("a red heart", **QUICK).prompt == "a red heart"
-
-
-@pytest.mark.parametrize("kind", ["bench", "call", "run", "path"])
-def test_an_earlier_picture_brings_what_it_was_made_from_and_with(bench, sample, kind):
-    """
-    Opened again, a picture that the lab made is made again unless something is changed, and then differs in that alone.
-    """
-    settings = QUICK | {"guidance_scale": 4.0, "feather_px": 2}
-    if kind == "run":
-        parameters = {"name": "run", "dataset": "pocket-scenes", "checkpoint": "pocket", "samples": ["red-circle"], "tasks": ["inpaint"]}
-        hyperparameters = {"prompt": PROMPT, "seed": 7, "denoising": QUICK | {"guidance_scale": 4.0}, "mask": {"feather_px": 2}}
-        [earlier] = run(resolve(RunSpec.from_parameters(**parameters, hyperparameters=hyperparameters, tracking="off")))
-    elif kind == "bench":
-        bench.open(sample)
-        earlier = bench.make(PROMPT, seed=7, **settings)
-    else:
-        earlier = sdxl_lab.inpaint(sample.image_path, sample.mask_path, PROMPT, seed=7, **settings)
-    bench.open(earlier.save("earlier.png") if kind == "path" else earlier)
-    assert names(bench.make()) == names(earlier)
-    changed = bench.make(seed=8, guidance_scale=5.0)
-    expected = sdxl_lab.inpaint(sample.image_path, sample.mask_path, PROMPT, seed=8, **settings | {"guidance_scale": 5.0})
-    assert names(changed) == names(expected)
-
-
-def test_an_earlier_picture_takes_another_mask(bench, sample):
-    """
-    A mask given with an earlier picture stands in for its own, and words and settings stay.
-    """
-    bench.open(sample)
-    earlier = bench.make(PROMPT, seed=7, **QUICK)
-    mask = Image.new("L", sample.size)
-    mask.paste(255, (8, 8, 60, 60))
-    bench.open(earlier, mask)
-    expected = names(sdxl_lab.inpaint(sample.image_path, mask, PROMPT, seed=7, **QUICK))
-    assert names(bench.make()) == expected
-    bench.open(sample)
-    bench.open(mask_image=mask)
-    assert names(bench.make(PROMPT, seed=7, **QUICK)) == expected
-
-
-def test_what_is_opened_stays_what_it_was(bench, sample):
-    """
-    An array that is changed afterwards, or a file that is gone, changes nothing of what lies on the bench.
-    """
-    image = np.asarray(Image.open(sample.image_path)).copy()
-    bench.open(image, sample.mask_path)
-    image[:] = 0
-    assert names(bench.make(PROMPT, **QUICK)) == names(sdxl_lab.inpaint(sample.image_path, sample.mask_path, PROMPT, **QUICK))
 
 
 # --- what is kept --------------------------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,24 +12,14 @@ import pytest
 import yaml
 
 from sdxl_lab.bench.widget.knobs import knobs_of
-from tests.support.browser import CHROMIUM, Page, chromium
+from tests.support.browser import IN_A_BROWSER, Page
 from tests.support.knobs_page import POCKET, write_page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium"),
-]
+pytestmark = IN_A_BROWSER
 
 STEPS, DILATION = "denoising.num_inference_steps", "mask.kernel_size"
 OF_TOMORROW = {"section": "glaze", "choices": None, "minimum": None, "maximum": None, "soft": None, "step": None, "odd": False, "parts": None}
 OF_TOMORROW |= {"optional": False, "none": "none", "unit": "", "allowed": "this", "help": "That.", "default": None, "shown": True}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """A browser for all tests of this file."""
-    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as page:
-        yield page
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import shutil
 import threading
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,21 +20,10 @@ from sdxl_lab.spec.cautions import CautionWarning
 from tests.support.datasets import write_dataset
 from tests.support.sessions import add, begun_in
 
+pytestmark = pytest.mark.usefixtures("home")
+
 PROMPT = "a blue star on grass"
 QUICK: dict[str, Any] = {"num_inference_steps": 3}
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> Path:
-    """A working folder in which nothing is yet."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def bench(home) -> Bench:
-    """A bench with nothing on it."""
-    return Bench(tracking="off")
 
 
 @pytest.fixture

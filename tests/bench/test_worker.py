@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,24 +15,18 @@ import pytest
 import torch
 
 from sdxl_lab import Bench, fetch, inpaint
-from sdxl_lab.bench.bench import Making
 from sdxl_lab.bench.errors import BenchError
-from sdxl_lab.bench.worker import IDLE_S
+from sdxl_lab.bench.worker import IDLE_S, Making
 from sdxl_lab.checkpoints.loading import load
 from sdxl_lab.errors import LabError
 from sdxl_lab.process import arithmetic, endings
 from tests.support.edits import calls
 from tests.support.warm_notebooks import execute, printed
 
+pytestmark = pytest.mark.usefixtures("home")
+
 PROMPT = "a blue star on grass"
 THREAD = "sdxl_lab bench"
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> Path:
-    """A working folder in which nothing is yet."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -220,6 +220,7 @@ def test_a_program_nobody_knows_is_not_run(tmp_path):
         ("vgg", None, "allowed is one of judge, clip, dinov2, inception"),
         ("judge", "other", "there is one judge"),
         ("clip", "no folder", "allowed is a folder, or a hub id"),
+        ("clip", "./absent", "there is no folder ./absent"),
         ("inception", None, "comes with no weights"),
         ("inception", "nowhere.pt", "there is no file nowhere.pt"),
         ("inception", "https://nowhere.example/inception.pt", "nothing is fetched from addresses"),

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from sdxl_lab.images import masks
+from tests.support.masks import random_mask, random_picture, white
 
 
 def setup_module() -> None:
@@ -17,25 +18,6 @@ def setup_module() -> None:
     """
     global ndimage
     from scipy import ndimage
-
-
-def random_mask(seed: int, size: tuple[int, int] = (61, 43), share: float = 0.02) -> Image.Image:
-    """Scatter white pixels, at least one."""
-    pixels = np.random.default_rng(seed).random(size[::-1]) < share
-    pixels[5, 7] = True
-    return Image.fromarray(pixels.astype(np.uint8) * 255)
-
-
-def random_picture(seed: int, size: tuple[int, int] = (61, 43)) -> Image.Image:
-    """Draw uniform colours."""
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8))
-
-
-def white(mask: Image.Image) -> np.ndarray:
-    """Read a black and white mask, and nothing else."""
-    pixels = np.asarray(mask)
-    assert set(np.unique(pixels)) <= {0, 255}
-    return pixels == 255
 
 
 @pytest.mark.parametrize(("kernel_size", "iterations"), [(1, 1), (3, 1), (3, 4), (7, 2), (9, 0), (101, 2)])
@@ -144,63 +126,6 @@ def test_a_composite_is_exact_outside_and_inside(feather_px):
     assert (result <= np.maximum(under, over)).all()
 
 
-@pytest.mark.parametrize("fill", ["reflect", "noise"])
-@pytest.mark.parametrize("size", [(9, 7), (1, 1), (2, 5)])
-def test_an_extended_canvas_keeps_the_picture_in_place(fill, size):
-    """
-    The canvas has exactly the asked size and holds every pixel of the picture where it was; the mask is white exactly outside it.
-    """
-    picture = random_picture(9, size)
-    sides = {"left_px": 30, "top_px": 3, "bottom_px": 41}
-    canvas, mask = masks.extend_canvas(picture, **sides, fill=fill, seed=-5), masks.canvas_mask(size, **sides)
-    assert canvas.size == mask.size == (size[0] + 30, size[1] + 44)
-    box = (30, 3, 30 + size[0], 3 + size[1])
-    assert canvas.crop(box) == picture
-    assert not white(mask.crop(box)).any()
-    assert white(mask).sum() == canvas.width * canvas.height - size[0] * size[1]
-
-
-def test_reflection_goes_on_beyond_the_pictures_own_size():
-    """
-    Each new pixel is the one that a ray bouncing between the picture's edges would meet.
-    """
-    picture = random_picture(10, (5, 4))
-    canvas = masks.extend_canvas(picture, left_px=23, right_px=19, top_px=17, bottom_px=2)
-
-    def bounce(position: int, length: int) -> int:
-        step, where = 1, 0
-        for _ in range(abs(position)):
-            if not 0 <= where + step < length:
-                step = -step
-            where += step
-        return where
-
-    for y in range(-17, 6):
-        for x in range(-23, 24):
-            assert canvas.getpixel((x + 23, y + 17)) == picture.getpixel((bounce(x, 5), bounce(y, 4)))
-
-
-def test_noise_depends_on_the_seed_alone():
-    """
-    The same seed fills alike, another one differently, over all integers of 64 bits.
-    """
-    picture = random_picture(11)
-    seeds = (0, 1, -1, 2**32, 2**62, -(2**63))
-    drawn = {seed: masks.extend_canvas(picture, right_px=20, fill="noise", seed=seed).tobytes() for seed in seeds}
-    assert len(set(drawn.values())) == len(seeds)
-    assert masks.extend_canvas(picture, right_px=20, fill="noise", seed=-1).tobytes() == drawn[-1]
-
-
-def test_an_overlap_reaches_in_from_extended_sides_only():
-    """
-    The mask reaches overlap_px into the picture at the sides that grow, and not at the others.
-    """
-    mask = masks.canvas_mask((20, 10), right_px=8, overlap_px=3)
-    expected = np.zeros((10, 28), bool)
-    expected[:, 17:] = True
-    assert np.array_equal(white(mask), expected)
-
-
 def test_specks_are_the_regions_that_scipy_counts_as_small():
     """
     White regions, then black ones, of fewer pixels than the limit are left out, as scipy labels them; whatever has its limit stays.
@@ -271,12 +196,6 @@ BLACK = Image.new("L", (64, 64))
         (lambda: masks.latent_mask(BLACK), "no white pixel"),
         (lambda: masks.latent_mask(random_mask(1)), "61x43; both sides must be multiples of 8"),
         (lambda: masks.latent_mask(masks.invert(BLACK), mode="most"), "'most'; it must be 'nearest' .* or 'cover'"),  # pyright: ignore
-        (lambda: masks.extend_canvas(PICTURE), "isn't extended"),
-        (lambda: masks.extend_canvas(PICTURE, left_px=-1), "canvas.left_px is -1"),
-        (lambda: masks.extend_canvas(PICTURE, left_px=1, fill="grey"), "'grey'; it must be 'reflect' or 'noise'"),  # pyright: ignore
-        (lambda: masks.canvas_mask(PICTURE.size, left_px=1, right_px=1, overlap_px=31), "leaves nothing of a picture of 61x43"),
-        (lambda: masks.extend_canvas(PICTURE, left_px=10**9), "at most 100,000,000 pixels"),
-        (lambda: masks.extend_canvas(BLACK, left_px=1), "mode 'L'; it must be 'RGB'"),
         (lambda: masks.composite(PICTURE, PICTURE, BLACK), "mask 64x64"),
         (lambda: masks.composite(PICTURE, PICTURE.convert("RGBA"), random_mask(1)), "output_image has mode 'RGBA'"),
     ],

@@ -94,13 +94,6 @@ def made(tmp_path_factory) -> Made:
     return found
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch) -> Path:
-    """A working folder in which nothing is yet."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("task", SIZES)
 def test_every_way_makes_one_picture(made, task):

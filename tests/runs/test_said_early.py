@@ -22,8 +22,8 @@ from sdxl_lab.spec.cautions import MINUS_ONE
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.sweeps.sweep_file import SweepFile
 from sdxl_lab.viewing.show import print_dataset
-from tests.datasets.test_artifacts import SMALLEST, lay_out
 from tests.support.datasets import write_dataset
+from tests.support.smallest_dataset import SMALLEST, lay_out
 
 
 def setup_module() -> None:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +18,9 @@ from sdxl_lab.studies.making import study
 from sdxl_lab.studies.trials import Study
 from sdxl_lab.studies.votes import Votes, votes_in
 from tests.support import studies
-from tests.support.browser import CHROMIUM, Page, chromium
+from tests.support.browser import IN_A_BROWSER, Page
 
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium"),
-]
+pytestmark = [pytest.mark.timeout(300), *IN_A_BROWSER]
 
 READY = "document.querySelector('.frame') && !document.querySelector('.waiting')"
 SAID = "document.querySelector('.said')?.textContent"
@@ -39,14 +34,6 @@ def made(tmp_path_factory) -> MadeStudy:
     folder = tmp_path_factory.mktemp("asked")
     studies.runs(folder / "runs")
     return study([folder / "runs"], folder / "study", question="edit", pairs=12, repeat=0.25)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """A browser."""
-    # Not below pytest's own folder: chromium may still write to its profile when it is removed.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, chromium(Path(profile)) as page:
-        yield page
 
 
 @contextmanager

@@ -8,13 +8,21 @@ import os
 import select
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+IN_A_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium"),
+]
+"""The marks of tests that need one."""
 FLAGS = [
     "--headless",
     "--disable-gpu",
@@ -227,3 +235,11 @@ def chromium(profile: Path) -> Iterator[Page]:
             process.kill()
             process.wait()
         os.close(from_browser)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    """One browser for all tests of a file."""
+    # Not below pytest's own folder: chromium may still write to its profile when it is removed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, chromium(Path(profile)) as page:
+        yield page

@@ -27,6 +27,11 @@ def complete(resolved: ResolvedSpec) -> RunFolder:
     return run
 
 
+def files(folder: Path) -> list[str]:
+    """Every file below a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
 def pixels(path: Path) -> bytes:
     """Decode a picture."""
     return np.asarray(Image.open(path)).tobytes()

@@ -147,3 +147,8 @@ def long(folder: Path, count: int, side_px: int = SIDE_PX) -> SessionFolder:
         if number % 25 == 0:
             session.note(kept, "the star is too small <b>but</b> the grass is right")
     return session
+
+
+def names(picture: Any) -> tuple[str, str]:
+    """What tells a picture from any other, and its pixels."""
+    return picture.picture_id, picture.sha256

@@ -61,7 +61,7 @@ def test_what_cannot_be_archived_is_told_and_the_rest_is_archived(runs, tmp_path
     with unfinished.open(resolved):
         unfinished.add_picture(resolved.edits[0], made_for(resolved.edits[0]))
     session = begun(tmp_path / "runs" / "sessions")
-    write_whole(session.session_file, json.dumps(session.about).encode())
+    write_whole(session.about_file, json.dumps(session.about).encode())
     refused = said("archive", tmp_path / "runs")
     assert refused.code == 1
     assert refused.out.count("is archived") == 2

@@ -41,7 +41,7 @@ def test_an_answer_is_an_experiment_of_its_own(backend, answer):
     assert experiment.key == experiment_key(answer)
     assert (experiment.name, experiment.tags) == ("hands", {"hands", "study"})
     assert not experiment.running
-    values = json.loads(answer.result_file.read_text())
+    values = json.loads(answer.about_file.read_text())
     standing = values["rankings"][0]["standings"][0]
     numbers = {name: float(value) for name, value, *_ in experiment.metrics}
     assert numbers[f"share/{standing['system']}"] == standing["share"]["value"]

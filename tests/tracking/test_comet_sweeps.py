@@ -161,7 +161,7 @@ def test_nothing_personal_is_in_a_sweeps_experiment(runs_folder, tmp_path):
     plan = plan_of(runs_folder)
     runs = [replace(run, label=f"{run.label} {run.folder}", overrides={**run.overrides, "dataset": str(run.folder)}) for run in plan.runs]
     sweep = record(replace(plan, groups=(Group(runs=tuple(runs)),)), command=COMMAND)
-    assert str(tmp_path) in sweep.sweep_file.read_text("utf-8")
+    assert str(tmp_path) in sweep.about_file.read_text("utf-8")
     projection = project(sweep, tmp_path)
     told = [projection.others, projection.parameters, projection.name, projection.description, [file.name for file in projection.files]]
     content = [json.dumps(told).encode(), *(file.ready().read_bytes() for file in (*projection.assets, *projection.curves))]
@@ -216,13 +216,13 @@ def test_a_folder_has_the_record_of_one_sweep(runs_folder):
     A second sweep that records its runs there leaves the file of the first, and one line says that it gets no experiment.
     """
     end(plan_of(runs_folder, tracking="off"))
-    first = SweepFolder(runs_folder).sweep_file.read_bytes()
+    first = SweepFolder(runs_folder).about_file.read_bytes()
     second = plan_of(runs_folder, name="cold-days", tracking="off")
     begin(second)
     *_, line = end(second)
     assert line.startswith("the sweep gets no experiment of its own:")
     assert "another runs_folder" in line
-    assert SweepFolder(runs_folder).sweep_file.read_bytes() == first
+    assert SweepFolder(runs_folder).about_file.read_bytes() == first
 
 
 def test_a_sweep_is_found_wherever_its_folder_lies(runs_folder, tmp_path):
@@ -237,7 +237,7 @@ def test_a_sweep_is_found_wherever_its_folder_lies(runs_folder, tmp_path):
     assert [picture.sha256 for picture in moved.pictures()] == [
         picture.sha256 for resolved in specs(moved.path) for picture in found(moved, resolved)
     ]
-    moved.sweep_file.write_text("{")
+    moved.about_file.write_text("{")
     with pytest.raises(RecordError, match=r"sweep\.json cannot be read"):
         _ = SweepFolder(moved.path).points
     assert {record.kind for record in find(moved.path)} == {"run"}

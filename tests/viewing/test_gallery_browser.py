@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,24 +11,14 @@ from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.viewing.report import write_report
 from tests.support import browser as support
 from tests.support import report_runs, sessions
-from tests.support.browser import CHROMIUM, Page, chromium
+from tests.support.browser import IN_A_BROWSER, Page, chromium
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium"),
-]
+pytestmark = IN_A_BROWSER
 
 NOTE = "the tip is cut </p><b>bold</b>"
 SHOWN = "[...document.querySelectorAll('#gallery .after img')].map(image => image.dataset.sha256)"
 BOXES = "[...document.querySelectorAll('#gallery figure')].map(figure => (box => [box.left, box.top, box.right])(figure.getBoundingClientRect()))"
 LOADED = "document.querySelectorAll('#gallery img').length && [...document.images].every(image => image.complete)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """A browser."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, chromium(Path(profile)) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")

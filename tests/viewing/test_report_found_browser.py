@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,47 +13,14 @@ from PIL import Image
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.settings.arguments import read_file
 from sdxl_lab.viewing.onward import parameters_of
-from sdxl_lab.viewing.report import write_report
-from tests.support import report_runs
-from tests.support.browser import CHROMIUM, Page, chromium
+from tests.support.browser import IN_A_BROWSER, Page
+from tests.support.report_page import LOADED
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium"),
-]
+pytestmark = IN_A_BROWSER
 
 SHOWN = "[...document.querySelectorAll('main .after img')].map(image => image.dataset.sha256)"
-LOADED = "document.querySelectorAll('main img').length && [...document.images].every(image => image.complete)"
 CHIPS = "[...document.querySelectorAll('#chips button')].map(chip => chip.firstChild.textContent)"
 LEFT = "find('left').textContent"
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> tuple[list[RunFolder], Path]:
-    """A sweep over three settings with a failed and a missing point, and its report."""
-    folder = tmp_path_factory.mktemp("runs") / "three"
-    runs, missing = report_runs.sweep_of_three(folder)
-    return runs, write_report(runs, folder / "report.html", missing=missing)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """A browser."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, chromium(Path(profile)) as page:
-        yield page
-
-
-@pytest.fixture
-def page(runs, browser) -> Iterator[Page]:
-    """The report, open, with nothing marked; in the end nothing was asked of anybody, and the console is empty."""
-    browser.open(runs[1].as_uri())
-    browser.evaluate("localStorage.clear()")
-    browser.open(runs[1].as_uri())
-    browser.until(LOADED)
-    yield browser
-    asked = {url.partition("#")[0] for url in browser.requests if not url.startswith("data:image/webp;base64,")}
-    assert {url for url in asked if not url.startswith("blob:")} == {runs[1].as_uri()}
-    assert browser.complaints == []
 
 
 def made(runs: list[RunFolder]) -> dict[str, dict]:

@@ -19,7 +19,8 @@ from sdxl_lab.spec.homes import ALIKE_FOR_ALL
 from sdxl_lab.spec.hyperparameters import CommonHyperparameters
 from sdxl_lab.spec.identities import CheckpointIdentity
 from sdxl_lab.spec.lacking import lacks, reason
-from sdxl_lab.spec.parameters import allowed_of, plain
+from sdxl_lab.spec.parameters import plain
+from sdxl_lab.spec.problems import allowed_of
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.spec.task_names import TaskName
 from sdxl_lab.tasks import TASKS

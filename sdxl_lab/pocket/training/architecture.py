@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdxl_lab.pocket.world import COLOURS, EMPTY, PLACES, RADII_PX, SHAPES, SIZE_PX
@@ -43,7 +43,23 @@ def build_tokenizer() -> CLIPTokenizer:
 
 def build_text_encoders(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
     """`text_encoder` and `text_encoder_2`; of both, SDXL reads the hidden states before the last layer."""
-    sizes = dict(
+    encoders = (
+        CLIPTextModel(text_config(tokenizer, hidden_act="quick_gelu")),
+        CLIPTextModelWithProjection(text_config(tokenizer, hidden_act="gelu")),
+    )
+    for encoder in encoders:
+        spread_embeddings(encoder)
+    return encoders
+
+
+def text_config(tokenizer: CLIPTokenizer, *, hidden_act: str) -> CLIPTextConfig:
+    """The sizes of every text encoder here.
+
+    Args:
+        tokenizer: Whose tokens it reads.
+        hidden_act: By which the encoders of SDXL differ.
+    """
+    return CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=TEXT_WIDTH,
         intermediate_size=4 * TEXT_WIDTH,
@@ -51,34 +67,37 @@ def build_text_encoders(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, CLIPTe
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=MAX_TOKENS,
+        hidden_act=hidden_act,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    encoders = (
-        CLIPTextModel(CLIPTextConfig(**sizes, hidden_act="quick_gelu")),
-        CLIPTextModelWithProjection(CLIPTextConfig(**sizes, hidden_act="gelu")),
-    )
-    for encoder in encoders:
-        for name, weight in encoder.named_parameters():
-            # CLIP's own 0.02 suits its width; at this width the hidden states would all but vanish.
-            if name.endswith("token_embedding.weight"):
-                torch.nn.init.normal_(weight, std=0.5)
-            elif name.endswith("position_embedding.weight"):
-                torch.nn.init.normal_(weight, std=0.1)
-    return encoders
 
 
-def build_vae() -> AutoencoderKL:
-    """An autoencoder of SDXL's factor 8 and 4 latent channels."""
+def spread_embeddings(encoder: nn.Module) -> None:
+    """Draw the embeddings of an untrained text encoder anew: CLIP's own 0.02 suits its width, and at this one hidden states would all but vanish."""
+    for name, weight in encoder.named_parameters():
+        if name.endswith("token_embedding.weight"):
+            nn.init.normal_(weight, std=0.5)
+        elif name.endswith("position_embedding.weight"):
+            nn.init.normal_(weight, std=0.1)
+
+
+def build_vae(channels: tuple[int, ...] = (16, 32, 64, 64), size_px: int = SIZE_PX) -> AutoencoderKL:
+    """An autoencoder of SDXL's 4 latent channels.
+
+    Args:
+        channels: Of each level, whose number makes the factor: SDXL's 8 with 4 of them.
+        size_px: Side of the pictures.
+    """
     return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 64),
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
+        block_out_channels=channels,
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=8,
-        sample_size=SIZE_PX,
+        sample_size=size_px,
         mid_block_add_attention=False,
         force_upcast=False,
     )

@@ -6,7 +6,6 @@ blurred, so that they say what these have in common. In a negative prompt the wo
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from sdxl_lab.pocket.training.diffusion import encode, min_snr_weights, noise_pr
 from sdxl_lab.pocket.training.examples import Example
 from sdxl_lab.pocket.training.loop import device, fit
 from sdxl_lab.pocket.training.pool import Pool
-from sdxl_lab.pocket.training.train import default_folder
+from sdxl_lab.pocket.training.train import asked_of_one_file
 from sdxl_lab.pocket.training.under_way import as_command
 from sdxl_lab.settings.sections import Compute
 
@@ -147,12 +146,8 @@ def write(vectors: Vectors, path: Path = FILE) -> None:
 
 def main() -> None:
     """Train, or only load what was trained, and write the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=default_folder(), help="training state (default: %(default)s)")
-    parser.add_argument("--file", type=Path, default=FILE, help="where the vectors go (default: the package)")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)  # bits depend on it
-    write(train(arguments.folder), arguments.file)
+    folder, file = asked_of_one_file(__doc__, FILE)
+    write(train(folder), file)
 
 
 if __name__ == "__main__":

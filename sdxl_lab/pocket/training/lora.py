@@ -6,7 +6,6 @@ without a meaning. A quarter of each batch is the old world, to hold on to. Take
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from sdxl_lab.pocket.training.diffusion import Inputs, base_loss, inputs_of, tok
 from sdxl_lab.pocket.training.loop import fit
 from sdxl_lab.pocket.training.moon import MoonPool
 from sdxl_lab.pocket.training.pool import Pool
-from sdxl_lab.pocket.training.train import WEIGHTS, default_folder
+from sdxl_lab.pocket.training.train import WEIGHTS, asked_of_one_file
 from sdxl_lab.pocket.training.under_way import as_command
 
 FOLDER = Path(__file__).parents[1] / "loras"
@@ -111,12 +110,8 @@ def _named(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def main() -> None:
     """Train, or only load what was trained, and write the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=default_folder(), help="training state (default: %(default)s)")
-    parser.add_argument("--file", type=Path, default=FILE, help="where the layers go (default: the package)")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)  # bits depend on it
-    write(train(arguments.folder), arguments.file)
+    folder, file = asked_of_one_file(__doc__, FILE)
+    write(train(folder), file)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,24 @@ def main() -> None:
     train(arguments.folder, arguments.weights, arguments.stage)
 
 
+def asked_of_one_file(about: str | None, file: Path) -> tuple[Path, Path]:
+    """What a command is told that trains one small file to go with the checkpoint, and computes in one thread, since bits depend on it.
+
+    Args:
+        about: What the command says of itself.
+        file: The one of the package.
+
+    Returns:
+        The folder with the training's state, and where the file goes.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=default_folder(), help="training state (default: %(default)s)")
+    parser.add_argument("--file", type=Path, default=file, help="where the file goes (default: the package)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    return arguments.folder, arguments.file
+
+
 def default_folder() -> Path:
     """`sdxl_lab/pocket-training` in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sdxl_lab" / "pocket-training"

@@ -261,7 +261,7 @@ def compare(
     folders = found(each_of(runs))
     if isinstance(reference, RunFiles | Path | str):
         own = reference if isinstance(reference, RunFiles) else RunFiles(reference)
-        if own.spec_file.is_file() and own.path.resolve() not in [run.path.resolve() for run in folders]:
+        if own.is_begun and own.path.resolve() not in [run.path.resolve() for run in folders]:
             folders.insert(0, own)
     rows, differing, notes = rows_of(folders, task, pool_seeds=pool_seeds)
     chosen = row_named(rows, reference)

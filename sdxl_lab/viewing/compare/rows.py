@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from sdxl_lab.records.finding import RunLike, runs_at
 from sdxl_lab.records.kept import RunOfOne
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RecordError, RunFiles
+from sdxl_lab.settings.documents import canonical
 from sdxl_lab.settings.hyperparams import closest
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.lacking import NOT_APPLICABLE, lacks, reason
@@ -119,7 +119,7 @@ def rows_of(runs: Sequence[RunFiles], task: str | None, *, pool_seeds: bool) -> 
             else:
                 notes.append(f"{run.path.name} has no {task} pictures: left out")
             continue
-        seeds = "" if pool_seeds else _key(sorted((list(key), value) for key, value in description.seeds.items()))
+        seeds = "" if pool_seeds else canonical(sorted((list(key), value) for key, value in description.seeds.items()))
         key = description.signature + seeds
         described[key] = described[key].with_seeds(description) if key in described else description
         others = groups.setdefault(key, {})
@@ -212,7 +212,7 @@ class _Described:
     @property
     def signature(self) -> str:
         edits = sorted(([*key, values] for key, values in self.edits.items()), key=lambda item: item[:2])
-        return _key([edits, self.whole])
+        return canonical([edits, self.whole])
 
     def with_seeds(self, other: _Described) -> _Described:
         seeds = {key: sorted({*values, *other.seeds[key]}) for key, values in self.seeds.items()}
@@ -239,20 +239,20 @@ def _differing(rows: Sequence[_Described], task: str | None) -> dict[str, list[A
     for path in dict.fromkeys(path for row in rows for path in row.whole):
         values = [row.whole.get(path) for row in rows]
         name, _, last = path.partition(".")
-        if len(set(map(_key, values))) > 1 and not (last == "digest" and name in columns):
+        if len(set(map(canonical, values))) > 1 and not (last == "digest" and name in columns):
             columns[path] = values
     samples = [sorted({sample for sample, _ in row.edits}) for row in rows]
-    if len(set(map(_key, samples))) > 1:
+    if len(set(map(canonical, samples))) > 1:
         columns["samples"] = [names[0] if len(names) == 1 else Values(count=len(names)) for names in samples]
     tasks = [sorted({of for _, of in row.edits}) for row in rows]
-    if len(set(map(_key, tasks))) > 1:
+    if len(set(map(canonical, tasks))) > 1:
         columns["tasks"] = [", ".join(names) for names in tasks]
     settings = dict.fromkeys([path for row in rows for values in row.edits.values() for path in values] + ["seed"])
     kinds = [task] if task else list(TASKS)
     for path in settings:
         cells = {of: [NOT_APPLICABLE if row.has_no(path) else _cell(row.values(of, path), several=path == "seed") for row in rows] for of in kinds}
         differ = [of for of in kinds if _differs([row.values(of, path) for row in rows], is_word=path in WORDS)]
-        alike = all(len({_key(str(cells[of][index])) for of in kinds if rows[index].values(of, path)}) <= 1 for index in range(len(rows)))
+        alike = all(len({canonical(str(cells[of][index])) for of in kinds if rows[index].values(of, path)}) <= 1 for index in range(len(rows)))
         if not differ:
             continue
         if alike or task:
@@ -269,14 +269,14 @@ def _differs(rows: Sequence[Mapping[str, Any]], *, is_word: bool) -> bool:
     shared: dict[str, set[str]] = {}
     for row in rows:
         for sample, value in row.items():
-            shared.setdefault(sample, set()).add(_key(value))
+            shared.setdefault(sample, set()).add(canonical(value))
     if any(len(values) > 1 for values in shared.values()):
         return True
-    return not is_word and len({tuple(sorted(set(map(_key, row.values())))) for row in rows if row}) > 1
+    return not is_word and len({tuple(sorted(set(map(canonical, row.values())))) for row in rows if row}) > 1
 
 
 def _cell(values: Mapping[str, Any], *, several: bool) -> Any:
-    unique = {_key(item): item for value in values.values() for item in (value if several else [value])}
+    unique = {canonical(item): item for value in values.values() for item in (value if several else [value])}
     if not unique:
         return None
     return next(iter(unique.values())) if len(unique) == 1 else Values(count=len(unique))
@@ -327,7 +327,3 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)
-
-
-def _key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

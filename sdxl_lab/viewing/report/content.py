@@ -12,6 +12,7 @@ from sdxl_lab.datasets import inputs
 from sdxl_lab.records.kept import KeptPicture, RunOfOne
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.run_files import RunFiles
+from sdxl_lab.settings.documents import canonical
 from sdxl_lab.settings.sections import Compute
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.homes import named_among
@@ -140,7 +141,7 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
     values = {path: _ordered([flat.get(path) for flat in settings]) for path in ["sample", "task", *varying]}
     values["run"] = list(dict.fromkeys(labels))
     axes = {path: found for path, found in values.items() if len(found) > 1} or {"sample": values["sample"]}
-    places = {path: {_key(value): index for index, value in enumerate(found)} for path, found in axes.items()}
+    places = {path: {canonical(value): index for index, value in enumerate(found)} for path, found in axes.items()}
     order = {run_id: index for index, run_id in enumerate(runs)}
     unique: dict[str, int] = {}
     pictures = []
@@ -148,9 +149,9 @@ def content_of(entries: Sequence[Entry], gallery: Gallery, title: str) -> dict[s
         written = flat | {"run": label}
         pictures.append(
             {
-                "at": [place[_key(written.get(path))] for path, place in places.items()],
+                "at": [place[canonical(written.get(path))] for path, place in places.items()],
                 "run": order[entry.resolved.run_id],
-                "settings": unique.setdefault(_key(flat), len(unique)),
+                "settings": unique.setdefault(canonical(flat), len(unique)),
                 **_picture(entry, gallery),
             }
         )
@@ -253,7 +254,7 @@ def varying_of(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]], 
         alike.setdefault(entry.resolved.checkpoint.family, (entry, flat))
         for other, theirs in alike.values():
             if theirs is not flat:
-                differ = (path for path, value in flat.items() if _key(value) != _key(theirs.get(path)))
+                differ = (path for path, value in flat.items() if canonical(value) != canonical(theirs.get(path)))
                 paths |= dict.fromkeys(path for path in differ if not other.lacks(path))
     for adapter in dict.fromkeys(adapter.path for entry in entries for adapter in entry.resolved.asked_for):
         for path in _told_elsewhere(adapter, paths, settings):
@@ -272,7 +273,7 @@ def _told_elsewhere(adapter: str, paths: Iterable[str], settings: Sequence[Mappi
     """Which of an adapter's file and settings are no axes: where it is not everywhere, that is one difference, and not one of each."""
     there = [flat for flat in settings if adapter in flat]
     own = [path for path in paths if path.startswith(f"{adapter}.")]
-    alike = [path for path in own if len({_key(flat.get(path)) for flat in there}) == 1]
+    alike = [path for path in own if len({canonical(flat.get(path)) for flat in there}) == 1]
     is_told = adapter in paths and len(alike) < len(own) and len({flat[adapter] for flat in there}) == 1
     return [*alike, adapter] if is_told else alike
 
@@ -297,7 +298,7 @@ def _name_of(path: str, axes: Mapping[str, list[Any]], entries: Sequence[Entry])
 
 def _ordered(values: Iterable[Any]) -> list[Any]:
     """Each value once: numbers by size after None, anything else as it comes."""
-    unique = list({_key(value): value for value in values}.values())
+    unique = list({canonical(value): value for value in values}.values())
     if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in unique):
         return sorted(unique, key=lambda value: -math.inf if value is None else value)
     return unique
@@ -306,7 +307,3 @@ def _ordered(values: Iterable[Any]) -> list[Any]:
 def exact(value: Any) -> Any:
     """A setting's value as the page has it: what a browser would round is a text."""
     return str(value) if isinstance(value, int) and abs(value) > LARGEST_EXACT else value
-
-
-def _key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,9 @@ from sdxl_lab.images.strokes import Painted, strokes
 from sdxl_lab.settings.sections import Canvas, Crop, EditSettings, Mask
 from sdxl_lab.tasks import TASKS
 from sdxl_lab.viewing.scripts import SHARED, joined
-from tests.support.browser import CHROMIUM, Page, chromium
+from tests.support.browser import IN_A_BROWSER, Page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium"),
-]
+pytestmark = IN_A_BROWSER
 
 SIZE = (600, 400)
 SIZES = Sizes(area=600 * 400, max_area=600 * 400, multiple=8)
@@ -137,13 +133,6 @@ def encoded(picture: Image.Image, kind: str) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, kind)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Page]:
-    """One browser for all."""
-    with chromium(tmp_path_factory.mktemp("profile")) as page:
-        yield page
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -16,12 +15,9 @@ import pytest
 from PIL import Image
 
 from sdxl_lab.viewing.scripts import SHARED, joined
-from tests.support.browser import CHROMIUM, Page, chromium
+from tests.support.browser import IN_A_BROWSER, Page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium"),
-]
+pytestmark = IN_A_BROWSER
 
 WIDTH, HEIGHT = 96, 64
 OWN = files("sdxl_lab.bench.widget").joinpath("page")
@@ -126,13 +122,6 @@ def source(picture: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "png")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """A browser."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, chromium(Path(profile)) as page:
-        yield page
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from sdxl_lab.images.masks import dilate
 from sdxl_lab.runs import reproduce
 from tests.support.sessions import disk, photo
 
+pytestmark = pytest.mark.usefixtures("home")
+
 HELD_S = 0.3
 QUICK = {"denoising.num_inference_steps": 4}
 BRUSH = {"tool": "brush", "size": 30.0, "points": [[40.25, 40.0], [90.0, 71.5]]}
@@ -66,13 +68,6 @@ class Page:
         assert "error" not in answer, answer
         over = ("done", "failed", "cancelled")
         return self.until(lambda content: content["event"] == "jobs" and all(job["state"] in over for job in content["value"]))[0]["value"]
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> Path:
-    """A working folder in which nothing is yet."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

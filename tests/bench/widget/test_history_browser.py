@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -19,9 +18,9 @@ from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.viewing.scripts import SHARED, joined
 from tests.support import sessions
 from tests.support.bench_page import BenchPage, bench_page
-from tests.support.browser import CHROMIUM, Page, chromium
+from tests.support.browser import IN_A_BROWSER, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium")]
+pytestmark = IN_A_BROWSER
 
 MODULES = ("frontend.js", "hub.js", "typed.js", "naming.js", "windows.js", "sweeping.js", "deeds.js", "thumbnails.js", "history.js")
 STYLES = ("bench.css", "history.css")
@@ -57,13 +56,6 @@ SCROLLED = """(async () => {
 })(), null"""
 """From end to end, waiting for what is in sight, and once more with all there; how long the page's tasks took that took long, the first time while
 Python drew the pictures on the same cores."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """A browser."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, chromium(Path(profile)) as page:
-        yield page
 
 
 @pytest.fixture
@@ -274,7 +266,9 @@ def test_a_sweep_file_is_written_around_a_picture(shown, session):
 
 def test_a_form_says_what_is_wrong_and_keeps_what_was_typed(shown, session):
     """What the kernel refuses stands in the form, which stays as it was until its values are right; the view is left alone."""
-    shown.page.evaluate("{ const ask = hub.do.bind(hub); hub.do = (...asked) => { globalThis.latest = asked; return ask(...asked); }; }")
+    shown.page.evaluate(
+        "{ const ask = hub.do.bind(hub); hub.do = (...asked) => { if (asked[0] === 'sweep') globalThis.latest = asked; return ask(...asked); }; }"
+    )
     ask_for_sweep(shown, 4)
     shown.page.press("Enter")
     shown.until("deep('.fault').textContent.startsWith('Write the values of a setting')")

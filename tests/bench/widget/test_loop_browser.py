@@ -9,16 +9,15 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from sdxl_lab import Bench, fetch
 from sdxl_lab.bench.widget.desk import Desk
 from sdxl_lab.bench.widget.page import script
 from tests.support.bench_page import BenchPage, bench_page
-from tests.support.browser import CHROMIUM, chromium
+from tests.support.browser import IN_A_BROWSER, chromium
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; on Debian: sudo apt-get install chromium")]
+pytestmark = IN_A_BROWSER
 
 RECORD_TO = os.environ.get("SDXL_LAB_LOOP")
 """Where the loop is kept: `SDXL_LAB_LOOP=docs/images/bench.webp make browser`. Nowhere if it is not set."""

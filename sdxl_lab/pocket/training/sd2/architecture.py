@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
-from sdxl_lab.pocket.training.architecture import LATENT_CHANNELS, MAX_TOKENS, TEXT_WIDTH
+from sdxl_lab.pocket.training import architecture
+from sdxl_lab.pocket.training.architecture import LATENT_CHANNELS, TEXT_WIDTH, spread_embeddings, text_config
 from sdxl_lab.pocket.training.sd2.pictures import SIDE_PX
 
 VAE_CHANNELS = (16, 32, 64)
@@ -17,43 +17,14 @@ INPAINT_CHANNELS = 2 * LATENT_CHANNELS + 1
 
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """The one text encoder; the UNet reads its last hidden states, after the final norm."""
-    encoder = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=TEXT_WIDTH,
-            intermediate_size=4 * TEXT_WIDTH,
-            projection_dim=TEXT_WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=MAX_TOKENS,
-            hidden_act="gelu",
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-    for name, weight in encoder.named_parameters():
-        # CLIP's own 0.02 suits its width; at this width the hidden states would all but vanish.
-        if name.endswith("token_embedding.weight"):
-            torch.nn.init.normal_(weight, std=0.5)
-        elif name.endswith("position_embedding.weight"):
-            torch.nn.init.normal_(weight, std=0.1)
+    encoder = CLIPTextModel(text_config(tokenizer, hidden_act="gelu"))
+    spread_embeddings(encoder)
     return encoder
 
 
 def build_vae() -> AutoencoderKL:
     """An autoencoder of factor 4, half of the real one's, because the pictures are an eighth as large."""
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * len(VAE_CHANNELS),
-        up_block_types=("UpDecoderBlock2D",) * len(VAE_CHANNELS),
-        block_out_channels=VAE_CHANNELS,
-        layers_per_block=1,
-        latent_channels=LATENT_CHANNELS,
-        norm_num_groups=8,
-        sample_size=SIDE_PX,
-        mid_block_add_attention=False,
-        force_upcast=False,
-    )
+    return architecture.build_vae(VAE_CHANNELS, SIDE_PX)
 
 
 def build_unet(in_channels: int = LATENT_CHANNELS) -> UNet2DConditionModel:
