@@ -122,8 +122,8 @@ def without_nulls(values: Mapping[Any, Any], above: tuple[str, ...] = ()) -> tup
         elif isinstance(value, str) and value.strip() in NULLS:
             kept[key] = None
             found.append(
-                f"{'.'.join(keys)}: got the text {value!r}, which is not None; leave it out, or write None in Python; run and papermill take "
-                f"-y '{_yaml(keys, 'null')}'"
+                f"{'.'.join(keys)}: got the text {value!r}, which is not None; leave it out, or write None in Python, null in a YAML file; run and "
+                f"papermill take -y '{_yaml(keys, 'null')}'"
             )
         else:
             kept[key] = value
@@ -295,7 +295,7 @@ def _hint(key: str, value: Any, field: Any) -> str:
         if held == "a number":
             return f". Write {value.strip()}, without quotes, and not by -r"
         if held:
-            return f". The text holds {held}; papermill makes texts of tuples and of what -p cannot read: give it as YAML with -y"
+            return f". The text holds {held}: in YAML write it without quotes, a list in brackets; papermill takes it by -y, its -p makes texts of it"
         if key == "size" and (sides := re.fullmatch(r"(\d+)\s*[xX*]\s*(\d+)", value.strip())):
             return f". Write {{width: {sides[1]}, height: {sides[2]}}}"
         if key in ("tasks", "samples"):

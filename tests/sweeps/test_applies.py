@@ -72,6 +72,7 @@ def test_what_a_family_lacks_is_refused_by_name_at_the_gate(plain):
     ]
     first, *_, last = caught.value.problems
     assert "got 0.8, but checkpoint plain-one is of family plain, which has no refiner; leave it out, or take a checkpoint of family pocket" in first
+    assert "custom" not in first  # which is a word of records, not of people
     assert "is told no sizes" in last
 
 
