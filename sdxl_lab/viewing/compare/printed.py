@@ -11,7 +11,7 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.records import distances
 from sdxl_lab.tables import Column, apart, laid_out, width_of
 from sdxl_lab.viewing.compare.comparison import Comparison
-from sdxl_lab.viewing.compare.costs import SPENT, named, telling_names, words_of
+from sdxl_lab.viewing.compare.costs import SPENT, named, number_of, telling_names, words_of
 from sdxl_lab.viewing.compare.intervals import Interval
 from sdxl_lab.viewing.compare.rows import Row, shown
 from sdxl_lab.wording import printable
@@ -45,10 +45,16 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     rows = _shown(comparison)
     _print_settings(comparison, rows, console)
     printed = tuple(named(metrics, comparison.metrics)) or telling(comparison)
-    tables = {metric: _columns(comparison, rows, metric) for metric in printed}
-    is_named = all(sum(map(width_of, columns)) <= console.width for columns in tables.values())
-    for metric, columns in tables.items():
-        _print_metric(metric, columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
+    level = {metric: number for metric in printed if (number := _of_all(rows, metric)) is not None}
+    tables = {metric: _columns(comparison, rows, metric) for metric in printed if metric not in level}
+    is_named = all(_fits(columns, console) for columns in tables.values())
+    for metric in printed:
+        if metric in level:
+            _print_title(f"{_title(metric)}: {_short(level[metric])} in every picture", console)
+            continue
+        columns = tables[metric]
+        _print_title(_title(metric), console)
+        _print_table(columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
     lines = [*_left_out(comparison, rows, printed), *comparison.notes]
     names = [name for columns in tables.values() for name, _ in columns]
     if "difference" in names:
@@ -145,12 +151,26 @@ def _print_settings(comparison: Comparison, rows: Sequence[Row], console: Consol
         _print_table(columns, console, left=1 + sum(column in words for column in columns))
 
 
-def _print_metric(metric: str, columns: Sequence[tuple[str, list[str]]], console: Console, *, left: int) -> None:
+def _of_all(rows: Sequence[Row], metric: str) -> float | None:
+    """The number that every picture of several rows has; None where they differ, or one of them has none."""
+    numbers = {number_of(picture, metric) for row in rows for picture in row.pictures}
+    return numbers.pop() if len(numbers) == 1 and len(rows) > 1 and all(row.pictures for row in rows) else None
+
+
+def _fits(columns: Sequence[Column], console: Console) -> bool:
+    """Whether a table has room, its rows' names in one line each."""
+    _, (_, names), *_ = columns
+    return sum(map(width_of, columns)) <= console.width and not any("\n" in name for name in names)
+
+
+def _title(metric: str) -> str:
     better, spent = words_of(metric).better, SPENT.get(metric)
-    title = f"{metric}, {better} is better" if better else f"{metric}, not judged: {spent}" if spent else metric
+    return f"{metric}, {better} is better" if better else f"{metric}, not judged: {spent}" if spent else metric
+
+
+def _print_title(title: str, console: Console) -> None:
     console.print()
     console.print(title, markup=False, highlight=False, style="bold")
-    _print_table(columns, console, left=left)
 
 
 def _columns(comparison: Comparison, rows: Sequence[Row], metric: str) -> list[tuple[str, list[str]]]:
