@@ -285,6 +285,9 @@ def _keys(section: type[BaseModel]) -> list[str]:
 
 def _hint(key: str, value: Any, field: Any) -> str:
     kinds = list(_members(field.rebuild_annotation())) if field is not None else []
+    is_off = value is False or (isinstance(value, str) and value.casefold() == "off")
+    if is_off and types.NoneType in kinds and str not in kinds:
+        return ". To leave it out, write null in YAML, None in Python"
     if isinstance(value, str):
         refused = {name: reason for kind in kinds for offer in _offers(kind) for name, reason in offer.refused().items()}
         if reason := refused.get(value.casefold()) or REASONS.get((key, value.casefold())):
