@@ -155,7 +155,9 @@ def test_a_mask_drawn_on_pixels_as_a_camera_stores_them_is_to_be_turned(home):
         with pytest.raises(LabError, match=r"40x64, and the image is 64x40 \(both upright\): it lies on its side.*turn the mask"):
             refused()
     mask.transpose(Image.Transpose.ROTATE_270).save(home / "data" / "mask.png")
-    assert fetch("data").sample("one").mask().size == (64, 40)
+    turned = fetch("data").sample("one").mask()
+    assert turned
+    assert turned.size == (64, 40)
 
 
 def test_settings_by_name_and_by_section_are_one(sample):
