@@ -141,6 +141,25 @@ def test_a_telling_choice_is_printed_and_the_others_are_named(runs):
     assert "seam_delta_e, lower is better" not in asked
 
 
+def test_memory_is_told_in_units_that_people_read(tmp_path):
+    """
+    Bytes are MiB in the table and where all are one number, means and differences alike; what is written as CSV stays bytes.
+    """
+    for guidance, held in ((3.0, 512), (7.0, 768)):
+
+        def measured(*_, held=held):
+            return {"peak_memory_bytes": held * 2.0**20, "gpu_peak_memory_bytes": 2.0**30}
+
+        recorded(planned(tmp_path, f"at-{guidance:g}", {"denoising": {"guidance_scale": guidance}}), measured)
+    shown = printed(tmp_path, 200, metrics=["peak_memory_bytes", "gpu_peak_memory_bytes"])
+    _, _, table = shown.partition("\npeak_memory_bytes")
+    title, _, first, second, *_ = table.splitlines()
+    assert title.endswith("; in MiB")
+    assert [float(number) for number in (first.split()[2], *second.split()[2:4])] == [512, 768, 256]
+    assert "; in MiB: 1024 in every picture\n" in shown
+    assert compare([tmp_path]).table()["peak_memory_bytes"].tolist() == [512 * 2**20, 768 * 2**20]
+
+
 def test_seconds_are_shown_as_spent(runs):
     """
     Seconds stand beside the steps as spent, and as a metric, by either name, without a word on better or worse.

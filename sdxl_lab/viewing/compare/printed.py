@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     is_named = all(_fits(columns, console) for columns in tables.values())
     for metric in printed:
         if metric in level:
-            _print_title(f"{_title(metric)}: {_short(level[metric])} in every picture", console)
+            _print_title(f"{_title(metric)}: {_short(level[metric] / _unit(metric))} in every picture", console)
             continue
         columns = tables[metric]
         _print_title(_title(metric), console)
@@ -164,8 +165,9 @@ def _fits(columns: Sequence[Column], console: Console) -> bool:
 
 
 def _title(metric: str) -> str:
-    better, spent = words_of(metric).better, SPENT.get(metric)
-    return f"{metric}, {better} is better" if better else f"{metric}, not judged: {spent}" if spent else metric
+    words, spent = words_of(metric), SPENT.get(metric)
+    judged = f", {words.better} is better" if words.better else f", not judged: {spent}" if spent else ""
+    return f"{metric}{judged}{'; in MiB' if _unit(metric) > 1 else ''}"
 
 
 def _print_title(title: str, console: Console) -> None:
@@ -174,10 +176,10 @@ def _print_title(title: str, console: Console) -> None:
 
 
 def _columns(comparison: Comparison, rows: Sequence[Row], metric: str) -> list[tuple[str, list[str]]]:
-    means = [comparison.mean(row, metric) for row in rows]
+    means = [_readable(comparison.mean(row, metric), metric) for row in rows]
     columns = [("", [_number(comparison, row) for row in rows]), ("run", apart([row.name for row in rows], LONGEST_NAME))]
     columns += _interval_columns("mean", means)
-    differences = [comparison.difference(row, metric) for row in rows]
+    differences = [_readable(comparison.difference(row, metric), metric) for row in rows]
     if any(differences):
         columns += _interval_columns("difference", differences, sign="+")
         columns.append(("n", [str(found.n) if found else "" for found in differences]))
@@ -185,6 +187,19 @@ def _columns(comparison: Comparison, rows: Sequence[Row], metric: str) -> list[t
     else:
         columns.append(("n", [str(mean.n) if mean else "0" for mean in means]))
     return columns
+
+
+def _readable(found: Interval | None, metric: str) -> Interval | None:
+    """An interval in the unit that people read."""
+    if found is None:
+        return None
+    low, high = (None if end is None else end / _unit(metric) for end in (found.low, found.high))
+    return replace(found, mean=found.mean / _unit(metric), low=low, high=high)
+
+
+def _unit(metric: str) -> int:
+    """By what its numbers are divided: those of bytes are told in MiB."""
+    return 2**20 if words_of(metric).unit == "bytes" else 1
 
 
 def _verdict(comparison: Comparison, row: Row, metric: str) -> str:
