@@ -71,7 +71,7 @@ def pictures(checkpoint: str | None) -> Iterator[Finding]:
     for task in TASKS:
         edit = _edit(task, loaded)
         if unfit_base(edit, loaded.base.unet.config.in_channels, instead):
-            yield ok(task, "not for this base, which was trained for other tasks")
+            yield ok(task, f"not for this base, which was trained to inpaint; {instead} makes such pictures")
             continue
         if "mask" in TASKS[task].needs(edit.settings) and not _has_opencv():
             yield attention(task, "not looked at, because of opencv")
