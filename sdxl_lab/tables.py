@@ -27,11 +27,11 @@ def apart(texts: Sequence[str], longest: int) -> list[str]:
 
     Returns:
         Their beginnings if these tell them apart; else the words that not all of them have; else all of each, in several lines, which end
-        after a space, `-` or `_` where they can.
+        after a space where they can, and within a word that has no room after `-` or `_`.
     """
     whole = [printable(" ".join(text.split())) for text in texts]
     for candidates in (whole, _differing_parts(whole)):
-        cut = [text if len(text) <= longest else text[: longest - len(GAP)] + GAP for text in candidates]
+        cut = [text if len(text) <= longest else text[: longest - len(GAP)].rstrip(".") + GAP for text in candidates]
         if len(set(cut)) == len(set(whole)):
             return cut
     return ["\n".join(_lines(text, longest)) for text in whole]
@@ -70,11 +70,13 @@ def wrapped(sentence: str, width: int) -> str:
 def _lines(text: str, longest: int) -> list[str]:
     """Part a text, so that its lines in a row are the text again."""
     lines = [""]
-    for word in re.findall(r"[^-_ ]+[-_ ]*|[-_ ]+", text):
-        if len(lines[-1] + word) > longest and lines[-1]:
-            lines.append("")
-        whole = lines.pop() + word
-        lines += [whole[start : start + longest] for start in range(0, len(whole), longest)]
+    for word in re.findall(r"[^ ]+ *| +", text):
+        parts = [word] if len(word) <= longest else re.findall(r"[^-_ ]+[-_ ]*|[-_ ]+", word)
+        for part in parts:
+            if len(lines[-1] + part) > longest and lines[-1]:
+                lines.append("")
+            whole = lines.pop() + part
+            lines += [whole[start : start + longest] for start in range(0, len(whole), longest)]
     return lines
 
 

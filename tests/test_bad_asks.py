@@ -142,6 +142,9 @@ RUNS: dict[str, Ask] = {
     "a fill as a switch": masked("mask.fill: got True", FILL, fill=True),
     "a fill of a canvas": masked("mask.fill: got 'reflect'", FILL, fill="reflect"),
     "a color match as a switch": masked("mask.color_match: got True", "ring, or None for none", color_match=True),
+    "a color match that is off": masked(
+        "mask.color_match: got 'off'", "ring, or None for none. To leave it out, write null in YAML", color_match="off"
+    ),
     "a color match by its space": masked("mask.color_match: got 'lab'", "ring, or None for none", color_match="lab"),
     "a blend by OpenCV's name": masked("mask.blend: got 'seamless'", "one of alpha, poisson", blend="seamless"),
     "another tool's fill": Ask("inpaint", {"masked_content": "latent noise"}, ["masked_content", "mask.fill says", "blur is their fill"]),

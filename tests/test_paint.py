@@ -107,6 +107,19 @@ def test_several_seeds_are_several_pictures():
     assert "traceback" not in done.err.lower()
 
 
+def test_words_that_were_drawn_or_replaced_are_told():
+    """
+    Each picture's prompt stands with its seed, as its PNG has it; a prompt without such words is not said again.
+    """
+    paths, done = painted("a {red|blue|green} star", "-p", "wildcards", "draw", "--seed", "1-3", *QUIET)
+    prompts = [read_stamp(path).edit.prompt for path in paths]
+    assert len(set(prompts)) > 1
+    assert all(f"prompt at seed {seed}: {prompt}\n" in done.err for seed, prompt in enumerate(prompts, start=1))
+    _, done = painted("a red star", "-p", "prompt_replace.red", "blue", "--seed", 4, *QUIET)
+    assert "prompt at seed 4: a blue star\n" in done.err
+    assert "prompt at" not in painted(PROMPT, "-p", "wildcards", "draw", *QUIET)[1].err
+
+
 def test_a_seed_that_other_tools_take_for_any_is_told():
     """
     -1 is a seed like any other, which is said once beside the picture and in no record.

@@ -34,13 +34,28 @@ def test_shortened_texts_keep_what_differs():
 
 def test_names_go_on_in_the_next_line_after_a_word():
     """
-    A line ends after a space, - or _ where a word has room in the next one; the lines in a row are the name.
+    A line ends after a space where a word has room in the next one, and within a word after - or _; the lines in a row are the name.
     """
     names = ["padding_mask_crop-none-kernel-x", "padding_mask_crop-kernel-none-x"]
     assert [name.split("\n") for name in apart(names, 16)] == [
         ["padding_mask_", "crop-none-", "kernel-x"],
         ["padding_mask_", "crop-kernel-", "none-x"],
     ]
+    labels = ["soft=threshold fill=telea color_match=none", "soft=threshold fill=telea color_match=ring"]
+    assert apart(labels, 28) == ["...match=none", "...match=ring"]
+    assert [label.split("\n") for label in apart([*labels, "fill=telea soft=threshold color_match=ring"], 28)] == [
+        ["soft=threshold fill=telea ", "color_match=none"],
+        ["soft=threshold fill=telea ", "color_match=ring"],
+        ["fill=telea soft=threshold ", "color_match=ring"],
+    ]
+
+
+def test_what_is_cut_ends_in_one_gap():
+    """
+    A beginning that ends where words were left out already is not followed by a second gap.
+    """
+    points = ["checkpoint=pocket-sd2-inpaint high_noise_frac=n/a", "checkpoint=pocket high_noise_frac=none", "checkpoint=pocket high_noise_frac=0.8"]
+    assert apart(points, 34) == ["checkpoint=pocket-sd2-inpaint ...", "checkpoint=pocket ...frac=none", "checkpoint=pocket ...frac=0.8"]
 
 
 def test_columns_stand_beside_each_other():

@@ -19,6 +19,7 @@ from sdxl_lab.datasets.dataset import Dataset
 from sdxl_lab.datasets.samples import Sample, TaskMetadata
 from sdxl_lab.errors import LabError
 from sdxl_lab.images import given as given_pictures
+from sdxl_lab.images.mask_checks import unlike_sizes
 from sdxl_lab.images.pictures import PictureError
 from sdxl_lab.records.kept import KeptPicture
 from sdxl_lab.records.picture import Picture
@@ -280,9 +281,8 @@ def with_mask(found: Opened, mask_image: Any) -> Opened:
     mask, image = None if mask_image is None else _read(mask_image, "mask_image"), found.picture()
     if image is None:
         raise CallError("mask_image: got a mask and no picture that it could be the mask of; open that first, or give both")
-    if mask is not None and mask.size != image.size:
-        got = f"{mask.width}x{mask.height}, and the image is {image.width}x{image.height}"
-        raise CallError(f"mask_image: got {got} (both upright); they must have one size: redraw or resize the mask")
+    if mask is not None and (fault := unlike_sizes(mask, image)):
+        raise CallError(f"mask_image: got {fault}")
     return replace(found, image=image, mask_image=mask, dataset=None, written=None, _known={})
 
 

@@ -30,6 +30,9 @@ HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
 OUTLINE = (INDEX, "unet/config.json")
 """What tells which family a pipeline is of."""
 
+WHOLE = " ".join(f"--include '{pattern}'" for pattern in (INDEX, "*/*.json", "*/*.txt", "*/*.safetensors"))
+"""With which the hub's client downloads a pipeline, and not what lies beside it: single files, pickles, other frameworks' weights."""
+
 REFUSED = (401, 403)
 """The statuses of what the hub has and does not give."""
 
@@ -92,7 +95,7 @@ class Repository:
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise CheckpointError(
                 f"the hub has no {self.name} at revision {self.revision!r}, or it is private; check the name, or log in with `hf auth login`."
-                f"{self._moved()}"
+                f"{self.moved()}"
             ) from error
         except _unreachable() as error:
             if _status(error) in REFUSED:
@@ -241,10 +244,10 @@ class Repository:
                 f"{', and wait until its owner agrees' if known else ''}; then run again. Or name a folder as checkpoint."
             )
         login = "the token that you are logged in with does not allow it: make one that does, and log in again" if known else "log in"
-        return CheckpointError(f"{constants.ENDPOINT} refuses {self.name} (status {_status(error)}); {login} with `hf auth login`.{self._moved()}")
+        return CheckpointError(f"{constants.ENDPOINT} refuses {self.name} (status {_status(error)}); {login} with `hf auth login`.{self.moved()}")
 
-    def _moved(self) -> str:
-        """Where the same checkpoint is by now."""
+    def moved(self) -> str:
+        """Where the same checkpoint is by now, as a sentence after another; empty if it is where it was."""
         name = moved_to(self.name)
         return f" It left that place: give {name}, the same checkpoint by its name here." if name else ""
 
@@ -266,11 +269,13 @@ class Repository:
                 f"{self.name} is no checkpoint as a whole, and not in the local cache ({constants.HF_HUB_CACHE}): {instead}. That takes a machine "
                 f"that is connected; {constants.ENDPOINT} gave no answer ({reason})."
             )
+        missing = f"{self.name} at revision {self.revision!r} is not wholly in the local cache ({constants.HF_HUB_CACHE})"
+        unanswered = f"{constants.ENDPOINT} gave no answer ({reason})"
+        if moved := self.moved():
+            return NotCachedError(f"{missing}.{moved} That takes a connection, or its files in that cache: {unanswered}.")
         return NotCachedError(
-            f"{self.name} at revision {self.revision!r} is not wholly in the local cache ({constants.HF_HUB_CACHE}), and {constants.ENDPOINT} gave "
-            f"no answer ({reason}). Connect and run again, or run `hf download {self.name}` on a machine that is connected and copy its cache here, "
-            "or name a folder as checkpoint. HF_ENDPOINT names a mirror; unset HF_HUB_OFFLINE if it is set."
-            f"{self._moved()}"
+            f"{missing}, and {unanswered}. Connect and run again, or run `hf download {self.name} {WHOLE}` on a machine that is connected and copy "
+            "its cache here, or name a folder as checkpoint. HF_ENDPOINT names a mirror; unset HF_HUB_OFFLINE if it is set."
         )
 
 

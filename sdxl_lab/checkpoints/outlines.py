@@ -34,6 +34,7 @@ class Outline:
         has_refiner: Whether there is a refiner.
         configuration: Folder that says what its base is like.
         named: The name under which its base comes with a refiner; None if it has no such name.
+        instead: The name of a checkpoint like it that can do every task.
     """
 
     sizes: Sizes
@@ -42,6 +43,7 @@ class Outline:
     has_refiner: bool
     configuration: Path
     named: str | None = None
+    instead: str = "sdxl"
 
     @cached_property
     def base_scheduler(self) -> Mapping[str, Any]:
@@ -92,6 +94,7 @@ def outline(identity: CheckpointIdentity, compute: Compute) -> Outline:
         has_refiner=source.refiner is not None,
         configuration=base,
         named=_with_refiner(source.base),
+        instead=families.for_all_tasks(source.name, source.family),
     )
 
 

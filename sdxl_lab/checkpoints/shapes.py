@@ -106,6 +106,8 @@ def _of_repository(part: Repository, source: Source) -> tuple[Mapping[str, Layer
             return layers_of(told), told, "configurations"
     told = _published(source.base, is_refiner=part.is_refiner)
     if told is None:
+        if moved := part.moved():
+            raise NotCachedError(f"{part.name} is not in the local cache.{moved}")
         raise NotCachedError(
             f"{part.name} is not in the local cache, and to look at its size nothing is downloaded. Run `hf download {part.name} "
             "--include '*.json'`, which is small, or give sdxl, sd21 or sd15: what has the architecture of one of them takes as much."

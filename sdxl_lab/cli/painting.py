@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from sdxl_lab.files import places
 
 if TYPE_CHECKING:
     from sdxl_lab.bench.bench import Bench
+    from sdxl_lab.bench.pictures import BenchPicture
     from sdxl_lab.bench.worker import Making
     from sdxl_lab.records.session import SessionFolder
 
@@ -89,6 +90,10 @@ def paint(
 
     if output is not None:
         require_png(output)
+    if isinstance(named := given.get("checkpoint"), str):
+        from sdxl_lab.checkpoints.locating import locate
+
+        locate(named)  # a name that stands for nothing is told before PyTorch starts, which takes seconds
     paths: list[Path] = []
     said: set[str] = set()
     makings: list[Making] = []
@@ -113,6 +118,7 @@ def paint(
                     say(makings[-1].planned.notes)
                     picture = makings[-1].result()
                     say(picture.notes)
+                    say(_variant(picture))
                     if makings[-1].step is None:
                         say([f"it was made before, as number {picture.number}: {picture.path}"])
                     if output and (copy := _beside(output, picture.seed, len(paths))).is_file():
@@ -122,6 +128,12 @@ def paint(
             bench.close()
             say(bench.finish() if paths else ())
             print(*paths, sep="\n", end="\n" if paths else "")
+
+
+def _variant(picture: BenchPicture) -> Iterator[str]:
+    """The prompts that a picture has in which words were replaced or drawn."""
+    for name in picture.stamp.resolved.template_of(picture.edit):
+        yield f"{name} at seed {picture.seed}: {getattr(picture, name)}"
 
 
 def _parameters(words: list[str], canvas: list[str]) -> dict[str, Any]:

@@ -288,10 +288,8 @@ def is_seed(number: int) -> bool:
 
 
 def _check_mask(mask: Image.Image, image: Image.Image, path: Path, *, as_recorded: bool) -> mask_checks.Checked | None:
-    if mask.size != image.size:
-        raise ArtifactError(
-            f"the mask {path.name} is {mask.width}x{mask.height} and the picture {image.width}x{image.height} (both upright); they must have one size"
-        )
+    if fault := mask_checks.unlike_sizes(mask, image):
+        raise ArtifactError(f"the mask {path.name} is {fault}")
     try:
         return mask_checks.check(mask, image)
     except masks.MaskError as error:

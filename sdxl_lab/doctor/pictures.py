@@ -61,15 +61,17 @@ def weights(checkpoint: str | None) -> Iterator[Finding]:
 
 def pictures(checkpoint: str | None) -> Iterator[Finding]:
     """A picture of each task that the base can do, and whether there is NaN or infinity in any."""
+    from sdxl_lab.families import for_all_tasks
     from sdxl_lab.generation.finite import NotFiniteError
     from sdxl_lab.generation.inputs import unfit_base
     from sdxl_lab.tasks import TASKS
 
     loaded, made, unfit = _loaded(checkpoint), 0, 0
+    instead = for_all_tasks(loaded.identity.name, loaded.identity.family)
     for task in TASKS:
         edit = _edit(task, loaded)
-        if unfit_base(edit, loaded.base.unet.config.in_channels):
-            yield ok(task, "not for this base, which was trained for other tasks")
+        if unfit_base(edit, loaded.base.unet.config.in_channels, instead):
+            yield ok(task, f"not for this base, which was trained to inpaint; {instead} makes such pictures")
             continue
         if "mask" in TASKS[task].needs(edit.settings) and not _has_opencv():
             yield attention(task, "not looked at, because of opencv")

@@ -33,6 +33,7 @@ __all__ = [
     "Published",
     "Sizes",
     "family_of",
+    "for_all_tasks",
     "instead_of",
     "meant_by",
     "moved_to",
@@ -47,6 +48,10 @@ FAMILIES: dict[str, Family] = {"pocket": POCKET, "pocket-sd2": POCKET_SD2, "sdxl
 
 OTHER = "custom"
 """The family of what has no name and that no other recognizes."""
+
+
+INPAINTING = "-inpaint"
+"""With which the name of a checkpoint ends that was trained to inpaint."""
 
 
 class FamilyError(LabError):
@@ -122,6 +127,20 @@ def moved_to(repository: str) -> str | None:
         One of `names`; None of any other repository.
     """
     return next((family.moved[repository] for family in FAMILIES.values() if repository in family.moved), None)
+
+
+def for_all_tasks(checkpoint: str, family: str) -> str:
+    """Find what to take in place of a checkpoint that was trained to inpaint, for a task that it cannot do.
+
+    Args:
+        checkpoint: As it was asked for, such as `sd15-inpaint`.
+        family: Its family's word.
+
+    Returns:
+        That of the family's own names which is most like it; `sdxl` where the family has none.
+    """
+    plain = [name for name in family_of(family).names if not name.endswith(INPAINTING)]
+    return closest(checkpoint.removesuffix(INPAINTING), plain) or next(iter(plain), "sdxl")
 
 
 def meant_by(checkpoint: str) -> str | None:

@@ -19,7 +19,7 @@ from sdxl_lab.checkpoints.checkpoint import Checkpoint
 from sdxl_lab.checkpoints.memory import end_of_memory_told
 from sdxl_lab.checkpoints.own_defaults import suited
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.families import family_of
+from sdxl_lab.families import family_of, for_all_tasks
 from sdxl_lab.generation.encoding import fits_in, restored_by, spoiling
 from sdxl_lab.generation.frames import sizes_of
 from sdxl_lab.generation.inputs import Seen, as_edited, base_call, refined_key, seen, sized, trajectory_key, unfit_base, words_of
@@ -317,7 +317,8 @@ def _require_input(edit: Edit, image: Image.Image | None) -> None:
 
 
 def _require_models(edit: Edit, checkpoint: Checkpoint) -> None:
-    if fault := unfit_base(edit, checkpoint.base.unet.config.in_channels):
+    instead = for_all_tasks(checkpoint.identity.name, checkpoint.identity.family)
+    if fault := unfit_base(edit, checkpoint.base.unet.config.in_channels, instead):
         raise CheckpointError(f"{fault}.")
     if lines := lacking.refused_of(edit, checkpoint.identity.family, checkpoint.identity.name):
         raise CheckpointError(f"{'; '.join(lines)}.")

@@ -105,12 +105,13 @@ def sized(edit: Edit, sizes: Sizes) -> Edit:
     return edit.model_copy(update={"settings": edit.settings.model_copy(update={"size": size})})
 
 
-def unfit_base(edit: Edit, in_channels: int) -> str | None:
+def unfit_base(edit: Edit, in_channels: int, instead: str) -> str | None:
     """Say why a base cannot do what an edit asks for, and what can.
 
     Args:
         edit: The picture to make.
         in_channels: Input channels of the base's UNet.
+        instead: The name of a checkpoint that can do every task.
 
     Returns:
         A sentence without its period; None if it can.
@@ -119,7 +120,7 @@ def unfit_base(edit: Edit, in_channels: int) -> str | None:
         return None
     return (
         f"the checkpoint's UNet has {in_channels} input channels, since it was trained to inpaint, and {edit.task} needs one with 4; take another "
-        "checkpoint, such as sdxl"
+        f"checkpoint, such as {instead}"
     )
 
 

@@ -126,6 +126,24 @@ def check(mask_image: Image.Image, image: Image.Image | None = None, *, exchange
     return Checked(share=share, notes=tuple(_notes(look, share)))
 
 
+def unlike_sizes(mask_image: Image.Image, image: Image.Image) -> str | None:
+    """Say what to do about a mask of another size than its picture.
+
+    Args:
+        mask_image: As it was decoded, upright.
+        image: The picture, likewise.
+
+    Returns:
+        Both sizes and the advice, to go on after the mask's name; None if they have one size.
+    """
+    if mask_image.size == image.size:
+        return None
+    got = f"{mask_image.width}x{mask_image.height}, and the image is {image.width}x{image.height} (both upright)"
+    if mask_image.size == image.size[::-1]:
+        return f"{got}: it lies on its side, as when it was drawn on pixels that a camera stored so; turn the mask as the image is shown"
+    return f"{got}; they must have one size: redraw or resize the mask"
+
+
 def _named(look: _Look) -> str:
     return "a color picture" if look.colored > COLORED_SHARE else "a photograph in grays"
 

@@ -151,7 +151,7 @@ def _of_the_refiner(edit: Edit, outline: Outline) -> str | None:
 
 
 def _of_the_base(edit: Edit, outline: Outline) -> str | None:
-    fault = unfit_base(edit, outline.in_channels)
+    fault = unfit_base(edit, outline.in_channels, outline.instead)
     return f"tasks: {fault}" if fault else None
 
 

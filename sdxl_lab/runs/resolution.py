@@ -105,6 +105,8 @@ def resolve(
     comet.check(spec.tracking)
     dataset = dataset or fetch(spec.dataset)
     samples = _chosen(spec, dataset)
+    if identity is None:
+        _require_name(spec.checkpoint)
     progress.tell("starting PyTorch")
     quiet_libraries()
     with importing:
@@ -155,6 +157,14 @@ def resolve(
         learned=on_models.tokens,
         frames={found.edit.key: found.frame for found in planned if found.frame},
     )
+
+
+def _require_name(checkpoint: str) -> None:
+    """See that a checkpoint's name stands for something, before PyTorch starts, which takes seconds."""
+    with importing:
+        from sdxl_lab.checkpoints.locating import locate
+
+    locate(checkpoint)
 
 
 def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:

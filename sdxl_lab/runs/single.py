@@ -209,9 +209,8 @@ def made(ready: Planned, trajectories: TrajectoryCache, on_step: Callable[[Step]
 
 def _check_mask(pictures: Mapping[str, Image.Image]) -> mask_checks.Checked:
     mask, image = pictures["mask"], pictures["image"]
-    if mask.size != image.size:
-        got = f"{mask.width}x{mask.height}, and the image is {image.width}x{image.height}"
-        raise CallError(f"mask_image: got {got} (both upright); they must have one size: redraw or resize the mask")
+    if fault := mask_checks.unlike_sizes(mask, image):
+        raise CallError(f"mask_image: got {fault}")
     try:
         checked = mask_checks.check(mask, image, exchange="exchange image and mask_image")
     except MaskError as error:

@@ -32,7 +32,7 @@ def checked_aspect(written: str) -> str:
         raise ValueError("write two whole numbers with a colon between, width first")
     width, height = map(int, match.groups())
     if not height <= 4 * width <= 16 * height:
-        raise ValueError("SDXL was trained up to four times as wide as high, or as high as wide; for more give width and height")
+        raise ValueError("no checkpoint here was trained at more than four times as wide as high, or as high as wide; for more give width and height")
     return written
 
 

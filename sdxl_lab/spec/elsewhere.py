@@ -97,7 +97,10 @@ _NOT_HERE = {
     "subseed subseed_strength variation_seed variation_strength": (
         "variation seeds are not there; seeds makes several pictures, image_to_image a variation of one"
     ),
-    "clip_skip clip_stop_at_last_layers": "there is no clip skip: the last layer but one of SDXL's text encoders is read, as it was trained",
+    "clip_skip clip_stop_at_last_layers": (
+        "there is no clip skip: text encoders are read where diffusers reads them, SDXL's at the last layer but one, those of Stable Diffusion 1 and "
+        "2 at the last"
+    ),
     "enable_hr hr_scale hr_upscaler hr_second_pass_steps hr_resize_x hr_resize_y hires_fix hires_upscale upscaler": (
         "upscalers and the hires fix are not there; image_to_image of the picture, with a larger size and strength 0.4, paints it larger"
     ),
@@ -133,7 +136,7 @@ _NOT_HERE = {
     "lora_scale lora_weight lora_strength cross_attention_kwargs": "a LoRA's weight stands beside its file: loras.NAME.weight",
     "hypernetwork": "hypernetworks are not there",
     "controlnet control_net ip_adapter": "ControlNet and IP-Adapter are not there",
-    "prompt_2 negative_prompt_2 style_prompt text_g text_l": "both text encoders read one prompt",
+    "prompt_2 negative_prompt_2 style_prompt text_g text_l": "all text encoders of a checkpoint read one prompt",
     "prompt_embeds negative_prompt_embeds pooled_prompt_embeds": (
         "embeddings are made from the prompt; prompt_syntax gives words a weight, long_prompt reads more of them"
     ),

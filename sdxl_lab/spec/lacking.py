@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sdxl_lab.families import FAMILIES, OF_THE_REFINER
+from sdxl_lab.families import FAMILIES, OF_THE_REFINER, OTHER
 from sdxl_lab.settings.hyperparams import flatten, without
 from sdxl_lab.settings.sections import Compute, EditSettings
 from sdxl_lab.spec.edit import Edit
@@ -108,7 +108,7 @@ def _asked(given: Mapping[str, Any], family: str, checkpoint: str) -> Iterator[s
         why = reason(path, lacked)
         if why is None or value in (None, {}, anyway.get(path), NEUTRAL.get(path)):
             continue
-        others = [word for word, other in FAMILIES.items() if reason(path, other.lacks) is None]
+        others = [word for word, other in FAMILIES.items() if word != OTHER and reason(path, other.lacks) is None]
         advice = f", or take a checkpoint of family {_either(others)}" if others else ""
         yield f"{path}: got {value!r}, but checkpoint {checkpoint} is of family {family}, which {why}; leave it out{advice}"
 

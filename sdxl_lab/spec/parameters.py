@@ -74,8 +74,8 @@ def without_nulls(values: Mapping[Any, Any], above: tuple[str, ...] = ()) -> tup
         elif isinstance(value, str) and value.strip() in NULLS:
             kept[key] = None
             found.append(
-                f"{'.'.join(keys)}: got the text {value!r}, which is not None; leave it out, or write None in Python; run and papermill take "
-                f"-y '{yaml_line(keys, 'null')}'"
+                f"{'.'.join(keys)}: got the text {value!r}, which is not None; leave it out, or write None in Python, null in a YAML file; run and "
+                f"papermill take -y '{yaml_line(keys, 'null')}'"
             )
         else:
             kept[key] = value

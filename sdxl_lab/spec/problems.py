@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import types
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -150,6 +151,9 @@ def _keys(section: type[BaseModel]) -> list[str]:
 
 def _hint(key: str, value: Any, field: Any) -> str:
     kinds = list(members(field.rebuild_annotation())) if field is not None else []
+    is_off = value is False or (isinstance(value, str) and value.casefold() == "off")
+    if is_off and types.NoneType in kinds and str not in kinds:
+        return ". To leave it out, write null in YAML, None in Python"
     if isinstance(value, str):
         refused = {name: reason for kind in kinds for offer in _offers(kind) for name, reason in offer.refused().items()}
         if reason := refused.get(value.casefold()) or REASONS.get((key, value.casefold())):
@@ -160,7 +164,7 @@ def _hint(key: str, value: Any, field: Any) -> str:
         if held == "a number":
             return f". Write {value.strip()}, without quotes, and not by -r"
         if held:
-            return f". The text holds {held}; papermill makes texts of tuples and of what -p cannot read: give it as YAML with -y"
+            return f". The text holds {held}: in YAML write it without quotes, a list in brackets; papermill takes it by -y, its -p makes texts of it"
         if key == "size" and (sides := re.fullmatch(r"(\d+)\s*[xX*]\s*(\d+)", value.strip())):
             return f". Write {{width: {sides[1]}, height: {sides[2]}}}"
         if key in ("tasks", "samples"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from sdxl_lab.adapters import ADAPTERS
 from sdxl_lab.families import FAMILIES, OF_THE_REFINER
 from sdxl_lab.settings.documents import canonical
 from sdxl_lab.settings.hyperparams import shortest, without
@@ -51,7 +52,8 @@ class Marked:
             elif not any(_is_below(path, mark) for path in paths):
                 yield f"where.{mark}: is given neither in parameters nor in grid and points; give it there, or leave it out here"
             elif not lacking_anywhere(mark):
-                yield f"where.{mark}: every checkpoint has it; leave it out here"
+                fitting = "; a file that does not fit all of them is left out by exclude" if setting_of(mark).partition(".")[0] in ADAPTERS else ""
+                yield f"where.{mark}: every checkpoint has it{fitting or '; leave it out here'}"
 
     def chosen(self, points: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Mark in points what their checkpoints have no use for; of those that are alike then, all but the first go.

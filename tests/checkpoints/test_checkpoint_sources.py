@@ -11,6 +11,7 @@ import pytest
 from sdxl_lab.checkpoints.configurations import SHARED
 from sdxl_lab.checkpoints.locating import locate
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from tests.support.run_folders import environment
 
 PROGRAM = """
 import sys
@@ -79,3 +80,25 @@ def test_a_file_that_is_not_there_is_no_repository(tmp_path, monkeypatch):
         locate("models/one.safetensors")
     with pytest.raises(CheckpointError, match=r"models has One-v2\.safetensors"):
         locate("models/juggernautXL.safetensors.index.json")
+
+
+SLIP = """
+import sys
+from sdxl_lab.cli import main
+sys.argv = ["sdxl-lab", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as ended:
+    print("ended", ended.code, "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("asked", [["paint", "a red star", "-p", "checkpoint", "sd1.5"], ["run", "text_to_image", "-p", "checkpoint", "sd1.5"]])
+def test_a_name_that_stands_for_nothing_is_told_without_torch(tmp_path, asked):
+    """
+    Commands that make pictures refuse it, with what may have been meant, before they import what takes seconds.
+    """
+    done = subprocess.run([sys.executable, "-c", SLIP, *asked], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert "ended 1 False" in done.stdout, done.stderr
+    assert "there is no checkpoint 'sd1.5'" in done.stderr
+    assert "Did you mean sd15?" in done.stderr

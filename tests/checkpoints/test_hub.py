@@ -1,13 +1,19 @@
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 
-from sdxl_lab.checkpoints.locating import identify
+from sdxl_lab.checkpoints.hub import Repository
+from sdxl_lab.checkpoints.locating import identify, locate
+from sdxl_lab.checkpoints.shapes import shapes_of
 from sdxl_lab.checkpoints.weight_files import CheckpointError
+from sdxl_lab.families import FAMILIES
 from sdxl_lab.pocket.training.single_file import write_single_file
 from tests.conftest import write_checkpoint
 from tests.support.loopback_hub import NOBODY, Hub, asked, serving
@@ -186,3 +192,37 @@ def test_with_neither_hub_nor_cache_there_is_one_clear_error(tmp_path):
         identify("sdxl")
     for part in (BASE, "'main'", NOBODY, "hf download", "folder"):
         assert part in str(caught.value)
+
+
+def test_a_repository_that_left_its_place_is_not_to_be_downloaded_from_there(tmp_path):
+    """
+    What is said names the checkpoint as it is called here, and gives no command for a place where nothing is.
+    """
+    for repository, name in FAMILIES["sd"].moved.items():
+        with asked(NOBODY, tmp_path), pytest.raises(CheckpointError) as to_load:
+            identify(repository)
+        with asked(NOBODY, tmp_path), pytest.raises(CheckpointError) as to_measure:
+            shapes_of(locate(repository))
+        for said in (str(to_load.value), str(to_measure.value)):
+            assert f"give {name}, the same checkpoint by its name here" in said
+            assert "hf download" not in said
+
+
+def test_the_command_that_is_named_brings_all_that_is_needed(hub, tmp_path):
+    """
+    The client's own command, run as the message has it where the hub answers, leaves a cache that serves without it, and brings no single file.
+    """
+    with asked(NOBODY, tmp_path / "hub"), pytest.raises(CheckpointError) as caught:
+        identify(BASE)
+    [line] = re.findall(r"`(hf download [^`]*)`", str(caught.value))
+    with serving(hub):
+        hub.fetched.clear()
+        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        hidden = {name: value for name, value in environment().items() if not name.startswith("HF_")}
+        client = [str(Path(sys.executable).with_name("hf")), *shlex.split(line)[1:]]
+        subprocess.run(client, env=hidden | settings, check=True, capture_output=True, timeout=300)
+        brought = {name for _, _, name in hub.fetched}
+    with asked(NOBODY, tmp_path / "hub"):
+        assert Repository(BASE).fetch().path.name == hub.commit(BASE)
+    assert {name for name in brought if "/" not in name} == {"model_index.json"}
+    assert {name.rpartition(".")[2] for name in brought} <= {"json", "txt", "safetensors"}

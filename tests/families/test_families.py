@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sdxl_lab.checkpoints.locating import identify
 from sdxl_lab.checkpoints.weight_files import CheckpointError
-from sdxl_lab.families import FAMILIES, FamilyError, family_of
+from sdxl_lab.families import FAMILIES, FamilyError, family_of, for_all_tasks, named
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.runs.experiment import finish, run
 from sdxl_lab.runs.reproduce import reproduce
@@ -94,3 +94,15 @@ def test_a_family_recognizes_its_folders(toy, monkeypatch, random_pair):
     assert identify(str(random_pair)).family == "custom"
     monkeypatch.setitem(FAMILIES, "toy", replace(FAMILIES["toy"], recognizes=lambda path: path == random_pair))
     assert identify(str(random_pair)).family == "toy"
+
+
+def test_a_checkpoint_that_only_inpaints_has_one_like_it_for_every_task():
+    """
+    It is of the same generation and built into the lab or on the hub as that is; of a folder of nobody's family it is SDXL.
+    """
+    meant = {"sdxl-inpaint": "sdxl", "sd15-inpaint": "sd15", "sd2-inpaint": "sd21", "pocket-sd2-inpaint": "pocket-sd2"}
+    inpainting = [(name, word) for word, family in FAMILIES.items() for name in family.names if "inpaint" in name]
+    assert {name: for_all_tasks(name, word) for name, word in inpainting} == meant
+    assert all(named(instead) for instead in meant.values())
+    assert for_all_tasks("somebody/inpainting", "sd") == "sd15"
+    assert for_all_tasks("folder", "custom") == "sdxl"

@@ -243,7 +243,8 @@ def test_a_unet_of_nine_channels_inpaints_alone(sd1_inpaint):
     """
     Asked for a picture from words, it is refused with what can be done.
     """
-    with pytest.raises(CheckpointError, match="has 9 input channels, since it was trained to inpaint, and text_to_image needs one with 4"):
+    told = "has 9 input channels, since it was trained to inpaint, and text_to_image needs one with 4; take another checkpoint, such as sd15"
+    with pytest.raises(CheckpointError, match=told):
         generate(edit_of("text_to_image"), None, None, cpu(sd1_inpaint))
 
 

@@ -113,9 +113,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "yes": ({"long_prompt": True}, "long_prompt: got True; allowed is one of cut, chunks$"),
     "a number": ({"prompt": 5}, "prompt: got 5; allowed is a text, .* put quotes around a text"),
     "half a character": ({"prompt": "a \ud800 star"}, r"prompt: got a text with '\\ud800' as character 3, which no Unicode text holds"),
-    "a second prompt": ({"prompt_2": "a star"}, "prompt_2: unknown key; both text encoders read one prompt$"),
+    "a second prompt": ({"prompt_2": "a star"}, "prompt_2: unknown key; all text encoders of a checkpoint read one prompt$"),
     "embeddings as tensors": ({"prompt_embeds": [1.0]}, "prompt_embeds: unknown key; embeddings are made from the prompt"),
-    "clip skip": ({"clip_skip": 2}, "clip_skip: unknown key; there is no clip skip"),
+    "clip skip": (
+        {"clip_skip": 2},
+        "clip_skip: unknown key; there is no clip skip: .*SDXL's at the last layer but one, those of Stable Diffusion 1 and 2 at the last$",
+    ),
     "compel alone": (
         {"prompt_syntax": "compel", "prompt": "a red++ star"},
         r"prompt_syntax: got compel, and compel is not installed here.*pip install 'sdxl-lab\[compel\]'",

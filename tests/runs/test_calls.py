@@ -115,6 +115,29 @@ def test_alpha_profile_and_rotation_mean_what_they_mean_to_a_run(home, sample, n
     assert reproduce(made.save("made.png")).is_identical
 
 
+def test_a_mask_drawn_on_pixels_as_a_camera_stores_them_is_to_be_turned(home):
+    """
+    A photograph stored on its side, with a mask of its stored size, is refused by call, bench and dataset with both sizes and what to do.
+    """
+    lying = Image.Exif()
+    lying[ExifTags.Base.Orientation] = 6
+    (home / "data").mkdir()
+    Image.new("RGB", (40, 64), "teal").save(home / "data" / "photo.jpg", exif=lying)
+    mask = Image.new("L", (40, 64))
+    mask.paste(255, (8, 8, 24, 24))
+    mask.save(home / "data" / "mask.png")
+    (home / "data" / "metadata.json").write_text(json.dumps({"samples": [{"name": "one", "image": "photo.jpg", "mask": "mask.png"}]}))
+    bench = sdxl_lab.Bench(tracking="off")
+    files = home / "data" / "photo.jpg", home / "data" / "mask.png"
+    for refused in (lambda: inpaint(*files, "a star"), lambda: bench.open(*files), lambda: fetch("data")):
+        with pytest.raises(LabError, match=r"40x64, and the image is 64x40 \(both upright\): it lies on its side.*turn the mask"):
+            refused()
+    mask.transpose(Image.Transpose.ROTATE_270).save(home / "data" / "mask.png")
+    turned = fetch("data").sample("one").mask()
+    assert turned
+    assert turned.size == (64, 40)
+
+
 def test_settings_by_name_and_by_section_are_one(sample):
     """
     Flat and nested settings, and a picture as array, path and image, make the same picture; it says which seed it has where none was given.

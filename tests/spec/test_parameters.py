@@ -34,7 +34,7 @@ BAD: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("samples a list that is a text", {"samples": "[octopus]"}, "samples", ["The text holds a list"]),
     ("samples a bare text", {"samples": "octopus"}, "samples", ["Write ['octopus']"]),
     ("samples a list as text", {"samples": "['a', 'b']"}, "samples", ["holds a list", "-y"]),
-    ("samples None as text", {"samples": "None"}, "samples", ["the text 'None'", "write None in Python"]),
+    ("samples None as text", {"samples": "None"}, "samples", ["the text 'None'", "write None in Python, null in a YAML file"]),
     ("samples empty", {"samples": []}, "samples", ["got []", "None for all"]),
     ("samples twice", {"samples": ["a", "b", "a"]}, "samples", ["Given twice: a"]),
     ("samples with a number", {"samples": ["a", 1]}, "samples[1]", ["got 1"]),

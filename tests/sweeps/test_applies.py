@@ -72,6 +72,7 @@ def test_what_a_family_lacks_is_refused_by_name_at_the_gate(plain):
     ]
     first, *_, last = caught.value.problems
     assert "got 0.8, but checkpoint plain-one is of family plain, which has no refiner; leave it out, or take a checkpoint of family pocket" in first
+    assert "custom" not in first  # which is a word of records, not of people
     assert "is told no sizes" in last
 
 
@@ -191,6 +192,10 @@ def test_unmarked_it_is_refused_with_what_to_write(plain):
         ({FRAC: "always"}, f"where.{FRAC}: got always; allowed is applies"),
         ({"hyperparameters.refiner": "applies"}, "where.hyperparameters.refiner: is given neither in parameters nor in grid and points"),
         ({"hyperparameters.seed": "applies"}, "where.hyperparameters.seed: every checkpoint has it"),
+        (
+            {"hyperparameters.loras": "applies"},
+            "where.hyperparameters.loras: every checkpoint has it; a file that does not fit all of them is left out by exclude",
+        ),
         ({"hyperparameters": "applies"}, "where.hyperparameters: holds every setting; mark a setting, or a section"),
         ({"hyperparameters.inpaint": "applies"}, "where.hyperparameters.inpaint: holds every setting"),
         ({SIZE: "applies"}, f"where.{SIZE}: is given as part of hyperparameters.conditioning; write it out there"),
@@ -201,8 +206,9 @@ def test_marks_that_mean_nothing_are_refused(where, said):
     """
     A mark says `applies` of a setting that the sweep gives and that some checkpoint lacks.
     """
+    grid: dict[str, Any] = {FRAC: [None, 0.8], "hyperparameters.seed": [1, 2], "hyperparameters.conditioning": [{"original_size": [64, 64]}]}
     with pytest.raises(SweepFileError) as caught:
-        swept(grid={FRAC: [None, 0.8], "hyperparameters.seed": [1, 2], "hyperparameters.conditioning": [{"original_size": [64, 64]}]}, where=where)
+        swept(grid=grid | {"hyperparameters.loras.moon.file": [None, "pocket-moon.safetensors"]}, where=where)
     assert any(line.startswith(said) for line in caught.value.problems)
 
 

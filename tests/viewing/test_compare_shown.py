@@ -91,13 +91,41 @@ def test_rows_are_told_apart(tmp_path):
     for guidance, frac, kernel in grid:
         settings = {"denoising": {"guidance_scale": guidance, "high_noise_frac": frac}, "mask": {"kernel_size": kernel}}
         name = f"a-sweep-over-everything-guidance_scale_{guidance:g}-high_noise_frac_{frac}-kernel_size_{kernel}"
-        recorded(planned(tmp_path, name, settings, samples=SAMPLES[:1], tasks=("inpaint",)))
+        recorded(
+            planned(tmp_path, name, settings, samples=SAMPLES[:1], tasks=("inpaint",)), lambda *_, kernel=kernel: {"seam_delta_e": float(kernel)}
+        )
     for width in (60, 80, 200):
         lines = [line.split() for line in printed(tmp_path, width, metrics=["steps"]).partition("\nsteps,")[0].splitlines()]
         rows = [[cell for number, *cells in filter(None, lines) if number == str(row + 1) for cell in cells] for row in range(8)]
         assert len({name for name, *_ in rows}) == 8
         assert [tuple(map(float, row[1:4])) for row in rows] == grid
         assert [row[4:6] for row in rows] == [["1", "24+6"]] * 8
+        seams = printed(tmp_path, width, metrics=["seam_delta_e"]).partition("\nseam_delta_e,")[2].partition("\n\n")[0].splitlines()[2:]
+        assert [line.split()[0] for line in seams] == [str(row + 1) for row in range(8)]  # a line a row, whatever its name is
+
+
+def test_what_is_one_number_in_every_picture_is_a_line(tmp_path):
+    """
+    A metric in which nothing differs is told once, and has a table again as soon as one picture differs, by however little.
+    """
+    for guidance, (name, last) in enumerate((("one", 1.0), ("other", 1.0), ("third", 0.75)), start=3):
+
+        def measured(sample, task, seed, last=last):
+            return seam(sample, task, seed) | {"colour_as_asked": last if sample == SAMPLES[-1] else 1.0}
+
+        recorded(planned(tmp_path / name, name, {"denoising": {"guidance_scale": float(guidance)}}), measured)
+    shown = [_of_metric(compare([tmp_path / name for name in names])) for names in (("one", "other"), ("one", "other", "third"))]
+    assert [said["colour_as_asked"] for said in shown] == [["colour_as_asked, higher is better: 1 in every picture"], shown[1]["colour_as_asked"]]
+    assert [line.split()[:2] for line in shown[1]["colour_as_asked"][2:]] == [["1", "one"], ["2", "other"], ["3", "third"]]
+    assert len(shown[0]["seam_delta_e"]) == 4
+    assert [said["steps"] for said in shown] == [["steps, lower is better: 30 in every picture"]] * 2
+
+
+def _of_metric(comparison):
+    """The lines that are printed of each metric, by its name."""
+    file = io.StringIO()
+    print_comparison(comparison, console=Console(file=file, width=200, highlight=False))
+    return {block.partition(",")[0]: block.splitlines() for block in file.getvalue().split("\n\n")[1:]}
 
 
 def test_a_telling_choice_is_printed_and_the_others_are_named(runs):
@@ -111,6 +139,25 @@ def test_a_telling_choice_is_printed_and_the_others_are_named(runs):
     asked = printed(runs, 80, metrics=["peak_memory_bytes"])
     assert "\npeak_memory_bytes, not judged: " in asked
     assert "seam_delta_e, lower is better" not in asked
+
+
+def test_memory_is_told_in_units_that_people_read(tmp_path):
+    """
+    Bytes are MiB in the table and where all are one number, means and differences alike; what is written as CSV stays bytes.
+    """
+    for guidance, held in ((3.0, 512), (7.0, 768)):
+
+        def measured(*_, held=held):
+            return {"peak_memory_bytes": held * 2.0**20, "gpu_peak_memory_bytes": 2.0**30}
+
+        recorded(planned(tmp_path, f"at-{guidance:g}", {"denoising": {"guidance_scale": guidance}}), measured)
+    shown = printed(tmp_path, 200, metrics=["peak_memory_bytes", "gpu_peak_memory_bytes"])
+    _, _, table = shown.partition("\npeak_memory_bytes")
+    title, _, first, second, *_ = table.splitlines()
+    assert title.endswith("; in MiB")
+    assert [float(number) for number in (first.split()[2], *second.split()[2:4])] == [512, 768, 256]
+    assert "; in MiB: 1024 in every picture\n" in shown
+    assert compare([tmp_path]).table()["peak_memory_bytes"].tolist() == [512 * 2**20, 768 * 2**20]
 
 
 def test_seconds_are_shown_as_spent(runs):

@@ -43,6 +43,9 @@ COSTS: Final[Mapping[str, Words]] = MappingProxyType(
 )
 """What is said of what a picture costs, and of what was spent."""
 
+MOST_ALIKE = 2
+"""How many rows are named that have pictures of one size."""
+
 RENAMED: Final[Mapping[str, str]] = MappingProxyType({"seconds": "seconds_spent"})
 """Names by which metrics are asked for too, such as the one that records have."""
 
@@ -91,10 +94,13 @@ def unlike_steps(rows: Sequence[Row]) -> list[str]:
     unguided = [row.name for row in begun if not all(_is_guided(row))]
     if 0 < len(unguided) < len(begun):
         lines.append(f"a step without guidance (guidance_scale of 1 or less) is about half the work of one with it: {few(unguided, MOST_NAMES)}")
-    pixels = {row.name: sum(picture.working_width * picture.working_height for picture in row.pictures) / len(row.pictures) for row in begun}
-    if len(set(pixels.values())) > 1:
-        means = [f"{name} {area:.0f}" for name, area in pixels.items()]
-        lines.append(f"a step is more work on a larger picture; pixels, mean: {few(means, MOST_NAMES)}")
+    pixels: dict[str, list[str]] = {}
+    for row in begun:
+        area = sum(picture.working_width * picture.working_height for picture in row.pictures) / len(row.pictures)
+        pixels.setdefault(f"{area:.0f}", []).append(row.name)
+    if len(pixels) > 1:
+        alike = [f"{area} in {few(names, MOST_ALIKE)}" for area, names in pixels.items()]
+        lines.append(f"a step is more work on a larger picture; pixels, mean: {'; '.join(alike[:MOST_NAMES])}")
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from sdxl_lab.files.disk import write_whole
 from sdxl_lab.records.distances import KeptDistance, kept
 from sdxl_lab.tables import Column, apart, laid_out, width_of, wrapped
 from sdxl_lab.viewing.compare.comparison import Comparison
-from sdxl_lab.viewing.compare.costs import SPENT, named, telling_names, words_of
+from sdxl_lab.viewing.compare.costs import SPENT, named, number_of, telling_names, words_of
 from sdxl_lab.viewing.compare.intervals import Interval
 from sdxl_lab.viewing.compare.rows import Row, shown
 from sdxl_lab.wording import printable
@@ -45,13 +46,20 @@ def print_comparison(comparison: Comparison, *, metrics: Sequence[str] = (), con
     rows = _shown(comparison)
     _print_settings(comparison, rows, console)
     printed = tuple(named(metrics, comparison.metrics)) or telling(comparison)
-    tables = {metric: _columns(comparison, rows, metric) for metric in printed}
-    is_named = all(sum(map(width_of, columns)) <= console.width for columns in tables.values())
-    for metric, columns in tables.items():
-        _print_numbers(_title(metric), columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
+    level = {metric: number for metric in printed if (number := _of_all(rows, metric)) is not None}
+    tables = {metric: _columns(comparison, rows, metric) for metric in printed if metric not in level}
+    is_named = all(_fits(columns, console) for columns in tables.values())
+    for metric in printed:
+        if metric in level:
+            _print_title(f"{_title(metric)}: {_short(level[metric] / _unit(metric))} in every picture", console)
+            continue
+        columns = tables[metric]
+        _print_title(_title(metric), console)
+        _print_table(columns if is_named else [columns[0], *columns[2:]], console, left=2 if is_named else 1)
     distances = _distances(comparison, rows)
     for about, columns in distances.items():
-        _print_numbers(about, columns, console, left=2)
+        _print_title(about, console)
+        _print_table(columns, console, left=2)
     lines = [*_left_out(comparison, rows, printed), *comparison.notes]
     names = [name for columns in tables.values() for name, _ in columns]
     if "difference" in names:
@@ -149,22 +157,34 @@ def _print_settings(comparison: Comparison, rows: Sequence[Row], console: Consol
         _print_table(columns, console, left=1 + sum(column in words for column in columns))
 
 
+def _of_all(rows: Sequence[Row], metric: str) -> float | None:
+    """The number that every picture of several rows has; None where they differ, or one of them has none."""
+    numbers = {number_of(picture, metric) for row in rows for picture in row.pictures}
+    return numbers.pop() if len(numbers) == 1 and len(rows) > 1 and all(row.pictures for row in rows) else None
+
+
+def _fits(columns: Sequence[Column], console: Console) -> bool:
+    """Whether a table has room, its rows' names in one line each."""
+    _, (_, names), *_ = columns
+    return sum(map(width_of, columns)) <= console.width and not any("\n" in name for name in names)
+
+
 def _title(metric: str) -> str:
-    better, spent = words_of(metric).better, SPENT.get(metric)
-    return f"{metric}, {better} is better" if better else f"{metric}, not judged: {spent}" if spent else metric
+    words, spent = words_of(metric), SPENT.get(metric)
+    judged = f", {words.better} is better" if words.better else f", not judged: {spent}" if spent else ""
+    return f"{metric}{judged}{'; in MiB' if _unit(metric) > 1 else ''}"
 
 
-def _print_numbers(title: str, columns: Sequence[Column], console: Console, *, left: int) -> None:
+def _print_title(title: str, console: Console) -> None:
     console.print()
     console.print(printable(title), markup=False, highlight=False, style="bold")
-    _print_table(columns, console, left=left)
 
 
 def _columns(comparison: Comparison, rows: Sequence[Row], metric: str) -> list[tuple[str, list[str]]]:
-    means = [comparison.mean(row, metric) for row in rows]
+    means = [_readable(comparison.mean(row, metric), metric) for row in rows]
     columns = [("", [_number(comparison, row) for row in rows]), ("run", apart([row.name for row in rows], LONGEST_NAME))]
     columns += _interval_columns("mean", means)
-    differences = [comparison.difference(row, metric) for row in rows]
+    differences = [_readable(comparison.difference(row, metric), metric) for row in rows]
     if any(differences):
         columns += _interval_columns("difference", differences, sign="+")
         columns.append(("n", [str(found.n) if found else "" for found in differences]))
@@ -190,6 +210,19 @@ def _distances(comparison: Comparison, rows: Sequence[Row]) -> dict[str, list[Co
             ("n", [str(each.n) for _, each in own]),
         ]
     return tables
+
+
+def _readable(found: Interval | None, metric: str) -> Interval | None:
+    """An interval in the unit that people read."""
+    if found is None:
+        return None
+    low, high = (None if end is None else end / _unit(metric) for end in (found.low, found.high))
+    return replace(found, mean=found.mean / _unit(metric), low=low, high=high)
+
+
+def _unit(metric: str) -> int:
+    """By what its numbers are divided: those of bytes are told in MiB."""
+    return 2**20 if words_of(metric).unit == "bytes" else 1
 
 
 def _verdict(comparison: Comparison, row: Row, metric: str) -> str:
