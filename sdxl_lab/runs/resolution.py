@@ -153,16 +153,6 @@ def resolve(
     )
 
 
-def _content_of(dataset: Dataset) -> DatasetIdentity:
-    inputs = dict(dataset.inputs) if dataset.inputs else None
-    return DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=inputs)
-
-
-def _without_prompt(spec: RunSpec, samples: Sequence[Sample]) -> tuple[tuple[str, str], ...]:
-    """Samples and tasks for which neither parameters nor the dataset have a prompt."""
-    return tuple((sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task)))
-
-
 def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
     if spec.samples is None:
         return dataset.samples
@@ -172,6 +162,16 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
     if unknown:
         raise SpecError([f"samples: got {name!r}; dataset {dataset.name} has {few(names)}" for name in unknown])
     return tuple(dataset.sample(name) for name in spec.samples)
+
+
+def _content_of(dataset: Dataset) -> DatasetIdentity:
+    inputs = dict(dataset.inputs) if dataset.inputs else None
+    return DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=inputs)
+
+
+def _without_prompt(spec: RunSpec, samples: Sequence[Sample]) -> tuple[tuple[str, str], ...]:
+    """Samples and tasks for which neither parameters nor the dataset have a prompt."""
+    return tuple((sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task)))
 
 
 def _planned(
