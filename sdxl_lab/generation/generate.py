@@ -103,12 +103,8 @@ def generate(
         notes = tuple(picture.notes())
     for line in notes:
         caution(line, stacklevel=2)
-    if _is_one_color(raw) and not (start.image and _is_one_color(start.image)):
-        message = (
-            f"The decoder made every pixel {raw.getpixel((0, 0))}, though {'the input has more colors' if image else 'no noise is so'}: see whether "
-            "compute.dtype float32, a lower guidance_scale or another file of the checkpoint does better."
-        )
-        warnings.warn(message, stacklevel=2)
+    if fault := _bare(raw, start.image):
+        warnings.warn(fault, stacklevel=2)
     size, _ = sizes_of(edit, image and image.size, checkpoint.sizes)
     frame = found and found.frame
     output_image = pasted(raw, input_image, found, edit.settings.mask) if found and input_image else raw.resize(size, Image.Resampling.LANCZOS)
@@ -304,6 +300,16 @@ class _Picture:
     @cached_property
     def _key(self) -> Hashable:
         return trajectory_key(self.edit, self._words, self.seen.pixels, self._scope)
+
+
+def _bare(raw: Image.Image, seen_image: Image.Image | None) -> str | None:
+    """What is to be said of a decoded picture of one color; None of any other, and where what the models saw was so, too."""
+    if not _is_one_color(raw) or (seen_image and _is_one_color(seen_image)):
+        return None
+    return (
+        f"The decoder made every pixel {raw.getpixel((0, 0))}, though {'the input has more colors' if seen_image else 'no noise is so'}: see whether "
+        "compute.dtype float32, a lower guidance_scale or another file of the checkpoint does better."
+    )
 
 
 def _is_one_color(image: Image.Image) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
 from sdxl_lab.adapters import ADAPTERS, SUFFIX
 from sdxl_lab.settings.schedulers import SCHEDULERS
+from sdxl_lab.settings.sections import Denoising, EditSettings, Refiner
 from sdxl_lab.spec.cautions import is_spaced
 from sdxl_lab.spec.edit import Edit
 from sdxl_lab.spec.identities import AdapterIdentity, CheckpointIdentity
@@ -57,40 +58,16 @@ def write(
     Returns:
         Two or three lines; the last one holds the settings.
     """
-    settings, untaken = edit.settings, TASKS[edit.task].untaken
-    denoising, refiner = settings.denoising, settings.refiner
-    sampler = SCHEDULERS[denoising.scheduler]
+    settings = edit.settings
     fields: dict[str, object] = {
-        "Steps": denoising.num_inference_steps,
-        "Sampler": sampler.label,
-        **({"Schedule type": "Karras"} if denoising.karras and not sampler.is_karras else {}),
-        **({"Timestep spacing": denoising.timestep_spacing} if denoising.timestep_spacing and is_spaced(denoising) else {}),
-        "CFG scale": f"{denoising.guidance_scale:g}",
+        **_of_schedule(settings.denoising),
         "Seed": edit.seed,
         "Size": f"{size[0]}x{size[1]}",
         "Model hash": checkpoint.digest[:10],
         "Model": _one_line(checkpoint.name),
+        **_of_region(settings, TASKS[edit.task].untaken),
+        **_of_refiner(settings.denoising, settings.refiner),
     }
-    if "denoising.strength" not in untaken:
-        fields["Denoising strength"] = f"{denoising.strength:g}"
-    if "mask.feather_px" not in untaken:
-        fields["Mask blur"] = settings.mask.blur_px or settings.mask.feather_px
-    if settings.mask.soft != "off":
-        fields |= {"Soft inpainting enabled": True, "Soft mask": settings.mask.soft}
-    if settings.mask.fill != "original":
-        fields |= {"Masked content": "fill"} if settings.mask.fill == "blur" else {"Mask fill": settings.mask.fill}
-    if settings.mask.color_match:
-        fields["Color match"] = settings.mask.color_match
-    if settings.mask.blend != "alpha":
-        fields["Mask blend"] = settings.mask.blend
-    if settings.crop.padding_mask_crop is not None:
-        fields |= {"Inpaint area": "Only masked", "Masked area padding": settings.crop.padding_mask_crop}
-    if denoising.high_noise_frac is not None and denoising.handover != "sdedit":
-        fields |= {"Refiner switch at": f"{denoising.high_noise_frac:g}"}
-    if denoising.handover == "sdedit":
-        fields |= {"Refiner denoising strength": f"{refiner.strength:g}"}
-    if denoising.is_refined and refiner.guidance_scale is not None:
-        fields |= {"Refiner CFG scale": f"{refiner.guidance_scale:g}"}
     known = [(adapter, asked, _called(adapter)) for adapter, asked in adapters if asked is not None]
     for kind in dict.fromkeys(adapter.kind for adapter, _, _ in known):
         hashes = [f"{name}: {adapter.known_as[:12]}" for adapter, _, name in known if adapter.kind == kind and adapter.known_as]
@@ -106,6 +83,49 @@ def write(
     negative = [f"Negative prompt: {_words(edit.negative_prompt)}"] if edit.negative_prompt else []
     listed = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items())
     return "\n".join([prompt, *negative, listed])
+
+
+def _of_schedule(denoising: Denoising) -> dict[str, object]:
+    sampler = SCHEDULERS[denoising.scheduler]
+    return {
+        "Steps": denoising.num_inference_steps,
+        "Sampler": sampler.label,
+        **({"Schedule type": "Karras"} if denoising.karras and not sampler.is_karras else {}),
+        **({"Timestep spacing": denoising.timestep_spacing} if denoising.timestep_spacing and is_spaced(denoising) else {}),
+        "CFG scale": f"{denoising.guidance_scale:g}",
+    }
+
+
+def _of_region(settings: EditSettings, untaken: Collection[str]) -> dict[str, object]:
+    """What is repainted, how far, and how it is put back; of what the task takes."""
+    mask = settings.mask
+    fields: dict[str, object] = {}
+    if "denoising.strength" not in untaken:
+        fields["Denoising strength"] = f"{settings.denoising.strength:g}"
+    if "mask.feather_px" not in untaken:
+        fields["Mask blur"] = mask.blur_px or mask.feather_px
+    if mask.soft != "off":
+        fields |= {"Soft inpainting enabled": True, "Soft mask": mask.soft}
+    if mask.fill != "original":
+        fields |= {"Masked content": "fill"} if mask.fill == "blur" else {"Mask fill": mask.fill}
+    if mask.color_match:
+        fields["Color match"] = mask.color_match
+    if mask.blend != "alpha":
+        fields["Mask blend"] = mask.blend
+    if settings.crop.padding_mask_crop is not None:
+        fields |= {"Inpaint area": "Only masked", "Masked area padding": settings.crop.padding_mask_crop}
+    return fields
+
+
+def _of_refiner(denoising: Denoising, refiner: Refiner) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    if denoising.high_noise_frac is not None and denoising.handover != "sdedit":
+        fields["Refiner switch at"] = f"{denoising.high_noise_frac:g}"
+    if denoising.handover == "sdedit":
+        fields["Refiner denoising strength"] = f"{refiner.strength:g}"
+    if denoising.is_refined and refiner.guidance_scale is not None:
+        fields["Refiner CFG scale"] = f"{refiner.guidance_scale:g}"
+    return fields
 
 
 def differing(text: str, expected: str) -> dict[str, tuple[str, str]]:

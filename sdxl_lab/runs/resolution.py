@@ -118,13 +118,9 @@ def resolve(
         raise SpecError(lines)
     compute = settling.settle(spec.compute, identity)
     outline = (outline_of or outlines.outline)(identity, compute)
-    left_out = tuple(
-        (sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task))
-    )
+    left_out = _without_prompt(spec, samples)
     defaults = {task: own_defaults.defaults(identity, task=task) for task in spec.tasks}
-    content = DatasetIdentity(
-        name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=dict(dataset.inputs) if dataset.inputs else None
-    )
+    content = _content_of(dataset)
     lines_of = lists_of(None if content.is_of_call else dataset.folder)
     planned, templates = _planned(spec, samples, frozenset(left_out), defaults, outline, lines_of)
     edits = tuple(found.edit for found in planned)
@@ -178,6 +174,16 @@ def _chosen(spec: RunSpec, dataset: Dataset) -> tuple[Sample, ...]:
     return tuple(dataset.sample(name) for name in spec.samples)
 
 
+def _content_of(dataset: Dataset) -> DatasetIdentity:
+    inputs = dict(dataset.inputs) if dataset.inputs else None
+    return DatasetIdentity(name=dataset.name, version=dataset.version, digest=dataset.digest, inputs=inputs)
+
+
+def _without_prompt(spec: RunSpec, samples: Sequence[Sample]) -> tuple[tuple[str, str], ...]:
+    """Samples and tasks for which neither parameters nor the dataset have a prompt."""
+    return tuple((sample.name, task) for sample in samples for task in spec.tasks if not (sample.has_prompt(task) or "prompt" in spec.words(task)))
+
+
 def _planned(
     spec: RunSpec,
     samples: tuple[Sample, ...],
@@ -222,16 +228,17 @@ def _planned(
     problems += [f"hyperparameters.wildcards: {error} (in the prompts of {few(titles, most=3)})" for error, titles in undrawn.items()]
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
-    if not plans and not any(sample.suits(task) for sample in samples for task in spec.tasks):
-        raise SpecError([no_pictures(spec.tasks)])
     if not plans:
-        raise SpecError(
-            [
-                f"hyperparameters.prompt: none of the samples asked for has a prompt of its own for {' or '.join(spec.tasks)}; give one here, or in "
-                f'metadata.json, as {{"{spec.tasks[0]}": {{"prompt": "a red octopus"}}}} beside a sample\'s name'
-            ]
-        )
+        is_suited = any(sample.suits(task) for sample in samples for task in spec.tasks)
+        raise SpecError([_no_prompt(spec.tasks) if is_suited else no_pictures(spec.tasks)])
     return tuple(plans), tuple(templates)
+
+
+def _no_prompt(tasks: Sequence[str]) -> str:
+    return (
+        f"hyperparameters.prompt: none of the samples asked for has a prompt of its own for {' or '.join(tasks)}; give one here, or in "
+        f'metadata.json, as {{"{tasks[0]}": {{"prompt": "a red octopus"}}}} beside a sample\'s name'
+    )
 
 
 def _steps(dataset: Dataset, edits: Sequence[Edit]) -> dict[str, int] | None:

@@ -22,6 +22,7 @@ from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from sdxl_lab.tasks import TASKS
 from tests.support.datasets import write_dataset
 from tests.support.edits import cpu, same
+from tests.support.published_schedulers import TURBO
 from tests.support.specs import SIZES
 
 
@@ -46,25 +47,6 @@ OF_0_1_0: dict[str, dict[str, Any]] = {
 """The defaults of 0.1.0, by family."""
 
 SIZE = (128, 96)
-
-TURBO: dict[str, Any] = {
-    "_class_name": "EulerAncestralDiscreteScheduler",
-    "_diffusers_version": "0.24.0.dev0",
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "clip_sample": False,
-    "interpolation_type": "linear",
-    "num_train_timesteps": 1000,
-    "prediction_type": "epsilon",
-    "sample_max_value": 1.0,
-    "set_alpha_to_one": False,
-    "skip_prk_steps": True,
-    "steps_offset": 1,
-    "timestep_spacing": "trailing",
-    "trained_betas": None,
-}
-"""The scheduler's configuration that stabilityai/sdxl-turbo is published with."""
 
 NAMES: dict[str, tuple[str, int] | None] = {
     "stabilityai/sdxl-turbo": ("turbo", 4),

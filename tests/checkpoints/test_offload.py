@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sdxl_lab.checkpoints.configurations import MODELS, SHARED
-from sdxl_lab.checkpoints.files import PipelineFolder
-from tests.support.edits import cpu, make_edit, same
+from tests.support.edits import cpu, make_edit, same, waiting
 
 
 def setup_module() -> None:
@@ -63,12 +60,7 @@ def test_offloaded_models_make_the_same_picture(random_pair, scene, offload):
     However models are brought to where they compute, prompts, encodings, both UNets and the decoder give the same bits.
     """
     resident = cpu(random_pair)
-    base = PipelineFolder(random_pair / "base").load(torch.float32, {})
-    residence = Residence(torch.device("cpu"), offload)
-    residence.admit(base, MODELS)
-    refiner = PipelineFolder(random_pair / "refiner", is_refiner=True).load(torch.float32, {name: getattr(base, name) for name in SHARED})
-    residence.admit(refiner, ("unet",))
-    offloaded = replace(resident, base=base, _load_refiner=lambda: refiner)
+    offloaded = waiting(resident, random_pair, offload)
     image, mask = scene
     edit = make_edit(high_noise_frac=0.6)
     assert same(generate(edit, image, mask, resident).raw, generate(edit, image, mask, offloaded).raw)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sdxl_lab.adapters.loras import LORAS
-from sdxl_lab.checkpoints.configurations import MODELS, SHARED
-from sdxl_lab.checkpoints.files import PipelineFolder
 from sdxl_lab.settings.sections import Compute
-from tests.support.edits import SEED, cpu, make_edit, same
+from tests.support.edits import SEED, cpu, make_edit, same, waiting
 from tests.support.loras import by_peft, loaded_by_diffusers, put_of, two_files
 
 
@@ -20,13 +17,12 @@ def setup_module() -> None:
     """
     What takes seconds to import.
     """
-    global as_torch, diffusers, torch, generate, load, Residence
+    global as_torch, diffusers, torch, generate, load
     import diffusers
     import torch
 
     from sdxl_lab.adapters._longer_tables import as_torch
     from sdxl_lab.checkpoints.loading import load
-    from sdxl_lab.checkpoints.offload import Residence
     from sdxl_lab.generation.generate import generate
 
 
@@ -47,20 +43,15 @@ def test_models_that_wait_elsewhere_have_them(random_pair, files, scene, offload
     Where models or their layers wait elsewhere until they are called, the same picture comes out, time and again, and the hooks are as they were.
     """
     resident = cpu(random_pair)
-    base = PipelineFolder(random_pair / "base").load(torch.float32, {})
-    residence = Residence(torch.device("cpu"), offload)
-    residence.admit(base, MODELS)
-    refiner = PipelineFolder(random_pair / "refiner", is_refiner=True).load(torch.float32, {name: getattr(base, name) for name in SHARED})
-    residence.admit(refiner, ("unet",))
-    away = replace(resident, base=base, _load_refiner=lambda: refiner)
+    away = waiting(resident, random_pair, offload)
     edit, put = make_edit(guidance_scale=5.0, num_inference_steps=4, high_noise_frac=0.6), put_of(files, OFFLOADED[offload])
-    hooked = {path: module._hf_hook for path, module in base.unet.named_modules() if hasattr(module, "_hf_hook")}
+    hooked = {path: module._hf_hook for path, module in away.base.unet.named_modules() if hasattr(module, "_hf_hook")}
     image, mask = scene
     expected = generate(edit, image, mask, resident.with_adapters(put)).raw
     for on in (put, [], put):
         made = generate(edit, image, mask, away.with_adapters(on)).raw
         assert same(expected, made) == bool(on)
-    assert hooked == {path: module._hf_hook for path, module in base.unet.named_modules() if hasattr(module, "_hf_hook")}
+    assert hooked == {path: module._hf_hook for path, module in away.base.unet.named_modules() if hasattr(module, "_hf_hook")}
 
 
 def test_matrices_go_where_their_layer_computes():

@@ -21,6 +21,7 @@ from sdxl_lab.settings.sections import Denoising
 from sdxl_lab.spec.run_spec import RunSpec, SpecError
 from tests.support.datasets import write_dataset
 from tests.support.edits import NEGATIVE, PROMPT, SEED, cpu, make_edit, same
+from tests.support.published_schedulers import SDXL
 
 
 def setup_module() -> None:
@@ -33,27 +34,6 @@ def setup_module() -> None:
 
     from sdxl_lab.generation.generate import generate
     from sdxl_lab.generation.trajectory import TrajectoryError, build_scheduler, steps_run, window
-
-
-SDXL: dict[str, Any] = {
-    "_class_name": "EulerDiscreteScheduler",
-    "_diffusers_version": "0.19.0.dev0",
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "clip_sample": False,
-    "interpolation_type": "linear",
-    "num_train_timesteps": 1000,
-    "prediction_type": "epsilon",
-    "sample_max_value": 1.0,
-    "set_alpha_to_one": False,
-    "skip_prk_steps": True,
-    "steps_offset": 1,
-    "timestep_spacing": "leading",
-    "trained_betas": None,
-    "use_karras_sigmas": False,
-}
-"""As it was published."""
 
 
 @pytest.fixture

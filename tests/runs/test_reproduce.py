@@ -36,24 +36,6 @@ def setup_module() -> None:
     from sdxl_lab.generation import generate
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> Path:
-    """Two scenes, both tasks."""
-    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
-
-
-@pytest.fixture(scope="module")
-def sources(dataset, random_pair) -> dict[str, str]:
-    """Where dataset and checkpoint of the quick pictures lie."""
-    return {"dataset": str(dataset), "checkpoint": str(random_pair)}
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory, sources) -> Path:
-    """A quick picture."""
-    return make(tmp_path_factory.mktemp("pictures"), sample="scene-0", **sources)
-
-
 # --- identical -----------------------------------------------------------------------------------------------------------------------------------
 
 SETTINGS: list[dict[str, Any]] = [

@@ -20,27 +20,8 @@ from sdxl_lab.images.png import png, text_in
 from sdxl_lab.records.stamps import LIMIT_BYTES, StampError
 from sdxl_lab.runs.reproduce import ReproduceError, reproduce
 from tests.conftest import write_checkpoint
-from tests.support.datasets import write_dataset
 from tests.support.lone_pictures import make, rewritten
 from tests.support.loopback_hub import Hub, asked, serving
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> Path:
-    """Two scenes, both tasks."""
-    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
-
-
-@pytest.fixture(scope="module")
-def sources(dataset, random_pair) -> dict[str, str]:
-    """Where dataset and checkpoint of the quick pictures lie."""
-    return {"dataset": str(dataset), "checkpoint": str(random_pair)}
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory, sources) -> Path:
-    """A quick picture."""
-    return make(tmp_path_factory.mktemp("pictures"), sample="scene-0", **sources)
 
 
 def at(path: str, value: Any) -> Callable[[dict[str, Any]], None]:

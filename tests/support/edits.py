@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -63,6 +64,24 @@ def cpu(folder: Path) -> Checkpoint:
     from sdxl_lab.checkpoints.loading import load
 
     return load(str(folder), Compute(device="cpu", threads=1))
+
+
+def waiting(resident: Checkpoint, folder: Path, offload: str) -> Checkpoint:
+    """
+    The same checkpoint with models that are brought to where they compute when they are called, and wait elsewhere.
+    """
+    import torch
+
+    from sdxl_lab.checkpoints.configurations import MODELS, SHARED
+    from sdxl_lab.checkpoints.files import PipelineFolder
+    from sdxl_lab.checkpoints.offload import Residence
+
+    base = PipelineFolder(folder / "base").load(torch.float32, {})
+    residence = Residence(torch.device("cpu"), offload)
+    residence.admit(base, MODELS)
+    refiner = PipelineFolder(folder / "refiner", is_refiner=True).load(torch.float32, {name: getattr(base, name) for name in SHARED})
+    residence.admit(refiner, ("unet",))
+    return replace(resident, base=base, _load_refiner=lambda: refiner)
 
 
 def same(expected: Any, actual: Any) -> bool:

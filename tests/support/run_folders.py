@@ -17,12 +17,12 @@ from tests.support.runs import made_for
 ROOT = Path(__file__).parents[2]
 
 
-def complete(resolved: ResolvedSpec) -> RunFolder:
-    """Make whatever a run still lacks."""
+def complete(resolved: ResolvedSpec, change_outside_max: float = 0.0) -> RunFolder:
+    """Make whatever a run still lacks, of a metric that is known."""
     run = RunFolder.of(resolved)
     with run.open(resolved):
         for edit in run.pending():
-            run.add_picture(edit, made_for(edit), {"change_outside_max": 0.0})
+            run.add_picture(edit, made_for(edit), {"change_outside_max": change_outside_max})
         run.finish()
     return run
 

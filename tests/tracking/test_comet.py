@@ -21,7 +21,8 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.tracking.archive import build
 from sdxl_lab.tracking.key import experiment_key
 from sdxl_lab.tracking.projection import project
-from tests.support.runs import made_for, resolved_run
+from tests.support.run_folders import complete
+from tests.support.runs import resolved_run
 
 PERSONAL = "ann-o-nymous"
 
@@ -29,12 +30,7 @@ PERSONAL = "ann-o-nymous"
 def finished(folder: Path) -> RunFolder:
     """A run that is done, by somebody whose paths show."""
     resolved = resolved_run(folder / PERSONAL / "runs" / "demo", dataset=str(folder / PERSONAL / "my pictures"))
-    run = RunFolder.of(resolved)
-    with run.open(resolved):
-        for edit in run.pending():
-            run.add_picture(edit, made_for(edit), {"change_outside_max": 2.5})
-        run.finish()
-    return run
+    return complete(resolved, change_outside_max=2.5)
 
 
 def notebook(folder: Path) -> str:

@@ -18,6 +18,7 @@ from sdxl_lab.tracking import confirmed, live, sender
 from tests.support.comet_runs import kernel, only, told, until, workers_of
 from tests.support.comet_server import backend as backend
 from tests.support.commands import said
+from tests.support.run_folders import complete
 from tests.support.runs import made_for, resolved_run
 
 pytestmark = pytest.mark.timeout(600)
@@ -27,12 +28,7 @@ pytestmark = pytest.mark.timeout(600)
 def run(tmp_path: Path) -> RunFolder:
     """A run of three pictures, done, that Comet knows nothing of."""
     resolved = resolved_run(tmp_path / "runs" / "live", dataset=str(tmp_path / "my pictures"), tracking="online")
-    run = RunFolder.of(resolved)
-    with run.open(resolved):
-        for edit in run.pending():
-            run.add_picture(edit, made_for(edit), {"change_outside_max": 2.5})
-        run.finish()
-    return run
+    return complete(resolved, change_outside_max=2.5)
 
 
 def test_pictures_appear_while_the_run_goes_on(backend, tmp_path):
