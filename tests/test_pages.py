@@ -29,7 +29,10 @@ ELSEWHERE = ("clone", "installing", "browser")
 """Needs of blocks that no test can run."""
 
 RUNNABLE = {page: [block for block in found if block.language in RUN and block.needs not in ELSEWHERE] for page, found in ALL.items()}
-HEAVY = [page for page, found in RUNNABLE.items() if any(block.is_slow for block in found)]
+LONG = ("docs/prompts.md", "docs/embeddings.md", "docs/loras.md")
+"""Pages that take a coffee each even without their slow blocks."""
+
+HEAVY = [page for page, found in RUNNABLE.items() if page in LONG or any(block.is_slow for block in found)]
 GROUP: Any = typer.main.get_command(cli.app)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LEAST_PARAMETERS = {"name": "page", "dataset": "pocket-scenes", "checkpoint": "pocket"}
@@ -76,7 +79,7 @@ def test_readme_is_short():
     assert len(PAGES["README.md"].read_text().splitlines()) <= 150
 
 
-@pytest.mark.parametrize("page", [page for page, found in RUNNABLE.items() if any(not block.is_slow for block in found)])
+@pytest.mark.parametrize("page", [page for page, found in RUNNABLE.items() if page not in LONG and any(not block.is_slow for block in found)])
 def test_a_page_can_be_followed(page, reader):
     """
     The blocks of a page do in their order what the page says, but for the slow ones; real SDXL is the built-in checkpoint here.

@@ -289,6 +289,7 @@ def test_what_will_make_a_poor_picture_is_said_to_whoever_asks(bench):
     assert made.notes == tuple(str(each.message) for each in said_of if each.category is CautionWarning)
 
 
+@pytest.mark.slow
 def test_the_notebook_shows_all_of_it(home):
     """
     Run by papermill, the notebook makes pictures, keeps what was said of them, and ends with a report, parameters and a sweep file that are there.

@@ -178,7 +178,7 @@ def write_full_size(path: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "kind", [kind if kind in ("sd15", "sd21-base") else pytest.param(kind, marks=pytest.mark.slow) for kind in COUNTED if "refiner" not in kind]
+    "kind", [kind if kind == "sd21-base" else pytest.param(kind, marks=pytest.mark.slow) for kind in COUNTED if "refiner" not in kind]
 )
 def test_a_file_of_full_size_is_known_with_nothing_fetched(tmp_path, kind):
     """

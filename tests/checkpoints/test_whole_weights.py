@@ -198,6 +198,7 @@ print("diffusers" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_what_was_found_whole_is_known_to_be_in_the_next_process(random_pair, tmp_path, monkeypatch):
     """
     It builds no models to compare with, hence does not import diffusers; a checkpoint that has changed since is looked through anew.

@@ -131,7 +131,7 @@ def near(expected: Embedded, actual: Embedded) -> bool:
     return all(one.shape == other.shape and torch.allclose(one, other, rtol=1e-5, atol=1e-6 * float(one.abs().max())) for one, other in pairs)
 
 
-@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("where", ["base", pytest.param("refiner", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("syntax", ["a1111", "comfy"])
 def test_weights_are_applied_as_published(checkpoint, where, syntax):
     """

@@ -23,6 +23,9 @@ from tests.support.datasets import write_dataset
 from tests.support.edits import NEGATIVE, PROMPT, SEED, cpu, make_edit, same
 from tests.support.published_schedulers import SDXL
 
+ALL = [pytest.param(name, marks=pytest.mark.slow) if name.startswith("kdpm2") else name for name in SCHEDULERS]
+"""Two of them take diffusers seconds to set up."""
+
 
 def setup_module() -> None:
     """
@@ -184,7 +187,7 @@ def spread(name: str, **told: Any) -> tuple[list[float], list[float]]:
     return scheduler.timesteps.tolist(), getattr(scheduler, "sigmas", torch.zeros(0)).tolist()
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", ALL)
 def test_what_a_row_says_of_spacing_and_karras_is_so(name):
     """
     Diffusers' own class takes Karras' sigmas where a row says so, and its steps lie elsewhere by another spacing exactly where it says so.
@@ -200,7 +203,7 @@ def test_what_a_row_says_of_spacing_and_karras_is_so(name):
         assert [ways[0] != way for way in ways[1:]] == [is_spaced] * 2
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", ALL)
 def test_spacing_and_karras_are_what_diffusers_makes_of_them(name):
     """
     Each is told to diffusers' class in its own words; what a scheduler has no use for, it is not told.

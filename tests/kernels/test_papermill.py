@@ -85,6 +85,7 @@ def test_a_dotted_name_is_answered_by_the_command(here, engine):
     assert "AttributeError" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_sparse_file_is_a_run_by_the_command(here):
     """
     `papermill -f FILE -p NAME VALUE --engine warm` makes the run that the lab plans of these parameters, and the notebook is whole.

@@ -192,6 +192,7 @@ def test_a_sweep_is_compared_and_reported_by_what_was_measured_since(tmp_path, l
     )
 
 
+@pytest.mark.slow
 def test_comet_has_what_was_measured_since_once(backend, tmp_path, looked_at):
     """
     A run that Comet was seen to hold is whole there until it is measured; one push sends the new numbers, the next one nothing.

@@ -91,6 +91,7 @@ def test_training_shows_no_moon_that_the_evaluation_asks_for():
     assert caption(replace(scenes[0], colour="orange", background="snow")) == "an orange moon in the snow"
 
 
+@pytest.mark.slow
 def test_nothing_but_the_new_layers_is_trained_and_a_killed_training_goes_on(tmp_path, monkeypatch):
     """
     Two steps change every new layer and no weight of the checkpoint; stopped after one and started again, they end with the same bits.

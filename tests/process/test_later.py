@@ -88,6 +88,7 @@ def test_another_thread_is_given_the_module_itself():
     assert said_by("[type(found).__name__, found is sys.modules['scipy.stats']]", inside=inside, before=before) == ["module", True]
 
 
+@pytest.mark.slow
 def test_a_class_that_nothing_is_of_waits_too():
     """
     Where libraries import peft to ask whether a layer is one of its own, none is until somebody imports it; then they are, and all of it is there.
@@ -107,7 +108,13 @@ def test_a_class_that_nothing_is_of_waits_too():
 
 
 @pytest.mark.parametrize(
-    "asked", ["import peft.tuners.lora", "from peft import LoraConfig", "import peft; peft.LoraConfig", "import peft.helpers, peft; peft.LoraConfig"]
+    "asked",
+    [
+        "from peft import LoraConfig",
+        "import peft.helpers, peft; peft.LoraConfig",
+        pytest.param("import peft.tuners.lora", marks=pytest.mark.slow),
+        pytest.param("import peft; peft.LoraConfig", marks=pytest.mark.slow),
+    ],
 )
 def test_a_package_that_is_used_while_libraries_are_imported_is_all_there(asked):
     """

@@ -77,6 +77,7 @@ class Counting(Workers):
         return super().submit(fn, *args, **kwargs)
 
 
+@pytest.mark.slow
 def test_no_worker_starts_early_for_a_point_that_is_done(two_points):
     """
     There are as many as asked for, but no more than points that were not recorded; other parameters or another name are another point.

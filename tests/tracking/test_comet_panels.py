@@ -121,6 +121,7 @@ def test_a_page_that_is_replaced_is_shown_alone(backend, run):
     assert {method for method, _ in backend.requests[before:]} == {"GET"}
 
 
+@pytest.mark.slow
 def test_a_local_dataset_has_a_lineage_where_it_is_asked_for(backend, run, tmp_path, monkeypatch):
     """
     Runs over one local dataset consume one version of an artifact, which holds the digest and no content; unless asked for there is none.

@@ -134,6 +134,7 @@ def test_what_an_earlier_version_told_of_a_session_is_taken_away(backend, sessio
     assert only(backend).parameters == whole | {"mine": "null"}
 
 
+@pytest.mark.slow
 def test_a_session_is_followed_while_it_grows(backend, tmp_path):
     """
     Pictures and stars are in Comet while the session goes on, after kill -9 of the sender too; it grows later under the same key, never crashed.
