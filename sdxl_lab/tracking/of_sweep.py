@@ -125,7 +125,9 @@ def _sheets(sweep: SweepFolder, scratch: Path) -> Iterator[File]:
 def _table(made: Sequence[_Made], scratch: Path) -> Iterator[File]:
     """The comparison's table, a row a run, as far as there are pictures."""
     if any(each.pictures for each in made):
-        sources = [[each.label, each.run.resolved.run_id, [picture.sha256 for picture in each.pictures], *_measured(each.run)] for each in made if each.run]
+        sources = [
+            [each.label, each.run.resolved.run_id, [picture.sha256 for picture in each.pictures], *_measured(each.run)] for each in made if each.run
+        ]
         yield _to_make(TABLE, scratch / TABLE, sources, partial(_write_table, made))
 
 

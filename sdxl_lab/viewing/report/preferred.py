@@ -63,6 +63,8 @@ def _agreeing(answer: StudyAnswer) -> Iterator[str]:
     told = [f"{each.metric} {number(each.srocc)} {number_ends(each.srocc)}".strip() for each in along[:MOST_METRICS]]
     if told:
         yield f"<p>Numbers that go with the votes, by rank correlation (SROCC, 1 where they agree with people): {escape(', '.join(told))}.</p>"
+    elif answer.agreements:
+        yield "<p>No recorded number goes with the votes, by rank correlation (SROCC).</p>"
 
 
 def _to_read(answer: StudyAnswer) -> Iterator[str]:
