@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -101,10 +102,15 @@ def test_a_page_with_what_was_not_made_is_left_to_the_sweep(backend, tmp_path, c
 
 def test_an_archive_has_the_page_of_now(sweep, tmp_path):
     """
-    An archive that is built after votes were counted holds the page with them.
+    Archives of runs and of their sweep that are built after votes were counted take the place of those before, and hold the pages with the section.
     """
-    asked_about(sweep.path, tmp_path / "study")
-    answer = said("archive", sweep.path)
-    assert answer.code == 0, answer.err
-    assert SECTION in sweep.report_file.read_text("utf-8")
-    assert all(SECTION in run.report_file.read_text("utf-8") for run in sweep.runs if run)
+    for has_votes in (False, True):
+        if has_votes:
+            asked_about(sweep.path, tmp_path / "study")
+        answer = said("archive", sweep.path)
+        assert answer.code == 0, answer.err
+        archives = sorted(sweep.path.rglob("comet/*.zip"))
+        assert len(archives) == 3
+        for file in archives:
+            with zipfile.ZipFile(file) as opened:
+                assert (SECTION.encode() in opened.read("messages.json").replace(b'\\"', b'"')) == has_votes
