@@ -13,7 +13,7 @@ from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
 from sdxl_lab.spec.resolved_spec import ResolvedSpec
 from sdxl_lab.studies.recorded import answer_of
-from sdxl_lab.tracking import pushing
+from sdxl_lab.tracking import pushing, tracker
 from sdxl_lab.viewing.report import write_report
 from tests.support import report_runs
 from tests.support.answered import PLACES, asked_about
@@ -98,6 +98,19 @@ def test_a_page_with_what_was_not_made_is_left_to_the_sweep(backend, tmp_path, c
     assert sweep.report_file.read_bytes() == content
     said_of = capsys.readouterr().err
     assert "runs is not done, and its page lacks what was measured or asked since; going on with the sweep writes it anew" in said_of
+
+
+def test_a_run_that_ends_again_has_the_page_of_now(sweep, tmp_path):
+    """
+    Asked for once more, a run that is done makes nothing, and its page has what people said since.
+    """
+    runs = [run for run in sweep.runs if run]
+    for has_votes in (False, True):
+        if has_votes:
+            asked_about(sweep.path, tmp_path / "study")
+        for run in runs:
+            tracker.end(run)
+        assert [SECTION in run.report_file.read_text("utf-8") for run in runs] == [has_votes, has_votes]
 
 
 def test_an_archive_has_the_page_of_now(sweep, tmp_path):
