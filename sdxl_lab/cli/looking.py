@@ -101,7 +101,7 @@ def report(
         typer.Option(
             *("-o", "--output"),
             parser=places.output,
-            help="The page; in the folder if one is given, else here: report.html, starred.html with --starred.",
+            help="The page; left out, report.html or starred.html in the one folder that is looked at, of several here.",
             metavar="FILE",
         ),
     ] = None,

@@ -74,7 +74,7 @@ def agreements(ballots: Ballots, numbers: Mapping[str, Numbers], *, resamples: i
     agreed = Clusters(sample=ballots.sample, judge=ballots.judge, resamples=resamples).ratios(hits, among)
     pairs = _pairs_of(ballots)
     found = [_agreement(metric, numbers, pairs, share, resamples) for metric, share in zip(metrics, agreed, strict=True)]
-    return tuple(sorted(filter(None, found), key=lambda each: -(each.agreed.value if each.agreed else 0.0)))
+    return tuple(sorted(filter(None, found), key=lambda each: tuple(-found.value if found else 0.0 for found in (each.agreed, each.srocc))))
 
 
 @dataclass(frozen=True, kw_only=True)

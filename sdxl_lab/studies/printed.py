@@ -10,7 +10,7 @@ from sdxl_lab.studies.measured import Agreement
 from sdxl_lab.studies.ranking import Ranking
 from sdxl_lab.studies.result import StudyResult
 from sdxl_lab.tables import Column, apart, laid_out, width_of, wrapped
-from sdxl_lab.viewing.estimates import ENDS, ends, number, number_ends, percent, share_columns, title_of
+from sdxl_lab.viewing.estimates import ends, ends_columns, number, number_ends, percent, share_columns, title_of
 from sdxl_lab.wording import printable
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def pair_columns(ranking: Ranking, *, longest: int = LONGEST_PAIRED) -> list[Col
         ("system", [short[row.first] for row in rows]),
         ("against", [short[row.second] for row in rows]),
         ("rate", [percent(row.rate.value) for row in rows]),
-        (ENDS, [ends(row.rate) for row in rows]),
+        *ends_columns([ends(row.rate) for row in rows]),
         ("won", [str(row.wins) for row in rows]),
         ("lost", [str(row.losses) for row in rows]),
         ("tied", [str(row.ties) for row in rows]),
@@ -99,11 +99,11 @@ def metric_columns(agreements: Sequence[Agreement]) -> list[Column]:
     return [
         ("metric", [each.metric for each in agreements]),
         ("agreed", [percent(each.agreed.value) if each.agreed else "-" for each in agreements]),
-        (ENDS, [ends(each.agreed) for each in agreements]),
+        *ends_columns([ends(each.agreed) for each in agreements]),
         ("SROCC", [number(each.srocc) for each in agreements]),
-        (ENDS, [number_ends(each.srocc) for each in agreements]),
+        *ends_columns([number_ends(each.srocc) for each in agreements]),
         ("KROCC", [number(each.krocc) for each in agreements]),
-        (ENDS, [number_ends(each.krocc) for each in agreements]),
+        *ends_columns([number_ends(each.krocc) for each in agreements]),
         ("better", [each.better or "-" for each in agreements]),
         ("pairs", [str(each.pairs) for each in agreements]),
     ]

@@ -16,6 +16,7 @@ from sdxl_lab.records.finding import Recorded, recorded_at
 from sdxl_lab.records.session import SessionFolder
 from sdxl_lab.records.study_result import ResultFolder
 from sdxl_lab.tracking import archive as archives
+from sdxl_lab.tracking import pages
 from sdxl_lab.tracking.tracker import short
 from sdxl_lab.wording import counted
 
@@ -51,6 +52,7 @@ def _built(record: Recorded) -> Path:
     if isinstance(record, ResultFolder):
         raise CometError(f"{record.path} is the answer of a study, of which there is no archive; send it with: sdxl-lab push {short(record.path)}")
     archives.require_done(record)
+    pages.renew(record)
     make_folder(record.comet_folder)
     with locked(record.comet_folder):  # who sends it meanwhile clears up there
         return archives.build(record)

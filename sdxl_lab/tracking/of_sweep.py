@@ -12,13 +12,14 @@ from statistics import fmean
 from typing import Any
 
 from sdxl_lab.files.disk import write_whole
+from sdxl_lab.records import measures
 from sdxl_lab.records.folder import RunFolder
 from sdxl_lab.records.picture import Picture
 from sdxl_lab.records.sweep import RecordedPoint, SweepFolder
 from sdxl_lab.spec.homes import named_among
 from sdxl_lab.spec.lacking import NOT_APPLICABLE, lacking_anywhere
 from sdxl_lab.tracking.disclosure import without_paths
-from sdxl_lab.tracking.experiment import HTML_LIMIT_BYTES, File, Projection, file_of, short, short_name
+from sdxl_lab.tracking.experiment import HTML_LIMIT_BYTES, File, Projection, digest_of, file_of, short, short_name
 from sdxl_lab.tracking.key import experiment_key
 from sdxl_lab.tracking.of_run import is_one_page, name_of
 from sdxl_lab.tracking.parameters import parameters_of
@@ -124,8 +125,15 @@ def _sheets(sweep: SweepFolder, scratch: Path) -> Iterator[File]:
 def _table(made: Sequence[_Made], scratch: Path) -> Iterator[File]:
     """The comparison's table, a row a run, as far as there are pictures."""
     if any(each.pictures for each in made):
-        sources = [[each.label, each.run.resolved.run_id, [picture.sha256 for picture in each.pictures]] for each in made if each.run]
+        sources = [
+            [each.label, each.run.resolved.run_id, [picture.sha256 for picture in each.pictures], *_measured(each.run)] for each in made if each.run
+        ]
         yield _to_make(TABLE, scratch / TABLE, sources, partial(_write_table, made))
+
+
+def _measured(run: RunFolder) -> Iterator[list[str]]:
+    """What was kept of a run since it was recorded, by content; nothing of one without, whose table is known as ever."""
+    yield from ([file.name, digest_of(file)] for file in measures.files_of(run.path))
 
 
 def _write_table(made: Sequence[_Made], path: Path) -> None:

@@ -12,7 +12,7 @@ from sdxl_lab import comet
 from sdxl_lab.errors import LabError
 from sdxl_lab.progress.signs import Lines, repeated
 from sdxl_lab.records.finding import Recorded, find, recorded_at
-from sdxl_lab.tracking import confirmed, sender
+from sdxl_lab.tracking import confirmed, pages, sender
 from sdxl_lab.tracking.confirmed import Standing
 from sdxl_lab.wording import counted
 
@@ -43,6 +43,8 @@ def records_of(paths: Sequence[Path], home: Path) -> list[Recorded]:
 def push(paths: Sequence[Path], home: Path) -> None:
     """Bring Comet up to runs, sessions and sweeps, one after the other, with a progress bar on stderr, or where that is no terminal, lines.
 
+    A page that numbers were measured behind, or people asked, is written anew before.
+
     Args:
         paths: As for `records_of`. What is named is compared with Comet in any case; without names, what it lacks something of
             and whose tracking is not `off`.
@@ -62,6 +64,8 @@ def push(paths: Sequence[Path], home: Path) -> None:
         for number, record in enumerate(records, 1):
             sent = begin(record.path.name, f"{kind} {number} of {len(records)}")
             try:
+                if behind := pages.renew(record):
+                    print(f"sdxl-lab: {behind}", file=sys.stderr, flush=True)
                 sender.push(record, sent)
             except comet.OutOfReachError:
                 raise

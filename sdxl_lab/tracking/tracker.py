@@ -17,6 +17,7 @@ from sdxl_lab.records.sweep import SweepFolder
 from sdxl_lab.spec.run_spec import RunSpec
 from sdxl_lab.tasks import RESULT
 from sdxl_lab.tracking import archive, confirmed, live
+from sdxl_lab.tracking.pages import renew
 from sdxl_lab.viewing.report import write_report
 from sdxl_lab.wording import counted
 
@@ -84,6 +85,7 @@ def end(run: RunFolder) -> list[str]:
         progress.tell("laying out the contact sheet and the report")
         write_whole(run.contact_sheet, png(_contact_sheet(run)))
         write_report([run], run.report_file)
+    renew(run)
     way = _way(run)
     if way == "offline":
         progress.tell("building the archive for Comet")

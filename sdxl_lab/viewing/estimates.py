@@ -41,6 +41,11 @@ def number_ends(found: Estimate | None) -> str:
     return f"[{found.low:+.2f}, {found.high:+.2f}]" if found and found.low is not None and found.high is not None else ""
 
 
+def ends_columns(texts: list[str]) -> list[Column]:
+    """The column of intervals; none where no row has one."""
+    return [(ENDS, texts)] if any(texts) else []
+
+
 def title_of(*, is_counted: bool) -> str:
     """What shares are, over a table of them."""
     return f"how often each would be chosen, {'counted' if is_counted else 'derived'}"
@@ -56,7 +61,7 @@ def share_columns(standings: Sequence[Standing], *, longest: int) -> list[Column
     return [
         ("system", apart([row.system for row in standings], longest)),
         ("share", [percent(row.share.value) if row.share else "-" for row in standings]),
-        (ENDS, [ends(row.share) for row in standings]),
+        *ends_columns([ends(row.share) for row in standings]),
         ("chosen", [str(row.chosen) for row in standings]),
         ("shown", [str(row.shown) for row in standings]),
     ]

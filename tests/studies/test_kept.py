@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,7 @@ def test_a_report_says_what_the_study_found(study, tmp_path):
         low, high = each.share.low, each.share.high
         expected.append([each.system, f"{each.share.value:.1%}", f"[{100 * low:.1f}, {100 * high:.1f}]", str(each.chosen), str(each.shown)])
     assert shown == expected
-    srocc = result.agreements[0].srocc
-    assert f"{result.agreements[0].metric} {srocc.value:+.2f} [{srocc.low:+.2f}, {srocc.high:+.2f}]" in html.unescape(section)
+    assert ("No recorded number goes with the votes" in section) == all(each.srocc.value <= 0 for each in result.agreements)
 
 
 def test_the_drawing_is_that_of_the_result_page(study, tmp_path):
@@ -113,6 +113,8 @@ def test_compare_has_the_share_of_votes(study):
         expected[run.resolved.spec.name] = sum(own) / len(own)
     assert compared.table()[column].to_dict() == pytest.approx(expected)
     assert f"{column}, higher is better" in str(compared)
+    assert f"{column} is the share of votes in a study: Which picture is better? {result.summary}" in compared.notes
+    assert not [note for note in sdxl_lab.compare([made.folder.parent / "runs"], metrics=["steps"]).notes if column in note]
 
 
 def test_what_people_said_is_not_compared_with_people(study):
@@ -266,6 +268,26 @@ def test_where_nobody_chose_nothing_is_drawn():
     assert "<svg" not in section
     assert [texts(row)[:2] for row in re.findall(r"<tr>(.*?)</tr>", section)[1:]] == [["a", "-"], ["b", "-"]]
     assert {judged.preferred for judged in result.pictures.values()} == {0.5}
+
+
+def test_the_numbers_that_go_with_the_votes_are_the_closest():
+    """
+    Of many metrics the three with the largest rank correlation are named, with its interval, and none whose numbers go the other way.
+    """
+    sroccs = {"a": 0.2, "b": -0.9, "c": 0.8, "d": 0.5, "e": 0.4}
+    answer = StudyAnswer(
+        study="0" * 16,
+        question="Which?",
+        summary="",
+        votes=2,
+        systems={},
+        rankings=(),
+        agreements=tuple(Agreed(metric=name, srocc=Estimate(value=value, low=-1.0, high=1.0)) for name, value in sroccs.items()),
+        notes=(),
+    )
+    assert "people): c +0.80 [-1.00, +1.00], d +0.50 [-1.00, +1.00], e +0.40 [-1.00, +1.00]." in preferred([answer])
+    assert "No recorded number goes with the votes" in preferred([replace(answer, agreements=answer.agreements[1:2])])
+    assert "with the votes" not in preferred([replace(answer, agreements=())])
 
 
 def of_text(text: str) -> str:

@@ -20,9 +20,11 @@ from sdxl_lab.records.finding import find, recorded_at, runs_at
 from sdxl_lab.records.run_files import RecordError
 from sdxl_lab.records.study_result import ResultFolder
 from sdxl_lab.studies.frames import latex_of
+from sdxl_lab.studies.recorded import answer_of
 from sdxl_lab.studies.result import StudyResult, result_of
 from sdxl_lab.studies.result_page import page_of, write_result
 from sdxl_lab.studies.trials import Study, StudyError
+from sdxl_lab.viewing.report.preferred import preferred
 from tests.support.commands import said
 from tests.support.compare_runs import planned, recorded
 from tests.support.preferences import by_strength, key_of, voted, written
@@ -207,6 +209,18 @@ def test_what_few_votes_cannot_say_is_said():
     assert any("both ways (a; b; c)" in note for note in notes)
     assert not any("order" in note for note in notes)
     assert not any(" of 9 questions" in note for note in result_of(study, [voted(study, "Ann", lambda shown: 0)], resamples=9).notes)
+
+
+@pytest.mark.parametrize("samples", [4, 8])
+def test_there_is_no_column_of_intervals_without_one(samples):
+    """
+    With too few samples neither table, page nor report has a column of intervals; with enough each has, and a note that says what they are.
+    """
+    study = key_of("ab", samples=samples)
+    result = result_of(study, [voted(study, judge, by_strength({"a": 2, "b": 1}, seed=ord(judge))) for judge in "CDEFG"], resamples=99)
+    head = "[low, high]"
+    found = [text.count(head) for text in (str(result), page_of(result), preferred([answer_of(result)]))]
+    assert found == ([0, 0, 0] if samples < 5 else [3, 3, 2])
 
 
 @pytest.mark.parametrize("repeats", [0, 2, 5])

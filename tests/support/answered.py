@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import sdxl_lab
@@ -17,12 +18,16 @@ PLACES = tuple((f"reef {number}", "inpaint", f"a reef {number}", number) for num
 
 def answered(folder: Path) -> tuple[MadeStudy, StudyResult]:
     """Six runs below `runs`, which differ in guidance and steps; judges choose the more of both, nearly always."""
-    for guidance in report_runs.GUIDANCE:
-        for steps in report_runs.STEPS:
-            report_runs.recorded(report_runs.planned(folder / "runs", guidance, steps, None, PLACES), side_px=48)
-    made = sdxl_lab.study([folder / "runs"], folder / "study", repeat=0.2)
+    for guidance, steps in product(report_runs.GUIDANCE, report_runs.STEPS):
+        report_runs.recorded(report_runs.planned(folder / "runs", guidance, steps, None, PLACES), side_px=48)
+    return asked_about(folder / "runs", folder / "study")
+
+
+def asked_about(runs: Path, folder: Path) -> tuple[MadeStudy, StudyResult]:
+    """A study of runs that differ in guidance, and perhaps in steps, answered so, and its answer kept beside them."""
+    made = sdxl_lab.study([runs], folder, repeat=0.2)
     worth = {
-        label: system.settings["denoising.guidance_scale"] * system.settings["denoising.num_inference_steps"]
+        label: system.settings["denoising.guidance_scale"] * system.settings.get("denoising.num_inference_steps", 1)
         for label, system in made.key.systems.items()
     }
     for judge in JUDGES:

@@ -15,7 +15,11 @@ from sdxl_lab.generation.stages._xl import XLStage
 
 
 class Inpaint(Stage):
-    """diffusers' inpainting. It draws: sample of the image's encoding, noise, sample of the masked image's encoding, noise of the sampler."""
+    """diffusers' inpainting. It draws: sample of the image's encoding, noise, sample of the masked image's encoding, noise of the sampler.
+
+    With a UNet of 4 channels diffusers' own loop blends after each step: outside the mask of `prepare_mask_latents` it lays the image's latents,
+    noised as far as the schedule is. With 9 the UNet reads mask and masked image, and nothing is blended but the grays of a soft mask.
+    """
 
     hears = ("latents", "mask")
 

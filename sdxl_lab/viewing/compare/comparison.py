@@ -317,7 +317,7 @@ def _cautions(comparison: Comparison) -> list[str]:
         cautions.append(
             f"where a crop was seen, {few(raw, MOST_NAMES)} {'is' if len(raw) == 1 else 'are'} of that alone; the others are of whole pictures"
         )
-    cautions += preferred.told(rows, reference, comparison.metrics)
+    cautions += [*preferred.asked(rows, comparison.metrics), *preferred.told(rows, reference, comparison.metrics)]
     return cautions + (unlike_steps(rows) if STEPS in comparison.metrics else [])
 
 

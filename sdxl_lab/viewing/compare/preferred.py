@@ -1,4 +1,4 @@
-"""How probable it is that people would prefer a row's picture, as a preference model guesses, which a difference of its scores does not show."""
+"""What people said of the pictures of a comparison, and what a preference model guesses, which a difference of its scores does not show."""
 
 from __future__ import annotations
 
@@ -7,12 +7,24 @@ from collections.abc import Iterable, Sequence
 
 from sdxl_lab.metrics.asked import stem_of
 from sdxl_lab.records.picture import Picture
+from sdxl_lab.records.preferred import answers_on
 from sdxl_lab.viewing.compare.costs import number_of
 from sdxl_lab.viewing.compare.intervals import Interval, mean_interval
 from sdxl_lab.viewing.compare.rows import Row
 
 LOGITS = ("pick_score",)
 """Metrics whose difference between two pictures of one prompt is a log of odds."""
+
+
+def asked(rows: Iterable[Row], metrics: Sequence[str]) -> list[str]:
+    """Say of each share of votes from which study it is.
+
+    Args:
+        rows: Of the comparison.
+        metrics: Of it.
+    """
+    answers = answers_on((run.top, picture) for row in rows for run in row.runs for picture in row.pictures)
+    return [f"{each.column} is the share of votes in a study: {each.question} {each.summary}" for each in answers if each.column in metrics]
 
 
 def preference(row: Row, reference: Row, metric: str) -> Interval | None:

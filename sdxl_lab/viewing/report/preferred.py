@@ -59,9 +59,12 @@ def _label(system: str, settings: Mapping[str, Any]) -> str:
 
 
 def _agreeing(answer: StudyAnswer) -> Iterator[str]:
-    told = [f"{each.metric} {number(each.srocc)} {number_ends(each.srocc)}".strip() for each in answer.agreements[:MOST_METRICS]]
+    along = sorted((each for each in answer.agreements if each.srocc.value > 0), key=lambda each: -each.srocc.value)
+    told = [f"{each.metric} {number(each.srocc)} {number_ends(each.srocc)}".strip() for each in along[:MOST_METRICS]]
     if told:
         yield f"<p>Numbers that go with the votes, by rank correlation (SROCC, 1 where they agree with people): {escape(', '.join(told))}.</p>"
+    elif answer.agreements:
+        yield "<p>No recorded number goes with the votes, by rank correlation (SROCC).</p>"
 
 
 def _to_read(answer: StudyAnswer) -> Iterator[str]:
