@@ -108,7 +108,7 @@ def _named_pipe(folder: Path) -> None:
         (_postscript_for_a_picture, "not a picture of a known format"),
         (_decompression_bomb, "more than 89,478,485 pixels"),
         (_floats, "no fixed range"),
-        (_another_size, "mask octopus.png is 16x24 and the picture 24x16"),
+        (_another_size, "mask octopus.png is 16x24, and the image is 24x16 .both upright.: it lies on its side"),
         (_white_mask, "all white at half intensity"),
         (_black_mask, "all black at half intensity"),
         (_link_out, "leads out of"),
