@@ -6,7 +6,6 @@ import hashlib
 import inspect
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -71,6 +70,7 @@ class Stage:
     _image_latents: torch.Tensor | None
     _words: Words
     _cache: TrajectoryCache
+    _device: Any
     _scope: Hashable
     _in_text: Hashable
     _start: Any
@@ -118,7 +118,7 @@ class Stage:
         stage._latent_mask, stage._words, stage._cache = latent_mask, words, cache
         stage._softness, stage._image_latents = softness, image_latents
         stage._scope, stage._in_text = scope, in_text
-        stage._start, stage._origin, stage._finished = None, {}, False
+        stage._start, stage._origin, stage._finished, stage._device = None, {}, False, None
         return stage
 
     def run(
@@ -190,11 +190,13 @@ class Stage:
         """What a soft mask makes of the tensors of an evaluation: those that are others from then on."""
         return {}
 
-    @cached_property
+    @property
     def _execution_device(self) -> torch.device:
-        """The pipeline's own, found once a picture: it goes through all modules of all models."""
-        pipeline: Any = super()
-        return pipeline._execution_device
+        """The pipeline's own, for which it goes through all modules of all models: found once a picture."""
+        if self._device is None:
+            pipeline: Any = super()
+            self._device = pipeline._execution_device
+        return self._device
 
     def get_timesteps(self, *args: Any, **kwargs: Any) -> Any:
         """The pipeline's own, where it has one, less the steps already made."""
