@@ -26,7 +26,7 @@ SHOWN = ("text", "pycon")
 """What nobody types: output, folders; and the examples of docstrings, which `tests/test_examples.py` runs."""
 
 NEEDS = {
-    "weights": "Real SDXL: it runs with the built-in checkpoint in its place.",
+    "weights": "Real weights: it runs with the built-in checkpoint of their family in their place.",
     "styles": "The built-in checkpoint's fine-tunes: they are trained for a step, not for minutes, among the slow tests.",
     "comet": "An account: it runs against the stand-in, among the slow tests.",
     "clone": "A clone with its own .venv: make is asked what it would do.",
@@ -36,7 +36,13 @@ NEEDS = {
 """What a block may need that a test has not, in a comment before it, `<!-- needs: comet -->`, and what becomes of it."""
 
 TRAINING = ["python", "-m", "sdxl_lab.pocket.styles"]
-REAL = re.compile(r"\bsdxl(-inpaint)?\b(?![-_/.])")
+REAL = {
+    re.compile(r"\bsdxl(-inpaint)?\b(?![-_/.])"): "pocket",
+    re.compile(r"(?<!-)\b(sd15|sd2)-inpaint\b"): "pocket-sd2-inpaint",
+    re.compile(r"(?<!-)\b(sd15|sd21|sd21-base)\b(?![-_/.])"): "pocket-sd2",
+}
+"""Names of real checkpoints, and what is built in of their family."""
+
 ONLY_REAL = re.compile(r" -p (hyperparameters\.compute\.)?vae fp16-fix|, vae: fp16-fix")
 """What is left out where the built-in checkpoint stands in, which has no such VAE."""
 
@@ -107,6 +113,16 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
+def of_built_in(text: str) -> str:
+    """
+    A block's text with built-in checkpoints in place of real ones.
+    """
+    text = ONLY_REAL.sub("", text)
+    for real, built_in in REAL.items():
+        text = real.sub(built_in, text)
+    return text
+
+
 def commands(text: str) -> list[str]:
     """
     The commands of a block, each on one line, without remarks.
@@ -168,7 +184,7 @@ class Reader:
         """
         Do what a block says.
         """
-        text = REAL.sub("pocket", ONLY_REAL.sub("", block.text)) if block.needs == "weights" else block.text
+        text = of_built_in(block.text) if block.needs == "weights" else block.text
         if block.title:
             (self.folder / block.title).write_text(text)
         if block.language == "python":
