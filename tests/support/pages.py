@@ -37,9 +37,9 @@ NEEDS = {
 
 TRAINING = ["python", "-m", "sdxl_lab.pocket.styles"]
 REAL = {
-    re.compile(r"\bsdxl(-inpaint)?\b(?![-_/.])"): "pocket",
+    re.compile(r"(?<!/)\bsdxl(-inpaint|-turbo)?\b(?![-_/.])"): "pocket",
     re.compile(r"(?<!-)\b(sd15|sd2)-inpaint\b"): "pocket-sd2-inpaint",
-    re.compile(r"(?<!-)\b(sd15|sd21|sd21-base)\b(?![-_/.])"): "pocket-sd2",
+    re.compile(r"(?<!-)\b(sd15|sd21|sd21-base|sd-turbo)\b(?![-_/.])"): "pocket-sd2",
 }
 """Names of real checkpoints, and what is built in of their family."""
 
