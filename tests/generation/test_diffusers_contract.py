@@ -88,6 +88,7 @@ SD_ENCODE_PROMPT = Overridden(
     results="prompt_embeds negative_prompt_embeds",
 )
 GUIDANCE = Overridden(takes="w embedding_dim dtype")
+DEVICE = Overridden(takes="")
 EXPANDED = Overridden(takes="prompt tokenizer")
 GET_TIMESTEPS = Overridden(
     takes="num_inference_steps strength device denoising_start",
@@ -107,6 +108,7 @@ GRANTED = {
     "InpaintStage": Granted(
         pipeline="StableDiffusionXLInpaintPipeline",
         overridden={
+            "_execution_device": DEVICE,
             "_maybe_convert_prompt": EXPANDED,
             "encode_prompt": ENCODE_PROMPT,
             "get_guidance_scale_embedding": GUIDANCE,
@@ -127,6 +129,7 @@ GRANTED = {
     "ImageToImageStage": Granted(
         pipeline="StableDiffusionXLImg2ImgPipeline",
         overridden={
+            "_execution_device": DEVICE,
             "_maybe_convert_prompt": EXPANDED,
             "encode_prompt": ENCODE_PROMPT,
             "get_guidance_scale_embedding": GUIDANCE,
@@ -140,6 +143,7 @@ GRANTED = {
     "TextToImageStage": Granted(
         pipeline="StableDiffusionXLPipeline",
         overridden={
+            "_execution_device": DEVICE,
             "_maybe_convert_prompt": EXPANDED,
             "encode_prompt": ENCODE_PROMPT,
             "get_guidance_scale_embedding": GUIDANCE,
@@ -150,6 +154,7 @@ GRANTED = {
     "SDInpaintStage": Granted(
         pipeline="StableDiffusionInpaintPipeline",
         overridden={
+            "_execution_device": DEVICE,
             "_maybe_convert_prompt": EXPANDED,
             "encode_prompt": SD_ENCODE_PROMPT,
             "get_guidance_scale_embedding": GUIDANCE,
@@ -175,6 +180,7 @@ GRANTED = {
     "SDImageToImageStage": Granted(
         pipeline="StableDiffusionImg2ImgPipeline",
         overridden={
+            "_execution_device": DEVICE,
             "_maybe_convert_prompt": EXPANDED,
             "encode_prompt": SD_ENCODE_PROMPT,
             "get_guidance_scale_embedding": GUIDANCE,
@@ -188,6 +194,7 @@ GRANTED = {
     "SDTextToImageStage": Granted(
         pipeline="StableDiffusionPipeline",
         overridden={
+            "_execution_device": DEVICE,
             "_maybe_convert_prompt": EXPANDED,
             "encode_prompt": SD_ENCODE_PROMPT,
             "get_guidance_scale_embedding": GUIDANCE,
