@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -292,7 +293,7 @@ def test_stopped_pictures_leave_nothing(random_pair, scene, count):
     """
     checkpoint = cpu(random_pair)
 
-    def held(pictures: int) -> tuple[list[torch.Tensor], int, int]:
+    def left(pictures: int) -> tuple[list[torch.Tensor], set[threading.Thread], Counter[str]]:
         cache = TrajectoryCache()
         for seed in range(pictures):
             edit = make_edit("inpaint", seed=seed, num_inference_steps=3, strength=1.0, high_noise_frac=0.6)
@@ -301,10 +302,12 @@ def test_stopped_pictures_leave_nothing(random_pair, scene, count):
         del cache
         gc.collect()
         tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
-        return tensors, threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+        files = Counter(str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink())
+        return tensors, set(threading.enumerate()), files
 
-    first, threads, files = held(4)
+    first, threads, files = left(4)
     known = {id(tensor) for tensor in first}
-    many, *others = held(count)
-    assert not [tensor.shape for tensor in many if id(tensor) not in known]
-    assert others == [threads, files]
+    tensors, threads_now, files_now = left(count)
+    assert [tensor.shape for tensor in tensors if id(tensor) not in known] == []
+    assert threads_now - threads == set()
+    assert files_now - files == Counter()
